@@ -1,0 +1,195 @@
+// Package appraisal is the product in one page: evidence → claims → policy →
+// token (RFC 9334: the verifier's appraisal of evidence).
+//
+// [Appraiser.Appraise] takes a [Request] and what its tenant wants (a
+// [Provider]) and returns a [Verdict]: every check that was made, the claims
+// that were proven, the policy's trace, and a token or the exact reason why
+// not. The same request at the same time with the same collateral gives the
+// same verdict for ever.
+//
+// The package keeps nothing, dials nothing and reads no clock.
+package appraisal
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/probity-dev/probity/claims"
+	"github.com/probity-dev/probity/collateral"
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/policy"
+	"github.com/probity-dev/probity/token"
+)
+
+// Request is evidence with the circumstances under which it is appraised.
+type Request struct {
+	Kind         evidence.Kind
+	Evidence     []byte
+	RuntimeData  *evidence.Data
+	InitTimeData *evidence.Data
+	// Nonce is the JSON text of the client's nonce, or empty.
+	Nonce jsontext.Value
+	// DraftPolicy, if not empty, is applied instead of the provider's policy,
+	// and the token is not signed.
+	DraftPolicy string
+	// Time is when the evidence is judged.
+	Time time.Time
+}
+
+// Provider is what one tenant wants: its policy, which TCB statuses it
+// accepts, and how its tokens are made.
+type Provider struct {
+	// Policy is applied to the claims. Nil accepts all evidence that passes
+	// the checks.
+	Policy *policy.Policy
+	// TCB says which TCB statuses are accepted.
+	TCB TCBPolicy
+	// Signer signs the token. Nil means that none is made.
+	Signer *token.Signer
+	// TokenTime is when the token is made. It is not the request's time: old
+	// evidence may be judged at its own time, tokens are always of today.
+	TokenTime time.Time
+}
+
+// Verdict is the result of an appraisal.
+type Verdict struct {
+	Accepted bool
+	Checks   []evidence.Check
+	Claims   claims.Set
+	TCB      *evidence.TCB
+	Policy   policy.Trace
+	// Token is the compact token, if one was made.
+	Token string
+	// Rejection is the failed check, if the evidence is refused.
+	Rejection *evidence.Rejection
+}
+
+// Appraiser runs appraisals. It is safe for concurrent use.
+type Appraiser struct {
+	// Verifiers are the kinds of evidence that are understood.
+	Verifiers []evidence.Verifier
+	// Collateral is where endorsements come from.
+	Collateral collateral.Source
+	// Random is the source of token identifiers.
+	Random io.Reader
+}
+
+// ErrKind is returned for evidence of a kind that no verifier understands.
+var ErrKind = errors.New("no verifier for this attestation type")
+
+// Appraise verifies the evidence, judges it and makes the token. Evidence that
+// is refused gives a verdict with a rejection and no error. The error is a
+// *[policy.ParseError] for a draft policy that does not parse, wraps [ErrKind]
+// for an unknown kind, and otherwise means that no verdict could be reached.
+func (a *Appraiser) Appraise(ctx context.Context, req Request, p Provider) (*Verdict, error) {
+	at := slices.IndexFunc(a.Verifiers, func(v evidence.Verifier) bool { return v.Kind() == req.Kind })
+	if at < 0 {
+		return nil, fmt.Errorf("%s: %w", req.Kind, ErrKind)
+	}
+	rules, err := rulesFor(req, p)
+	if err != nil {
+		return nil, err
+	}
+	v := &Verdict{}
+	number, rejection := tcbIdentifier(rules)
+	if rejection != nil {
+		return v.refuse(rejection), nil
+	}
+
+	// Verify: what is proven?
+	result, err := a.Verifiers[at].Verify(ctx, evidence.Evidence{
+		Raw: req.Evidence, RuntimeData: req.RuntimeData, InitTimeData: req.InitTimeData,
+		Collateral: a.Collateral, TCBEvaluationNumber: number, Time: req.Time,
+	})
+	v.Checks, v.Claims, v.TCB = result.Checks, result.Claims, result.TCB
+	if errors.As(err, &rejection) {
+		v.Rejection = rejection
+		return v, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+
+	// Judge: is it acceptable?
+	if check := p.TCB.judge(result.TCB); check != nil {
+		if !check.OK {
+			return v.refuse(&evidence.Rejection{Check: *check}), nil
+		}
+		v.Checks = append(v.Checks, *check)
+	}
+	issued, rejection := v.apply(rules, result)
+	if rejection != nil {
+		return v.refuse(rejection), nil
+	}
+	v.Accepted = true
+
+	// Answer: a token that any relying party can check.
+	if p.Signer != nil {
+		if v.Token, err = a.token(req, p, rules, v.Claims, issued); err != nil {
+			return nil, err
+		}
+	}
+	return v, nil
+}
+
+// refuse adds the failed check to the verdict.
+func (v *Verdict) refuse(r *evidence.Rejection) *Verdict {
+	v.Checks = append(v.Checks, r.Check)
+	v.Rejection = r
+	return v
+}
+
+func rulesFor(req Request, p Provider) (*policy.Policy, error) {
+	if req.DraftPolicy == "" {
+		return p.Policy, nil
+	}
+	return policy.Parse(req.DraftPolicy)
+}
+
+// apply evaluates the policy over everything that is known.
+func (v *Verdict) apply(rules *policy.Policy, result *evidence.Result) (issued claims.Set, rejection *evidence.Rejection) {
+	if rules == nil {
+		return claims.Set{}, nil
+	}
+	known := result.Claims.Clone()
+	for _, c := range result.Aliases.All() {
+		known.Add(c)
+	}
+	outcome, err := rules.Evaluate(known)
+	v.Policy = outcome.Trace
+	if err != nil || !outcome.Permitted {
+		return claims.Set{}, &evidence.Rejection{Cause: err, Check: evidence.Check{
+			ID: CheckPolicy, Expected: "a policy that permits", Found: outcome.Trace.Reason, Remedy: remedyPolicy}}
+	}
+	v.Checks = append(v.Checks, evidence.Check{ID: CheckPolicy, OK: true, Expected: "a policy that permits", Found: outcome.Trace.Reason})
+	return outcome.Issued, nil
+}
+
+func (a *Appraiser) token(req Request, p Provider, rules *policy.Policy, known, issued claims.Set) (string, error) {
+	var id [32]byte
+	if _, err := io.ReadFull(a.Random, id[:]); err != nil {
+		return "", fmt.Errorf("appraisal: token id: %w", err)
+	}
+	content := token.Attestation{
+		Issuer: p.Signer.Issuer, Time: p.TokenTime, ID: hex.EncodeToString(id[:]),
+		Nonce: req.Nonce, Claims: known, Issued: issued,
+	}
+	if rules != nil {
+		content.PolicyHash = policy.Hash(rules.Text)
+	}
+	payload, err := content.Payload()
+	if err != nil {
+		return "", err
+	}
+	if req.DraftPolicy != "" {
+		return token.Unsecured(payload), nil
+	}
+	return p.Signer.Sign(payload)
+}

@@ -1,0 +1,140 @@
+package appraisal
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/policy"
+)
+
+// The checks of this package.
+const (
+	CheckTCBStatus     = "dcap.tcb.status"
+	CheckPolicy        = "policy"
+	checkTCBIdentifier = "policy.tcb-identifier"
+)
+
+const (
+	remedyPolicy        = "compare the claims with the policy; read the trace, or send a draft policy to try another"
+	remedyTCBIdentifier = `set x-ms-sgx-tcbidentifier to "azuredefault" or to a TCB evaluation data number such as "17"`
+)
+
+// Catalogue lists the checks of this package.
+func Catalogue() []evidence.Definition {
+	return []evidence.Definition{
+		{ID: checkTCBIdentifier, Meaning: "the policy's x-ms-sgx-tcbidentifier names a TCB baseline", Remedy: remedyTCBIdentifier},
+		{ID: CheckTCBStatus, Meaning: "the TCB status is one that the provider accepts", Remedy: "update the BIOS and microcode for the advisories named, or widen the statuses that the provider accepts"},
+		{ID: CheckPolicy, Meaning: "the policy permits, no rule denies, and no rule ends in an error", Remedy: remedyPolicy},
+	}
+}
+
+// TCBPolicy says which TCB statuses are accepted. Its zero value accepts the
+// statuses of [DefaultTCB].
+type TCBPolicy struct {
+	// Any accepts every status but Revoked, which no verifier lets pass.
+	Any bool
+	// Accept lists the accepted statuses. Empty means DefaultTCB.
+	Accept []string
+}
+
+// DefaultTCB returns the statuses that are accepted unless a provider says
+// otherwise: the platform is patched, or needs work that its vendor leaves to
+// the operator's judgement.
+func DefaultTCB() []string {
+	return []string{string(dcap.UpToDate), string(dcap.SWHardeningNeeded),
+		string(dcap.ConfigurationNeeded), string(dcap.ConfigurationAndSWHardeningNeeded)}
+}
+
+// acceptable are the statuses that a provider may accept.
+func acceptable() []string {
+	return append(DefaultTCB(), string(dcap.OutOfDate), string(dcap.OutOfDateConfigurationNeeded),
+		string(dcap.TDRelaunchAdvised), string(dcap.TDRelaunchAdvisedConfigurationNeeded))
+}
+
+// ParseTCBPolicy reads a comma-separated list of statuses. "any" accepts all
+// but Revoked, "default" or nothing gives the default.
+func ParseTCBPolicy(text string) (TCBPolicy, error) {
+	switch strings.TrimSpace(text) {
+	case "", "default":
+		return TCBPolicy{}, nil
+	case "any":
+		return TCBPolicy{Any: true}, nil
+	}
+	var p TCBPolicy
+	for name := range strings.SplitSeq(text, ",") {
+		name = strings.TrimSpace(name)
+		at := slices.IndexFunc(acceptable(), func(s string) bool { return strings.EqualFold(s, name) })
+		if at < 0 {
+			if strings.EqualFold(name, string(dcap.Revoked)) {
+				return TCBPolicy{}, fmt.Errorf("status Revoked cannot be accepted")
+			}
+			return TCBPolicy{}, fmt.Errorf("unknown TCB status %q; did you mean %s? (statuses: any, %s)",
+				name, evidence.Nearest(name, acceptable()), strings.Join(acceptable(), ", "))
+		}
+		p.Accept = append(p.Accept, acceptable()[at])
+	}
+	return p, nil
+}
+
+func (p TCBPolicy) statuses() []string {
+	if len(p.Accept) == 0 {
+		return DefaultTCB()
+	}
+	return p.Accept
+}
+
+// judge returns the check of the TCB status, or nil for evidence without one
+// and for callers who asked for the facts alone.
+func (p TCBPolicy) judge(tcb *evidence.TCB) *evidence.Check {
+	if tcb == nil || p.Any {
+		return nil
+	}
+	check := &evidence.Check{
+		ID: CheckTCBStatus, OK: slices.Contains(p.statuses(), tcb.Status), Expected: strings.Join(p.statuses(), ", "), Found: tcb.Status,
+	}
+	if check.OK {
+		return check
+	}
+	check.Found = fmt.Sprintf("%s (level of %s, evaluation %d)", tcb.Status, tcb.Date.UTC().Format("2006-01-02"), tcb.EvaluationDataNumber)
+	check.Remedy = "update the BIOS and microcode"
+	if strings.Contains(tcb.Status, "Configuration") {
+		check.Remedy += ", and change the configuration that the advisories name"
+	}
+	if len(tcb.Advisories) > 0 {
+		check.Remedy += "; see " + strings.Join(tcb.Advisories, ", ")
+	}
+	return check
+}
+
+// tcbIdentifier reads which TCB baseline the policy asks for. Zero means the
+// newest one held.
+func tcbIdentifier(rules *policy.Policy) (uint32, *evidence.Rejection) {
+	if rules == nil {
+		return 0, nil
+	}
+	reject := func(found string, err error) *evidence.Rejection {
+		return &evidence.Rejection{Cause: err, Check: evidence.Check{ID: checkTCBIdentifier,
+			Expected: "azuredefault or a TCB evaluation data number", Found: found, Remedy: remedyTCBIdentifier}}
+	}
+	settings, err := rules.Settings()
+	if err != nil {
+		return 0, reject(err.Error(), err)
+	}
+	value, ok := settings["x-ms-sgx-tcbidentifier"]
+	if !ok {
+		return 0, nil
+	}
+	text, _ := value.Text()
+	if text == "azuredefault" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil || n == 0 {
+		return 0, reject(value.String(), err)
+	}
+	return uint32(n), nil
+}

@@ -1,0 +1,102 @@
+package dcap
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/big"
+	"time"
+)
+
+// Anchor is the root of trust of PCK certificates and collateral: a key and a
+// subject, not the bytes of one certificate. Intel has published two
+// certificates for its root key, and quotes of 2019 to 2021 carry the older.
+type Anchor struct {
+	Key       *ecdsa.PublicKey
+	Subject   string // as pkix.Name prints it
+	NotBefore time.Time
+	NotAfter  time.Time
+}
+
+// intelRootKey is the uncompressed point of the Intel SGX Root CA's key. The
+// SHA-256 of its SubjectPublicKeyInfo is
+// a0af031289f5d5d4132f9186068a7fc13628633ba235777472e29b6b6c67a49e.
+const intelRootKey = "040ba9c4c0c0c86193a3fe23d6b02cda10a8bbd4e88e48b4458561a36e705525f5" +
+	"67918e2edc88e40d860bd0cc4ee26aacc988e505a953558c453f6b0904ae7394"
+
+// IntelRoot returns the Intel SGX Root CA, the production root of SGX and TDX.
+// Roots of pre-production and sample hierarchies bear the same name and are
+// refused for their keys.
+func IntelRoot() Anchor {
+	point, err := hex.DecodeString(intelRootKey)
+	if err != nil {
+		panic(err) // a constant of ours; a test parses it
+	}
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+	if err != nil {
+		panic(err)
+	}
+	return Anchor{
+		Key:       key,
+		Subject:   "CN=Intel SGX Root CA,O=Intel Corporation,L=Santa Clara,ST=CA,C=US",
+		NotBefore: time.Date(2018, 5, 21, 10, 45, 10, 0, time.UTC),
+		NotAfter:  time.Date(2049, 12, 31, 23, 59, 59, 0, time.UTC),
+	}
+}
+
+// AnchorFromCertificate makes an anchor of a self-issued P-256 CA certificate,
+// for hierarchies other than Intel's production one.
+func AnchorFromCertificate(cert *x509.Certificate) (Anchor, error) {
+	key, ok := cert.PublicKey.(*ecdsa.PublicKey)
+	if !ok || key.Curve != elliptic.P256() {
+		return Anchor{}, errors.New("dcap: root certificate does not hold a P-256 key")
+	}
+	if !cert.IsCA || cert.Subject.String() != cert.Issuer.String() {
+		return Anchor{}, errors.New("dcap: root certificate is not a self-issued CA certificate")
+	}
+	return Anchor{Key: key, Subject: cert.Subject.String(), NotBefore: cert.NotBefore, NotAfter: cert.NotAfter}, nil
+}
+
+// is reports whether cert is a certificate of this anchor: same key, same
+// subject. Its own signature proves nothing and is not looked at.
+func (a Anchor) is(cert *x509.Certificate) bool {
+	key, ok := cert.PublicKey.(*ecdsa.PublicKey)
+	return ok && a.Key.Equal(key) && cert.Subject.String() == a.Subject
+}
+
+// verifyCertificate checks that key signed cert with ECDSA P-256 and SHA-256.
+func verifyCertificate(key *ecdsa.PublicKey, cert *x509.Certificate) error {
+	if cert.SignatureAlgorithm != x509.ECDSAWithSHA256 {
+		return fmt.Errorf("certificate %q is signed with %s, want ECDSA-SHA256", cert.Subject.CommonName, cert.SignatureAlgorithm)
+	}
+	sum := sha256.Sum256(cert.RawTBSCertificate)
+	if !ecdsa.VerifyASN1(key, sum[:], cert.Signature) {
+		return fmt.Errorf("signature of certificate %q does not verify", cert.Subject.CommonName)
+	}
+	return nil
+}
+
+// p256Key returns the certificate's key if it is a P-256 key.
+func p256Key(cert *x509.Certificate) (*ecdsa.PublicKey, error) {
+	key, ok := cert.PublicKey.(*ecdsa.PublicKey)
+	if !ok || key.Curve != elliptic.P256() {
+		return nil, fmt.Errorf("certificate %q does not hold a P-256 key", cert.Subject.CommonName)
+	}
+	return key, nil
+}
+
+// verifyRaw checks a raw r || s signature over the SHA-256 of message. The
+// standard library refuses r and s outside [1, n-1].
+func verifyRaw(key *ecdsa.PublicKey, message, signature []byte) bool {
+	if len(signature) != signatureSize {
+		return false
+	}
+	sum := sha256.Sum256(message)
+	r := new(big.Int).SetBytes(signature[:32])
+	s := new(big.Int).SetBytes(signature[32:])
+	return ecdsa.Verify(key, sum[:], r, s)
+}

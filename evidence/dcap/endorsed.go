@@ -1,0 +1,224 @@
+package dcap
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/probity-dev/probity/collateral"
+	"github.com/probity-dev/probity/evidence"
+)
+
+// endorsements are collateral whose every signature was verified against the
+// anchor and one PCK CA. Freshness and revocation depend on the time and the
+// platform, so they are checked for each quote.
+type endorsements struct {
+	checks   []evidence.Check // to be repeated in each result
+	rootCRL  *revocationList
+	pckCRL   *revocationList
+	signers  []*x509.Certificate // of TCB info and QE identity
+	tcb      *TCBInfo
+	identity *Identity
+	hashes   Hashes
+}
+
+// Hashes identify the collateral that a verdict rests on: SHA-256 of each
+// piece as the service holds it, with the NUL that ends C strings.
+type Hashes struct {
+	QEIdentityCerts, QEIdentityCRL, QEIdentity [sha256.Size]byte
+	TCBInfoCerts, TCBInfoCRL, TCBInfo          [sha256.Size]byte
+}
+
+// open verifies the signatures of c. The checks are recorded in rec.
+func (v *Verifier) open(rec *evidence.Recorder, c *collateral.Intel, chain *pckChain) (*endorsements, error) {
+	first := len(rec.Checks)
+	if missing := missingPieces(c); missing != "" {
+		return nil, v.fail(rec, checkCollateral, "CRLs, TCB info and QE identity", "no "+missing)
+	}
+	e := &endorsements{}
+	var err error
+	// Security: the list must come from the anchor, and the PCK list from the
+	// CA in the quote's own chain, whatever chain was sent along with it.
+	isRoot := func(crl *x509.RevocationList) bool { return crl.Issuer.String() == v.anchor.Subject }
+	if e.rootCRL, err = openCRL(c.RootCRL, isRoot, v.anchor.Key); err != nil {
+		return nil, v.failErr(rec, checkRootCRL, "a CRL signed by "+v.anchor.Subject, err)
+	}
+	rec.Pass(checkRootCRL, "signed by the root CA", fmt.Sprintf("%d revoked", len(e.rootCRL.revoked)))
+	isCA := func(crl *x509.RevocationList) bool { return bytes.Equal(crl.RawIssuer, chain.ca.RawSubject) }
+	if e.pckCRL, err = openCRL(c.PCKCRL, isCA, chain.caKey); err != nil {
+		return nil, v.failErr(rec, checkPCKCRL, "a CRL signed by "+chain.ca.Subject.CommonName, err)
+	}
+	rec.Pass(checkPCKCRL, "signed by "+chain.ca.Subject.CommonName, fmt.Sprintf("%d revoked", len(e.pckCRL.revoked)))
+	if err := v.openTCBInfo(rec, e, c); err != nil {
+		return nil, err
+	}
+	if err := v.openIdentity(rec, e, c); err != nil {
+		return nil, err
+	}
+	e.hashes = hashesOf(c)
+	e.checks = append(e.checks, rec.Checks[first:]...)
+	return e, nil
+}
+
+func missingPieces(c *collateral.Intel) string {
+	for _, piece := range []struct {
+		name string
+		b    []byte
+	}{
+		{"root CA CRL", c.RootCRL}, {"PCK CRL", c.PCKCRL},
+		{"TCB info", c.TCBInfo}, {"TCB info issuer chain", c.TCBInfoIssuerChain},
+		{"QE identity", c.QEIdentity}, {"QE identity issuer chain", c.QEIdentityIssuerChain},
+	} {
+		if len(piece.b) == 0 {
+			return piece.name
+		}
+	}
+	return ""
+}
+
+func (v *Verifier) openTCBInfo(rec *evidence.Recorder, e *endorsements, c *collateral.Intel) error {
+	key, err := v.signer(e, c.TCBInfoIssuerChain, nil)
+	if err != nil {
+		return v.failErr(rec, checkTCBInfoChain, tcbSigningName+" under the pinned root", err)
+	}
+	rec.Pass(checkTCBInfoChain, tcbSigningName+" under the pinned root", "a certificate valid until "+day(e.signers[0].NotAfter))
+	if !verifyRaw(key, c.TCBInfo, c.TCBInfoSignature) {
+		return v.fail(rec, checkTCBInfoSign, "a signature of the TCB signing key over the bytes sent", "one that does not verify")
+	}
+	if e.tcb, err = ParseTCBInfo(c.TCBInfo); err != nil {
+		return v.failErr(rec, checkTCBInfoFormat, "a TCB info of version 2 or 3", err)
+	}
+	rec.Pass(checkTCBInfoSign, "signed by the TCB signing key", fmt.Sprintf("FMSPC %x, evaluation %d, next update %s",
+		e.tcb.FMSPC, e.tcb.EvaluationNumber, day(e.tcb.NextUpdate)))
+	rec.Pass(checkTCBInfoFormat, "version 2 or 3", fmt.Sprintf("version %d, %d levels", e.tcb.Version, len(e.tcb.Levels)))
+	return nil
+}
+
+func (v *Verifier) openIdentity(rec *evidence.Recorder, e *endorsements, c *collateral.Intel) error {
+	var known *x509.Certificate
+	if bytes.Equal(c.TCBInfoIssuerChain, c.QEIdentityIssuerChain) {
+		known = e.signers[0]
+	}
+	key, err := v.signer(e, c.QEIdentityIssuerChain, known)
+	if err != nil {
+		return v.failErr(rec, checkQEIDChain, tcbSigningName+" under the pinned root", err)
+	}
+	rec.Pass(checkQEIDChain, tcbSigningName+" under the pinned root", "a certificate valid until "+day(e.signers[1].NotAfter))
+	if !verifyRaw(key, c.QEIdentity, c.QEIdentitySignature) {
+		return v.fail(rec, checkQEIDSign, "a signature of the TCB signing key over the bytes sent", "one that does not verify")
+	}
+	if e.identity, err = ParseIdentity(c.QEIdentity); err != nil {
+		return v.failErr(rec, checkQEIDFormat, "an enclave identity of version 2", err)
+	}
+	rec.Pass(checkQEIDSign, "signed by the TCB signing key", fmt.Sprintf("%s, evaluation %d, next update %s",
+		e.identity.ID, e.identity.EvaluationNumber, day(e.identity.NextUpdate)))
+	rec.Pass(checkQEIDFormat, "version 2", fmt.Sprintf("%d levels", len(e.identity.Levels)))
+	return nil
+}
+
+// signer verifies the TCB signing certificate in chain and returns its key.
+// known is that certificate if the same chain was verified already.
+func (v *Verifier) signer(e *endorsements, chain []byte, known *x509.Certificate) (*ecdsa.PublicKey, error) {
+	cert := known
+	if cert == nil {
+		var err error
+		if cert, err = v.tcbSigner(chain); err != nil {
+			return nil, err
+		}
+	}
+	e.signers = append(e.signers, cert)
+	return p256Key(cert)
+}
+
+func (v *Verifier) tcbSigner(chain []byte) (*x509.Certificate, error) {
+	certs, err := parsePEM(chain)
+	if err != nil {
+		return nil, err
+	}
+	if len(certs) > 2 {
+		return nil, fmt.Errorf("%d certificates, want the signer and the root", len(certs))
+	}
+	var cert *x509.Certificate
+	for _, c := range certs {
+		switch {
+		case c.Subject.CommonName == tcbSigningName && cert == nil:
+			cert = c
+		case !v.anchor.is(c):
+			return nil, fmt.Errorf("%q is neither the TCB signing certificate nor the root", c.Subject.CommonName)
+		}
+	}
+	if cert == nil {
+		return nil, errors.New("no TCB signing certificate")
+	}
+	if cert.Issuer.String() != v.anchor.Subject {
+		return nil, fmt.Errorf("issued by %q", cert.Issuer)
+	}
+	if err := checkEndEntity(cert); err != nil {
+		return nil, err
+	}
+	return cert, verifyCertificate(v.anchor.Key, cert)
+}
+
+// usable checks what depends on the time of appraisal and on the platform.
+func (v *Verifier) usable(rec *evidence.Recorder, e *endorsements, chain *pckChain, at time.Time) error {
+	for _, item := range []struct {
+		check string
+		w     window
+	}{
+		{checkRootCRLFresh, e.rootCRL.window},
+		{checkPCKCRLFresh, e.pckCRL.window},
+		{checkTCBInfoFresh, window{e.tcb.IssueDate, e.tcb.NextUpdate}},
+		{checkQEIDFresh, window{e.identity.IssueDate, e.identity.NextUpdate}},
+		{checkSigningValidity, window{v.anchor.NotBefore, v.anchor.NotAfter}.
+			and(e.signers[0].NotBefore, e.signers[0].NotAfter).and(e.signers[1].NotBefore, e.signers[1].NotAfter)},
+	} {
+		if !item.w.contains(at) {
+			return v.fail(rec, item.check, "a time within "+item.w.String(), at.UTC().Format(time.RFC3339))
+		}
+		rec.Pass(item.check, "fresh at the time of appraisal", "until "+day(item.w.to))
+	}
+	if e.rootCRL.has(chain.ca.SerialNumber) {
+		return v.fail(rec, checkCARevocation, "not revoked", "serial "+chain.ca.SerialNumber.Text(16)+" is on the root CRL")
+	}
+	rec.Pass(checkCARevocation, "not revoked", "not on the root CRL")
+	for _, signer := range e.signers {
+		if e.rootCRL.has(signer.SerialNumber) {
+			return v.fail(rec, checkSigningRevoked, "not revoked", "serial "+signer.SerialNumber.Text(16)+" is on the root CRL")
+		}
+	}
+	rec.Pass(checkSigningRevoked, "not revoked", "not on the root CRL")
+	serial := chain.leaf.SerialNumber.Text(16)
+	if e.pckCRL.has(chain.leaf.SerialNumber) {
+		return v.fail(rec, checkPCKRevocation, "not revoked", "serial "+serial+" is on the PCK CRL")
+	}
+	rec.Pass(checkPCKRevocation, "not revoked", "serial "+serial+" not in the PCK CRL of "+day(e.pckCRL.window.from))
+	return nil
+}
+
+func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+
+// hashesOf computes the hashes that tokens carry. Azure's service holds the
+// responses of Intel's service as C strings: chain, JSON and CRL, each with
+// its NUL (docs/design/sgx-collateral-hashes.md).
+func hashesOf(c *collateral.Intel) Hashes {
+	chain := func(text []byte) [sha256.Size]byte {
+		return sha256.Sum256(append(bytes.TrimRight(bytes.Clone(text), "\r\n\x00"), '\n', 0))
+	}
+	response := func(member string, signed, signature []byte) [sha256.Size]byte {
+		h := sha256.New()
+		fmt.Fprintf(h, `{"%s":%s,"signature":"%s"}`, member, signed, hex.EncodeToString(signature))
+		return [sha256.Size]byte(h.Sum(nil))
+	}
+	crl := sha256.Sum256(append(bytes.Clone(c.RootCRL), 0))
+	return Hashes{
+		QEIdentityCerts: chain(c.QEIdentityIssuerChain), QEIdentityCRL: crl,
+		QEIdentity:   response("enclaveIdentity", c.QEIdentity, c.QEIdentitySignature),
+		TCBInfoCerts: chain(c.TCBInfoIssuerChain), TCBInfoCRL: crl,
+		TCBInfo: response("tcbInfo", c.TCBInfo, c.TCBInfoSignature),
+	}
+}

@@ -1,0 +1,307 @@
+package dcap
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/probity-dev/probity/collateral"
+	"github.com/probity-dev/probity/evidence"
+)
+
+// Config says what a Verifier trusts and how much it remembers.
+type Config struct {
+	// Anchor is the root of trust. Nil means Intel's production root.
+	Anchor *Anchor
+	// Chains is how many verified PCK chains are remembered. Zero means 4096,
+	// less than zero none.
+	Chains int
+	// Collateral is how many verified sets of collateral are remembered. Zero
+	// means 256, less than zero none.
+	Collateral int
+}
+
+// Verifier verifies quotes. It is safe for concurrent use.
+//
+// It remembers which PCK chains and which collateral it has verified, by the
+// SHA-256 of their bytes, so that a signature is checked once. Nothing that
+// depends on time or on a CRL is remembered.
+type Verifier struct {
+	anchor     Anchor
+	chains     *lru.Cache[[sha256.Size]byte, *pckChain]
+	collateral *lru.Cache[endorsementsKey, *endorsements]
+	book       evidence.Book
+}
+
+// endorsementsKey names a verification: PCK CRLs are verified with the CA of
+// the quote's chain, so the same set may be good for one CA and not another.
+type endorsementsKey struct {
+	set [sha256.Size]byte
+	ca  [sha256.Size]byte
+}
+
+// New returns a Verifier.
+func New(cfg Config) *Verifier {
+	v := &Verifier{anchor: IntelRoot(), book: evidence.NewBook(Catalogue())}
+	if cfg.Anchor != nil {
+		v.anchor = *cfg.Anchor
+	}
+	v.chains = newCache[[sha256.Size]byte, *pckChain](cfg.Chains, 4096)
+	v.collateral = newCache[endorsementsKey, *endorsements](cfg.Collateral, 256)
+	return v
+}
+
+// newCache returns nil for a size below zero: no cache.
+func newCache[K comparable, V any](size, standard int) *lru.Cache[K, V] {
+	if size < 0 {
+		return nil
+	}
+	if size == 0 {
+		size = standard
+	}
+	cache, err := lru.New[K, V](size)
+	if err != nil {
+		panic(err) // only for sizes below one
+	}
+	return cache
+}
+
+// Proof is what was proven about a quote and its platform.
+type Proof struct {
+	Quote  *Quote
+	PCK    *PCK
+	TCB    *evidence.TCB
+	Hashes Hashes
+}
+
+func (v *Verifier) fail(rec *evidence.Recorder, id, expected, found string) error {
+	return rec.Fail(id, expected, found, v.book.Remedy(id))
+}
+
+func (v *Verifier) failErr(rec *evidence.Recorder, id, expected string, err error) error {
+	return rec.FailErr(id, expected, err, v.book.Remedy(id))
+}
+
+// Verify parses and verifies raw as a quote of the given TEE with the
+// collateral and at the time of ev (Intel DCAP quote verification library). It
+// records every check in rec and returns the first failed one as a
+// *evidence.Rejection.
+func (v *Verifier) Verify(ctx context.Context, rec *evidence.Recorder, raw []byte, tee collateral.TEE, ev evidence.Evidence) (*Proof, error) {
+	q, err := ParseQuote(raw)
+	if err != nil {
+		if errors.Is(err, ErrHeader) {
+			return nil, v.failErr(rec, checkQuoteHeader, "a DCAP quote of version 3 to 5 by Intel's quoting enclave", err)
+		}
+		return nil, v.failErr(rec, checkQuoteFormat, "a DCAP quote of version 3 to 5", err)
+	}
+	rec.Pass(checkQuoteFormat, "a DCAP quote of version 3 to 5", fmt.Sprintf("quote v%d, %d bytes", q.Version, len(q.Raw)))
+	rec.Pass(checkQuoteHeader, "ECDSA P-256, Intel's QE vendor id", "as expected")
+	if (q.TEEType == TEETypeTDX) != (tee == collateral.TDX) {
+		return nil, v.fail(rec, checkQuoteTEE, string(tee)+" evidence", fmt.Sprintf("TEE type 0x%x", q.TEEType))
+	}
+	rec.Pass(checkQuoteTEE, string(tee)+" evidence", string(tee))
+	chain, err := v.verifyQuote(ctx, rec, q, ev)
+	if err != nil {
+		return nil, err
+	}
+	e, err := v.endorse(ctx, rec, chain, tee, ev)
+	if err != nil {
+		return nil, err
+	}
+	tcb, err := v.appraiseTCB(rec, q, chain.pck, e, tee, ev)
+	if err != nil {
+		return nil, err
+	}
+	return &Proof{Quote: q, PCK: chain.pck, TCB: tcb, Hashes: e.hashes}, nil
+}
+
+// verifyQuote checks everything that needs no collateral.
+func (v *Verifier) verifyQuote(ctx context.Context, rec *evidence.Recorder, q *Quote, ev evidence.Evidence) (*pckChain, error) {
+	text, err := v.pckText(ctx, rec, q, ev)
+	if err != nil {
+		return nil, err
+	}
+	chain, chainErr := v.chain(text)
+	if chainErr != nil {
+		return nil, v.failErr(rec, chainErr.check, "leaf, PCK CA and root under the pinned root key", chainErr.err)
+	}
+	if q.CertificationType != certPCKChain {
+		if err := chain.pck.checkCertificationData(q.CertificationType, q.CertificationData); err != nil {
+			return nil, v.failErr(rec, checkPCKCertificates, "the PCK certificate of this platform", err)
+		}
+	}
+	rec.Pass(checkPCKCertificates, "three certificates", "three certificates")
+	rec.Pass(checkPCKRoot, "the pinned root key", v.anchor.Subject)
+	w := chain.validity(v.anchor)
+	rec.Pass(checkPCKChain, "leaf, PCK CA, root", "leaf → "+chain.ca.Subject.CommonName+" → root, valid until "+day(w.to))
+	rec.Pass(checkPCKExtension, "every item once", fmt.Sprintf("FMSPC %x, PCESVN %d", chain.pck.FMSPC, chain.pck.PCESVN))
+	if !w.contains(ev.Time) {
+		return nil, v.fail(rec, checkPCKValidity, "a time within "+w.String(), ev.Time.UTC().Format(time.RFC3339))
+	}
+	rec.Pass(checkPCKValidity, "valid at the time of appraisal", "until "+day(w.to))
+
+	if !verifyRaw(chain.key, q.QEReport, q.QESignature) {
+		return nil, v.fail(rec, checkQESignature, "a signature by the PCK", "one that does not verify")
+	}
+	rec.Pass(checkQESignature, "a signature by the PCK", "verified")
+	qe, err := ParseReport(q.QEReport)
+	if err != nil {
+		return nil, v.failErr(rec, checkQuoteFormat, "a QE report", err)
+	}
+	// All 64 bytes are compared: the hash and 32 zeros.
+	var want [64]byte
+	sum := sha256.Sum256(slices.Concat(q.Key, q.QEAuthData))
+	copy(want[:], sum[:])
+	if subtle.ConstantTimeCompare(want[:], qe.ReportData[:]) != 1 {
+		return nil, v.fail(rec, checkQEBinding, fmt.Sprintf("%x", want), fmt.Sprintf("%x", qe.ReportData))
+	}
+	rec.Pass(checkQEBinding, "SHA-256(attestation key || QE authentication data)", "equal")
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append([]byte{4}, q.Key...))
+	if err != nil {
+		return nil, v.failErr(rec, checkAttestationKey, "a point on P-256", err)
+	}
+	rec.Pass(checkAttestationKey, "a point on P-256", "on the curve")
+	if !verifyRaw(key, q.Signed, q.Signature) {
+		return nil, v.fail(rec, checkQuoteSignature, "a signature by the attestation key over header and body", "one that does not verify")
+	}
+	rec.Pass(checkQuoteSignature, "a signature by the attestation key", "attestation key bound to the QE report")
+	return chain, nil
+}
+
+// pckText returns the PCK chain in PEM: the quote's own, or, for certification
+// data that only name the platform, one from the collateral source.
+func (v *Verifier) pckText(ctx context.Context, rec *evidence.Recorder, q *Quote, ev evidence.Evidence) ([]byte, error) {
+	if q.CertificationType == certPCKChain {
+		return q.CertificationData, nil
+	}
+	if q.CertificationType >= certPPIDClear && q.CertificationType <= certPPIDRSA3072 {
+		if source, ok := ev.Collateral.(collateral.PCKSource); ok {
+			text, err := source.PCKChain(ctx)
+			if err == nil {
+				return text, nil
+			}
+			if !errors.Is(err, collateral.ErrNotFound) {
+				return nil, fmt.Errorf("dcap: PCK chain: %w", err)
+			}
+		}
+	}
+	return nil, v.fail(rec, checkPCKCertificates, "a PCK certificate chain (certification data type 5), or one supplied with the collateral",
+		fmt.Sprintf("certification data of type %d without a chain", q.CertificationType))
+}
+
+func (v *Verifier) chain(text []byte) (*pckChain, *chainError) {
+	if v.chains == nil {
+		return openChain(text, v.anchor)
+	}
+	key := sha256.Sum256(text)
+	if chain, ok := v.chains.Get(key); ok {
+		return chain, nil
+	}
+	chain, err := openChain(text, v.anchor)
+	if err == nil {
+		v.chains.Add(key, chain)
+	}
+	return chain, err
+}
+
+// endorse finds the collateral, verifies it, and checks that it may be used
+// for this platform now.
+func (v *Verifier) endorse(ctx context.Context, rec *evidence.Recorder, chain *pckChain, tee collateral.TEE, ev evidence.Evidence) (*endorsements, error) {
+	const wanted = "collateral for the platform"
+	if ev.Collateral == nil {
+		return nil, v.fail(rec, checkCollateral, wanted, "none was supplied")
+	}
+	set, err := ev.Collateral.Intel(ctx, collateral.Query{TEE: tee, FMSPC: chain.pck.FMSPC, CA: chain.caType, EvaluationNumber: ev.TCBEvaluationNumber})
+	if errors.Is(err, collateral.ErrNotFound) {
+		return nil, v.failErr(rec, checkCollateral, wanted, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("dcap: collateral: %w", err)
+	}
+	key := endorsementsKey{set: set.Digest(), ca: sha256.Sum256(chain.ca.RawSubjectPublicKeyInfo)}
+	cacheable := v.collateral != nil && key.set != [sha256.Size]byte{}
+	var e *endorsements
+	if cacheable {
+		if e, _ = v.collateral.Get(key); e != nil {
+			rec.Checks = append(rec.Checks, e.checks...)
+		}
+	}
+	if e == nil {
+		if e, err = v.open(rec, set, chain); err != nil {
+			return nil, err
+		}
+		if cacheable {
+			v.collateral.Add(key, e)
+		}
+	}
+	return e, v.usable(rec, e, chain, ev.Time)
+}
+
+// appraiseTCB matches platform and quoting enclave with the collateral.
+func (v *Verifier) appraiseTCB(rec *evidence.Recorder, q *Quote, pck *PCK, e *endorsements, tee collateral.TEE, ev evidence.Evidence) (*evidence.TCB, error) {
+	if e.tcb.TEE != tee {
+		return nil, v.fail(rec, checkTCBInfoTEE, string(tee), fmt.Sprintf("%s (version %d)", e.tcb.TEE, e.tcb.Version))
+	}
+	rec.Pass(checkTCBInfoTEE, string(tee), string(tee))
+	if n := ev.TCBEvaluationNumber; n != 0 {
+		if e.tcb.EvaluationNumber != n || e.identity.EvaluationNumber != n {
+			return nil, v.fail(rec, checkTCBInfoNumber, fmt.Sprintf("TCB info and QE identity of number %d", n),
+				fmt.Sprintf("%d and %d", e.tcb.EvaluationNumber, e.identity.EvaluationNumber))
+		}
+		rec.Pass(checkTCBInfoNumber, fmt.Sprint(n), fmt.Sprint(n))
+	}
+	if e.tcb.FMSPC != pck.FMSPC {
+		return nil, v.fail(rec, checkFMSPC, fmt.Sprintf("%x", pck.FMSPC), fmt.Sprintf("%x", e.tcb.FMSPC))
+	}
+	rec.Pass(checkFMSPC, "that of the PCK certificate", fmt.Sprintf("%x", pck.FMSPC))
+	if e.tcb.PCEID != pck.PCEID {
+		return nil, v.fail(rec, checkPCEID, fmt.Sprintf("%x", pck.PCEID), fmt.Sprintf("%x", e.tcb.PCEID))
+	}
+	rec.Pass(checkPCEID, "that of the PCK certificate", fmt.Sprintf("%x", pck.PCEID))
+	wantID := "QE"
+	if tee == collateral.TDX {
+		wantID = "TD_QE"
+	}
+	if e.identity.ID != wantID {
+		return nil, v.fail(rec, checkQEIDType, wantID, e.identity.ID)
+	}
+	rec.Pass(checkQEIDType, wantID, wantID)
+	qe, err := ParseReport(q.QEReport)
+	if err != nil {
+		return nil, v.failErr(rec, checkQuoteFormat, "a QE report", err)
+	}
+	if field, want, found := e.identity.mismatch(qe); field != "" {
+		return nil, v.fail(rec, checkQEIdentity, field+" "+want, found)
+	}
+	rec.Pass(checkQEIdentity, "Intel's quoting enclave", fmt.Sprintf("%s %d, ISVSVN %d", wantID, qe.ISVProdID, qe.ISVSVN))
+	if qe.Debug() {
+		return nil, v.fail(rec, checkQEDebug, "a production enclave", "ATTRIBUTES.DEBUG is set")
+	}
+	rec.Pass(checkQEDebug, "a production enclave", "not debuggable")
+	qeLevel, ok := e.identity.level(qe.ISVSVN)
+	if !ok {
+		return nil, v.fail(rec, checkQETCB, fmt.Sprintf("ISVSVN of at least %d", e.identity.Levels[len(e.identity.Levels)-1].ISVSVN), fmt.Sprint(qe.ISVSVN))
+	}
+	rec.Pass(checkQETCB, "a level of the QE identity", fmt.Sprintf("%s (level of %s)", qeLevel.Status, day(qeLevel.Date)))
+	level, ok := e.tcb.platformLevel(pck)
+	if !ok {
+		lowest := &e.tcb.Levels[len(e.tcb.Levels)-1]
+		return nil, v.fail(rec, checkTCBLevel, fmt.Sprintf("at least the lowest level: components %v, PCESVN %d", lowest.SGX, lowest.PCESVN),
+			fmt.Sprintf("components %v, PCESVN %d", pck.Components, pck.PCESVN))
+	}
+	rec.Pass(checkTCBLevel, "a level of the TCB info", fmt.Sprintf("%s (level of %s)", level.Status, day(level.Date)))
+	tcb := e.tcb.state(pck, level, qeLevel)
+	if tcb.Status == string(Revoked) {
+		return nil, v.fail(rec, checkTCBRevoked, "any status but Revoked", "Revoked")
+	}
+	rec.Pass(checkTCBRevoked, "any status but Revoked", tcb.Status)
+	return tcb, nil
+}

@@ -1,0 +1,95 @@
+// Package evidence is the vocabulary of verification: what evidence is, what a
+// verifier answers, and how each proven or failed fact is reported. The words
+// are those of RFC 9334 (RATS).
+//
+// A [Verifier] turns [Evidence] of one [Kind] into a [Result]: the [Check]s it
+// made in order and the claims that they prove. The first failed check ends
+// the verification and is returned as a [Rejection].
+//
+// A verifier says what is proven. It has no opinion on whether a measurement,
+// a debug flag or an old TCB is acceptable, save what a vendor's standard says
+// must never pass; opinions belong to package policy and to the caller.
+package evidence
+
+import (
+	"context"
+	"time"
+
+	"github.com/probity-dev/probity/claims"
+	"github.com/probity-dev/probity/collateral"
+)
+
+// MaxSize bounds the raw evidence that any verifier reads, in bytes.
+const MaxSize = 1 << 20
+
+// Evidence is what an attester sent, and the circumstances under which it is
+// to be verified.
+type Evidence struct {
+	// Raw is the evidence in the vendor's own encoding.
+	Raw []byte
+	// RuntimeData, if not nil, must be bound by the evidence's report data.
+	RuntimeData *Data
+	// InitTimeData, if not nil, must be bound by the evidence's launch-time
+	// configuration field.
+	InitTimeData *Data
+	// Collateral is where the verifier asks for endorsements. Nil means that
+	// there are none.
+	Collateral collateral.Source
+	// TCBEvaluationNumber, if not zero, asks for collateral of this TCB
+	// evaluation data number.
+	TCBEvaluationNumber uint32
+	// Time is the instant at which everything is judged: certificate
+	// validity, CRL and collateral freshness.
+	Time time.Time
+}
+
+// Verifier verifies one kind of evidence. Implementations are safe for
+// concurrent use and neither read the clock nor dial.
+type Verifier interface {
+	Kind() Kind
+	// Verify checks ev. The result is never nil and holds the checks made so
+	// far. The error is a *[Rejection] if the evidence is refused; any other
+	// error means that no verdict was reached (for instance a cancelled
+	// context).
+	Verify(ctx context.Context, ev Evidence) (*Result, error)
+}
+
+// Result is what a verification has proven.
+type Result struct {
+	Checks []Check
+	// Claims are the facts that go into the token and that policies read.
+	Claims claims.Set
+	// Aliases are further claims that policies may read but that the service
+	// does not put into tokens by itself.
+	Aliases claims.Set
+	// TCB is the platform's patch level, where the vendor defines one.
+	TCB *TCB
+}
+
+// TCB is the state of a platform's trusted computing base by its vendor's
+// collateral. It is a fact, not a verdict.
+type TCB struct {
+	// Status is the converged status of all parts, in the vendor's words.
+	Status string `json:"status"`
+	// Date is the earliest date of the levels that were met.
+	Date time.Time `json:"date"`
+	// Advisories lists the open security advisories, sorted.
+	Advisories []string `json:"advisories"`
+	// EvaluationDataNumber tells which release of the vendor's TCB baseline
+	// was used.
+	EvaluationDataNumber uint32 `json:"evaluationDataNumber"`
+
+	PlatformStatus string    `json:"platformStatus,omitempty"`
+	PlatformDate   time.Time `json:"platformDate,omitzero"`
+	QEStatus       string    `json:"qeStatus,omitempty"`
+
+	// Shortfall names the components that are below the newest level.
+	Shortfall []Component `json:"shortfall,omitempty"`
+}
+
+// Component is one part of a TCB that is older than the vendor's newest level.
+type Component struct {
+	Name  string `json:"name"`
+	Needs int    `json:"needs"`
+	Has   int    `json:"has"`
+}

@@ -1,0 +1,110 @@
+// Package openenclave verifies evidence in the framings of the Open Enclave
+// SDK: reports, evidence with custom claims, and certificates that carry
+// either. It also reads endorsements blobs.
+//
+// Start with [Verifier.Verify]. The framing is taken apart by [Parse] and the
+// quote inside is verified by package sgx, whose claims and limits hold here
+// too: nothing about the enclave is judged.
+package openenclave
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+
+	"github.com/probity-dev/probity/claims"
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/evidence/sgx"
+)
+
+const (
+	checkFormat       = "openenclave.format"
+	checkCustomFormat = "openenclave.custom-claims.format"
+	checkCustom       = "openenclave.custom-claims.binding"
+	checkKey          = "openenclave.certificate.key"
+)
+
+// Catalogue lists the checks that this package adds to those of packages dcap
+// and sgx.
+func Catalogue() []evidence.Definition {
+	return []evidence.Definition{
+		{ID: checkFormat, Meaning: "the evidence is a remote Open Enclave report or SGX ECDSA evidence whose sizes fit", Remedy: "send what oe_get_report or oe_get_evidence returned, unchanged; for a bare quote use SgxEnclave"},
+		{ID: checkCustom, Meaning: "SHA-256 of the custom claims buffer is the first half of REPORTDATA", Remedy: "send the evidence unchanged, with the custom claims it was made with"},
+		{ID: checkCustomFormat, Meaning: "the custom claims buffer is well-formed", Remedy: "send the evidence unchanged, with the custom claims it was made with"},
+		{ID: checkKey, Meaning: "the quote in a certificate binds the certificate's own key", Remedy: "treat the sender as hostile: the evidence was put into another certificate"},
+	}
+}
+
+// Verifier verifies Open Enclave evidence.
+type Verifier struct {
+	sgx  *sgx.Verifier
+	book evidence.Book
+}
+
+// New returns a verifier that hands quotes to v.
+func New(v *sgx.Verifier) *Verifier {
+	return &Verifier{sgx: v, book: evidence.NewBook(Catalogue())}
+}
+
+// Kind returns OpenEnclave.
+func (v *Verifier) Kind() evidence.Kind { return evidence.OpenEnclave }
+
+// Verify verifies ev.Raw in any framing that [Parse] reads.
+func (v *Verifier) Verify(ctx context.Context, ev evidence.Evidence) (*evidence.Result, error) {
+	rec := &evidence.Recorder{}
+	framed, err := Parse(ev.Raw)
+	if err != nil {
+		rejection := rec.FailErr(checkFormat, "an Open Enclave report or evidence", err, v.book.Remedy(checkFormat))
+		return &evidence.Result{Checks: rec.Checks}, rejection
+	}
+	rec.Pass(checkFormat, "an Open Enclave report or evidence", fmt.Sprintf("%s, %d bytes", framed.Form, len(ev.Raw)))
+	result, err := v.sgx.VerifyQuote(ctx, rec, framed.Quote, ev)
+	if err != nil {
+		return result, err
+	}
+	err = v.bindFraming(rec, framed, result)
+	result.Checks = rec.Checks
+	return result, err
+}
+
+// bindFraming checks what stands around the quote against its REPORTDATA.
+func (v *Verifier) bindFraming(rec *evidence.Recorder, framed *Framed, result *evidence.Result) error {
+	quote, err := dcap.ParseQuote(framed.Quote)
+	if err != nil {
+		return err // it was verified before
+	}
+	report, err := dcap.ParseReport(quote.Body)
+	if err != nil {
+		return err
+	}
+	if framed.PublicKey != nil {
+		key := evidence.Data{Bytes: framed.PublicKey}
+		if !key.BoundBy(report.ReportData[:]) {
+			return rec.Fail(checkKey, fmt.Sprintf("SHA-256 %x of the key", sha256.Sum256(key.Bytes)), fmt.Sprintf("%x", report.ReportData[:32]), v.book.Remedy(checkKey))
+		}
+		rec.Pass(checkKey, "the certificate's key in REPORTDATA", "equal")
+	}
+	if len(framed.CustomClaims) == 0 {
+		return nil
+	}
+	// The hash comes first: bytes that nobody vouches for are not parsed.
+	buffer := evidence.Data{Bytes: framed.CustomClaims}
+	if !buffer.BoundBy(report.ReportData[:]) {
+		return rec.Fail(checkCustom, fmt.Sprintf("SHA-256 %x of the %d bytes of custom claims", sha256.Sum256(buffer.Bytes), len(buffer.Bytes)),
+			fmt.Sprintf("%x in REPORTDATA", report.ReportData[:32]), v.book.Remedy(checkCustom))
+	}
+	rec.Pass(checkCustom, "SHA-256 of the custom claims in REPORTDATA", fmt.Sprintf("SHA-256 of %d bytes", len(buffer.Bytes)))
+	list, err := ParseCustomClaims(framed.CustomClaims)
+	if err != nil {
+		return rec.FailErr(checkCustomFormat, "a custom claims buffer", err, v.book.Remedy(checkCustomFormat))
+	}
+	rec.Pass(checkCustomFormat, "a custom claims buffer", fmt.Sprintf("%d claims", len(list)))
+	for _, c := range list {
+		// The enclave vouches for these, not the service.
+		result.Aliases.Add(claims.Claim{Type: "openenclave." + c.Name, Issuer: claims.CustomClaim,
+			Value: claims.StringValue(base64.RawURLEncoding.EncodeToString(c.Value))})
+	}
+	return nil
+}

@@ -1,0 +1,213 @@
+// Package sgx verifies quotes of Intel SGX enclaves (DCAP, ECDSA) and states
+// their claims in the names of the Azure Attestation wire protocol.
+//
+// Start with [Verifier.Verify]. The work on the quote itself is that of
+// package dcap; this package adds the binding of runtime data (REPORTDATA) and
+// init-time data (CONFIGID), and the claims.
+//
+// It does not judge the enclave: measurements, product, SVN and the debug flag
+// are claims, and the TCB status is a fact for the caller to judge.
+package sgx
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/probity-dev/probity/claims"
+	"github.com/probity-dev/probity/collateral"
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/dcap"
+)
+
+const (
+	checkRuntimeData  = "sgx.report-data.runtime-data"
+	checkInitTimeData = "sgx.config-id.init-time-data"
+	checkJSON         = "sgx.runtime-data.json"
+	checkKSS          = "sgx.config-id.kss"
+)
+
+// Catalogue lists the checks that this package adds to those of package dcap.
+func Catalogue() []evidence.Definition {
+	return []evidence.Definition{
+		{ID: checkRuntimeData, Meaning: "SHA-256 of the runtime data is the first half of REPORTDATA", Remedy: "send exactly the bytes that the enclave hashed, with every trailing NUL or line break"},
+		{ID: checkJSON, Meaning: "runtime or init-time data of type JSON are a JSON object without duplicate members", Remedy: "send a JSON object, or give dataType Binary"},
+		{ID: checkKSS, Meaning: "the enclave uses key separation and sharing, so that CONFIGID means something", Remedy: "build the enclave with KSS, or leave the init-time data out"},
+		{ID: checkInitTimeData, Meaning: "SHA-256 of the init-time data is the first half of CONFIGID", Remedy: "send exactly the bytes whose hash the loader put into CONFIGID"},
+	}
+}
+
+// Verifier verifies SGX quotes.
+type Verifier struct {
+	dcap *dcap.Verifier
+	book evidence.Book
+}
+
+// New returns a verifier on the given engine.
+func New(engine *dcap.Verifier) *Verifier {
+	return &Verifier{dcap: engine, book: evidence.NewBook(Catalogue())}
+}
+
+// Kind returns SgxEnclave.
+func (v *Verifier) Kind() evidence.Kind { return evidence.SGXEnclave }
+
+// Verify verifies ev.Raw as a bare quote.
+func (v *Verifier) Verify(ctx context.Context, ev evidence.Evidence) (*evidence.Result, error) {
+	rec := &evidence.Recorder{}
+	return v.VerifyQuote(ctx, rec, ev.Raw, ev)
+}
+
+// VerifyQuote verifies a quote that was taken out of a framing, adding to the
+// checks that are in rec already. The result holds them all.
+func (v *Verifier) VerifyQuote(ctx context.Context, rec *evidence.Recorder, quote []byte, ev evidence.Evidence) (*evidence.Result, error) {
+	result := &evidence.Result{}
+	err := v.verify(ctx, rec, quote, ev, result)
+	result.Checks = rec.Checks
+	return result, err
+}
+
+func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, quote []byte, ev evidence.Evidence, result *evidence.Result) error {
+	proof, err := v.dcap.Verify(ctx, rec, quote, collateral.SGX, ev)
+	if err != nil {
+		return err
+	}
+	report, err := dcap.ParseReport(proof.Quote.Body)
+	if err != nil {
+		return err // the parser has fixed the body's size
+	}
+	if err := v.bind(rec, report, ev); err != nil {
+		return err
+	}
+	result.TCB = proof.TCB
+	result.Claims, err = v.claims(rec, proof, report, ev)
+	if err != nil {
+		return err
+	}
+	result.Aliases = aliases(result.Claims, proof)
+	return nil
+}
+
+// bind checks that the report binds the data that came with it.
+func (v *Verifier) bind(rec *evidence.Recorder, report *dcap.Report, ev evidence.Evidence) error {
+	if d := ev.RuntimeData; d != nil {
+		if !d.BoundBy(report.ReportData[:]) {
+			return rec.Fail(checkRuntimeData, fmt.Sprintf("SHA-256 %x of the %d bytes sent", sha256.Sum256(d.Bytes), len(d.Bytes)),
+				fmt.Sprintf("%x in REPORTDATA", report.ReportData[:32]), v.book.Remedy(checkRuntimeData))
+		}
+		rec.Pass(checkRuntimeData, "SHA-256 of the runtime data in REPORTDATA", fmt.Sprintf("SHA-256 of %d bytes", len(d.Bytes)))
+	}
+	if d := ev.InitTimeData; d != nil {
+		if !report.KSS() {
+			return rec.Fail(checkKSS, "an enclave with key separation and sharing", "ATTRIBUTES.KSS is not set", v.book.Remedy(checkKSS))
+		}
+		if !d.BoundBy(report.ConfigID[:]) {
+			return rec.Fail(checkInitTimeData, fmt.Sprintf("SHA-256 %x of the %d bytes sent", sha256.Sum256(d.Bytes), len(d.Bytes)),
+				fmt.Sprintf("%x in CONFIGID", report.ConfigID[:32]), v.book.Remedy(checkInitTimeData))
+		}
+		rec.Pass(checkInitTimeData, "SHA-256 of the init-time data in CONFIGID", fmt.Sprintf("SHA-256 of %d bytes", len(d.Bytes)))
+	}
+	return nil
+}
+
+// claims states what the token says of an enclave, deprecated twins included.
+func (v *Verifier) claims(rec *evidence.Recorder, proof *dcap.Proof, report *dcap.Report, ev evidence.Evidence) (claims.Set, error) {
+	b := builder{}
+	b.text("x-ms-attestation-type", "sgx")
+	b.truth("x-ms-sgx-is-debuggable", report.Debug())
+	b.hex("x-ms-sgx-mrenclave", report.MREnclave[:])
+	b.hex("x-ms-sgx-mrsigner", report.MRSigner[:])
+	b.number("x-ms-sgx-product-id", int64(report.ISVProdID))
+	b.number("x-ms-sgx-svn", int64(report.ISVSVN))
+	b.hex("x-ms-sgx-report-data", report.ReportData[:])
+	if report.KSS() {
+		b.hex("x-ms-sgx-config-id", report.ConfigID[:])
+		b.number("x-ms-sgx-config-svn", int64(report.ConfigSVN))
+		b.hex("x-ms-sgx-isv-extended-product-id", report.ISVExtProdID[:])
+		b.hex("x-ms-sgx-isv-family-id", report.ISVFamilyID[:])
+	}
+	hashes := collateralClaim(proof)
+	b.add("x-ms-sgx-collateral", hashes)
+	b.add("maa-attestationcollateral", hashes)
+	if err := v.dataClaims(rec, &b, ev); err != nil {
+		return claims.Set{}, err
+	}
+	return b.set, nil
+}
+
+// dataClaims returns the bound data to the relying party: Binary as bytes,
+// JSON as an object.
+func (v *Verifier) dataClaims(rec *evidence.Recorder, b *builder, ev evidence.Evidence) error {
+	if d := ev.RuntimeData; d != nil && d.Type == evidence.Binary {
+		for _, name := range []string{"x-ms-sgx-ehd", "maa-ehd", "aas-ehd"} {
+			b.text(name, base64.RawURLEncoding.EncodeToString(d.Bytes))
+		}
+	}
+	for _, item := range []struct {
+		name string
+		data *evidence.Data
+	}{{"x-ms-runtime", ev.RuntimeData}, {"x-ms-inittime", ev.InitTimeData}} {
+		if item.data == nil || item.data.Type != evidence.JSON {
+			continue
+		}
+		object, err := item.data.Object()
+		if err != nil {
+			return rec.FailErr(checkJSON, item.name+" as a JSON object", err, v.book.Remedy(checkJSON))
+		}
+		b.add(item.name, claims.JSONValue(string(object)))
+	}
+	return nil
+}
+
+func collateralClaim(proof *dcap.Proof) claims.Value {
+	h := proof.Hashes
+	quote := sha256.Sum256(proof.Quote.Raw)
+	return claims.JSONValue(fmt.Sprintf(
+		`{"qeidcertshash":"%x","qeidcrlhash":"%x","qeidhash":"%x","quotehash":"%x","tcbinfocertshash":"%x","tcbinfocrlhash":"%x","tcbinfohash":"%x"}`,
+		h.QEIdentityCerts, h.QEIdentityCRL, h.QEIdentity, quote, h.TCBInfoCerts, h.TCBInfoCRL, h.TCBInfo))
+}
+
+// aliases are what policies may read besides the token's claims: the old names
+// with a dollar sign, and what is known of the platform.
+func aliases(set claims.Set, proof *dcap.Proof) claims.Set {
+	b := builder{}
+	for _, pair := range [][2]string{
+		{"$is-debuggable", "x-ms-sgx-is-debuggable"},
+		{"$product-id", "x-ms-sgx-product-id"},
+		{"$sgx-mrsigner", "x-ms-sgx-mrsigner"},
+		{"$sgx-mrenclave", "x-ms-sgx-mrenclave"},
+		{"$svn", "x-ms-sgx-svn"},
+		{"$tee", "x-ms-attestation-type"},
+		{"$maa-ehd", "x-ms-sgx-ehd"},
+		{"$aas-ehd", "x-ms-sgx-ehd"},
+		{"$maa-attestationcollateral", "x-ms-sgx-collateral"},
+	} {
+		if value, ok := set.Get(pair[1]); ok {
+			b.add(pair[0], value)
+		}
+	}
+	b.text("x-probity-tcb-status", proof.TCB.Status)
+	b.text("x-probity-tcb-date", proof.TCB.Date.UTC().Format("2006-01-02"))
+	b.number("x-probity-tcb-evaluation-number", int64(proof.TCB.EvaluationDataNumber))
+	for _, advisory := range proof.TCB.Advisories {
+		b.text("x-probity-tcb-advisory", advisory)
+	}
+	if p := proof.PCK.Platform; p != nil {
+		b.truth("x-probity-pck-dynamic-platform", p.DynamicPlatform)
+		b.truth("x-probity-pck-cached-keys", p.CachedKeys)
+		b.truth("x-probity-pck-smt-enabled", p.SMTEnabled)
+	}
+	return b.set
+}
+
+// builder collects claims of the service.
+type builder struct{ set claims.Set }
+
+func (b *builder) add(name string, v claims.Value) {
+	b.set.Add(claims.Claim{Type: name, Value: v, Issuer: claims.AttestationService})
+}
+func (b *builder) text(name, s string)         { b.add(name, claims.StringValue(s)) }
+func (b *builder) hex(name string, v []byte)   { b.text(name, hex.EncodeToString(v)) }
+func (b *builder) number(name string, n int64) { b.add(name, claims.IntegerValue(n)) }
+func (b *builder) truth(name string, v bool)   { b.add(name, claims.BooleanValue(v)) }

@@ -1,0 +1,11 @@
+module github.com/probity-dev/probity
+
+go 1.26.0
+
+require (
+	github.com/go-jose/go-jose/v4 v4.1.9
+	github.com/go-json-experiment/json v1.27.2
+	github.com/hashicorp/golang-lru/v2 v2.0.7
+)
+
+require github.com/google/go-cmp v0.7.0 // indirect

@@ -1,0 +1,130 @@
+package policy
+
+import "github.com/probity-dev/probity/claims"
+
+// Policy is a parsed policy. It must not be changed.
+type Policy struct {
+	Text    string
+	Version Version
+	// Sections in source order; at most one of each name.
+	Sections []*Section
+	Comments []Comment
+	// Warnings are findings that do not stop the policy from being used.
+	Warnings []Diagnostic
+}
+
+// Version is a version of the policy language.
+type Version struct{ Major, Minor int }
+
+// AtLeast reports whether v is the given version or a later one.
+func (v Version) AtLeast(major, minor int) bool {
+	return v.Major > major || v.Major == major && v.Minor >= minor
+}
+
+// The names of sections.
+const (
+	Configuration = "configurationrules"
+	Authorization = "authorizationrules"
+	Issuance      = "issuancerules"
+)
+
+// Section returns the section of the given name, or nil.
+func (p *Policy) Section(name string) *Section {
+	for _, s := range p.Sections {
+		if s.Name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// Section is a named list of rules.
+type Section struct {
+	Pos   Pos
+	Name  string
+	Rules []*Rule
+	End   Pos // of the closing brace
+}
+
+// Rule is: conditions => action.
+type Rule struct {
+	Pos        Pos
+	Conditions []*Condition
+	Action     Action
+	End        Pos // behind the semicolon
+}
+
+// Condition is true if at least one claim satisfies all its properties, or,
+// negated, if none does.
+type Condition struct {
+	Pos        Pos
+	Negated    bool
+	Name       string // the identifier that it binds, or ""
+	Properties []Property
+}
+
+// Property compares one property of a claim.
+type Property struct {
+	Pos   Pos
+	Name  string // type, value, valueType or issuer
+	Op    string
+	Value Expr
+}
+
+// Action is what a rule does.
+type Action struct {
+	Pos  Pos
+	Name string
+	Args []Argument
+}
+
+// Argument is a named argument of an action.
+type Argument struct {
+	Pos   Pos
+	Name  string // type, value, valueType, issuer or claim
+	Value Expr
+}
+
+// Arg returns the argument of the given name, or nil.
+func (a *Action) Arg(name string) *Argument {
+	for i := range a.Args {
+		if a.Args[i].Name == name {
+			return &a.Args[i]
+		}
+	}
+	return nil
+}
+
+// Expr is an expression: a [*Literal], a [*Ref] or a [*Call].
+type Expr interface{ Start() Pos }
+
+// Literal is a string, an integer or a boolean.
+type Literal struct {
+	Pos   Pos
+	Text  string // as written
+	Value claims.Value
+}
+
+// Ref is a property of the claims that an identifier is bound to; Property is
+// empty in claim=identifier.
+type Ref struct {
+	Pos      Pos
+	Name     string
+	Property string
+}
+
+// Call is a call of a function.
+type Call struct {
+	Pos  Pos
+	Name string
+	Args []Expr
+}
+
+// Start returns where the expression begins.
+func (e *Literal) Start() Pos { return e.Pos }
+
+// Start returns where the expression begins.
+func (e *Ref) Start() Pos { return e.Pos }
+
+// Start returns where the expression begins.
+func (e *Call) Start() Pos { return e.Pos }

@@ -1,0 +1,220 @@
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/probity-dev/probity/claims"
+)
+
+// arity gives the functions of version 1.2 and how many arguments each takes.
+var arity = map[string]int{
+	"JmesPath": 2, "JsonToClaimValue": 1, "IsSubsetOf": 2, "AppendString": 2, "NegateBool": 1, "ContainsOnlyValue": 2,
+}
+
+// allowed gives the actions of each section.
+var allowed = map[string][]string{
+	Configuration: {"issueproperty"},
+	Authorization: {"permit", "deny", "add"},
+	Issuance:      {"add", "issue", "issueproperty"},
+}
+
+// settings are the properties that configurationrules may set, with their
+// value types.
+var settings = map[string]claims.Type{
+	"x-ms-sgx-tcbidentifier": claims.String,
+	"require_valid_aik_cert": claims.Boolean,
+	"required_pcr_mask":      claims.Integer,
+}
+
+// check applies the static rules of the language to a text that parses.
+func (p *parser) check() {
+	for _, s := range p.policy.Sections {
+		if s.Name == Configuration && !p.policy.Version.AtLeast(1, 1) {
+			p.errorAt(s.Pos, "policy", "configurationrules need version 1.1")
+		}
+		for _, r := range s.Rules {
+			p.checkRule(s, r)
+		}
+	}
+}
+
+func (p *parser) checkRule(s *Section, r *Rule) {
+	bound := map[string]bool{}
+	for _, c := range r.Conditions {
+		for i := range c.Properties {
+			p.checkProperty(&c.Properties[i], bound)
+		}
+		switch {
+		case c.Negated && !p.policy.Version.AtLeast(1, 2):
+			p.errorAt(c.Pos, "condition", "negation needs version 1.2")
+		case c.Negated && c.Name != "":
+			p.errorAt(c.Pos, "condition", "a negated condition matches no claim, so it cannot bind "+c.Name)
+		case c.Name != "" && bound[c.Name]:
+			p.errorAt(c.Pos, "condition", "identifier "+c.Name+" is bound twice in this rule")
+		}
+		if c.Name != "" {
+			bound[c.Name] = true
+		}
+	}
+	p.checkAction(s, &r.Action, bound)
+}
+
+func (p *parser) checkProperty(prop *Property, bound map[string]bool) {
+	p.checkExpr(prop.Value, bound)
+	literal, ok := prop.Value.(*Literal)
+	if !ok {
+		return
+	}
+	typ := literal.Value.Type()
+	if prop.Name != "value" && typ != claims.String {
+		p.errorAt(prop.Pos, "property", fmt.Sprintf("%s is a string, it cannot be compared with %s", prop.Name, literal.Text))
+	}
+	if typ != claims.Integer && prop.Op != "==" && prop.Op != "!=" {
+		p.errorAt(prop.Pos, "property", fmt.Sprintf("%s orders integers; %s is a %s", prop.Op, literal.Text, strings.ToLower(string(typ))))
+	}
+}
+
+func (p *parser) checkExpr(e Expr, bound map[string]bool) {
+	switch e := e.(type) {
+	case *Ref:
+		if !bound[e.Name] {
+			d := Diagnostic{Pos: e.Pos, Severity: Error, Rule: "expression", Found: e.Name,
+				Message: "identifier " + e.Name + " is not bound by an earlier condition of this rule"}
+			if names := slices.Sorted(maps.Keys(bound)); len(names) > 0 {
+				d.Suggestion = "did you mean " + nearest(e.Name, names) + "?"
+			}
+			p.report(d)
+		}
+	case *Call:
+		want, known := arity[e.Name]
+		switch {
+		case !known:
+			p.report(Diagnostic{Pos: e.Pos, Severity: Error, Rule: "expression", Found: e.Name, Message: "unknown function " + e.Name,
+				Suggestion: "did you mean " + nearest(e.Name, slices.Sorted(maps.Keys(arity))) + "?"})
+		case len(e.Args) != want:
+			p.errorAt(e.Pos, "expression", fmt.Sprintf("%s takes %d arguments, not %d", e.Name, want, len(e.Args)))
+		case !p.policy.Version.AtLeast(1, 2):
+			p.errorAt(e.Pos, "expression", "functions need version 1.2")
+		}
+		for _, arg := range e.Args {
+			p.checkExpr(arg, bound)
+		}
+	}
+}
+
+func (p *parser) checkAction(s *Section, a *Action, bound map[string]bool) {
+	if !slices.Contains(allowed[s.Name], a.Name) {
+		p.report(Diagnostic{Pos: a.Pos, Severity: Error, Rule: "action", Found: a.Name,
+			Message: a.Name + " is not allowed in " + s.Name, Expected: strings.Join(allowed[s.Name], ", ")})
+		return
+	}
+	for i := range a.Args {
+		p.checkExpr(a.Args[i].Value, bound)
+	}
+	if a.Name == "permit" || a.Name == "deny" {
+		if len(a.Args) > 0 {
+			p.errorAt(a.Pos, "action", a.Name+" takes no arguments")
+		}
+		return
+	}
+	claim, typ, value := a.Arg("claim"), a.Arg("type"), a.Arg("value")
+	switch {
+	case a.Arg("issuer") != nil:
+		p.errorAt(a.Arg("issuer").Pos, "argument", "a policy cannot choose the issuer of a claim; it is AttestationPolicy")
+	case claim != nil && len(a.Args) > 1:
+		p.errorAt(a.Pos, "action", "claim= stands alone")
+	case claim == nil && (typ == nil || value == nil):
+		p.errorAt(a.Pos, "action", a.Name+" needs type= and value=, or claim=")
+	}
+	p.checkNames(s, a, typ, value)
+	p.checkValueType(a, value)
+}
+
+// checkNames checks the type of the claim that an action makes, where it is a
+// literal.
+func (p *parser) checkNames(s *Section, a *Action, typ, value *Argument) {
+	if typ == nil {
+		return
+	}
+	name, ok := typ.Value.(*Literal)
+	if !ok {
+		return
+	}
+	text, isText := name.Value.Text()
+	switch {
+	case !isText || text == "":
+		p.errorAt(typ.Pos, "argument", "type= needs a claim name")
+	case a.Name == "issue" && Reserved(text):
+		p.errorAt(typ.Pos, "argument", "the service itself writes "+text+" into tokens; a policy cannot issue it")
+	case s.Name == Configuration:
+		want, known := settings[text]
+		if !known {
+			p.report(Diagnostic{Pos: typ.Pos, Severity: Error, Rule: "argument", Found: text, Message: "unknown configuration property " + text,
+				Suggestion: "did you mean " + nearest(text, slices.Sorted(maps.Keys(settings))) + "?"})
+			return
+		}
+		if value == nil {
+			return
+		}
+		if l, ok := value.Value.(*Literal); ok && l.Value.Type() != want {
+			p.errorAt(value.Pos, "argument", fmt.Sprintf("%s is of type %s", text, want))
+		}
+	}
+}
+
+func (p *parser) checkValueType(a *Action, value *Argument) {
+	arg := a.Arg("valueType")
+	if arg == nil || value == nil {
+		return
+	}
+	want, ok := arg.Value.(*Literal)
+	have, isLiteral := value.Value.(*Literal)
+	if !ok || isLiteral && want.Value != claims.StringValue(string(have.Value.Type())) {
+		p.errorAt(arg.Pos, "argument", "valueType does not agree with the value")
+	}
+}
+
+// reserved are the members that the service itself writes into tokens. A few
+// more, such as aas-ehd, depend on the request; published policies issue them,
+// and the token keeps the service's own value.
+var reserved = []string{
+	"iss", "exp", "iat", "nbf", "jti", "nonce", "cnf", "rp_data", "ver", "aud", "sub",
+	"x-ms-ver", "x-ms-attestation-type", "x-ms-policy", "x-ms-policy-hash", "x-ms-policy-signer",
+	"x-ms-runtime", "x-ms-inittime", "x-ms-compliance-status", "x-ms-isolation-tee",
+	"maa-attestationcollateral", "eat_profile", "attester_tcb_status", "dbgstat",
+}
+
+// Reserved reports whether the service itself writes a token member of this
+// name, so that a policy must not.
+func Reserved(name string) bool {
+	for _, prefix := range []string{"x-ms-sgx-", "x-ms-sevsnpvm-", "x-ms-azurevm-", "tdx_"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return slices.Contains(reserved, name)
+}
+
+// nearest returns the candidate with the longest common beginning and ending,
+// which suits misspelt keywords.
+func nearest(word string, candidates []string) string {
+	best, bestScore := "", -1
+	lower := strings.ToLower(word)
+	for _, c := range candidates {
+		candidate := strings.ToLower(c)
+		score := 0
+		for score < len(lower) && score < len(candidate) && lower[score] == candidate[score] {
+			score++
+		}
+		for i := 1; i <= len(lower) && i <= len(candidate) && lower[len(lower)-i] == candidate[len(candidate)-i]; i++ {
+			score++
+		}
+		if score > bestScore {
+			best, bestScore = c, score
+		}
+	}
+	return best
+}

@@ -1,0 +1,45 @@
+package policy
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"strings"
+)
+
+// sgxDefault is the default policy of enclaves: everything that verifies is
+// accepted, and the claims appear under their former names too.
+const sgxDefault = `version= 1.1;
+configurationrules{
+	=> issueproperty(type="x-ms-sgx-tcbidentifier", value="azuredefault");
+};
+authorizationrules{
+	=> permit();
+};
+issuancerules{
+	c:[type=="x-ms-sgx-is-debuggable"] => issue(type="is-debuggable", value=c.value);
+	c:[type=="x-ms-sgx-mrsigner"] => issue(type="sgx-mrsigner", value=c.value);
+	c:[type=="x-ms-sgx-mrenclave"] => issue(type="sgx-mrenclave", value=c.value);
+	c:[type=="x-ms-sgx-product-id"] => issue(type="product-id", value=c.value);
+	c:[type=="x-ms-sgx-svn"] => issue(type="svn", value=c.value);
+	c:[type=="x-ms-attestation-type"] => issue(type="tee", value=c.value);
+};
+`
+
+// Default returns the text of the policy that is in force for an attestation
+// type until one is set; it is "" for types that have none. Names are compared
+// without case.
+func Default(attestationType string) string {
+	switch strings.ToLower(attestationType) {
+	case "sgxenclave", "openenclave":
+		return sgxDefault
+	default:
+		return ""
+	}
+}
+
+// Hash returns the value of the claim x-ms-policy-hash: the base64url SHA-256
+// of the base64url text of the policy.
+func Hash(text string) string {
+	sum := sha256.Sum256([]byte(base64.RawURLEncoding.EncodeToString([]byte(text))))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}

@@ -1,0 +1,436 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/probity-dev/probity/claims"
+)
+
+// Limits on a policy text. The largest public policy is about 13 KB.
+const (
+	MaxText       = 64 << 10
+	maxRules      = 1000
+	maxConditions = 32
+	maxNesting    = 32
+	maxReported   = 50
+)
+
+// Parse reads a policy of version 1.0, 1.1 or 1.2 and checks its static rules.
+// The error is a *[ParseError] that holds every finding; parsing goes on behind
+// an error where it safely can.
+func Parse(text string) (*Policy, error) {
+	p := &parser{policy: &Policy{Text: text}}
+	if len(text) > MaxText {
+		p.errorAt(Pos{Line: 1, Column: 1}, "policy", fmt.Sprintf("the policy is %d bytes, at most %d are allowed", len(text), MaxText))
+		return nil, &ParseError{p.found}
+	}
+	p.lex = newLexer(text, p.report)
+	p.advance()
+	p.advance()
+	p.parsePolicy()
+	p.policy.Comments = p.lex.comments
+	if !p.failed {
+		p.check()
+	}
+	slices.SortStableFunc(p.found, func(a, b Diagnostic) int { return a.Pos.Offset - b.Pos.Offset })
+	if p.failed {
+		return nil, &ParseError{p.found}
+	}
+	p.policy.Warnings = p.found
+	return p.policy, nil
+}
+
+type parser struct {
+	lex       *lexer
+	tok, peek token
+	policy    *Policy
+	found     []Diagnostic
+	failed    bool
+	rules     int
+}
+
+func (p *parser) report(d Diagnostic) {
+	if d.Severity == Error {
+		p.failed = true
+	}
+	if len(p.found) < maxReported {
+		p.found = append(p.found, d)
+	}
+}
+
+func (p *parser) errorAt(at Pos, rule, message string) {
+	p.report(Diagnostic{Pos: at, Severity: Error, Message: message, Rule: rule})
+}
+
+func (p *parser) advance() token {
+	t := p.tok
+	p.tok, p.peek = p.peek, p.lex.next()
+	return t
+}
+
+// unexpected reports the current token; a bad one was reported by the lexer.
+func (p *parser) unexpected(rule, expected, suggestion string) {
+	if p.tok.kind == tokBad {
+		return
+	}
+	found := p.tok.text
+	message := "unexpected " + strconv.Quote(clip(found))
+	if p.tok.kind == tokEOF {
+		message = "unexpected end of the policy"
+	}
+	p.report(Diagnostic{Pos: p.tok.pos, Severity: Error, Message: message, Found: clip(found),
+		Expected: expected, Suggestion: suggestion, Rule: rule})
+}
+
+func (p *parser) is(text string) bool { return p.tok.kind == tokPunct && p.tok.text == text }
+
+// accept takes the punctuation if it is next.
+func (p *parser) accept(text string) bool {
+	if p.is(text) {
+		p.advance()
+		return true
+	}
+	return false
+}
+
+// expect takes the punctuation or reports its absence.
+func (p *parser) expect(text, rule, suggestion string) bool {
+	if p.accept(text) {
+		return true
+	}
+	p.unexpected(rule, strconv.Quote(text), suggestion)
+	return false
+}
+
+func (p *parser) parsePolicy() {
+	if !p.parseVersion() {
+		p.skipTo(Configuration, Authorization, Issuance)
+	}
+	order := []string{Configuration, Authorization, Issuance}
+	next := 0
+	for p.tok.kind != tokEOF {
+		name := strings.ToLower(p.tok.text)
+		at := slices.Index(order, name)
+		switch {
+		case p.tok.kind != tokIdent || at < 0:
+			suggestion := ""
+			if p.tok.kind == tokIdent {
+				suggestion = "did you mean " + nearest(p.tok.text, order) + "?"
+			}
+			p.unexpected("policy", strings.Join(order[next:], ", "), suggestion)
+			p.advance()
+			p.skipTo(order...)
+			continue
+		case p.policy.Section(name) != nil:
+			p.errorAt(p.tok.pos, "policy", "section "+name+" stands twice")
+		case at < next:
+			p.errorAt(p.tok.pos, "policy", "section "+name+" must stand before "+order[next-1])
+		}
+		next = max(next, at+1)
+		p.parseSection(name)
+	}
+	if p.policy.Section(Authorization) == nil && !p.failed {
+		p.errorAt(p.tok.pos, "policy", "the policy has no authorizationrules")
+	}
+}
+
+// skipTo goes on at the next of the given words, or at the end.
+func (p *parser) skipTo(words ...string) {
+	for p.tok.kind != tokEOF && !(p.tok.kind == tokIdent && slices.Contains(words, strings.ToLower(p.tok.text))) {
+		p.advance()
+	}
+}
+
+func (p *parser) parseVersion() bool {
+	const rule = "versionInfo"
+	if p.tok.kind != tokIdent || p.tok.text != "version" {
+		p.unexpected(rule, `"version"`, "a policy begins with: version= 1.0;")
+		return false
+	}
+	p.advance()
+	if !p.expect("=", rule, "") {
+		return false
+	}
+	at := p.tok.pos
+	major, minor := p.tok, token{}
+	ok := p.tok.kind == tokInteger
+	if ok {
+		p.advance()
+		ok = p.expect(".", rule, "versions are 1.0, 1.1 and 1.2")
+		minor = p.tok
+	}
+	if !ok || minor.kind != tokInteger {
+		p.unexpected(rule, "1.0, 1.1 or 1.2", "")
+		return false
+	}
+	p.advance()
+	switch text := major.text + "." + minor.text; text {
+	case "1.0", "1.1", "1.2":
+		p.policy.Version = Version{1, int(minor.text[0] - '0')}
+	default:
+		p.report(Diagnostic{Pos: at, Severity: Error, Found: text, Rule: rule, Message: "version " + text + " is not known", Expected: "1.0, 1.1 or 1.2"})
+		p.policy.Version = Version{1, 2}
+	}
+	return p.expect(";", rule, "")
+}
+
+func (p *parser) parseSection(name string) {
+	s := &Section{Pos: p.tok.pos, Name: name}
+	p.policy.Sections = append(p.policy.Sections, s)
+	p.advance()
+	if !p.expect("{", name, "") {
+		p.skipTo(Configuration, Authorization, Issuance)
+		return
+	}
+	for !p.is("}") && p.tok.kind != tokEOF {
+		if p.rules++; p.rules > maxRules {
+			p.errorAt(p.tok.pos, name, fmt.Sprintf("more than %d rules", maxRules))
+			p.skipTo()
+			return
+		}
+		if r, ok := p.parseRule(); ok {
+			s.Rules = append(s.Rules, r)
+		} else {
+			p.recover()
+		}
+	}
+	s.End = p.tok.pos
+	if p.expect("}", name, "close the section") {
+		p.expect(";", name, "a section ends with };")
+	}
+}
+
+// recover goes on behind the next semicolon, or at a closing brace.
+func (p *parser) recover() {
+	for p.tok.kind != tokEOF && !p.is("}") {
+		if p.accept(";") {
+			return
+		}
+		p.advance()
+	}
+}
+
+func (p *parser) parseRule() (*Rule, bool) {
+	r := &Rule{Pos: p.tok.pos}
+	for !p.is("=>") {
+		if len(r.Conditions) == maxConditions {
+			p.errorAt(p.tok.pos, "rule", fmt.Sprintf("more than %d conditions in a rule", maxConditions))
+			return nil, false
+		}
+		c, ok := p.parseCondition()
+		if !ok {
+			return nil, false
+		}
+		r.Conditions = append(r.Conditions, c)
+		if p.is("=>") {
+			break
+		}
+		if !p.accept("&&") {
+			suggestion := ""
+			if p.tok.text == "|" || p.tok.text == "||" {
+				suggestion = "there is no OR: write two rules"
+			}
+			p.unexpected("rule", `"=>" or "&&"`, suggestion)
+			return nil, false
+		}
+		if p.is("=>") {
+			p.unexpected("rule", "a condition", "")
+			return nil, false
+		}
+	}
+	p.advance()
+	if !p.parseAction(&r.Action) {
+		return nil, false
+	}
+	end := p.tok.pos
+	end.Offset++
+	end.Column++
+	if !p.expect(";", "rule", "every rule ends with a semicolon") {
+		return nil, false
+	}
+	r.End = end
+	return r, true
+}
+
+func (p *parser) parseCondition() (*Condition, bool) {
+	const rule = "condition"
+	c := &Condition{Pos: p.tok.pos}
+	c.Negated = p.accept("!")
+	if p.tok.kind == tokIdent {
+		c.Name = p.advance().text
+		if !p.expect(":", rule, "") {
+			return nil, false
+		}
+	}
+	if !p.expect("[", rule, "a condition looks like c:[type==\"…\"]") {
+		return nil, false
+	}
+	for {
+		prop, ok := p.parseProperty()
+		if !ok {
+			return nil, false
+		}
+		c.Properties = append(c.Properties, prop)
+		if p.accept(",") {
+			continue
+		}
+		return c, p.expect("]", rule, "")
+	}
+}
+
+var (
+	propertyNames = []string{"type", "value", "valueType", "issuer"}
+	operators     = []string{"==", "!=", "<", "<=", ">", ">="}
+)
+
+func (p *parser) parseProperty() (Property, bool) {
+	const rule = "property"
+	prop := Property{Pos: p.tok.pos}
+	if p.tok.kind != tokIdent || !slices.Contains(propertyNames, p.tok.text) {
+		suggestion := ""
+		if p.tok.kind == tokIdent {
+			suggestion = "did you mean " + nearest(p.tok.text, propertyNames) + "?"
+		}
+		p.unexpected(rule, "type, value, valueType or issuer", suggestion)
+		return prop, false
+	}
+	prop.Name = p.advance().text
+	if p.tok.kind != tokPunct || !slices.Contains(operators, p.tok.text) {
+		if p.is("=") {
+			p.report(Diagnostic{Pos: p.tok.pos, Severity: Error, Rule: rule, Found: "=",
+				Message: `unknown operator "=" in a condition`, Suggestion: `did you mean "=="?`})
+			return prop, false
+		}
+		p.unexpected(rule, "a comparison: == != < <= > >=", "")
+		return prop, false
+	}
+	prop.Op = p.advance().text
+	var ok bool
+	prop.Value, ok = p.parseExpr(0)
+	return prop, ok
+}
+
+var actionNames = []string{"permit", "deny", "add", "issue", "issueproperty"}
+
+func (p *parser) parseAction(a *Action) bool {
+	const rule = "action"
+	a.Pos = p.tok.pos
+	if p.tok.kind != tokIdent || !slices.Contains(actionNames, p.tok.text) {
+		suggestion := ""
+		if p.tok.kind == tokIdent {
+			suggestion = "did you mean " + nearest(p.tok.text, actionNames) + "?"
+		}
+		p.unexpected(rule, strings.Join(actionNames, ", "), suggestion)
+		return false
+	}
+	a.Name = p.advance().text
+	if !p.expect("(", rule, "") {
+		return false
+	}
+	if p.accept(")") {
+		return true
+	}
+	for {
+		if !p.parseArgument(a) {
+			return false
+		}
+		if p.accept(",") {
+			continue
+		}
+		return p.expect(")", rule, "")
+	}
+}
+
+var argumentNames = []string{"type", "value", "valueType", "issuer", "claim"}
+
+func (p *parser) parseArgument(a *Action) bool {
+	const rule = "argument"
+	arg := Argument{Pos: p.tok.pos}
+	if p.tok.kind != tokIdent || !slices.Contains(argumentNames, p.tok.text) {
+		suggestion := ""
+		if p.tok.kind == tokString {
+			suggestion = "name the argument: type=" + clip(p.tok.text)
+		}
+		p.unexpected(rule, "type=, value= or claim=", suggestion)
+		return false
+	}
+	arg.Name = p.advance().text
+	if !p.expect("=", rule, "") {
+		return false
+	}
+	if arg.Name == "claim" {
+		if p.tok.kind != tokIdent {
+			p.unexpected(rule, "an identifier", "")
+			return false
+		}
+		t := p.advance()
+		arg.Value = &Ref{Pos: t.pos, Name: t.text}
+	} else {
+		var ok bool
+		if arg.Value, ok = p.parseExpr(0); !ok {
+			return false
+		}
+	}
+	if a.Arg(arg.Name) != nil {
+		p.errorAt(arg.Pos, rule, "argument "+arg.Name+" stands twice")
+	}
+	a.Args = append(a.Args, arg)
+	return true
+}
+
+func (p *parser) parseExpr(depth int) (Expr, bool) {
+	const rule = "expression"
+	t := p.tok
+	switch {
+	case depth > maxNesting:
+		p.errorAt(t.pos, rule, fmt.Sprintf("calls are nested deeper than %d", maxNesting))
+		return nil, false
+	case t.kind == tokString:
+		p.advance()
+		return &Literal{t.pos, t.text, claims.StringValue(t.value)}, true
+	case t.kind == tokInteger:
+		n, err := strconv.ParseInt(t.text, 10, 64)
+		if err != nil {
+			p.errorAt(t.pos, rule, t.text+" is not a 64-bit integer")
+		}
+		p.advance()
+		return &Literal{t.pos, t.text, claims.IntegerValue(n)}, true
+	case t.kind == tokIdent && (t.text == "true" || t.text == "false"):
+		p.advance()
+		return &Literal{t.pos, t.text, claims.BooleanValue(t.text == "true")}, true
+	case t.kind == tokIdent && p.peek.kind == tokPunct && p.peek.text == ".":
+		p.advance()
+		p.advance()
+		if p.tok.kind != tokIdent || !slices.Contains(propertyNames, p.tok.text) {
+			p.unexpected(rule, "type, value, valueType or issuer", "")
+			return nil, false
+		}
+		return &Ref{t.pos, t.text, p.advance().text}, true
+	case t.kind == tokIdent && p.peek.kind == tokPunct && p.peek.text == "(":
+		p.advance()
+		p.advance()
+		return p.parseCall(&Call{Pos: t.pos, Name: t.text}, depth)
+	}
+	p.unexpected(rule, "a string, an integer, true, false, identifier.value or a function", "")
+	return nil, false
+}
+
+func (p *parser) parseCall(c *Call, depth int) (Expr, bool) {
+	if p.accept(")") {
+		return c, true
+	}
+	for {
+		arg, ok := p.parseExpr(depth + 1)
+		if !ok {
+			return nil, false
+		}
+		c.Args = append(c.Args, arg)
+		if p.accept(",") {
+			continue
+		}
+		return c, p.expect(")", "expression", "")
+	}
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/probity-dev/probity/appraisal"
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/evidence/openenclave"
+)
+
+// judge compares a verdict with what the manifest expects.
+func judge(c caseJSON, v *appraisal.Verdict) []string {
+	word := c.Expected.Verdict
+	if word == "" {
+		word = c.Expected.Outcome
+	}
+	switch word {
+	case "valid", "valid-if-trailing-zeros-allowed", "accept":
+		if !v.Accepted {
+			return []string{"refused: " + v.Rejection.Error()}
+		}
+		return factProblems(c.Expected, v)
+	case "reject", "incomplete":
+		if v.Accepted {
+			return []string{"accepted"}
+		}
+	case "crypto-ok-no-collateral":
+		switch {
+		case v.Accepted:
+			return []string{"accepted without collateral"}
+		case v.Rejection.Check.ID != "dcap.collateral":
+			return []string{"refused for another reason: " + v.Rejection.Error()}
+		}
+	default:
+		return []string{fmt.Sprintf("unknown outcome word %q", word)}
+	}
+	return nil
+}
+
+func factProblems(e expectedJSON, v *appraisal.Verdict) []string {
+	var problems []string
+	differs := func(what string, want, got any) {
+		problems = append(problems, fmt.Sprintf("%s: want %v, got %v", what, want, got))
+	}
+	for _, fact := range []struct{ what, want, got string }{
+		{"tcb_status", e.Status, v.TCB.Status},
+		{"platform_tcb_status", e.PlatformStatus, v.TCB.PlatformStatus},
+		{"platform_tcb_date", e.PlatformDate, v.TCB.PlatformDate.UTC().Format(time.RFC3339)},
+		{"qe_tcb_status", e.QEStatus, v.TCB.QEStatus},
+	} {
+		if fact.want != "" && fact.want != fact.got {
+			differs(fact.what, fact.want, fact.got)
+		}
+	}
+	if e.Advisories != nil {
+		want := slices.Sorted(slices.Values(e.Advisories))
+		if !slices.Equal(want, v.TCB.Advisories) {
+			differs("advisory_ids", want, v.TCB.Advisories)
+		}
+	}
+	if e.Debug != nil {
+		claim, _ := v.Claims.Get("x-ms-sgx-is-debuggable")
+		if debug, ok := claim.Bool(); !ok || debug != *e.Debug {
+			differs("debug", *e.Debug, claim)
+		}
+	}
+	return problems
+}
+
+// fieldProblems compares fields of the quote, as hex in the order of the
+// bytes.
+func fieldProblems(kind evidence.Kind, raw []byte, want map[string]any) []string {
+	quote := raw
+	if kind == evidence.OpenEnclave {
+		framed, err := openenclave.Parse(raw)
+		if err != nil {
+			return []string{err.Error()}
+		}
+		quote = framed.Quote
+	}
+	got, err := quoteFields(quote)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	return compareFields("", want, got)
+}
+
+func compareFields(prefix string, want, got map[string]any) []string {
+	var problems []string
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		have, ok := got[name]
+		if !ok {
+			problems = append(problems, "field "+prefix+name+" is not known to this runner")
+			continue
+		}
+		if nested, ok := want[name].(map[string]any); ok {
+			inner, _ := have.(map[string]any)
+			problems = append(problems, compareFields(prefix+name+".", nested, inner)...)
+			continue
+		}
+		if s, ok := want[name].(string); ok {
+			if t, ok := have.(string); !ok || !strings.EqualFold(s, t) {
+				problems = append(problems, fmt.Sprintf("field %s%s: want %v, got %v", prefix, name, s, have))
+			}
+			continue
+		}
+		if !reflect.DeepEqual(want[name], have) {
+			problems = append(problems, fmt.Sprintf("field %s%s: want %v, got %v", prefix, name, want[name], have))
+		}
+	}
+	return problems
+}
+
+func quoteFields(raw []byte) (map[string]any, error) {
+	q, err := dcap.ParseQuote(raw)
+	if err != nil {
+		return nil, err
+	}
+	body, err := dcap.ParseReport(q.Body)
+	if err != nil {
+		return nil, err
+	}
+	qe, err := dcap.ParseReport(q.QEReport)
+	if err != nil {
+		return nil, err
+	}
+	fields := reportFields(body)
+	fields["quote_version"] = float64(q.Version)
+	fields["tee"] = "SGX"
+	fields["body_type"] = float64(q.BodyType)
+	fields["att_key_type"] = float64(2) // the parser takes no other
+	fields["cert_data_type"] = float64(q.CertificationType)
+	fields["qe"] = reportFields(qe)
+	if pck, err := dcap.InspectPCK(q.CertificationData); err == nil {
+		components := make([]any, len(pck.Components))
+		for i, svn := range pck.Components {
+			components[i] = float64(svn)
+		}
+		fields["pck"] = map[string]any{
+			"fmspc": hex.EncodeToString(pck.FMSPC[:]), "pceid": hex.EncodeToString(pck.PCEID[:]),
+			"ppid": hex.EncodeToString(pck.PPID[:]), "cpusvn": hex.EncodeToString(pck.CPUSVN[:]),
+			"pcesvn": float64(pck.PCESVN), "tcb_components": components,
+		}
+	}
+	return fields, nil
+}
+
+func reportFields(r *dcap.Report) map[string]any {
+	return map[string]any{
+		"cpusvn": hex.EncodeToString(r.CPUSVN[:]), "miscselect": hex.EncodeToString(r.MiscSelect[:]),
+		"isvextprodid": hex.EncodeToString(r.ISVExtProdID[:]), "attributes": hex.EncodeToString(r.Attributes[:]),
+		"mrenclave": hex.EncodeToString(r.MREnclave[:]), "mrsigner": hex.EncodeToString(r.MRSigner[:]),
+		"configid": hex.EncodeToString(r.ConfigID[:]), "isvprodid": float64(r.ISVProdID), "isvsvn": float64(r.ISVSVN),
+		"configsvn": float64(r.ConfigSVN), "isvfamilyid": hex.EncodeToString(r.ISVFamilyID[:]),
+		"report_data": hex.EncodeToString(r.ReportData[:]), "debug": r.Debug(),
+	}
+}

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/probity-dev/probity/appraisal"
+	"github.com/probity-dev/probity/collateral"
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/evidence/openenclave"
+	"github.com/probity-dev/probity/policy"
+)
+
+// kinds gives the attestation type of each folder of evidence that has a
+// verifier.
+var kinds = map[string]evidence.Kind{
+	"sgx":         evidence.SGXEnclave,
+	"openenclave": evidence.OpenEnclave,
+}
+
+type runner struct {
+	folder    string
+	verifiers []evidence.Verifier
+}
+
+func newRunner(folder string) *runner {
+	return &runner{folder: folder, verifiers: appraisal.Verifiers(dcap.Config{})}
+}
+
+// manifestJSON covers the forms of manifests: cases of evidence, and policies.
+type manifestJSON struct {
+	Cases    []caseJSON   `json:"cases"`
+	Policies []policyJSON `json:"policies"`
+}
+
+type caseJSON struct {
+	Name           string         `json:"name"`
+	EvaluateAt     string         `json:"evaluate_at"`
+	EvaluationTime any            `json:"evaluation_time"`
+	Expected       expectedJSON   `json:"expected"`
+	ExpectedFields map[string]any `json:"expected_fields"`
+}
+
+type expectedJSON struct {
+	Verdict        string   `json:"verdict"`
+	Outcome        string   `json:"outcome"`
+	Status         string   `json:"tcb_status"`
+	PlatformStatus string   `json:"platform_tcb_status"`
+	PlatformDate   string   `json:"platform_tcb_date"`
+	QEStatus       string   `json:"qe_tcb_status"`
+	Advisories     []string `json:"advisory_ids"`
+	Debug          *bool    `json:"debug"`
+}
+
+type policyJSON struct {
+	Name, File, Syntax string
+}
+
+func (r *runner) manifest(path string) ([]outcome, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var m manifestJSON
+	if err := json.Unmarshal(b, &m); err != nil {
+		return nil, err
+	}
+	folder := filepath.Dir(path)
+	var outcomes []outcome
+	for _, c := range m.Cases {
+		name := c.Name
+		if rel, err := filepath.Rel(r.folder, folder); err == nil && rel != "." && !strings.HasPrefix(name, rel+"/") {
+			name = filepath.Join(rel, name)
+		}
+		kind, _, _ := strings.Cut(filepath.ToSlash(name), "/")
+		o := outcome{kind: kind, name: name}
+		r.evidence(&o, filepath.Join(folder, c.Name), c)
+		outcomes = append(outcomes, o)
+	}
+	for _, p := range m.Policies {
+		outcomes = append(outcomes, outcome{kind: "policies", name: "policies/" + p.Name, problems: policyProblems(filepath.Join(folder, p.File), p.Syntax)})
+	}
+	return outcomes, nil
+}
+
+func policyProblems(path, syntax string) []string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	_, err = policy.Parse(string(text))
+	switch syntax {
+	case "valid":
+		if err != nil {
+			return []string{"valid, but: " + err.Error()}
+		}
+	case "invalid", "nonstandard":
+		if err == nil {
+			return []string{syntax + ", but it parses"}
+		}
+	default:
+		return []string{fmt.Sprintf("unknown syntax word %q", syntax)}
+	}
+	return nil
+}
+
+func (r *runner) evidence(o *outcome, folder string, c caseJSON) {
+	kind, built := kinds[o.kind]
+	if !built {
+		o.skipped = true
+		return
+	}
+	problems, err := r.appraise(kind, folder, c)
+	if err != nil {
+		problems = append(problems, err.Error())
+	}
+	o.problems = problems
+}
+
+// appraise runs one case for its facts: any TCB status but Revoked passes.
+func (r *runner) appraise(kind evidence.Kind, folder string, c caseJSON) ([]string, error) {
+	raw, err := firstFile(folder, "evidence.bin", "report.bin", "quote.bin", "attested_cert.der")
+	if err != nil {
+		return nil, err
+	}
+	var at time.Time
+	if at, err = c.time(); err != nil {
+		return nil, err
+	}
+	request := appraisal.Request{Kind: kind, Evidence: raw, Time: at}
+	if b, err := os.ReadFile(filepath.Join(folder, "runtime_data.bin")); err == nil {
+		request.RuntimeData = &evidence.Data{Bytes: b, Type: evidence.Binary}
+	}
+	appraiser := appraisal.Appraiser{Verifiers: r.verifiers}
+	if appraiser.Collateral, err = source(folder); err != nil {
+		return nil, err
+	}
+	verdict, err := appraiser.Appraise(context.Background(), request, appraisal.Provider{TCB: appraisal.TCBPolicy{Any: true}})
+	if err != nil {
+		return nil, err
+	}
+	problems := judge(c, verdict)
+	if c.ExpectedFields != nil && verdict.Accepted {
+		problems = append(problems, fieldProblems(kind, raw, c.ExpectedFields)...)
+	}
+	if verdict.Accepted {
+		problems = append(problems, attachmentProblems(folder, raw)...)
+	}
+	return problems, nil
+}
+
+// time returns when the case is to be judged: a date, or seconds since 1970;
+// now, if the manifest names no time.
+func (c caseJSON) time() (time.Time, error) {
+	if c.EvaluateAt != "" {
+		return time.Parse(time.RFC3339, c.EvaluateAt)
+	}
+	switch t := c.EvaluationTime.(type) {
+	case string:
+		return time.Parse(time.RFC3339, t)
+	case float64:
+		return time.Unix(int64(t), 0), nil
+	}
+	return time.Now(), nil
+}
+
+// source returns the case's collateral: collateral.json, or loose files as a
+// quote library keeps them, or nothing.
+func source(folder string) (collateral.Source, error) {
+	path := filepath.Join(folder, "collateral.json")
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		path = folder
+	}
+	sets, err := collateral.Load(path)
+	if err != nil && path == folder {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return collateral.Fixed(sets[0]), nil
+}
+
+func firstFile(folder string, names ...string) ([]byte, error) {
+	for _, name := range names {
+		b, err := os.ReadFile(filepath.Join(folder, name))
+		if !errors.Is(err, os.ErrNotExist) {
+			return b, err
+		}
+	}
+	return nil, fmt.Errorf("none of %s", strings.Join(names, ", "))
+}
+
+// attachmentProblems checks what lies beside accepted evidence: endorsements
+// blobs must parse, and custom claims must be those in the evidence.
+func attachmentProblems(folder string, raw []byte) []string {
+	var problems []string
+	if b, err := os.ReadFile(filepath.Join(folder, "endorsements.bin")); err == nil {
+		if _, err := openenclave.ParseEndorsements(b); err != nil {
+			problems = append(problems, err.Error())
+		}
+	}
+	if b, err := os.ReadFile(filepath.Join(folder, "custom_claims.bin")); err == nil {
+		framed, err := openenclave.Parse(raw)
+		if err != nil || string(framed.CustomClaims) != string(b) {
+			problems = append(problems, "custom claims differ from custom_claims.bin")
+		}
+		if _, err := openenclave.ParseCustomClaims(b); err != nil {
+			problems = append(problems, err.Error())
+		}
+	}
+	return problems
+}

@@ -1,0 +1,83 @@
+package token
+
+import (
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/probity-dev/probity/claims"
+)
+
+// Validity is how long attestation tokens are good for.
+const Validity = 8 * time.Hour
+
+// ManagementValidity is how long tokens about policies and certificates are
+// good for.
+const ManagementValidity = time.Hour
+
+// Backdate is how far iat and nbf lie before the time of issue: several
+// clients compare nbf with their own clock and allow for no difference.
+const Backdate = 5 * time.Second
+
+// Attestation is the content of an attestation token.
+type Attestation struct {
+	Issuer string
+	Time   time.Time
+	// ID is the token's identifier, 64 hex digits.
+	ID string
+	// PolicyHash is the hash of the policy that was applied.
+	PolicyHash string
+	// Nonce is the JSON text of the request's nonce, or empty.
+	Nonce jsontext.Value
+	// Claims are the service's; Issued the policy's.
+	Claims, Issued claims.Set
+	// Validity replaces [Validity] if it is not zero.
+	Validity time.Duration
+}
+
+// Payload returns the token's claims as JSON, members in byte order. Claims of
+// the policy stand at the top level and together under x-ms-policy; they never
+// replace a member of the service.
+func (a *Attestation) Payload() ([]byte, error) {
+	members := a.Issued.Members()
+	service := a.Claims.Members()
+	if len(members) > 0 {
+		service["x-ms-policy"] = maps.Clone(members)
+	}
+	validity := a.Validity
+	if validity == 0 {
+		validity = Validity
+	}
+	maps.Copy(service, times(a.Issuer, a.Time, validity))
+	service["jti"] = a.ID
+	service["x-ms-ver"] = "1.0"
+	service["x-ms-policy-hash"] = a.PolicyHash
+	if len(a.Nonce) > 0 {
+		service["nonce"] = a.Nonce
+	}
+	maps.Copy(members, service)
+	return marshal(members)
+}
+
+// Management returns the payload of a token about policies or certificates.
+func Management(issuer string, now time.Time, members map[string]any) ([]byte, error) {
+	all := times(issuer, now, ManagementValidity)
+	maps.Copy(all, members)
+	return marshal(all)
+}
+
+func times(issuer string, now time.Time, validity time.Duration) map[string]any {
+	issued := now.Add(-Backdate).Unix()
+	return map[string]any{"iss": issuer, "iat": issued, "nbf": issued, "exp": issued + int64(validity/time.Second)}
+}
+
+func marshal(members map[string]any) ([]byte, error) {
+	b, err := json.Marshal(members, json.Deterministic(true))
+	if err != nil {
+		return nil, fmt.Errorf("token: payload: %w", err)
+	}
+	return b, nil
+}

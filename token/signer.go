@@ -1,0 +1,114 @@
+package token
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/cryptosigner"
+)
+
+// MinRSABits is the smallest RSA key that signs: some clients refuse less.
+const MinRSABits = 2048
+
+// Signer signs tokens of one issuer with one key.
+type Signer struct {
+	// Issuer is the instance URL, without a trailing slash.
+	Issuer string
+	// KeyID is the key's identifier, see [KeyID].
+	KeyID string
+	// Certificate holds the key's self-signed certificate.
+	Certificate *x509.Certificate
+
+	algorithm jose.SignatureAlgorithm
+	jose      jose.Signer
+}
+
+// NewSigner returns a signer for issuer. The algorithm follows from the key:
+// RS256 for RSA, ES256 and ES384 for P-256 and P-384. The certificate must
+// hold the key.
+func NewSigner(issuer string, key crypto.Signer, cert *x509.Certificate) (*Signer, error) {
+	algorithm, err := algorithmFor(key.Public())
+	if err != nil {
+		return nil, err
+	}
+	if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(cert.PublicKey) {
+		return nil, errors.New("token: the certificate does not hold the signing key")
+	}
+	kid, err := KeyID(key.Public())
+	if err != nil {
+		return nil, err
+	}
+	// Software keys go to the JOSE library as they are; others are called
+	// through crypto.Signer.
+	var material any = key
+	switch key.(type) {
+	case *rsa.PrivateKey, *ecdsa.PrivateKey:
+	default:
+		material = cryptosigner.Opaque(key)
+	}
+	options := (&jose.SignerOptions{}).WithType("JWT").WithHeader("jku", issuer+"/certs").WithHeader("kid", kid)
+	s, err := jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: material}, options)
+	if err != nil {
+		return nil, fmt.Errorf("token: %w", err)
+	}
+	return &Signer{Issuer: issuer, KeyID: kid, Certificate: cert, algorithm: algorithm, jose: s}, nil
+}
+
+func algorithmFor(public crypto.PublicKey) (jose.SignatureAlgorithm, error) {
+	switch k := public.(type) {
+	case *rsa.PublicKey:
+		if k.N.BitLen() < MinRSABits {
+			return "", fmt.Errorf("token: RSA key of %d bits, at least %d are needed", k.N.BitLen(), MinRSABits)
+		}
+		return jose.RS256, nil
+	case *ecdsa.PublicKey:
+		switch k.Curve {
+		case elliptic.P256():
+			return jose.ES256, nil
+		case elliptic.P384():
+			return jose.ES384, nil
+		}
+	}
+	return "", fmt.Errorf("token: keys of type %T do not sign tokens", public)
+}
+
+// Algorithm returns the JWS algorithm, for instance RS256.
+func (s *Signer) Algorithm() string { return string(s.algorithm) }
+
+// Sign returns payload as a compact JWS. The header holds alg, jku, kid and
+// typ, in this order.
+func (s *Signer) Sign(payload []byte) (string, error) {
+	jws, err := s.jose.Sign(payload)
+	if err != nil {
+		return "", fmt.Errorf("token: sign: %w", err)
+	}
+	return jws.CompactSerialize()
+}
+
+// Unsecured returns payload as a compact JWS with algorithm none and an empty
+// signature: what a draft policy gets instead of a token.
+func Unsecured(payload []byte) string {
+	encode := base64.RawURLEncoding.EncodeToString
+	return encode([]byte(`{"alg":"none","typ":"JWT"}`)) + "." + encode(payload) + "."
+}
+
+// KeyID returns the identifier of a signing key: the padded base64 SHA-256 of
+// the key's PEM SubjectPublicKeyInfo with one NUL behind it. A service inside
+// an enclave puts the same hash into the report data of its own quote.
+func KeyID(public crypto.PublicKey) (string, error) {
+	der, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		return "", fmt.Errorf("token: key id: %w", err)
+	}
+	sum := sha256.Sum256(append(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), 0))
+	return base64.StdEncoding.EncodeToString(sum[:]), nil
+}
