@@ -25,6 +25,10 @@ issuancerules{
 };
 `
 
+// vmDefault is the default policy of confidential VMs; the service's own claims
+// say everything.
+const vmDefault = `version= 1.0;authorizationrules{=> permit();};`
+
 // Default returns the text of the policy that is in force for an attestation
 // type until one is set; it is "" for types that have none. Names are compared
 // without case.
@@ -32,6 +36,8 @@ func Default(attestationType string) string {
 	switch strings.ToLower(attestationType) {
 	case "sgxenclave", "openenclave":
 		return sgxDefault
+	case "sevsnpvm", "tdxvm":
+		return vmDefault
 	default:
 		return ""
 	}

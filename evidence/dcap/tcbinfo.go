@@ -60,16 +60,29 @@ type tcbLevelJSON struct {
 	Advisories []string       `json:"advisoryIDs"`
 }
 
+// tcbV3JSON is decoded once for each level, into the same memory. The decoder
+// refuses arrays of another length than sixteen.
 type tcbV3JSON struct {
-	SGX    []componentJSON `json:"sgxtcbcomponents"`
-	TDX    []componentJSON `json:"tdxtcbcomponents"`
-	PCESVN *uint16         `json:"pcesvn"`
+	SGX    [16]componentJSON `json:"sgxtcbcomponents"`
+	TDX    [16]componentJSON `json:"tdxtcbcomponents"`
+	PCESVN *uint16           `json:"pcesvn"`
 }
 
 type componentJSON struct {
-	SVN      *uint8 `json:"svn"`
-	Category string `json:"category"`
-	Type     string `json:"type"`
+	SVN  svn    `json:"svn"`
+	Type string `json:"type"`
+}
+
+// svn is a component's number that knows whether it was there.
+type svn struct {
+	n   uint8
+	set bool
+}
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (s *svn) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	s.set = true
+	return json.UnmarshalDecode(dec, &s.n)
 }
 
 // tcbV2JSON has the sixteen components as separate members.
@@ -129,15 +142,16 @@ func ParseTCBInfo(b []byte) (*TCBInfo, error) {
 		return nil, fmt.Errorf("%d TCB levels, want 1 to %d", len(j.Levels), maxLevels)
 	}
 	info.Levels = make([]Level, len(j.Levels))
+	var scratch tcbV3JSON
 	for i := range j.Levels {
-		if err := info.readLevel(i, &j.Levels[i]); err != nil {
+		if err := info.readLevel(i, &j.Levels[i], &scratch); err != nil {
 			return nil, fmt.Errorf("TCB level %d: %w", i+1, err)
 		}
 	}
 	return info, info.checkOrder()
 }
 
-func (info *TCBInfo) readLevel(i int, j *tcbLevelJSON) error {
+func (info *TCBInfo) readLevel(i int, j *tcbLevelJSON, t *tcbV3JSON) error {
 	l := &info.Levels[i]
 	l.Date, l.Advisories = j.Date, j.Advisories
 	var err error
@@ -150,19 +164,19 @@ func (info *TCBInfo) readLevel(i int, j *tcbLevelJSON) error {
 	if info.Version == 2 {
 		return l.readV2(j.TCB)
 	}
-	var t tcbV3JSON
-	if err := json.Unmarshal(j.TCB, &t); err != nil {
+	*t = tcbV3JSON{}
+	if err := json.Unmarshal(j.TCB, t); err != nil {
 		return err
 	}
 	if t.PCESVN == nil {
 		return errors.New("no pcesvn")
 	}
 	l.PCESVN = *t.PCESVN
-	if err := readComponents(&l.SGX, t.SGX); err != nil {
+	if err := readComponents(&l.SGX, &t.SGX); err != nil {
 		return fmt.Errorf("sgxtcbcomponents: %w", err)
 	}
 	if info.TEE == collateral.TDX {
-		if err := readComponents(&l.TDX, t.TDX); err != nil {
+		if err := readComponents(&l.TDX, &t.TDX); err != nil {
 			return fmt.Errorf("tdxtcbcomponents: %w", err)
 		}
 	}
@@ -192,16 +206,13 @@ func (l *Level) readV2(raw []byte) error {
 	return nil
 }
 
-func readComponents(dst *[16]uint8, list []componentJSON) error {
-	// Security: a short list would make the comparison of the rest vacuous.
-	if len(list) != len(dst) {
-		return fmt.Errorf("%d components, want 16", len(list))
-	}
+func readComponents(dst *[16]uint8, list *[16]componentJSON) error {
 	for i, c := range list {
-		if c.SVN == nil {
+		// Security: an absent number would make the comparison vacuous.
+		if !c.SVN.set {
 			return fmt.Errorf("component %d has no svn", i+1)
 		}
-		dst[i] = *c.SVN
+		dst[i] = c.SVN.n
 	}
 	return nil
 }

@@ -1,0 +1,221 @@
+// Package client is a Go client of the attestation service: attest an enclave,
+// read policies, keys and metadata, and verify tokens.
+//
+// Start with [New]. Answers other than success are [*Error]s that hold the
+// service's code and the failed check.
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/token"
+)
+
+// apiVersion is sent with each request.
+const apiVersion = "2022-08-01"
+
+// maxAnswer bounds the answers that are read, in bytes.
+const maxAnswer = 4 << 20
+
+// Config says how the service is reached.
+type Config struct {
+	// URL is the service's base URL; https only.
+	URL string
+	// Roots are the CAs that may have issued the service's certificate. Nil
+	// means the system's.
+	Roots *x509.CertPool
+	// Timeout bounds each request. Zero means 30 seconds.
+	Timeout time.Duration
+}
+
+// Client talks to one service. It is safe for concurrent use.
+type Client struct {
+	base string
+	http *http.Client
+}
+
+// New returns a client.
+func New(cfg Config) (*Client, error) {
+	u, err := url.Parse(cfg.URL)
+	if err != nil || u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("client: %q is not an https URL", cfg.URL)
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 30 * time.Second
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{RootCAs: cfg.Roots, MinVersion: tls.VersionTLS12}
+	return &Client{base: strings.TrimSuffix(cfg.URL, "/"), http: &http.Client{Transport: transport, Timeout: cfg.Timeout}}, nil
+}
+
+// Error is an answer other than success.
+type Error struct {
+	Status  int
+	Code    string   `json:"code"`
+	Message string   `json:"message"`
+	Details []Detail `json:"details"`
+}
+
+// Detail explains a failed check.
+type Detail struct {
+	Check    string `json:"check"`
+	Expected string `json:"expected"`
+	Found    string `json:"found"`
+	Remedy   string `json:"remedy"`
+}
+
+// Error gives status, code and message.
+func (e *Error) Error() string {
+	return fmt.Sprintf("the service answered %d %s: %s", e.Status, e.Code, e.Message)
+}
+
+// Request is evidence to attest.
+type Request struct {
+	Kind     evidence.Kind
+	Evidence []byte
+	// RuntimeData and InitTimeData may be nil.
+	RuntimeData, InitTimeData *evidence.Data
+	// DraftPolicy, if not empty, is tried instead of the policy in force; the
+	// token is then unsecured.
+	DraftPolicy string
+	// Nonce, if not empty, comes back in the token.
+	Nonce string
+}
+
+// Attest sends evidence and returns the token.
+func (c *Client) Attest(ctx context.Context, r Request) (string, error) {
+	encode := base64.RawURLEncoding.EncodeToString
+	member := "quote"
+	if r.Kind == evidence.OpenEnclave {
+		member = "report"
+	}
+	body := map[string]any{member: encode(r.Evidence)}
+	for name, data := range map[string]*evidence.Data{"runtimeData": r.RuntimeData, "initTimeData": r.InitTimeData} {
+		if data != nil {
+			body[name] = map[string]string{"data": encode(data.Bytes), "dataType": string(data.Type)}
+		}
+	}
+	if r.DraftPolicy != "" {
+		body["draftPolicyForAttestation"] = r.DraftPolicy
+	}
+	if r.Nonce != "" {
+		body["nonce"] = r.Nonce
+	}
+	return c.token(ctx, http.MethodPost, "/attest/"+string(r.Kind), body)
+}
+
+// Policy returns the policy of a type as the service's token states it: the
+// signed token whose claim x-ms-policy holds the policy.
+func (c *Client) Policy(ctx context.Context, kind evidence.Kind) (string, error) {
+	return c.token(ctx, http.MethodGet, "/policies/"+string(kind), nil)
+}
+
+// Discovery returns the service's OpenID metadata.
+func (c *Client) Discovery(ctx context.Context) (token.Discovery, error) {
+	var d token.Discovery
+	return d, c.do(ctx, http.MethodGet, c.base+"/.well-known/openid-configuration", nil, &d)
+}
+
+// Keys returns the key set that the metadata name. It must lie on the same
+// host: a document cannot send the caller elsewhere for keys.
+func (c *Client) Keys(ctx context.Context, d token.Discovery) (token.KeySet, error) {
+	var set token.KeySet
+	own, err := url.Parse(c.base)
+	if err != nil {
+		return set, err
+	}
+	u, err := url.Parse(d.KeySetURL)
+	if err != nil || u.Scheme != "https" || u.Host != own.Host {
+		return set, fmt.Errorf("client: jwks_uri %q is not on %s", d.KeySetURL, own.Host)
+	}
+	return set, c.do(ctx, http.MethodGet, d.KeySetURL, nil, &set)
+}
+
+// Verify checks a token as a relying party does: metadata and keys from the
+// issuer, then signature, issuer and times at the given time.
+func (c *Client) Verify(ctx context.Context, compact string, at time.Time) (*token.Verified, error) {
+	d, err := c.Discovery(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if d.Issuer != c.base {
+		return nil, fmt.Errorf("client: the metadata at %s are of issuer %q", c.base, d.Issuer)
+	}
+	keys, err := c.Keys(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	return token.Verify(compact, keys, c.base, at)
+}
+
+func (c *Client) token(ctx context.Context, method, path string, body any) (string, error) {
+	var answer struct {
+		Token string `json:"token"`
+	}
+	if err := c.do(ctx, method, c.base+path+"?api-version="+apiVersion, body, &answer); err != nil {
+		return "", err
+	}
+	if answer.Token == "" {
+		return "", errors.New("client: the answer holds no token")
+	}
+	return answer.Token, nil
+}
+
+func (c *Client) do(ctx context.Context, method, target string, body, answer any) error {
+	var reader io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return fmt.Errorf("client: %w", err)
+		}
+		reader = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, target, reader)
+	if err != nil {
+		return fmt.Errorf("client: %w", err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("client: %w", err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("client: %w", err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return asError(resp.StatusCode, b)
+	}
+	if err := json.Unmarshal(b, answer); err != nil {
+		return fmt.Errorf("client: answer of %s: %w", target, err)
+	}
+	return nil
+}
+
+func asError(status int, body []byte) error {
+	var document struct {
+		Error Error `json:"error"`
+	}
+	if err := json.Unmarshal(body, &document); err != nil || document.Error.Code == "" {
+		return &Error{Status: status, Code: http.StatusText(status), Message: "the answer is not an error document"}
+	}
+	document.Error.Status = status
+	return &document.Error
+}

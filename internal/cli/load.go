@@ -1,0 +1,112 @@
+package cli
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/probity-dev/probity/collateral"
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/evidence/openenclave"
+)
+
+// readLimited reads a file of at most limit bytes; "-" is standard input.
+func (e *env) readLimited(path string, limit int64) ([]byte, error) {
+	var r io.Reader = e.In
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		r = f
+	}
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(b)) > limit {
+		return nil, fmt.Errorf("%s: larger than %d bytes", path, limit)
+	}
+	return b, nil
+}
+
+// source returns a source of the collateral at path: a file with one set, an
+// Open Enclave endorsements blob, or a folder.
+func (e *env) source(path string) (collateral.Source, error) {
+	if path == "" {
+		return nil, nil
+	}
+	sets, err := loadSets(path)
+	if err != nil {
+		return nil, fmt.Errorf("collateral: %w", err)
+	}
+	if len(sets) == 1 {
+		return collateral.Fixed(sets[0]), nil
+	}
+	return collateral.NewStatic(sets...)
+}
+
+func loadSets(path string) ([]*collateral.Intel, error) {
+	sets, err := collateral.Load(path)
+	if err == nil {
+		return sets, nil
+	}
+	if st, statErr := os.Stat(path); statErr != nil || st.IsDir() || st.Size() > evidence.MaxSize {
+		return nil, err
+	}
+	b, readErr := os.ReadFile(path)
+	if readErr != nil {
+		return nil, readErr
+	}
+	if bytes.HasPrefix(bytes.TrimSpace(b), []byte("{")) {
+		return nil, err
+	}
+	set, blobErr := openenclave.ParseEndorsements(b)
+	if blobErr != nil {
+		return nil, fmt.Errorf("%s: neither a collateral file (%w) nor an endorsements blob (%w)", path, err, blobErr)
+	}
+	return []*collateral.Intel{set}, nil
+}
+
+// anchor reads a root of trust from a PEM file; nil stands for Intel's.
+func anchor(path string) (*dcap.Anchor, error) {
+	if path == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(b)
+	if block == nil {
+		return nil, fmt.Errorf("%s: no PEM certificate", path)
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	a, err := dcap.AnchorFromCertificate(cert)
+	return &a, err
+}
+
+// roots reads the CAs in a PEM file; nil stands for the system's.
+func roots(path string) (*x509.CertPool, error) {
+	if path == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(b) {
+		return nil, errors.New(path + ": no PEM certificates")
+	}
+	return pool, nil
+}

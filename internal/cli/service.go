@@ -1,0 +1,228 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/probity-dev/probity/appraisal"
+	"github.com/probity-dev/probity/collateral"
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/internal/config"
+	"github.com/probity-dev/probity/internal/server"
+	"github.com/probity-dev/probity/internal/signing"
+	"github.com/probity-dev/probity/internal/store"
+	"github.com/probity-dev/probity/internal/store/sqlite"
+	"github.com/probity-dev/probity/internal/telemetry"
+	"github.com/probity-dev/probity/policy"
+	"github.com/probity-dev/probity/token"
+)
+
+// service is everything that `serve` and `demo` run, wired from a
+// configuration. This is the one place where engines are chosen.
+type service struct {
+	listener  net.Listener
+	tls       *tls.Config
+	handler   http.Handler
+	limits    server.Limits
+	baselines []collateral.About
+	store     store.Store
+}
+
+func (s *service) close() {
+	if s.listener != nil {
+		s.listener.Close() // closed already if it served
+	}
+	if s.store != nil {
+		s.store.Close()
+	}
+}
+
+// newService opens the store, the keys, the collateral and the listener.
+func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logger) (_ *service, err error) {
+	s := &service{limits: server.Limits{Body: cfg.Limits.Body, Concurrent: cfg.Limits.Concurrent,
+		Time: time.Duration(cfg.Limits.Time), Shutdown: time.Duration(cfg.Limits.Shutdown)}}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if dev {
+		warnDevelopment(log, cfg.Development)
+	}
+	root, err := anchor(cfg.Development.IntelRoot)
+	if err != nil {
+		return nil, fmt.Errorf("development.intelRoot: %w", err)
+	}
+	source, err := collateralSource(cfg.Collateral)
+	if err != nil {
+		return nil, err
+	}
+	s.baselines = source.List()
+	if len(s.baselines) == 0 {
+		log.Warn("no collateral: SGX and Open Enclave evidence will be refused; name files or folders under collateral in the configuration")
+	}
+	db, err := sqlite.Open(ctx, cfg.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	s.store = db
+	provider, err := loadProvider(ctx, db, cfg)
+	if err != nil {
+		return nil, err
+	}
+	signers, err := loadSigners(ctx, db, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if s.tls, err = certificates(cfg, log); err != nil {
+		return nil, err
+	}
+	if s.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen); err != nil {
+		return nil, addressError(cfg.Listen, err)
+	}
+	s.handler = server.New(server.Config{
+		Issuer: cfg.URL,
+		Appraiser: &appraisal.Appraiser{
+			Verifiers: appraisal.Verifiers(dcap.Config{Anchor: root}), Collateral: source, Random: rand.Reader,
+		},
+		Provider: provider, Signers: signers, Baselines: s.baselines, Limits: s.limits,
+		Log: log, Metrics: telemetry.New(), Now: time.Now, AppraisalTime: cfg.Development.Time,
+		Version: version(), Ready: db.Ping,
+	})
+	return s, nil
+}
+
+func collateralSource(paths []string) (*collateral.Static, error) {
+	var sets []*collateral.Intel
+	for _, path := range paths {
+		more, err := loadSets(path)
+		if err != nil {
+			return nil, fmt.Errorf("collateral: %w", err)
+		}
+		sets = append(sets, more...)
+	}
+	return collateral.NewStatic(sets...)
+}
+
+// loadProvider reads the provider, and makes it at the first start.
+func loadProvider(ctx context.Context, db store.Store, cfg config.Config) (server.Provider, error) {
+	p := server.Provider{Name: store.DefaultProvider, Policies: map[evidence.Kind]server.PolicyInForce{}}
+	record, err := db.Provider(ctx, p.Name)
+	isNew := errors.Is(err, store.ErrNotFound)
+	if err != nil && !isNew {
+		return p, err
+	}
+	if isNew || cfg.TCB != "" && cfg.TCB != record.TCB {
+		if isNew {
+			record = store.Provider{Name: p.Name, Created: time.Now()}
+		}
+		record.TCB = cfg.TCB
+		if err := db.PutProvider(ctx, record); err != nil {
+			return p, err
+		}
+	}
+	if p.TCB, err = appraisal.ParseTCBPolicy(record.TCB); err != nil {
+		return p, fmt.Errorf("provider %s: %w", p.Name, err)
+	}
+	for _, kind := range evidence.Kinds() {
+		if p.Policies[kind], err = server.DefaultPolicy(kind); err != nil {
+			return p, err
+		}
+	}
+	return p, loadPolicies(ctx, db, &p)
+}
+
+// loadPolicies replaces defaults by what is stored.
+func loadPolicies(ctx context.Context, db store.Store, p *server.Provider) error {
+	records, err := db.Policies(ctx, p.Name)
+	if err != nil {
+		return err
+	}
+	for _, record := range records {
+		kind, err := evidence.ParseKind(record.Kind)
+		if err != nil {
+			return fmt.Errorf("provider %s: stored policy: %w", p.Name, err)
+		}
+		text, err := policyText(record.JWS)
+		if err != nil {
+			return fmt.Errorf("provider %s: stored policy of %s: %w", p.Name, kind, err)
+		}
+		parsed, err := policy.Parse(text)
+		if err != nil {
+			return fmt.Errorf("provider %s: stored policy of %s: %w", p.Name, kind, err)
+		}
+		p.Policies[kind] = server.PolicyInForce{JWS: record.JWS, Policy: parsed}
+	}
+	return nil
+}
+
+// policyText takes the policy text out of its JWS, whose signature was checked
+// when it was stored.
+func policyText(jws string) (string, error) {
+	_, payload, err := token.Decode(jws)
+	if err != nil {
+		return "", err
+	}
+	var p struct {
+		AttestationPolicy string
+	}
+	if err := json.Unmarshal(payload, &p); err != nil {
+		return "", err
+	}
+	text, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(p.AttestationPolicy, "="))
+	return string(text), err
+}
+
+func loadSigners(ctx context.Context, db store.Store, cfg config.Config) ([]*token.Signer, error) {
+	var master signing.MasterKey
+	var err error
+	if text, set := masterKeyText(); set {
+		master, err = signing.ParseMasterKey(text)
+	} else {
+		path := cfg.MasterKeyFile
+		if path == "" {
+			path = filepath.Join(cfg.DataDir, "master.key")
+		}
+		keys, listErr := db.SigningKeys(ctx)
+		if listErr != nil {
+			return nil, listErr
+		}
+		// A lost master key must not be replaced silently: the keys that it
+		// sealed would be lost with it.
+		master, err = signing.LoadMasterKey(path, rand.Reader, len(keys) == 0)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return signing.Load(ctx, db, signing.Config{Issuer: cfg.URL, Master: master, Random: rand.Reader, Now: time.Now()})
+}
+
+func certificates(cfg config.Config, log *slog.Logger) (*tls.Config, error) {
+	if cfg.TLS.Certificate != "" {
+		c, err := server.NewCertificates(cfg.TLS.Certificate, cfg.TLS.Key, log)
+		if err != nil {
+			return nil, err
+		}
+		return c.Config(), nil
+	}
+	u, err := url.Parse(cfg.URL)
+	if err != nil {
+		return nil, err
+	}
+	log.Warn("DEVELOPMENT: the server's certificate is from a CA of the data directory", "ca", filepath.Join(cfg.DataDir, server.DevCAFile))
+	return server.DevCertificate(cfg.DataDir, u.Hostname(), time.Now())
+}

@@ -1,0 +1,218 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/probity-dev/probity/appraisal"
+	"github.com/probity-dev/probity/claims"
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/policy"
+)
+
+type verifyEvidenceCommand struct {
+	Kind        string `arg:"" help:"Attestation type: SgxEnclave, OpenEnclave."`
+	File        string `arg:"" help:"File with the raw evidence; - reads standard input."`
+	Collateral  string `help:"Collateral: a JSON file, an Open Enclave endorsements blob, or a folder." placeholder:"PATH"`
+	RuntimeData string `help:"File with the data that the report data must bind." placeholder:"FILE"`
+	InitData    string `help:"File with the data that the launch configuration must bind." placeholder:"FILE"`
+	DataType    string `help:"How the bound data are returned in the claims: Binary or JSON." default:"Binary"`
+	At          string `help:"Judge at this time (RFC 3339) instead of now." placeholder:"TIME"`
+	Policy      string `help:"File with an attestation policy to apply." placeholder:"FILE"`
+	TCB         string `name:"tcb" help:"Accepted TCB statuses, separated by commas; any asks for the facts alone." placeholder:"STATUSES"`
+	Root        string `help:"PEM file with a root to trust instead of the vendor's, for simulated evidence." placeholder:"FILE"`
+	Format      string `help:"Output: text or json." enum:"text,json" default:"text"`
+}
+
+// Help gives the examples of the help text.
+func (verifyEvidenceCommand) Help() string {
+	return `Verifies without a network. Exit code 0: accepted; 1: refused; 2: could not tell (usage, unreadable input).
+
+Without --policy, the TCB statuses UpToDate, SWHardeningNeeded, ConfigurationNeeded and ConfigurationAndSWHardeningNeeded are accepted.
+
+Examples:
+  probity verify evidence SgxEnclave quote.bin --collateral collateral.json
+  probity verify evidence OpenEnclave report.bin --collateral endorsements.bin --runtime-data key.pem --at 2025-06-11T19:18:17Z --tcb any --format json`
+}
+
+// Run verifies the evidence and prints the verdict.
+func (c *verifyEvidenceCommand) Run(e *env) error {
+	request, provider, appraiser, err := c.prepare(e)
+	if err != nil {
+		return err
+	}
+	verdict, err := appraiser.Appraise(e.ctx, *request, *provider)
+	if errors.Is(err, appraisal.ErrKind) {
+		var names []string
+		for _, v := range appraiser.Verifiers {
+			names = append(names, string(v.Kind()))
+		}
+		return fmt.Errorf("%w; this build verifies %s", err, strings.Join(names, ", "))
+	}
+	if err != nil {
+		return err
+	}
+	if c.Format == "json" {
+		err = c.printJSON(e, verdict)
+	} else {
+		c.printText(e, verdict)
+	}
+	if err != nil {
+		return err
+	}
+	if !verdict.Accepted {
+		return exit(exitNo)
+	}
+	return nil
+}
+
+func (c *verifyEvidenceCommand) prepare(e *env) (*appraisal.Request, *appraisal.Provider, *appraisal.Appraiser, error) {
+	kind, err := evidence.ParseKind(c.Kind)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	request := &appraisal.Request{Kind: kind, Time: time.Now()}
+	if c.At != "" {
+		if request.Time, err = time.Parse(time.RFC3339, c.At); err != nil {
+			return nil, nil, nil, fmt.Errorf("--at: %q is not a time such as 2025-06-11T19:18:17Z", c.At)
+		}
+	}
+	if request.Evidence, err = e.readLimited(c.File, evidence.MaxSize); err != nil {
+		return nil, nil, nil, err
+	}
+	if request.RuntimeData, err = c.data(e, c.RuntimeData); err != nil {
+		return nil, nil, nil, err
+	}
+	if request.InitTimeData, err = c.data(e, c.InitData); err != nil {
+		return nil, nil, nil, err
+	}
+	provider := &appraisal.Provider{}
+	if provider.TCB, err = appraisal.ParseTCBPolicy(c.TCB); err != nil {
+		return nil, nil, nil, fmt.Errorf("--tcb: %w", err)
+	}
+	if provider.Policy, err = c.policy(e); err != nil {
+		return nil, nil, nil, err
+	}
+	root, err := anchor(c.Root)
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("--root: %w", err)
+	}
+	if root != nil && !e.quiet {
+		fmt.Fprintf(e.Err, "probity: trusting the root in %s instead of Intel's; this proves nothing about real hardware\n", c.Root)
+	}
+	appraiser := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(dcap.Config{Anchor: root})}
+	appraiser.Collateral, err = e.source(c.Collateral)
+	return request, provider, appraiser, err
+}
+
+func (c *verifyEvidenceCommand) data(e *env, path string) (*evidence.Data, error) {
+	if path == "" {
+		return nil, nil
+	}
+	b, err := e.readLimited(path, evidence.MaxSize)
+	if err != nil {
+		return nil, err
+	}
+	typ, err := evidence.ParseDataType(c.DataType)
+	return &evidence.Data{Bytes: b, Type: typ}, err
+}
+
+// policy reads the policy file; its diagnostics go to standard error.
+func (c *verifyEvidenceCommand) policy(e *env) (*policy.Policy, error) {
+	if c.Policy == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(c.Policy)
+	if err != nil {
+		return nil, err
+	}
+	p, err := policy.Parse(string(text))
+	var parse *policy.ParseError
+	if errors.As(err, &parse) {
+		for _, d := range parse.Diagnostics {
+			fmt.Fprintf(e.Err, "%s:%s\n", c.Policy, d)
+		}
+		return nil, fmt.Errorf("%s: the policy does not parse", c.Policy)
+	}
+	return p, err
+}
+
+// verdictJSON is the machine-readable verdict.
+type verdictJSON struct {
+	Verdict string           `json:"verdict"`
+	Code    string           `json:"code"`
+	Checks  []evidence.Check `json:"checks"`
+	TCB     *evidence.TCB    `json:"tcb"`
+	Claims  claims.Set       `json:"claims"`
+	Policy  *policy.Trace    `json:"policy,omitzero"`
+}
+
+func (c *verifyEvidenceCommand) printJSON(e *env, v *appraisal.Verdict) error {
+	out := verdictJSON{Verdict: "accepted", Checks: v.Checks, TCB: v.TCB, Claims: v.Claims}
+	if !v.Accepted {
+		out.Verdict, out.Code = "rejected", v.Rejection.Check.ID
+	}
+	if len(v.Policy.Rules) > 0 {
+		out.Policy = &v.Policy
+	}
+	b, err := json.Marshal(out, jsontext.WithIndent("  "), json.Deterministic(true))
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(e.Out, "%s\n", b)
+	return err
+}
+
+func (c *verifyEvidenceCommand) printText(e *env, v *appraisal.Verdict) {
+	if v.Accepted {
+		fmt.Fprintln(e.Out, e.ui.good("accepted"))
+	} else {
+		fmt.Fprintf(e.Out, "%s %s\n", e.ui.bad("refused:"), v.Rejection.Check.ID)
+	}
+	fmt.Fprintln(e.Out)
+	if r := v.Rejection; r != nil {
+		fmt.Fprintf(e.Out, "  expected  %s\n  found     %s\n  remedy    %s\n", r.Check.Expected, r.Check.Found, r.Check.Remedy)
+		printShortfall(e, v.TCB)
+		fmt.Fprintln(e.Out)
+	}
+	e.ui.checks(e.Out, "  ", v.Checks)
+	if tcb := v.TCB; tcb != nil {
+		fmt.Fprintf(e.Out, "\n  TCB  %s (level of %s, evaluation %d)\n", e.ui.bold(tcb.Status), tcb.Date.UTC().Format(time.DateOnly), tcb.EvaluationDataNumber)
+		if len(tcb.Advisories) > 0 {
+			fmt.Fprintln(e.Out, wrap("open advisories: "+strings.Join(tcb.Advisories, ", "), "       ", 90))
+		}
+	}
+	for _, rule := range v.Policy.Rules {
+		if c.Policy == "" || rule.Failed == "" {
+			continue
+		}
+		fmt.Fprintf(e.Out, "  rule %d (line %d)  %s   no   %s\n", rule.Rule, rule.Line, rule.Action, rule.Failed)
+	}
+	if v.Accepted {
+		fmt.Fprintln(e.Out, "\n  claims")
+		for _, claim := range v.Claims.All() {
+			fmt.Fprintf(e.Out, "  %-28s %s\n", claim.Type, shorten(strings.Trim(claim.Value.String(), `"`), 80))
+		}
+	}
+	if !e.quiet && v.Rejection != nil && v.Rejection.Check.ID == appraisal.CheckTCBStatus {
+		fmt.Fprintln(e.Err, "\nTo see the facts alone: --tcb any.   To judge by your policy: --policy FILE with --tcb any.")
+	}
+}
+
+// printShortfall shows what keeps the platform from the newest level.
+func printShortfall(e *env, tcb *evidence.TCB) {
+	if tcb == nil || len(tcb.Shortfall) == 0 {
+		return
+	}
+	fmt.Fprintf(e.Out, "\n  %-44s %5s %5s\n", "component", "needs", "has")
+	for _, c := range tcb.Shortfall {
+		fmt.Fprintf(e.Out, "  %-44s %5d %5d\n", c.Name, c.Needs, c.Has)
+	}
+}

@@ -1,0 +1,184 @@
+// Package config is the service's configuration: one struct, read from a JSON
+// file and the environment. The struct is its reference; unknown members are
+// refused, and every zero value is a good one.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/probity-dev/probity/appraisal"
+)
+
+// Config configures `probity serve`.
+type Config struct {
+	// Listen is the address of the service. Empty means "localhost:8443".
+	Listen string `json:"listen,omitzero"`
+	// URL is how clients reach the service; tokens name it as their issuer.
+	// Empty means https://, then Listen.
+	URL string `json:"url,omitzero"`
+	// DataDir holds the database and the master key. Empty means
+	// "./probity-data".
+	DataDir string `json:"dataDir,omitzero"`
+	// MasterKeyFile holds the base64 of the 32 bytes that seal signing keys.
+	// Empty means master.key in DataDir, which is made at the first start. The
+	// environment variable PROBITY_MASTER_KEY, if set, replaces the file.
+	MasterKeyFile string `json:"masterKeyFile,omitzero"`
+	// TLS names the server's certificate. Without it --dev is needed, which
+	// makes a development CA in DataDir.
+	TLS TLS `json:"tls,omitzero"`
+	// Collateral lists files and folders of endorsements, see
+	// collateral.Load. They are read at start.
+	Collateral []string `json:"collateral,omitzero"`
+	// TCB is the TCB statuses that the provider "default" accepts, separated
+	// by commas. Empty leaves what is stored; at first that is UpToDate,
+	// SWHardeningNeeded, ConfigurationNeeded and
+	// ConfigurationAndSWHardeningNeeded. "any" accepts all but Revoked.
+	TCB string `json:"tcb,omitzero"`
+	// Limits bound what a request may take.
+	Limits Limits `json:"limits,omitzero"`
+	// Development settings are refused without --dev.
+	Development Development `json:"development,omitzero"`
+}
+
+// TLS names PEM files. They are read again when they change.
+type TLS struct {
+	Certificate string `json:"certificate,omitzero"`
+	Key         string `json:"key,omitzero"`
+}
+
+// Limits bound what requests may take.
+type Limits struct {
+	// Body is the largest request body in bytes. Zero means 1 MiB.
+	Body int64 `json:"body,omitzero"`
+	// Concurrent is how many attestations run at once; more are answered 429.
+	// Zero means 256.
+	Concurrent int `json:"concurrent,omitzero"`
+	// Time is how long a request may take, for instance "20s". Zero means 20
+	// seconds.
+	Time Duration `json:"time,omitzero"`
+	// Shutdown is how long running requests may take to end when the service
+	// stops. Zero means 15 seconds.
+	Shutdown Duration `json:"shutdown,omitzero"`
+}
+
+// Development settings make a service that nobody should trust.
+type Development struct {
+	// Time fixes the time at which evidence is judged (RFC 3339), so that old
+	// evidence can be replayed. Tokens bear the true time.
+	Time time.Time `json:"time,omitzero"`
+	// IntelRoot is a PEM file with a root to trust instead of Intel's.
+	IntelRoot string `json:"intelRoot,omitzero"`
+}
+
+// Duration is a time.Duration written as text such as "20s".
+type Duration time.Duration
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (d *Duration) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	var text string
+	if err := json.UnmarshalDecode(dec, &text); err != nil {
+		return err
+	}
+	parsed, err := time.ParseDuration(text)
+	if err != nil || parsed < 0 {
+		return fmt.Errorf("%q is not a duration such as \"20s\"", text)
+	}
+	*d = Duration(parsed)
+	return nil
+}
+
+// MarshalJSONTo implements json.MarshalerTo.
+func (d Duration) MarshalJSONTo(enc *jsontext.Encoder) error {
+	return enc.WriteToken(jsontext.String(time.Duration(d).String()))
+}
+
+// Load reads a configuration file and completes it; an empty path gives the
+// defaults.
+func Load(path string, dev bool) (Config, error) {
+	c, err := Read(path)
+	if err != nil {
+		return c, err
+	}
+	return c, c.Complete(dev)
+}
+
+// Read reads a configuration file as it is.
+func Read(path string) (Config, error) {
+	var c Config
+	if path == "" {
+		return c, nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return c, fmt.Errorf("config: %w", err)
+	}
+	if err := json.Unmarshal(b, &c, json.RejectUnknownMembers(true)); err != nil {
+		return c, fmt.Errorf("config: %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// Complete fills in the defaults and checks the whole.
+func (c *Config) Complete(dev bool) error {
+	defaults := func(s *string, value string) {
+		if *s == "" {
+			*s = value
+		}
+	}
+	defaults(&c.Listen, "localhost:8443")
+	defaults(&c.URL, "https://"+c.Listen)
+	defaults(&c.DataDir, "probity-data")
+	if c.Limits.Body == 0 {
+		c.Limits.Body = 1 << 20
+	}
+	if c.Limits.Concurrent == 0 {
+		c.Limits.Concurrent = 256
+	}
+	if c.Limits.Time == 0 {
+		c.Limits.Time = Duration(20 * time.Second)
+	}
+	if c.Limits.Shutdown == 0 {
+		c.Limits.Shutdown = Duration(15 * time.Second)
+	}
+	return c.check(dev)
+}
+
+func (c *Config) check(dev bool) error {
+	var problems []error
+	problem := func(format string, args ...any) {
+		problems = append(problems, fmt.Errorf("config: "+format, args...))
+	}
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		problem("listen: %w", err)
+	}
+	u, err := url.Parse(c.URL)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		problem("url: %q is not an https URL such as https://attest.example.org", c.URL)
+	}
+	c.URL = strings.TrimSuffix(c.URL, "/")
+	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {
+		problem("tls: certificate and key belong together")
+	}
+	if c.TLS.Certificate == "" && !dev {
+		problem("tls: no certificate; give tls.certificate and tls.key, or start with --dev for a development CA")
+	}
+	if _, err := appraisal.ParseTCBPolicy(c.TCB); err != nil {
+		problem("tcb: %w", err)
+	}
+	if c.Limits.Body < 0 || c.Limits.Concurrent < 0 {
+		problem("limits: negative numbers")
+	}
+	if !dev && c.Development != (Development{}) {
+		problem("development settings need --dev")
+	}
+	return errors.Join(problems...)
+}

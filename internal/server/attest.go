@@ -1,0 +1,85 @@
+package server
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/probity-dev/probity/appraisal"
+	"github.com/probity-dev/probity/evidence"
+)
+
+// attest answers POST /attest/{type}.
+func (s *Server) attest(w http.ResponseWriter, r *http.Request, kind evidence.Kind) error {
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	default:
+		s.cfg.Metrics.Busy.Inc()
+		return &apiError{status: http.StatusTooManyRequests, code: codeTooMany, message: "too many attestations are running",
+			header: http.Header{"Retry-After": {"1"}}}
+	}
+	body, err := s.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	request, err := s.request(kind, body)
+	if err != nil {
+		return err
+	}
+	verdict, err := s.cfg.Appraiser.Appraise(r.Context(), *request, appraisal.Provider{
+		Policy: s.cfg.Provider.Policies[kind].Policy, TCB: s.cfg.Provider.TCB, Signer: s.cfg.Signers[0], TokenTime: s.cfg.Now(),
+	})
+	if errors.Is(err, appraisal.ErrKind) {
+		return badRequest(checkType, "an attestation type that this service verifies", string(kind), "attest SgxEnclave or OpenEnclave")
+	}
+	if err != nil {
+		return err
+	}
+	if !verdict.Accepted {
+		s.cfg.Metrics.Verdicts.WithLabelValues(string(kind), verdict.Rejection.Check.ID).Inc()
+		return refusal(verdict.Rejection)
+	}
+	s.cfg.Metrics.Verdicts.WithLabelValues(string(kind), "accepted").Inc()
+	if strings.EqualFold(r.URL.Query().Get("api-version"), legacyVersion) {
+		return writeJSON(w, verdict.Token)
+	}
+	return writeJSON(w, map[string]string{"token": verdict.Token})
+}
+
+// request reads a body as a request for the appraisal.
+func (s *Server) request(kind evidence.Kind, body []byte) (*appraisal.Request, error) {
+	in, err := decodeBody(body)
+	if err != nil {
+		return nil, err
+	}
+	out := &appraisal.Request{Kind: kind, Evidence: in.Quote, Nonce: in.Nonce, DraftPolicy: in.DraftPolicy, Time: s.appraisalTime()}
+	member := "quote"
+	if kind == evidence.OpenEnclave && len(in.Report) > 0 {
+		member, out.Evidence = "report", in.Report
+	} else if kind == evidence.OpenEnclave {
+		member = "report"
+	}
+	if len(out.Evidence) == 0 {
+		return nil, badRequest(checkBody, "a member "+member+" with the evidence", "none", "send the evidence as base64url in "+member)
+	}
+	if out.RuntimeData, err = in.RuntimeData.data(); err != nil {
+		return nil, err
+	}
+	if len(in.EnclaveHeldData) > 0 {
+		if out.RuntimeData != nil {
+			return nil, badRequest(checkBody, "runtimeData or enclaveHeldData", "both", "send runtimeData alone")
+		}
+		out.RuntimeData = &evidence.Data{Bytes: in.EnclaveHeldData, Type: evidence.Binary}
+	}
+	out.InitTimeData, err = in.InitTimeData.data()
+	return out, err
+}
+
+func (s *Server) appraisalTime() time.Time {
+	if !s.cfg.AppraisalTime.IsZero() {
+		return s.cfg.AppraisalTime
+	}
+	return s.cfg.Now()
+}

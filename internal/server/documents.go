@@ -1,0 +1,172 @@
+package server
+
+import (
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/probity-dev/probity/collateral"
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/policy"
+	"github.com/probity-dev/probity/token"
+)
+
+// discovery answers GET /.well-known/openid-configuration.
+func (s *Server) discovery(w http.ResponseWriter, _ *http.Request, _ evidence.Kind) error {
+	return writeJSON(w, token.NewDiscovery(s.cfg.Issuer, s.cfg.Signers[0].Algorithm()))
+}
+
+// keySet answers GET /certs.
+func (s *Server) keySet(w http.ResponseWriter, _ *http.Request, _ evidence.Kind) error {
+	return writeJSON(w, token.Keys(s.cfg.Signers...))
+}
+
+// emptyPolicy is the unsecured JWS that stands for no policy.
+const emptyPolicy = "eyJhbGciOiJub25lIn0.."
+
+// DefaultPolicy returns the policy of a type that has none of its own, in the
+// form in which a client would have submitted it.
+func DefaultPolicy(kind evidence.Kind) (PolicyInForce, error) {
+	text := policy.Default(string(kind))
+	if text == "" {
+		return PolicyInForce{JWS: emptyPolicy}, nil
+	}
+	parsed, err := policy.Parse(text)
+	if err != nil {
+		return PolicyInForce{}, err
+	}
+	encode := base64.RawURLEncoding.EncodeToString
+	payload, err := json.Marshal(map[string]string{"AttestationPolicy": encode([]byte(text))})
+	if err != nil {
+		return PolicyInForce{}, err
+	}
+	return PolicyInForce{JWS: encode([]byte(`{"alg":"none"}`)) + "." + encode(payload) + ".", Policy: parsed}, nil
+}
+
+// getPolicy answers GET /policies/{type}.
+func (s *Server) getPolicy(w http.ResponseWriter, _ *http.Request, kind evidence.Kind) error {
+	jws := s.cfg.Provider.Policies[kind].JWS
+	if jws == "" {
+		jws = emptyPolicy
+	}
+	payload, err := token.Management(s.cfg.Issuer, s.cfg.Now(), map[string]any{"x-ms-policy": jws})
+	if err != nil {
+		return err
+	}
+	signed, err := s.cfg.Signers[0].Sign(payload)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, map[string]string{"token": signed})
+}
+
+// baseline is one row of GET /tcbbaselines/{type}.
+type baseline struct {
+	Identifier        string `json:"tcbIdentifier"`
+	EvaluationNumber  uint32 `json:"tcbEvaluationDataNumber"`
+	ReleaseDate       string `json:"tcbReleaseDate"`
+	MinimumPSWLinux   string `json:"minimumPswLinuxVersion"`
+	MinimumPSWWindows string `json:"minimumPswWindowsVersion"`
+	Selected          bool   `json:"isSelectedTcb"`
+}
+
+// published are the release dates and the platform software that Microsoft
+// names for early baselines.
+var published = map[uint32]baseline{
+	10: {ReleaseDate: "2020-11-10", MinimumPSWLinux: "2.9", MinimumPSWWindows: "2.7.101.2"},
+	11: {ReleaseDate: "2021-06-08", MinimumPSWLinux: "2.13.3"},
+	12: {ReleaseDate: "2021-11-10", MinimumPSWLinux: "2.13.3"},
+	13: {ReleaseDate: "2022-08-09", MinimumPSWLinux: "2.17"},
+	14: {ReleaseDate: "2022-11-08", MinimumPSWLinux: "2.17"},
+	15: {ReleaseDate: "2023-02-14", MinimumPSWLinux: "2.17"},
+}
+
+// baselines answers GET /tcbbaselines/{type}: the TCB baselines that a policy
+// may name, newest first, from the collateral at hand.
+func (s *Server) baselines(w http.ResponseWriter, _ *http.Request, kind evidence.Kind) error {
+	tee := collateral.SGX
+	switch kind {
+	case evidence.SGXEnclave, evidence.OpenEnclave:
+	case evidence.TDXVM:
+		tee = collateral.TDX
+	default:
+		return badRequest(checkType, "a type with TCB baselines: SgxEnclave, OpenEnclave, TdxVm", string(kind), "ask for one of these types")
+	}
+	numbers := map[uint32]bool{}
+	for _, about := range s.cfg.Baselines {
+		if about.TEE == tee {
+			numbers[about.EvaluationNumber] = true
+		}
+	}
+	list := []baseline{}
+	for _, n := range slices.Backward(slices.Sorted(maps.Keys(numbers))) {
+		row := published[n]
+		row.Identifier, row.EvaluationNumber, row.Selected = strconv.FormatUint(uint64(n), 10), n, s.selected(kind, n, len(list) == 0)
+		list = append(list, row)
+	}
+	return writeJSON(w, map[string][]baseline{"tcbBaselines": list})
+}
+
+// selected reports whether the policy in force pins this number, or, pinning
+// none, whether the number is the newest.
+func (s *Server) selected(kind evidence.Kind, number uint32, newest bool) bool {
+	if p := s.cfg.Provider.Policies[kind].Policy; p != nil {
+		if settings, err := p.Settings(); err == nil {
+			if text, _ := settings["x-ms-sgx-tcbidentifier"].Text(); text != "" && text != "azuredefault" {
+				return text == strconv.FormatUint(uint64(number), 10)
+			}
+		}
+	}
+	return newest
+}
+
+// healthz answers whether the process lives.
+func (s *Server) healthz(w http.ResponseWriter, _ *http.Request, _ evidence.Kind) error {
+	return writeJSON(w, map[string]string{"status": "ok", "version": s.cfg.Version})
+}
+
+// readiness is the answer of GET /readyz.
+type readiness struct {
+	Status     string           `json:"status"`
+	Reason     string           `json:"reason,omitzero"`
+	Collateral []collateralItem `json:"collateral"`
+}
+
+type collateralItem struct {
+	TEE              collateral.TEE `json:"tee"`
+	FMSPC            string         `json:"fmspc"`
+	EvaluationNumber uint32         `json:"evaluationDataNumber"`
+	NextUpdate       time.Time      `json:"nextUpdate"`
+	Expired          bool           `json:"expired"`
+}
+
+// readyz answers whether the service can take requests, and how fresh its
+// collateral is.
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request, _ evidence.Kind) error {
+	answer := readiness{Status: "ready", Collateral: []collateralItem{}}
+	at := s.appraisalTime()
+	for _, about := range s.cfg.Baselines {
+		answer.Collateral = append(answer.Collateral, collateralItem{about.TEE, fmt.Sprintf("%x", about.FMSPC),
+			about.EvaluationNumber, about.NextUpdate, at.After(about.NextUpdate)})
+	}
+	if s.cfg.Ready != nil {
+		if err := s.cfg.Ready(r.Context()); err != nil {
+			s.cfg.Log.WarnContext(r.Context(), "not ready", "err", err.Error())
+			return &apiError{status: http.StatusServiceUnavailable, code: codeUnavailable, message: "the store does not answer",
+				header: http.Header{"Retry-After": {"5"}}}
+		}
+	}
+	return writeJSON(w, answer)
+}
+
+// metrics answers GET /metrics.
+func (s *Server) metrics(w http.ResponseWriter, r *http.Request, _ evidence.Kind) error {
+	s.cfg.Metrics.Handler().ServeHTTP(w, r)
+	return nil
+}

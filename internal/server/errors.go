@@ -1,0 +1,150 @@
+package server
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/probity-dev/probity/appraisal"
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/policy"
+)
+
+// The error codes of Azure Attestation, and the ones it lacks.
+const (
+	codeInvalidParameter = "InvalidParameter"
+	codePolicyParsing    = "PolicyParsingError"
+	codePolicyEvaluation = "PolicyEvaluationError"
+	codeNotFound         = "ResourceNotFound"
+	codeMethod           = "MethodNotAllowed"
+	codeTooLarge         = "RequestTooLarge"
+	codeTooMany          = "TooManyRequests"
+	codeTimeout          = "RequestTimeout"
+	codeInternal         = "InternalError"
+	codeUnavailable      = "ServiceUnavailable"
+)
+
+// The checks of requests.
+const (
+	checkAPIVersion = "request.api-version"
+	checkBody       = "request.body"
+	checkSize       = "request.size"
+	checkType       = "request.attestation-type"
+	checkPath       = "request.path"
+	checkPolicyText = "policy.syntax"
+)
+
+// Catalogue lists the checks of requests.
+func Catalogue() []evidence.Definition {
+	return []evidence.Definition{
+		{ID: checkPath, Meaning: "the path is one that the service answers", Remedy: "compare the path with the list of routes in the documentation"},
+		{ID: checkAPIVersion, Meaning: "the query parameter api-version is one that the service speaks", Remedy: "add the query parameter api-version, for instance ?api-version=2022-08-01"},
+		{ID: checkType, Meaning: "the attestation type in the path is one that the service understands", Remedy: "compare the type with those that the message lists"},
+		{ID: checkSize, Meaning: "the request body is within the limit", Remedy: "send less, or raise limits.body in the configuration"},
+		{ID: checkBody, Meaning: "the request body is a JSON object of the expected form, without duplicate members", Remedy: "compare the body with the documentation of the route"},
+		{ID: checkPolicyText, Meaning: "the draft policy parses", Remedy: "check the policy text at the line and column given"},
+	}
+}
+
+// apiError is an error that clients see.
+type apiError struct {
+	status  int
+	code    string
+	message string
+	details []detail
+	header  http.Header
+}
+
+// Error gives code and message.
+func (e *apiError) Error() string { return e.code + ": " + e.message }
+
+// detail explains one failed check. Code and message are there for clients
+// that read details as Azure's errors.
+type detail struct {
+	Code     string `json:"code"`
+	Message  string `json:"message"`
+	Check    string `json:"check"`
+	Expected string `json:"expected,omitzero"`
+	Found    string `json:"found,omitzero"`
+	Remedy   string `json:"remedy,omitzero"`
+	Line     int    `json:"line,omitzero"`
+	Column   int    `json:"column,omitzero"`
+}
+
+func badRequest(check, expected, found, remedy string) *apiError {
+	return failed(http.StatusBadRequest, codeInvalidParameter, evidence.Check{ID: check, Expected: expected, Found: found, Remedy: remedy})
+}
+
+func failed(status int, code string, c evidence.Check) *apiError {
+	message := c.ID + ": " + c.Found + "; expected " + c.Expected
+	return &apiError{status: status, code: code, message: message,
+		details: []detail{{Code: c.ID, Message: message, Check: c.ID, Expected: c.Expected, Found: c.Found, Remedy: c.Remedy}}}
+}
+
+// refusal turns a rejection into an error with the code that Azure gives.
+func refusal(r *evidence.Rejection) *apiError {
+	code := codeInvalidParameter
+	if r.Check.ID == appraisal.CheckPolicy {
+		code = codePolicyEvaluation
+	}
+	return failed(http.StatusBadRequest, code, r.Check)
+}
+
+func policyError(p *policy.ParseError) *apiError {
+	e := &apiError{status: http.StatusBadRequest, code: codePolicyParsing, message: p.Error()}
+	for _, d := range p.Diagnostics {
+		e.details = append(e.details, detail{Code: checkPolicyText, Message: d.String(), Check: checkPolicyText, Expected: d.Expected,
+			Found: d.Found, Remedy: d.Suggestion, Line: d.Pos.Line, Column: d.Pos.Column})
+	}
+	return e
+}
+
+// asAPIError maps every error to what the client may see. What is not meant
+// for clients becomes a bare internal error; the caller logs it.
+func asAPIError(err error) (e *apiError, internal bool) {
+	var parse *policy.ParseError
+	switch {
+	case errors.As(err, &e):
+		return e, false
+	case errors.As(err, &parse):
+		return policyError(parse), false
+	default:
+		return &apiError{status: http.StatusInternalServerError, code: codeInternal,
+			message: "the service failed; its log has the reason under this request id"}, true
+	}
+}
+
+// write sends the error document.
+func (e *apiError) write(w http.ResponseWriter) {
+	for name, values := range e.header {
+		w.Header()[name] = values
+	}
+	w.Header().Set("x-ms-error-code", e.code)
+	type document struct {
+		Code    string   `json:"code"`
+		Message string   `json:"message"`
+		Details []detail `json:"details,omitzero"`
+	}
+	body, err := json.Marshal(map[string]document{"error": {e.code, e.message, e.details}})
+	if err != nil {
+		body = []byte(`{"error":{"code":"InternalError","message":""}}`)
+	}
+	writeBody(w, e.status, body)
+}
+
+func writeBody(w http.ResponseWriter, status int, body []byte) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	w.Write(body) // a client that went away is no error of ours
+}
+
+// writeJSON sends v.
+func writeJSON(w http.ResponseWriter, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	writeBody(w, http.StatusOK, body)
+	return nil
+}

@@ -1,0 +1,108 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/probity-dev/probity/internal/store"
+	"github.com/probity-dev/probity/internal/store/storetest"
+)
+
+func TestContract(t *testing.T) {
+	storetest.Contract(t, func(t *testing.T) (store.Store, func() store.Store) {
+		dir := filepath.Join(t.TempDir(), "data #1?")
+		s := mustOpen(t, dir)
+		return s, func() store.Store {
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return mustOpen(t, dir)
+		}
+	})
+}
+
+func mustOpen(t *testing.T, dir string) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func TestADatabaseOfANewerVersionIsNotTouched(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, dir)
+	if _, err := s.db.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)`); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	path := filepath.Join(dir, FileName)
+	before := read(t, path)
+	_, err := Open(context.Background(), dir)
+	if !errors.Is(err, store.ErrNewer) || !strings.Contains(err.Error(), "backup") {
+		t.Errorf("error = %v, want ErrNewer and what to do", err)
+	}
+	if read(t, path) != before {
+		t.Error("the database was changed")
+	}
+}
+
+func TestWhatIsNoDatabaseIsNotTouched(t *testing.T) {
+	for name, content := range map[string]string{"text": "this is not a database, but long enough to have a header of 100 bytes; this is not a database at all",
+		"cut short": "SQLite format 3\x00"} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, FileName)
+			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if s, err := Open(context.Background(), dir); err == nil {
+				s.Close()
+				t.Error("opened")
+			}
+			if read(t, path) != content {
+				t.Error("the file was changed")
+			}
+		})
+	}
+}
+
+func TestTheDatabaseOfAnotherProgramIsNotTouched(t *testing.T) {
+	dir := t.TempDir()
+	db, err := sql.Open("sqlite", filepath.Join(dir, FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec(`CREATE TABLE recipes (name TEXT)`); err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	if _, err := Open(context.Background(), dir); err == nil || !strings.Contains(err.Error(), "another program") {
+		t.Errorf("error = %v", err)
+	}
+}
+
+func TestTheDatabaseIsPrivate(t *testing.T) {
+	dir := t.TempDir()
+	mustOpen(t, dir)
+	st, err := os.Stat(filepath.Join(dir, FileName))
+	if err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("mode = %v, %v; want 0600", st.Mode(), err)
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}

@@ -1,0 +1,75 @@
+// Package store is what the service keeps: providers, their policies, and
+// signing keys. It holds the vocabulary and the errors; package sqlite holds
+// the embedded engine, and package storetest the contract that every engine
+// passes.
+//
+// Nothing here is on the path of an attestation: what requests need is held in
+// memory by those who use a store.
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// DefaultProvider is the provider that answers on the bare address.
+const DefaultProvider = "default"
+
+// ErrNotFound is returned for what is not there.
+var ErrNotFound = errors.New("not found")
+
+// ErrNewer is returned when the stored data were written by a later version of
+// the program. Nothing is changed then.
+var ErrNewer = errors.New("the data were written by a newer version")
+
+// Provider is an attestation provider, a tenant.
+type Provider struct {
+	Name string
+	// TCB is the accepted TCB statuses as appraisal.ParseTCBPolicy reads them.
+	TCB     string
+	Created time.Time
+}
+
+// Policy is the policy of a provider for one attestation type.
+type Policy struct {
+	Provider string
+	Kind     string
+	// JWS is the policy exactly as it was submitted.
+	JWS     string
+	Updated time.Time
+}
+
+// SigningKey is a token signing key, sealed.
+type SigningKey struct {
+	ID string
+	// Sealed is the private key under the master key.
+	Sealed      []byte
+	Certificate []byte // DER
+	Created     time.Time
+}
+
+// Store keeps the service's state. Implementations are safe for concurrent
+// use; each method is atomic.
+type Store interface {
+	// Provider returns the named provider or an error wrapping ErrNotFound.
+	Provider(ctx context.Context, name string) (Provider, error)
+	// PutProvider creates or replaces a provider.
+	PutProvider(ctx context.Context, p Provider) error
+
+	// Policies returns the policies of a provider, ordered by kind.
+	Policies(ctx context.Context, provider string) ([]Policy, error)
+	// PutPolicy creates or replaces a policy. The provider must exist.
+	PutPolicy(ctx context.Context, p Policy) error
+	// DeletePolicy removes a policy, or returns an error wrapping ErrNotFound.
+	DeletePolicy(ctx context.Context, provider, kind string) error
+
+	// SigningKeys returns all keys, the newest first.
+	SigningKeys(ctx context.Context) ([]SigningKey, error)
+	// PutSigningKey creates a key or replaces its certificate.
+	PutSigningKey(ctx context.Context, k SigningKey) error
+
+	// Ping reports whether the store answers.
+	Ping(ctx context.Context) error
+	Close() error
+}

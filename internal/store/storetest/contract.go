@@ -1,0 +1,88 @@
+// Package storetest holds the contract that every store engine passes.
+package storetest
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/probity-dev/probity/internal/store"
+)
+
+var created = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// Contract runs the contract. open returns a fresh empty store; reopen closes
+// it and opens the same data again.
+func Contract(t *testing.T, open func(*testing.T) (s store.Store, reopen func() store.Store)) {
+	ctx := t.Context()
+	t.Run("what was put comes back after reopening", func(t *testing.T) {
+		s, reopen := open(t)
+		provider := store.Provider{Name: "default", TCB: "UpToDate", Created: created}
+		policy := store.Policy{Provider: "default", Kind: "SgxEnclave", JWS: "eyJhbGciOiJub25lIn0..", Updated: created}
+		key := store.SigningKey{ID: "a", Sealed: []byte{1, 0, 2}, Certificate: []byte{3}, Created: created}
+		must(t, s.PutProvider(ctx, provider), s.PutPolicy(ctx, policy), s.PutSigningKey(ctx, key))
+		s = reopen()
+		gotProvider, err := s.Provider(ctx, "default")
+		must(t, err)
+		policies, err := s.Policies(ctx, "default")
+		must(t, err)
+		keys, err := s.SigningKeys(ctx)
+		must(t, err)
+		if diff := cmp.Diff(provider, gotProvider) + cmp.Diff([]store.Policy{policy}, policies) + cmp.Diff([]store.SigningKey{key}, keys); diff != "" {
+			t.Errorf("(-put +got):\n%s", diff)
+		}
+	})
+	t.Run("an unknown provider is not found", func(t *testing.T) {
+		s, _ := open(t)
+		if _, err := s.Provider(ctx, "nobody"); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("error = %v, want ErrNotFound", err)
+		}
+	})
+	t.Run("a policy needs its provider", func(t *testing.T) {
+		s, _ := open(t)
+		if err := s.PutPolicy(ctx, store.Policy{Provider: "nobody", Kind: "Tpm", Updated: created}); err == nil {
+			t.Error("a policy of nobody was stored")
+		}
+	})
+	t.Run("policies are replaced and deleted", func(t *testing.T) {
+		s, _ := open(t)
+		must(t, s.PutProvider(ctx, store.Provider{Name: "default", Created: created}))
+		for _, jws := range []string{"one", "two"} {
+			must(t, s.PutPolicy(ctx, store.Policy{Provider: "default", Kind: "Tpm", JWS: jws, Updated: created}))
+		}
+		list, err := s.Policies(ctx, "default")
+		must(t, err)
+		if len(list) != 1 || list[0].JWS != "two" {
+			t.Errorf("policies = %+v", list)
+		}
+		must(t, s.DeletePolicy(ctx, "default", "Tpm"))
+		if err := s.DeletePolicy(ctx, "default", "Tpm"); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("error = %v, want ErrNotFound", err)
+		}
+	})
+	t.Run("keys come newest first, and only their certificate changes", func(t *testing.T) {
+		s, _ := open(t)
+		must(t,
+			s.PutSigningKey(ctx, store.SigningKey{ID: "old", Sealed: []byte{1}, Certificate: []byte{1}, Created: created}),
+			s.PutSigningKey(ctx, store.SigningKey{ID: "new", Sealed: []byte{2}, Certificate: []byte{2}, Created: created.Add(time.Hour)}),
+			s.PutSigningKey(ctx, store.SigningKey{ID: "old", Sealed: []byte{9}, Certificate: []byte{9}, Created: created.Add(2 * time.Hour)}))
+		keys, err := s.SigningKeys(ctx)
+		must(t, err)
+		if len(keys) != 2 || keys[0].ID != "new" || keys[1].Sealed[0] != 1 || keys[1].Certificate[0] != 9 {
+			t.Errorf("keys = %+v", keys)
+		}
+	})
+	t.Run("it answers", func(t *testing.T) {
+		s, _ := open(t)
+		must(t, s.Ping(ctx))
+	})
+}
+
+func must(t *testing.T, errs ...error) {
+	t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}

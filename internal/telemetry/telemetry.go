@@ -1,0 +1,48 @@
+// Package telemetry holds the names of all metrics in one place.
+package telemetry
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Metrics are the service's metrics. No label holds what a client chose.
+type Metrics struct {
+	registry *prometheus.Registry
+	// Requests counts answers by route and status.
+	Requests *prometheus.CounterVec
+	// Seconds measures requests by route.
+	Seconds *prometheus.HistogramVec
+	// Verdicts counts attestations by type and by the check that refused;
+	// "accepted" if none did.
+	Verdicts *prometheus.CounterVec
+	// Busy counts attestations that were turned away.
+	Busy prometheus.Counter
+}
+
+// New returns metrics in a registry of their own.
+func New() *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		Requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "probity_http_requests_total", Help: "Answered requests by route and status."}, []string{"route", "status"}),
+		Seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "probity_http_request_seconds", Help: "Time to answer by route.",
+			Buckets: []float64{.0005, .001, .002, .005, .01, .025, .05, .1, .25, 1, 5}}, []string{"route"}),
+		Verdicts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "probity_attestations_total", Help: "Attestations by type and failed check, or accepted."}, []string{"type", "check"}),
+		Busy: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "probity_attestations_turned_away_total", Help: "Attestations refused because too many were running."}),
+	}
+	m.registry.MustRegister(m.Requests, m.Seconds, m.Verdicts, m.Busy,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// Handler serves the metrics as text.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
