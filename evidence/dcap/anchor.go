@@ -1,14 +1,18 @@
 package dcap
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/sha256"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/big"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,6 +24,10 @@ type Anchor struct {
 	Subject   string // as pkix.Name prints it
 	NotBefore time.Time
 	NotAfter  time.Time
+
+	// raw is an encoding of Subject that was seen before: decoding a name to
+	// compare it costs more than all else that is done with it.
+	raw *atomic.Pointer[[]byte]
 }
 
 // intelRootKey is the uncompressed point of the Intel SGX Root CA's key. The
@@ -41,6 +49,7 @@ func IntelRoot() Anchor {
 		panic(err)
 	}
 	return Anchor{
+		raw:       new(atomic.Pointer[[]byte]),
 		Key:       key,
 		Subject:   "CN=Intel SGX Root CA,O=Intel Corporation,L=Santa Clara,ST=CA,C=US",
 		NotBefore: time.Date(2018, 5, 21, 10, 45, 10, 0, time.UTC),
@@ -58,14 +67,34 @@ func AnchorFromCertificate(cert *x509.Certificate) (Anchor, error) {
 	if !cert.IsCA || cert.Subject.String() != cert.Issuer.String() {
 		return Anchor{}, errors.New("dcap: root certificate is not a self-issued CA certificate")
 	}
-	return Anchor{Key: key, Subject: cert.Subject.String(), NotBefore: cert.NotBefore, NotAfter: cert.NotAfter}, nil
+	return Anchor{raw: new(atomic.Pointer[[]byte]), Key: key, Subject: cert.Subject.String(), NotBefore: cert.NotBefore, NotAfter: cert.NotAfter}, nil
 }
 
 // is reports whether cert is a certificate of this anchor: same key, same
 // subject. Its own signature proves nothing and is not looked at.
 func (a Anchor) is(cert *x509.Certificate) bool {
 	key, ok := cert.PublicKey.(*ecdsa.PublicKey)
-	return ok && a.Key.Equal(key) && cert.Subject.String() == a.Subject
+	return ok && a.Key.Equal(key) && a.named(cert.RawSubject)
+}
+
+// named reports whether an encoded name reads like the anchor's subject. The
+// root's certificates and CRLs encode it in more than one way.
+func (a Anchor) named(rawName []byte) bool {
+	if known := a.raw.Load(); known != nil && bytes.Equal(*known, rawName) {
+		return true
+	}
+	var sequence pkix.RDNSequence
+	if rest, err := asn1.Unmarshal(rawName, &sequence); err != nil || len(rest) > 0 {
+		return false
+	}
+	var name pkix.Name
+	name.FillFromRDNSequence(&sequence)
+	if name.String() != a.Subject {
+		return false
+	}
+	known := bytes.Clone(rawName)
+	a.raw.Store(&known)
+	return true
 }
 
 // verifyCertificate checks that key signed cert with ECDSA P-256 and SHA-256.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"github.com/probity-dev/probity/collateral"
 )
 
@@ -29,7 +31,7 @@ var (
 // parsePEM reads certificates from PEM text. Unlike encoding/pem it also reads
 // texts without a line break between two certificates, which real quotes have;
 // anything but white space and NULs between or behind them is refused.
-func parsePEM(text []byte) ([]*x509.Certificate, error) {
+func parsePEM(text []byte, known *caCache) ([]*x509.Certificate, error) {
 	var list []*x509.Certificate
 	rest := bytes.Trim(text, " \t\r\n\x00")
 	for len(rest) > 0 {
@@ -48,7 +50,7 @@ func parsePEM(text []byte) ([]*x509.Certificate, error) {
 		if err != nil {
 			return nil, fmt.Errorf("certificate %d: %w", len(list)+1, err)
 		}
-		cert, err := x509.ParseCertificate(der)
+		cert, err := known.parse(der)
 		if err != nil {
 			return nil, fmt.Errorf("certificate %d: %w", len(list)+1, err)
 		}
@@ -59,6 +61,29 @@ func parsePEM(text []byte) ([]*x509.Certificate, error) {
 		return nil, errors.New("no certificates")
 	}
 	return list, nil
+}
+
+// caCache remembers parsed CA certificates by their bytes, because all machines
+// share a few. It spares the parsing and nothing else: whoever takes a
+// certificate from it verifies it. A nil cache remembers nothing.
+type caCache struct {
+	byDER *lru.Cache[string, *x509.Certificate]
+}
+
+func newCACache() *caCache { return &caCache{newCache[string, *x509.Certificate](16, 16)} }
+
+func (c *caCache) parse(der []byte) (*x509.Certificate, error) {
+	if c == nil {
+		return x509.ParseCertificate(der)
+	}
+	if cert, ok := c.byDER.Get(string(der)); ok {
+		return cert, nil
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err == nil && cert.IsCA {
+		c.byDER.Add(string(der), cert)
+	}
+	return cert, err
 }
 
 func decodeBase64Lines(b []byte) ([]byte, error) {
@@ -87,8 +112,8 @@ type pckChain struct {
 // openChain reads and verifies a PCK chain of exactly three certificates, in
 // any order: leaf, intermediate CA, root. Roles are told by name and checked
 // by signature and constraints.
-func openChain(text []byte, anchor Anchor) (*pckChain, *chainError) {
-	certs, err := parsePEM(text)
+func openChain(text []byte, anchor Anchor, known *caCache) (*pckChain, *chainError) {
+	certs, err := parsePEM(text, known)
 	if err != nil {
 		return nil, &chainError{checkPCKCertificates, err}
 	}
@@ -140,7 +165,7 @@ func (c *pckChain) verifyLinks(anchor Anchor) error {
 	if !bytes.Equal(c.leaf.RawIssuer, c.ca.RawSubject) {
 		return fmt.Errorf("PCK certificate was issued by %q, the chain holds %q", c.leaf.Issuer.CommonName, c.ca.Subject.CommonName)
 	}
-	if c.ca.Issuer.String() != anchor.Subject {
+	if !anchor.named(c.ca.RawIssuer) {
 		return fmt.Errorf("%q was issued by %q, want %q", c.ca.Subject.CommonName, c.ca.Issuer, anchor.Subject)
 	}
 	var err error

@@ -44,12 +44,11 @@ func (v *Verifier) open(rec *evidence.Recorder, c *collateral.Intel, chain *pckC
 	var err error
 	// Security: the list must come from the anchor, and the PCK list from the
 	// CA in the quote's own chain, whatever chain was sent along with it.
-	isRoot := func(crl *x509.RevocationList) bool { return crl.Issuer.String() == v.anchor.Subject }
-	if e.rootCRL, err = openCRL(c.RootCRL, isRoot, v.anchor.Key); err != nil {
+	if e.rootCRL, err = openCRL(c.RootCRL, v.anchor.named, v.anchor.Key); err != nil {
 		return nil, v.failErr(rec, checkRootCRL, "a CRL signed by "+v.anchor.Subject, err)
 	}
 	rec.Pass(checkRootCRL, "signed by the root CA", fmt.Sprintf("%d revoked", len(e.rootCRL.revoked)))
-	isCA := func(crl *x509.RevocationList) bool { return bytes.Equal(crl.RawIssuer, chain.ca.RawSubject) }
+	isCA := func(rawName []byte) bool { return bytes.Equal(rawName, chain.ca.RawSubject) }
 	if e.pckCRL, err = openCRL(c.PCKCRL, isCA, chain.caKey); err != nil {
 		return nil, v.failErr(rec, checkPCKCRL, "a CRL signed by "+chain.ca.Subject.CommonName, err)
 	}
@@ -136,7 +135,7 @@ func (v *Verifier) signer(e *endorsements, chain []byte, known *x509.Certificate
 }
 
 func (v *Verifier) tcbSigner(chain []byte) (*x509.Certificate, error) {
-	certs, err := parsePEM(chain)
+	certs, err := parsePEM(chain, v.cas)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +154,7 @@ func (v *Verifier) tcbSigner(chain []byte) (*x509.Certificate, error) {
 	if cert == nil {
 		return nil, errors.New("no TCB signing certificate")
 	}
-	if cert.Issuer.String() != v.anchor.Subject {
+	if !v.anchor.named(cert.RawIssuer) {
 		return nil, fmt.Errorf("issued by %q", cert.Issuer)
 	}
 	if err := checkEndEntity(cert); err != nil {

@@ -7,12 +7,19 @@ import (
 	"errors"
 	"fmt"
 
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+
 	"github.com/probity-dev/probity/collateral"
 )
 
 // Object identifiers of the SGX extension of PCK certificates (Intel SGX PCK
 // Certificate and Certificate Revocation List Profile Specification, 1.3.5).
-var oidSGX = asn1.ObjectIdentifier{1, 2, 840, 113741, 1, 13, 1}
+var (
+	oidSGX = asn1.ObjectIdentifier{1, 2, 840, 113741, 1, 13, 1}
+	// oidSGXBytes is its encoding.
+	oidSGXBytes = []byte{0x2a, 0x86, 0x48, 0x86, 0xf8, 0x4d, 0x01, 0x0d, 0x01}
+)
 
 // PCK is what a provisioning certification key certificate says about its
 // platform.
@@ -39,11 +46,6 @@ type PlatformInfo struct {
 	SMTEnabled      bool
 }
 
-type extensionItem struct {
-	ID    asn1.ObjectIdentifier
-	Value asn1.RawValue
-}
-
 // parsePCK reads the SGX extension. Every item is looked up by its identifier;
 // duplicates and missing items are refused, and so are items that only the
 // Platform CA issues in a certificate of the Processor CA.
@@ -64,138 +66,113 @@ func parsePCK(cert *x509.Certificate, caType string) (*PCK, error) {
 }
 
 func parseSGXExtension(raw []byte, caType string) (*PCK, error) {
-	items, err := parseItems(raw, oidSGX, 16)
-	if err != nil {
+	items := make([]cryptobyte.String, 8) // by arc, from 1
+	if err := parseItems(raw, oidSGXBytes, items); err != nil {
 		return nil, err
 	}
 	p := &PCK{}
 	if err := p.readTCB(items[2]); err != nil {
 		return nil, err
 	}
-	for arc, field := range map[int][]byte{1: p.PPID[:], 3: p.PCEID[:], 4: p.FMSPC[:]} {
-		if err := readOctets(items[arc], field); err != nil {
-			return nil, fmt.Errorf("SGX extension item %d: %w", arc, err)
-		}
+	if err := readOctets(items[1], p.PPID[:], "PPID"); err != nil {
+		return nil, err
 	}
-	var sgxType asn1.Enumerated
-	if err := unmarshalAll(items[5].FullBytes, &sgxType); err != nil {
-		return nil, fmt.Errorf("SGX extension item 5: %w", err)
+	if err := readOctets(items[3], p.PCEID[:], "PCEID"); err != nil {
+		return nil, err
 	}
-	p.SGXType = int(sgxType)
-	instance, configuration := items[6], items[7]
-	if instance.FullBytes == nil && configuration.FullBytes == nil {
+	if err := readOctets(items[4], p.FMSPC[:], "FMSPC"); err != nil {
+		return nil, err
+	}
+	if sgxType := items[5]; !sgxType.ReadASN1Enum(&p.SGXType) || !sgxType.Empty() {
+		return nil, errors.New("SGX type is missing or malformed")
+	}
+	if items[6] == nil && items[7] == nil {
 		return p, nil
 	}
 	if caType != "platform" {
 		return nil, errors.New("platform items in a certificate of the Processor CA")
 	}
 	p.Platform = &PlatformInfo{}
-	return p, p.Platform.read(instance, configuration)
+	return p, p.Platform.read(items[6], items[7])
 }
 
-func (p *PCK) readTCB(item asn1.RawValue) error {
-	tcb, err := parseItems(item.FullBytes, append(oidSGX[:len(oidSGX):len(oidSGX)], 2), 32)
-	if err != nil {
+func (p *PCK) readTCB(item cryptobyte.String) error {
+	tcb := make([]cryptobyte.String, 19)
+	if err := parseItems(item, append(oidSGXBytes[:len(oidSGXBytes):len(oidSGXBytes)], 2), tcb); err != nil {
 		return err
 	}
 	for i := range p.Components {
-		n, err := readInteger(tcb[i+1], 255)
-		if err != nil {
-			return fmt.Errorf("TCB component %d: %w", i+1, err)
+		if svn := tcb[i+1]; !svn.ReadASN1Integer(&p.Components[i]) || !svn.Empty() {
+			return fmt.Errorf("TCB component %d is missing or not 0 to 255", i+1)
 		}
-		p.Components[i] = uint8(n)
 	}
-	n, err := readInteger(tcb[17], 65535)
-	if err != nil {
-		return fmt.Errorf("PCESVN: %w", err)
+	if svn := tcb[17]; !svn.ReadASN1Integer(&p.PCESVN) || !svn.Empty() {
+		return errors.New("PCESVN is missing or not 0 to 65535")
 	}
-	p.PCESVN = uint16(n)
-	if err := readOctets(tcb[18], p.CPUSVN[:]); err != nil {
-		return fmt.Errorf("CPUSVN: %w", err)
-	}
-	return nil
+	return readOctets(tcb[18], p.CPUSVN[:], "CPUSVN")
 }
 
-func (p *PlatformInfo) read(instance, configuration asn1.RawValue) error {
-	if instance.FullBytes != nil {
-		if err := readOctets(instance, p.InstanceID[:]); err != nil {
-			return fmt.Errorf("platform instance id: %w", err)
+func (p *PlatformInfo) read(instance, configuration cryptobyte.String) error {
+	if instance != nil {
+		if err := readOctets(instance, p.InstanceID[:], "platform instance id"); err != nil {
+			return err
 		}
 	}
-	if configuration.FullBytes == nil {
+	if configuration == nil {
 		return nil
 	}
-	flags, err := parseItems(configuration.FullBytes, append(oidSGX[:len(oidSGX):len(oidSGX)], 7), 8)
-	if err != nil {
+	flags := make([]cryptobyte.String, 4)
+	if err := parseItems(configuration, append(oidSGXBytes[:len(oidSGXBytes):len(oidSGXBytes)], 7), flags); err != nil {
 		return err
 	}
-	for arc, field := range map[int]*bool{1: &p.DynamicPlatform, 2: &p.CachedKeys, 3: &p.SMTEnabled} {
-		if flags[arc].FullBytes == nil {
-			continue
-		}
-		if err := unmarshalAll(flags[arc].FullBytes, field); err != nil {
-			return fmt.Errorf("platform configuration item %d: %w", arc, err)
+	for arc, field := range []*bool{1: &p.DynamicPlatform, 2: &p.CachedKeys, 3: &p.SMTEnabled} {
+		if flag := flags[arc]; flag != nil && (!flag.ReadASN1Boolean(field) || !flag.Empty()) {
+			return fmt.Errorf("platform configuration item %d is not a boolean", arc)
 		}
 	}
 	return nil
 }
 
-// parseItems reads SEQUENCE OF SEQUENCE {OID, value}, where each OID is parent
-// with one more arc below limit, and returns the values by that arc.
-func parseItems(raw []byte, parent asn1.ObjectIdentifier, limit int) (map[int]asn1.RawValue, error) {
-	if len(raw) == 0 {
-		return nil, fmt.Errorf("item %s is missing", parent)
+// parseItems reads SEQUENCE OF SEQUENCE {OID, value} into items by the last
+// arc of the OID, which is parent with one arc more. Unknown and repeated
+// items are refused; absent ones stay nil.
+func parseItems(raw, parent []byte, items []cryptobyte.String) error {
+	in := cryptobyte.String(raw)
+	var list cryptobyte.String
+	if !in.ReadASN1(&list, cbasn1.SEQUENCE) || !in.Empty() {
+		return errors.New("an item list is missing or malformed")
 	}
-	var list []extensionItem
-	if err := unmarshalAll(raw, &list); err != nil {
-		return nil, fmt.Errorf("item %s: %w", parent, err)
-	}
-	items := make(map[int]asn1.RawValue, len(list))
-	for _, item := range list {
-		if len(item.ID) != len(parent)+1 || !item.ID[:len(parent)].Equal(parent) {
-			return nil, fmt.Errorf("item %s inside %s", item.ID, parent)
+	for !list.Empty() {
+		var item, id cryptobyte.String
+		if !list.ReadASN1(&item, cbasn1.SEQUENCE) || !item.ReadASN1(&id, cbasn1.OBJECT_IDENTIFIER) {
+			return errors.New("an item is malformed")
 		}
-		arc := item.ID[len(parent)]
-		if _, twice := items[arc]; twice || arc < 1 || arc > limit {
-			return nil, fmt.Errorf("item %s is repeated or unknown", item.ID)
+		arc, ok := lastArc(id, parent)
+		if !ok || arc >= len(items) || items[arc] != nil || item.Empty() {
+			return fmt.Errorf("an item is repeated, empty or unknown (identifier %x)", []byte(id))
 		}
-		items[arc] = item.Value
+		items[arc] = item
 	}
-	return items, nil
+	return nil
 }
 
-func unmarshalAll(raw []byte, v any) error {
-	if len(raw) == 0 {
-		return errors.New("missing")
+// lastArc returns the arc behind parent in an encoded identifier; the arcs of
+// the SGX extension fit one byte each.
+func lastArc(id, parent []byte) (int, bool) {
+	if len(id) != len(parent)+1 || !bytes.Equal(id[:len(parent)], parent) {
+		return 0, false
 	}
-	rest, err := asn1.Unmarshal(raw, v)
-	if err == nil && len(rest) > 0 {
-		err = errors.New("trailing bytes")
-	}
-	return err
+	arc := int(id[len(parent)])
+	return arc, arc > 0 && arc < 0x80
 }
 
-func readOctets(item asn1.RawValue, field []byte) error {
-	var b []byte
-	if err := unmarshalAll(item.FullBytes, &b); err != nil {
-		return err
-	}
-	if len(b) != len(field) {
-		return fmt.Errorf("%d bytes, want %d", len(b), len(field))
+func readOctets(item cryptobyte.String, field []byte, name string) error {
+	var b cryptobyte.String
+	if !item.ReadASN1(&b, cbasn1.OCTET_STRING) || !item.Empty() || len(b) != len(field) {
+		return fmt.Errorf("%s is missing or not %d bytes", name, len(field))
 	}
 	copy(field, b)
 	return nil
-}
-
-func readInteger(item asn1.RawValue, limit int64) (int64, error) {
-	var n int64
-	if err := unmarshalAll(item.FullBytes, &n); err != nil {
-		return 0, err
-	}
-	if n < 0 || n > limit {
-		return 0, fmt.Errorf("%d is outside 0 to %d", n, limit)
-	}
-	return n, nil
 }
 
 // checkCertificationData compares what certification data of types 1 to 3 say
@@ -219,7 +196,7 @@ func (p *PCK) checkCertificationData(typ uint16, data []byte) error {
 // InspectPCK reads what the PCK certificate in a PEM chain says about its
 // platform, without verifying anything: it is for looking, never for trusting.
 func InspectPCK(chain []byte) (*PCK, error) {
-	certs, err := parsePEM(chain)
+	certs, err := parsePEM(chain, nil)
 	if err != nil {
 		return nil, err
 	}

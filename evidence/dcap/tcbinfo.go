@@ -4,6 +4,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -54,61 +56,115 @@ type tcbInfoJSON struct {
 }
 
 type tcbLevelJSON struct {
-	TCB        jsontext.Value `json:"tcb"`
-	Date       time.Time      `json:"tcbDate"`
-	Status     string         `json:"tcbStatus"`
-	Advisories []string       `json:"advisoryIDs"`
+	TCB        tcbJSON   `json:"tcb"`
+	Date       time.Time `json:"tcbDate"`
+	Status     string    `json:"tcbStatus"`
+	Advisories []string  `json:"advisoryIDs"`
 }
 
-// tcbV3JSON is decoded once for each level, into the same memory. The decoder
-// refuses arrays of another length than sixteen.
-type tcbV3JSON struct {
-	SGX    [16]componentJSON `json:"sgxtcbcomponents"`
-	TDX    [16]componentJSON `json:"tdxtcbcomponents"`
-	PCESVN *uint16           `json:"pcesvn"`
-}
-
-type componentJSON struct {
-	SVN  svn    `json:"svn"`
-	Type string `json:"type"`
-}
-
-// svn is a component's number that knows whether it was there.
-type svn struct {
-	n   uint8
-	set bool
+// tcbJSON is the level's TCB in both versions, packed as it is read: version 3
+// has arrays of components, version 2 sixteen members. seen tells which
+// numbers were there, so that an absent one never counts as zero.
+type tcbJSON struct {
+	SGX, TDX, V2 [16]uint8
+	seen         struct{ sgx, tdx, v2 uint16 }
+	PCESVN       uint16
+	hasPCESVN    bool
+	names        *[16]string
 }
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
-func (s *svn) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	s.set = true
-	return json.UnmarshalDecode(dec, &s.n)
+func (t *tcbJSON) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	if dec.PeekKind() != '{' {
+		return errors.New("tcb is not an object")
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return err
+	}
+	for dec.PeekKind() != '}' {
+		token, err := dec.ReadToken()
+		if err != nil {
+			return err
+		}
+		if err := t.member(dec, token.String()); err != nil {
+			return err
+		}
+	}
+	_, err := dec.ReadToken()
+	return err
 }
 
-// tcbV2JSON has the sixteen components as separate members.
-type tcbV2JSON struct {
-	C01    *uint8  `json:"sgxtcbcomp01svn"`
-	C02    *uint8  `json:"sgxtcbcomp02svn"`
-	C03    *uint8  `json:"sgxtcbcomp03svn"`
-	C04    *uint8  `json:"sgxtcbcomp04svn"`
-	C05    *uint8  `json:"sgxtcbcomp05svn"`
-	C06    *uint8  `json:"sgxtcbcomp06svn"`
-	C07    *uint8  `json:"sgxtcbcomp07svn"`
-	C08    *uint8  `json:"sgxtcbcomp08svn"`
-	C09    *uint8  `json:"sgxtcbcomp09svn"`
-	C10    *uint8  `json:"sgxtcbcomp10svn"`
-	C11    *uint8  `json:"sgxtcbcomp11svn"`
-	C12    *uint8  `json:"sgxtcbcomp12svn"`
-	C13    *uint8  `json:"sgxtcbcomp13svn"`
-	C14    *uint8  `json:"sgxtcbcomp14svn"`
-	C15    *uint8  `json:"sgxtcbcomp15svn"`
-	C16    *uint8  `json:"sgxtcbcomp16svn"`
-	PCESVN *uint16 `json:"pcesvn"`
+func (t *tcbJSON) member(dec *jsontext.Decoder, name string) error {
+	switch name {
+	case "pcesvn":
+		t.hasPCESVN = true
+		return json.UnmarshalDecode(dec, &t.PCESVN)
+	case "sgxtcbcomponents":
+		if t.names == nil {
+			t.names = new([16]string)
+		}
+		return readComponents(dec, &t.SGX, &t.seen.sgx, t.names)
+	case "tdxtcbcomponents":
+		return readComponents(dec, &t.TDX, &t.seen.tdx, nil)
+	}
+	number, ok := strings.CutPrefix(name, "sgxtcbcomp")
+	number, ok2 := strings.CutSuffix(number, "svn")
+	if i, err := strconv.Atoi(number); ok && ok2 && err == nil && i >= 1 && i <= 16 {
+		t.seen.v2 |= 1 << (i - 1)
+		return json.UnmarshalDecode(dec, &t.V2[i-1])
+	}
+	return dec.SkipValue()
 }
 
-func (t *tcbV2JSON) components() [16]*uint8 {
-	return [16]*uint8{t.C01, t.C02, t.C03, t.C04, t.C05, t.C06, t.C07, t.C08,
-		t.C09, t.C10, t.C11, t.C12, t.C13, t.C14, t.C15, t.C16}
+// readComponents reads an array of exactly sixteen components.
+func readComponents(dec *jsontext.Decoder, dst *[16]uint8, seen *uint16, names *[16]string) error {
+	if dec.PeekKind() != '[' {
+		return errors.New("components are not an array")
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return err
+	}
+	n := 0
+	for ; dec.PeekKind() != ']'; n++ {
+		if n == len(dst) {
+			// Security: a list of another length would leave SVNs uncompared.
+			return errors.New("more than 16 components")
+		}
+		if err := readComponent(dec, n, dst, seen, names); err != nil {
+			return err
+		}
+	}
+	_, err := dec.ReadToken()
+	return err
+}
+
+func readComponent(dec *jsontext.Decoder, n int, dst *[16]uint8, seen *uint16, names *[16]string) error {
+	if dec.PeekKind() != '{' {
+		return errors.New("a component is not an object")
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return err
+	}
+	for dec.PeekKind() != '}' {
+		token, err := dec.ReadToken()
+		if err != nil {
+			return err
+		}
+		switch name := token.String(); {
+		case name == "svn":
+			*seen |= 1 << n
+			err = json.UnmarshalDecode(dec, &dst[n])
+		case name == "type" && names != nil:
+			err = json.UnmarshalDecode(dec, &names[n])
+		default:
+			err = dec.SkipValue()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	_, err := dec.ReadToken()
+	return err
 }
 
 // ParseTCBInfo reads a TCB info of version 2 or 3. It does not check the
@@ -142,77 +198,44 @@ func ParseTCBInfo(b []byte) (*TCBInfo, error) {
 		return nil, fmt.Errorf("%d TCB levels, want 1 to %d", len(j.Levels), maxLevels)
 	}
 	info.Levels = make([]Level, len(j.Levels))
-	var scratch tcbV3JSON
 	for i := range j.Levels {
-		if err := info.readLevel(i, &j.Levels[i], &scratch); err != nil {
+		if err := info.readLevel(i, &j.Levels[i]); err != nil {
 			return nil, fmt.Errorf("TCB level %d: %w", i+1, err)
 		}
 	}
 	return info, info.checkOrder()
 }
 
-func (info *TCBInfo) readLevel(i int, j *tcbLevelJSON, t *tcbV3JSON) error {
+func (info *TCBInfo) readLevel(i int, j *tcbLevelJSON) error {
 	l := &info.Levels[i]
-	l.Date, l.Advisories = j.Date, j.Advisories
+	l.Date, l.Advisories, l.PCESVN = j.Date, j.Advisories, j.TCB.PCESVN
 	var err error
 	if l.Status, err = parseStatus(j.Status); err != nil {
 		return err
 	}
-	if l.Date.IsZero() {
-		return errors.New("no tcbDate")
+	if l.Date.IsZero() || !j.TCB.hasPCESVN {
+		return errors.New("tcbDate or pcesvn is missing")
 	}
+	const all = 0xffff
 	if info.Version == 2 {
-		return l.readV2(j.TCB)
+		l.SGX = j.TCB.V2
+		if j.TCB.seen.v2 != all {
+			return errors.New("one of sgxtcbcomp01svn to sgxtcbcomp16svn is missing")
+		}
+		return nil
 	}
-	*t = tcbV3JSON{}
-	if err := json.Unmarshal(j.TCB, t); err != nil {
-		return err
-	}
-	if t.PCESVN == nil {
-		return errors.New("no pcesvn")
-	}
-	l.PCESVN = *t.PCESVN
-	if err := readComponents(&l.SGX, &t.SGX); err != nil {
-		return fmt.Errorf("sgxtcbcomponents: %w", err)
+	l.SGX = j.TCB.SGX
+	if j.TCB.seen.sgx != all {
+		return errors.New("sgxtcbcomponents are not 16 with an svn each")
 	}
 	if info.TEE == collateral.TDX {
-		if err := readComponents(&l.TDX, &t.TDX); err != nil {
-			return fmt.Errorf("tdxtcbcomponents: %w", err)
+		l.TDX = j.TCB.TDX
+		if j.TCB.seen.tdx != all {
+			return errors.New("tdxtcbcomponents are not 16 with an svn each")
 		}
 	}
-	if i == 0 {
-		for k, c := range t.SGX {
-			info.names[k] = c.Type
-		}
-	}
-	return nil
-}
-
-func (l *Level) readV2(raw []byte) error {
-	var t tcbV2JSON
-	if err := json.Unmarshal(raw, &t); err != nil {
-		return err
-	}
-	for i, c := range t.components() {
-		if c == nil {
-			return fmt.Errorf("sgxtcbcomp%02dsvn is missing", i+1)
-		}
-		l.SGX[i] = *c
-	}
-	if t.PCESVN == nil {
-		return errors.New("no pcesvn")
-	}
-	l.PCESVN = *t.PCESVN
-	return nil
-}
-
-func readComponents(dst *[16]uint8, list *[16]componentJSON) error {
-	for i, c := range list {
-		// Security: an absent number would make the comparison vacuous.
-		if !c.SVN.set {
-			return fmt.Errorf("component %d has no svn", i+1)
-		}
-		dst[i] = c.SVN.n
+	if i == 0 && j.TCB.names != nil {
+		info.names = *j.TCB.names
 	}
 	return nil
 }

@@ -24,8 +24,9 @@ type Config struct {
 	// Chains is how many verified PCK chains are remembered. Zero means 4096,
 	// less than zero none.
 	Chains int
-	// Collateral is how many verified sets of collateral are remembered. Zero
-	// means 256, less than zero none.
+	// Collateral is how many verified sets of collateral are remembered, and
+	// with them the few CA certificates that all machines share. Zero means
+	// 256, less than zero none.
 	Collateral int
 }
 
@@ -38,6 +39,7 @@ type Verifier struct {
 	anchor     Anchor
 	chains     *lru.Cache[[sha256.Size]byte, *pckChain]
 	collateral *lru.Cache[endorsementsKey, *endorsements]
+	cas        *caCache
 	book       evidence.Book
 }
 
@@ -56,6 +58,9 @@ func New(cfg Config) *Verifier {
 	}
 	v.chains = newCache[[sha256.Size]byte, *pckChain](cfg.Chains, 4096)
 	v.collateral = newCache[endorsementsKey, *endorsements](cfg.Collateral, 256)
+	if v.collateral != nil {
+		v.cas = newCACache()
+	}
 	return v
 }
 
@@ -95,6 +100,7 @@ func (v *Verifier) failErr(rec *evidence.Recorder, id, expected string, err erro
 // records every check in rec and returns the first failed one as a
 // *evidence.Rejection.
 func (v *Verifier) Verify(ctx context.Context, rec *evidence.Recorder, raw []byte, tee collateral.TEE, ev evidence.Evidence) (*Proof, error) {
+	rec.Checks = slices.Grow(rec.Checks, 48) // more than there are
 	q, err := ParseQuote(raw)
 	if err != nil {
 		if errors.Is(err, ErrHeader) {
@@ -199,13 +205,13 @@ func (v *Verifier) pckText(ctx context.Context, rec *evidence.Recorder, q *Quote
 
 func (v *Verifier) chain(text []byte) (*pckChain, *chainError) {
 	if v.chains == nil {
-		return openChain(text, v.anchor)
+		return openChain(text, v.anchor, v.cas)
 	}
 	key := sha256.Sum256(text)
 	if chain, ok := v.chains.Get(key); ok {
 		return chain, nil
 	}
-	chain, err := openChain(text, v.anchor)
+	chain, err := openChain(text, v.anchor, v.cas)
 	if err == nil {
 		v.chains.Add(key, chain)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/wire"
 )
 
 // attest answers POST /attest/{type}.
@@ -50,7 +51,7 @@ func (s *Server) attest(w http.ResponseWriter, r *http.Request, kind evidence.Ki
 
 // request reads a body as a request for the appraisal.
 func (s *Server) request(kind evidence.Kind, body []byte) (*appraisal.Request, error) {
-	in, err := decodeBody(body)
+	in, err := wire.Decode(body)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +65,7 @@ func (s *Server) request(kind evidence.Kind, body []byte) (*appraisal.Request, e
 	if len(out.Evidence) == 0 {
 		return nil, badRequest(checkBody, "a member "+member+" with the evidence", "none", "send the evidence as base64url in "+member)
 	}
-	if out.RuntimeData, err = in.RuntimeData.data(); err != nil {
+	if out.RuntimeData, err = in.RuntimeData.Decoded(); err != nil {
 		return nil, err
 	}
 	if len(in.EnclaveHeldData) > 0 {
@@ -73,7 +74,7 @@ func (s *Server) request(kind evidence.Kind, body []byte) (*appraisal.Request, e
 		}
 		out.RuntimeData = &evidence.Data{Bytes: in.EnclaveHeldData, Type: evidence.Binary}
 	}
-	out.InitTimeData, err = in.InitTimeData.data()
+	out.InitTimeData, err = in.InitTimeData.Decoded()
 	return out, err
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/wire"
 	"github.com/probity-dev/probity/policy"
 )
 
@@ -104,9 +105,12 @@ func policyError(p *policy.ParseError) *apiError {
 // for clients becomes a bare internal error; the caller logs it.
 func asAPIError(err error) (e *apiError, internal bool) {
 	var parse *policy.ParseError
+	var body *wire.Error
 	switch {
 	case errors.As(err, &e):
 		return e, false
+	case errors.As(err, &body):
+		return badRequest(checkBody, body.Expected, body.Found, body.Remedy), false
 	case errors.As(err, &parse):
 		return policyError(parse), false
 	default:

@@ -1,0 +1,156 @@
+// Package wire reads the bodies of attestation requests: JSON in the forms of
+// all clients and versions of the Azure Attestation protocol.
+//
+// [Decode] is strict where a body could mean two things (duplicate members,
+// trailing data) and lenient where real clients differ (case of names, base64
+// alphabets, empty objects). It does not look into the evidence.
+package wire
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/probity-dev/probity/evidence"
+)
+
+// Error is a body that was refused: what was expected, what was found, and how
+// to mend it.
+type Error struct{ Expected, Found, Remedy string }
+
+// Error gives what was found instead of what.
+func (e *Error) Error() string { return "expected " + e.Expected + ", found " + e.Found }
+
+// AttestRequest is the body of an attestation, in the forms of all kinds and
+// versions. Nonce is the JSON text of a string or number, or empty.
+type AttestRequest struct {
+	Quote           Bytes          `json:"quote"`
+	Report          Bytes          `json:"report"`
+	RuntimeData     *DataObject    `json:"runtimeData"`
+	InitTimeData    *DataObject    `json:"initTimeData"`
+	DraftPolicy     string         `json:"draftPolicyForAttestation"`
+	Nonce           jsontext.Value `json:"nonce"`
+	EnclaveHeldData Bytes          `json:"enclaveHeldData"` // 2018-09-01-preview
+}
+
+// DataObject is runtime or init-time data.
+type DataObject struct {
+	Data     Bytes  `json:"data"`
+	DataType string `json:"dataType"`
+}
+
+// Decode reads a request body: one JSON object, without duplicate members
+// or anything behind it. Unknown members are left alone, as clients of later
+// versions send them.
+func Decode(body []byte) (*AttestRequest, error) {
+	var req AttestRequest
+	if err := json.Unmarshal(body, &req, json.MatchCaseInsensitiveNames(true)); err != nil {
+		return nil, &Error{"a JSON object without duplicate members", plain(err), "compare the body with the documentation of the route"}
+	}
+	switch req.Nonce.Kind() {
+	case 0, 'n':
+		req.Nonce = nil
+	case '"', '0':
+	default:
+		return nil, &Error{"a string or a number as nonce", "a nonce of another type", "send the nonce as a string"}
+	}
+	return &req, nil
+}
+
+// plain returns the message of a decoding error without Go's type names, which
+// mean nothing to a client.
+func plain(err error) string {
+	var semantic *json.SemanticError
+	if errors.As(err, &semantic) {
+		where := string(semantic.JSONPointer)
+		if where == "" {
+			where = "the body"
+		}
+		if semantic.Err != nil {
+			return fmt.Sprintf("at %s: %v", where, semantic.Err)
+		}
+		return fmt.Sprintf("at %s: a JSON value of the wrong type (%s)", where, semantic.JSONKind)
+	}
+	var syntactic *jsontext.SyntacticError
+	if errors.As(err, &syntactic) {
+		return fmt.Sprintf("at byte %d: %v", syntactic.ByteOffset, syntactic.Err)
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		return "a body that ends early"
+	}
+	return "a body that does not decode"
+}
+
+// Decoded returns runtime or init-time data; an object without data counts as
+// absent, as some clients always send one.
+func (o *DataObject) Decoded() (*evidence.Data, error) {
+	if o == nil || len(o.Data) == 0 {
+		return nil, nil
+	}
+	typ, err := evidence.ParseDataType(o.DataType)
+	if err != nil {
+		return nil, &Error{"dataType Binary or JSON", err.Error(), "give dataType Binary or JSON"}
+	}
+	return &evidence.Data{Bytes: o.Data, Type: typ}, nil
+}
+
+// Bytes decodes base64 text in either alphabet, with padding or without.
+type Bytes []byte
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom. It decodes straight from
+// the body: evidence is most of it.
+func (b *Bytes) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	raw, err := dec.ReadValue()
+	if err != nil {
+		return err
+	}
+	if raw.Kind() == 'n' {
+		return nil
+	}
+	if raw.Kind() != '"' {
+		return errors.New("want base64 text")
+	}
+	decoded, err := decodeBase64(raw[1 : len(raw)-1])
+	if err != nil {
+		return err
+	}
+	*b = decoded
+	return nil
+}
+
+var errBase64 = errors.New("not base64url")
+
+// decodeBase64 decodes the inside of a JSON string: either alphabet, padded or
+// not, and nothing else; bits behind the last byte must be zero.
+func decodeBase64(text []byte) ([]byte, error) {
+	if bytes.IndexByte(text, '\\') >= 0 {
+		// Some encoders escape the characters + / and =.
+		unquoted, err := jsontext.AppendUnquote(nil, append(append([]byte{'"'}, text...), '"'))
+		if err != nil {
+			return nil, errBase64
+		}
+		text = unquoted
+	}
+	if bytes.IndexByte(text, '\n') >= 0 || bytes.IndexByte(text, '\r') >= 0 {
+		return nil, errBase64 // the library would skip them
+	}
+	for range 2 {
+		text = bytes.TrimSuffix(text, []byte{'='})
+	}
+	encoding := base64.RawURLEncoding
+	if bytes.IndexByte(text, '+') >= 0 || bytes.IndexByte(text, '/') >= 0 {
+		encoding = base64.RawStdEncoding
+		text = bytes.ReplaceAll(bytes.ReplaceAll(text, []byte{'-'}, []byte{'+'}), []byte{'_'}, []byte{'/'})
+	}
+	decoded := make([]byte, encoding.DecodedLen(len(text)))
+	n, err := encoding.Strict().Decode(decoded, text)
+	if err != nil {
+		return nil, errBase64
+	}
+	return decoded[:n:n], nil
+}
