@@ -229,11 +229,7 @@ func (p *parser) parseRule() (*Rule, bool) {
 			break
 		}
 		if !p.accept("&&") {
-			suggestion := ""
-			if p.tok.text == "|" || p.tok.text == "||" {
-				suggestion = "there is no OR: write two rules"
-			}
-			p.unexpected("rule", `"=>" or "&&"`, suggestion)
+			p.unexpected("rule", `"=>" or "&&"`, "")
 			return nil, false
 		}
 		if p.is("=>") {

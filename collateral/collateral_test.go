@@ -1,0 +1,185 @@
+package collateral_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/probity-dev/probity/collateral"
+	"github.com/probity-dev/probity/internal/testtee"
+)
+
+var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func set(edit func(*testtee.TCB)) *collateral.Intel {
+	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
+	tcb := testtee.HealthyTCB(now)
+	if edit != nil {
+		edit(&tcb)
+	}
+	return pki.Collateral(pki.Platform(testtee.HealthyPlatform()), testtee.CollateralConfig{TCB: tcb})
+}
+
+func TestASetComesBackFromItsFile(t *testing.T) {
+	c := set(nil)
+	b, err := c.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := collateral.ParseSet(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(c, got, cmpopts.IgnoreUnexported(collateral.Intel{}), cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestParseSetRefuses(t *testing.T) {
+	for name, text := range map[string]string{
+		"unknown member": `{"tcb_inf":""}`, "duplicate member": `{"tcb_info":"","tcb_info":""}`, "trailing data": `{} {}`,
+		"signature not hex": `{"tcb_info_signature":"xyz"}`, "CRL neither hex nor base64": `{"pck_crl":"!"}`,
+		"PEM that is no CRL": `{"pck_crl":"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"}`, "no object": `[]`, "empty": ``,
+	} {
+		if _, err := collateral.ParseSet([]byte(text)); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+func TestCRLsComeInEveryWrapping(t *testing.T) {
+	der := set(nil).PCKCRL
+	for name, b := range map[string][]byte{
+		"DER":               der,
+		"hex":               []byte(hex.EncodeToString(der)),
+		"upper-case hex":    []byte(strings.ToUpper(hex.EncodeToString(der)) + "\n"),
+		"base64":            []byte(base64.StdEncoding.EncodeToString(der)),
+		"PEM":               pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}),
+		"PEM as a C string": append(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}), 0),
+	} {
+		if got, err := collateral.DecodeCRL(b); err != nil || !bytes.Equal(got, der) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestTheNewestSetIsChosen(t *testing.T) {
+	old := set(func(tcb *testtee.TCB) { tcb.Number = 19; tcb.Issued = tcb.Issued.Add(time.Hour) })
+	current := set(nil)
+	reissued := set(func(tcb *testtee.TCB) { tcb.Issued = tcb.Issued.Add(time.Minute) })
+	other := set(func(tcb *testtee.TCB) { tcb.FMSPC[5] = 9; tcb.Number = 30 })
+	tdx := set(func(tcb *testtee.TCB) { tcb.TEE = "TDX"; tcb.Number = 40 })
+	s, err := collateral.NewStatic(old, current, reissued, other, tdx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := collateral.Query{TEE: collateral.SGX, FMSPC: testtee.HealthyPlatform().FMSPC, CA: "platform"}
+	for name, tc := range map[string]struct {
+		edit func(*collateral.Query)
+		want *collateral.Intel
+	}{
+		"23 an older number never wins over a newer": {func(*collateral.Query) {}, reissued},
+		"the number asked for":                       {func(q *collateral.Query) { q.EvaluationNumber = 19 }, old},
+		"a number that is not held":                  {func(q *collateral.Query) { q.EvaluationNumber = 21 }, nil},
+		"23 another TEE of the same FMSPC":           {func(q *collateral.Query) { q.TEE = collateral.TDX }, tdx},
+		"another FMSPC":                              {func(q *collateral.Query) { q.FMSPC[0] = 1 }, nil},
+		"the other CA":                               {func(q *collateral.Query) { q.CA = "processor" }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q := q
+			tc.edit(&q)
+			got, err := s.Intel(t.Context(), q)
+			if got != tc.want || (got == nil) != errors.Is(err, collateral.ErrNotFound) {
+				t.Errorf("Intel = %p, %v; want %p", got, err, tc.want)
+			}
+		})
+	}
+}
+
+func TestSetsThatDoNotSayWhatTheyAreForAreRefused(t *testing.T) {
+	for name, info := range map[string]string{"no TCB info": "", "FMSPC too short": `{"fmspc":"00"}`, "no JSON": "x"} {
+		if _, err := collateral.NewStatic(&collateral.Intel{TCBInfo: []byte(info)}); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+func TestDigestsTellSetsApart(t *testing.T) {
+	a := (&collateral.Intel{TCBInfo: []byte("ab"), QEIdentity: []byte("c")}).Seal()
+	b := (&collateral.Intel{TCBInfo: []byte("a"), QEIdentity: []byte("bc")}).Seal()
+	if a.Digest() == b.Digest() || a.Digest() == [32]byte{} {
+		t.Error("two sets with one digest")
+	}
+}
+
+func TestAFolderOfPiecesIsOneSet(t *testing.T) {
+	c, dir := set(nil), t.TempDir()
+	response := func(member string, signed, signature []byte) []byte {
+		return []byte(`{"` + member + `":` + string(signed) + `,"signature":"` + hex.EncodeToString(signature) + `"}`)
+	}
+	for name, b := range map[string][]byte{
+		"tcb.json": response("tcbInfo", c.TCBInfo, c.TCBInfoSignature), "qe.json": response("enclaveIdentity", c.QEIdentity, c.QEIdentitySignature),
+		"root.crl": c.RootCRL, "pck.crl": []byte(hex.EncodeToString(c.PCKCRL)), "signer.pem": c.TCBInfoIssuerChain, "notes.txt": []byte("notes"),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sets, err := collateral.Load(dir)
+	if err != nil || len(sets) != 1 {
+		t.Fatalf("Load = %d sets, %v", len(sets), err)
+	}
+	got := sets[0]
+	if !bytes.Equal(got.TCBInfo, c.TCBInfo) || !bytes.Equal(got.QEIdentity, c.QEIdentity) || !bytes.Equal(got.RootCRL, c.RootCRL) ||
+		!bytes.Equal(got.PCKCRL, c.PCKCRL) || !bytes.Equal(got.TCBInfoSignature, c.TCBInfoSignature) {
+		t.Error("pieces are missing or changed")
+	}
+	if _, err := collateral.Load(t.TempDir()); err == nil {
+		t.Error("an empty folder gave collateral")
+	}
+	if _, err := collateral.Load(filepath.Join(dir, "absent")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("error = %v", err)
+	}
+}
+
+func FuzzParseSet(f *testing.F) {
+	b, err := set(nil).Marshal()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := collateral.ParseSet(b)
+		if err != nil {
+			return
+		}
+		c.About()
+		again, err := c.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := collateral.ParseSet(again); err != nil {
+			t.Errorf("does not come back: %v", err)
+		}
+	})
+}
+
+func FuzzParseResponse(f *testing.F) {
+	f.Add([]byte(`{"tcbInfo":{"a":1},"signature":"00ff"}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		signed, _, err := collateral.ParseResponse(b, "tcbInfo")
+		if err == nil && !bytes.Contains(b, signed) {
+			t.Error("the signed bytes are not those received")
+		}
+	})
+}

@@ -1,0 +1,94 @@
+package evidence_test
+
+import (
+	"crypto/sha256"
+	"strings"
+	"testing"
+
+	"github.com/probity-dev/probity/evidence"
+)
+
+func TestKindsAreReadWithoutCase(t *testing.T) {
+	for _, name := range []string{"SgxEnclave", "sgxenclave", "SGXENCLAVE"} {
+		if k, err := evidence.ParseKind(name); err != nil || k != evidence.SGXEnclave {
+			t.Errorf("ParseKind(%s) = %s, %v", name, k, err)
+		}
+	}
+	if _, err := evidence.ParseKind("SgxEnclav"); err == nil || !strings.Contains(err.Error(), "did you mean SgxEnclave?") {
+		t.Errorf("error = %v, want the nearest type", err)
+	}
+	if _, err := evidence.ParseKind(strings.Repeat("x", 1<<20)); err == nil {
+		t.Error("a megabyte is a kind")
+	}
+}
+
+func TestBindingComparesAll32Bytes(t *testing.T) {
+	data := evidence.Data{Bytes: []byte("data")}
+	sum := sha256.Sum256(data.Bytes)
+	if !data.BoundBy(append(sum[:], make([]byte, 32)...)) || !data.BoundBy(append(sum[:], 1)) {
+		t.Error("the hash does not bind")
+	}
+	for i := range sum {
+		changed := sum
+		changed[i] ^= 1
+		if data.BoundBy(changed[:]) {
+			t.Errorf("byte %d is not compared", i)
+		}
+	}
+	for _, field := range [][]byte{nil, {}, sum[:31], make([]byte, 64)} {
+		if data.BoundBy(field) {
+			t.Errorf("a field of %d bytes binds", len(field))
+		}
+	}
+	empty := evidence.Data{}
+	if empty.BoundBy(make([]byte, 64)) || empty.BoundBy(nil) {
+		t.Error("absent data are bound by zeros")
+	}
+}
+
+func TestObject(t *testing.T) {
+	for name, tc := range map[string]struct{ text, want string }{
+		"sorted, without space":     {" { \"b\" : [ 1.50 , {\"z\":1,\"y\":2} ],\n\"a\":\"<x>\" } ", `{"a":"<x>","b":[1.50,{"y":2,"z":1}]}`},
+		"C string":                  {"{\"a\":1}\n\x00\x00", `{"a":1}`},
+		"large numbers keep digits": {`{"n":18446744073709551615}`, `{"n":18446744073709551615}`},
+		"empty object":              {`{}`, `{}`},
+		"array":                     {`[]`, ""},
+		"string":                    {`"x"`, ""},
+		"null":                      {`null`, ""},
+		"nothing":                   {``, ""},
+		"duplicate member":          {`{"a":1,"a":1}`, ""},
+		"nested duplicate member":   {`{"a":{"b":1,"b":2}}`, ""},
+		"trailing text":             {`{"a":1} x`, ""},
+		"NUL inside":                {"{\"a\":\x001}", ""},
+		"not UTF-8":                 {"{\"a\":\"\xff\"}", ""},
+		"deeply nested":             {strings.Repeat(`{"a":`, 65) + "1" + strings.Repeat("}", 65), ""},
+		"two million brackets":      {strings.Repeat("[", 2_000_000), ""},
+		"brackets inside a string":  {`{"a":"` + strings.Repeat("[", 100) + `\"{"}`, `{"a":"` + strings.Repeat("[", 100) + `\"{"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := evidence.Data{Bytes: []byte(tc.text), Type: evidence.JSON}
+			got, err := d.Object()
+			if (err != nil) != (tc.want == "") || err == nil && string(got) != tc.want {
+				t.Errorf("Object = %s, %v; want %s", got, err, tc.want)
+			}
+			if string(d.Bytes) != tc.text {
+				t.Error("the bound bytes were changed")
+			}
+		})
+	}
+}
+
+func FuzzObject(f *testing.F) {
+	f.Add([]byte(`{"b":[1.5,{"z":"\u0041"}],"a":null}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		d := evidence.Data{Bytes: b}
+		first, err := d.Object()
+		if err != nil {
+			return
+		}
+		again, err := (&evidence.Data{Bytes: first}).Object()
+		if err != nil || string(again) != string(first) {
+			t.Errorf("%q does not come back: %q, %v", first, again, err)
+		}
+	})
+}
