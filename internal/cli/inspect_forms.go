@@ -51,6 +51,9 @@ func inspectToken(b []byte) fields {
 }
 
 func inspectPEM(b []byte) fields {
+	if !bytes.HasPrefix(bytes.TrimSpace(b), []byte("-----BEGIN ")) {
+		return nil // quotes hold PEM text too
+	}
 	var certs []fields
 	for rest := b; ; {
 		var block *pem.Block

@@ -84,7 +84,7 @@ func anchor(path string) (*dcap.Anchor, error) {
 		return nil, err
 	}
 	block, _ := pem.Decode(b)
-	if block == nil {
+	if block == nil || !bytes.HasPrefix(bytes.TrimSpace(b), []byte("-----BEGIN ")) {
 		return nil, fmt.Errorf("%s: no PEM certificate", path)
 	}
 	cert, err := x509.ParseCertificate(block.Bytes)

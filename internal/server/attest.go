@@ -25,7 +25,8 @@ func (s *Server) attest(w http.ResponseWriter, r *http.Request, kind evidence.Ki
 	if err != nil {
 		return err
 	}
-	request, err := s.request(kind, body)
+	legacy := strings.EqualFold(r.URL.Query().Get("api-version"), legacyVersion)
+	request, err := s.request(kind, body, legacy)
 	if err != nil {
 		return err
 	}
@@ -43,24 +44,23 @@ func (s *Server) attest(w http.ResponseWriter, r *http.Request, kind evidence.Ki
 		return refusal(verdict.Rejection)
 	}
 	s.cfg.Metrics.Verdicts.WithLabelValues(string(kind), "accepted").Inc()
-	if strings.EqualFold(r.URL.Query().Get("api-version"), legacyVersion) {
+	if legacy {
 		return writeJSON(w, verdict.Token)
 	}
 	return writeJSON(w, map[string]string{"token": verdict.Token})
 }
 
-// request reads a body as a request for the appraisal.
-func (s *Server) request(kind evidence.Kind, body []byte) (*appraisal.Request, error) {
+// request reads a body as a request for the appraisal. The legacy version sends
+// all evidence as "quote".
+func (s *Server) request(kind evidence.Kind, body []byte, legacy bool) (*appraisal.Request, error) {
 	in, err := wire.Decode(body)
 	if err != nil {
 		return nil, err
 	}
 	out := &appraisal.Request{Kind: kind, Evidence: in.Quote, Nonce: in.Nonce, DraftPolicy: in.DraftPolicy, Time: s.appraisalTime()}
 	member := "quote"
-	if kind == evidence.OpenEnclave && len(in.Report) > 0 {
+	if kind == evidence.OpenEnclave && !legacy {
 		member, out.Evidence = "report", in.Report
-	} else if kind == evidence.OpenEnclave {
-		member = "report"
 	}
 	if len(out.Evidence) == 0 {
 		return nil, badRequest(checkBody, "a member "+member+" with the evidence", "none", "send the evidence as base64url in "+member)

@@ -1,0 +1,76 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func load(t *testing.T, text string, dev bool) (Config, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "probity.json")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return Load(path, dev)
+}
+
+func TestDefaults(t *testing.T) {
+	c, err := Load("", true)
+	if err != nil || c.Listen != "localhost:8443" || c.URL != "https://localhost:8443" || c.DataDir != "probity-data" ||
+		c.Limits.Body != 1<<20 || c.Limits.Concurrent != 256 || c.Limits.Time != Duration(20*time.Second) {
+		t.Errorf("Load = %+v, %v", c, err)
+	}
+}
+
+func TestAWholeFile(t *testing.T) {
+	c, err := load(t, `{"listen":":443","url":"https://attest.example.org/","dataDir":"/var/lib/probity","masterKeyFile":"/run/key","tls":{"certificate":"c","key":"k"},
+		"collateral":["a","b"],"tcb":"any","limits":{"body":1,"concurrent":2,"time":"3s","shutdown":"4s"}}`, false)
+	if err != nil || c.URL != "https://attest.example.org" || c.Limits.Time != Duration(3*time.Second) || len(c.Collateral) != 2 {
+		t.Errorf("Load = %+v, %v", c, err)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	for name, tc := range map[string]struct{ text, want string }{
+		"unknown member":            {`{"lissten":":1"}`, "lissten"},
+		"duplicate member":          {`{"listen":":1","listen":":2"}`, "duplicate"},
+		"trailing data":             {`{}{}`, "after top-level value"},
+		"listen without a port":     {`{"listen":"localhost"}`, "listen"},
+		"http":                      {`{"url":"http://x"}`, "not an https URL"},
+		"url with a query":          {`{"url":"https://x?a=b"}`, "not an https URL"},
+		"half a certificate":        {`{"tls":{"certificate":"c"}}`, "belong together"},
+		"no certificate":            {`{}`, "--dev"},
+		"unknown status":            {`{"tcb":"Fine"}`, "unknown TCB status"},
+		"Revoked":                   {`{"tcb":"Revoked"}`, "cannot be accepted"},
+		"duration without a unit":   {`{"limits":{"time":"20"}}`, "not a duration"},
+		"negative duration":         {`{"limits":{"time":"-1s"}}`, "not a duration"},
+		"negative limit":            {`{"limits":{"body":-1}}`, "negative"},
+		"development without --dev": {`{"development":{"time":"2025-06-11T19:18:17Z"},"tls":{"certificate":"c","key":"k"}}`, "need --dev"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := load(t, tc.text, false); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("error = %v, want %q", err, tc.want)
+			}
+		})
+	}
+	if _, err := Load(filepath.Join(t.TempDir(), "absent"), true); err == nil {
+		t.Error("an absent file was accepted")
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add([]byte(`{"listen":":1","limits":{"time":"3s"}}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		path := filepath.Join(t.TempDir(), "c")
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := Read(path)
+		if err == nil {
+			c.Complete(true)
+		}
+	})
+}

@@ -1,0 +1,318 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/probity-dev/probity/appraisal"
+	"github.com/probity-dev/probity/collateral"
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/internal/signing"
+	"github.com/probity-dev/probity/internal/store/sqlite"
+	"github.com/probity-dev/probity/internal/telemetry"
+	"github.com/probity-dev/probity/internal/testtee"
+)
+
+var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+const issuer = "https://attest.example.org"
+
+// canary is a secret in every request; it must never be logged or measured.
+const canary = "canary-7f3d"
+
+type bench struct {
+	server *Server
+	log    *bytes.Buffer
+	m      *testtee.Platform
+}
+
+func newBench(t *testing.T, edit func(*Config)) *bench {
+	t.Helper()
+	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
+	b := &bench{log: &bytes.Buffer{}, m: pki.Platform(testtee.HealthyPlatform())}
+	source, err := collateral.NewStatic(pki.Collateral(b.m, testtee.CollateralConfig{TCB: testtee.HealthyTCB(now)}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := sqlite.Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	master, err := signing.NewMasterKey(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signers, err := signing.Load(t.Context(), db, signing.Config{Issuer: issuer, Master: master, Random: rand.Reader, Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{
+		Issuer:    issuer,
+		Appraiser: &appraisal.Appraiser{Verifiers: appraisal.Verifiers(dcap.Config{Anchor: pki.Anchor()}), Collateral: source, Random: rand.Reader},
+		Provider:  Provider{Name: "default", Policies: map[evidence.Kind]PolicyInForce{}},
+		Signers:   signers, Baselines: source.List(),
+		Limits: Limits{Body: 64 << 10, Concurrent: 4, Time: 5 * time.Second, Shutdown: time.Second},
+		Log:    slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Metrics: telemetry.New(),
+		Now: func() time.Time { return now }, Version: "test", Ready: db.Ping,
+	}
+	for _, kind := range evidence.Kinds() {
+		if cfg.Provider.Policies[kind], err = DefaultPolicy(kind); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if edit != nil {
+		edit(&cfg)
+	}
+	b.server = New(cfg)
+	return b
+}
+
+func (b *bench) do(method, target, body string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	b.server.ServeHTTP(w, httptest.NewRequest(method, target, strings.NewReader(body)))
+	return w
+}
+
+func (b *bench) quote() string {
+	e := testtee.DemoEnclave()
+	e.ReportData = testtee.BindData([]byte(canary))
+	return base64.RawURLEncoding.EncodeToString(b.m.Quote(testtee.QuoteConfig{Enclave: e}))
+}
+
+type errorDocument struct {
+	Error struct {
+		Code, Message string
+		Details       []detail
+	}
+}
+
+func decodeError(t *testing.T, w *httptest.ResponseRecorder) errorDocument {
+	t.Helper()
+	var doc errorDocument
+	if err := json.Unmarshal(w.Body.Bytes(), &doc, json.MatchCaseInsensitiveNames(true)); err != nil {
+		t.Fatalf("%s: %v", w.Body, err)
+	}
+	return doc
+}
+
+const sgxPath = "/attest/SgxEnclave?api-version=2022-08-01"
+
+func TestErrorDocuments(t *testing.T) {
+	b := newBench(t, nil)
+	quote := b.quote()
+	data := base64.RawURLEncoding.EncodeToString([]byte("other"))
+	for name, tc := range map[string]struct {
+		method, target, body string
+		status               int
+		code, check          string
+	}{
+		"unknown route":             {"GET", "/", "", 404, "ResourceNotFound", "request.path"},
+		"unknown route below one":   {"POST", "/attest/SgxEnclave/x?api-version=2022-08-01", "", 404, "ResourceNotFound", "request.path"},
+		"type missing":              {"POST", "/attest/?api-version=2022-08-01", "", 404, "ResourceNotFound", "request.path"},
+		"wrong method":              {"GET", sgxPath, "", 405, "MethodNotAllowed", ""},
+		"no api-version":            {"POST", "/attest/SgxEnclave", `{}`, 400, "InvalidParameter", "request.api-version"},
+		"unknown api-version":       {"POST", "/attest/SgxEnclave?api-version=2019-01-01", `{}`, 400, "InvalidParameter", "request.api-version"},
+		"unknown type":              {"POST", "/attest/SgxEnclaves?api-version=2022-08-01", `{}`, 400, "InvalidParameter", "request.attestation-type"},
+		"type without a verifier":   {"POST", "/attest/Tpm?api-version=2022-08-01", `{"quote":"AAAA"}`, 400, "InvalidParameter", "request.attestation-type"},
+		"empty body":                {"POST", sgxPath, "", 400, "InvalidParameter", "request.body"},
+		"body of another form":      {"POST", sgxPath, "[]", 400, "InvalidParameter", "request.body"},
+		"no quote":                  {"POST", sgxPath, "{}", 400, "InvalidParameter", "request.body"},
+		"report under SGX":          {"POST", sgxPath, `{"report":"AAAA"}`, 400, "InvalidParameter", "request.body"},
+		"quote under Open Enclave":  {"POST", "/attest/OpenEnclave?api-version=2022-08-01", `{"quote":"` + quote + `","report":""}`, 400, "InvalidParameter", "request.body"},
+		"both forms of data":        {"POST", sgxPath, `{"quote":"AAAA","runtimeData":{"data":"QQ"},"enclaveHeldData":"QQ"}`, 400, "InvalidParameter", "request.body"},
+		"body over the limit":       {"POST", sgxPath, strings.Repeat(" ", 64<<10+1), 413, "RequestTooLarge", "request.size"},
+		"damaged evidence":          {"POST", sgxPath, `{"quote":"AAAA"}`, 400, "InvalidParameter", "dcap.quote.format"},
+		"other runtime data":        {"POST", sgxPath, `{"quote":"` + quote + `","runtimeData":{"data":"` + data + `"}}`, 400, "InvalidParameter", "sgx.report-data.runtime-data"},
+		"draft that denies":         {"POST", sgxPath, `{"quote":"` + quote + `","draftPolicyForAttestation":"version=1.0;authorizationrules{=> deny();};"}`, 400, "PolicyEvaluationError", "policy"},
+		"draft that does not parse": {"POST", sgxPath, `{"quote":"` + quote + `","draftPolicyForAttestation":"nonsense"}`, 400, "PolicyParsingError", "policy.syntax"},
+		"policy of an unknown type": {"GET", "/policies/Nothing?api-version=2022-08-01", "", 400, "InvalidParameter", "request.attestation-type"},
+		"baselines of a TPM":        {"GET", "/tcbbaselines/Tpm?api-version=2025-06-01", "", 400, "InvalidParameter", "request.attestation-type"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := b.do(tc.method, tc.target, tc.body)
+			doc := decodeError(t, w)
+			if w.Code != tc.status || doc.Error.Code != tc.code || doc.Error.Message == "" || w.Header().Get("x-ms-error-code") != tc.code {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+			if tc.check != "" && (len(doc.Error.Details) == 0 || doc.Error.Details[0].Check != tc.check) {
+				t.Errorf("details = %+v, want check %s", doc.Error.Details, tc.check)
+			}
+			if w.Header().Get("Content-Type") != "application/json; charset=utf-8" || w.Header().Get("x-ms-request-id") == "" {
+				t.Errorf("headers = %v", w.Header())
+			}
+		})
+	}
+}
+
+func TestASuccessfulAttestation(t *testing.T) {
+	b := newBench(t, nil)
+	body := `{"quote":"` + b.quote() + `","runtimeData":{"data":"` + base64.RawURLEncoding.EncodeToString([]byte(canary)) + `"},"nonce":"` + canary + `"}`
+	w := b.do("POST", sgxPath, body)
+	if w.Code != 200 || !strings.HasPrefix(w.Body.String(), `{"token":"ey`) || w.Header().Get("x-ms-maa-service-version") != "test" {
+		t.Fatalf("%d %s %v", w.Code, w.Body, w.Header())
+	}
+	token := strings.TrimSuffix(strings.TrimPrefix(w.Body.String(), `{"token":"`), `"}`)
+	metrics := b.do("GET", "/metrics", "").Body.String()
+	for _, place := range []string{b.log.String(), metrics} {
+		for _, secret := range []string{canary, base64.RawURLEncoding.EncodeToString([]byte(canary)), token[:80], b.quote()[:80]} {
+			if strings.Contains(place, secret) {
+				t.Errorf("what must stay secret stands in:\n%s", place)
+			}
+		}
+	}
+	if !strings.Contains(metrics, `probity_attestations_total{check="accepted",type="SgxEnclave"} 1`) {
+		t.Error("the attestation was not counted")
+	}
+}
+
+func TestDocuments(t *testing.T) {
+	b := newBench(t, nil)
+	for target, want := range map[string]string{
+		"/.well-known/openid-configuration":    `"jwks_uri":"https://attest.example.org/certs"`,
+		"/.WELL-KNOWN/OpenID-Configuration/":   `"issuer":"https://attest.example.org"`,
+		"/certs":                               `"x5c":["`,
+		"/healthz":                             `"status":"ok"`,
+		"/readyz":                              `"evaluationDataNumber":20`,
+		"/metrics":                             "probity_http_requests_total",
+		"/policies/tpm?api-version=2022-08-01": `{"token":"ey`,
+		"/tcbbaselines/SgxEnclave?api-version=2025-06-01": `{"tcbBaselines":[{"tcbIdentifier":"20","tcbEvaluationDataNumber":20,"tcbReleaseDate":"","minimumPswLinuxVersion":"","minimumPswWindowsVersion":"","isSelectedTcb":true}]}`,
+		"/tcbbaselines/TdxVm?api-version=2025-06-01":      `{"tcbBaselines":[]}`,
+	} {
+		if w := b.do("GET", target, ""); w.Code != 200 || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: %d %s", target, w.Code, w.Body)
+		}
+	}
+}
+
+func TestTheProviderDecidesWhichTCBPasses(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.Provider.TCB = appraisal.TCBPolicy{Accept: []string{"OutOfDate"}} })
+	doc := decodeError(t, b.do("POST", sgxPath, `{"quote":"`+b.quote()+`"}`))
+	if doc.Error.Details[0].Check != "dcap.tcb.status" || doc.Error.Details[0].Expected != "OutOfDate" || doc.Error.Details[0].Found == "" {
+		t.Errorf("error = %+v", doc)
+	}
+}
+
+// stuck is a verifier that waits until it is released or cancelled.
+type stuck struct{ entered, release chan struct{} }
+
+func (stuck) Kind() evidence.Kind { return evidence.SGXEnclave }
+
+func (s stuck) Verify(ctx context.Context, _ evidence.Evidence) (*evidence.Result, error) {
+	s.entered <- struct{}{}
+	select {
+	case <-s.release:
+		return &evidence.Result{}, nil
+	case <-ctx.Done():
+		return &evidence.Result{}, ctx.Err()
+	}
+}
+
+func TestTooManyAtOnceAreTurnedAway(t *testing.T) {
+	s := stuck{make(chan struct{}, 1), make(chan struct{})}
+	b := newBench(t, func(c *Config) {
+		c.Limits.Concurrent = 1
+		c.Appraiser = &appraisal.Appraiser{Verifiers: []evidence.Verifier{s}, Random: rand.Reader}
+	})
+	done := make(chan int)
+	go func() { done <- b.do("POST", sgxPath, `{"quote":"AAAA"}`).Code }()
+	<-s.entered
+	w := b.do("POST", sgxPath, `{"quote":"AAAA"}`)
+	if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" {
+		t.Errorf("%d %v", w.Code, w.Header())
+	}
+	close(s.release)
+	if code := <-done; code != 200 {
+		t.Errorf("the first one was answered %d", code)
+	}
+}
+
+func TestARequestEndsWhenItsTimeIsUp(t *testing.T) {
+	s := stuck{make(chan struct{}, 1), make(chan struct{})}
+	b := newBench(t, func(c *Config) {
+		c.Limits.Time = 20 * time.Millisecond
+		c.Appraiser = &appraisal.Appraiser{Verifiers: []evidence.Verifier{s}, Random: rand.Reader}
+	})
+	if w := b.do("POST", sgxPath, `{"quote":"AAAA"}`); w.Code != 503 || decodeError(t, w).Error.Code != "RequestTimeout" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+type failing struct{ err error }
+
+func (failing) Kind() evidence.Kind { return evidence.SGXEnclave }
+
+func (f failing) Verify(context.Context, evidence.Evidence) (*evidence.Result, error) {
+	if f.err == nil {
+		panic("secret of the implementation at /srv/path")
+	}
+	return &evidence.Result{}, f.err
+}
+
+func TestInternalErrorsLeakNothing(t *testing.T) {
+	for name, f := range map[string]failing{"error": {errors.New("secret of the implementation at /srv/path")}, "panic": {nil}} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, func(c *Config) {
+				c.Appraiser = &appraisal.Appraiser{Verifiers: []evidence.Verifier{f}, Random: rand.Reader}
+			})
+			w := b.do("POST", sgxPath, `{"quote":"AAAA"}`)
+			if w.Code != 500 || strings.Contains(w.Body.String(), "secret") || strings.Contains(w.Body.String(), ".go") {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+			if !strings.Contains(b.log.String(), "secret of the implementation") {
+				t.Error("the log lacks the reason")
+			}
+		})
+	}
+}
+
+func TestAStoreThatDoesNotAnswerMakesUsNotReady(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.Ready = func(context.Context) error { return errors.New("gone") } })
+	if w := b.do("GET", "/readyz", ""); w.Code != 503 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := b.do("POST", sgxPath, `{"quote":"`+b.quote()+`"}`); w.Code != 200 {
+		t.Errorf("attestations stopped: %d %s", w.Code, w.Body)
+	}
+}
+
+func TestAFixedTimeIsSaidInEveryAnswer(t *testing.T) {
+	b := newBench(t, func(c *Config) {
+		c.AppraisalTime = now.AddDate(0, 0, 1)
+		c.Now = func() time.Time { return now.AddDate(9, 0, 0) }
+	})
+	w := b.do("POST", sgxPath, `{"quote":"`+b.quote()+`"}`)
+	if w.Code != 200 || w.Header().Get("x-probity-appraisal-time") == "" {
+		t.Errorf("%d %s %v", w.Code, w.Body, w.Header())
+	}
+	payload, _ := base64.RawURLEncoding.DecodeString(strings.Split(w.Body.String(), ".")[1])
+	if !strings.Contains(string(payload), `"iat":2056363195`) { // 2035
+		t.Errorf("the token is not of today: %s", payload)
+	}
+}
+
+func TestBodiesThatEndEarly(t *testing.T) {
+	b := newBench(t, nil)
+	w := httptest.NewRecorder()
+	b.server.ServeHTTP(w, httptest.NewRequest("POST", sgxPath, io.MultiReader(strings.NewReader(`{"quote":`), brokenReader{})))
+	if w.Code != 400 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+type brokenReader struct{}
+
+func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }

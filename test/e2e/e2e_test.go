@@ -1,0 +1,132 @@
+// Package e2e drives the command line as a user does: each file in
+// testdata/script is a story.
+package e2e
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/probity-dev/probity/internal/cli"
+	"github.com/probity-dev/probity/internal/testtee"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"probity": func() {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		os.Exit(cli.Run(ctx, os.Args[1:], cli.IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+	}})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:   "testdata/script",
+		Setup: setup,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"waitready": waitReady, "keep": keep, "flip": flip,
+		},
+		RequireExplicitExec: true,
+	})
+}
+
+// setup leaves evidence of a simulated enclave in each script's folder, and
+// names a free port.
+func setup(env *testscript.Env) error {
+	now := time.Now()
+	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
+	m := pki.Platform(testtee.HealthyPlatform())
+	outdated := testtee.HealthyPlatform()
+	outdated.Components[0]--
+	old := pki.Platform(outdated)
+	runtime := []byte(`{"b":1,"a":2}`)
+	enclave := testtee.DemoEnclave()
+	enclave.ReportData = testtee.BindData(runtime)
+	quote := m.Quote(testtee.QuoteConfig{Enclave: enclave})
+	claims := testtee.CustomClaims("pk", "x")
+	bound := testtee.DemoEnclave()
+	bound.ReportData = testtee.BindData(claims)
+	set, err := pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTCB(now)}).Marshal()
+	if err != nil {
+		return err
+	}
+	for name, b := range map[string][]byte{
+		"quote.bin": quote, "outdated.bin": old.Quote(testtee.QuoteConfig{Enclave: enclave}), "report.bin": testtee.OpenEnclaveReport(quote),
+		"evidence.bin": append(m.Quote(testtee.QuoteConfig{Enclave: bound}), claims...), "collateral.json": set, "root.pem": pki.Root.PEM(),
+		"runtime.json": runtime, "chain.pem": m.Chain, "tdx.bin": tdxShaped(m),
+	} {
+		if err := os.WriteFile(filepath.Join(env.WorkDir, name), b, 0o600); err != nil {
+			return err
+		}
+	}
+	l, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	env.Setenv("PORT", port)
+	env.Setenv("HOME", env.WorkDir)
+	return err
+}
+
+// tdxShaped is a v4 quote of TDX layout, signed by nobody.
+func tdxShaped(m *testtee.Platform) []byte {
+	quote := m.Quote(testtee.QuoteConfig{Version: 4})
+	binary.LittleEndian.PutUint32(quote[4:], 0x81)
+	return append(quote[:48:48], append(make([]byte, 200), quote[48:]...)...)
+}
+
+// waitReady waits until a service answers.
+func waitReady(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: waitready URL")
+	}
+	// Who answers does not matter yet, so the certificate is not looked at.
+	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	for range 100 {
+		if resp, err := client.Get(args[0] + "/readyz"); err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	ts.Fatalf("%s does not answer", args[0])
+}
+
+// keep writes the last output to a file, or with a prefix only what follows it
+// on its line.
+func keep(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: keep FILE")
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(ts.ReadFile("stdout")), 0o600))
+}
+
+// flip changes one byte of a file: flip FILE OFFSET COPY.
+func flip(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: flip FILE OFFSET COPY")
+	}
+	b := []byte(ts.ReadFile(args[0]))
+	var offset int
+	if _, err := fmt.Sscan(strings.TrimSpace(args[1]), &offset); err != nil || offset >= len(b) {
+		ts.Fatalf("offset %s", args[1])
+	}
+	b[offset] ^= 1
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), b, 0o600))
+}

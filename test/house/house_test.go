@@ -1,0 +1,241 @@
+// Package house holds the rules of the architecture as tests: walls between
+// packages, package documentation, file sizes, and the list of linked modules.
+package house
+
+import (
+	"bytes"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/probity-dev/probity"
+
+var root = filepath.Join("..", "..")
+
+// walls says, for each tree of packages, which of our own packages it may
+// import, and which foreign ones never. Tests are free.
+var walls = []struct {
+	tree  string
+	may   []string
+	never []string
+}{
+	{"claims", nil, []string{"net/http", "database/sql"}},
+	{"collateral", nil, []string{"database/sql"}},
+	{"evidence/dcap", []string{"claims", "collateral", "evidence"}, []string{module + "/evidence/sgx", module + "/evidence/openenclave"}},
+	{"evidence", []string{"claims", "collateral", "evidence"}, []string{"net/http", "database/sql", "math/rand"}},
+	{"policy", []string{"claims"}, []string{"net/http", "database/sql", "time", "os"}},
+	{"token", []string{"claims"}, []string{"net/http", "database/sql"}},
+	{"appraisal", []string{"claims", "collateral", "evidence", "policy", "token"}, []string{"net/http", "database/sql"}},
+	{"client", []string{"claims", "evidence", "collateral", "token"}, []string{"database/sql"}},
+	{"internal/server", []string{"appraisal", "claims", "collateral", "evidence", "policy", "token", "internal/telemetry", "internal/wire", "internal/store"}, []string{"database/sql"}},
+	{"internal/wire", []string{"evidence"}, []string{"net/http"}},
+	{"internal/signing", []string{"token", "internal/store"}, []string{"net/http"}},
+	{"internal/store", []string{"internal/store"}, []string{"net/http"}},
+	{"internal/telemetry", nil, nil},
+	{"internal/config", []string{"appraisal"}, []string{"net/http"}},
+	{"internal/testtee", []string{"collateral", "evidence/dcap"}, []string{"net/http"}},
+	{"cmd", []string{"internal/cli"}, []string{"net/http"}},
+}
+
+func TestWalls(t *testing.T) {
+	for _, p := range packages(t) {
+		for _, w := range walls {
+			if p.path != w.tree && !strings.HasPrefix(p.path, w.tree+"/") {
+				continue
+			}
+			for _, imported := range p.imports {
+				own, isOwn := strings.CutPrefix(imported, module+"/")
+				if isOwn && !within(own, w.may) {
+					t.Errorf("%s imports %s", p.path, own)
+				}
+				if slices.Contains(w.never, imported) {
+					t.Errorf("%s imports %s", p.path, imported)
+				}
+			}
+		}
+	}
+}
+
+func within(path string, trees []string) bool {
+	return slices.ContainsFunc(trees, func(tree string) bool { return path == tree || strings.HasPrefix(path, tree+"/") })
+}
+
+// TestNoClockNoDialing keeps time and network out of the verifying packages.
+func TestNoClockNoDialing(t *testing.T) {
+	forbidden := regexp.MustCompile(`\btime\.(Now|Since|Until|Sleep|After)\(|\bnet\.Dial|\bos\.Getenv`)
+	for _, tree := range []string{"claims", "evidence", "policy", "token", "appraisal", "collateral"} {
+		for _, file := range goFiles(t, tree) {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			if b := read(t, file); forbidden.Match(b) {
+				t.Errorf("%s: %s", file, forbidden.Find(b))
+			}
+		}
+	}
+}
+
+// TestAFewFilesAtTheRoot and small folders: a newcomer finds the way.
+func TestAFewFilesAtTheRoot(t *testing.T) {
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := 0
+	for _, e := range entries {
+		if !e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
+			files++
+		}
+	}
+	if files >= 12 {
+		t.Errorf("%d files at the root, want fewer than 12", files)
+	}
+}
+
+func TestFilesStaySmall(t *testing.T) {
+	for _, file := range goFiles(t, ".") {
+		if lines := strings.Count(string(read(t, file)), "\n"); lines > 800 {
+			t.Errorf("%s has %d lines, at most 800 are allowed", file, lines)
+		}
+	}
+}
+
+func TestEveryPackageHasItsDoc(t *testing.T) {
+	for _, p := range packages(t) {
+		first := regexp.MustCompile(`^(Package|Command) \w`)
+		if !first.MatchString(p.doc) || len(p.doc) < 60 {
+			t.Errorf("%s: the package comment is %q", p.path, p.doc)
+		}
+	}
+}
+
+// TestTheProjectSpeaksOfItselfOnly keeps paths of the machine that it was
+// written on, and names of registries, out of it.
+func TestTheProjectSpeaksOfItselfOnly(t *testing.T) {
+	foreign := regexp.MustCompile(`(?i)/work/|proxy\.golang\.org|registry\.npmjs|pypi\.org|\.\./shared`)
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			if d != nil && slices.Contains([]string{".git", "node_modules", ".venv"}, d.Name()) {
+				return fs.SkipDir
+			}
+			return err
+		}
+		if filepath.Base(path) == "house_test.go" || filepath.Base(path) == "package-lock.json" {
+			return nil
+		}
+		b, err := os.ReadFile(path)
+		if bytes.IndexByte(b, 0) >= 0 {
+			return err // binaries name the folder that they were built in
+		}
+		if found := foreign.Find(b); err == nil && found != nil {
+			t.Errorf("%s: %s", path, found)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestLinkedModules compares what is linked into the binary, and into a
+// program that only appraises evidence, with lists kept beside this test, so
+// that a new dependency is seen in review.
+func TestLinkedModules(t *testing.T) {
+	for list, pkg := range map[string]string{"linked-probity.txt": "./cmd/probity", "linked-library.txt": "./appraisal"} {
+		cmd := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", pkg)
+		cmd.Dir = root
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		modules := strings.Fields(string(out))
+		slices.Sort(modules)
+		got := strings.Join(slices.Compact(modules), "\n") + "\n"
+		if os.Getenv("UPDATE") != "" {
+			if err := os.WriteFile(list, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if want := string(read(t, list)); got != want {
+			t.Errorf("%s is out of date (UPDATE=1 writes it anew); linked now:\n%s", list, got)
+		}
+	}
+}
+
+type pkg struct {
+	path, doc string
+	imports   []string
+}
+
+// packages parses every package of the module, without its tests.
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	byFolder := map[string]*pkg{}
+	for _, file := range goFiles(t, ".") {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly|parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		folder, err := filepath.Rel(root, filepath.Dir(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := byFolder[folder]
+		if p == nil {
+			p = &pkg{path: filepath.ToSlash(folder)}
+			byFolder[folder] = p
+		}
+		if f.Doc != nil {
+			p.doc = f.Doc.Text()
+		}
+		for _, i := range f.Imports {
+			p.imports = append(p.imports, strings.Trim(i.Path.Value, `"`))
+		}
+	}
+	var list []pkg
+	for _, p := range byFolder {
+		list = append(list, *p)
+	}
+	if len(list) < 15 {
+		t.Fatalf("only %d packages found", len(list))
+	}
+	return list
+}
+
+func goFiles(t *testing.T, tree string) []string {
+	t.Helper()
+	var files []string
+	err := filepath.WalkDir(filepath.Join(root, tree), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && slices.Contains([]string{".git", "node_modules", ".venv"}, d.Name()) {
+			return fs.SkipDir
+		}
+		if strings.HasSuffix(path, ".go") {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
