@@ -210,7 +210,7 @@ func hashesOf(c *collateral.Intel) Hashes {
 	}
 	response := func(member string, signed, signature []byte) [sha256.Size]byte {
 		h := sha256.New()
-		fmt.Fprintf(h, `{"%s":%s,"signature":"%s"}`, member, signed, hex.EncodeToString(signature))
+		fmt.Fprintf(h, "{\"%s\":%s,\"signature\":\"%s\"}\x00", member, signed, hex.EncodeToString(signature))
 		return [sha256.Size]byte(h.Sum(nil))
 	}
 	crl := sha256.Sum256(append(bytes.Clone(c.RootCRL), 0))

@@ -31,7 +31,6 @@ func (u ui) paint(code, text string) string {
 
 func (u ui) good(text string) string { return u.paint("32", text) }
 func (u ui) bad(text string) string  { return u.paint("31", text) }
-func (u ui) dim(text string) string  { return u.paint("2", text) }
 func (u ui) bold(text string) string { return u.paint("1", text) }
 
 // checks prints a line for each check.

@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/probity-dev/probity/evidence/dcap"
 )
 
 func main() {
@@ -23,7 +25,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: corpus FOLDER")
 		os.Exit(2)
 	}
-	os.Exit(run(os.Args[1], os.Stdout, os.Stderr))
+	os.Exit(run(os.Args[1], nil, os.Stdout, os.Stderr))
 }
 
 // tally counts the cases of one kind.
@@ -40,7 +42,8 @@ type outcome struct {
 	problems   []string
 }
 
-func run(folder string, stdout, stderr io.Writer) int {
+// run runs the corpus in folder; root replaces the production root in tests.
+func run(folder string, root *dcap.Anchor, stdout, stderr io.Writer) int {
 	manifests, err := findManifests(folder)
 	if err != nil {
 		fmt.Fprintln(stderr, "corpus:", err)
@@ -50,7 +53,7 @@ func run(folder string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "corpus: no MANIFEST.json or *-MANIFEST.json in %s or its direct subfolders\n", folder)
 		return 2
 	}
-	runner := newRunner(folder)
+	runner := newRunner(folder, root)
 	var outcomes []outcome
 	for _, path := range manifests {
 		list, err := runner.manifest(path)

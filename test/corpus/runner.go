@@ -30,8 +30,8 @@ type runner struct {
 	verifiers []evidence.Verifier
 }
 
-func newRunner(folder string) *runner {
-	return &runner{folder: folder, verifiers: appraisal.Verifiers(dcap.Config{})}
+func newRunner(folder string, root *dcap.Anchor) *runner {
+	return &runner{folder: folder, verifiers: appraisal.Verifiers(dcap.Config{Anchor: root})}
 }
 
 // manifestJSON covers the forms of manifests: cases of evidence, and policies.

@@ -1,0 +1,47 @@
+# `make help` explains each target.
+
+GO ?= go
+CORPUS ?=
+FUZZTIME ?= 5s
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZ_PACKAGES = $(shell grep -rl --include=*_test.go '^func Fuzz' . | xargs -n1 dirname | sort -u)
+
+.DEFAULT_GOAL := help
+.PHONY: help run deps test check corpus interop bench fuzz
+
+help: ## show this help
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## start the demonstration: a service, simulated evidence, a token
+	$(GO) run ./cmd/probity demo
+
+deps: ## install what the tests need: Node and Python packages, Debian packages where root
+	sh test/deps.sh
+
+test: deps ## install what the tests need and run all of them, real clients included
+	$(GO) test ./...
+	PROBITY_CORPUS="$(CORPUS)" $(GO) test -tags interop ./test/interop
+
+check: ## format, vet, staticcheck, module hygiene, race detector, short fuzzing
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w on these"; exit 1; }
+	$(GO) vet ./... && $(GO) vet -tags interop ./test/interop
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) mod tidy -diff
+	$(GO) mod verify
+	$(GO) test -race ./...
+	$(MAKE) fuzz
+
+fuzz: ## run each fuzz target for FUZZTIME (5s)
+	@set -e; for p in $(FUZZ_PACKAGES); do \
+	  for f in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' $$p/*_test.go | cut -d' ' -f2); do \
+	    echo "fuzz $$p $$f"; $(GO) test $$p -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) | tail -n 1; done; done
+
+corpus: ## check recorded evidence against its manifests: make corpus CORPUS=folder
+	@test -n "$(CORPUS)" || { echo "name the folder with the manifests: make corpus CORPUS=folder"; exit 2; }
+	@$(GO) run ./test/corpus "$(CORPUS)"
+
+interop: deps ## run Microsoft's JavaScript and Python clients against the service
+	PROBITY_CORPUS="$(CORPUS)" $(GO) test -tags interop -count=1 -v ./test/interop
+
+bench: ## measure against the floor: bare signature checks in the same run
+	@$(GO) run ./test/bench

@@ -1,0 +1,39 @@
+#!/bin/sh
+# Installs what the tests need and this machine lacks. Debian packages are
+# installed where we are root; elsewhere their absence is named.
+set -eu
+cd "$(dirname "$0")/interop"
+
+need() { # need PROGRAM PACKAGE...
+	command -v "$1" >/dev/null 2>&1 && return
+	program=$1
+	shift
+	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+		echo "installing $*"
+		apt-get update -qq
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+	else
+		echo "$program is missing: install $*" >&2
+		exit 1
+	fi
+}
+
+need node nodejs
+need npm npm
+need python3 python3 python3-venv
+
+# A stamp of the lock file tells whether the packages are those it names.
+stamp=js/node_modules/.stamp
+if [ ! -f "$stamp" ] || ! cmp -s js/package-lock.json "$stamp"; then
+	echo "installing Node packages"
+	(cd js && npm ci --no-audit --no-fund --silent)
+	cp js/package-lock.json "$stamp"
+fi
+stamp=python/.venv/.stamp
+if [ ! -f "$stamp" ] || ! cmp -s python/requirements.txt "$stamp"; then
+	echo "installing Python packages"
+	rm -rf python/.venv
+	python3 -m venv python/.venv || { need no-such-program python3-venv; python3 -m venv python/.venv; }
+	python/.venv/bin/pip install --quiet --disable-pip-version-check -r python/requirements.txt
+	cp python/requirements.txt "$stamp"
+fi
