@@ -80,7 +80,7 @@ func (a Anchor) is(cert *x509.Certificate) bool {
 // named reports whether an encoded name reads like the anchor's subject. The
 // root's certificates and CRLs encode it in more than one way.
 func (a Anchor) named(rawName []byte) bool {
-	if known := a.raw.Load(); known != nil && bytes.Equal(*known, rawName) {
+	if known := a.known(); known != nil && bytes.Equal(*known, rawName) {
 		return true
 	}
 	var sequence pkix.RDNSequence
@@ -92,9 +92,18 @@ func (a Anchor) named(rawName []byte) bool {
 	if name.String() != a.Subject {
 		return false
 	}
-	known := bytes.Clone(rawName)
-	a.raw.Store(&known)
+	if a.raw != nil {
+		known := bytes.Clone(rawName)
+		a.raw.Store(&known)
+	}
 	return true
+}
+
+func (a Anchor) known() *[]byte {
+	if a.raw == nil {
+		return nil // made by hand
+	}
+	return a.raw.Load()
 }
 
 // verifyCertificate checks that key signed cert with ECDSA P-256 and SHA-256.

@@ -75,18 +75,24 @@ type tcbJSON struct {
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (t *tcbJSON) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	return eachMember(dec, func(name string) error { return t.member(dec, name) })
+}
+
+// eachMember reads an object and calls read for each member, which must
+// consume the value.
+func eachMember(dec *jsontext.Decoder, read func(name string) error) error {
 	if dec.PeekKind() != '{' {
-		return errors.New("tcb is not an object")
+		return errors.New("not an object")
 	}
 	if _, err := dec.ReadToken(); err != nil {
 		return err
 	}
 	for dec.PeekKind() != '}' {
-		token, err := dec.ReadToken()
+		name, err := dec.ReadToken()
 		if err != nil {
 			return err
 		}
-		if err := t.member(dec, token.String()); err != nil {
+		if err := read(name.String()); err != nil {
 			return err
 		}
 	}
@@ -139,32 +145,17 @@ func readComponents(dec *jsontext.Decoder, dst *[16]uint8, seen *uint16, names *
 }
 
 func readComponent(dec *jsontext.Decoder, n int, dst *[16]uint8, seen *uint16, names *[16]string) error {
-	if dec.PeekKind() != '{' {
-		return errors.New("a component is not an object")
-	}
-	if _, err := dec.ReadToken(); err != nil {
-		return err
-	}
-	for dec.PeekKind() != '}' {
-		token, err := dec.ReadToken()
-		if err != nil {
-			return err
-		}
-		switch name := token.String(); {
+	return eachMember(dec, func(name string) error {
+		switch {
 		case name == "svn":
 			*seen |= 1 << n
-			err = json.UnmarshalDecode(dec, &dst[n])
+			return json.UnmarshalDecode(dec, &dst[n])
 		case name == "type" && names != nil:
-			err = json.UnmarshalDecode(dec, &names[n])
+			return json.UnmarshalDecode(dec, &names[n])
 		default:
-			err = dec.SkipValue()
+			return dec.SkipValue()
 		}
-		if err != nil {
-			return err
-		}
-	}
-	_, err := dec.ReadToken()
-	return err
+	})
 }
 
 // ParseTCBInfo reads a TCB info of version 2 or 3. It does not check the
