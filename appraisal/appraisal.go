@@ -166,9 +166,9 @@ func (v *Verdict) apply(rules *policy.Policy, result *evidence.Result) (issued c
 	v.Policy = outcome.Trace
 	if err != nil || !outcome.Permitted {
 		return claims.Set{}, &evidence.Rejection{Cause: err, Check: evidence.Check{
-			ID: CheckPolicy, Expected: "a policy that permits", Found: outcome.Trace.Reason, Remedy: remedyPolicy}}
+			ID: CheckPolicy, Expected: "a policy that permits", Found: v.Policy.Reason(), Remedy: remedyPolicy}}
 	}
-	v.Checks = append(v.Checks, evidence.Check{ID: CheckPolicy, OK: true, Expected: "a policy that permits", Found: outcome.Trace.Reason})
+	v.Checks = append(v.Checks, evidence.Check{ID: CheckPolicy, OK: true, Expected: "a policy that permits", Found: v.Policy.Reason()})
 	return outcome.Issued, nil
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/internal/spelling"
 	"github.com/probity-dev/probity/policy"
 )
 
@@ -73,7 +74,7 @@ func ParseTCBPolicy(text string) (TCBPolicy, error) {
 				return TCBPolicy{}, fmt.Errorf("status Revoked cannot be accepted")
 			}
 			return TCBPolicy{}, fmt.Errorf("unknown TCB status %q; did you mean %s? (statuses: any, %s)",
-				name, evidence.Nearest(name, acceptable()), strings.Join(acceptable(), ", "))
+				name, spelling.Nearest(name, acceptable()), strings.Join(acceptable(), ", "))
 		}
 		p.Accept = append(p.Accept, acceptable()[at])
 	}

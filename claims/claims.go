@@ -46,6 +46,8 @@ type Value struct {
 	text string
 	num  int64
 	json bool
+	// readOnly marks a value that policies may compare but not issue.
+	readOnly bool
 }
 
 // StringValue returns a string value.
@@ -83,6 +85,16 @@ func (v Value) Int() (int64, bool) { return v.num, v.typ == Integer }
 
 // Bool returns the truth of a boolean value, and whether v is one.
 func (v Value) Bool() (value, ok bool) { return v.num != 0, v.typ == Boolean }
+
+// ReadOnly returns v marked as read-only: policies may compare it, and may not
+// issue it or what they derive from it.
+func (v Value) ReadOnly() Value {
+	v.readOnly = true
+	return v
+}
+
+// IsReadOnly reports whether the value is marked as read-only.
+func (v Value) IsReadOnly() bool { return v.readOnly }
 
 // IsJSON reports whether the value is JSON text.
 func (v Value) IsJSON() bool { return v.json }

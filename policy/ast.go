@@ -6,11 +6,15 @@ import "github.com/probity-dev/probity/claims"
 type Policy struct {
 	Text    string
 	Version Version
+	// VersionEnd is behind the semicolon of the version statement.
+	VersionEnd Pos
 	// Sections in source order; at most one of each name.
 	Sections []*Section
 	Comments []Comment
 	// Warnings are findings that do not stop the policy from being used.
 	Warnings []Diagnostic
+
+	program *program
 }
 
 // Version is a version of the policy language.
@@ -42,8 +46,10 @@ func (p *Policy) Section(name string) *Section {
 type Section struct {
 	Pos   Pos
 	Name  string
+	Open  Pos // behind the opening brace
 	Rules []*Rule
 	End   Pos // of the closing brace
+	Close Pos // behind the semicolon
 }
 
 // Rule is: conditions => action.

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/probity-dev/probity/claims"
+	"github.com/probity-dev/probity/internal/spelling"
+	"github.com/probity-dev/probity/policy/jmespath"
 )
 
 // arity gives the functions of version 1.2 and how many arguments each takes.
@@ -84,7 +86,7 @@ func (p *parser) checkExpr(e Expr, bound map[string]bool) {
 			d := Diagnostic{Pos: e.Pos, Severity: Error, Rule: "expression", Found: e.Name,
 				Message: "identifier " + e.Name + " is not bound by an earlier condition of this rule"}
 			if names := slices.Sorted(maps.Keys(bound)); len(names) > 0 {
-				d.Suggestion = "did you mean " + nearest(e.Name, names) + "?"
+				d.Suggestion = "did you mean " + spelling.Nearest(e.Name, names) + "?"
 			}
 			p.report(d)
 		}
@@ -93,11 +95,13 @@ func (p *parser) checkExpr(e Expr, bound map[string]bool) {
 		switch {
 		case !known:
 			p.report(Diagnostic{Pos: e.Pos, Severity: Error, Rule: "expression", Found: e.Name, Message: "unknown function " + e.Name,
-				Suggestion: "did you mean " + nearest(e.Name, slices.Sorted(maps.Keys(arity))) + "?"})
+				Suggestion: "did you mean " + spelling.Nearest(e.Name, slices.Sorted(maps.Keys(arity))) + "?"})
 		case len(e.Args) != want:
 			p.errorAt(e.Pos, "expression", fmt.Sprintf("%s takes %d arguments, not %d", e.Name, want, len(e.Args)))
 		case !p.policy.Version.AtLeast(1, 2):
 			p.errorAt(e.Pos, "expression", "functions need version 1.2")
+		case e.Name == "JmesPath":
+			p.checkQuery(e.Args[1])
 		}
 		for _, arg := range e.Args {
 			p.checkExpr(arg, bound)
@@ -105,7 +109,23 @@ func (p *parser) checkExpr(e Expr, bound map[string]bool) {
 	}
 }
 
+// checkQuery compiles a literal query. A mistake is a warning: published
+// policies have some, in rules that never run.
+func (p *parser) checkQuery(x Expr) {
+	text, ok := literalText(x)
+	if !ok {
+		return
+	}
+	if _, err := jmespath.Compile(text); err != nil {
+		p.warn(x.Start(), "expression", "this query does not compile, the rule will fail: "+err.Error(), "")
+	}
+}
+
 func (p *parser) checkAction(s *Section, a *Action, bound map[string]bool) {
+	if p.mode == Lenient && s.Name == Authorization && a.Name == "issue" {
+		p.warn(a.Pos, "action", "nothing can be issued from authorizationrules; issue is read as add", "write add, and issue in issuancerules")
+		a.Name = "add"
+	}
 	if !slices.Contains(allowed[s.Name], a.Name) {
 		p.report(Diagnostic{Pos: a.Pos, Severity: Error, Rule: "action", Found: a.Name,
 			Message: a.Name + " is not allowed in " + s.Name, Expected: strings.Join(allowed[s.Name], ", ")})
@@ -153,7 +173,7 @@ func (p *parser) checkNames(s *Section, a *Action, typ, value *Argument) {
 		want, known := settings[text]
 		if !known {
 			p.report(Diagnostic{Pos: typ.Pos, Severity: Error, Rule: "argument", Found: text, Message: "unknown configuration property " + text,
-				Suggestion: "did you mean " + nearest(text, slices.Sorted(maps.Keys(settings))) + "?"})
+				Suggestion: "did you mean " + spelling.Nearest(text, slices.Sorted(maps.Keys(settings))) + "?"})
 			return
 		}
 		if value == nil {
@@ -196,25 +216,4 @@ func Reserved(name string) bool {
 		}
 	}
 	return slices.Contains(reserved, name)
-}
-
-// nearest returns the candidate with the longest common beginning and ending,
-// which suits misspelt keywords.
-func nearest(word string, candidates []string) string {
-	best, bestScore := "", -1
-	lower := strings.ToLower(word)
-	for _, c := range candidates {
-		candidate := strings.ToLower(c)
-		score := 0
-		for score < len(lower) && score < len(candidate) && lower[score] == candidate[score] {
-			score++
-		}
-		for i := 1; i <= len(lower) && i <= len(candidate) && lower[len(lower)-i] == candidate[len(candidate)-i]; i++ {
-			score++
-		}
-		if score > bestScore {
-			best, bestScore = c, score
-		}
-	}
-	return best
 }

@@ -5,6 +5,9 @@
 //
 // [Parse] reads and checks a policy; [Policy.Evaluate] applies it to a claim
 // set and gives the verdict, the issued claims and a [Trace] of every rule.
+// [Lint] finds what an author of a policy for one attestation type probably did
+// not mean, [Format] writes a policy in one form, comments included, and
+// [Explain] puts it into plain words.
 // [Policy.Settings] reads the configuration rules, which steer the appraisal
 // itself. [Default] gives the policy that is in force when none was set, and
 // [Hash] the value of the claim x-ms-policy-hash.
@@ -12,8 +15,4 @@
 // A policy cannot loop, call out or read a clock: its work is bounded by its
 // size and that of the claims. The package does not verify evidence and knows
 // nothing of tokens, save which members a policy may not forge.
-//
-// The functions JmesPath and JsonToClaimValue are parsed and checked but not
-// evaluated yet; a rule that reaches one ends in an error, so the evidence is
-// refused.
 package policy

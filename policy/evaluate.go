@@ -5,14 +5,15 @@ import (
 	"slices"
 
 	"github.com/probity-dev/probity/claims"
+	"github.com/probity-dev/probity/policy/jmespath"
 )
 
-// maxSteps bounds the claims that one evaluation looks at: 1000 rules of 32
-// conditions over a large set stay under it only if they are reasonable.
-const maxSteps = 5_000_000
-
-// maxClaims bounds the claims that rules may add.
-const maxClaims = 10_000
+// Limits of one evaluation.
+const (
+	maxSteps      = 5_000_000 // claims looked at
+	maxQuerySteps = 5_000_000 // work of all JMESPath queries together
+	maxClaims     = 10_000    // claims in the set
+)
 
 // Outcome is what a policy says of a claim set.
 type Outcome struct {
@@ -45,20 +46,16 @@ func (e *EvaluationError) Error() string {
 //
 // The policy is not changed: any number of evaluations may run at once.
 func (p *Policy) Evaluate(incoming claims.Set) (*Outcome, error) {
-	e := &evaluation{in: incoming.Clone(), out: &Outcome{}}
+	e := newEvaluation(p.program, incoming)
 	for _, name := range []string{Authorization, Issuance} {
-		section := p.Section(name)
-		if section == nil {
-			continue
-		}
-		if err := e.section(section); err != nil {
+		if err := e.section(name); err != nil {
 			e.out.Permitted = false
-			e.out.Trace.Reason = err.Error()
+			e.out.Trace.err = err
 			return e.out, err
 		}
 		if name == Authorization {
 			e.out.Permitted = e.permitted && !e.denied
-			e.out.Trace.conclude(e.permitted, e.denied)
+			e.out.Trace.permitted, e.out.Trace.denied = e.permitted, e.denied
 			if !e.out.Permitted {
 				return e.out, nil
 			}
@@ -72,12 +69,11 @@ func (p *Policy) Evaluate(incoming claims.Set) (*Outcome, error) {
 // replaces an earlier.
 func (p *Policy) Settings() (map[string]claims.Value, error) {
 	set := map[string]claims.Value{}
-	section := p.Section(Configuration)
-	if section == nil {
+	if len(p.program.sections[Configuration]) == 0 {
 		return set, nil
 	}
-	e := &evaluation{out: &Outcome{}}
-	if err := e.section(section); err != nil {
+	e := newEvaluation(p.program, claims.Set{})
+	if err := e.section(Configuration); err != nil {
 		return nil, err
 	}
 	for _, c := range e.out.Properties.All() {
@@ -87,82 +83,120 @@ func (p *Policy) Settings() (map[string]claims.Value, error) {
 }
 
 type evaluation struct {
+	program           *program
 	in                claims.Set
 	out               *Outcome
 	permitted, denied bool
-	steps             int
+	steps, querySteps int
 	current           string // section
+	// bound holds, by slot, the claims that satisfied a condition of the rule.
+	bound [][]claims.Claim
+	// documents and queries are decoded and compiled once for an evaluation.
+	documents []document
+	queries   map[string]*jmespath.Query
 }
 
-// bindings holds, by identifier, the claims that satisfied its condition.
-type bindings map[string][]claims.Claim
+type document struct {
+	text string
+	json *jmespath.Document
+}
+
+func newEvaluation(p *program, incoming claims.Set) *evaluation {
+	e := &evaluation{program: p, in: incoming.Clone(), out: &Outcome{}, steps: maxSteps, querySteps: maxQuerySteps}
+	e.bound = make([][]claims.Claim, p.slots)
+	e.out.Trace.Rules = make([]RuleTrace, 0, p.rules)
+	e.out.Trace.claims = &e.in
+	return e
+}
 
 func (e *evaluation) fail(at Pos, format string, args ...any) error {
 	return &EvaluationError{Pos: at, Section: e.current, Message: fmt.Sprintf(format, args...)}
 }
 
-func (e *evaluation) section(s *Section) error {
-	e.current = s.Name
-	for i, r := range s.Rules {
-		trace := RuleTrace{Section: s.Name, Rule: i + 1, Line: r.Pos.Line, Action: r.Action.Name}
-		err := e.rule(r, &trace)
-		e.out.Trace.Rules = append(e.out.Trace.Rules, trace)
-		if err != nil {
+func (e *evaluation) section(name string) error {
+	e.current = name
+	rules := e.program.sections[name]
+	for i := range rules {
+		e.out.Trace.Rules = append(e.out.Trace.Rules, RuleTrace{rule: &rules[i]})
+		if err := e.rule(&rules[i], &e.out.Trace.Rules[len(e.out.Trace.Rules)-1]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (e *evaluation) rule(r *Rule, trace *RuleTrace) error {
-	bound := bindings{}
-	for i, c := range r.Conditions {
-		matched, err := e.match(c, bound)
+func (e *evaluation) rule(r *compiledRule, trace *RuleTrace) error {
+	for i := range r.conditions {
+		c := &r.conditions[i]
+		matched, any, err := e.match(c)
 		if err != nil {
 			return err
 		}
-		if (len(matched) > 0) == c.Negated {
-			trace.fails(i, c, e.in, matched)
+		if any == c.source.Negated {
+			trace.failed = i + 1
 			return nil
 		}
-		if c.Name != "" {
-			bound[c.Name] = matched
+		if c.slot >= 0 {
+			e.bound[c.slot] = matched
 		}
 	}
 	trace.Matched = true
-	return e.act(&r.Action, bound, trace)
+	return e.act(&r.action, trace)
 }
 
-// match returns the claims that satisfy all properties of c.
-func (e *evaluation) match(c *Condition, bound bindings) ([]claims.Claim, error) {
-	// Right-hand sides do not depend on the claim: evaluate them once.
-	sides := make([][]claims.Value, len(c.Properties))
-	for i, prop := range c.Properties {
-		var err error
-		if sides[i], err = e.eval(prop.Value, bound); err != nil {
-			return nil, err
-		}
-	}
-	var matched []claims.Claim
-	for _, claim := range e.in.All() {
-		if e.steps++; e.steps > maxSteps {
-			return nil, e.fail(c.Pos, "the policy takes more than %d steps over these claims", maxSteps)
-		}
-		holds := true
-		for i, prop := range c.Properties {
-			ok, err := e.compare(&c.Properties[i], property(claim, prop.Name), sides[i])
-			if err != nil {
-				return nil, err
+// match reports whether any claim satisfies all properties of c, and, if the
+// condition binds an identifier, returns all that do.
+func (e *evaluation) match(c *compiledCondition) (matched []claims.Claim, any bool, err error) {
+	var dynamic [][]claims.Value
+	for i := range c.props {
+		if c.props[i].side == nil {
+			if dynamic == nil {
+				dynamic = make([][]claims.Value, len(c.props))
 			}
-			if holds = ok; !holds {
-				break
+			if dynamic[i], err = c.props[i].expr.eval(e); err != nil {
+				return nil, false, err
 			}
 		}
-		if holds {
-			matched = append(matched, claim)
+	}
+	all := e.in.All()
+	if e.steps -= len(all); e.steps < 0 {
+		return nil, false, e.fail(c.source.Pos, "the policy takes more than %d steps over these claims", maxSteps)
+	}
+	for i := range all {
+		holds, err := e.satisfies(&all[i], c, dynamic)
+		if err != nil {
+			return nil, false, err
+		}
+		if !holds {
+			continue
+		}
+		if any = true; c.slot < 0 {
+			return nil, true, nil
+		}
+		matched = append(matched, all[i])
+	}
+	return matched, any, nil
+}
+
+func (e *evaluation) satisfies(claim *claims.Claim, c *compiledCondition, dynamic [][]claims.Value) (bool, error) {
+	for i := range c.props {
+		p := &c.props[i]
+		side := p.side
+		if side == nil {
+			side = dynamic[i]
+		} else if p.source.Name == "type" && p.source.Op == "==" {
+			// By far the most frequent comparison.
+			if text, _ := side[0].Text(); text != claim.Type {
+				return false, nil
+			}
+			continue
+		}
+		ok, err := e.compare(p.source, property(*claim, p.source.Name), side)
+		if !ok || err != nil {
+			return false, err
 		}
 	}
-	return matched, nil
+	return true, nil
 }
 
 // property returns the named property of a claim as a value.
@@ -184,9 +218,9 @@ func property(c claims.Claim, name string) claims.Value {
 func (e *evaluation) compare(prop *Property, have claims.Value, side []claims.Value) (bool, error) {
 	switch prop.Op {
 	case "==":
-		return slices.ContainsFunc(side, func(v claims.Value) bool { return equal(have, v) }), nil
+		return contains(side, have), nil
 	case "!=":
-		return !slices.ContainsFunc(side, func(v claims.Value) bool { return equal(have, v) }), nil
+		return !contains(side, have), nil
 	}
 	if len(side) != 1 {
 		return false, e.fail(prop.Pos, "%s needs one integer on its right, there are %d values", prop.Op, len(side))
@@ -208,21 +242,38 @@ func (e *evaluation) compare(prop *Property, have claims.Value, side []claims.Va
 	}
 }
 
-// equal compares two values; whether a string is known to be JSON does not
-// matter.
+func contains(set []claims.Value, v claims.Value) bool {
+	for i := range set {
+		if equal(set[i], v) {
+			return true
+		}
+	}
+	return false
+}
+
+// equal compares two values; marks (JSON, read-only) do not matter.
 func equal(a, b claims.Value) bool {
 	if a.Type() != b.Type() {
 		return false
 	}
-	if s, ok := a.Text(); ok {
-		t, _ := b.Text()
-		return s == t
+	switch a.Type() {
+	case claims.Integer:
+		x, _ := a.Int()
+		y, _ := b.Int()
+		return x == y
+	case claims.Boolean:
+		x, _ := a.Bool()
+		y, _ := b.Bool()
+		return x == y
+	default:
+		x, _ := a.Text()
+		y, _ := b.Text()
+		return x == y
 	}
-	return a == b
 }
 
-func (e *evaluation) act(a *Action, bound bindings, trace *RuleTrace) error {
-	switch a.Name {
+func (e *evaluation) act(a *compiledAction, trace *RuleTrace) error {
+	switch a.source.Name {
 	case "permit":
 		e.permitted = true
 		return nil
@@ -230,25 +281,28 @@ func (e *evaluation) act(a *Action, bound bindings, trace *RuleTrace) error {
 		e.denied = true
 		return nil
 	}
-	made, err := e.made(a, bound)
+	made, err := e.made(a)
 	if err != nil {
 		return err
 	}
+	if e.in.Len()+len(made) > maxClaims {
+		return e.fail(a.source.Pos, "the policy makes more than %d claims", maxClaims)
+	}
 	for _, c := range made {
-		if e.in.Len() > maxClaims {
-			return e.fail(a.Pos, "the policy makes more than %d claims", maxClaims)
+		if c.Value.IsReadOnly() && a.source.Name != "add" {
+			return e.fail(a.source.Pos, "claim %s holds a read-only value, which can be compared but not issued", c.Type)
 		}
 		// A copy of a claim that is there already is not a second one.
-		if a.Arg("claim") == nil || a.Name == "add" {
+		if a.claim < 0 || a.source.Name == "add" {
 			e.in.Add(c)
 		}
 		switch {
-		case a.Name == "issueproperty":
+		case a.source.Name == "issueproperty":
 			e.out.Properties.Add(c)
-		case a.Name == "issue" && Reserved(c.Type):
+		case a.source.Name == "issue" && Reserved(c.Type):
 			trace.Skipped = append(trace.Skipped, c.Type)
 			continue
-		case a.Name == "issue":
+		case a.source.Name == "issue":
 			e.out.Issued.Add(c)
 		}
 		trace.Made = append(trace.Made, c)
@@ -257,27 +311,28 @@ func (e *evaluation) act(a *Action, bound bindings, trace *RuleTrace) error {
 }
 
 // made returns the claims that an action makes: one for each value.
-func (e *evaluation) made(a *Action, bound bindings) ([]claims.Claim, error) {
+func (e *evaluation) made(a *compiledAction) ([]claims.Claim, error) {
 	var list []claims.Claim
-	if arg := a.Arg("claim"); arg != nil {
-		for _, c := range bound[arg.Value.(*Ref).Name] {
+	if a.claim >= 0 {
+		for _, c := range e.bound[a.claim] {
 			list = append(list, claims.Claim{Type: c.Type, Value: c.Value, Issuer: claims.AttestationPolicy})
 		}
 		return list, nil
 	}
-	types, err := e.eval(a.Arg("type").Value, bound)
+	types, err := a.typ.eval(e)
 	if err != nil {
 		return nil, err
 	}
-	name, err := e.scalar(a.Arg("type").Pos, "type=", types)
+	at := a.source.Arg("type").Pos
+	name, err := e.scalar(at, "type=", types)
 	if err != nil {
 		return nil, err
 	}
 	text, ok := name.Text()
 	if !ok || text == "" {
-		return nil, e.fail(a.Arg("type").Pos, "type= is %s, want a claim name", name)
+		return nil, e.fail(at, "type= is %s, want a claim name", name)
 	}
-	values, err := e.eval(a.Arg("value").Value, bound)
+	values, err := a.value.eval(e)
 	if err != nil {
 		return nil, err
 	}
@@ -287,34 +342,13 @@ func (e *evaluation) made(a *Action, bound bindings) ([]claims.Claim, error) {
 	return list, nil
 }
 
-// eval returns the values of an expression: one for a literal, one for each
-// bound claim of a reference, in claim order.
-func (e *evaluation) eval(x Expr, bound bindings) ([]claims.Value, error) {
-	switch x := x.(type) {
-	case *Literal:
-		return []claims.Value{x.Value}, nil
-	case *Ref:
-		values := make([]claims.Value, 0, len(bound[x.Name]))
-		for _, c := range bound[x.Name] {
-			values = append(values, property(c, x.Property))
-		}
-		return values, nil
-	case *Call:
-		return e.call(x, bound)
-	default:
-		return nil, e.fail(x.Start(), "unknown expression")
-	}
-}
-
 // scalar returns the only distinct member of a set.
 func (e *evaluation) scalar(at Pos, what string, set []claims.Value) (claims.Value, error) {
 	if len(set) == 0 {
 		return claims.Value{}, e.fail(at, "%s needs one value, there is none", what)
 	}
-	for _, v := range set[1:] {
-		if !equal(v, set[0]) {
-			return claims.Value{}, e.fail(at, "%s needs one value, there are several: %s, %s", what, set[0], v)
-		}
+	if i := slices.IndexFunc(set[1:], func(v claims.Value) bool { return !equal(v, set[0]) }); i >= 0 {
+		return claims.Value{}, e.fail(at, "%s needs one value, there are several: %s, %s", what, clip(set[0].String()), clip(set[i+1].String()))
 	}
 	return set[0], nil
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/probity-dev/probity/claims"
+	"github.com/probity-dev/probity/internal/spelling"
 )
 
 // Limits on a policy text. The largest public policy is about 13 KB.
@@ -18,11 +19,27 @@ const (
 	maxReported   = 50
 )
 
+// Mode says how strictly a policy is read.
+type Mode uint8
+
+// The modes.
+const (
+	// Strict reads the language as it is documented.
+	Strict Mode = iota
+	// Lenient also reads what published policies get wrong and everyone
+	// understands, with a warning: a single = in a condition, and issue in
+	// authorizationrules, which then means add.
+	Lenient
+)
+
 // Parse reads a policy of version 1.0, 1.1 or 1.2 and checks its static rules.
 // The error is a *[ParseError] that holds every finding; parsing goes on behind
 // an error where it safely can.
-func Parse(text string) (*Policy, error) {
-	p := &parser{policy: &Policy{Text: text}}
+func Parse(text string) (*Policy, error) { return ParseMode(text, Strict) }
+
+// ParseMode is Parse in the given mode.
+func ParseMode(text string, mode Mode) (*Policy, error) {
+	p := &parser{policy: &Policy{Text: text}, mode: mode}
 	if len(text) > MaxText {
 		p.errorAt(Pos{Line: 1, Column: 1}, "policy", fmt.Sprintf("the policy is %d bytes, at most %d are allowed", len(text), MaxText))
 		return nil, &ParseError{p.found}
@@ -40,6 +57,7 @@ func Parse(text string) (*Policy, error) {
 		return nil, &ParseError{p.found}
 	}
 	p.policy.Warnings = p.found
+	p.policy.program = compile(p.policy)
 	return p.policy, nil
 }
 
@@ -50,6 +68,20 @@ type parser struct {
 	found     []Diagnostic
 	failed    bool
 	rules     int
+	mode      Mode
+}
+
+// warn reports what does not stop the policy from being used.
+func (p *parser) warn(at Pos, rule, message, suggestion string) {
+	p.report(Diagnostic{Pos: at, Severity: Warning, Rule: rule, Message: message, Suggestion: suggestion})
+}
+
+// behind returns the place behind the current token, which is one character.
+func (p *parser) behind() Pos {
+	at := p.tok.pos
+	at.Offset++
+	at.Column++
+	return at
 }
 
 func (p *parser) report(d Diagnostic) {
@@ -118,7 +150,7 @@ func (p *parser) parsePolicy() {
 		case p.tok.kind != tokIdent || at < 0:
 			suggestion := ""
 			if p.tok.kind == tokIdent {
-				suggestion = "did you mean " + nearest(p.tok.text, order) + "?"
+				suggestion = "did you mean " + spelling.Nearest(p.tok.text, order) + "?"
 			}
 			p.unexpected("policy", strings.Join(order[next:], ", "), suggestion)
 			p.advance()
@@ -174,6 +206,7 @@ func (p *parser) parseVersion() bool {
 		p.report(Diagnostic{Pos: at, Severity: Error, Found: text, Rule: rule, Message: "version " + text + " is not known", Expected: "1.0, 1.1 or 1.2"})
 		p.policy.Version = Version{1, 2}
 	}
+	p.policy.VersionEnd = p.behind()
 	return p.expect(";", rule, "")
 }
 
@@ -181,6 +214,7 @@ func (p *parser) parseSection(name string) {
 	s := &Section{Pos: p.tok.pos, Name: name}
 	p.policy.Sections = append(p.policy.Sections, s)
 	p.advance()
+	s.Open = p.behind()
 	if !p.expect("{", name, "") {
 		p.skipTo(Configuration, Authorization, Issuance)
 		return
@@ -199,6 +233,7 @@ func (p *parser) parseSection(name string) {
 	}
 	s.End = p.tok.pos
 	if p.expect("}", name, "close the section") {
+		s.Close = p.behind()
 		p.expect(";", name, "a section ends with };")
 	}
 }
@@ -241,9 +276,7 @@ func (p *parser) parseRule() (*Rule, bool) {
 	if !p.parseAction(&r.Action) {
 		return nil, false
 	}
-	end := p.tok.pos
-	end.Offset++
-	end.Column++
+	end := p.behind()
 	if !p.expect(";", "rule", "every rule ends with a semicolon") {
 		return nil, false
 	}
@@ -288,20 +321,24 @@ func (p *parser) parseProperty() (Property, bool) {
 	if p.tok.kind != tokIdent || !slices.Contains(propertyNames, p.tok.text) {
 		suggestion := ""
 		if p.tok.kind == tokIdent {
-			suggestion = "did you mean " + nearest(p.tok.text, propertyNames) + "?"
+			suggestion = "did you mean " + spelling.Nearest(p.tok.text, propertyNames) + "?"
 		}
 		p.unexpected(rule, "type, value, valueType or issuer", suggestion)
 		return prop, false
 	}
 	prop.Name = p.advance().text
 	if p.tok.kind != tokPunct || !slices.Contains(operators, p.tok.text) {
-		if p.is("=") {
+		if p.is("=") && p.mode == Lenient {
+			p.warn(p.tok.pos, rule, `a single "=" in a condition is read as "=="`, `write "=="`)
+			p.tok.text = "=="
+		} else if p.is("=") {
 			p.report(Diagnostic{Pos: p.tok.pos, Severity: Error, Rule: rule, Found: "=",
 				Message: `unknown operator "=" in a condition`, Suggestion: `did you mean "=="?`})
 			return prop, false
+		} else {
+			p.unexpected(rule, "a comparison: == != < <= > >=", "")
+			return prop, false
 		}
-		p.unexpected(rule, "a comparison: == != < <= > >=", "")
-		return prop, false
 	}
 	prop.Op = p.advance().text
 	var ok bool
@@ -317,7 +354,7 @@ func (p *parser) parseAction(a *Action) bool {
 	if p.tok.kind != tokIdent || !slices.Contains(actionNames, p.tok.text) {
 		suggestion := ""
 		if p.tok.kind == tokIdent {
-			suggestion = "did you mean " + nearest(p.tok.text, actionNames) + "?"
+			suggestion = "did you mean " + spelling.Nearest(p.tok.text, actionNames) + "?"
 		}
 		p.unexpected(rule, strings.Join(actionNames, ", "), suggestion)
 		return false

@@ -206,8 +206,8 @@ func TestVerdicts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if out.Permitted != tc.want || out.Trace.Reason == "" {
-				t.Errorf("permitted = %t, want %t: %s", out.Permitted, tc.want, out.Trace.Reason)
+			if out.Permitted != tc.want || out.Trace.Reason() == "" {
+				t.Errorf("permitted = %t, want %t: %s", out.Permitted, tc.want, out.Trace.Reason())
 			}
 		})
 	}
@@ -220,7 +220,6 @@ func TestEvaluationErrorsRefuse(t *testing.T) {
 		"negation of a string":     `=> permit(); a:[type=="signer"] => add(type="r", value=NegateBool(a.value));`,
 		"appending an integer":     `=> permit(); a:[type=="svn"] => add(type="r", value=AppendString("x", a.value));`,
 		"claim name not a string":  `=> permit(); a:[type=="svn"] => add(type=a.value, value=1);`,
-		"function without support": `=> permit(); a:[type=="signer"] => add(type="r", value=JmesPath(a.value, "x"));`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, err := policy.Parse(auth(rules))
@@ -288,8 +287,8 @@ func TestADenialSaysWhy(t *testing.T) {
 	}
 	out, err := p.Evaluate(incoming)
 	want := "rule 1 (line 3) does not permit: condition 1: claim svn is 3; rule 2 (line 4) does not permit: condition 1: there is no claim absent"
-	if err != nil || out.Trace.Reason != want {
-		t.Errorf("reason = %q, %v; want %q", out.Trace.Reason, err, want)
+	if err != nil || out.Trace.Reason() != want {
+		t.Errorf("reason = %q, %v; want %q", out.Trace.Reason(), err, want)
 	}
 }
 

@@ -7,70 +7,142 @@ import (
 	"github.com/probity-dev/probity/claims"
 )
 
-// Trace tells how a verdict came about, rule by rule.
+// Trace tells how a verdict came about, rule by rule. Its texts are made when
+// they are asked for: most verdicts are never explained.
 type Trace struct {
-	Rules  []RuleTrace `json:"rules"`
-	Reason string      `json:"reason"`
+	Rules []RuleTrace
+
+	claims            *claims.Set
+	permitted, denied bool
+	err               error
 }
 
 // RuleTrace tells what one rule did.
 type RuleTrace struct {
-	Section string `json:"section"`
-	Rule    int    `json:"rule"` // within its section, from 1
-	Line    int    `json:"line"`
-	Action  string `json:"action"`
-	Matched bool   `json:"matched"`
-	// Failed says which condition was not met, and why.
-	Failed string `json:"failed,omitempty"`
+	Matched bool
 	// Made are the claims that the action made; Skipped are names that it
 	// could not issue because they are the service's own.
-	Made    []claims.Claim `json:"-"`
-	Skipped []string       `json:"skipped,omitempty"`
+	Made    []claims.Claim
+	Skipped []string
+
+	rule   *compiledRule
+	failed int // the condition that was not met, from 1; 0 if none
 }
 
-// fails records why a condition was not met: that no claim has the type it
-// names, or which values those that have it hold.
-func (t *RuleTrace) fails(i int, c *Condition, in claims.Set, matched []claims.Claim) {
-	if c.Negated {
-		t.Failed = fmt.Sprintf("condition %d: %d claims match what must not be there", i+1, len(matched))
-		return
+// Section, Number (within the section, from 1), Line and Action say which rule
+// it is.
+func (t *RuleTrace) Section() string { return t.rule.section }
+
+// Number is the rule's number within its section, from 1.
+func (t *RuleTrace) Number() int { return t.rule.number }
+
+// Line is the line on which the rule begins.
+func (t *RuleTrace) Line() int { return t.rule.source.Pos.Line }
+
+// Action is the name of the rule's action.
+func (t *RuleTrace) Action() string { return t.rule.source.Action.Name }
+
+// Failed returns the number of the condition that was not met, from 1, or 0.
+func (t *RuleTrace) Failed() int { return t.failed }
+
+// Why says why the condition of a rule was not met: that no claim has the type
+// it names, or which values those that have it hold. It is "" for a rule that
+// matched.
+func (t *Trace) Why(r *RuleTrace) string {
+	if r.failed == 0 {
+		return ""
 	}
-	t.Failed = fmt.Sprintf("condition %d: no claim matches", i+1)
-	for _, prop := range c.Properties {
-		literal, ok := prop.Value.(*Literal)
-		if !ok || prop.Name != "type" || prop.Op != "==" {
-			continue
-		}
-		name, _ := literal.Value.Text()
-		var values []string
-		for _, claim := range in.All() {
+	c := r.rule.source.Conditions[r.failed-1]
+	name := conditionType(c)
+	var values []string
+	if name != "" {
+		for _, claim := range t.claims.All() {
 			if claim.Type == name {
 				values = append(values, clip(claim.Value.String()))
 			}
 		}
-		if len(values) == 0 {
-			t.Failed = fmt.Sprintf("condition %d: there is no claim %s", i+1, name)
-		} else {
-			t.Failed = fmt.Sprintf("condition %d: claim %s is %s", i+1, name, strings.Join(values, ", "))
-		}
+	}
+	switch {
+	case c.Negated:
+		return fmt.Sprintf("condition %d: there is a claim that must not be there, %s", r.failed, formatCondition(c))
+	case name == "":
+		return fmt.Sprintf("condition %d: no claim satisfies %s", r.failed, formatCondition(c))
+	case len(values) == 0:
+		return fmt.Sprintf("condition %d: there is no claim %s", r.failed, name)
+	case len(values) == 1:
+		return fmt.Sprintf("condition %d: claim %s is %s", r.failed, name, values[0])
+	default:
+		return fmt.Sprintf("condition %d: the claims %s are %s", r.failed, name, strings.Join(values, ", "))
 	}
 }
 
-// conclude writes the reason of the authorization verdict.
-func (t *Trace) conclude(permitted, denied bool) {
+// conditionType returns the claim type that a condition asks for, or "".
+func conditionType(c *Condition) string {
+	for _, prop := range c.Properties {
+		if text, ok := literalText(prop.Value); ok && prop.Name == "type" && prop.Op == "==" {
+			return text
+		}
+	}
+	return ""
+}
+
+// Reason says in one line why the verdict is what it is. A denial names the
+// rules that could have permitted, and the condition on which each one failed.
+func (t *Trace) Reason() string {
+	if t.err != nil {
+		return t.err.Error()
+	}
 	var reasons []string
-	for _, r := range t.Rules {
-		switch {
-		case denied && r.Action == "deny" && r.Matched:
-			reasons = append(reasons, fmt.Sprintf("rule %d (line %d) denies", r.Rule, r.Line))
-		case !denied && permitted && r.Action == "permit" && r.Matched && len(reasons) == 0:
-			reasons = append(reasons, fmt.Sprintf("rule %d (line %d) permits", r.Rule, r.Line))
-		case !denied && !permitted && r.Action == "permit":
-			reasons = append(reasons, fmt.Sprintf("rule %d (line %d) does not permit: %s", r.Rule, r.Line, r.Failed))
+	for i := range t.Rules {
+		r := &t.Rules[i]
+		if r.Section() != Authorization {
+			continue
+		}
+		switch action := r.Action(); {
+		case t.denied && action == "deny" && r.Matched:
+			reasons = append(reasons, fmt.Sprintf("rule %d (line %d) denies", r.Number(), r.Line()))
+		case !t.denied && t.permitted && action == "permit" && r.Matched && len(reasons) == 0:
+			reasons = append(reasons, fmt.Sprintf("rule %d (line %d) permits", r.Number(), r.Line()))
+		case !t.denied && !t.permitted && action == "permit":
+			reasons = append(reasons, fmt.Sprintf("rule %d (line %d) does not permit: %s", r.Number(), r.Line(), t.Why(r)))
 		}
 	}
 	if len(reasons) == 0 {
-		reasons = []string{"no rule can permit"}
+		return "no rule can permit"
 	}
-	t.Reason = strings.Join(reasons, "; ")
+	return strings.Join(reasons, "; ")
+}
+
+// Report is a trace for programs.
+type Report struct {
+	Permitted bool         `json:"permitted"`
+	Reason    string       `json:"reason"`
+	Rules     []RuleReport `json:"rules"`
+}
+
+// RuleReport is a rule's trace for programs.
+type RuleReport struct {
+	Section string   `json:"section"`
+	Rule    int      `json:"rule"`
+	Line    int      `json:"line"`
+	Action  string   `json:"action"`
+	Matched bool     `json:"matched"`
+	Failed  string   `json:"failed,omitempty"`
+	Made    []string `json:"made,omitempty"`
+	Skipped []string `json:"skipped,omitempty"`
+}
+
+// Report writes the trace out.
+func (t *Trace) Report() Report {
+	report := Report{Permitted: t.permitted && !t.denied && t.err == nil, Reason: t.Reason(), Rules: []RuleReport{}}
+	for i := range t.Rules {
+		r := &t.Rules[i]
+		line := RuleReport{Section: r.Section(), Rule: r.Number(), Line: r.Line(), Action: r.Action(), Matched: r.Matched,
+			Failed: t.Why(r), Skipped: r.Skipped}
+		for _, c := range r.Made {
+			line.Made = append(line.Made, c.Type+" = "+clip(c.Value.String()))
+		}
+		report.Rules = append(report.Rules, line)
+	}
+	return report
 }

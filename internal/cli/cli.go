@@ -12,7 +12,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/spelling"
 )
 
 // Exit codes.
@@ -104,7 +104,7 @@ func usageError(w io.Writer, args []string, err error) int {
 		help = parse.Context.Selected().FullPath()
 	} else if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		names := []string{"serve", "demo", "verify", "inspect", "version"}
-		if near := evidence.Nearest(args[0], names); near != args[0] {
+		if near := spelling.Nearest(args[0], names); near != args[0] {
 			fmt.Fprintf(w, "did you mean: probity %s\n", near)
 		} else {
 			help = "probity " + args[0]

@@ -151,7 +151,7 @@ type verdictJSON struct {
 	Checks  []evidence.Check `json:"checks"`
 	TCB     *evidence.TCB    `json:"tcb"`
 	Claims  claims.Set       `json:"claims"`
-	Policy  *policy.Trace    `json:"policy,omitzero"`
+	Policy  *policy.Report   `json:"policy,omitzero"`
 }
 
 func (c *verifyEvidenceCommand) printJSON(e *env, v *appraisal.Verdict) error {
@@ -160,7 +160,8 @@ func (c *verifyEvidenceCommand) printJSON(e *env, v *appraisal.Verdict) error {
 		out.Verdict, out.Code = "rejected", v.Rejection.Check.ID
 	}
 	if len(v.Policy.Rules) > 0 {
-		out.Policy = &v.Policy
+		report := v.Policy.Report()
+		out.Policy = &report
 	}
 	b, err := json.Marshal(out, jsontext.WithIndent("  "), json.Deterministic(true))
 	if err != nil {
@@ -189,11 +190,9 @@ func (c *verifyEvidenceCommand) printText(e *env, v *appraisal.Verdict) {
 			fmt.Fprintln(e.Out, wrap("open advisories: "+strings.Join(tcb.Advisories, ", "), "       ", 90))
 		}
 	}
-	for _, rule := range v.Policy.Rules {
-		if c.Policy == "" || rule.Failed == "" {
-			continue
-		}
-		fmt.Fprintf(e.Out, "  rule %d (line %d)  %s   no   %s\n", rule.Rule, rule.Line, rule.Action, rule.Failed)
+	if c.Policy != "" {
+		fmt.Fprintln(e.Out)
+		printTrace(e, &v.Policy)
 	}
 	if v.Accepted {
 		fmt.Fprintln(e.Out, "\n  claims")

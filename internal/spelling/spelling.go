@@ -1,0 +1,45 @@
+// Package spelling finds what a misspelt name was meant to be. It is a leaf:
+// it imports nothing of ours, and any package may use it.
+package spelling
+
+import "strings"
+
+// most bounds the length of names that are compared: they may come from a
+// request.
+const most = 64
+
+// Nearest returns the candidate with the smallest edit distance to name,
+// compared without case; the first one of equals. It returns "" if there are
+// no candidates.
+func Nearest(name string, candidates []string) string {
+	best, bestDistance := "", -1
+	for _, c := range candidates {
+		d := distance(strings.ToLower(name), strings.ToLower(c))
+		if bestDistance < 0 || d < bestDistance {
+			best, bestDistance = c, d
+		}
+	}
+	return best
+}
+
+// distance is the Levenshtein distance of the beginnings of two names.
+func distance(a, b string) int {
+	a, b = a[:min(len(a), most)], b[:min(len(b), most)]
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			next := min(row[j]+1, row[j+1]+1, diagonal+cost)
+			diagonal, row[j+1] = row[j+1], next
+		}
+	}
+	return row[len(b)]
+}

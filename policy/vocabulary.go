@@ -1,0 +1,173 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/probity-dev/probity/claims"
+)
+
+// Term is a claim that evidence of an attestation type offers to policies.
+type Term struct {
+	Name    string
+	Type    claims.Type
+	Meaning string
+	// Hex marks strings that are lower-case hex.
+	Hex bool
+}
+
+// Vocabulary returns the claims that an attestation type offers, sorted by
+// name; nil for a type that is not known. Names of types are compared without
+// case.
+func Vocabulary(attestationType string) []Term {
+	var terms []Term
+	switch strings.ToLower(attestationType) {
+	case "sgxenclave", "openenclave":
+		terms = sgxTerms()
+	case "sevsnpvm":
+		terms = snpTerms()
+	case "tdxvm":
+		terms = tdxTerms()
+	case "azureguest":
+		terms = guestTerms()
+	case "tpm":
+		terms = tpmTerms()
+	case "vbsenclave":
+		terms = slices.Concat(tpmTerms(), vbsTerms())
+	default:
+		return nil
+	}
+	slices.SortFunc(terms, func(a, b Term) int { return strings.Compare(a.Name, b.Name) })
+	return terms
+}
+
+func text(name, meaning string) Term { return Term{Name: name, Type: claims.String, Meaning: meaning} }
+func hexed(name, meaning string) Term {
+	return Term{Name: name, Type: claims.String, Meaning: meaning, Hex: true}
+}
+func count(name, meaning string) Term {
+	return Term{Name: name, Type: claims.Integer, Meaning: meaning}
+}
+func truth(name, meaning string) Term {
+	return Term{Name: name, Type: claims.Boolean, Meaning: meaning}
+}
+
+// common are the claims that every type with bound data offers.
+func common() []Term {
+	return []Term{
+		text("x-ms-attestation-type", "the kind of evidence in the token's words, for instance sgx"),
+		text("x-ms-runtime", "JSON text of the runtime data that the evidence binds (dataType JSON)"),
+		text("x-ms-inittime", "JSON text of the init-time data that the evidence binds (dataType JSON)"),
+		text("x-probity-tcb-status", "the platform's TCB status in its vendor's words, for instance UpToDate"),
+		text("x-probity-tcb-date", "the date of the TCB level that the platform meets, YYYY-MM-DD"),
+		text("x-probity-tcb-advisory", "a security advisory that is open on the platform; one claim for each"),
+		count("x-probity-tcb-evaluation-number", "the TCB evaluation data number of the collateral that was used"),
+	}
+}
+
+func sgxTerms() []Term {
+	terms := append(common(),
+		truth("x-ms-sgx-is-debuggable", "the enclave's memory is open to a debugger"),
+		hexed("x-ms-sgx-mrenclave", "the measurement of the enclave's code and initial data (MRENCLAVE)"),
+		hexed("x-ms-sgx-mrsigner", "the hash of the key that signed the enclave (MRSIGNER)"),
+		count("x-ms-sgx-product-id", "the product id that the signer gave the enclave (ISVPRODID)"),
+		count("x-ms-sgx-svn", "the security version that the signer gave the enclave (ISVSVN)"),
+		hexed("x-ms-sgx-report-data", "the 64 bytes that the enclave put into its report"),
+		text("x-ms-sgx-ehd", "the bound runtime data in base64url (dataType Binary)"),
+		text("x-ms-sgx-collateral", "JSON text with the hashes of the collateral that was used"),
+		hexed("x-ms-sgx-config-id", "CONFIGID, with key separation and sharing"),
+		count("x-ms-sgx-config-svn", "CONFIGSVN, with key separation and sharing"),
+		hexed("x-ms-sgx-isv-extended-product-id", "ISVEXTPRODID, with key separation and sharing"),
+		hexed("x-ms-sgx-isv-family-id", "ISVFAMILYID, with key separation and sharing"),
+		text("maa-ehd", "former name of x-ms-sgx-ehd"), text("aas-ehd", "former name of x-ms-sgx-ehd"),
+		text("maa-attestationcollateral", "former name of x-ms-sgx-collateral"),
+		truth("x-probity-pck-smt-enabled", "simultaneous multithreading is on (PCK certificate, Platform CA)"),
+		truth("x-probity-pck-cached-keys", "platform keys are cached by the registration service (PCK certificate, Platform CA)"),
+		truth("x-probity-pck-dynamic-platform", "packages can be added to the platform (PCK certificate, Platform CA)"),
+	)
+	for alias, name := range map[string]string{"$is-debuggable": "x-ms-sgx-is-debuggable", "$product-id": "x-ms-sgx-product-id",
+		"$sgx-mrsigner": "x-ms-sgx-mrsigner", "$sgx-mrenclave": "x-ms-sgx-mrenclave", "$svn": "x-ms-sgx-svn", "$tee": "x-ms-attestation-type",
+		"$maa-ehd": "x-ms-sgx-ehd", "$aas-ehd": "x-ms-sgx-ehd", "$maa-attestationcollateral": "x-ms-sgx-collateral"} {
+		at := slices.IndexFunc(terms, func(t Term) bool { return t.Name == name })
+		term := terms[at]
+		term.Name, term.Meaning = alias, "former name of "+name
+		terms = append(terms, term)
+	}
+	return terms
+}
+
+func snpTerms() []Term {
+	const prefix = "x-ms-sevsnpvm-"
+	return append(common(),
+		text("x-ms-compliance-status", "azure-compliant-cvm or azure-compliant-uvm, if the firmware is a known one"),
+		truth(prefix+"is-debuggable", "the guest policy allows debugging"),
+		truth(prefix+"migration-allowed", "the guest policy allows a migration agent"),
+		truth(prefix+"smt-allowed", "the guest policy allows simultaneous multithreading"),
+		count(prefix+"bootloader-svn", "the version of the boot loader in the reported TCB"),
+		count(prefix+"tee-svn", "the version of the TEE in the reported TCB"),
+		count(prefix+"snpfw-svn", "the version of the SNP firmware in the reported TCB"),
+		count(prefix+"microcode-svn", "the version of the microcode in the reported TCB"),
+		count(prefix+"guestsvn", "the guest's security version"), count(prefix+"vmpl", "the privilege level that asked for the report"),
+		hexed(prefix+"authorkeydigest", "the hash of the key that signed the id key"), hexed(prefix+"idkeydigest", "the hash of the id key"),
+		hexed(prefix+"launchmeasurement", "the measurement of the guest at launch"), hexed(prefix+"hostdata", "what the host bound at launch (HOST_DATA)"),
+		hexed(prefix+"reportdata", "the 64 bytes that the guest put into its report"), hexed(prefix+"reportid", "the id of this guest's reports"),
+		hexed(prefix+"familyId", "the family id of the guest"), hexed(prefix+"imageId", "the image id of the guest"),
+	)
+}
+
+func tdxTerms() []Term {
+	terms := append(common(), text("attester_tcb_status", "the platform's TCB status in Intel's words"), text("x-ms-compliance-status", "azure-compliant-cvm, if the firmware is a known one"),
+		count("tdx_seamsvn", "the security version of the TDX module"))
+	for name, meaning := range map[string]string{"mrseam": "the measurement of the TDX module", "mrsignerseam": "the signer of the TDX module",
+		"mrtd": "the measurement of the TD's initial contents", "rtmr0": "runtime measurement register 0", "rtmr1": "runtime measurement register 1",
+		"rtmr2": "runtime measurement register 2", "rtmr3": "runtime measurement register 3", "mrconfigid": "the TD's configuration id",
+		"mrowner": "the TD's owner", "mrownerconfig": "the owner's configuration", "report_data": "the 64 bytes that the TD put into its report",
+		"seam_attributes": "the attributes of the TDX module", "tee_tcb_svn": "the security versions of the TEE", "td_attributes": "the TD's attributes",
+		"xfam": "the TD's extended features"} {
+		terms = append(terms, hexed("tdx_"+name, meaning))
+	}
+	for name, meaning := range map[string]string{"debug": "the TD is open to a debugger", "key_locker": "the TD may use Key Locker", "perfmon": "the TD may use performance monitoring",
+		"protection_keys": "the TD may use supervisor protection keys", "septve_disable": "EPT violations do not become #VE"} {
+		terms = append(terms, truth("tdx_td_attributes_"+name, meaning))
+	}
+	return terms
+}
+
+func guestTerms() []Term {
+	const prefix = "x-ms-azurevm-"
+	terms := []Term{truth("secureboot", "secure boot is on"), text("x-ms-attestation-type", "azurevm"),
+		count(prefix+"attested-pcrs", "a PCR that the quote covers; one claim for each")}
+	for _, name := range []string{"default-securebootkeysvalidated", "debuggersdisabled", "signingdisabled", "dbvalidated", "dbxvalidated", "bootdebug-enabled",
+		"hypervisordebug-enabled", "kerneldebug-enabled", "testsigning-enabled", "flightsigning-enabled", "elam-enabled", "is-windows"} {
+		terms = append(terms, truth(prefix+name, "from the guest's measured boot: "+name))
+	}
+	for _, name := range []string{"hvci-policy", "osversion-major", "osversion-minor"} {
+		terms = append(terms, count(prefix+name, "from the guest: "+name))
+	}
+	for _, name := range []string{"vmid", "osbuild", "osdistro", "ostype", "attestation-protocol-ver", "os-provisioning"} {
+		terms = append(terms, text(prefix+name, "from the guest: "+name))
+	}
+	return terms
+}
+
+func tpmTerms() []Term {
+	return []Term{
+		truth("aikValidated", "the attestation key's certificate is valid"), text("aikPubHash", "base64 SHA-256 of the attestation key"),
+		count("tpmVersion", "the version of the TPM"), truth("secureBootEnabled", "secure boot was on"), truth("iommuEnabled", "the IOMMU was on"),
+		truth("bootDebuggingDisabled", "boot debugging was off"), truth("notSafeMode", "the system did not boot into safe mode"),
+		truth("notWinPE", "the system did not boot WinPE"), truth("vbsEnabled", "virtualization-based security was on"),
+		truth("vbsReportPresent", "a VBS enclave report came along"), truth("vsmReportPresent", "former name of vbsReportPresent"),
+		text("events", "JSON text of the replayed event log: {\"Events\":[…]}"), text("bootEvents", "JSON text of the boot's event log"),
+		text("pcrs", "JSON text of the PCRs (read-only): {\"PCRs\":[…]}"), text("x-ms-tpm-request-key", "JSON text of the request key"),
+		text("x-ms-tpm-other-keys", "JSON text of the other keys"),
+	}
+}
+
+func vbsTerms() []Term {
+	return []Term{
+		text("enclaveAuthorId", "base64url of the enclave's author"), text("enclaveImageId", "base64url of the enclave's image id"),
+		text("enclaveOwnerId", "base64url of the enclave's owner"), text("enclaveFamilyId", "base64url of the enclave's family"),
+		count("enclaveSvn", "the enclave's security version"), count("enclavePlatformSvn", "the platform's security version"),
+		count("enclaveFlags", "the enclave's flags"),
+	}
+}
