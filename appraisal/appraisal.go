@@ -49,6 +49,8 @@ type Provider struct {
 	// Policy is applied to the claims. Nil accepts all evidence that passes
 	// the checks.
 	Policy *policy.Policy
+	// PolicySigner is the JWK of who signed the policy, or empty.
+	PolicySigner jsontext.Value
 	// TCB says which TCB statuses are accepted.
 	TCB TCBPolicy
 	// Signer signs the token. Nil means that none is made.
@@ -56,6 +58,9 @@ type Provider struct {
 	// TokenTime is when the token is made. It is not the request's time: old
 	// evidence may be judged at its own time, tokens are always of today.
 	TokenTime time.Time
+	// MaxValidity caps how long a policy may make its tokens good for. Zero
+	// means token.Validity.
+	MaxValidity time.Duration
 }
 
 // Verdict is the result of an appraisal.
@@ -63,8 +68,10 @@ type Verdict struct {
 	Accepted bool
 	Checks   []evidence.Check
 	Claims   claims.Set
-	TCB      *evidence.TCB
-	Policy   policy.Trace
+	// Known are Claims and all else that policies may read.
+	Known  claims.Set
+	TCB    *evidence.TCB
+	Policy policy.Trace
 	// Token is the compact token, if one was made.
 	Token string
 	// Rejection is the failed check, if the evidence is refused.
@@ -109,6 +116,10 @@ func (a *Appraiser) Appraise(ctx context.Context, req Request, p Provider) (*Ver
 		Collateral: a.Collateral, TCBEvaluationNumber: number, Time: req.Time,
 	})
 	v.Checks, v.Claims, v.TCB = result.Checks, result.Claims, result.TCB
+	v.Known = result.Claims.Clone()
+	for _, c := range result.Aliases.All() {
+		v.Known.Add(c)
+	}
 	if errors.As(err, &rejection) {
 		v.Rejection = rejection
 		return v, nil
@@ -124,7 +135,7 @@ func (a *Appraiser) Appraise(ctx context.Context, req Request, p Provider) (*Ver
 		}
 		v.Checks = append(v.Checks, *check)
 	}
-	issued, rejection := v.apply(rules, result)
+	outcome, rejection := v.apply(rules)
 	if rejection != nil {
 		return v.refuse(rejection), nil
 	}
@@ -132,7 +143,7 @@ func (a *Appraiser) Appraise(ctx context.Context, req Request, p Provider) (*Ver
 
 	// Answer: a token that any relying party can check.
 	if p.Signer != nil {
-		if v.Token, err = a.token(req, p, rules, v.Claims, issued); err != nil {
+		if v.Token, err = a.token(req, p, rules, v.Claims, outcome); err != nil {
 			return nil, err
 		}
 	}
@@ -154,35 +165,34 @@ func rulesFor(req Request, p Provider) (*policy.Policy, error) {
 }
 
 // apply evaluates the policy over everything that is known.
-func (v *Verdict) apply(rules *policy.Policy, result *evidence.Result) (issued claims.Set, rejection *evidence.Rejection) {
+func (v *Verdict) apply(rules *policy.Policy) (*policy.Outcome, *evidence.Rejection) {
 	if rules == nil {
-		return claims.Set{}, nil
+		return &policy.Outcome{}, nil
 	}
-	known := result.Claims.Clone()
-	for _, c := range result.Aliases.All() {
-		known.Add(c)
-	}
-	outcome, err := rules.Evaluate(known)
+	outcome, err := rules.Evaluate(v.Known)
 	v.Policy = outcome.Trace
 	if err != nil || !outcome.Permitted {
-		return claims.Set{}, &evidence.Rejection{Cause: err, Check: evidence.Check{
+		return nil, &evidence.Rejection{Cause: err, Check: evidence.Check{
 			ID: CheckPolicy, Expected: "a policy that permits", Found: v.Policy.Reason(), Remedy: remedyPolicy}}
 	}
 	v.Checks = append(v.Checks, evidence.Check{ID: CheckPolicy, OK: true, Expected: "a policy that permits", Found: v.Policy.Reason()})
-	return outcome.Issued, nil
+	return outcome, nil
 }
 
-func (a *Appraiser) token(req Request, p Provider, rules *policy.Policy, known, issued claims.Set) (string, error) {
+func (a *Appraiser) token(req Request, p Provider, rules *policy.Policy, known claims.Set, outcome *policy.Outcome) (string, error) {
 	var id [32]byte
 	if _, err := io.ReadFull(a.Random, id[:]); err != nil {
 		return "", fmt.Errorf("appraisal: token id: %w", err)
 	}
 	content := token.Attestation{
 		Issuer: p.Signer.Issuer, Time: p.TokenTime, ID: hex.EncodeToString(id[:]),
-		Nonce: req.Nonce, Claims: known, Issued: issued,
+		Nonce: req.Nonce, Claims: known, Issued: outcome.Issued, Validity: validity(outcome, p.MaxValidity),
 	}
 	if rules != nil {
 		content.PolicyHash = policy.Hash(rules.Text)
+	}
+	if req.DraftPolicy == "" {
+		content.PolicySigner = p.PolicySigner
 	}
 	payload, err := content.Payload()
 	if err != nil {
@@ -191,5 +201,34 @@ func (a *Appraiser) token(req Request, p Provider, rules *policy.Policy, known, 
 	if req.DraftPolicy != "" {
 		return token.Unsecured(payload), nil
 	}
+	if omit, ok := property(outcome, "omit_x5c").Bool(); ok {
+		return p.Signer.SignWithCertificate(payload, !omit)
+	}
 	return p.Signer.Sign(payload)
+}
+
+// property returns the last value that the policy set for a property claim.
+func property(outcome *policy.Outcome, name string) (v claims.Value) {
+	for _, c := range outcome.Properties.All() {
+		if c.Type == name {
+			v = c.Value
+		}
+	}
+	return v
+}
+
+// validity is what the policy asks for with report_validity_in_minutes, within
+// the cap; zero leaves the standard.
+func validity(outcome *policy.Outcome, most time.Duration) time.Duration {
+	minutes, ok := property(outcome, "report_validity_in_minutes").Int()
+	if !ok || minutes <= 0 {
+		return 0
+	}
+	if most == 0 {
+		most = token.Validity
+	}
+	if minutes > int64(most/time.Minute) {
+		return most
+	}
+	return time.Duration(minutes) * time.Minute
 }

@@ -30,6 +30,8 @@ type Attestation struct {
 	ID string
 	// PolicyHash is the hash of the policy that was applied.
 	PolicyHash string
+	// PolicySigner is the JWK of who signed the policy, or empty.
+	PolicySigner jsontext.Value
 	// Nonce is the JSON text of the request's nonce, or empty.
 	Nonce jsontext.Value
 	// Claims are the service's; Issued the policy's.
@@ -55,6 +57,9 @@ func (a *Attestation) Payload() ([]byte, error) {
 	service["jti"] = a.ID
 	service["x-ms-ver"] = "1.0"
 	service["x-ms-policy-hash"] = a.PolicyHash
+	if len(a.PolicySigner) > 0 {
+		service["x-ms-policy-signer"] = map[string]any{"jwk": a.PolicySigner}
+	}
 	if len(a.Nonce) > 0 {
 		service["nonce"] = a.Nonce
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -30,6 +31,7 @@ type Signer struct {
 
 	algorithm jose.SignatureAlgorithm
 	jose      jose.Signer
+	key       jose.SigningKey
 }
 
 // NewSigner returns a signer for issuer. The algorithm follows from the key:
@@ -55,12 +57,15 @@ func NewSigner(issuer string, key crypto.Signer, cert *x509.Certificate) (*Signe
 	default:
 		material = cryptosigner.Opaque(key)
 	}
-	options := (&jose.SignerOptions{}).WithType("JWT").WithHeader("jku", issuer+"/certs").WithHeader("kid", kid)
-	s, err := jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: material}, options)
-	if err != nil {
+	s := &Signer{Issuer: issuer, KeyID: kid, Certificate: cert, algorithm: algorithm, key: jose.SigningKey{Algorithm: algorithm, Key: material}}
+	if s.jose, err = jose.NewSigner(s.key, s.options()); err != nil {
 		return nil, fmt.Errorf("token: %w", err)
 	}
-	return &Signer{Issuer: issuer, KeyID: kid, Certificate: cert, algorithm: algorithm, jose: s}, nil
+	return s, nil
+}
+
+func (s *Signer) options() *jose.SignerOptions {
+	return (&jose.SignerOptions{}).WithType("JWT").WithHeader("jku", s.Issuer+"/certs").WithHeader("kid", s.KeyID)
 }
 
 func algorithmFor(public crypto.PublicKey) (jose.SignatureAlgorithm, error) {
@@ -88,6 +93,28 @@ func (s *Signer) Algorithm() string { return string(s.algorithm) }
 // typ, in this order.
 func (s *Signer) Sign(payload []byte) (string, error) {
 	jws, err := s.jose.Sign(payload)
+	if err != nil {
+		return "", fmt.Errorf("token: sign: %w", err)
+	}
+	return jws.CompactSerialize()
+}
+
+// SignWithCertificate is Sign with the signer's certificate in the header (x5c),
+// or, if whole is false, with its thumbprint (x5t): what a policy asks for with
+// the property omit_x5c.
+func (s *Signer) SignWithCertificate(payload []byte, whole bool) (string, error) {
+	options := s.options()
+	if whole {
+		options = options.WithHeader("x5c", []string{base64.StdEncoding.EncodeToString(s.Certificate.Raw)})
+	} else {
+		sum := sha1.Sum(s.Certificate.Raw) // the thumbprint of RFC 7515, 4.1.7; not a signature
+		options = options.WithHeader("x5t", base64.RawURLEncoding.EncodeToString(sum[:]))
+	}
+	signer, err := jose.NewSigner(s.key, options)
+	if err != nil {
+		return "", fmt.Errorf("token: %w", err)
+	}
+	jws, err := signer.Sign(payload)
 	if err != nil {
 		return "", fmt.Errorf("token: sign: %w", err)
 	}

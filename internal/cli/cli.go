@@ -35,6 +35,7 @@ type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Run the attestation service."`
 	Demo    demoCommand    `cmd:"" help:"Start a service with simulated evidence, attest it, and show what happened."`
 	Verify  verifyCommands `cmd:"" help:"Verify evidence or tokens."`
+	Policy  policyCommands `cmd:"" help:"Check, format, try, test and sign attestation policies."`
 	Inspect inspectCommand `cmd:"" help:"Say what a file is, and decode it."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
@@ -103,7 +104,7 @@ func usageError(w io.Writer, args []string, err error) int {
 	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Selected() != nil {
 		help = parse.Context.Selected().FullPath()
 	} else if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-		names := []string{"serve", "demo", "verify", "inspect", "version"}
+		names := []string{"serve", "demo", "verify", "policy", "inspect", "version"}
 		if near := spelling.Nearest(args[0], names); near != args[0] {
 			fmt.Fprintf(w, "did you mean: probity %s\n", near)
 		} else {

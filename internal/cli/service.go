@@ -3,19 +3,18 @@ package cli
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
-
-	"github.com/go-json-experiment/json"
 
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/collateral"
@@ -27,7 +26,6 @@ import (
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/store/sqlite"
 	"github.com/probity-dev/probity/internal/telemetry"
-	"github.com/probity-dev/probity/policy"
 	"github.com/probity-dev/probity/token"
 )
 
@@ -88,6 +86,10 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 	if err != nil {
 		return nil, err
 	}
+	admin, err := adminTokenHash(cfg)
+	if err != nil {
+		return nil, err
+	}
 	if s.tls, err = certificates(cfg, log); err != nil {
 		return nil, err
 	}
@@ -101,7 +103,7 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 		},
 		Provider: provider, Signers: signers, Baselines: s.baselines, Limits: s.limits,
 		Log: log, Metrics: telemetry.New(), Now: time.Now, AppraisalTime: cfg.Development.Time,
-		Version: version(), Ready: db.Ping,
+		Version: version(), Ready: db.Ping, Store: db, AdminTokenHash: admin,
 	})
 	return s, nil
 }
@@ -120,7 +122,8 @@ func collateralSource(paths []string) (*collateral.Static, error) {
 
 // loadProvider reads the provider, and makes it at the first start.
 func loadProvider(ctx context.Context, db store.Store, cfg config.Config) (server.Provider, error) {
-	p := server.Provider{Name: store.DefaultProvider, Policies: map[evidence.Kind]server.PolicyInForce{}}
+	p := server.Provider{Name: store.DefaultProvider, Policies: map[evidence.Kind]server.PolicyInForce{},
+		Explain: cfg.ExplainDenials, MaxValidity: time.Duration(cfg.MaxTokenValidity)}
 	record, err := db.Provider(ctx, p.Name)
 	isNew := errors.Is(err, store.ErrNotFound)
 	if err != nil && !isNew {
@@ -157,34 +160,36 @@ func loadPolicies(ctx context.Context, db store.Store, p *server.Provider) error
 		if err != nil {
 			return fmt.Errorf("provider %s: stored policy: %w", p.Name, err)
 		}
-		text, err := policyText(record.JWS)
-		if err != nil {
+		if p.Policies[kind], err = server.ReadPolicy(record.JWS); err != nil {
 			return fmt.Errorf("provider %s: stored policy of %s: %w", p.Name, kind, err)
 		}
-		parsed, err := policy.Parse(text)
-		if err != nil {
-			return fmt.Errorf("provider %s: stored policy of %s: %w", p.Name, kind, err)
-		}
-		p.Policies[kind] = server.PolicyInForce{JWS: record.JWS, Policy: parsed}
 	}
 	return nil
 }
 
-// policyText takes the policy text out of its JWS, whose signature was checked
-// when it was stored.
-func policyText(jws string) (string, error) {
-	_, payload, err := token.Decode(jws)
-	if err != nil {
-		return "", err
+// adminTokenEnv replaces the administrator's token file.
+const adminTokenEnv = "PROBITY_ADMIN_TOKEN"
+
+// adminTokenHash reads the administrator's token and returns its hash, or zeros
+// if there is none.
+func adminTokenHash(cfg config.Config) (hash [sha256.Size]byte, err error) {
+	text, set := os.LookupEnv(adminTokenEnv)
+	source := adminTokenEnv
+	if !set && cfg.AdminTokenFile != "" {
+		b, err := os.ReadFile(cfg.AdminTokenFile)
+		if err != nil {
+			return hash, fmt.Errorf("adminTokenFile: %w", err)
+		}
+		text, set, source = string(b), true, cfg.AdminTokenFile
 	}
-	var p struct {
-		AttestationPolicy string
+	if !set {
+		return hash, nil
 	}
-	if err := json.Unmarshal(payload, &p); err != nil {
-		return "", err
+	text = strings.TrimSpace(text)
+	if len(text) < 16 {
+		return hash, fmt.Errorf("%s: the administrator's token has fewer than 16 characters; make one with: openssl rand -hex 32", source)
 	}
-	text, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(p.AttestationPolicy, "="))
-	return string(text), err
+	return sha256.Sum256([]byte(text)), nil
 }
 
 func loadSigners(ctx context.Context, db store.Store, cfg config.Config) ([]*token.Signer, error) {

@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -129,19 +128,7 @@ func (c *verifyEvidenceCommand) policy(e *env) (*policy.Policy, error) {
 	if c.Policy == "" {
 		return nil, nil
 	}
-	text, err := os.ReadFile(c.Policy)
-	if err != nil {
-		return nil, err
-	}
-	p, err := policy.Parse(string(text))
-	var parse *policy.ParseError
-	if errors.As(err, &parse) {
-		for _, d := range parse.Diagnostics {
-			fmt.Fprintf(e.Err, "%s:%s\n", c.Policy, d)
-		}
-		return nil, fmt.Errorf("%s: the policy does not parse", c.Policy)
-	}
-	return p, err
+	return e.readPolicy(c.Policy, false)
 }
 
 // verdictJSON is the machine-readable verdict.

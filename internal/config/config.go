@@ -43,6 +43,16 @@ type Config struct {
 	// SWHardeningNeeded, ConfigurationNeeded and
 	// ConfigurationAndSWHardeningNeeded. "any" accepts all but Revoked.
 	TCB string `json:"tcb,omitzero"`
+	// AdminTokenFile holds the bearer token that may read and change
+	// policies, at least 16 characters. The environment variable
+	// PROBITY_ADMIN_TOKEN, if set, replaces the file. Without either, nobody
+	// may change policies.
+	AdminTokenFile string `json:"adminTokenFile,omitzero"`
+	// ExplainDenials lets clients see, rule by rule, why a policy denied.
+	ExplainDenials bool `json:"explainDenials,omitzero"`
+	// MaxTokenValidity caps what policies may ask for with
+	// report_validity_in_minutes, for instance "24h". Zero means 8 hours.
+	MaxTokenValidity Duration `json:"maxTokenValidity,omitzero"`
 	// Limits bound what a request may take.
 	Limits Limits `json:"limits,omitzero"`
 	// Development settings are refused without --dev.

@@ -30,8 +30,10 @@ func (s *Server) attest(w http.ResponseWriter, r *http.Request, kind evidence.Ki
 	if err != nil {
 		return err
 	}
+	in := s.policies.get(kind)
 	verdict, err := s.cfg.Appraiser.Appraise(r.Context(), *request, appraisal.Provider{
-		Policy: s.cfg.Provider.Policies[kind].Policy, TCB: s.cfg.Provider.TCB, Signer: s.cfg.Signers[0], TokenTime: s.cfg.Now(),
+		Policy: in.Policy, PolicySigner: in.Submitted.SignerKey(), TCB: s.cfg.Provider.TCB,
+		Signer: s.cfg.Signers[0], TokenTime: s.cfg.Now(), MaxValidity: s.cfg.Provider.MaxValidity,
 	})
 	if errors.Is(err, appraisal.ErrKind) {
 		return badRequest(checkType, "an attestation type that this service verifies", string(kind), "attest SgxEnclave or OpenEnclave")
@@ -41,7 +43,7 @@ func (s *Server) attest(w http.ResponseWriter, r *http.Request, kind evidence.Ki
 	}
 	if !verdict.Accepted {
 		s.cfg.Metrics.Verdicts.WithLabelValues(string(kind), verdict.Rejection.Check.ID).Inc()
-		return refusal(verdict.Rejection)
+		return s.traceDetails(refusal(verdict.Rejection), &verdict.Policy)
 	}
 	s.cfg.Metrics.Verdicts.WithLabelValues(string(kind), "accepted").Inc()
 	if legacy {

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"encoding/base64"
 	"fmt"
 	"maps"
 	"net/http"
@@ -9,11 +8,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/go-json-experiment/json"
-
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/policy"
 	"github.com/probity-dev/probity/token"
 )
 
@@ -25,45 +21,6 @@ func (s *Server) discovery(w http.ResponseWriter, _ *http.Request, _ evidence.Ki
 // keySet answers GET /certs.
 func (s *Server) keySet(w http.ResponseWriter, _ *http.Request, _ evidence.Kind) error {
 	return writeJSON(w, token.Keys(s.cfg.Signers...))
-}
-
-// emptyPolicy is the unsecured JWS that stands for no policy.
-const emptyPolicy = "eyJhbGciOiJub25lIn0.."
-
-// DefaultPolicy returns the policy of a type that has none of its own, in the
-// form in which a client would have submitted it.
-func DefaultPolicy(kind evidence.Kind) (PolicyInForce, error) {
-	text := policy.Default(string(kind))
-	if text == "" {
-		return PolicyInForce{JWS: emptyPolicy}, nil
-	}
-	parsed, err := policy.Parse(text)
-	if err != nil {
-		return PolicyInForce{}, err
-	}
-	encode := base64.RawURLEncoding.EncodeToString
-	payload, err := json.Marshal(map[string]string{"AttestationPolicy": encode([]byte(text))})
-	if err != nil {
-		return PolicyInForce{}, err
-	}
-	return PolicyInForce{JWS: encode([]byte(`{"alg":"none"}`)) + "." + encode(payload) + ".", Policy: parsed}, nil
-}
-
-// getPolicy answers GET /policies/{type}.
-func (s *Server) getPolicy(w http.ResponseWriter, _ *http.Request, kind evidence.Kind) error {
-	jws := s.cfg.Provider.Policies[kind].JWS
-	if jws == "" {
-		jws = emptyPolicy
-	}
-	payload, err := token.Management(s.cfg.Issuer, s.cfg.Now(), map[string]any{"x-ms-policy": jws})
-	if err != nil {
-		return err
-	}
-	signed, err := s.cfg.Signers[0].Sign(payload)
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, map[string]string{"token": signed})
 }
 
 // baseline is one row of GET /tcbbaselines/{type}.
@@ -116,7 +73,7 @@ func (s *Server) baselines(w http.ResponseWriter, _ *http.Request, kind evidence
 // selected reports whether the policy in force pins this number, or, pinning
 // none, whether the number is the newest.
 func (s *Server) selected(kind evidence.Kind, number uint32, newest bool) bool {
-	if p := s.cfg.Provider.Policies[kind].Policy; p != nil {
+	if p := s.policies.get(kind).Policy; p != nil {
 		if settings, err := p.Settings(); err == nil {
 			if text, _ := settings["x-ms-sgx-tcbidentifier"].Text(); text != "" && text != "azuredefault" {
 				return text == strconv.FormatUint(uint64(number), 10)

@@ -17,6 +17,8 @@ const (
 	codeInvalidParameter = "InvalidParameter"
 	codePolicyParsing    = "PolicyParsingError"
 	codePolicyEvaluation = "PolicyEvaluationError"
+	codeInvalidOperation = "InvalidOperation"
+	codeUnauthorized     = "Unauthorized"
 	codeNotFound         = "ResourceNotFound"
 	codeMethod           = "MethodNotAllowed"
 	codeTooLarge         = "RequestTooLarge"
@@ -34,6 +36,7 @@ const (
 	checkType       = "request.attestation-type"
 	checkPath       = "request.path"
 	checkPolicyText = "policy.syntax"
+	checkPolicyJWS  = "policy.jws"
 )
 
 // Catalogue lists the checks of requests.
@@ -44,7 +47,8 @@ func Catalogue() []evidence.Definition {
 		{ID: checkType, Meaning: "the attestation type in the path is one that the service understands", Remedy: "compare the type with those that the message lists"},
 		{ID: checkSize, Meaning: "the request body is within the limit", Remedy: "send less, or raise limits.body in the configuration"},
 		{ID: checkBody, Meaning: "the request body is a JSON object of the expected form, without duplicate members", Remedy: "compare the body with the documentation of the route"},
-		{ID: checkPolicyText, Meaning: "the draft policy parses", Remedy: "check the policy text at the line and column given"},
+		{ID: checkPolicyJWS, Meaning: "a submitted policy is a well-formed JWS, and its signature, if any, verifies with the certificate in its header", Remedy: "let the SDK make the body, or use probity policy sign"},
+		{ID: checkPolicyText, Meaning: "the policy, or draft policy, parses", Remedy: "check the policy text at the line and column given"},
 	}
 }
 
@@ -122,7 +126,7 @@ func asAPIError(err error) (e *apiError, internal bool) {
 // write sends the error document.
 func (e *apiError) write(w http.ResponseWriter) {
 	for name, values := range e.header {
-		w.Header()[name] = values
+		w.Header()[http.CanonicalHeaderKey(name)] = values
 	}
 	w.Header().Set("x-ms-error-code", e.code)
 	type document struct {

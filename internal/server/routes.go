@@ -31,7 +31,9 @@ var routes = []route{
 	{"GET", "/certs", false, (*Server).keySet},
 	{"POST", "/attest/{type}", true, (*Server).attest},
 	{"POST", "/attest/tee/{type}", true, (*Server).attest},
+	{"POST", "/policies/{type}:reset", true, (*Server).resetPolicy},
 	{"GET", "/policies/{type}", true, (*Server).getPolicy},
+	{"PUT", "/policies/{type}", true, (*Server).putPolicy},
 	{"GET", "/tcbbaselines/{type}", true, (*Server).baselines},
 	{"GET", "/healthz", false, (*Server).healthz},
 	{"GET", "/readyz", false, (*Server).readyz},
@@ -57,15 +59,15 @@ func match(method, path string) (found *route, typeName string, methods []string
 }
 
 func (r *route) matches(path string) (typeName string, ok bool) {
-	prefix, variable := strings.CutSuffix(r.path, "{type}")
+	prefix, suffix, variable := strings.Cut(r.path, "{type}")
 	if !variable {
 		return "", strings.EqualFold(path, r.path)
 	}
-	if len(path) <= len(prefix) || !strings.EqualFold(path[:len(prefix)], prefix) {
+	if len(path) <= len(prefix)+len(suffix) || !strings.EqualFold(path[:len(prefix)], prefix) || !strings.EqualFold(path[len(path)-len(suffix):], suffix) {
 		return "", false
 	}
-	name := path[len(prefix):]
-	return name, !strings.Contains(name, "/")
+	name := path[len(prefix) : len(path)-len(suffix)]
+	return name, !strings.ContainsAny(name, "/:")
 }
 
 // checkVersion checks the api-version of a versioned route. Elsewhere it is

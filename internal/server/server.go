@@ -7,6 +7,7 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"log/slog"
@@ -18,7 +19,6 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/telemetry"
-	"github.com/probity-dev/probity/policy"
 	"github.com/probity-dev/probity/token"
 )
 
@@ -42,6 +42,11 @@ type Config struct {
 	AppraisalTime time.Time
 	// Version names the program in answers.
 	Version string
+	// Store keeps changes of policies.
+	Store policyStore
+	// AdminTokenHash is the SHA-256 of the bearer token that may read and
+	// change policies. Zero means that nobody may change them.
+	AdminTokenHash [sha256.Size]byte
 	// Ready returns an error while the service should get no requests.
 	Ready func(context.Context) error
 }
@@ -52,12 +57,11 @@ type Provider struct {
 	// Policies are those in force, by type. A type without an entry has none.
 	Policies map[evidence.Kind]PolicyInForce
 	TCB      appraisal.TCBPolicy
-}
-
-// PolicyInForce is a policy with the form in which it was submitted.
-type PolicyInForce struct {
-	JWS    string
-	Policy *policy.Policy
+	// Explain lets clients see rule by rule why a policy denied.
+	Explain bool
+	// MaxValidity caps what a policy may ask for with
+	// report_validity_in_minutes. Zero means 8 hours.
+	MaxValidity time.Duration
 }
 
 // Limits bound what requests may take.
@@ -72,11 +76,17 @@ type Limits struct {
 type Server struct {
 	cfg   Config
 	slots chan struct{} // one for each running attestation
+
+	policies policies
 }
 
 // New returns a server.
 func New(cfg Config) *Server {
-	return &Server{cfg: cfg, slots: make(chan struct{}, cfg.Limits.Concurrent)}
+	s := &Server{cfg: cfg, slots: make(chan struct{}, cfg.Limits.Concurrent)}
+	for kind, in := range cfg.Provider.Policies {
+		s.policies.set(kind, in)
+	}
+	return s
 }
 
 // Serve answers requests on l until ctx ends; then it lets running requests

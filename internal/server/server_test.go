@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"io"
@@ -21,6 +22,7 @@ import (
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
 	"github.com/probity-dev/probity/internal/signing"
+	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/store/sqlite"
 	"github.com/probity-dev/probity/internal/telemetry"
 	"github.com/probity-dev/probity/internal/testtee"
@@ -29,6 +31,8 @@ import (
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 const issuer = "https://attest.example.org"
+
+const adminToken = "administrator-of-the-test"
 
 // canary is a secret in every request; it must never be logged or measured.
 const canary = "canary-7f3d"
@@ -52,6 +56,9 @@ func newBench(t *testing.T, edit func(*Config)) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
+	if err := db.PutProvider(t.Context(), store.Provider{Name: "default", Created: now}); err != nil {
+		t.Fatal(err)
+	}
 	master, err := signing.NewMasterKey(make([]byte, 32))
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +74,7 @@ func newBench(t *testing.T, edit func(*Config)) *bench {
 		Signers:   signers, Baselines: source.List(),
 		Limits: Limits{Body: 64 << 10, Concurrent: 4, Time: 5 * time.Second, Shutdown: time.Second},
 		Log:    slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Metrics: telemetry.New(),
-		Now: func() time.Time { return now }, Version: "test", Ready: db.Ping,
+		Now: func() time.Time { return now }, Version: "test", Ready: db.Ping, Store: db, AdminTokenHash: sha256.Sum256([]byte(adminToken)),
 	}
 	for _, kind := range evidence.Kinds() {
 		if cfg.Provider.Policies[kind], err = DefaultPolicy(kind); err != nil {
@@ -139,6 +146,7 @@ func TestErrorDocuments(t *testing.T) {
 		"other runtime data":        {"POST", sgxPath, `{"quote":"` + quote + `","runtimeData":{"data":"` + data + `"}}`, 400, "InvalidParameter", "sgx.report-data.runtime-data"},
 		"draft that denies":         {"POST", sgxPath, `{"quote":"` + quote + `","draftPolicyForAttestation":"version=1.0;authorizationrules{=> deny();};"}`, 400, "PolicyEvaluationError", "policy"},
 		"draft that does not parse": {"POST", sgxPath, `{"quote":"` + quote + `","draftPolicyForAttestation":"nonsense"}`, 400, "PolicyParsingError", "policy.syntax"},
+		"policy without a token":    {"GET", "/policies/SgxEnclave?api-version=2022-08-01", "", 401, "Unauthorized", ""},
 		"policy of an unknown type": {"GET", "/policies/Nothing?api-version=2022-08-01", "", 400, "InvalidParameter", "request.attestation-type"},
 		"baselines of a TPM":        {"GET", "/tcbbaselines/Tpm?api-version=2025-06-01", "", 400, "InvalidParameter", "request.attestation-type"},
 	} {
@@ -182,13 +190,13 @@ func TestASuccessfulAttestation(t *testing.T) {
 func TestDocuments(t *testing.T) {
 	b := newBench(t, nil)
 	for target, want := range map[string]string{
-		"/.well-known/openid-configuration":    `"jwks_uri":"https://attest.example.org/certs"`,
-		"/.WELL-KNOWN/OpenID-Configuration/":   `"issuer":"https://attest.example.org"`,
-		"/certs":                               `"x5c":["`,
-		"/healthz":                             `"status":"ok"`,
-		"/readyz":                              `"evaluationDataNumber":20`,
-		"/metrics":                             "probity_http_requests_total",
-		"/policies/tpm?api-version=2022-08-01": `{"token":"ey`,
+		"/.well-known/openid-configuration":  `"jwks_uri":"https://attest.example.org/certs"`,
+		"/.WELL-KNOWN/OpenID-Configuration/": `"issuer":"https://attest.example.org"`,
+		"/certs":                             `"x5c":["`,
+		"/healthz":                           `"status":"ok"`,
+		"/readyz":                            `"evaluationDataNumber":20`,
+		"/metrics":                           "probity_attestations_turned_away_total",
+
 		"/tcbbaselines/SgxEnclave?api-version=2025-06-01": `{"tcbBaselines":[{"tcbIdentifier":"20","tcbEvaluationDataNumber":20,"tcbReleaseDate":"","minimumPswLinuxVersion":"","minimumPswWindowsVersion":"","isSelectedTcb":true}]}`,
 		"/tcbbaselines/TdxVm?api-version=2025-06-01":      `{"tcbBaselines":[]}`,
 	} {

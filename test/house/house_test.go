@@ -41,6 +41,7 @@ var walls = []struct {
 	{"internal/signing", []string{"token", "internal/store"}, []string{"net/http"}},
 	{"internal/store", []string{"internal/store"}, []string{"net/http"}},
 	{"internal/telemetry", nil, nil},
+	{"internal/lsp", []string{"policy"}, []string{"net/http", "os"}},
 	{"internal/config", []string{"appraisal"}, []string{"net/http"}},
 	{"internal/testtee", []string{"collateral", "evidence/dcap"}, []string{"net/http"}},
 	{"cmd", []string{"internal/cli"}, []string{"net/http"}},

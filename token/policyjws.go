@@ -1,0 +1,275 @@
+package token
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/sha256"
+	_ "crypto/sha512" // SHA-384 and SHA-512 of signatures
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// MaxPolicyJWS bounds the compact form of a submitted policy, in bytes.
+const MaxPolicyJWS = 256 << 10
+
+// NoPolicy is the unsecured JWS with an empty payload: it stands for no policy,
+// and it is what clients send to reset one.
+const NoPolicy = "eyJhbGciOiJub25lIn0.."
+
+// ErrPolicyJWS is wrapped by errors about a submitted policy that is not a
+// well-formed, correctly signed JWS.
+var ErrPolicyJWS = errors.New("malformed policy JWS")
+
+// SubmittedPolicy is a policy as a client submits it: a compact JWS, signed or
+// not, whose payload is {"AttestationPolicy": base64url(text)}.
+type SubmittedPolicy struct {
+	// JWS is the exact compact form.
+	JWS string
+	// Text is the policy; empty if the payload is empty.
+	Text string
+	// Empty reports that the payload is empty.
+	Empty bool
+	// Signer is the certificate chain in the header, leaf first; nil if the
+	// policy is not signed. It is nobody's word that the signer may sign.
+	Signer []*x509.Certificate
+
+	algorithm string
+}
+
+// Hash returns the value of the claim x-ms-policy-token-hash: base64url SHA-256
+// of the compact form.
+func (p *SubmittedPolicy) Hash() string {
+	sum := sha256.Sum256([]byte(p.JWS))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// SignerKey returns the signer as a JWK with the members alg, kty, use and x5c,
+// or nil.
+func (p *SubmittedPolicy) SignerKey() jsontext.Value {
+	if len(p.Signer) == 0 {
+		return nil
+	}
+	kty := "RSA"
+	if _, ok := p.Signer[0].PublicKey.(*ecdsa.PublicKey); ok {
+		kty = "EC"
+	}
+	chain := make([]string, len(p.Signer))
+	for i, cert := range p.Signer {
+		chain[i] = base64.StdEncoding.EncodeToString(cert.Raw)
+	}
+	b, err := json.Marshal(map[string]any{"alg": p.algorithm, "kty": kty, "use": "sig", "x5c": chain}, json.Deterministic(true))
+	if err != nil {
+		return nil // strings always marshal
+	}
+	return b
+}
+
+type policyHeader struct {
+	Alg string   `json:"alg"`
+	X5C []string `json:"x5c"`
+	JWK struct {
+		X5C []string `json:"x5c"`
+	} `json:"jwk"`
+}
+
+// ParsePolicy reads and verifies a submitted policy. The key comes from the
+// certificate in the header (x5c, or jwk.x5c), and where the algorithm's label
+// is not a registered one, as in two of Azure's clients, from the key. An
+// unsecured JWS may lack its last dot.
+func ParsePolicy(compact string) (*SubmittedPolicy, error) {
+	fail := func(format string, args ...any) error {
+		return fmt.Errorf("%w: "+format, append([]any{ErrPolicyJWS}, args...)...)
+	}
+	if len(compact) > MaxPolicyJWS {
+		return nil, fail("%d bytes, at most %d are allowed", len(compact), MaxPolicyJWS)
+	}
+	parts := strings.Split(compact, ".")
+	if len(parts) == 2 {
+		parts = append(parts, "")
+	}
+	if len(parts) != 3 {
+		return nil, fail("%d parts, want header.payload.signature", len(parts))
+	}
+	var raw [3][]byte
+	for i, part := range parts {
+		var err error
+		if raw[i], err = base64.RawURLEncoding.Strict().DecodeString(strings.TrimRight(part, "=")); err != nil {
+			return nil, fail("part %d is not base64url", i+1)
+		}
+	}
+	var header policyHeader
+	if err := json.Unmarshal(raw[0], &header); err != nil {
+		return nil, fail("the header is not a JSON object")
+	}
+	p := &SubmittedPolicy{JWS: compact, algorithm: header.Alg}
+	if header.Alg == "none" {
+		if len(raw[2]) > 0 {
+			return nil, fail("algorithm none with a signature")
+		}
+	} else if err := p.verify(header, parts[0]+"."+parts[1], raw[2]); err != nil {
+		return nil, fail("%w", err)
+	}
+	if len(raw[1]) == 0 {
+		p.Empty = true
+		return p, nil
+	}
+	return p, p.readPayload(raw[1])
+}
+
+func (p *SubmittedPolicy) readPayload(payload []byte) error {
+	var body struct {
+		Policy *string `json:"AttestationPolicy"`
+	}
+	if err := json.Unmarshal(payload, &body); err != nil || body.Policy == nil {
+		return fmt.Errorf("%w: the payload is not a JSON object with the member AttestationPolicy", ErrPolicyJWS)
+	}
+	text, err := base64.RawURLEncoding.Strict().DecodeString(strings.TrimRight(*body.Policy, "="))
+	if err != nil {
+		return fmt.Errorf("%w: AttestationPolicy is not base64url", ErrPolicyJWS)
+	}
+	p.Text = string(text)
+	return nil
+}
+
+func (p *SubmittedPolicy) verify(header policyHeader, input string, signature []byte) error {
+	chain := header.X5C
+	if len(chain) == 0 {
+		chain = header.JWK.X5C
+	}
+	if len(chain) == 0 || len(chain) > 8 {
+		return errors.New("the header holds no certificate chain (x5c)")
+	}
+	for _, text := range chain {
+		der, err := base64.StdEncoding.DecodeString(text)
+		if err != nil {
+			return errors.New("x5c is not base64")
+		}
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			return errors.New("x5c holds what is not a certificate")
+		}
+		p.Signer = append(p.Signer, cert)
+	}
+	var ok bool
+	switch key := p.Signer[0].PublicKey.(type) {
+	case *rsa.PublicKey:
+		ok = p.verifyRSA(key, input, signature)
+	case *ecdsa.PublicKey:
+		ok = p.verifyEC(key, input, signature)
+	default:
+		return errors.New("the signer's key is neither RSA nor EC")
+	}
+	if !ok {
+		return errors.New("the signature does not verify")
+	}
+	return nil
+}
+
+func (p *SubmittedPolicy) verifyRSA(key *rsa.PublicKey, input string, signature []byte) bool {
+	if key.N.BitLen() < MinRSABits {
+		return false
+	}
+	hashes := map[string]crypto.Hash{"256": crypto.SHA256, "384": crypto.SHA384, "512": crypto.SHA512}
+	hash, ok := hashes[strings.TrimLeft(p.algorithm, "RSAP")]
+	if !ok {
+		return false
+	}
+	digest := digestOf(hash, input)
+	switch {
+	case p.algorithm == "RSA256": // the label of two clients
+		p.algorithm = "RS256"
+		fallthrough
+	case strings.HasPrefix(p.algorithm, "RS"):
+		return rsa.VerifyPKCS1v15(key, hash, digest, signature) == nil
+	case strings.HasPrefix(p.algorithm, "PS"):
+		return rsa.VerifyPSS(key, hash, digest, signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
+	}
+	return false
+}
+
+func (p *SubmittedPolicy) verifyEC(key *ecdsa.PublicKey, input string, signature []byte) bool {
+	hash, size, algorithm := crypto.SHA256, 32, "ES256"
+	switch key.Curve {
+	case elliptic.P256():
+	case elliptic.P384():
+		hash, size, algorithm = crypto.SHA384, 48, "ES384"
+	default:
+		return false
+	}
+	// Two clients label ES256 as if it were a key agreement.
+	if p.algorithm != algorithm && p.algorithm != "ECDH256" {
+		return false
+	}
+	p.algorithm = algorithm
+	digest := digestOf(hash, input)
+	if len(signature) == 2*size {
+		r, s := new(big.Int).SetBytes(signature[:size]), new(big.Int).SetBytes(signature[size:])
+		return ecdsa.Verify(key, digest, r, s)
+	}
+	return ecdsa.VerifyASN1(key, digest, signature)
+}
+
+func digestOf(hash crypto.Hash, input string) []byte {
+	h := hash.New()
+	io.WriteString(h, input) // never fails
+	return h.Sum(nil)
+}
+
+// WrapPolicy returns a policy as a compact JWS, signed by key with its
+// certificate chain in the header, or unsecured if key is nil.
+func WrapPolicy(random io.Reader, text string, key crypto.Signer, chain []*x509.Certificate) (string, error) {
+	encode := base64.RawURLEncoding.EncodeToString
+	payload, err := json.Marshal(map[string]string{"AttestationPolicy": encode([]byte(text))})
+	if err != nil {
+		return "", err
+	}
+	if key == nil {
+		return encode([]byte(`{"alg":"none"}`)) + "." + encode(payload) + ".", nil
+	}
+	algorithm, err := algorithmFor(key.Public())
+	if err != nil {
+		return "", err
+	}
+	if len(chain) == 0 {
+		return "", errors.New("token: a signed policy needs the certificate of its key")
+	}
+	if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(chain[0].PublicKey) {
+		return "", errors.New("token: the certificate does not hold the signing key")
+	}
+	x5c := make([]string, len(chain))
+	for i, cert := range chain {
+		x5c[i] = base64.StdEncoding.EncodeToString(cert.Raw)
+	}
+	header, err := json.Marshal(map[string]any{"alg": string(algorithm), "x5c": x5c}, json.Deterministic(true))
+	if err != nil {
+		return "", err
+	}
+	input := encode(header) + "." + encode(payload)
+	hash := crypto.SHA256
+	if algorithm == "ES384" {
+		hash = crypto.SHA384
+	}
+	digest := digestOf(hash, input)
+	var signature []byte
+	if ec, ok := key.(*ecdsa.PrivateKey); ok {
+		r, s, err := ecdsa.Sign(random, ec, digest)
+		if err != nil {
+			return "", err
+		}
+		size := (ec.Curve.Params().BitSize + 7) / 8
+		signature = append(r.FillBytes(make([]byte, size)), s.FillBytes(make([]byte, size))...)
+	} else if signature, err = key.Sign(random, digest, hash); err != nil {
+		return "", err
+	}
+	return input + "." + encode(signature), nil
+}
