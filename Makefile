@@ -24,7 +24,7 @@ test: deps ## install what the tests need and run all of them, real clients incl
 
 check: ## format, vet, staticcheck, module hygiene, race detector, short fuzzing
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w on these"; exit 1; }
-	$(GO) vet ./... && $(GO) vet -tags interop ./test/interop
+	$(GO) vet ./... && $(GO) vet -tags interop ./test/interop && cd test/peers && $(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) mod tidy -diff
 	$(GO) mod verify
@@ -43,5 +43,6 @@ corpus: ## check recorded evidence against its manifests: make corpus CORPUS=fol
 interop: deps ## run Microsoft's JavaScript and Python clients against the service
 	PROBITY_CORPUS="$(CORPUS)" $(GO) test -tags interop -count=1 -v ./test/interop
 
-bench: ## measure against the floor: bare signature checks in the same run
+bench: ## measure against the floor, and the policy language against its peers, in the same run
 	@$(GO) run ./test/bench
+	@cd test/peers && $(GO) run . $(if $(CORPUS),$(shell ls -S "$(abspath $(CORPUS))"/policies/*.policy | head -n 1))

@@ -42,23 +42,32 @@ const (
 // string may be marked as JSON text: policies read the text, tokens carry what
 // it encodes. The zero Value is the empty string. Values are comparable.
 type Value struct {
-	typ  Type
 	text string
 	num  int64
+	kind kind
 	json bool
 	// readOnly marks a value that policies may compare but not issue.
 	readOnly bool
 }
 
+// kind is a Type in one byte: policies compare many values.
+type kind uint8
+
+const (
+	kindString kind = iota
+	kindInteger
+	kindBoolean
+)
+
 // StringValue returns a string value.
-func StringValue(s string) Value { return Value{typ: String, text: s} }
+func StringValue(s string) Value { return Value{text: s} }
 
 // IntegerValue returns an integer value.
-func IntegerValue(n int64) Value { return Value{typ: Integer, num: n} }
+func IntegerValue(n int64) Value { return Value{kind: kindInteger, num: n} }
 
 // BooleanValue returns a boolean value.
 func BooleanValue(b bool) Value {
-	v := Value{typ: Boolean}
+	v := Value{kind: kindBoolean}
 	if b {
 		v.num = 1
 	}
@@ -67,30 +76,33 @@ func BooleanValue(b bool) Value {
 
 // JSONValue returns a string value whose text is JSON; the caller has made
 // sure that it parses.
-func JSONValue(text string) Value { return Value{typ: String, text: text, json: true} }
+func JSONValue(text string) Value { return Value{text: text, json: true} }
 
 // Type returns the value's type.
 func (v Value) Type() Type {
-	if v.typ == "" {
-		return String
-	}
-	return v.typ
+	return [...]Type{String, Integer, Boolean}[v.kind]
 }
 
 // Text returns the text of a string value, and whether v is one.
-func (v Value) Text() (string, bool) { return v.text, v.Type() == String }
+func (v Value) Text() (string, bool) { return v.text, v.kind == kindString }
 
 // Int returns the number of an integer value, and whether v is one.
-func (v Value) Int() (int64, bool) { return v.num, v.typ == Integer }
+func (v Value) Int() (int64, bool) { return v.num, v.kind == kindInteger }
 
 // Bool returns the truth of a boolean value, and whether v is one.
-func (v Value) Bool() (value, ok bool) { return v.num != 0, v.typ == Boolean }
+func (v Value) Bool() (value, ok bool) { return v.num != 0, v.kind == kindBoolean }
 
 // ReadOnly returns v marked as read-only: policies may compare it, and may not
 // issue it or what they derive from it.
 func (v Value) ReadOnly() Value {
 	v.readOnly = true
 	return v
+}
+
+// Equal reports whether two values have the same type and value. Marks (JSON,
+// read-only) do not matter.
+func (v *Value) Equal(other *Value) bool {
+	return v.kind == other.kind && v.num == other.num && v.text == other.text
 }
 
 // IsReadOnly reports whether the value is marked as read-only.
@@ -101,10 +113,10 @@ func (v Value) IsJSON() bool { return v.json }
 
 // String renders the value for people: strings quoted, the rest bare.
 func (v Value) String() string {
-	switch v.typ {
-	case Integer:
+	switch v.kind {
+	case kindInteger:
 		return strconv.FormatInt(v.num, 10)
-	case Boolean:
+	case kindBoolean:
 		return strconv.FormatBool(v.num != 0)
 	default:
 		return strconv.Quote(v.text)
@@ -164,5 +176,6 @@ func (s Set) Get(typ string) (Value, bool) {
 	return Value{}, false
 }
 
-// Clone returns a copy that can grow independently of s.
-func (s Set) Clone() Set { return Set{list: slices.Clone(s.list)} }
+// Clone returns a copy that can grow independently of s. Claims are never
+// changed in place, so the two share what they have in common.
+func (s Set) Clone() Set { return Set{list: s.list[:len(s.list):len(s.list)]} }

@@ -33,9 +33,9 @@ func (v Value) member() any {
 	switch {
 	case v.json:
 		return jsontext.Value(v.text)
-	case v.typ == Integer:
+	case v.kind == kindInteger:
 		return v.num
-	case v.typ == Boolean:
+	case v.kind == kindBoolean:
 		return v.num != 0
 	default:
 		return v.text

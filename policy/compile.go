@@ -31,10 +31,38 @@ type compiledCondition struct {
 
 type compiledProperty struct {
 	source *Property
+	name   propertyName
+	op     operator
 	// side holds the values of the right side if they are constant.
 	side []claims.Value
 	expr compiledExpr
 }
+
+// propertyName and operator are the words of the language as numbers.
+type (
+	propertyName uint8
+	operator     uint8
+)
+
+const (
+	propType propertyName = iota
+	propValue
+	propValueType
+	propIssuer
+)
+
+const (
+	opEqual operator = iota
+	opNotEqual
+	opLess
+	opAtMost
+	opGreater
+	opAtLeast
+)
+
+var propertyByName = map[string]propertyName{"type": propType, "value": propValue, "valueType": propValueType, "issuer": propIssuer}
+
+var operatorByText = map[string]operator{"==": opEqual, "!=": opNotEqual, "<": opLess, "<=": opAtMost, ">": opGreater, ">=": opAtLeast}
 
 type compiledAction struct {
 	source *Action
@@ -53,7 +81,7 @@ type constant []claims.Value
 
 type reference struct {
 	slot     int
-	property string
+	property propertyName
 }
 
 type invocation struct {
@@ -68,7 +96,7 @@ func (r reference) eval(e *evaluation) ([]claims.Value, error) {
 	bound := e.bound[r.slot]
 	values := make([]claims.Value, len(bound))
 	for i, c := range bound {
-		values[i] = property(c, r.property)
+		values[i] = property(&c, r.property)
 	}
 	return values, nil
 }
@@ -100,7 +128,8 @@ func compileCondition(source *Condition, names []string) compiledCondition {
 		c.slot = len(names)
 	}
 	for i := range source.Properties {
-		prop := compiledProperty{source: &source.Properties[i]}
+		written := &source.Properties[i]
+		prop := compiledProperty{source: written, name: propertyByName[written.Name], op: operatorByText[written.Op]}
 		prop.expr = compileExpr(prop.source.Value, names)
 		if values, ok := prop.expr.(constant); ok {
 			prop.side = values
@@ -114,7 +143,7 @@ func compileCondition(source *Condition, names []string) compiledCondition {
 }
 
 func rank(p compiledProperty) int {
-	if p.source.Name == "type" && p.side != nil {
+	if p.name == propType && p.side != nil {
 		return 0
 	}
 	return 1
@@ -139,7 +168,7 @@ func compileExpr(x Expr, names []string) compiledExpr {
 	case *Literal:
 		return constant{x.Value}
 	case *Ref:
-		return reference{slices.Index(names, x.Name), x.Property}
+		return reference{slices.Index(names, x.Name), propertyByName[x.Property]}
 	}
 	source := x.(*Call)
 	call := &invocation{source: source}

@@ -29,6 +29,23 @@ issuancerules{
 // say everything.
 const vmDefault = `version= 1.0;authorizationrules{=> permit();};`
 
+// guestDefault is the default policy of Azure guests: what their boot must have
+// kept on. Types without evidence of their own worth, Tpm and VbsEnclave, have
+// no default: someone must say what a good boot is.
+const guestDefault = `version= 1.0;
+authorizationrules{
+	[type=="x-ms-azurevm-default-securebootkeysvalidated", value==false] => deny();
+	[type=="x-ms-azurevm-debuggersdisabled", value==false] => deny();
+	[type=="secureboot", value==false] => deny();
+	[type=="x-ms-azurevm-signingdisabled", value==false] => deny();
+	[type=="x-ms-azurevm-dbvalidated", value==false] => deny();
+	[type=="x-ms-azurevm-dbxvalidated", value==false] => deny();
+	=> permit();
+};
+issuancerules{
+};
+`
+
 // Default returns the text of the policy that is in force for an attestation
 // type until one is set; it is "" for types that have none. Names are compared
 // without case.
@@ -38,6 +55,8 @@ func Default(attestationType string) string {
 		return sgxDefault
 	case "sevsnpvm", "tdxvm":
 		return vmDefault
+	case "azureguest":
+		return guestDefault
 	default:
 		return ""
 	}

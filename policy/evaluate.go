@@ -51,17 +51,17 @@ func (p *Policy) Evaluate(incoming claims.Set) (*Outcome, error) {
 		if err := e.section(name); err != nil {
 			e.out.Permitted = false
 			e.out.Trace.err = err
-			return e.out, err
+			return &e.out, err
 		}
 		if name == Authorization {
 			e.out.Permitted = e.permitted && !e.denied
 			e.out.Trace.permitted, e.out.Trace.denied = e.permitted, e.denied
 			if !e.out.Permitted {
-				return e.out, nil
+				return &e.out, nil
 			}
 		}
 	}
-	return e.out, nil
+	return &e.out, nil
 }
 
 // Settings evaluates the configuration rules, which run before anything is
@@ -85,7 +85,7 @@ func (p *Policy) Settings() (map[string]claims.Value, error) {
 type evaluation struct {
 	program           *program
 	in                claims.Set
-	out               *Outcome
+	out               Outcome
 	permitted, denied bool
 	steps, querySteps int
 	current           string // section
@@ -102,8 +102,10 @@ type document struct {
 }
 
 func newEvaluation(p *program, incoming claims.Set) *evaluation {
-	e := &evaluation{program: p, in: incoming.Clone(), out: &Outcome{}, steps: maxSteps, querySteps: maxQuerySteps}
-	e.bound = make([][]claims.Claim, p.slots)
+	e := &evaluation{program: p, in: incoming.Clone(), steps: maxSteps, querySteps: maxQuerySteps}
+	if p.slots > 0 {
+		e.bound = make([][]claims.Claim, p.slots)
+	}
 	e.out.Trace.Rules = make([]RuleTrace, 0, p.rules)
 	e.out.Trace.claims = &e.in
 	return e
@@ -133,7 +135,7 @@ func (e *evaluation) rule(r *compiledRule, trace *RuleTrace) error {
 			return err
 		}
 		if any == c.source.Negated {
-			trace.failed = i + 1
+			trace.failed = int32(i + 1)
 			return nil
 		}
 		if c.slot >= 0 {
@@ -184,29 +186,36 @@ func (e *evaluation) satisfies(claim *claims.Claim, c *compiledCondition, dynami
 		side := p.side
 		if side == nil {
 			side = dynamic[i]
-		} else if p.source.Name == "type" && p.source.Op == "==" {
-			// By far the most frequent comparison.
-			if text, _ := side[0].Text(); text != claim.Type {
-				return false, nil
-			}
-			continue
 		}
-		ok, err := e.compare(p.source, property(*claim, p.source.Name), side)
-		if !ok || err != nil {
-			return false, err
+		var holds bool
+		switch {
+		case p.name == propType && p.op == opEqual && p.side != nil:
+			// By far the most frequent comparison, and the one that fails.
+			text, _ := side[0].Text()
+			holds = text == claim.Type
+		case p.name == propValue && p.op == opEqual && p.side != nil:
+			holds = claim.Value.Equal(&side[0])
+		default:
+			var err error
+			if holds, err = e.compare(p, property(claim, p.name), side); err != nil {
+				return false, err
+			}
+		}
+		if !holds {
+			return false, nil
 		}
 	}
 	return true, nil
 }
 
 // property returns the named property of a claim as a value.
-func property(c claims.Claim, name string) claims.Value {
+func property(c *claims.Claim, name propertyName) claims.Value {
 	switch name {
-	case "type":
+	case propType:
 		return claims.StringValue(c.Type)
-	case "valueType":
+	case propValueType:
 		return claims.StringValue(string(c.Value.Type()))
-	case "issuer":
+	case propIssuer:
 		return claims.StringValue(string(c.Issuer))
 	default:
 		return c.Value
@@ -215,27 +224,27 @@ func property(c claims.Claim, name string) claims.Value {
 
 // compare applies an operator. Values of different types are unequal and have
 // no order. Against a set, == means equal to any and != different from all.
-func (e *evaluation) compare(prop *Property, have claims.Value, side []claims.Value) (bool, error) {
-	switch prop.Op {
-	case "==":
+func (e *evaluation) compare(p *compiledProperty, have claims.Value, side []claims.Value) (bool, error) {
+	switch p.op {
+	case opEqual:
 		return contains(side, have), nil
-	case "!=":
+	case opNotEqual:
 		return !contains(side, have), nil
 	}
 	if len(side) != 1 {
-		return false, e.fail(prop.Pos, "%s needs one integer on its right, there are %d values", prop.Op, len(side))
+		return false, e.fail(p.source.Pos, "%s needs one integer on its right, there are %d values", p.source.Op, len(side))
 	}
 	a, isInt := have.Int()
 	b, sideInt := side[0].Int()
 	if !isInt || !sideInt {
 		return false, nil
 	}
-	switch prop.Op {
-	case "<":
+	switch p.op {
+	case opLess:
 		return a < b, nil
-	case "<=":
+	case opAtMost:
 		return a <= b, nil
-	case ">":
+	case opGreater:
 		return a > b, nil
 	default:
 		return a >= b, nil
@@ -244,32 +253,11 @@ func (e *evaluation) compare(prop *Property, have claims.Value, side []claims.Va
 
 func contains(set []claims.Value, v claims.Value) bool {
 	for i := range set {
-		if equal(set[i], v) {
+		if set[i].Equal(&v) {
 			return true
 		}
 	}
 	return false
-}
-
-// equal compares two values; marks (JSON, read-only) do not matter.
-func equal(a, b claims.Value) bool {
-	if a.Type() != b.Type() {
-		return false
-	}
-	switch a.Type() {
-	case claims.Integer:
-		x, _ := a.Int()
-		y, _ := b.Int()
-		return x == y
-	case claims.Boolean:
-		x, _ := a.Bool()
-		y, _ := b.Bool()
-		return x == y
-	default:
-		x, _ := a.Text()
-		y, _ := b.Text()
-		return x == y
-	}
 }
 
 func (e *evaluation) act(a *compiledAction, trace *RuleTrace) error {
@@ -300,12 +288,12 @@ func (e *evaluation) act(a *compiledAction, trace *RuleTrace) error {
 		case a.source.Name == "issueproperty":
 			e.out.Properties.Add(c)
 		case a.source.Name == "issue" && Reserved(c.Type):
-			trace.Skipped = append(trace.Skipped, c.Type)
+			trace.detail().skipped = append(trace.detail().skipped, c.Type)
 			continue
 		case a.source.Name == "issue":
 			e.out.Issued.Add(c)
 		}
-		trace.Made = append(trace.Made, c)
+		trace.detail().made = append(trace.detail().made, c)
 	}
 	return nil
 }
@@ -347,7 +335,7 @@ func (e *evaluation) scalar(at Pos, what string, set []claims.Value) (claims.Val
 	if len(set) == 0 {
 		return claims.Value{}, e.fail(at, "%s needs one value, there is none", what)
 	}
-	if i := slices.IndexFunc(set[1:], func(v claims.Value) bool { return !equal(v, set[0]) }); i >= 0 {
+	if i := slices.IndexFunc(set[1:], func(v claims.Value) bool { return !v.Equal(&set[0]) }); i >= 0 {
 		return claims.Value{}, e.fail(at, "%s needs one value, there are several: %s, %s", what, clip(set[0].String()), clip(set[i+1].String()))
 	}
 	return set[0], nil

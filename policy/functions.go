@@ -38,7 +38,7 @@ func (c *invocation) eval(e *evaluation) ([]claims.Value, error) {
 		if err != nil {
 			return nil, err
 		}
-		other := slices.ContainsFunc(args[0], func(m claims.Value) bool { return !equal(m, v) })
+		other := slices.ContainsFunc(args[0], func(m claims.Value) bool { return !m.Equal(&v) })
 		return one(claims.BooleanValue(len(args[0]) > 0 && !other))
 	}
 	values, err := c.derive(e, args)

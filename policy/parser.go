@@ -49,9 +49,10 @@ func ParseMode(text string, mode Mode) (*Policy, error) {
 	p.advance()
 	p.parsePolicy()
 	p.policy.Comments = p.lex.comments
-	if !p.failed {
-		p.check()
+	if p.policy.Version == (Version{}) {
+		p.policy.Version = Version{1, 2} // it was reported; do not complain of everything else
 	}
+	p.check()
 	slices.SortStableFunc(p.found, func(a, b Diagnostic) int { return a.Pos.Offset - b.Pos.Offset })
 	if p.failed {
 		return nil, &ParseError{p.found}
@@ -277,11 +278,10 @@ func (p *parser) parseRule() (*Rule, bool) {
 		return nil, false
 	}
 	end := p.behind()
-	if !p.expect(";", "rule", "every rule ends with a semicolon") {
-		return nil, false
-	}
 	r.End = end
-	return r, true
+	// Where the next rule begins right away, only the semicolon was forgotten.
+	return r, p.expect(";", "rule", "every rule ends with a semicolon") || p.is("[") || p.is("!") || p.is("=>") || p.is("}") ||
+		p.tok.kind == tokIdent && p.peek.text == ":"
 }
 
 func (p *parser) parseCondition() (*Condition, bool) {

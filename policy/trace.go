@@ -19,14 +19,39 @@ type Trace struct {
 
 // RuleTrace tells what one rule did.
 type RuleTrace struct {
+	rule    *compiledRule
+	more    *ruleDetail // nil for a rule that made nothing
+	failed  int32       // the condition that was not met, from 1; 0 if none
 	Matched bool
-	// Made are the claims that the action made; Skipped are names that it
-	// could not issue because they are the service's own.
-	Made    []claims.Claim
-	Skipped []string
+}
 
-	rule   *compiledRule
-	failed int // the condition that was not met, from 1; 0 if none
+type ruleDetail struct {
+	made    []claims.Claim
+	skipped []string
+}
+
+func (t *RuleTrace) detail() *ruleDetail {
+	if t.more == nil {
+		t.more = &ruleDetail{}
+	}
+	return t.more
+}
+
+// Made returns the claims that the rule's action made.
+func (t *RuleTrace) Made() []claims.Claim {
+	if t.more == nil {
+		return nil
+	}
+	return t.more.made
+}
+
+// Skipped returns names that the action could not issue because they are the
+// service's own.
+func (t *RuleTrace) Skipped() []string {
+	if t.more == nil {
+		return nil
+	}
+	return t.more.skipped
 }
 
 // Section, Number (within the section, from 1), Line and Action say which rule
@@ -43,7 +68,7 @@ func (t *RuleTrace) Line() int { return t.rule.source.Pos.Line }
 func (t *RuleTrace) Action() string { return t.rule.source.Action.Name }
 
 // Failed returns the number of the condition that was not met, from 1, or 0.
-func (t *RuleTrace) Failed() int { return t.failed }
+func (t *RuleTrace) Failed() int { return int(t.failed) }
 
 // Why says why the condition of a rule was not met: that no claim has the type
 // it names, or which values those that have it hold. It is "" for a rule that
@@ -138,8 +163,8 @@ func (t *Trace) Report() Report {
 	for i := range t.Rules {
 		r := &t.Rules[i]
 		line := RuleReport{Section: r.Section(), Rule: r.Number(), Line: r.Line(), Action: r.Action(), Matched: r.Matched,
-			Failed: t.Why(r), Skipped: r.Skipped}
-		for _, c := range r.Made {
+			Failed: t.Why(r), Skipped: r.Skipped()}
+		for _, c := range r.Made() {
 			line.Made = append(line.Made, c.Type+" = "+clip(c.Value.String()))
 		}
 		report.Rules = append(report.Rules, line)

@@ -179,22 +179,19 @@ func (p *SubmittedPolicy) verifyRSA(key *rsa.PublicKey, input string, signature 
 	if key.N.BitLen() < MinRSABits {
 		return false
 	}
-	hashes := map[string]crypto.Hash{"256": crypto.SHA256, "384": crypto.SHA384, "512": crypto.SHA512}
-	hash, ok := hashes[strings.TrimLeft(p.algorithm, "RSAP")]
+	if p.algorithm == "RSA256" { // the label of two clients
+		p.algorithm = "RS256"
+	}
+	hash, ok := map[string]crypto.Hash{"RS256": crypto.SHA256, "RS384": crypto.SHA384, "RS512": crypto.SHA512,
+		"PS256": crypto.SHA256, "PS384": crypto.SHA384, "PS512": crypto.SHA512}[p.algorithm]
 	if !ok {
 		return false
 	}
 	digest := digestOf(hash, input)
-	switch {
-	case p.algorithm == "RSA256": // the label of two clients
-		p.algorithm = "RS256"
-		fallthrough
-	case strings.HasPrefix(p.algorithm, "RS"):
-		return rsa.VerifyPKCS1v15(key, hash, digest, signature) == nil
-	case strings.HasPrefix(p.algorithm, "PS"):
+	if strings.HasPrefix(p.algorithm, "PS") {
 		return rsa.VerifyPSS(key, hash, digest, signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
 	}
-	return false
+	return rsa.VerifyPKCS1v15(key, hash, digest, signature) == nil
 }
 
 func (p *SubmittedPolicy) verifyEC(key *ecdsa.PublicKey, input string, signature []byte) bool {

@@ -14,10 +14,10 @@ func printTrace(e *env, t *policy.Trace) {
 		if !r.Matched {
 			mark, why = "no ", t.Why(r)
 		}
-		for _, c := range r.Made {
+		for _, c := range r.Made() {
 			why += fmt.Sprintf("%s = %s  ", c.Type, shorten(c.Value.String(), 60))
 		}
-		for _, name := range r.Skipped {
+		for _, name := range r.Skipped() {
 			why += fmt.Sprintf("(%s is the service's own claim, left out)  ", name)
 		}
 		fmt.Fprintf(e.Out, "  %-18s rule %-3d line %-4d %-14s %s  %s\n", r.Section(), r.Number(), r.Line(), r.Action(), mark, why)

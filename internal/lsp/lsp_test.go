@@ -126,7 +126,7 @@ func TestASessionWithAnEditor(t *testing.T) {
 	}
 	var completions []completion
 	e.ask("textDocument/completion", at(inSVN.Line, inSVN.Character), &completions)
-	if len(completions) != 1 || completions[0].Label != "$svn" {
+	if len(completions) != 3 || completions[2].Label != "$svn" {
 		t.Errorf("completions = %+v", completions)
 	}
 	var edits []edit

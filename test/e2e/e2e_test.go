@@ -65,9 +65,14 @@ func setup(env *testscript.Env) error {
 	for name, b := range map[string][]byte{
 		"quote.bin": quote, "outdated.bin": old.Quote(testtee.QuoteConfig{Enclave: enclave}), "report.bin": testtee.OpenEnclaveReport(quote),
 		"evidence.bin": append(m.Quote(testtee.QuoteConfig{Enclave: bound}), claims...), "collateral.json": set, "root.pem": pki.Root.PEM(),
+		"enclave.policy": []byte(guidePolicy), "claims.json": []byte(`{"x-ms-sgx-is-debuggable":false,"x-ms-sgx-svn":3}`),
 		"runtime.json": runtime, "chain.pem": m.Chain, "tdx.bin": tdxShaped(m),
 	} {
-		if err := os.WriteFile(filepath.Join(env.WorkDir, name), b, 0o600); err != nil {
+		path := filepath.Join(env.WorkDir, name)
+		if _, err := os.Stat(path); err == nil {
+			continue // a script has its own
+		}
+		if err := os.WriteFile(path, b, 0o600); err != nil {
 			return err
 		}
 	}
@@ -81,6 +86,17 @@ func setup(env *testscript.Env) error {
 	env.Setenv("HOME", env.WorkDir)
 	return err
 }
+
+// guidePolicy is the policy that the guide speaks of.
+const guidePolicy = `version= 1.0;
+authorizationrules{
+	[type=="x-ms-sgx-is-debuggable", value==true] => deny();
+	[type=="x-ms-sgx-svn", value>=3] => permit();
+};
+issuancerules{
+	c:[type=="x-ms-sgx-svn"] => issue(type="version", value=c.value);
+};
+`
 
 // tdxShaped is a v4 quote of TDX layout, signed by nobody.
 func tdxShaped(m *testtee.Platform) []byte {

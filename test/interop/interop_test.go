@@ -23,6 +23,8 @@ import (
 	"github.com/probity-dev/probity/internal/testtee"
 )
 
+const adminToken = "administrator-of-the-interop-tests"
+
 // instance is a running service with evidence that it accepts.
 type instance struct {
 	url, folder, ca string
@@ -53,6 +55,7 @@ func start(t *testing.T, cfg map[string]any) instance {
 	write(t, file, b)
 	var log bytes.Buffer
 	cmd := exec.Command(binary, "serve", "--dev", "--config", file)
+	cmd.Env = append(os.Environ(), "PROBITY_ADMIN_TOKEN="+adminToken)
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -104,16 +107,24 @@ func simulated(t *testing.T) instance {
 	} {
 		write(t, filepath.Join(files, name), b)
 	}
+	writeSigners(t, files)
 	i := start(t, map[string]any{"collateral": []string{filepath.Join(files, "collateral.json")},
 		"development": map[string]any{"intelRoot": filepath.Join(files, "root.pem")}})
 	i.folder = files
 	return i
 }
 
+// env is what a client's script needs; caVariable is where it looks for CAs.
+func (i instance) env(caVariable string) []string {
+	return []string{caVariable + "=" + i.ca, "PROBITY_URL=" + i.url, "PROBITY_EVIDENCE=" + i.folder, "PROBITY_ADMIN_TOKEN=" + adminToken}
+}
+
 func TestJavaScriptClient(t *testing.T) {
 	i := simulated(t)
-	run(t, "js", []string{"NODE_EXTRA_CA_CERTS=" + i.ca, "PROBITY_URL=" + i.url, "PROBITY_EVIDENCE=" + i.folder},
-		"node", "--test", "--test-reporter=spec")
+	// One after the other: the second file changes policies.
+	for _, file := range []string{"attest.test.mjs", "policy.test.mjs"} {
+		run(t, "js", i.env("NODE_EXTRA_CA_CERTS"), "node", "--test", "--test-reporter=spec", file)
+	}
 }
 
 func TestPythonClient(t *testing.T) {
@@ -122,8 +133,7 @@ func TestPythonClient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run(t, "python", []string{"REQUESTS_CA_BUNDLE=" + i.ca, "PROBITY_URL=" + i.url, "PROBITY_EVIDENCE=" + i.folder},
-		python, "-m", "unittest", "-v")
+	run(t, "python", i.env("REQUESTS_CA_BUNDLE"), python, "-m", "unittest", "-v")
 }
 
 // TestRecordedAzureEvidence replays the evidence that Azure's SDKs test with,

@@ -21,7 +21,7 @@ const initTime = read("inittime.bin");
 const credential = {
   async getToken(scopes) {
     assert.deepEqual([scopes].flat(), ["https://attest.azure.net/.default"]);
-    return { token: "not-checked-yet", expiresOnTimestamp: Date.now() + 3600_000 };
+    return { token: process.env.PROBITY_ADMIN_TOKEN, expiresOnTimestamp: Date.now() + 3600_000 };
   },
 };
 

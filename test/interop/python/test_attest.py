@@ -24,11 +24,11 @@ RUNTIME = (FOLDER / "runtime.bin").read_bytes()
 
 
 class Credential:
-    """A credential whose bearer token the service does not look at."""
+    """The administrator's bearer token, in the form that Azure's clients take."""
 
     def get_token(self, *scopes, **_):
         assert scopes == ("https://attest.azure.net/.default",), scopes
-        return AccessToken("not-checked-yet", int(time.time()) + 3600)
+        return AccessToken(os.environ["PROBITY_ADMIN_TOKEN"], int(time.time()) + 3600)
 
 
 class Attest(unittest.TestCase):
@@ -94,6 +94,28 @@ class Policy(unittest.TestCase):
             policy, token = client.get_policy(kind)
             self.assertTrue(policy.startswith("version"), policy)
             self.assertEqual(token.issuer, URL)
+
+    def test_set_and_reset(self):
+        client = AttestationAdministrationClient(URL, Credential())
+        text = 'version= 1.0; authorizationrules{=> permit();}; issuancerules{=> issue(type="mine", value=1);};'
+        # Not with an EC key: this client calls its own cryptography library wrongly for those.
+        for key, cert in ((None, None), ("rsa-key.pem", "rsa-cert.pem")):
+            signing = {}
+            if key:
+                signing = {"signing_key": (FOLDER / key).read_text(), "signing_certificate": (FOLDER / cert).read_text()}
+            result, _ = client.set_policy(AttestationType.OPEN_ENCLAVE, text, **signing)
+            self.assertEqual(result.policy_resolution, "Updated")
+            self.assertEqual(result.policy_signer is not None, key is not None)
+            self.assertEqual(client.get_policy(AttestationType.OPEN_ENCLAVE)[0], text)
+            result, _ = client.reset_policy(AttestationType.OPEN_ENCLAVE)
+            self.assertEqual(result.policy_resolution, "Removed")
+            self.assertTrue(client.get_policy(AttestationType.OPEN_ENCLAVE)[0].startswith("version= 1.1;"))
+
+    def test_a_policy_that_does_not_parse(self):
+        client = AttestationAdministrationClient(URL, Credential())
+        with self.assertRaises(HttpResponseError) as raised:
+            client.set_policy(AttestationType.OPEN_ENCLAVE, "version= 1.0;")
+        self.assertEqual(raised.exception.error.code, "PolicyParsingError")
 
 
 if __name__ == "__main__":
