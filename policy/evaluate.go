@@ -15,6 +15,8 @@ const (
 	maxClaims     = 10_000    // claims in the set
 )
 
+const tooManySteps = "the policy takes more than %d steps over these claims"
+
 // Outcome is what a policy says of a claim set.
 type Outcome struct {
 	Permitted bool
@@ -162,7 +164,7 @@ func (e *evaluation) match(c *compiledCondition) (matched []claims.Claim, any bo
 	}
 	all := e.in.All()
 	if e.steps -= len(all); e.steps < 0 {
-		return nil, false, e.fail(c.source.Pos, "the policy takes more than %d steps over these claims", maxSteps)
+		return nil, false, e.fail(c.source.Pos, tooManySteps, maxSteps)
 	}
 	for i := range all {
 		holds, err := e.satisfies(&all[i], c, dynamic)
@@ -194,7 +196,7 @@ func (e *evaluation) satisfies(claim *claims.Claim, c *compiledCondition, dynami
 			text, _ := side[0].Text()
 			holds = text == claim.Type
 		case p.name == propValue && p.op == opEqual && p.side != nil:
-			holds = claim.Value.Equal(&side[0])
+			holds = e.same(&claim.Value, &side[0])
 		default:
 			var err error
 			if holds, err = e.compare(p, property(claim, p.name), side); err != nil {
@@ -227,9 +229,9 @@ func property(c *claims.Claim, name propertyName) claims.Value {
 func (e *evaluation) compare(p *compiledProperty, have claims.Value, side []claims.Value) (bool, error) {
 	switch p.op {
 	case opEqual:
-		return contains(side, have), nil
+		return e.contains(side, have), nil
 	case opNotEqual:
-		return !contains(side, have), nil
+		return !e.contains(side, have), nil
 	}
 	if len(side) != 1 {
 		return false, e.fail(p.source.Pos, "%s needs one integer on its right, there are %d values", p.source.Op, len(side))
@@ -251,13 +253,24 @@ func (e *evaluation) compare(p *compiledProperty, have claims.Value, side []clai
 	}
 }
 
-func contains(set []claims.Value, v claims.Value) bool {
+func (e *evaluation) contains(set []claims.Value, v claims.Value) bool {
 	for i := range set {
-		if set[i].Equal(&v) {
+		if e.same(&set[i], &v) {
 			return true
 		}
 	}
 	return false
+}
+
+// same compares two values, and counts long texts as the work that they are.
+// The budget is looked at before each condition.
+func (e *evaluation) same(a, b *claims.Value) bool {
+	if text, ok := a.Text(); ok && len(text) > 256 {
+		if other, ok := b.Text(); ok && len(other) == len(text) {
+			e.steps -= len(text) / 64
+		}
+	}
+	return a.Equal(b)
 }
 
 func (e *evaluation) act(a *compiledAction, trace *RuleTrace) error {
@@ -275,6 +288,10 @@ func (e *evaluation) act(a *compiledAction, trace *RuleTrace) error {
 	}
 	if e.in.Len()+len(made) > maxClaims {
 		return e.fail(a.source.Pos, "the policy makes more than %d claims", maxClaims)
+	}
+	// Each claim is compared with all that are there.
+	if e.steps -= len(made) * e.in.Len(); e.steps < 0 {
+		return e.fail(a.source.Pos, tooManySteps, maxSteps)
 	}
 	for _, c := range made {
 		if c.Value.IsReadOnly() && a.source.Name != "add" {

@@ -31,7 +31,7 @@ func (c *invocation) eval(e *evaluation) ([]claims.Value, error) {
 	one := func(v claims.Value) ([]claims.Value, error) { return []claims.Value{v}, nil }
 	switch c.source.Name {
 	case "IsSubsetOf":
-		outside := slices.ContainsFunc(args[0], func(v claims.Value) bool { return !contains(args[1], v) })
+		outside := slices.ContainsFunc(args[0], func(v claims.Value) bool { return !e.contains(args[1], v) })
 		return one(claims.BooleanValue(!outside))
 	case "ContainsOnlyValue":
 		v, err := e.scalar(c.source.Args[1].Start(), c.source.Name, args[1])
@@ -75,6 +75,9 @@ func (c *invocation) derive(e *evaluation, args [][]claims.Value) ([]claims.Valu
 	case "AppendString":
 		if len(texts[0])+len(texts[1]) > maxString {
 			return nil, e.fail(c.source.Pos, "AppendString would give more than %d bytes", maxString)
+		}
+		if e.steps -= (len(texts[0]) + len(texts[1])) / 16; e.steps < 0 {
+			return nil, e.fail(c.source.Pos, tooManySteps, maxSteps)
 		}
 		return []claims.Value{claims.StringValue(texts[0] + texts[1])}, nil
 	case "JmesPath":

@@ -95,6 +95,43 @@ func TestFunctionsThatFail(t *testing.T) {
 	}
 }
 
+func TestNoPolicyExhaustsUs(t *testing.T) {
+	rules := func(n int, rule func(i int) string) string {
+		var b strings.Builder
+		for i := range n {
+			b.WriteString(rule(i))
+		}
+		return b.String()
+	}
+	grow := `=> add(type="t0", value="` + strings.Repeat("x", 500) + `");` + rules(11, func(i int) string {
+		return fmt.Sprintf(`c:[type=="t%d"] => add(type="t%d", value=AppendString(c.value, c.value));`, i, i+1)
+	})
+	for name, text := range map[string]string{
+		"long texts are built again and again": grow + rules(700, func(int) string { return `c:[type=="t11"]=>add(type="u", value=AppendString(c.value, "x"));` }),
+		"long texts are compared":              grow + `c:[type=="t10"] => add(type="v", value=AppendString(c.value, c.value));` + rules(900, func(int) string { return `a:[type=="v"]&&[type=="t11",value!=a.value]=>add(type="u", value=1);` }),
+		"texts beyond all bounds": grow + rules(12, func(i int) string {
+			return fmt.Sprintf(`c:[type=="t%d"] => add(type="t%d", value=AppendString(c.value, c.value));`, i+11, i+12)
+		}),
+		"many claims": `c:[type=="list"] => add(type="l", value=JsonToClaimValue(c.value));` + rules(200, func(i int) string {
+			return fmt.Sprintf(`c:[type=="l"]=>add(type="l%d", value=c.value);`, i)
+		}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := policy.Parse("version=1.2;authorizationrules{=> permit();" + text + "};")
+			if err != nil {
+				t.Fatal(err)
+			}
+			set := measured.Clone()
+			set.Add(service("list", claims.StringValue("["+strings.Repeat("1,", 1)+strings.Join(strings.Fields(rules(3000, func(i int) string { return fmt.Sprint(i, " ") })), ",")+"]")))
+			out, err := p.Evaluate(set)
+			var evaluation *policy.EvaluationError
+			if !errors.As(err, &evaluation) || out.Permitted {
+				t.Errorf("permitted = %t, %v", out.Permitted, err)
+			}
+		})
+	}
+}
+
 func TestReadOnlyValuesAreComparedAndNotIssued(t *testing.T) {
 	const digest = `JsonToClaimValue(JmesPath(c.value, "PCRs[0].Digests.SHA256[0]"))`
 	for name, tc := range map[string]struct {

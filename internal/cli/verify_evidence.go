@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,7 +35,7 @@ type verifyEvidenceCommand struct {
 func (verifyEvidenceCommand) Help() string {
 	return `Verifies without a network. Exit code 0: accepted; 1: refused; 2: could not tell (usage, unreadable input).
 
-Without --policy, the TCB statuses UpToDate, SWHardeningNeeded, ConfigurationNeeded and ConfigurationAndSWHardeningNeeded are accepted.
+Without --policy, the TCB statuses UpToDate, SWHardeningNeeded, ConfigurationNeeded and ConfigurationAndSWHardeningNeeded are accepted. With --policy the policy judges (it can read x-probity-tcb-status), and --tcb, if given, judges besides. Revoked never passes.
 
 Examples:
   probity verify evidence SgxEnclave quote.bin --collateral collateral.json
@@ -95,6 +96,9 @@ func (c *verifyEvidenceCommand) prepare(e *env) (*appraisal.Request, *appraisal.
 	provider := &appraisal.Provider{}
 	if provider.TCB, err = appraisal.ParseTCBPolicy(c.TCB); err != nil {
 		return nil, nil, nil, fmt.Errorf("--tcb: %w", err)
+	}
+	if c.Policy != "" && c.TCB == "" {
+		provider.TCB = appraisal.TCBPolicy{Any: true} // the policy judges
 	}
 	if provider.Policy, err = c.policy(e); err != nil {
 		return nil, nil, nil, err
@@ -187,8 +191,11 @@ func (c *verifyEvidenceCommand) printText(e *env, v *appraisal.Verdict) {
 			fmt.Fprintf(e.Out, "  %-28s %s\n", claim.Type, shorten(strings.Trim(claim.Value.String(), `"`), 80))
 		}
 	}
+	if v.Accepted && c.Policy != "" && c.TCB == "" && v.TCB != nil && !slices.Contains(appraisal.DefaultTCB(), v.TCB.Status) && !e.quiet {
+		fmt.Fprintf(e.Err, "\nYour policy accepts a platform that is %s. A service refuses it all the same, unless its provider accepts that status; --tcb default judges as one does.\n", v.TCB.Status)
+	}
 	if !e.quiet && v.Rejection != nil && v.Rejection.Check.ID == appraisal.CheckTCBStatus {
-		fmt.Fprintln(e.Err, "\nTo see the facts alone: --tcb any.   To judge by your policy: --policy FILE with --tcb any.")
+		fmt.Fprintln(e.Err, "\nTo see the facts alone: --tcb any.   To judge by your policy: --policy FILE.")
 	}
 }
 

@@ -26,6 +26,9 @@ type Error struct{ Expected, Found, Remedy string }
 // Error gives what was found instead of what.
 func (e *Error) Error() string { return "expected " + e.Expected + ", found " + e.Found }
 
+// maxNonce bounds the JSON text of a nonce in bytes: it is echoed in the token.
+const maxNonce = 4 << 10
+
 // AttestRequest is the body of an attestation, in the forms of all kinds and
 // versions. Nonce is the JSON text of a string or number, or empty.
 type AttestRequest struct {
@@ -51,6 +54,9 @@ func Decode(body []byte) (*AttestRequest, error) {
 	var req AttestRequest
 	if err := json.Unmarshal(body, &req, json.MatchCaseInsensitiveNames(true)); err != nil {
 		return nil, &Error{"a JSON object without duplicate members", plain(err), "compare the body with the documentation of the route"}
+	}
+	if len(req.Nonce) > maxNonce {
+		return nil, &Error{fmt.Sprintf("a nonce of at most %d bytes", maxNonce), fmt.Sprintf("%d bytes", len(req.Nonce)), "send the hash of what is longer"}
 	}
 	switch req.Nonce.Kind() {
 	case 0, 'n':

@@ -56,6 +56,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"text as runtime data":      `{"runtimeData":"x"}`,
 		"object as nonce":           `{"nonce":{}}`,
 		"boolean as nonce":          `{"nonce":true}`,
+		"endless nonce":             `{"nonce":"` + strings.Repeat("x", 5000) + `"}`,
 		"number as draft":           `{"draftPolicyForAttestation":1}`,
 		"not UTF-8":                 "{\"quote\":\"\xff\"}",
 		"deeply nested":             strings.Repeat(`{"a":`, 20000),
