@@ -43,10 +43,10 @@ func start(t *testing.T, options string) *editor {
 	return e
 }
 
+// send may run beside the test: a session that ended is seen in its answers.
 func (e *editor) send(body string) {
-	e.t.Helper()
 	if _, err := fmt.Fprintf(e.in, "Content-Length: %d\r\n\r\n%s", len(body), body); err != nil {
-		e.t.Fatal(err)
+		e.t.Error(err)
 	}
 }
 
