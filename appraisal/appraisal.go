@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -86,6 +87,16 @@ type Appraiser struct {
 	Collateral collateral.Source
 	// Random is the source of token identifiers.
 	Random io.Reader
+}
+
+// Kinds lists the attestation types that are understood, as in "SgxEnclave,
+// OpenEnclave".
+func (a *Appraiser) Kinds() string {
+	names := make([]string, 0, len(a.Verifiers))
+	for _, v := range a.Verifiers {
+		names = append(names, string(v.Kind()))
+	}
+	return strings.Join(names, ", ")
 }
 
 // ErrKind is returned for evidence of a kind that no verifier understands.

@@ -104,6 +104,56 @@ func TestWhichTCBStatusesPass(t *testing.T) {
 	}
 }
 
+// A service TD can move its TD to another platform: nobody accepts one
+// unknowingly.
+func TestABoundServiceTDMustBeAskedFor(t *testing.T) {
+	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
+	m := pki.Platform(testtee.HealthyPlatform())
+	source, err := collateral.NewStatic(pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTDXTCB(now)}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(dcap.Config{Anchor: pki.Anchor()}), Collateral: source, Random: rand.Reader}
+	td := testtee.HealthyTD()
+	td.V15 = true
+	plain := m.Quote(testtee.QuoteConfig{TD: td})
+	td.MRServiceTD[47] = 1
+	bound := m.Quote(testtee.QuoteConfig{TD: td})
+	td.TEETCBSVN[0] = 2
+	stale := m.Quote(testtee.QuoteConfig{TD: td})
+	asked := `version=1.0;authorizationrules{[type=="x-probity-tdx-mrservicetd"] => permit();};`
+	for name, tc := range map[string]struct {
+		quote []byte
+		tcb   string
+		want  string
+	}{
+		"none bound":                            {plain, "", ""},
+		"bound, default statuses":               {bound, "", "tdx.service-td"},
+		"bound, all statuses named":             {bound, "UpToDate,OutOfDate", "tdx.service-td"},
+		"bound, accepted":                       {bound, "BoundServiceTD", ""},
+		"bound, accepted beside a status":       {bound, "UpToDate,BoundServiceTD", ""},
+		"bound, accepted beside another status": {bound, "OutOfDate,BoundServiceTD", "dcap.tcb.status"},
+		"bound, facts alone":                    {bound, "any", ""},
+		"bound on a stale module, accepted":     {stale, "BoundServiceTD", "dcap.tcb.status"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			accept, err := appraisal.ParseTCBPolicy(tc.tcb)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range []*policy.Policy{nil, parse(t, asked)} {
+				v, err := a.Appraise(t.Context(), appraisal.Request{Kind: evidence.TDXVM, Evidence: tc.quote, Time: now}, appraisal.Provider{TCB: accept, Policy: p})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if refusal(v) != tc.want {
+					t.Errorf("refused by %q, want %q", refusal(v), tc.want)
+				}
+			}
+		})
+	}
+}
+
 func TestParseTCBPolicy(t *testing.T) {
 	for text, want := range map[string]appraisal.TCBPolicy{
 		"": {}, "default": {}, "any": {Any: true}, "uptodate, OutOfDate": {Accept: []string{"UpToDate", "OutOfDate"}},

@@ -15,11 +15,17 @@ import (
 // The checks of this package.
 const (
 	CheckTCBStatus     = "dcap.tcb.status"
+	checkServiceTD     = "tdx.service-td"
 	CheckPolicy        = "policy"
 	checkTCBIdentifier = "policy.tcb-identifier"
 )
 
+// boundServiceTD stands in the list of accepted statuses for TDs to which a
+// service TD is bound.
+const boundServiceTD = "BoundServiceTD"
+
 const (
+	remedyServiceTD     = "launch the TD without a service TD, or accept BoundServiceTD and compare x-probity-tdx-mrservicetd in the policy"
 	remedyPolicy        = "compare the claims with the policy; read the trace, or send a draft policy to try another"
 	remedyTCBIdentifier = `set x-ms-sgx-tcbidentifier to "azuredefault" or to a TCB evaluation data number such as "17"`
 )
@@ -28,6 +34,7 @@ const (
 func Catalogue() []evidence.Definition {
 	return []evidence.Definition{
 		{ID: checkTCBIdentifier, Meaning: "the policy's x-ms-sgx-tcbidentifier names a TCB baseline", Remedy: remedyTCBIdentifier},
+		{ID: checkServiceTD, Meaning: "no service TD is bound to the TD, or the provider accepts BoundServiceTD", Remedy: remedyServiceTD},
 		{ID: CheckTCBStatus, Meaning: "the TCB status is one that the provider accepts", Remedy: "update the BIOS and microcode for the advisories named, or widen the statuses that the provider accepts"},
 		{ID: CheckPolicy, Meaning: "the policy permits, no rule denies, and no rule ends in an error", Remedy: remedyPolicy},
 	}
@@ -53,7 +60,7 @@ func DefaultTCB() []string {
 // acceptable are the statuses that a provider may accept.
 func acceptable() []string {
 	return append(DefaultTCB(), string(dcap.OutOfDate), string(dcap.OutOfDateConfigurationNeeded),
-		string(dcap.TDRelaunchAdvised), string(dcap.TDRelaunchAdvisedConfigurationNeeded))
+		string(dcap.TDRelaunchAdvised), string(dcap.TDRelaunchAdvisedConfigurationNeeded), boundServiceTD)
 }
 
 // ParseTCBPolicy reads a comma-separated list of statuses. "any" accepts all
@@ -81,8 +88,10 @@ func ParseTCBPolicy(text string) (TCBPolicy, error) {
 	return p, nil
 }
 
+// statuses are those accepted; a list that holds nothing but BoundServiceTD adds
+// it to the default.
 func (p TCBPolicy) statuses() []string {
-	if len(p.Accept) == 0 {
+	if len(p.Accept) == 0 || len(p.Accept) == 1 && p.Accept[0] == boundServiceTD {
 		return DefaultTCB()
 	}
 	return p.Accept
@@ -93,6 +102,11 @@ func (p TCBPolicy) statuses() []string {
 func (p TCBPolicy) judge(tcb *evidence.TCB) *evidence.Check {
 	if tcb == nil || p.Any {
 		return nil
+	}
+	// Security: a service TD can move this TD to another platform; nobody
+	// should accept that without knowing.
+	if tcb.ServiceTD && !slices.Contains(p.Accept, boundServiceTD) {
+		return &evidence.Check{ID: checkServiceTD, Expected: "MRSERVICETD zero", Found: "a bound service TD", Remedy: remedyServiceTD}
 	}
 	check := &evidence.Check{
 		ID: CheckTCBStatus, OK: slices.Contains(p.statuses(), tcb.Status), Expected: strings.Join(p.statuses(), ", "), Found: tcb.Status,

@@ -82,6 +82,15 @@ type TCB struct {
 	PlatformStatus string    `json:"platformStatus,omitempty"`
 	PlatformDate   time.Time `json:"platformDate,omitzero"`
 	QEStatus       string    `json:"qeStatus,omitempty"`
+	// ModuleStatus is the TDX module's; LaunchStatus and CurrentStatus are the
+	// converged statuses of a TD at its launch and now.
+	ModuleStatus  string `json:"moduleStatus,omitempty"`
+	LaunchStatus  string `json:"launchStatus,omitempty"`
+	CurrentStatus string `json:"currentStatus,omitempty"`
+
+	// ServiceTD reports that a service TD is bound to a TD (MRSERVICETD is not
+	// zero): one that may, for instance, migrate it.
+	ServiceTD bool `json:"serviceTD,omitzero"`
 
 	// Shortfall names the components that are below the newest level.
 	Shortfall []Component `json:"shortfall,omitempty"`

@@ -116,7 +116,10 @@ func snpTerms() []Term {
 }
 
 func tdxTerms() []Term {
-	terms := append(common(), text("attester_tcb_status", "the platform's TCB status in Intel's words"), text("x-ms-compliance-status", "azure-compliant-cvm, if the firmware is a known one"),
+	terms := append(common(), text("dbgstat", "enabled for a debug TD, else disabled"), text("eat_profile", "the EAT profile of the token"), text("intuse", "generic"),
+		text("x-probity-tcb-launch-status", "the TCB status when the TD was launched (TDX 1.5)"), text("x-probity-tcb-current-status", "the TCB status now (TDX 1.5)"),
+		hexed("x-probity-tdx-mrservicetd", "the measurement of bound service TDs (TDX 1.5)"), hexed("x-probity-tdx-tee-tcb-svn-2", "the security versions of the TEE that runs now (TDX 1.5)"),
+		text("attester_tcb_status", "the platform's TCB status in Intel's words"), text("x-ms-compliance-status", "azure-compliant-cvm, if the firmware is a known one"),
 		count("tdx_seamsvn", "the security version of the TDX module"))
 	for name, meaning := range map[string]string{"mrseam": "the measurement of the TDX module", "mrsignerseam": "the signer of the TDX module",
 		"mrtd": "the measurement of the TD's initial contents", "rtmr0": "runtime measurement register 0", "rtmr1": "runtime measurement register 1",

@@ -42,6 +42,8 @@ const (
 	checkQEDebug         = "dcap.qe.debug"
 	checkQETCB           = "dcap.qe.tcb"
 	checkTCBLevel        = "dcap.tcb.level"
+	checkTDXModule       = "dcap.tdx-module.identity"
+	checkTDXModuleTCB    = "dcap.tdx-module.tcb"
 	checkTCBRevoked      = "dcap.tcb.revoked"
 )
 
@@ -57,7 +59,7 @@ func Catalogue() []evidence.Definition {
 	return []evidence.Definition{
 		{ID: checkQuoteFormat, Meaning: "the quote has the layout of format 3, 4 or 5; every length fits", Remedy: remedyQuote},
 		{ID: checkQuoteHeader, Meaning: "version, attestation key type, TEE type and QE vendor are supported", Remedy: remedyQuote},
-		{ID: checkQuoteTEE, Meaning: "the quote is of the TEE that the attestation type names", Remedy: "attest under the type that fits the quote, for instance TdxVm for a TDX quote"},
+		{ID: checkQuoteTEE, Meaning: "the quote is of the TEE that the attestation type names", Remedy: "attest under the type that fits the quote, SgxEnclave for an SGX quote, TdxVm for a TDX quote"},
 		{ID: checkPCKCertificates, Meaning: "a PCK certificate chain of three certificates is at hand", Remedy: "configure the quote provider to embed the PCK chain (certification data type 5), or supply the chain with the collateral"},
 		{ID: checkPCKRoot, Meaning: "the chain ends in the pinned root key, compared by key and not by name", Remedy: remedyOtherRoot},
 		{ID: checkPCKChain, Meaning: "names, constraints and signatures link the PCK certificate to the root", Remedy: remedyOtherRoot},
@@ -93,6 +95,8 @@ func Catalogue() []evidence.Definition {
 		{ID: checkQEDebug, Meaning: "the quoting enclave is not a debug enclave", Remedy: "install the production quoting enclave"},
 		{ID: checkQETCB, Meaning: "the quoting enclave meets a TCB level of its identity", Remedy: "update the DCAP packages that bring the quoting enclave"},
 		{ID: checkTCBLevel, Meaning: "the platform meets a TCB level of the TCB info", Remedy: "update the BIOS and microcode; the platform is older than every level that Intel supports"},
+		{ID: checkTDXModule, Meaning: "MRSIGNERSEAM and SEAMATTRIBUTES are those of Intel's TDX module, at launch and now", Remedy: "install Intel's TDX module"},
+		{ID: checkTDXModuleTCB, Meaning: "the TDX module meets a TCB level of its identity, at launch and now", Remedy: "update the TDX module"},
 		{ID: checkTCBRevoked, Meaning: "the converged TCB status is not Revoked", Remedy: "the platform's TCB was revoked; update BIOS and microcode, then re-provision the platform"},
 	}
 }

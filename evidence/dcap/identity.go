@@ -87,27 +87,31 @@ func ParseIdentity(b []byte) (*Identity, error) {
 			return nil, fmt.Errorf("%s: %w", field.name, err)
 		}
 	}
-	return id, id.readLevels(j.Levels)
+	var err error
+	id.Levels, err = readIdentityLevels(j.Levels)
+	return id, err
 }
 
-func (id *Identity) readLevels(list []identityLevelJSON) error {
+// readIdentityLevels reads the levels of an enclave or module, highest first.
+func readIdentityLevels(list []identityLevelJSON) ([]IdentityLevel, error) {
 	if len(list) == 0 || len(list) > maxLevels {
-		return fmt.Errorf("%d TCB levels, want 1 to %d", len(list), maxLevels)
+		return nil, fmt.Errorf("%d TCB levels, want 1 to %d", len(list), maxLevels)
 	}
+	levels := make([]IdentityLevel, 0, len(list))
 	for i, l := range list {
 		status, err := parseStatus(l.Status)
 		if err != nil {
-			return fmt.Errorf("TCB level %d: %w", i+1, err)
+			return nil, fmt.Errorf("TCB level %d: %w", i+1, err)
 		}
 		if l.TCB.ISVSVN == nil || l.Date.IsZero() {
-			return fmt.Errorf("TCB level %d: isvsvn or tcbDate is missing", i+1)
+			return nil, fmt.Errorf("TCB level %d: isvsvn or tcbDate is missing", i+1)
 		}
-		if i > 0 && *l.TCB.ISVSVN >= id.Levels[i-1].ISVSVN {
-			return fmt.Errorf("TCB level %d is not below level %d: the list is not sorted", i+1, i)
+		if i > 0 && *l.TCB.ISVSVN >= levels[i-1].ISVSVN {
+			return nil, fmt.Errorf("TCB level %d is not below level %d: the list is not sorted", i+1, i)
 		}
-		id.Levels = append(id.Levels, IdentityLevel{*l.TCB.ISVSVN, l.Date, status, l.Advisories})
+		levels = append(levels, IdentityLevel{*l.TCB.ISVSVN, l.Date, status, l.Advisories})
 	}
-	return nil
+	return levels, nil
 }
 
 // mismatch compares a report with the identity and returns what differs, or "".
@@ -134,9 +138,10 @@ func (id *Identity) mismatch(r *Report) (field, expected, found string) {
 	return "", "", ""
 }
 
-// level returns the first level that an enclave of the given SVN meets.
-func (id *Identity) level(isvsvn uint16) (IdentityLevel, bool) {
-	for _, l := range id.Levels {
+// meets returns the first level that an enclave or module of the given SVN
+// meets.
+func meets(levels []IdentityLevel, isvsvn uint16) (IdentityLevel, bool) {
+	for _, l := range levels {
 		if isvsvn >= l.ISVSVN {
 			return l, true
 		}

@@ -302,7 +302,7 @@ var refusals = map[string]struct {
 			c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{1, 2, 3, 4}, Critical: true, Value: []byte{5, 0}})
 		}
 	}},
-	"14 TCB info of the other TEE":    {"dcap.tcbinfo.tee", func(_ *lab, s *scene) { s.collateral.TCB.TEE = "TDX" }},
+	"14 TCB info of the other TEE":    {"dcap.tcbinfo.tee", func(_ *lab, s *scene) { s.collateral.TCB = testtee.HealthyTDXTCB(now) }},
 	"14 QE identity of the other TEE": {"dcap.qe-identity.id", func(_ *lab, s *scene) { s.collateral.TCB.QEID = "TD_QE" }},
 	"14 TCB info of another FMSPC":    {"dcap.tcbinfo.fmspc", func(_ *lab, s *scene) { s.collateral.TCB.FMSPC[5] = 1 }},
 	"14 TCB info of another PCE":      {"dcap.tcbinfo.pceid", func(_ *lab, s *scene) { s.collateral.TCB.PCEID[0] = 1 }},

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,6 +30,10 @@ type TCBInfo struct {
 	PCEID            [2]byte
 	EvaluationNumber uint32
 	Levels           []Level
+	// Module is the TDX module of version 1.0, Modules are the later ones;
+	// both only for TDX.
+	Module  *ModuleIdentity
+	Modules []*ModuleIdentity
 
 	names [16]string // what the SGX components are, where the document says
 }
@@ -53,6 +58,8 @@ type tcbInfoJSON struct {
 	PCEID      string         `json:"pceId"`
 	Number     *uint32        `json:"tcbEvaluationDataNumber"`
 	Levels     []tcbLevelJSON `json:"tcbLevels"`
+	Module     *moduleJSON    `json:"tdxModule"`
+	Modules    []moduleJSON   `json:"tdxModuleIdentities"`
 }
 
 type tcbLevelJSON struct {
@@ -194,7 +201,31 @@ func ParseTCBInfo(b []byte) (*TCBInfo, error) {
 			return nil, fmt.Errorf("TCB level %d: %w", i+1, err)
 		}
 	}
+	if info.TEE == collateral.TDX {
+		if err := info.readModules(&j); err != nil {
+			return nil, err
+		}
+	}
 	return info, info.checkOrder()
+}
+
+func (info *TCBInfo) readModules(j *tcbInfoJSON) (err error) {
+	if j.Module != nil {
+		if info.Module, err = j.Module.read(false); err != nil {
+			return fmt.Errorf("tdxModule: %w", err)
+		}
+	}
+	for i := range j.Modules {
+		m, err := j.Modules[i].read(true)
+		if err != nil {
+			return fmt.Errorf("tdxModuleIdentities: %s: %w", j.Modules[i].ID, err)
+		}
+		if slices.ContainsFunc(info.Modules, func(other *ModuleIdentity) bool { return other.ID == m.ID }) {
+			return fmt.Errorf("tdxModuleIdentities: %s stands twice", m.ID)
+		}
+		info.Modules = append(info.Modules, m)
+	}
+	return nil
 }
 
 func (info *TCBInfo) readLevel(i int, j *tcbLevelJSON) error {

@@ -292,22 +292,35 @@ func (v *Verifier) appraiseTCB(rec *evidence.Recorder, q *Quote, pck *PCK, e *en
 		return nil, v.fail(rec, checkQEDebug, "a production enclave", "ATTRIBUTES.DEBUG is set")
 	}
 	rec.Pass(checkQEDebug, "a production enclave", "not debuggable")
-	qeLevel, ok := e.identity.level(qe.ISVSVN)
+	qeLevel, ok := meets(e.identity.Levels, qe.ISVSVN)
 	if !ok {
 		return nil, v.fail(rec, checkQETCB, fmt.Sprintf("ISVSVN of at least %d", e.identity.Levels[len(e.identity.Levels)-1].ISVSVN), fmt.Sprint(qe.ISVSVN))
 	}
 	rec.Pass(checkQETCB, "a level of the QE identity", fmt.Sprintf("%s (level of %s)", qeLevel.Status, day(qeLevel.Date)))
-	level, ok := e.tcb.platformLevel(pck)
-	if !ok {
-		lowest := &e.tcb.Levels[len(e.tcb.Levels)-1]
-		return nil, v.fail(rec, checkTCBLevel, fmt.Sprintf("at least the lowest level: components %v, PCESVN %d", lowest.SGX, lowest.PCESVN),
-			fmt.Sprintf("components %v, PCESVN %d", pck.Components, pck.PCESVN))
+	var tcb *evidence.TCB
+	if tee == collateral.TDX {
+		tcb, err = v.appraiseTD(rec, q, pck, e.tcb, qeLevel)
+	} else {
+		tcb, err = v.appraiseEnclave(rec, pck, e.tcb, qeLevel)
 	}
-	rec.Pass(checkTCBLevel, "a level of the TCB info", fmt.Sprintf("%s (level of %s)", level.Status, day(level.Date)))
-	tcb := e.tcb.state(pck, level, qeLevel)
+	if err != nil {
+		return nil, err
+	}
 	if tcb.Status == string(Revoked) {
 		return nil, v.fail(rec, checkTCBRevoked, "any status but Revoked", "Revoked")
 	}
 	rec.Pass(checkTCBRevoked, "any status but Revoked", tcb.Status)
 	return tcb, nil
+}
+
+// appraiseEnclave rates the platform of an SGX enclave.
+func (v *Verifier) appraiseEnclave(rec *evidence.Recorder, pck *PCK, info *TCBInfo, qe IdentityLevel) (*evidence.TCB, error) {
+	level, ok := info.platformLevel(pck)
+	if !ok {
+		lowest := &info.Levels[len(info.Levels)-1]
+		return nil, v.fail(rec, checkTCBLevel, fmt.Sprintf("at least the lowest level: components %v, PCESVN %d", lowest.SGX, lowest.PCESVN),
+			fmt.Sprintf("components %v, PCESVN %d", pck.Components, pck.PCESVN))
+	}
+	rec.Pass(checkTCBLevel, "a level of the TCB info", fmt.Sprintf("%s (level of %s)", level.Status, day(level.Date)))
+	return info.state(pck, level, qe), nil
 }

@@ -187,11 +187,8 @@ func aliases(set claims.Set, proof *dcap.Proof) claims.Set {
 			b.add(pair[0], value)
 		}
 	}
-	b.text("x-probity-tcb-status", proof.TCB.Status)
-	b.text("x-probity-tcb-date", proof.TCB.Date.UTC().Format("2006-01-02"))
-	b.number("x-probity-tcb-evaluation-number", int64(proof.TCB.EvaluationDataNumber))
-	for _, advisory := range proof.TCB.Advisories {
-		b.text("x-probity-tcb-advisory", advisory)
+	for _, c := range evidence.TCBClaims(proof.TCB).All() {
+		b.set.Add(c)
 	}
 	if p := proof.PCK.Platform; p != nil {
 		b.truth("x-probity-pck-dynamic-platform", p.DynamicPlatform)

@@ -184,8 +184,8 @@ func inspectQuote(b []byte) fields {
 	f := fields{{"what", fmt.Sprintf("%s quote, version %d (not verified)", tee, q.Version)}, {"bytes", len(q.Raw)}, {"sha256", hexSum(q.Raw)}}
 	if report, err := dcap.ParseReport(q.Body); err == nil {
 		f.add("enclave", reportFields(report))
-	} else {
-		f.add("body", hex.EncodeToString(q.Body))
+	} else if td, err := dcap.ParseTDReport(q.Body); err == nil {
+		f.add("trustDomain", tdFields(td))
 	}
 	if qe, err := dcap.ParseReport(q.QEReport); err == nil {
 		f.add("quotingEnclave", reportFields(qe))
@@ -206,6 +206,22 @@ func reportFields(r *dcap.Report) fields {
 		f.add("configSvn", r.ConfigSVN)
 		f.add("extendedProductId", hex.EncodeToString(r.ISVExtProdID[:]))
 		f.add("familyId", hex.EncodeToString(r.ISVFamilyID[:]))
+	}
+	return f
+}
+
+func tdFields(r *dcap.TDReport) fields {
+	f := fields{{"mrtd", hex.EncodeToString(r.MRTD[:])}}
+	for i, register := range r.RTMR {
+		f.add(fmt.Sprintf("rtmr%d", i), hex.EncodeToString(register[:]))
+	}
+	f = append(f, fields{{"debuggable", r.Debug()}, {"tdAttributes", hex.EncodeToString(r.TDAttributes[:])}, {"xfam", hex.EncodeToString(r.XFAM[:])},
+		{"mrconfigid", hex.EncodeToString(r.MRConfigID[:])}, {"mrowner", hex.EncodeToString(r.MROwner[:])},
+		{"mrownerconfig", hex.EncodeToString(r.MROwnerConfig[:])}, {"reportData", hex.EncodeToString(r.ReportData[:])},
+		{"mrseam", hex.EncodeToString(r.MRSEAM[:])}, {"teeTcbSvn", hex.EncodeToString(r.TEETCBSVN[:])}}...)
+	if r.V15 {
+		f.add("teeTcbSvn2", hex.EncodeToString(r.TEETCBSVN2[:]))
+		f.add("mrservicetd", hex.EncodeToString(r.MRServiceTD[:]))
 	}
 	return f
 }

@@ -18,7 +18,7 @@ import (
 )
 
 type verifyEvidenceCommand struct {
-	Kind        string `arg:"" help:"Attestation type: SgxEnclave, OpenEnclave."`
+	Kind        string `arg:"" help:"Attestation type: SgxEnclave, OpenEnclave, TdxVm."`
 	File        string `arg:"" help:"File with the raw evidence; - reads standard input."`
 	Collateral  string `help:"Collateral: a JSON file, an Open Enclave endorsements blob, or a folder." placeholder:"PATH"`
 	RuntimeData string `help:"File with the data that the report data must bind." placeholder:"FILE"`
@@ -35,11 +35,12 @@ type verifyEvidenceCommand struct {
 func (verifyEvidenceCommand) Help() string {
 	return `Verifies without a network. Exit code 0: accepted; 1: refused; 2: could not tell (usage, unreadable input).
 
-Without --policy, the TCB statuses UpToDate, SWHardeningNeeded, ConfigurationNeeded and ConfigurationAndSWHardeningNeeded are accepted. With --policy the policy judges (it can read x-probity-tcb-status), and --tcb, if given, judges besides. Revoked never passes.
+Without --policy, the TCB statuses UpToDate, SWHardeningNeeded, ConfigurationNeeded and ConfigurationAndSWHardeningNeeded are accepted. With --policy the policy judges (it can read x-probity-tcb-status), and --tcb, if given, judges besides. Revoked never passes. A trust domain with a bound service TD is refused unless the statuses hold BoundServiceTD, or any.
 
 Examples:
   probity verify evidence SgxEnclave quote.bin --collateral collateral.json
-  probity verify evidence OpenEnclave report.bin --collateral endorsements.bin --runtime-data key.pem --at 2025-06-11T19:18:17Z --tcb any --format json`
+  probity verify evidence OpenEnclave report.bin --collateral endorsements.bin --runtime-data key.pem --at 2025-06-11T19:18:17Z --tcb any --format json
+  probity verify evidence TdxVm tdquote.bin --collateral tdx-collateral.json --runtime-data runtime.json --data-type JSON`
 }
 
 // Run verifies the evidence and prints the verdict.
@@ -50,11 +51,7 @@ func (c *verifyEvidenceCommand) Run(e *env) error {
 	}
 	verdict, err := appraiser.Appraise(e.ctx, *request, *provider)
 	if errors.Is(err, appraisal.ErrKind) {
-		var names []string
-		for _, v := range appraiser.Verifiers {
-			names = append(names, string(v.Kind()))
-		}
-		return fmt.Errorf("%w; this build verifies %s", err, strings.Join(names, ", "))
+		return fmt.Errorf("%w; this build verifies %s", err, appraiser.Kinds())
 	}
 	if err != nil {
 		return err
@@ -177,6 +174,12 @@ func (c *verifyEvidenceCommand) printText(e *env, v *appraisal.Verdict) {
 	e.ui.checks(e.Out, "  ", v.Checks)
 	if tcb := v.TCB; tcb != nil {
 		fmt.Fprintf(e.Out, "\n  TCB  %s (level of %s, evaluation %d)\n", e.ui.bold(tcb.Status), tcb.Date.UTC().Format(time.DateOnly), tcb.EvaluationDataNumber)
+		if tcb.CurrentStatus != "" {
+			fmt.Fprintf(e.Out, "       at launch %s, now %s\n", tcb.LaunchStatus, tcb.CurrentStatus)
+		}
+		if tcb.ServiceTD {
+			fmt.Fprintln(e.Out, "       a service TD is bound: it can move this TD to another platform")
+		}
 		if len(tcb.Advisories) > 0 {
 			fmt.Fprintln(e.Out, wrap("open advisories: "+strings.Join(tcb.Advisories, ", "), "       ", 90))
 		}
@@ -191,11 +194,22 @@ func (c *verifyEvidenceCommand) printText(e *env, v *appraisal.Verdict) {
 			fmt.Fprintf(e.Out, "  %-28s %s\n", claim.Type, shorten(strings.Trim(claim.Value.String(), `"`), 80))
 		}
 	}
-	if v.Accepted && c.Policy != "" && c.TCB == "" && v.TCB != nil && !slices.Contains(appraisal.DefaultTCB(), v.TCB.Status) && !e.quiet {
-		fmt.Fprintf(e.Err, "\nYour policy accepts a platform that is %s. A service refuses it all the same, unless its provider accepts that status; --tcb default judges as one does.\n", v.TCB.Status)
+	if v.Accepted && c.Policy != "" && c.TCB == "" && v.TCB != nil && !e.quiet {
+		printLeniency(e, v.TCB)
 	}
 	if !e.quiet && v.Rejection != nil && v.Rejection.Check.ID == appraisal.CheckTCBStatus {
 		fmt.Fprintln(e.Err, "\nTo see the facts alone: --tcb any.   To judge by your policy: --policy FILE.")
+	}
+}
+
+// printLeniency says where a service with default settings would refuse what
+// the policy alone accepts.
+func printLeniency(e *env, tcb *evidence.TCB) {
+	if !slices.Contains(appraisal.DefaultTCB(), tcb.Status) {
+		fmt.Fprintf(e.Err, "\nYour policy accepts a platform that is %s. A service refuses it all the same, unless its provider accepts that status; --tcb default judges as one does.\n", tcb.Status)
+	}
+	if tcb.ServiceTD {
+		fmt.Fprintln(e.Err, "\nYour policy accepts a trust domain with a bound service TD. A service refuses it all the same, unless its provider accepts BoundServiceTD; --tcb default judges as one does.")
 	}
 }
 

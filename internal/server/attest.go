@@ -36,7 +36,7 @@ func (s *Server) attest(w http.ResponseWriter, r *http.Request, kind evidence.Ki
 		Signer: s.cfg.Signers[0], TokenTime: s.cfg.Now(), MaxValidity: s.cfg.Provider.MaxValidity,
 	})
 	if errors.Is(err, appraisal.ErrKind) {
-		return badRequest(checkType, "an attestation type that this service verifies", string(kind), "attest SgxEnclave or OpenEnclave")
+		return badRequest(checkType, "an attestation type that this service verifies", string(kind), "attest one of "+s.cfg.Appraiser.Kinds())
 	}
 	if err != nil {
 		return err

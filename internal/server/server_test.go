@@ -187,6 +187,55 @@ func TestASuccessfulAttestation(t *testing.T) {
 	}
 }
 
+func TestATrustDomain(t *testing.T) {
+	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
+	m := pki.Platform(testtee.HealthyPlatform())
+	source, err := collateral.NewStatic(pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTDXTCB(now)}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t, func(c *Config) {
+		c.Appraiser = &appraisal.Appraiser{Verifiers: appraisal.Verifiers(dcap.Config{Anchor: pki.Anchor()}), Collateral: source, Random: rand.Reader}
+	})
+	runtime := `{"keys":[]}`
+	td := testtee.HealthyTD()
+	td.ReportData = testtee.BindData([]byte(runtime))
+	encode := base64.RawURLEncoding.EncodeToString
+	body := func(data string) string {
+		return `{"quote":"` + encode(m.Quote(testtee.QuoteConfig{TD: td})) + `","runtimeData":{"data":"` + encode([]byte(data)) + `","dataType":"JSON"},"nonce":"n"}`
+	}
+	const path = "/attest/TdxVm?api-version=2025-06-01"
+	w := b.do("POST", path, body(runtime))
+	if w.Code != 200 {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	var answer struct {
+		Token string `json:"token"`
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
+		t.Fatal(err)
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(answer.Token, ".")[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"x-ms-attestation-type":"tdxvm"`, `"attester_tcb_status":"UpToDate"`, `"tdx_td_attributes_debug":false`, `"x-ms-runtime":{"keys":[]}`, `"nonce":"n"`} {
+		if !strings.Contains(string(payload), want) {
+			t.Errorf("the token lacks %s:\n%s", want, payload)
+		}
+	}
+	if doc := decodeError(t, b.do("POST", path, body(`{"keys":[1]}`))); len(doc.Error.Details) == 0 || doc.Error.Details[0].Check != "tdx.report-data.runtime-data" {
+		t.Errorf("other runtime data: %+v", doc)
+	}
+	if doc := decodeError(t, b.do("POST", sgxPath, body(runtime))); len(doc.Error.Details) == 0 || doc.Error.Details[0].Check != "dcap.quote.tee" {
+		t.Errorf("a TD as an enclave: %+v", doc)
+	}
+	if doc := decodeError(t, b.do("POST", "/attest/SevSnpVm?api-version=2022-08-01", body(runtime))); len(doc.Error.Details) == 0 ||
+		doc.Error.Details[0].Remedy != "attest one of SgxEnclave, OpenEnclave, TdxVm" {
+		t.Errorf("a type without a verifier: %+v", doc)
+	}
+}
+
 func TestDocuments(t *testing.T) {
 	b := newBench(t, nil)
 	for target, want := range map[string]string{

@@ -26,11 +26,21 @@ type TCB struct {
 	QE       Enclave
 	QEID     string // "QE" if empty
 	QELevels []QELevel
+	// Modules are the TDX modules; ModuleSigner is the MRSIGNERSEAM of all.
+	Modules      []Module
+	ModuleSigner [48]byte
+}
+
+// Module is a version of the TDX module with its levels.
+type Module struct {
+	ID     string // "" for that of TDX 1.0, which has no levels
+	Levels []QELevel
 }
 
 // TCBLevel is a level of a platform.
 type TCBLevel struct {
 	Components []uint8
+	TDX        []uint8
 	PCESVN     int
 	Date       time.Time
 	Status     string
@@ -159,7 +169,11 @@ func (t TCB) info() []byte {
 			}
 			tcb["sgxtcbcomponents"] = components
 			if t.TEE == "TDX" {
-				tcb["tdxtcbcomponents"] = components
+				td := []object{}
+				for _, svn := range l.TDX {
+					td = append(td, object{"svn": svn})
+				}
+				tcb["tdxtcbcomponents"] = td
 			}
 		}
 		levels = append(levels, level(tcb, l.Date, l.Status, l.Advisories))
@@ -169,6 +183,7 @@ func (t TCB) info() []byte {
 	if version == 3 {
 		info["id"] = orElse(t.TEE, "SGX")
 	}
+	t.addModules(info)
 	return encode(info)
 }
 
@@ -181,6 +196,26 @@ func (t TCB) identity() []byte {
 		"tcbEvaluationDataNumber": t.Number, "miscselect": "00000000", "miscselectMask": "ffffffff",
 		"attributes": "11000000000000000000000000000000", "attributesMask": "fbffffffffffffff0000000000000000",
 		"mrsigner": fmt.Sprintf("%x", t.QE.MRSigner), "isvprodid": t.QE.ProductID, "tcbLevels": levels})
+}
+
+func (t TCB) addModules(info object) {
+	var later []object
+	for _, m := range t.Modules {
+		module := object{"mrsigner": fmt.Sprintf("%x", t.ModuleSigner), "attributes": "0000000000000000", "attributesMask": "FFFFFFFFFFFFFFFF"}
+		if m.ID == "" {
+			info["tdxModule"] = module
+			continue
+		}
+		var levels []object
+		for _, l := range m.Levels {
+			levels = append(levels, level(object{"isvsvn": l.SVN}, l.Date, l.Status, l.Advisories))
+		}
+		module["id"], module["tcbLevels"] = m.ID, levels
+		later = append(later, module)
+	}
+	if later != nil {
+		info["tdxModuleIdentities"] = later
+	}
 }
 
 func level(tcb object, date time.Time, status string, advisories []string) object {

@@ -30,6 +30,9 @@ type QuoteConfig struct {
 	// Version is 3, 4 or 5; 0 means 3.
 	Version uint16
 	Enclave Enclave
+	// TD, if not nil, is quoted instead of the enclave; Version 0 then means 4
+	// for a TD report 1.0 and 5 for later ones.
+	TD *TD
 	// Header and Body may change these parts before they are signed.
 	Header func([]byte)
 	Body   func([]byte)
@@ -107,22 +110,34 @@ func (e Enclave) Report() []byte {
 
 // Quote makes a quote of this machine.
 func (m *Platform) Quote(cfg QuoteConfig) []byte {
+	body := cfg.Enclave.Report()
+	bodyType := byte(1)
+	if cfg.TD != nil {
+		body, bodyType = cfg.TD.report(), cfg.TD.bodyType()
+		if cfg.QE == (Enclave{}) {
+			cfg.QE = HealthyQE()
+			cfg.QE.ProductID = 2
+		}
+	}
 	if cfg.Version == 0 {
-		cfg.Version = 3
+		cfg.Version = map[byte]uint16{1: 3, 2: 4, 3: 5, 4: 5}[bodyType]
 	}
 	header := make([]byte, 48)
 	binary.LittleEndian.PutUint16(header, cfg.Version)
 	binary.LittleEndian.PutUint16(header[2:], 2)
 	copy(header[12:], []byte{0x93, 0x9a, 0x72, 0x33, 0xf7, 0x9c, 0x4c, 0xa9, 0x94, 0x0a, 0x0d, 0xb3, 0x95, 0x7f, 0x06, 0x07})
+	if cfg.TD != nil {
+		header[4] = 0x81
+	}
 	if cfg.Header != nil {
 		cfg.Header(header)
 	}
-	body := cfg.Enclave.Report()
 	if cfg.Body != nil {
 		cfg.Body(body)
 	}
 	if cfg.Version == 5 {
-		body = slices.Concat([]byte{1, 0, 0x80, 1, 0, 0}, body)
+		head := binary.LittleEndian.AppendUint32([]byte{bodyType, 0}, uint32(len(body)))
+		body = append(head, body...)
 	}
 	quote := slices.Concat(header, body)
 	data := m.sign(cfg, quote).encode(cfg.Version)

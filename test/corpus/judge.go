@@ -55,10 +55,15 @@ func factProblems(e expectedJSON, v *appraisal.Verdict) []string {
 		{"platform_tcb_status", e.PlatformStatus, v.TCB.PlatformStatus},
 		{"platform_tcb_date", e.PlatformDate, v.TCB.PlatformDate.UTC().Format(time.RFC3339)},
 		{"qe_tcb_status", e.QEStatus, v.TCB.QEStatus},
+		{"launch_status", e.LaunchStatus, v.TCB.LaunchStatus},
+		{"current_status", e.CurrentStatus, v.TCB.CurrentStatus},
 	} {
 		if fact.want != "" && fact.want != fact.got {
 			differs(fact.what, fact.want, fact.got)
 		}
+	}
+	if e.Module != nil && v.TCB.ModuleStatus != "" && e.Module.Status != v.TCB.ModuleStatus {
+		differs("tdx_module.status", e.Module.Status, v.TCB.ModuleStatus)
 	}
 	if e.Advisories != nil {
 		want := slices.Sorted(slices.Values(e.Advisories))
@@ -67,7 +72,10 @@ func factProblems(e expectedJSON, v *appraisal.Verdict) []string {
 		}
 	}
 	if e.Debug != nil {
-		claim, _ := v.Claims.Get("x-ms-sgx-is-debuggable")
+		claim, ok := v.Claims.Get("x-ms-sgx-is-debuggable")
+		if !ok {
+			claim, _ = v.Claims.Get("tdx_td_attributes_debug")
+		}
 		if debug, ok := claim.Bool(); !ok || debug != *e.Debug {
 			differs("debug", *e.Debug, claim)
 		}
@@ -125,17 +133,26 @@ func quoteFields(raw []byte) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, err := dcap.ParseReport(q.Body)
-	if err != nil {
-		return nil, err
-	}
 	qe, err := dcap.ParseReport(q.QEReport)
 	if err != nil {
 		return nil, err
 	}
-	fields := reportFields(body)
+	var fields map[string]any
+	if q.TEEType == dcap.TEETypeTDX {
+		td, err := dcap.ParseTDReport(q.Body)
+		if err != nil {
+			return nil, err
+		}
+		fields = tdFields(td)
+	} else {
+		body, err := dcap.ParseReport(q.Body)
+		if err != nil {
+			return nil, err
+		}
+		fields = reportFields(body)
+		fields["tee"] = "SGX"
+	}
 	fields["quote_version"] = float64(q.Version)
-	fields["tee"] = "SGX"
 	fields["body_type"] = float64(q.BodyType)
 	fields["att_key_type"] = float64(2) // the parser takes no other
 	fields["cert_data_type"] = float64(q.CertificationType)
@@ -152,6 +169,19 @@ func quoteFields(raw []byte) (map[string]any, error) {
 		}
 	}
 	return fields, nil
+}
+
+func tdFields(r *dcap.TDReport) map[string]any {
+	fields := map[string]any{"tee": "TDX", "debug": r.Debug()}
+	for name, b := range map[string][]byte{
+		"tee_tcb_svn": r.TEETCBSVN[:], "mrseam": r.MRSEAM[:], "mrsignerseam": r.MRSignerSEAM[:], "seam_attributes": r.SEAMAttributes[:],
+		"td_attributes": r.TDAttributes[:], "xfam": r.XFAM[:], "mrtd": r.MRTD[:], "mrconfigid": r.MRConfigID[:], "mrowner": r.MROwner[:],
+		"mrownerconfig": r.MROwnerConfig[:], "rtmr0": r.RTMR[0][:], "rtmr1": r.RTMR[1][:], "rtmr2": r.RTMR[2][:], "rtmr3": r.RTMR[3][:],
+		"report_data": r.ReportData[:], "tee_tcb_svn2": r.TEETCBSVN2[:], "mrservicetd": r.MRServiceTD[:],
+	} {
+		fields[name] = hex.EncodeToString(b)
+	}
+	return fields
 }
 
 func reportFields(r *dcap.Report) map[string]any {

@@ -23,6 +23,7 @@ import (
 var kinds = map[string]evidence.Kind{
 	"sgx":         evidence.SGXEnclave,
 	"openenclave": evidence.OpenEnclave,
+	"tdx":         evidence.TDXVM,
 }
 
 type runner struct {
@@ -49,14 +50,19 @@ type caseJSON struct {
 }
 
 type expectedJSON struct {
-	Verdict        string   `json:"verdict"`
-	Outcome        string   `json:"outcome"`
-	Status         string   `json:"tcb_status"`
-	PlatformStatus string   `json:"platform_tcb_status"`
-	PlatformDate   string   `json:"platform_tcb_date"`
-	QEStatus       string   `json:"qe_tcb_status"`
-	Advisories     []string `json:"advisory_ids"`
-	Debug          *bool    `json:"debug"`
+	Verdict        string `json:"verdict"`
+	Outcome        string `json:"outcome"`
+	Status         string `json:"tcb_status"`
+	PlatformStatus string `json:"platform_tcb_status"`
+	PlatformDate   string `json:"platform_tcb_date"`
+	QEStatus       string `json:"qe_tcb_status"`
+	LaunchStatus   string `json:"launch_status"`
+	CurrentStatus  string `json:"current_status"`
+	Module         *struct {
+		Status string `json:"status"`
+	} `json:"tdx_module"`
+	Advisories []string `json:"advisory_ids"`
+	Debug      *bool    `json:"debug"`
 }
 
 type policyJSON struct {

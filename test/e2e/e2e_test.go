@@ -5,7 +5,6 @@ package e2e
 import (
 	"context"
 	"crypto/tls"
-	"encoding/binary"
 	"fmt"
 	"net"
 	"net/http"
@@ -62,11 +61,20 @@ func setup(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
+	tdxSet, err := pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTDXTCB(now)}).Marshal()
+	if err != nil {
+		return err
+	}
+	td, relaunch, serviced := testtee.HealthyTD(), testtee.HealthyTD(), testtee.HealthyTD()
+	td.ReportData = testtee.BindData(runtime)
+	relaunch.V15, relaunch.TEETCBSVN[0] = true, 2
+	serviced.V15, serviced.MRServiceTD[0] = true, 0xab
 	for name, b := range map[string][]byte{
 		"quote.bin": quote, "outdated.bin": old.Quote(testtee.QuoteConfig{Enclave: enclave}), "report.bin": testtee.OpenEnclaveReport(quote),
 		"evidence.bin": append(m.Quote(testtee.QuoteConfig{Enclave: bound}), claims...), "collateral.json": set, "root.pem": pki.Root.PEM(),
 		"enclave.policy": []byte(guidePolicy), "claims.json": []byte(`{"x-ms-sgx-is-debuggable":false,"x-ms-sgx-svn":3}`),
-		"runtime.json": runtime, "chain.pem": m.Chain, "tdx.bin": tdxShaped(m),
+		"runtime.json": runtime, "chain.pem": m.Chain, "tdx.bin": m.Quote(testtee.QuoteConfig{TD: td}),
+		"relaunch.bin": m.Quote(testtee.QuoteConfig{TD: relaunch}), "servicetd.bin": m.Quote(testtee.QuoteConfig{TD: serviced}), "tdx.json": tdxSet,
 	} {
 		path := filepath.Join(env.WorkDir, name)
 		if _, err := os.Stat(path); err == nil {
@@ -97,13 +105,6 @@ issuancerules{
 	c:[type=="x-ms-sgx-svn"] => issue(type="version", value=c.value);
 };
 `
-
-// tdxShaped is a v4 quote of TDX layout, signed by nobody.
-func tdxShaped(m *testtee.Platform) []byte {
-	quote := m.Quote(testtee.QuoteConfig{Version: 4})
-	binary.LittleEndian.PutUint32(quote[4:], 0x81)
-	return append(quote[:48:48], append(make([]byte, 200), quote[48:]...)...)
-}
 
 // waitReady waits until a service answers.
 func waitReady(ts *testscript.TestScript, neg bool, args []string) {

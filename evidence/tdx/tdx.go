@@ -1,0 +1,173 @@
+// Package tdx verifies quotes of Intel TDX trust domains (DCAP, formats 4 and
+// 5; TD reports 1.0, 1.5 and extended) and states their claims in the names of
+// Azure Attestation's EAT profile for TDX.
+//
+// Start with [Verifier.Verify]. The work on the quote, including the TDX
+// module's identity and the TCB at launch and now, is that of package dcap;
+// this package adds the binding of runtime data (REPORTDATA) and init-time data
+// (MRCONFIGID), the attributes that must not be there, and the claims.
+//
+// It does not judge the TD: measurements and the debug attribute are claims;
+// the TCB status, and whether a service TD is bound, are facts for the caller to
+// judge. Event logs are not
+// replayed.
+package tdx
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/subtle"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/probity-dev/probity/claims"
+	"github.com/probity-dev/probity/collateral"
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/dcap"
+)
+
+const (
+	checkAttributes   = "tdx.attributes.reserved"
+	checkRuntimeData  = "tdx.report-data.runtime-data"
+	checkInitTimeData = "tdx.mrconfigid.init-time-data"
+	checkJSON         = "tdx.runtime-data.json"
+)
+
+// Catalogue lists the checks that this package adds to those of package dcap.
+func Catalogue() []evidence.Definition {
+	return []evidence.Definition{
+		{ID: checkAttributes, Meaning: "no reserved bit of the TD-under-debug attributes is set", Remedy: "launch the TD without attributes that are not defined"},
+		{ID: checkRuntimeData, Meaning: "SHA-256 of the runtime data is the first half of REPORTDATA", Remedy: "send exactly the bytes that the guest hashed"},
+		{ID: checkInitTimeData, Meaning: "MRCONFIGID is SHA-384 of the init-time data, or SHA-256 and zeros", Remedy: "send exactly the bytes whose hash was given at launch"},
+		{ID: checkJSON, Meaning: "runtime or init-time data of type JSON are a JSON object without duplicate members", Remedy: "send a JSON object, or give dataType Binary"},
+	}
+}
+
+// Verifier verifies TDX quotes.
+type Verifier struct {
+	dcap *dcap.Verifier
+	book evidence.Book
+}
+
+// New returns a verifier on the given engine.
+func New(engine *dcap.Verifier) *Verifier {
+	return &Verifier{dcap: engine, book: evidence.NewBook(Catalogue())}
+}
+
+// Kind returns TdxVm.
+func (v *Verifier) Kind() evidence.Kind { return evidence.TDXVM }
+
+// Verify verifies ev.Raw as a bare quote.
+func (v *Verifier) Verify(ctx context.Context, ev evidence.Evidence) (*evidence.Result, error) {
+	rec := &evidence.Recorder{}
+	result := &evidence.Result{}
+	err := v.verify(ctx, rec, ev, result)
+	result.Checks = rec.Checks
+	return result, err
+}
+
+func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, ev evidence.Evidence, result *evidence.Result) error {
+	proof, err := v.dcap.Verify(ctx, rec, ev.Raw, collateral.TDX, ev)
+	if err != nil {
+		return err
+	}
+	td, err := dcap.ParseTDReport(proof.Quote.Body)
+	if err != nil {
+		return err // the parser has fixed the body's size
+	}
+	if td.ReservedAttributes() {
+		return rec.Fail(checkAttributes, "bits 1 to 7 of TDATTRIBUTES zero", hex.EncodeToString(td.TDAttributes[:]), v.book.Remedy(checkAttributes))
+	}
+	rec.Pass(checkAttributes, "bits 1 to 7 of TDATTRIBUTES zero", "zero")
+	if err := v.bind(rec, td, ev); err != nil {
+		return err
+	}
+	result.TCB = proof.TCB
+	result.TCB.ServiceTD = td.HasServiceTD()
+	if result.Claims, err = v.claims(rec, proof, td, ev); err != nil {
+		return err
+	}
+	result.Aliases = aliases(td, proof)
+	return nil
+}
+
+func (v *Verifier) bind(rec *evidence.Recorder, td *dcap.TDReport, ev evidence.Evidence) error {
+	if d := ev.RuntimeData; d != nil {
+		if !d.BoundBy(td.ReportData[:]) {
+			return rec.Fail(checkRuntimeData, fmt.Sprintf("SHA-256 %x of the %d bytes sent", sha256.Sum256(d.Bytes), len(d.Bytes)),
+				fmt.Sprintf("%x in REPORTDATA", td.ReportData[:32]), v.book.Remedy(checkRuntimeData))
+		}
+		rec.Pass(checkRuntimeData, "SHA-256 of the runtime data in REPORTDATA", fmt.Sprintf("SHA-256 of %d bytes", len(d.Bytes)))
+	}
+	if d := ev.InitTimeData; d != nil {
+		long := sha512.Sum384(d.Bytes)
+		var short [48]byte
+		sum := sha256.Sum256(d.Bytes)
+		copy(short[:], sum[:])
+		if subtle.ConstantTimeCompare(long[:], td.MRConfigID[:])|subtle.ConstantTimeCompare(short[:], td.MRConfigID[:]) != 1 {
+			return rec.Fail(checkInitTimeData, fmt.Sprintf("SHA-384 %x of the %d bytes sent", long, len(d.Bytes)),
+				fmt.Sprintf("%x in MRCONFIGID", td.MRConfigID), v.book.Remedy(checkInitTimeData))
+		}
+		rec.Pass(checkInitTimeData, "the hash of the init-time data in MRCONFIGID", fmt.Sprintf("hash of %d bytes", len(d.Bytes)))
+	}
+	return nil
+}
+
+// claims states what the token says of a TD (EAT profile of Azure Attestation
+// for TDX VMs).
+func (v *Verifier) claims(rec *evidence.Recorder, proof *dcap.Proof, td *dcap.TDReport, ev evidence.Evidence) (claims.Set, error) {
+	var set claims.Set
+	add := func(name string, value claims.Value) {
+		set.Add(claims.Claim{Type: name, Value: value, Issuer: claims.AttestationService})
+	}
+	text := func(name, s string) { add(name, claims.StringValue(s)) }
+	text("x-ms-attestation-type", "tdxvm")
+	text("attester_tcb_status", proof.TCB.Status)
+	text("eat_profile", "https://aka.ms/maa-eat-profile-tdxvm")
+	text("intuse", "generic")
+	text("dbgstat", map[bool]string{false: "disabled", true: "enabled"}[td.Debug()])
+	for _, field := range []struct {
+		name  string
+		bytes []byte
+	}{
+		{"mrconfigid", td.MRConfigID[:]}, {"mrowner", td.MROwner[:]}, {"mrownerconfig", td.MROwnerConfig[:]}, {"mrseam", td.MRSEAM[:]},
+		{"mrsignerseam", td.MRSignerSEAM[:]}, {"mrtd", td.MRTD[:]}, {"rtmr0", td.RTMR[0][:]}, {"rtmr1", td.RTMR[1][:]}, {"rtmr2", td.RTMR[2][:]},
+		{"rtmr3", td.RTMR[3][:]}, {"report_data", td.ReportData[:]}, {"seam_attributes", td.SEAMAttributes[:]}, {"td_attributes", td.TDAttributes[:]},
+		{"xfam", td.XFAM[:]}, {"tee_tcb_svn", td.TEETCBSVN[:]},
+	} {
+		text("tdx_"+field.name, hex.EncodeToString(field.bytes))
+	}
+	add("tdx_seamsvn", claims.IntegerValue(int64(td.TEETCBSVN[0])))
+	for _, flag := range []struct {
+		name string
+		set  bool
+	}{{"debug", td.Debug()}, {"key_locker", td.KeyLocker()}, {"perfmon", td.Perfmon()}, {"protection_keys", td.ProtectionKeys()}, {"septve_disable", td.SEPTVEDisable()}} {
+		add("tdx_td_attributes_"+flag.name, claims.BooleanValue(flag.set))
+	}
+	for _, item := range []struct {
+		name string
+		data *evidence.Data
+	}{{"x-ms-runtime", ev.RuntimeData}, {"x-ms-inittime", ev.InitTimeData}} {
+		if item.data == nil || item.data.Type != evidence.JSON {
+			continue
+		}
+		object, err := item.data.Object()
+		if err != nil {
+			return claims.Set{}, rec.FailErr(checkJSON, item.name+" as a JSON object", err, v.book.Remedy(checkJSON))
+		}
+		add(item.name, claims.JSONValue(string(object)))
+	}
+	return set, nil
+}
+
+// aliases are what policies may read besides the token's claims.
+func aliases(td *dcap.TDReport, proof *dcap.Proof) claims.Set {
+	set := evidence.TCBClaims(proof.TCB)
+	if td.V15 {
+		for name, value := range map[string][]byte{"x-probity-tdx-mrservicetd": td.MRServiceTD[:], "x-probity-tdx-tee-tcb-svn-2": td.TEETCBSVN2[:]} {
+			set.Add(claims.Claim{Type: name, Value: claims.StringValue(hex.EncodeToString(value)), Issuer: claims.AttestationService})
+		}
+	}
+	return set
+}
