@@ -11,8 +11,8 @@ import (
 
 // samples are healthy inputs for each parser.
 type samples struct {
-	m          *testtee.Platform
-	set, setV2 *collateral.Intel
+	m                  *testtee.Platform
+	set, setV2, setTDX *collateral.Intel
 }
 
 func newSamples() samples {
@@ -21,7 +21,7 @@ func newSamples() samples {
 	v2 := testtee.HealthyTCB(now)
 	v2.Version = 2
 	return samples{m, l.pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTCB(now)}),
-		l.pki.Collateral(m, testtee.CollateralConfig{TCB: v2})}
+		l.pki.Collateral(m, testtee.CollateralConfig{TCB: v2}), l.pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTDXTCB(now)})}
 }
 
 func (s samples) quote(version uint16) []byte {
@@ -37,6 +37,10 @@ func FuzzParseQuote(f *testing.F) {
 	for _, version := range []uint16{3, 4, 5} {
 		f.Add(s.quote(version))
 	}
+	td := testtee.HealthyTD()
+	f.Add(s.m.Quote(testtee.QuoteConfig{TD: td}))
+	td.Extended = true
+	f.Add(s.m.Quote(testtee.QuoteConfig{TD: td}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		q, err := dcap.ParseQuote(b)
 		if err != nil {
@@ -82,6 +86,7 @@ func FuzzParseTCBInfo(f *testing.F) {
 	s := newSamples()
 	f.Add(s.set.TCBInfo)
 	f.Add(s.setV2.TCBInfo)
+	f.Add(s.setTDX.TCBInfo)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		info, err := dcap.ParseTCBInfo(b)
 		if err != nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
 	"github.com/probity-dev/probity/evidence/sgx"
+	"github.com/probity-dev/probity/evidence/tdx"
 	"github.com/probity-dev/probity/internal/testtee"
 	"github.com/probity-dev/probity/internal/wire"
 	"github.com/probity-dev/probity/token"
@@ -31,13 +32,46 @@ func pairs() []pair {
 	return append(list, signing())
 }
 
-// verifications measures SGX with real sizes: a TCB info of 18 levels, a PCK
-// CRL of 129 entries, as Intel publishes them.
+// verifications measures SGX and TDX with real sizes: a TCB info of 18 levels, a
+// PCK CRL of 129 entries, as Intel publishes them.
 func verifications() []pair {
 	now := time.Now()
 	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
 	m := pki.Platform(testtee.HealthyPlatform())
-	tcb := testtee.HealthyTCB(now)
+	runtimeData := &evidence.Data{Bytes: []byte(`{"key":"value"}`), Type: evidence.JSON}
+	enclave, td := testtee.DemoEnclave(), testtee.HealthyTD()
+	enclave.ReportData = testtee.BindData(runtimeData.Bytes)
+	td.V15, td.ReportData = true, enclave.ReportData
+	var list []pair
+	for _, tee := range []struct {
+		name  string
+		tcb   testtee.TCB
+		quote testtee.QuoteConfig
+		kind  func(*dcap.Verifier) evidence.Verifier
+	}{
+		{"SGX", testtee.HealthyTCB(now), testtee.QuoteConfig{Enclave: enclave}, func(v *dcap.Verifier) evidence.Verifier { return sgx.New(v) }},
+		{"TDX", testtee.HealthyTDXTCB(now), testtee.QuoteConfig{TD: td}, func(v *dcap.Verifier) evidence.Verifier { return tdx.New(v) }},
+	} {
+		quote, source := m.Quote(tee.quote), collateral.Fixed(pki.Collateral(m, realSizes(now, tee.tcb)))
+		// verify has memories of the given sizes; -1 is none.
+		verify := func(chains, sets int) func() {
+			v := tee.kind(dcap.New(dcap.Config{Anchor: pki.Anchor(), Chains: chains, Collateral: sets}))
+			return func() {
+				if _, err := v.Verify(context.Background(), evidence.Evidence{Raw: quote, RuntimeData: runtimeData, Collateral: source, Time: now}); err != nil {
+					panic(err)
+				}
+			}
+		}
+		list = append(list,
+			pair{tee.name + ", PCK chain and collateral seen before", 1.3, "2 bare P-256 checks", verify(0, 0), checks(2)},
+			pair{tee.name + ", collateral seen before", 1.25, "4 bare P-256 checks", verify(-1, 0), checks(4)},
+			pair{tee.name + ", everything cold", 1.5, "9 bare P-256 checks", verify(-1, -1), checks(9)})
+	}
+	return list
+}
+
+// realSizes are collateral of the sizes that Intel publishes.
+func realSizes(now time.Time, tcb testtee.TCB) testtee.CollateralConfig {
 	lowest := tcb.Levels[1]
 	tcb.Levels = tcb.Levels[:1]
 	for i := range 17 {
@@ -48,32 +82,12 @@ func verifications() []pair {
 		level.Components[4] = uint8(200 - i)
 		tcb.Levels = append(tcb.Levels, level)
 	}
-	cfg := testtee.CollateralConfig{TCB: tcb, EditCRL: func(issuer string, crl *x509.RevocationList) {
+	return testtee.CollateralConfig{TCB: tcb, EditCRL: func(issuer string, crl *x509.RevocationList) {
 		for i := range 129 {
 			serial := new(big.Int).Lsh(big.NewInt(int64(i+1000)), 140)
 			crl.RevokedCertificateEntries = append(crl.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: serial, RevocationTime: now.AddDate(0, 0, -2)})
 		}
 	}}
-	runtimeData := &evidence.Data{Bytes: []byte(`{"key":"value"}`), Type: evidence.JSON}
-	enclave := testtee.DemoEnclave()
-	enclave.ReportData = testtee.BindData(runtimeData.Bytes)
-	quote := m.Quote(testtee.QuoteConfig{Enclave: enclave})
-	source := collateral.Fixed(pki.Collateral(m, cfg))
-	verify := func(v *sgx.Verifier) func() {
-		return func() {
-			if _, err := v.Verify(context.Background(), evidence.Evidence{Raw: quote, RuntimeData: runtimeData, Collateral: source, Time: now}); err != nil {
-				panic(err)
-			}
-		}
-	}
-	engine := func(chains, sets int) *sgx.Verifier {
-		return sgx.New(dcap.New(dcap.Config{Anchor: pki.Anchor(), Chains: chains, Collateral: sets}))
-	}
-	return []pair{
-		{"SGX, PCK chain and collateral seen before", 1.3, "2 bare P-256 checks", verify(engine(0, 0)), checks(2)},
-		{"SGX, collateral seen before", 1.25, "4 bare P-256 checks", verify(engine(-1, 0)), checks(4)},
-		{"SGX, everything cold", 1.5, "9 bare P-256 checks", verify(engine(-1, -1)), checks(9)},
-	}
 }
 
 // checks makes n bare signature checks.
