@@ -20,7 +20,7 @@ deps: ## install what the tests need: Node and Python packages, Debian packages 
 
 test: deps ## install what the tests need and run all of them, real clients included
 	$(GO) test ./...
-	PROBITY_CORPUS="$(CORPUS)" $(GO) test -tags interop ./test/interop
+	PROBITY_CORPUS="$(abspath $(CORPUS))" $(GO) test -tags interop ./test/interop
 
 check: ## format, vet, staticcheck, module hygiene, race detector, short fuzzing
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w on these"; exit 1; }
@@ -41,7 +41,7 @@ corpus: ## check recorded evidence against its manifests: make corpus CORPUS=fol
 	@$(GO) run ./test/corpus "$(CORPUS)"
 
 interop: deps ## run Microsoft's JavaScript and Python clients against the service
-	PROBITY_CORPUS="$(CORPUS)" $(GO) test -tags interop -count=1 -v ./test/interop
+	PROBITY_CORPUS="$(abspath $(CORPUS))" $(GO) test -tags interop -count=1 -v ./test/interop
 
 bench: ## measure against the floor, and the policy language against its peers, in the same run
 	@$(GO) run ./test/bench
