@@ -18,9 +18,10 @@ run: ## start the demonstration: a service, simulated evidence, a token
 deps: ## install what the tests need: Node and Python packages, Debian packages where root
 	sh test/deps.sh
 
-test: deps ## install what the tests need and run all of them, real clients included
+test: deps ## install what the tests need and run all of them, real clients included; with CORPUS=folder its evidence too
 	$(GO) test ./...
 	PROBITY_CORPUS="$(abspath $(CORPUS))" $(GO) test -tags interop ./test/interop
+	$(if $(CORPUS),$(GO) run ./test/corpus "$(CORPUS)")
 
 check: ## format, vet, staticcheck, module hygiene, race detector, short fuzzing
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w on these"; exit 1; }
