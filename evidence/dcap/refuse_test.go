@@ -2,7 +2,6 @@ package dcap_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -16,70 +15,10 @@ import (
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/evidence/dcap"
 	"github.com/probity-dev/probity/internal/testtee"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-
-// lab is a healthy hierarchy; each case takes its own machine from it.
-type lab struct {
-	pki    *testtee.Intel
-	anchor *dcap.Anchor
-}
-
-func newLab() *lab {
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	return &lab{pki, pki.Anchor()}
-}
-
-// scene is everything that a case may change before it is verified.
-type scene struct {
-	platform   testtee.PlatformConfig
-	quote      testtee.QuoteConfig
-	collateral testtee.CollateralConfig
-	// editQuote and editSet change the finished bytes.
-	editQuote func([]byte) []byte
-	editSet   func(*collateral.Intel)
-	noSet     bool
-	at        time.Time
-	number    uint32
-}
-
-func healthy() scene {
-	return scene{
-		platform:   testtee.HealthyPlatform(),
-		quote:      testtee.QuoteConfig{Enclave: testtee.DemoEnclave()},
-		collateral: testtee.CollateralConfig{TCB: testtee.HealthyTCB(now)},
-		at:         now,
-	}
-}
-
-func (l *lab) verify(t *testing.T, s scene) (*dcap.Proof, []evidence.Check, error) {
-	t.Helper()
-	m := l.pki.Platform(s.platform)
-	raw := m.Quote(s.quote)
-	if s.editQuote != nil {
-		raw = s.editQuote(raw)
-	}
-	ev := evidence.Evidence{Time: s.at, TCBEvaluationNumber: s.number}
-	if !s.noSet {
-		set := l.pki.Collateral(m, s.collateral)
-		if s.editSet != nil {
-			s.editSet(set)
-		}
-		ev.Collateral = collateral.Fixed(set)
-	}
-	rec := &evidence.Recorder{}
-	v := dcap.New(dcap.Config{Anchor: l.anchor})
-	proof, err := v.Verify(context.Background(), rec, raw, collateral.SGX, ev)
-	// A second run with everything remembered must say the same.
-	again := &evidence.Recorder{}
-	if _, err2 := v.Verify(context.Background(), again, raw, collateral.SGX, ev); (err == nil) != (err2 == nil) || !slices.Equal(rec.Checks, again.Checks) {
-		t.Errorf("the second verification differs: %v and %v", err, err2)
-	}
-	return proof, rec.Checks, err
-}
 
 func TestHealthyQuotesAreProven(t *testing.T) {
 	l := newLab()
@@ -452,36 +391,4 @@ func TestMustRefuse(t *testing.T) {
 			}
 		})
 	}
-}
-
-// labWhere returns a lab in which one certificate differs.
-func labWhere(cn string, edit func(*x509.Certificate)) *lab {
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now, Edit: func(c *x509.Certificate) {
-		if c.Subject.CommonName == cn {
-			edit(c)
-		}
-	}})
-	return &lab{pki, pki.Anchor()}
-}
-
-func swapDate(j, member string, t time.Time) string {
-	at := strings.Index(j, `"`+member+`":"`) + len(member) + 4
-	end := at + strings.Index(j[at:], `"`)
-	return j[:at] + t.UTC().Format(time.RFC3339) + j[end:]
-}
-
-func flipLast(b []byte) []byte {
-	b = slices.Clone(b)
-	b[len(b)-1] ^= 1
-	return b
-}
-
-// growNest puts one byte behind the nested certification data of a v4 quote
-// and corrects the outer lengths.
-func growNest(b []byte) []byte {
-	b = append(slices.Clone(b), 0)
-	for _, at := range []int{432, 436 + 128 + 2} {
-		binary.LittleEndian.PutUint32(b[at:], binary.LittleEndian.Uint32(b[at:])+1)
-	}
-	return b
 }
