@@ -75,7 +75,7 @@ func (p *parser) checkProperty(prop *Property, bound map[string]bool) {
 		p.errorAt(prop.Pos, "property", fmt.Sprintf("%s is a string, it cannot be compared with %s", prop.Name, literal.Text))
 	}
 	if typ != claims.Integer && prop.Op != "==" && prop.Op != "!=" {
-		p.errorAt(prop.Pos, "property", fmt.Sprintf("%s orders integers; %s is a %s", prop.Op, literal.Text, strings.ToLower(string(typ))))
+		p.errorAt(prop.Pos, "property", fmt.Sprintf("%s orders integers; %s is %s", prop.Op, literal.Text, withArticle(typ)))
 	}
 }
 

@@ -137,6 +137,8 @@ func (l *lexer) bad(at Pos) token {
 		d.Suggestion = `use the plain quote "`
 	case r == '\'':
 		d.Suggestion = `strings stand in double quotes`
+	case r == '&':
+		d.Suggestion = "did you mean &&?"
 	case r == '|':
 		d.Suggestion = "there is no OR: write two rules"
 	case strings.HasPrefix(l.src[at.Offset:], "/*"):

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/probity-dev/probity/claims"
@@ -130,7 +131,7 @@ func (l *linter) unknown(c *Condition, name string) {
 
 func (l *linter) value(prop *Property, term Term) {
 	if prop.Op != "==" && prop.Op != "!=" && term.Type != claims.Integer {
-		l.report(prop.Pos, Error, fmt.Sprintf("%s orders integers, and %s is a %s", prop.Op, term.Name, strings.ToLower(string(term.Type))), "compare with == or !=")
+		l.report(prop.Pos, Error, fmt.Sprintf("%s orders integers, and %s is %s", prop.Op, term.Name, withArticle(term.Type)), "compare with == or !=")
 		return
 	}
 	literal, ok := prop.Value.(*Literal)
@@ -138,13 +139,38 @@ func (l *linter) value(prop *Property, term Term) {
 		return
 	}
 	if literal.Value.Type() != term.Type {
-		l.report(prop.Pos, Warning, fmt.Sprintf("%s is a %s, so it never equals %s", term.Name, strings.ToLower(string(term.Type)), clip(literal.Text)),
-			"write the value without quotes, or with them")
+		l.report(prop.Pos, Warning, fmt.Sprintf("%s is %s, so it never equals %s", term.Name, withArticle(term.Type), clip(literal.Text)), mendValue(literal, term.Type))
 		return
 	}
 	if value, _ := literal.Value.Text(); term.Hex && value != strings.ToLower(value) {
 		l.report(prop.Value.Start(), Warning, "the value is upper-case hex; the service issues lower case, so this never matches", `write "`+strings.ToLower(value)+`"`)
 	}
+}
+
+// mendValue says how to write a literal as a value of the given type.
+func mendValue(literal *Literal, want claims.Type) string {
+	text, quoted := literal.Value.Text()
+	_, err := strconv.ParseInt(text, 10, 64)
+	switch {
+	case want == claims.String && !quoted:
+		return "write " + strconv.Quote(literal.Text)
+	case want == claims.Integer && quoted && err == nil, want == claims.Boolean && (text == "true" || text == "false"):
+		return "write " + text + ", without quotes"
+	case want == claims.Integer:
+		return "compare with a whole number"
+	case want == claims.Boolean:
+		return "compare with true or false"
+	default:
+		return ""
+	}
+}
+
+// withArticle names a type in a sentence.
+func withArticle(t claims.Type) string {
+	if t == claims.Integer {
+		return "an integer"
+	}
+	return "a " + strings.ToLower(string(t))
 }
 
 // verdict warns of policies that always say the same.

@@ -12,13 +12,23 @@ import (
 
 var actionNames = []string{"permit", "deny", "add", "issue", "issueproperty"}
 
+// otherWords are what other languages call these actions.
+var otherWords = map[string]string{"allow": "permit", "accept": "permit", "grant": "permit", "reject": "deny", "refuse": "deny", "block": "deny", "forbid": "deny"}
+
+func nearestAction(name string) string {
+	if known, ok := otherWords[strings.ToLower(name)]; ok {
+		return known
+	}
+	return spelling.Nearest(name, actionNames)
+}
+
 func (p *parser) parseAction(a *Action) bool {
 	const rule = "action"
 	a.Pos = p.tok.pos
 	if p.tok.kind != tokIdent || !slices.Contains(actionNames, p.tok.text) {
 		suggestion := ""
 		if p.tok.kind == tokIdent {
-			suggestion = "did you mean " + spelling.Nearest(p.tok.text, actionNames) + "?"
+			suggestion = "did you mean " + nearestAction(p.tok.text) + "?"
 		}
 		p.unexpected(rule, strings.Join(actionNames, ", "), suggestion)
 		return false
