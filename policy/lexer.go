@@ -131,6 +131,9 @@ func (l *lexer) next() token {
 func (l *lexer) bad(at Pos) token {
 	r, n := utf8.DecodeRuneInString(l.rest())
 	text := l.advance(n)
+	if r == '|' && strings.HasPrefix(l.rest(), "|") {
+		text += l.advance(1) // one mistake, one finding
+	}
 	d := Diagnostic{Pos: at, Severity: Error, Found: text, Message: "unexpected character " + strconv.QuoteRune(r)}
 	switch {
 	case strings.ContainsRune("“”„«»", r):

@@ -305,7 +305,11 @@ func (p *parser) parseCondition() (*Condition, bool) {
 		if p.accept(",") {
 			continue
 		}
-		return c, p.expect("]", rule, "")
+		suggestion := ""
+		if p.tok.kind == tokIdent {
+			suggestion = "commas stand between properties"
+		}
+		return c, p.expect("]", rule, suggestion)
 	}
 }
 

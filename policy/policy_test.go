@@ -100,6 +100,7 @@ func TestWhatDoesNotParse(t *testing.T) {
 		"unknown action":                {auth(`=> allow();`), "3:4", "did you mean permit?"},
 		"action by another word":        {auth(`=> Reject();`), "3:4", "did you mean deny?"},
 		"misspelt action":               {auth(`=> isue(type="a", value=1);`), "3:4", "did you mean issue?"},
+		"no comma":                      {auth(`[type=="a" value==1] => permit();`), "3:12", "commas stand between properties"},
 		"one ampersand":                 {auth(`[type=="a"] & [type=="b"] => permit();`), "3:13", "did you mean &&?"},
 		"permit with arguments":         {auth(`=> permit(type="x");`), "3:4", "no arguments"},
 		"issue in authorization":        {auth(`=> issue(type="x", value=1);`), "3:4", "not allowed in authorizationrules"},
