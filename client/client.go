@@ -1,7 +1,7 @@
 // Package client is a Go client of the attestation service: attest an enclave,
 // read policies, keys and metadata, and verify tokens.
 //
-// Start with [New]. Answers other than success are [*Error]s that hold the
+// Start with [New]. Redirects are not followed. Answers other than success are [*Error]s that hold the
 // service's code and the failed check.
 package client
 
@@ -59,7 +59,12 @@ func New(cfg Config) (*Client, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{RootCAs: cfg.Roots, MinVersion: tls.VersionTLS12}
-	return &Client{base: strings.TrimSuffix(cfg.URL, "/"), http: &http.Client{Transport: transport, Timeout: cfg.Timeout}}, nil
+	return &Client{base: strings.TrimSuffix(cfg.URL, "/"), http: &http.Client{
+		Transport: transport, Timeout: cfg.Timeout,
+		// Security: a redirect could send evidence, or the search for keys, to
+		// another host or out of TLS. It becomes an [*Error].
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
 }
 
 // Error is an answer other than success.

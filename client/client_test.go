@@ -80,6 +80,37 @@ func TestKeysComeFromTheIssuerAlone(t *testing.T) {
 	}
 }
 
+// A redirect could send evidence, or the search for keys, to anyone.
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	reached := false
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		reached = true
+		w.Write([]byte(`{"token":"x","keys":[]}`))
+	}))
+	defer elsewhere.Close()
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere.URL+r.URL.Path, http.StatusTemporaryRedirect)
+	}))
+	defer s.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(s.Certificate())
+	c, err := client.New(client.Config{URL: s.URL, Roots: roots})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, attest := c.Attest(context.Background(), client.Request{Kind: evidence.SGXEnclave, Evidence: []byte("secret")})
+	_, keys := c.Keys(context.Background(), token.Discovery{KeySetURL: s.URL + "/certs"})
+	for _, err := range []error{attest, keys} {
+		var e *client.Error
+		if !errors.As(err, &e) || e.Status != http.StatusTemporaryRedirect {
+			t.Errorf("error = %v, want status 307", err)
+		}
+	}
+	if reached {
+		t.Error("the redirect was followed")
+	}
+}
+
 func TestOnlyHTTPS(t *testing.T) {
 	for _, u := range []string{"", "http://localhost", "localhost:8443", "https://"} {
 		if _, err := client.New(client.Config{URL: u}); err == nil {

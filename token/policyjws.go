@@ -80,6 +80,9 @@ type policyHeader struct {
 	JWK struct {
 		X5C []string `json:"x5c"`
 	} `json:"jwk"`
+	// Critical names extensions that must be understood (RFC 7515, section
+	// 4.1.11); none is.
+	Critical jsontext.Value `json:"crit"`
 }
 
 // ParsePolicy reads and verifies a submitted policy. The key comes from the
@@ -103,13 +106,16 @@ func ParsePolicy(compact string) (*SubmittedPolicy, error) {
 	var raw [3][]byte
 	for i, part := range parts {
 		var err error
-		if raw[i], err = base64.RawURLEncoding.Strict().DecodeString(strings.TrimRight(part, "=")); err != nil {
-			return nil, fail("part %d is not base64url", i+1)
+		if raw[i], err = base64.RawURLEncoding.Strict().DecodeString(strings.TrimRight(part, "=")); err != nil || strings.ContainsAny(part, "\r\n") {
+			return nil, fail("part %d is not base64url", i+1) // the library would skip line breaks
 		}
 	}
 	var header policyHeader
 	if err := json.Unmarshal(raw[0], &header); err != nil {
 		return nil, fail("the header is not a JSON object")
+	}
+	if header.Critical != nil {
+		return nil, fail("the header has critical extensions (crit), of which none is known here")
 	}
 	p := &SubmittedPolicy{JWS: compact, algorithm: header.Alg}
 	if header.Alg == "none" {

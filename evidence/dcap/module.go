@@ -82,6 +82,8 @@ func relaunch(launch, current Status) Status {
 	old := launch == OutOfDate || launch == OutOfDateConfigurationNeeded
 	good := slices.Contains([]Status{UpToDate, SWHardeningNeeded, ConfigurationNeeded, ConfigurationAndSWHardeningNeeded}, current)
 	switch {
+	case current == Revoked:
+		return Revoked // no launch, however good, outweighs that
 	case !old || !good:
 		return launch
 	case strings.Contains(string(launch), "Configuration") || strings.Contains(string(current), "Configuration"):

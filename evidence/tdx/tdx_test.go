@@ -3,6 +3,7 @@ package tdx_test
 import (
 	"context"
 	"crypto/sha512"
+	"encoding/binary"
 	"errors"
 	"slices"
 	"strings"
@@ -27,6 +28,7 @@ type scene struct {
 	platform          testtee.PlatformConfig
 	tcb               testtee.TCB
 	edit              func(string) string // of the TCB info before it is signed
+	raw               func([]byte)        // edits the finished quote
 	runtime, initTime *evidence.Data
 }
 
@@ -37,8 +39,12 @@ func verify(edit func(*scene)) (*evidence.Result, string) {
 	m := pki.Platform(s.platform)
 	s.quote.TD = s.td
 	set := pki.Collateral(m, testtee.CollateralConfig{TCB: s.tcb, EditTCBInfo: s.edit})
+	quote := m.Quote(s.quote)
+	if s.raw != nil {
+		s.raw(quote)
+	}
 	v := tdx.New(dcap.New(dcap.Config{Anchor: pki.Anchor()}))
-	result, err := v.Verify(context.Background(), evidence.Evidence{Raw: m.Quote(s.quote), Collateral: collateral.Fixed(set), Time: now,
+	result, err := v.Verify(context.Background(), evidence.Evidence{Raw: quote, Collateral: collateral.Fixed(set), Time: now,
 		RuntimeData: s.runtime, InitTimeData: s.initTime})
 	var r *evidence.Rejection
 	if errors.As(err, &r) {
@@ -104,6 +110,7 @@ func TestMustRefuse(t *testing.T) {
 		"03 unknown module now":               {"dcap.tdx-module.identity", func(s *scene) { s.td.V15 = true; s.td.TEETCBSVN2[1] = 3 }},
 		"03 module below every level":         {"dcap.tdx-module.tcb", func(s *scene) { s.td.TEETCBSVN[0] = 0 }},
 		"03 module revoked":                   {"dcap.tcb.revoked", func(s *scene) { s.td.TEETCBSVN[0] = 1 }},
+		"05 module revoked now":               {"dcap.tcb.revoked", func(s *scene) { s.td.V15 = true; s.td.TEETCBSVN2[0] = 1 }},
 		"03 module below every level now":     {"dcap.tdx-module.tcb", func(s *scene) { s.td.V15 = true; s.td.TEETCBSVN2[0] = 0 }},
 		"05 unknown status of a module":       {"dcap.tcbinfo.format", func(s *scene) { s.tcb.Modules[1].Levels[0].Status = "Good" }},
 		"07 module levels out of order":       {"dcap.tcbinfo.format", func(s *scene) { slices.Reverse(s.tcb.Modules[1].Levels) }},
@@ -118,10 +125,11 @@ func TestMustRefuse(t *testing.T) {
 		"02 PCESVN below every level":         {"dcap.tcb.level", func(s *scene) { s.platform.PCESVN = 4 }},
 		"16 v5 with the size of another body": {"dcap.quote.format", func(s *scene) {
 			s.quote.Version = 5
-			s.quote.Header = func([]byte) {}
-			s.td.V15 = false
-			s.quote.Signature = nil
-			s.quote.Trailer = []byte{1}
+			s.raw = func(q []byte) { binary.LittleEndian.PutUint32(q[50:], 648) } // type 2 is 584 bytes
+		}},
+		"16 v5 with the type of another body": {"dcap.quote.format", func(s *scene) {
+			s.quote.Version = 5
+			s.raw = func(q []byte) { binary.LittleEndian.PutUint16(q[48:], 3) }
 		}},
 		"SGX quote":             {"dcap.quote.tee", func(s *scene) { s.td = nil }},
 		"20 other runtime data": {"tdx.report-data.runtime-data", func(s *scene) { s.runtime = &evidence.Data{Bytes: runtime} }},

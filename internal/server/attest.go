@@ -13,14 +13,6 @@ import (
 
 // attest answers POST /attest/{type}.
 func (s *Server) attest(w http.ResponseWriter, r *http.Request, kind evidence.Kind) error {
-	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
-	default:
-		s.cfg.Metrics.Busy.Inc()
-		return &apiError{status: http.StatusTooManyRequests, code: codeTooMany, message: "too many attestations are running",
-			header: http.Header{"Retry-After": {"1"}}}
-	}
 	body, err := s.readBody(w, r)
 	if err != nil {
 		return err
@@ -29,6 +21,15 @@ func (s *Server) attest(w http.ResponseWriter, r *http.Request, kind evidence.Ki
 	request, err := s.request(kind, body, legacy)
 	if err != nil {
 		return err
+	}
+	// Only work takes a slot: a client that sends slowly keeps nobody out.
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	default:
+		s.cfg.Metrics.Busy.Inc()
+		return &apiError{status: http.StatusTooManyRequests, code: codeTooMany, message: "too many attestations are running",
+			header: http.Header{"Retry-After": {"1"}}}
 	}
 	in := s.policies.get(kind)
 	verdict, err := s.cfg.Appraiser.Appraise(r.Context(), *request, appraisal.Provider{

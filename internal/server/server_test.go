@@ -297,6 +297,28 @@ func TestTooManyAtOnceAreTurnedAway(t *testing.T) {
 	}
 }
 
+// A client that sends its body slowly must not keep others out.
+func TestSlowSendersTakeNoPlace(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.Limits.Concurrent = 1 })
+	body, send := io.Pipe()
+	done := make(chan int)
+	go func() {
+		w := httptest.NewRecorder()
+		b.server.ServeHTTP(w, httptest.NewRequest("POST", sgxPath, body))
+		done <- w.Code
+	}()
+	if _, err := send.Write([]byte(`{"quote":"`)); err != nil { // returns when the server has read it
+		t.Fatal(err)
+	}
+	if w := b.do("POST", sgxPath, `{"quote":"`+b.quote()+`"}`); w.Code != 200 {
+		t.Errorf("beside a slow sender: %d %s", w.Code, w.Body)
+	}
+	send.Close()
+	if code := <-done; code != 400 {
+		t.Errorf("the body that ends early was answered %d", code)
+	}
+}
+
 func TestARequestEndsWhenItsTimeIsUp(t *testing.T) {
 	s := stuck{make(chan struct{}, 1), make(chan struct{})}
 	b := newBench(t, func(c *Config) {
