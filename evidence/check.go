@@ -28,8 +28,8 @@ func (r *Rejection) Error() string {
 // Unwrap returns the cause.
 func (r *Rejection) Unwrap() error { return r.Cause }
 
-// Recorder collects the checks of one verification. It stops at the first
-// failure: once Failed is not nil, the verifier must return it.
+// Recorder collects the checks of one verification, which ends with the first
+// failure: the verifier must return what Fail returned.
 type Recorder struct {
 	Checks []Check
 }

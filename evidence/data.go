@@ -91,3 +91,15 @@ func (d *Data) BoundBy(field []byte) bool {
 	sum := sha256.Sum256(d.Bytes)
 	return len(field) >= len(sum) && subtle.ConstantTimeCompare(field[:len(sum)], sum[:]) == 1
 }
+
+// CheckBound records whether field, of the given name, binds the data, which
+// what describes. A failure is a [*Rejection] of the check with the given
+// definition.
+func (d *Data) CheckBound(rec *Recorder, check Definition, what, name string, field []byte) error {
+	if !d.BoundBy(field) {
+		return rec.Fail(check.ID, fmt.Sprintf("SHA-256 %x of the %d bytes of %s", sha256.Sum256(d.Bytes), len(d.Bytes), what),
+			fmt.Sprintf("%x in %s", field[:min(len(field), sha256.Size)], name), check.Remedy)
+	}
+	rec.Pass(check.ID, "SHA-256 of "+what+" in "+name, fmt.Sprintf("SHA-256 of %d bytes", len(d.Bytes)))
+	return nil
+}

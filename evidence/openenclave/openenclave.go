@@ -9,7 +9,6 @@ package openenclave
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 
@@ -81,21 +80,18 @@ func (v *Verifier) bindFraming(rec *evidence.Recorder, framed *Framed, result *e
 	}
 	if framed.PublicKey != nil {
 		key := evidence.Data{Bytes: framed.PublicKey}
-		if !key.BoundBy(report.ReportData[:]) {
-			return rec.Fail(checkKey, fmt.Sprintf("SHA-256 %x of the key", sha256.Sum256(key.Bytes)), fmt.Sprintf("%x", report.ReportData[:32]), v.book.Remedy(checkKey))
+		if err := key.CheckBound(rec, v.book[checkKey], "the certificate's key", "REPORTDATA", report.ReportData[:]); err != nil {
+			return err
 		}
-		rec.Pass(checkKey, "the certificate's key in REPORTDATA", "equal")
 	}
 	if len(framed.CustomClaims) == 0 {
 		return nil
 	}
 	// The hash comes first: bytes that nobody vouches for are not parsed.
 	buffer := evidence.Data{Bytes: framed.CustomClaims}
-	if !buffer.BoundBy(report.ReportData[:]) {
-		return rec.Fail(checkCustom, fmt.Sprintf("SHA-256 %x of the %d bytes of custom claims", sha256.Sum256(buffer.Bytes), len(buffer.Bytes)),
-			fmt.Sprintf("%x in REPORTDATA", report.ReportData[:32]), v.book.Remedy(checkCustom))
+	if err := buffer.CheckBound(rec, v.book[checkCustom], "custom claims", "REPORTDATA", report.ReportData[:]); err != nil {
+		return err
 	}
-	rec.Pass(checkCustom, "SHA-256 of the custom claims in REPORTDATA", fmt.Sprintf("SHA-256 of %d bytes", len(buffer.Bytes)))
 	list, err := ParseCustomClaims(framed.CustomClaims)
 	if err != nil {
 		return rec.FailErr(checkCustomFormat, "a custom claims buffer", err, v.book.Remedy(checkCustomFormat))

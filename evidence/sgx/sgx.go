@@ -13,7 +13,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"fmt"
 
 	"github.com/probity-dev/probity/claims"
@@ -92,72 +91,47 @@ func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, quote []b
 // bind checks that the report binds the data that came with it.
 func (v *Verifier) bind(rec *evidence.Recorder, report *dcap.Report, ev evidence.Evidence) error {
 	if d := ev.RuntimeData; d != nil {
-		if !d.BoundBy(report.ReportData[:]) {
-			return rec.Fail(checkRuntimeData, fmt.Sprintf("SHA-256 %x of the %d bytes sent", sha256.Sum256(d.Bytes), len(d.Bytes)),
-				fmt.Sprintf("%x in REPORTDATA", report.ReportData[:32]), v.book.Remedy(checkRuntimeData))
+		if err := d.CheckBound(rec, v.book[checkRuntimeData], "runtime data", "REPORTDATA", report.ReportData[:]); err != nil {
+			return err
 		}
-		rec.Pass(checkRuntimeData, "SHA-256 of the runtime data in REPORTDATA", fmt.Sprintf("SHA-256 of %d bytes", len(d.Bytes)))
 	}
 	if d := ev.InitTimeData; d != nil {
 		if !report.KSS() {
 			return rec.Fail(checkKSS, "an enclave with key separation and sharing", "ATTRIBUTES.KSS is not set", v.book.Remedy(checkKSS))
 		}
-		if !d.BoundBy(report.ConfigID[:]) {
-			return rec.Fail(checkInitTimeData, fmt.Sprintf("SHA-256 %x of the %d bytes sent", sha256.Sum256(d.Bytes), len(d.Bytes)),
-				fmt.Sprintf("%x in CONFIGID", report.ConfigID[:32]), v.book.Remedy(checkInitTimeData))
-		}
-		rec.Pass(checkInitTimeData, "SHA-256 of the init-time data in CONFIGID", fmt.Sprintf("SHA-256 of %d bytes", len(d.Bytes)))
+		return d.CheckBound(rec, v.book[checkInitTimeData], "init-time data", "CONFIGID", report.ConfigID[:])
 	}
 	return nil
 }
 
 // claims states what the token says of an enclave, deprecated twins included.
 func (v *Verifier) claims(rec *evidence.Recorder, proof *dcap.Proof, report *dcap.Report, ev evidence.Evidence) (claims.Set, error) {
-	b := builder{}
-	b.text("x-ms-attestation-type", "sgx")
-	b.truth("x-ms-sgx-is-debuggable", report.Debug())
-	b.hex("x-ms-sgx-mrenclave", report.MREnclave[:])
-	b.hex("x-ms-sgx-mrsigner", report.MRSigner[:])
-	b.number("x-ms-sgx-product-id", int64(report.ISVProdID))
-	b.number("x-ms-sgx-svn", int64(report.ISVSVN))
-	b.hex("x-ms-sgx-report-data", report.ReportData[:])
+	b := evidence.Statements{}
+	b.Text("x-ms-attestation-type", "sgx")
+	b.Boolean("x-ms-sgx-is-debuggable", report.Debug())
+	b.Hex("x-ms-sgx-mrenclave", report.MREnclave[:])
+	b.Hex("x-ms-sgx-mrsigner", report.MRSigner[:])
+	b.Integer("x-ms-sgx-product-id", int64(report.ISVProdID))
+	b.Integer("x-ms-sgx-svn", int64(report.ISVSVN))
+	b.Hex("x-ms-sgx-report-data", report.ReportData[:])
 	if report.KSS() {
-		b.hex("x-ms-sgx-config-id", report.ConfigID[:])
-		b.number("x-ms-sgx-config-svn", int64(report.ConfigSVN))
-		b.hex("x-ms-sgx-isv-extended-product-id", report.ISVExtProdID[:])
-		b.hex("x-ms-sgx-isv-family-id", report.ISVFamilyID[:])
+		b.Hex("x-ms-sgx-config-id", report.ConfigID[:])
+		b.Integer("x-ms-sgx-config-svn", int64(report.ConfigSVN))
+		b.Hex("x-ms-sgx-isv-extended-product-id", report.ISVExtProdID[:])
+		b.Hex("x-ms-sgx-isv-family-id", report.ISVFamilyID[:])
 	}
 	hashes := collateralClaim(proof)
-	b.add("x-ms-sgx-collateral", hashes)
-	b.add("maa-attestationcollateral", hashes)
-	if err := v.dataClaims(rec, &b, ev); err != nil {
-		return claims.Set{}, err
-	}
-	return b.set, nil
-}
-
-// dataClaims returns the bound data to the relying party: Binary as bytes,
-// JSON as an object.
-func (v *Verifier) dataClaims(rec *evidence.Recorder, b *builder, ev evidence.Evidence) error {
+	b.Add("x-ms-sgx-collateral", hashes)
+	b.Add("maa-attestationcollateral", hashes)
 	if d := ev.RuntimeData; d != nil && d.Type == evidence.Binary {
 		for _, name := range []string{"x-ms-sgx-ehd", "maa-ehd", "aas-ehd"} {
-			b.text(name, base64.RawURLEncoding.EncodeToString(d.Bytes))
+			b.Text(name, base64.RawURLEncoding.EncodeToString(d.Bytes))
 		}
 	}
-	for _, item := range []struct {
-		name string
-		data *evidence.Data
-	}{{"x-ms-runtime", ev.RuntimeData}, {"x-ms-inittime", ev.InitTimeData}} {
-		if item.data == nil || item.data.Type != evidence.JSON {
-			continue
-		}
-		object, err := item.data.Object()
-		if err != nil {
-			return rec.FailErr(checkJSON, item.name+" as a JSON object", err, v.book.Remedy(checkJSON))
-		}
-		b.add(item.name, claims.JSONValue(string(object)))
+	if err := b.BoundJSON(rec, v.book[checkJSON], ev); err != nil {
+		return claims.Set{}, err
 	}
-	return nil
+	return b.Set, nil
 }
 
 func collateralClaim(proof *dcap.Proof) claims.Value {
@@ -171,7 +145,7 @@ func collateralClaim(proof *dcap.Proof) claims.Value {
 // aliases are what policies may read besides the token's claims: the old names
 // with a dollar sign, and what is known of the platform.
 func aliases(set claims.Set, proof *dcap.Proof) claims.Set {
-	b := builder{}
+	b := evidence.Statements{Set: evidence.TCBClaims(proof.TCB)}
 	for _, pair := range [][2]string{
 		{"$is-debuggable", "x-ms-sgx-is-debuggable"},
 		{"$product-id", "x-ms-sgx-product-id"},
@@ -184,27 +158,13 @@ func aliases(set claims.Set, proof *dcap.Proof) claims.Set {
 		{"$maa-attestationcollateral", "x-ms-sgx-collateral"},
 	} {
 		if value, ok := set.Get(pair[1]); ok {
-			b.add(pair[0], value)
+			b.Add(pair[0], value)
 		}
 	}
-	for _, c := range evidence.TCBClaims(proof.TCB).All() {
-		b.set.Add(c)
-	}
 	if p := proof.PCK.Platform; p != nil {
-		b.truth("x-probity-pck-dynamic-platform", p.DynamicPlatform)
-		b.truth("x-probity-pck-cached-keys", p.CachedKeys)
-		b.truth("x-probity-pck-smt-enabled", p.SMTEnabled)
+		b.Boolean("x-probity-pck-dynamic-platform", p.DynamicPlatform)
+		b.Boolean("x-probity-pck-cached-keys", p.CachedKeys)
+		b.Boolean("x-probity-pck-smt-enabled", p.SMTEnabled)
 	}
-	return b.set
+	return b.Set
 }
-
-// builder collects claims of the service.
-type builder struct{ set claims.Set }
-
-func (b *builder) add(name string, v claims.Value) {
-	b.set.Add(claims.Claim{Type: name, Value: v, Issuer: claims.AttestationService})
-}
-func (b *builder) text(name, s string)         { b.add(name, claims.StringValue(s)) }
-func (b *builder) hex(name string, v []byte)   { b.text(name, hex.EncodeToString(v)) }
-func (b *builder) number(name string, n int64) { b.add(name, claims.IntegerValue(n)) }
-func (b *builder) truth(name string, v bool)   { b.add(name, claims.BooleanValue(v)) }

@@ -9,8 +9,7 @@
 //
 // It does not judge the TD: measurements and the debug attribute are claims;
 // the TCB status, and whether a service TD is bound, are facts for the caller to
-// judge. Event logs are not
-// replayed.
+// judge. Event logs are not replayed.
 package tdx
 
 import (
@@ -94,11 +93,9 @@ func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, ev eviden
 
 func (v *Verifier) bind(rec *evidence.Recorder, td *dcap.TDReport, ev evidence.Evidence) error {
 	if d := ev.RuntimeData; d != nil {
-		if !d.BoundBy(td.ReportData[:]) {
-			return rec.Fail(checkRuntimeData, fmt.Sprintf("SHA-256 %x of the %d bytes sent", sha256.Sum256(d.Bytes), len(d.Bytes)),
-				fmt.Sprintf("%x in REPORTDATA", td.ReportData[:32]), v.book.Remedy(checkRuntimeData))
+		if err := d.CheckBound(rec, v.book[checkRuntimeData], "runtime data", "REPORTDATA", td.ReportData[:]); err != nil {
+			return err
 		}
-		rec.Pass(checkRuntimeData, "SHA-256 of the runtime data in REPORTDATA", fmt.Sprintf("SHA-256 of %d bytes", len(d.Bytes)))
 	}
 	if d := ev.InitTimeData; d != nil {
 		long := sha512.Sum384(d.Bytes)
@@ -117,57 +114,44 @@ func (v *Verifier) bind(rec *evidence.Recorder, td *dcap.TDReport, ev evidence.E
 // claims states what the token says of a TD (EAT profile of Azure Attestation
 // for TDX VMs).
 func (v *Verifier) claims(rec *evidence.Recorder, proof *dcap.Proof, td *dcap.TDReport, ev evidence.Evidence) (claims.Set, error) {
-	var set claims.Set
-	add := func(name string, value claims.Value) {
-		set.Add(claims.Claim{Type: name, Value: value, Issuer: claims.AttestationService})
+	s := evidence.Statements{}
+	s.Text("x-ms-attestation-type", "tdxvm")
+	s.Text("attester_tcb_status", proof.TCB.Status)
+	s.Text("eat_profile", "https://aka.ms/maa-eat-profile-tdxvm")
+	s.Text("intuse", "generic")
+	s.Text("dbgstat", map[bool]string{false: "disabled", true: "enabled"}[td.Debug()])
+	for i, register := range td.RTMR {
+		s.Hex(fmt.Sprintf("tdx_rtmr%d", i), register[:])
 	}
-	text := func(name, s string) { add(name, claims.StringValue(s)) }
-	text("x-ms-attestation-type", "tdxvm")
-	text("attester_tcb_status", proof.TCB.Status)
-	text("eat_profile", "https://aka.ms/maa-eat-profile-tdxvm")
-	text("intuse", "generic")
-	text("dbgstat", map[bool]string{false: "disabled", true: "enabled"}[td.Debug()])
-	for _, field := range []struct {
-		name  string
-		bytes []byte
-	}{
-		{"mrconfigid", td.MRConfigID[:]}, {"mrowner", td.MROwner[:]}, {"mrownerconfig", td.MROwnerConfig[:]}, {"mrseam", td.MRSEAM[:]},
-		{"mrsignerseam", td.MRSignerSEAM[:]}, {"mrtd", td.MRTD[:]}, {"rtmr0", td.RTMR[0][:]}, {"rtmr1", td.RTMR[1][:]}, {"rtmr2", td.RTMR[2][:]},
-		{"rtmr3", td.RTMR[3][:]}, {"report_data", td.ReportData[:]}, {"seam_attributes", td.SEAMAttributes[:]}, {"td_attributes", td.TDAttributes[:]},
-		{"xfam", td.XFAM[:]}, {"tee_tcb_svn", td.TEETCBSVN[:]},
-	} {
-		text("tdx_"+field.name, hex.EncodeToString(field.bytes))
+	s.Hex("tdx_mrconfigid", td.MRConfigID[:])
+	s.Hex("tdx_mrowner", td.MROwner[:])
+	s.Hex("tdx_mrownerconfig", td.MROwnerConfig[:])
+	s.Hex("tdx_mrseam", td.MRSEAM[:])
+	s.Hex("tdx_mrsignerseam", td.MRSignerSEAM[:])
+	s.Hex("tdx_mrtd", td.MRTD[:])
+	s.Hex("tdx_report_data", td.ReportData[:])
+	s.Hex("tdx_seam_attributes", td.SEAMAttributes[:])
+	s.Hex("tdx_tee_tcb_svn", td.TEETCBSVN[:])
+	s.Hex("tdx_xfam", td.XFAM[:])
+	s.Integer("tdx_seamsvn", int64(td.TEETCBSVN[0]))
+	s.Hex("tdx_td_attributes", td.TDAttributes[:])
+	s.Boolean("tdx_td_attributes_debug", td.Debug())
+	s.Boolean("tdx_td_attributes_key_locker", td.KeyLocker())
+	s.Boolean("tdx_td_attributes_perfmon", td.Perfmon())
+	s.Boolean("tdx_td_attributes_protection_keys", td.ProtectionKeys())
+	s.Boolean("tdx_td_attributes_septve_disable", td.SEPTVEDisable())
+	if err := s.BoundJSON(rec, v.book[checkJSON], ev); err != nil {
+		return claims.Set{}, err
 	}
-	add("tdx_seamsvn", claims.IntegerValue(int64(td.TEETCBSVN[0])))
-	for _, flag := range []struct {
-		name string
-		set  bool
-	}{{"debug", td.Debug()}, {"key_locker", td.KeyLocker()}, {"perfmon", td.Perfmon()}, {"protection_keys", td.ProtectionKeys()}, {"septve_disable", td.SEPTVEDisable()}} {
-		add("tdx_td_attributes_"+flag.name, claims.BooleanValue(flag.set))
-	}
-	for _, item := range []struct {
-		name string
-		data *evidence.Data
-	}{{"x-ms-runtime", ev.RuntimeData}, {"x-ms-inittime", ev.InitTimeData}} {
-		if item.data == nil || item.data.Type != evidence.JSON {
-			continue
-		}
-		object, err := item.data.Object()
-		if err != nil {
-			return claims.Set{}, rec.FailErr(checkJSON, item.name+" as a JSON object", err, v.book.Remedy(checkJSON))
-		}
-		add(item.name, claims.JSONValue(string(object)))
-	}
-	return set, nil
+	return s.Set, nil
 }
 
 // aliases are what policies may read besides the token's claims.
 func aliases(td *dcap.TDReport, proof *dcap.Proof) claims.Set {
-	set := evidence.TCBClaims(proof.TCB)
+	s := evidence.Statements{Set: evidence.TCBClaims(proof.TCB)}
 	if td.V15 {
-		for name, value := range map[string][]byte{"x-probity-tdx-mrservicetd": td.MRServiceTD[:], "x-probity-tdx-tee-tcb-svn-2": td.TEETCBSVN2[:]} {
-			set.Add(claims.Claim{Type: name, Value: claims.StringValue(hex.EncodeToString(value)), Issuer: claims.AttestationService})
-		}
+		s.Hex("x-probity-tdx-mrservicetd", td.MRServiceTD[:])
+		s.Hex("x-probity-tdx-tee-tcb-svn-2", td.TEETCBSVN2[:])
 	}
-	return set
+	return s.Set
 }
