@@ -1,6 +1,7 @@
 package claims
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -53,6 +54,9 @@ func (s Set) MarshalJSON() ([]byte, error) {
 // JSON text. Every claim gets the given issuer. Duplicate members, fractions
 // and null are refused.
 func ParseSet(b []byte, issuer Issuer) (Set, error) {
+	if kind := jsontext.Value(b).Kind(); kind == '[' || kind == '"' || kind == '0' {
+		return Set{}, errors.New("claims: a JSON object of claims is wanted")
+	}
 	var members map[string]jsontext.Value
 	if err := json.Unmarshal(b, &members); err != nil {
 		return Set{}, fmt.Errorf("claims: %w", err)

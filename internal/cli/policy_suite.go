@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/probity-dev/probity/claims"
+	"github.com/probity-dev/probity/internal/jsonerror"
 	"github.com/probity-dev/probity/policy"
 )
 
@@ -101,7 +102,7 @@ func runSuite(e *env, file string) (passed, failed int, err error) {
 	}
 	var s suite
 	if err := json.Unmarshal(b, &s, json.RejectUnknownMembers(true)); err != nil {
-		return 0, 0, err
+		return 0, 0, errors.New(jsonerror.Text(err))
 	}
 	p, err := s.policy(e, file)
 	if err != nil {

@@ -129,7 +129,9 @@ func loadProvider(ctx context.Context, db store.Store, cfg config.Config) (serve
 	if err != nil && !isNew {
 		return p, err
 	}
-	if isNew || cfg.TCB != "" && cfg.TCB != record.TCB {
+	// Security: the configuration is the whole truth. A status that was once
+	// accepted is not any more when its line is gone.
+	if isNew || cfg.TCB != record.TCB {
 		if isNew {
 			record = store.Provider{Name: p.Name, Created: time.Now()}
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/probity-dev/probity/appraisal"
+	"github.com/probity-dev/probity/internal/jsonerror"
 )
 
 // Config configures `probity serve`.
@@ -39,9 +40,9 @@ type Config struct {
 	// collateral.Load. They are read at start.
 	Collateral []string `json:"collateral,omitzero"`
 	// TCB is the TCB statuses that the provider "default" accepts, separated
-	// by commas. Empty leaves what is stored; at first that is UpToDate,
-	// SWHardeningNeeded, ConfigurationNeeded and
-	// ConfigurationAndSWHardeningNeeded. "any" accepts all but Revoked.
+	// by commas. Empty means UpToDate, SWHardeningNeeded,
+	// ConfigurationNeeded and ConfigurationAndSWHardeningNeeded; "any" accepts
+	// all but Revoked.
 	TCB string `json:"tcb,omitzero"`
 	// AdminTokenFile holds the bearer token that may read and change
 	// policies, at least 16 characters. The environment variable
@@ -132,7 +133,7 @@ func Read(path string) (Config, error) {
 		return c, fmt.Errorf("config: %w", err)
 	}
 	if err := json.Unmarshal(b, &c, json.RejectUnknownMembers(true)); err != nil {
-		return c, fmt.Errorf("config: %s: %w", path, err)
+		return c, fmt.Errorf("config: %s: %s", path, jsonerror.Text(err))
 	}
 	return c, nil
 }

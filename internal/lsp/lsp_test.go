@@ -198,6 +198,27 @@ func TestMessagesThatAreRefused(t *testing.T) {
 	}
 }
 
+// endless is a header line without an end.
+type endless struct{ given int }
+
+func (e *endless) Read(b []byte) (int, error) {
+	if e.given > 1<<20 {
+		return 0, io.EOF
+	}
+	for i := range b {
+		b[i] = 'x'
+	}
+	e.given += len(b)
+	return len(b), nil
+}
+
+func TestHeaderLinesAreBounded(t *testing.T) {
+	in := &endless{}
+	if err := Serve(context.Background(), in, io.Discard, ""); err == nil || in.given > 64<<10 {
+		t.Errorf("error = %v after %d bytes", err, in.given)
+	}
+}
+
 func frame(body string) string { return fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body) }
 
 func FuzzServe(f *testing.F) {

@@ -45,14 +45,14 @@ var errMessage = errors.New("malformed message")
 func readMessage(r *bufio.Reader) (*message, error) {
 	length := -1
 	for first := true; ; first = false {
-		line, err := r.ReadString('\n')
+		raw, err := r.ReadSlice('\n') // a line that is longer than the reader's buffer ends in an error
 		if err != nil {
-			if first && errors.Is(err, io.EOF) && line == "" {
+			if first && errors.Is(err, io.EOF) && len(raw) == 0 {
 				return nil, io.EOF
 			}
 			return nil, fmt.Errorf("lsp: header: %w", err)
 		}
-		line = strings.TrimRight(line, "\r\n")
+		line := strings.TrimRight(string(raw), "\r\n")
 		if line == "" {
 			break
 		}

@@ -8,13 +8,16 @@ import "strings"
 // request.
 const most = 64
 
-// Nearest returns the candidate with the smallest edit distance to name,
-// compared without case; the first one of equals. It returns "" if there are
-// no candidates.
+// Nearest returns the candidate that begins like name, or else the one with the
+// smallest edit distance to it, compared without case; the first one of equals.
+// It returns "" if there are no candidates.
 func Nearest(name string, candidates []string) string {
 	best, bestDistance := "", -1
 	for _, c := range candidates {
 		d := distance(strings.ToLower(name), strings.ToLower(c))
+		if len(name) >= 3 && strings.HasPrefix(strings.ToLower(c), strings.ToLower(name)) {
+			d = 0 // a name cut short
+		}
 		if bestDistance < 0 || d < bestDistance {
 			best, bestDistance = c, d
 		}

@@ -11,12 +11,12 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/jsonerror"
 )
 
 // Error is a body that was refused: what was expected, what was found, and how
@@ -53,7 +53,7 @@ type DataObject struct {
 func Decode(body []byte) (*AttestRequest, error) {
 	var req AttestRequest
 	if err := json.Unmarshal(body, &req, json.MatchCaseInsensitiveNames(true)); err != nil {
-		return nil, &Error{"a JSON object without duplicate members", plain(err), "compare the body with the documentation of the route"}
+		return nil, &Error{"a JSON object without duplicate members", jsonerror.Text(err), "compare the body with the documentation of the route"}
 	}
 	if len(req.Nonce) > maxNonce {
 		return nil, &Error{fmt.Sprintf("a nonce of at most %d bytes", maxNonce), fmt.Sprintf("%d bytes", len(req.Nonce)), "send the hash of what is longer"}
@@ -66,30 +66,6 @@ func Decode(body []byte) (*AttestRequest, error) {
 		return nil, &Error{"a string or a number as nonce", "a nonce of another type", "send the nonce as a string"}
 	}
 	return &req, nil
-}
-
-// plain returns the message of a decoding error without Go's type names, which
-// mean nothing to a client.
-func plain(err error) string {
-	var semantic *json.SemanticError
-	if errors.As(err, &semantic) {
-		where := string(semantic.JSONPointer)
-		if where == "" {
-			where = "the body"
-		}
-		if semantic.Err != nil {
-			return fmt.Sprintf("at %s: %v", where, semantic.Err)
-		}
-		return fmt.Sprintf("at %s: a JSON value of the wrong type (%s)", where, semantic.JSONKind)
-	}
-	var syntactic *jsontext.SyntacticError
-	if errors.As(err, &syntactic) {
-		return fmt.Sprintf("at byte %d: %v", syntactic.ByteOffset, syntactic.Err)
-	}
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		return "a body that ends early"
-	}
-	return "a body that does not decode"
 }
 
 // Decoded returns runtime or init-time data; an object without data counts as
