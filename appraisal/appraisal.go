@@ -72,7 +72,9 @@ type Verdict struct {
 	// Known are Claims and all else that policies may read.
 	Known  claims.Set
 	TCB    *evidence.TCB
-	Policy policy.Trace
+	// Reservations are facts that nobody should accept without knowing.
+	Reservations []evidence.Reservation
+	Policy       policy.Trace
 	// Token is the compact token, if one was made.
 	Token string
 	// Rejection is the failed check, if the evidence is refused.
@@ -126,7 +128,7 @@ func (a *Appraiser) Appraise(ctx context.Context, req Request, p Provider) (*Ver
 		Raw: req.Evidence, RuntimeData: req.RuntimeData, InitTimeData: req.InitTimeData,
 		Collateral: a.Collateral, TCBEvaluationNumber: number, Time: req.Time,
 	})
-	v.Checks, v.Claims, v.TCB = result.Checks, result.Claims, result.TCB
+	v.Checks, v.Claims, v.TCB, v.Reservations = result.Checks, result.Claims, result.TCB, result.Reservations
 	v.Known = result.Claims.Clone()
 	for _, c := range result.Aliases.All() {
 		v.Known.Add(c)
@@ -140,6 +142,9 @@ func (a *Appraiser) Appraise(ctx context.Context, req Request, p Provider) (*Ver
 	}
 
 	// Judge: is it acceptable?
+	if rejection := p.TCB.reserve(result.Reservations); rejection != nil {
+		return v.refuse(rejection), nil
+	}
 	if check := p.TCB.judge(result.TCB); check != nil {
 		if !check.OK {
 			return v.refuse(&evidence.Rejection{Check: *check}), nil

@@ -36,11 +36,11 @@ func newLab(t *testing.T, edit func(*testtee.TCB)) *lab {
 	if edit != nil {
 		edit(&tcb)
 	}
-	source, err := collateral.NewStatic(pki.Collateral(m, testtee.CollateralConfig{TCB: tcb}))
+	source, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(m, testtee.CollateralConfig{TCB: tcb})}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &lab{m, &appraisal.Appraiser{Verifiers: appraisal.Verifiers(dcap.Config{Anchor: pki.Anchor()}), Collateral: source, Random: rand.Reader}}
+	return &lab{m, &appraisal.Appraiser{Verifiers: appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}), Collateral: source, Random: rand.Reader}}
 }
 
 func (l *lab) request() appraisal.Request {
@@ -109,11 +109,11 @@ func TestWhichTCBStatusesPass(t *testing.T) {
 func TestABoundServiceTDMustBeAskedFor(t *testing.T) {
 	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
 	m := pki.Platform(testtee.HealthyPlatform())
-	source, err := collateral.NewStatic(pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTDXTCB(now)}))
+	source, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTDXTCB(now)})}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(dcap.Config{Anchor: pki.Anchor()}), Collateral: source, Random: rand.Reader}
+	a := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}), Collateral: source, Random: rand.Reader}
 	td := testtee.HealthyTD()
 	td.V15 = true
 	plain := m.Quote(testtee.QuoteConfig{TD: td})
@@ -299,6 +299,14 @@ func TestNoVerdict(t *testing.T) {
 type broken struct{}
 
 func (broken) Intel(context.Context, collateral.Query) (*collateral.Intel, error) {
+	return nil, errors.New("disk on fire")
+}
+
+func (broken) AMD(context.Context, collateral.AMDQuery) (*collateral.AMD, error) {
+	return nil, errors.New("disk on fire")
+}
+
+func (broken) VCEK(context.Context, collateral.VCEKQuery) (*collateral.VCEK, error) {
 	return nil, errors.New("disk on fire")
 }
 

@@ -15,17 +15,11 @@ import (
 // The checks of this package.
 const (
 	CheckTCBStatus     = "dcap.tcb.status"
-	checkServiceTD     = "tdx.service-td"
 	CheckPolicy        = "policy"
 	checkTCBIdentifier = "policy.tcb-identifier"
 )
 
-// boundServiceTD stands in the list of accepted statuses for TDs to which a
-// service TD is bound.
-const boundServiceTD = "BoundServiceTD"
-
 const (
-	remedyServiceTD     = "launch the TD without a service TD, or accept BoundServiceTD and compare x-probity-tdx-mrservicetd in the policy"
 	remedyPolicy        = "compare the claims with the policy; read the trace, or send a draft policy to try another"
 	remedyTCBIdentifier = `set x-ms-sgx-tcbidentifier to "azuredefault" or to a TCB evaluation data number such as "17"`
 )
@@ -34,18 +28,19 @@ const (
 func Catalogue() []evidence.Definition {
 	return []evidence.Definition{
 		{ID: checkTCBIdentifier, Meaning: "the policy's x-ms-sgx-tcbidentifier names a TCB baseline", Remedy: remedyTCBIdentifier},
-		{ID: checkServiceTD, Meaning: "no service TD is bound to the TD, or the provider accepts BoundServiceTD", Remedy: remedyServiceTD},
 		{ID: CheckTCBStatus, Meaning: "the TCB status is one that the provider accepts", Remedy: "update the BIOS and microcode for the advisories named, or widen the statuses that the provider accepts"},
 		{ID: CheckPolicy, Meaning: "the policy permits, no rule denies, and no rule ends in an error", Remedy: remedyPolicy},
 	}
 }
 
-// TCBPolicy says which TCB statuses are accepted. Its zero value accepts the
-// statuses of [DefaultTCB].
+// TCBPolicy says which TCB statuses and which reservations (BoundServiceTD,
+// DebugGuest) are accepted. Its zero value accepts the statuses of [DefaultTCB]
+// and no reservation.
 type TCBPolicy struct {
 	// Any accepts every status but Revoked, which no verifier lets pass.
 	Any bool
-	// Accept lists the accepted statuses. Empty means DefaultTCB.
+	// Accept lists the accepted statuses and reservations. Without a status it
+	// means DefaultTCB too.
 	Accept []string
 }
 
@@ -60,7 +55,7 @@ func DefaultTCB() []string {
 // acceptable are the statuses that a provider may accept.
 func acceptable() []string {
 	return append(DefaultTCB(), string(dcap.OutOfDate), string(dcap.OutOfDateConfigurationNeeded),
-		string(dcap.TDRelaunchAdvised), string(dcap.TDRelaunchAdvisedConfigurationNeeded), boundServiceTD)
+		string(dcap.TDRelaunchAdvised), string(dcap.TDRelaunchAdvisedConfigurationNeeded), evidence.BoundServiceTD, evidence.DebugGuest)
 }
 
 // ParseTCBPolicy reads a comma-separated list of statuses. "any" accepts all
@@ -88,13 +83,25 @@ func ParseTCBPolicy(text string) (TCBPolicy, error) {
 	return p, nil
 }
 
-// statuses are those accepted; a list that holds nothing but BoundServiceTD adds
-// it to the default.
+// statuses are those accepted; a list that holds nothing but reservations adds
+// them to the default.
 func (p TCBPolicy) statuses() []string {
-	if len(p.Accept) == 0 || len(p.Accept) == 1 && p.Accept[0] == boundServiceTD {
+	named := slices.DeleteFunc(slices.Clone(p.Accept), func(s string) bool { return s == evidence.BoundServiceTD || s == evidence.DebugGuest })
+	if len(named) == 0 {
 		return DefaultTCB()
 	}
-	return p.Accept
+	return named
+}
+
+// reserve returns the check of the first reservation that is not accepted, or
+// nil.
+func (p TCBPolicy) reserve(list []evidence.Reservation) *evidence.Rejection {
+	for _, r := range list {
+		if !p.Any && !slices.Contains(p.Accept, r.Accept) {
+			return &evidence.Rejection{Check: r.Check}
+		}
+	}
+	return nil
 }
 
 // judge returns the check of the TCB status, or nil for evidence without one
@@ -103,18 +110,13 @@ func (p TCBPolicy) judge(tcb *evidence.TCB) *evidence.Check {
 	if tcb == nil || p.Any {
 		return nil
 	}
-	// Security: a service TD can move this TD to another platform; nobody
-	// should accept that without knowing.
-	if tcb.ServiceTD && !slices.Contains(p.Accept, boundServiceTD) {
-		return &evidence.Check{ID: checkServiceTD, Expected: "MRSERVICETD zero", Found: "a bound service TD", Remedy: remedyServiceTD}
-	}
 	check := &evidence.Check{
 		ID: CheckTCBStatus, OK: slices.Contains(p.statuses(), tcb.Status), Expected: strings.Join(p.statuses(), ", "), Found: tcb.Status,
 	}
 	if check.OK {
 		return check
 	}
-	check.Found = fmt.Sprintf("%s (level of %s, evaluation %d)", tcb.Status, tcb.Date.UTC().Format("2006-01-02"), tcb.EvaluationDataNumber)
+	check.Found = tcb.Summary()
 	check.Remedy = "update the BIOS and microcode"
 	if strings.Contains(tcb.Status, "Configuration") {
 		check.Remedy += ", and change the configuration that the advisories name"

@@ -7,23 +7,32 @@ import (
 	"github.com/probity-dev/probity/evidence/dcap"
 	"github.com/probity-dev/probity/evidence/openenclave"
 	"github.com/probity-dev/probity/evidence/sgx"
+	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/evidence/tdx"
 )
+
+// Trust is what the verifiers trust, vendor by vendor. Its zero value is for
+// production.
+type Trust struct {
+	Intel dcap.Config
+	AMD   snp.Config
+}
 
 // Verifiers returns a verifier for every kind of evidence that this build
 // understands. Intel's kinds share one engine and so one memory of what was
 // verified.
-func Verifiers(intel dcap.Config) []evidence.Verifier {
-	engine := dcap.New(intel)
+func Verifiers(trust Trust) []evidence.Verifier {
+	engine := dcap.New(trust.Intel)
 	enclaves := sgx.New(engine)
 	return []evidence.Verifier{
 		enclaves,
 		openenclave.New(enclaves),
 		tdx.New(engine),
+		snp.New(trust.AMD),
 	}
 }
 
 // Checks lists every check that an appraisal can make.
 func Checks() []evidence.Definition {
-	return slices.Concat(dcap.Catalogue(), sgx.Catalogue(), tdx.Catalogue(), openenclave.Catalogue(), Catalogue())
+	return slices.Concat(dcap.Catalogue(), sgx.Catalogue(), tdx.Catalogue(), openenclave.Catalogue(), snp.Catalogue(), Catalogue())
 }

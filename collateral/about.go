@@ -22,7 +22,15 @@ type About struct {
 	NextUpdate       time.Time
 }
 
-func (a About) newerThan(b About) bool {
+// Matches reports whether the set is one for q.
+func (a About) Matches(q Query) bool {
+	return a.TEE == q.TEE && a.FMSPC == q.FMSPC && (a.CA == "" || a.CA == q.CA) &&
+		(q.EvaluationNumber == 0 || a.EvaluationNumber == q.EvaluationNumber)
+}
+
+// NewerThan orders sets for one platform: by evaluation number, then by issue
+// date.
+func (a About) NewerThan(b About) bool {
 	if a.EvaluationNumber != b.EvaluationNumber {
 		return a.EvaluationNumber > b.EvaluationNumber
 	}

@@ -2,11 +2,13 @@
 // hardware and sign, and what evidence is verified against. Endorsements need
 // no trusted transport; verifiers check every signature themselves.
 //
-// [Intel] is one consistent set for an Intel platform. A [Source] finds the set
-// for a platform; [Fixed] and [Static] are sources without a network. [Load]
-// reads sets from files.
+// [Intel] is one consistent set for an Intel platform, [AMD] what is published
+// for a line of AMD's processors, [VCEK] the certificate of one of its chips. A
+// [Source] finds them; [Fixed] and [Static] are sources without a network.
+// [Load] reads a [Bundle] of any mix of them from files.
 //
-// The package does not verify anything: it only tells the pieces apart.
+// The package does not verify anything: it only tells the pieces apart. Package
+// plane fetches, verifies and keeps them.
 package collateral
 
 import (
@@ -20,6 +22,10 @@ import (
 // ErrNotFound is returned by a Source that was reached and does not have what
 // was asked for.
 var ErrNotFound = errors.New("no such collateral")
+
+// ErrUnavailable is returned by a Source that could not reach what it needs, and
+// holds nothing that would do. The evidence is not refused for good then.
+var ErrUnavailable = errors.New("collateral is unavailable")
 
 // TEE names the technology that Intel collateral is for, as in its "id" field.
 type TEE string
@@ -42,11 +48,25 @@ type Query struct {
 	EvaluationNumber uint32
 }
 
-// Source finds Intel collateral. Implementations are safe for concurrent use.
+func (q Query) String() string {
+	text := fmt.Sprintf("%s FMSPC %x (%s CA)", q.TEE, q.FMSPC, q.CA)
+	if q.EvaluationNumber != 0 {
+		text += fmt.Sprintf(", TCB evaluation number %d", q.EvaluationNumber)
+	}
+	return text
+}
+
+// Source finds collateral. Implementations are safe for concurrent use. Each
+// method returns an error wrapping [ErrNotFound] if the source works and has
+// nothing for the query, and one wrapping [ErrUnavailable] if it could not be
+// told.
 type Source interface {
-	// Intel returns the collateral for q. It returns an error wrapping
-	// [ErrNotFound] if the source works and has none.
+	// Intel returns the collateral for an Intel platform.
 	Intel(ctx context.Context, q Query) (*Intel, error)
+	// AMD returns the CA chain and the CRL of a branch.
+	AMD(ctx context.Context, q AMDQuery) (*AMD, error)
+	// VCEK returns the certificate of a chip at a TCB.
+	VCEK(ctx context.Context, q VCEKQuery) (*VCEK, error)
 }
 
 // Intel is the collateral of one platform as Intel's service sends it. Absent
@@ -67,6 +87,9 @@ type Intel struct {
 	// PCKCertificateChain is PEM, for quotes that do not carry their own.
 	PCKCertificateChain []byte
 
+	// Stale says that the set has outlived its nextUpdate and is given all the
+	// same, as the source could not get a newer one and was told to go on.
+	Stale  bool
 	digest [sha256.Size]byte
 }
 
@@ -92,87 +115,4 @@ func (c *Intel) Seal() *Intel {
 func (c *Intel) pieces() [][]byte {
 	return [][]byte{c.RootCRL, c.PCKCRL, c.PCKCRLIssuerChain, c.TCBInfoIssuerChain, c.TCBInfo, c.TCBInfoSignature,
 		c.QEIdentityIssuerChain, c.QEIdentity, c.QEIdentitySignature, c.PCKCertificateChain}
-}
-
-// Fixed is a source that answers every query with one set, so that a mismatch
-// is reported by the verifier that finds it.
-func Fixed(c *Intel) Source { return fixed{c.Seal()} }
-
-type fixed struct{ c *Intel }
-
-func (f fixed) Intel(context.Context, Query) (*Intel, error) { return f.c, nil }
-
-// Static is a source over a fixed list of sets.
-type Static struct {
-	entries []entry
-}
-
-type entry struct {
-	about About
-	c     *Intel
-}
-
-// NewStatic returns a source over the given sets. It refuses sets whose TCB
-// info does not say what it is for.
-func NewStatic(sets ...*Intel) (*Static, error) {
-	s := &Static{}
-	for i, c := range sets {
-		about, err := c.About()
-		if err != nil {
-			return nil, fmt.Errorf("collateral: set %d: %w", i+1, err)
-		}
-		s.entries = append(s.entries, entry{about, c.Seal()})
-	}
-	return s, nil
-}
-
-// Intel returns the newest set that matches q: the highest evaluation number,
-// then the latest issue date.
-func (s *Static) Intel(_ context.Context, q Query) (*Intel, error) {
-	var best *entry
-	for i := range s.entries {
-		e := &s.entries[i]
-		if e.about.TEE != q.TEE || e.about.FMSPC != q.FMSPC || (e.about.CA != "" && e.about.CA != q.CA) {
-			continue
-		}
-		if q.EvaluationNumber != 0 && e.about.EvaluationNumber != q.EvaluationNumber {
-			continue
-		}
-		if best == nil || e.about.newerThan(best.about) {
-			best = e
-		}
-	}
-	if best == nil {
-		wanted := fmt.Sprintf("%s FMSPC %x (%s CA)", q.TEE, q.FMSPC, q.CA)
-		if q.EvaluationNumber != 0 {
-			wanted += fmt.Sprintf(", TCB evaluation number %d", q.EvaluationNumber)
-		}
-		return nil, fmt.Errorf("%s: %w", wanted, ErrNotFound)
-	}
-	return best.c, nil
-}
-
-// List describes the sets held, in the order given.
-func (s *Static) List() []About {
-	list := make([]About, len(s.entries))
-	for i, e := range s.entries {
-		list[i] = e.about
-	}
-	return list
-}
-
-// PCKSource is a Source that can also supply the PCK certificate chain of the
-// platform at hand, for quotes that only name it (certification data types 1
-// to 3). It is found by assertion.
-type PCKSource interface {
-	// PCKChain returns the chain in PEM, or an error wrapping [ErrNotFound].
-	PCKChain(ctx context.Context) ([]byte, error)
-}
-
-// PCKChain implements [PCKSource].
-func (f fixed) PCKChain(context.Context) ([]byte, error) {
-	if len(f.c.PCKCertificateChain) == 0 {
-		return nil, fmt.Errorf("PCK certificate chain: %w", ErrNotFound)
-	}
-	return f.c.PCKCertificateChain, nil
 }

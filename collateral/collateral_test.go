@@ -79,7 +79,7 @@ func TestTheNewestSetIsChosen(t *testing.T) {
 	reissued := set(func(tcb *testtee.TCB) { tcb.Issued = tcb.Issued.Add(time.Minute) })
 	other := set(func(tcb *testtee.TCB) { tcb.FMSPC[5] = 9; tcb.Number = 30 })
 	tdx := set(func(tcb *testtee.TCB) { tcb.TEE = "TDX"; tcb.Number = 40 })
-	s, err := collateral.NewStatic(old, current, reissued, other, tdx)
+	s, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{old, current, reissued, other, tdx}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func TestTheNewestSetIsChosen(t *testing.T) {
 
 func TestSetsThatDoNotSayWhatTheyAreForAreRefused(t *testing.T) {
 	for name, info := range map[string]string{"no TCB info": "", "FMSPC too short": `{"fmspc":"00"}`, "no JSON": "x"} {
-		if _, err := collateral.NewStatic(&collateral.Intel{TCBInfo: []byte(info)}); err == nil {
+		if _, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{{TCBInfo: []byte(info)}}}); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
@@ -136,10 +136,10 @@ func TestAFolderOfPiecesIsOneSet(t *testing.T) {
 		}
 	}
 	sets, err := collateral.Load(dir)
-	if err != nil || len(sets) != 1 {
-		t.Fatalf("Load = %d sets, %v", len(sets), err)
+	if err != nil || sets.Len() != 1 {
+		t.Fatalf("Load = %+v, %v", sets, err)
 	}
-	got := sets[0]
+	got := sets.Intel[0]
 	if !bytes.Equal(got.TCBInfo, c.TCBInfo) || !bytes.Equal(got.QEIdentity, c.QEIdentity) || !bytes.Equal(got.RootCRL, c.RootCRL) ||
 		!bytes.Equal(got.PCKCRL, c.PCKCRL) || !bytes.Equal(got.TCBInfoSignature, c.TCBInfoSignature) {
 		t.Error("pieces are missing or changed")

@@ -18,14 +18,14 @@ import (
 )
 
 // maxFile bounds one collateral file, in bytes.
-const maxFile = 4 << 20
+const maxFile = 16 << 20
 
-// Load reads collateral from a file or a folder. A file holds one set as a
-// JSON object (see [ParseSet]). A folder holds such files, directly or in
-// subfolders one level down, or the pieces of one set as Intel's service sends
-// them: TCB info and enclave identity responses, CRLs (DER, PEM or hex) and
-// PEM chains, told apart by content.
-func Load(path string) ([]*Intel, error) {
+// Load reads collateral from a file or a folder. A file holds a bundle (see
+// [ParseBundle]) or one Intel set as a JSON object (see [ParseSet]). A folder
+// holds such files, directly or in subfolders one level down, or the pieces of
+// one Intel set as Intel's service sends them: TCB info and enclave identity
+// responses, CRLs (DER, PEM or hex) and PEM chains, told apart by content.
+func Load(path string) (*Bundle, error) {
 	st, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -35,16 +35,29 @@ func Load(path string) ([]*Intel, error) {
 		if err != nil {
 			return nil, err
 		}
-		c, err := ParseSet(b)
+		bundle, err := parseFile(b)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		return []*Intel{c}, nil
+		return bundle, nil
 	}
 	return loadFolder(path)
 }
 
-func loadFolder(path string) ([]*Intel, error) {
+// parseFile reads a bundle or a single set.
+func parseFile(b []byte) (*Bundle, error) {
+	bundle, err := ParseBundle(b)
+	if !errors.Is(err, ErrNoBundle) {
+		return bundle, err
+	}
+	c, err := ParseSet(b)
+	if err != nil {
+		return nil, err
+	}
+	return &Bundle{Intel: []*Intel{c}}, nil
+}
+
+func loadFolder(path string) (*Bundle, error) {
 	var files []string
 	for _, pattern := range []string{"*", "*/*"} {
 		found, err := filepath.Glob(filepath.Join(escapeGlob(path), pattern))
@@ -53,7 +66,7 @@ func loadFolder(path string) ([]*Intel, error) {
 		}
 		files = append(files, found...)
 	}
-	var sets []*Intel
+	all := &Bundle{}
 	var loose Intel
 	for _, file := range files {
 		st, err := os.Stat(file)
@@ -67,8 +80,8 @@ func loadFolder(path string) ([]*Intel, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c, err := ParseSet(b); err == nil {
-			sets = append(sets, c)
+		if bundle, err := parseFile(b); err == nil {
+			all.Add(bundle)
 			continue
 		}
 		// Only the folder itself may hold loose pieces: mixing those of
@@ -78,12 +91,12 @@ func loadFolder(path string) ([]*Intel, error) {
 		}
 	}
 	if len(loose.TCBInfo) > 0 || len(loose.PCKCertificateChain) > 0 {
-		sets = append(sets, &loose)
+		all.Intel = append(all.Intel, &loose)
 	}
-	if len(sets) == 0 {
+	if all.Len() == 0 {
 		return nil, fmt.Errorf("%s: no collateral in this folder", path)
 	}
-	return sets, nil
+	return all, nil
 }
 
 func escapeGlob(path string) string {
@@ -133,6 +146,15 @@ func ParseSet(b []byte) (*Intel, error) {
 	if err := json.Unmarshal(b, &f, json.RejectUnknownMembers(true)); err != nil {
 		return nil, fmt.Errorf("collateral: %w", err)
 	}
+	c, err := f.set()
+	if err != nil {
+		return nil, fmt.Errorf("collateral: %w", err)
+	}
+	return c, nil
+}
+
+// set decodes the members.
+func (f *file) set() (*Intel, error) {
 	c := &Intel{
 		PCKCRLIssuerChain:     []byte(f.PCKCRLIssuerChain),
 		TCBInfoIssuerChain:    []byte(f.TCBInfoIssuerChain),
@@ -143,23 +165,27 @@ func ParseSet(b []byte) (*Intel, error) {
 	}
 	var err error
 	if c.RootCRL, err = DecodeCRL([]byte(f.RootCACRL)); err != nil {
-		return nil, fmt.Errorf("collateral: root_ca_crl: %w", err)
+		return nil, fmt.Errorf("root_ca_crl: %w", err)
 	}
 	if c.PCKCRL, err = DecodeCRL([]byte(f.PCKCRL)); err != nil {
-		return nil, fmt.Errorf("collateral: pck_crl: %w", err)
+		return nil, fmt.Errorf("pck_crl: %w", err)
 	}
 	if c.TCBInfoSignature, err = hex.DecodeString(f.TCBInfoSignature); err != nil {
-		return nil, fmt.Errorf("collateral: tcb_info_signature: %w", err)
+		return nil, fmt.Errorf("tcb_info_signature: %w", err)
 	}
 	if c.QEIdentitySignature, err = hex.DecodeString(f.QEIdentitySignature); err != nil {
-		return nil, fmt.Errorf("collateral: qe_identity_signature: %w", err)
+		return nil, fmt.Errorf("qe_identity_signature: %w", err)
 	}
 	return c, nil
 }
 
 // Marshal writes the set in the form that [ParseSet] reads.
 func (c *Intel) Marshal() ([]byte, error) {
-	return json.Marshal(file{
+	return json.Marshal(c.file(), jsontext.WithIndent("  "))
+}
+
+func (c *Intel) file() file {
+	return file{
 		PCKCRLIssuerChain:     string(c.PCKCRLIssuerChain),
 		RootCACRL:             hex.EncodeToString(c.RootCRL),
 		PCKCRL:                hex.EncodeToString(c.PCKCRL),
@@ -170,7 +196,7 @@ func (c *Intel) Marshal() ([]byte, error) {
 		QEIdentity:            string(c.QEIdentity),
 		QEIdentitySignature:   hex.EncodeToString(c.QEIdentitySignature),
 		PCKCertificateChain:   string(c.PCKCertificateChain),
-	}, jsontext.WithIndent("  "))
+	}
 }
 
 // DecodeCRL returns the DER bytes of a revocation list that is DER, PEM, hex

@@ -13,6 +13,7 @@ package evidence
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/probity-dev/probity/claims"
@@ -64,7 +65,27 @@ type Result struct {
 	Aliases claims.Set
 	// TCB is the platform's patch level, where the vendor defines one.
 	TCB *TCB
+	// Reservations are proven facts that nobody should accept without knowing.
+	Reservations []Reservation
 }
+
+// Reservation is a fact that is refused unless the relying side accepts it by
+// name.
+type Reservation struct {
+	// Accept is the word with which it is accepted.
+	Accept string
+	// Check is the check that fails otherwise.
+	Check Check
+}
+
+// The words with which reservations are accepted.
+const (
+	// BoundServiceTD: a service TD is bound to a TD, one that may, for
+	// instance, migrate it to another platform.
+	BoundServiceTD = "BoundServiceTD"
+	// DebugGuest: the host can read the guest's memory.
+	DebugGuest = "DebugGuest"
+)
 
 // TCB is the state of a platform's trusted computing base by its vendor's
 // collateral. It is a fact, not a verdict.
@@ -88,12 +109,17 @@ type TCB struct {
 	LaunchStatus  string `json:"launchStatus,omitempty"`
 	CurrentStatus string `json:"currentStatus,omitempty"`
 
-	// ServiceTD reports that a service TD is bound to a TD (MRSERVICETD is not
-	// zero): one that may, for instance, migrate it.
-	ServiceTD bool `json:"serviceTD,omitzero"`
-
 	// Shortfall names the components that are below the newest level.
 	Shortfall []Component `json:"shortfall,omitempty"`
+}
+
+// Summary writes the status with the level that it comes from.
+func (t *TCB) Summary() string {
+	level := "level of " + t.Date.UTC().Format(time.DateOnly)
+	if t.EvaluationDataNumber != 0 {
+		level += fmt.Sprintf(", evaluation %d", t.EvaluationDataNumber)
+	}
+	return t.Status + " (" + level + ")"
 }
 
 // Component is one part of a TCB that is older than the vendor's newest level.

@@ -12,7 +12,9 @@ func TCBClaims(tcb *TCB) claims.Set {
 	var s Statements
 	s.Text("x-probity-tcb-status", tcb.Status)
 	s.Text("x-probity-tcb-date", tcb.Date.UTC().Format(time.DateOnly))
-	s.Integer("x-probity-tcb-evaluation-number", int64(tcb.EvaluationDataNumber))
+	if tcb.EvaluationDataNumber != 0 {
+		s.Integer("x-probity-tcb-evaluation-number", int64(tcb.EvaluationDataNumber))
+	}
 	for _, advisory := range tcb.Advisories {
 		s.Text("x-probity-tcb-advisory", advisory)
 	}

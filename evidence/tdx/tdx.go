@@ -31,6 +31,8 @@ const (
 	checkRuntimeData  = "tdx.report-data.runtime-data"
 	checkInitTimeData = "tdx.mrconfigid.init-time-data"
 	checkJSON         = "tdx.runtime-data.json"
+	checkServiceTD    = "tdx.service-td"
+	checkDebug        = "tdx.attributes.debug"
 )
 
 // Catalogue lists the checks that this package adds to those of package dcap.
@@ -40,6 +42,8 @@ func Catalogue() []evidence.Definition {
 		{ID: checkRuntimeData, Meaning: "SHA-256 of the runtime data is the first half of REPORTDATA", Remedy: "send exactly the bytes that the guest hashed"},
 		{ID: checkInitTimeData, Meaning: "MRCONFIGID is SHA-384 of the init-time data, or SHA-256 and zeros", Remedy: "send exactly the bytes whose hash was given at launch"},
 		{ID: checkJSON, Meaning: "runtime or init-time data of type JSON are a JSON object without duplicate members", Remedy: "send a JSON object, or give dataType Binary"},
+		{ID: checkServiceTD, Meaning: "no service TD is bound to the TD, or the provider accepts BoundServiceTD", Remedy: "launch the TD without a service TD, or accept BoundServiceTD and compare x-probity-tdx-mrservicetd in the policy"},
+		{ID: checkDebug, Meaning: "the TD is not under debug, or the provider accepts DebugGuest", Remedy: "launch the TD without the debug attribute; the host can read all of its memory"},
 	}
 }
 
@@ -83,7 +87,14 @@ func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, ev eviden
 		return err
 	}
 	result.TCB = proof.TCB
-	result.TCB.ServiceTD = td.HasServiceTD()
+	if td.HasServiceTD() {
+		result.Reservations = append(result.Reservations, evidence.Reservation{Accept: evidence.BoundServiceTD, Check: evidence.Check{
+			ID: checkServiceTD, Expected: "MRSERVICETD zero", Found: "a bound service TD", Remedy: v.book.Remedy(checkServiceTD)}})
+	}
+	if td.Debug() {
+		result.Reservations = append(result.Reservations, evidence.Reservation{Accept: evidence.DebugGuest, Check: evidence.Check{
+			ID: checkDebug, Expected: "TDATTRIBUTES without DEBUG", Found: hex.EncodeToString(td.TDAttributes[:]), Remedy: v.book.Remedy(checkDebug)}})
+	}
 	if result.Claims, err = v.claims(rec, proof, td, ev); err != nil {
 		return err
 	}

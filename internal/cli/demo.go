@@ -185,7 +185,7 @@ func explain(ctx context.Context, made *scene) (*appraisal.Verdict, error) {
 	if err != nil {
 		return nil, err
 	}
-	sets, err := collateral.Load(made.collateralFile)
+	bundle, err := collateral.Load(made.collateralFile)
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +193,7 @@ func explain(ctx context.Context, made *scene) (*appraisal.Verdict, error) {
 	if err != nil {
 		return nil, err
 	}
-	appraiser := appraisal.Appraiser{Verifiers: appraisal.Verifiers(dcap.Config{Anchor: root}), Collateral: collateral.Fixed(sets[0])}
+	appraiser := appraisal.Appraiser{Verifiers: appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: root}}), Collateral: collateral.Fixed(bundle.Intel[0])}
 	verdict, err := appraiser.Appraise(ctx, appraisal.Request{Kind: evidence.SGXEnclave, Evidence: made.quote,
 		RuntimeData: &evidence.Data{Bytes: made.runtimeData, Type: evidence.JSON}, Time: time.Now()}, appraisal.Provider{Policy: rules})
 	if err != nil {

@@ -36,26 +36,26 @@ func (e *env) readLimited(path string, limit int64) ([]byte, error) {
 	return b, nil
 }
 
-// source returns a source of the collateral at path: a file with one set, an
-// Open Enclave endorsements blob, or a folder.
+// source returns a source of the collateral at path: a bundle, a file with one
+// Intel set, an Open Enclave endorsements blob, or a folder.
 func (e *env) source(path string) (collateral.Source, error) {
 	if path == "" {
 		return nil, nil
 	}
-	sets, err := loadSets(path)
+	bundle, err := loadBundle(path)
 	if err != nil {
 		return nil, fmt.Errorf("collateral: %w", err)
 	}
-	if len(sets) == 1 {
-		return collateral.Fixed(sets[0]), nil
+	if len(bundle.Intel) == 1 && bundle.Len() == 1 {
+		return collateral.Fixed(bundle.Intel[0]), nil
 	}
-	return collateral.NewStatic(sets...)
+	return collateral.NewStatic(bundle)
 }
 
-func loadSets(path string) ([]*collateral.Intel, error) {
-	sets, err := collateral.Load(path)
+func loadBundle(path string) (*collateral.Bundle, error) {
+	bundle, err := collateral.Load(path)
 	if err == nil {
-		return sets, nil
+		return bundle, nil
 	}
 	if st, statErr := os.Stat(path); statErr != nil || st.IsDir() || st.Size() > evidence.MaxSize {
 		return nil, err
@@ -71,7 +71,7 @@ func loadSets(path string) ([]*collateral.Intel, error) {
 	if blobErr != nil {
 		return nil, fmt.Errorf("%s: neither a collateral file (%w) nor an endorsements blob (%w)", path, err, blobErr)
 	}
-	return []*collateral.Intel{set}, nil
+	return &collateral.Bundle{Intel: []*collateral.Intel{set}}, nil
 }
 
 // anchor reads a root of trust from a PEM file; nil stands for Intel's.

@@ -99,7 +99,7 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 	s.handler = server.New(server.Config{
 		Issuer: cfg.URL,
 		Appraiser: &appraisal.Appraiser{
-			Verifiers: appraisal.Verifiers(dcap.Config{Anchor: root}), Collateral: source, Random: rand.Reader,
+			Verifiers: appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: root}}), Collateral: source, Random: rand.Reader,
 		},
 		Provider: provider, Signers: signers, Baselines: s.baselines, Limits: s.limits,
 		Log: log, Metrics: telemetry.New(), Now: time.Now, AppraisalTime: cfg.Development.Time,
@@ -109,15 +109,15 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 }
 
 func collateralSource(paths []string) (*collateral.Static, error) {
-	var sets []*collateral.Intel
+	all := &collateral.Bundle{}
 	for _, path := range paths {
-		more, err := loadSets(path)
+		more, err := loadBundle(path)
 		if err != nil {
 			return nil, fmt.Errorf("collateral: %w", err)
 		}
-		sets = append(sets, more...)
+		all.Add(more)
 	}
-	return collateral.NewStatic(sets...)
+	return collateral.NewStatic(all)
 }
 
 // loadProvider reads the provider, and makes it at the first start.

@@ -107,7 +107,7 @@ func (c *verifyEvidenceCommand) prepare(e *env) (*appraisal.Request, *appraisal.
 	if root != nil && !e.quiet {
 		fmt.Fprintf(e.Err, "probity: trusting the root in %s instead of Intel's; this proves nothing about real hardware\n", c.Root)
 	}
-	appraiser := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(dcap.Config{Anchor: root})}
+	appraiser := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: root}})}
 	appraiser.Collateral, err = e.source(c.Collateral)
 	return request, provider, appraiser, err
 }
@@ -173,16 +173,16 @@ func (c *verifyEvidenceCommand) printText(e *env, v *appraisal.Verdict) {
 	}
 	e.ui.checks(e.Out, "  ", v.Checks)
 	if tcb := v.TCB; tcb != nil {
-		fmt.Fprintf(e.Out, "\n  TCB  %s (level of %s, evaluation %d)\n", e.ui.bold(tcb.Status), tcb.Date.UTC().Format(time.DateOnly), tcb.EvaluationDataNumber)
+		fmt.Fprintf(e.Out, "\n  TCB  %s\n", e.ui.bold(tcb.Summary()))
 		if tcb.CurrentStatus != "" {
 			fmt.Fprintf(e.Out, "       at launch %s, now %s\n", tcb.LaunchStatus, tcb.CurrentStatus)
-		}
-		if tcb.ServiceTD {
-			fmt.Fprintln(e.Out, "       a service TD is bound: it can move this TD to another platform")
 		}
 		if len(tcb.Advisories) > 0 {
 			fmt.Fprintln(e.Out, wrap("open advisories: "+strings.Join(tcb.Advisories, ", "), "       ", 90))
 		}
+	}
+	for _, r := range v.Reservations {
+		fmt.Fprintf(e.Out, "\n  NOTE %s: expected %s, found %s\n", e.ui.bold(r.Check.ID), r.Check.Expected, r.Check.Found)
 	}
 	if c.Policy != "" {
 		fmt.Fprintln(e.Out)
@@ -194,8 +194,8 @@ func (c *verifyEvidenceCommand) printText(e *env, v *appraisal.Verdict) {
 			fmt.Fprintf(e.Out, "  %-28s %s\n", claim.Type, shorten(strings.Trim(claim.Value.String(), `"`), 80))
 		}
 	}
-	if v.Accepted && c.Policy != "" && c.TCB == "" && v.TCB != nil && !e.quiet {
-		printLeniency(e, v.TCB)
+	if v.Accepted && c.Policy != "" && c.TCB == "" && !e.quiet {
+		printLeniency(e, v)
 	}
 	if !e.quiet && v.Rejection != nil && v.Rejection.Check.ID == appraisal.CheckTCBStatus {
 		fmt.Fprintln(e.Err, "\nTo see the facts alone: --tcb any.   To judge by your policy: --policy FILE.")
@@ -204,12 +204,12 @@ func (c *verifyEvidenceCommand) printText(e *env, v *appraisal.Verdict) {
 
 // printLeniency says where a service with default settings would refuse what
 // the policy alone accepts.
-func printLeniency(e *env, tcb *evidence.TCB) {
-	if !slices.Contains(appraisal.DefaultTCB(), tcb.Status) {
+func printLeniency(e *env, v *appraisal.Verdict) {
+	if tcb := v.TCB; tcb != nil && !slices.Contains(appraisal.DefaultTCB(), tcb.Status) {
 		fmt.Fprintf(e.Err, "\nYour policy accepts a platform that is %s. A service refuses it all the same, unless its provider accepts that status; --tcb default judges as one does.\n", tcb.Status)
 	}
-	if tcb.ServiceTD {
-		fmt.Fprintln(e.Err, "\nYour policy accepts a trust domain with a bound service TD. A service refuses it all the same, unless its provider accepts BoundServiceTD; --tcb default judges as one does.")
+	for _, r := range v.Reservations {
+		fmt.Fprintf(e.Err, "\nYour policy accepts what %s warns of. A service refuses it all the same, unless its provider accepts %s; --tcb default judges as one does.\n", r.Check.ID, r.Accept)
 	}
 }
 

@@ -47,7 +47,7 @@ func newBench(t *testing.T, edit func(*Config)) *bench {
 	t.Helper()
 	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
 	b := &bench{log: &bytes.Buffer{}, m: pki.Platform(testtee.HealthyPlatform())}
-	source, err := collateral.NewStatic(pki.Collateral(b.m, testtee.CollateralConfig{TCB: testtee.HealthyTCB(now)}))
+	source, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(b.m, testtee.CollateralConfig{TCB: testtee.HealthyTCB(now)})}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func newBench(t *testing.T, edit func(*Config)) *bench {
 	}
 	cfg := Config{
 		Issuer:    issuer,
-		Appraiser: &appraisal.Appraiser{Verifiers: appraisal.Verifiers(dcap.Config{Anchor: pki.Anchor()}), Collateral: source, Random: rand.Reader},
+		Appraiser: &appraisal.Appraiser{Verifiers: appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}), Collateral: source, Random: rand.Reader},
 		Provider:  Provider{Name: "default", Policies: map[evidence.Kind]PolicyInForce{}},
 		Signers:   signers, Baselines: source.List(),
 		Limits: Limits{Body: 64 << 10, Concurrent: 4, Time: 5 * time.Second, Shutdown: time.Second},
@@ -190,12 +190,12 @@ func TestASuccessfulAttestation(t *testing.T) {
 func TestATrustDomain(t *testing.T) {
 	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
 	m := pki.Platform(testtee.HealthyPlatform())
-	source, err := collateral.NewStatic(pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTDXTCB(now)}))
+	source, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTDXTCB(now)})}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := newBench(t, func(c *Config) {
-		c.Appraiser = &appraisal.Appraiser{Verifiers: appraisal.Verifiers(dcap.Config{Anchor: pki.Anchor()}), Collateral: source, Random: rand.Reader}
+		c.Appraiser = &appraisal.Appraiser{Verifiers: appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}), Collateral: source, Random: rand.Reader}
 	})
 	runtime := `{"keys":[]}`
 	td := testtee.HealthyTD()

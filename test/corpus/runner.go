@@ -24,15 +24,23 @@ var kinds = map[string]evidence.Kind{
 	"sgx":         evidence.SGXEnclave,
 	"openenclave": evidence.OpenEnclave,
 	"tdx":         evidence.TDXVM,
+	"snp":         evidence.SEVSNPVM,
+	"aci-uvm":     evidence.SEVSNPVM,
 }
 
 type runner struct {
 	folder    string
 	verifiers []evidence.Verifier
+	// strict demand a current revocation list of AMD.
+	strict []evidence.Verifier
 }
 
 func newRunner(folder string, root *dcap.Anchor) *runner {
-	return &runner{folder: folder, verifiers: appraisal.Verifiers(dcap.Config{Anchor: root})}
+	trust := appraisal.Trust{Intel: dcap.Config{Anchor: root}}
+	r := &runner{folder: folder, verifiers: appraisal.Verifiers(trust)}
+	trust.AMD.RequireCRL = true
+	r.strict = appraisal.Verifiers(trust)
+	return r
 }
 
 // manifestJSON covers the forms of manifests: cases of evidence, and policies.
@@ -47,6 +55,8 @@ type caseJSON struct {
 	EvaluationTime any            `json:"evaluation_time"`
 	Expected       expectedJSON   `json:"expected"`
 	ExpectedFields map[string]any `json:"expected_fields"`
+	Product        string         `json:"product"`
+	KeyFields      map[string]any `json:"key_fields"`
 }
 
 type expectedJSON struct {
@@ -132,7 +142,13 @@ func (r *runner) evidence(o *outcome, folder string, c caseJSON) {
 
 // appraise runs one case for its facts: any TCB status but Revoked passes.
 func (r *runner) appraise(kind evidence.Kind, folder string, c caseJSON) ([]string, error) {
+	if problems, done := otherThanEvidence(folder, c); done {
+		return problems, nil
+	}
 	raw, err := firstFile(folder, "evidence.bin", "report.bin", "quote.bin", "attested_cert.der")
+	if err == nil && kind == evidence.SEVSNPVM {
+		raw, err = framedSNP(folder, raw)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -141,11 +157,13 @@ func (r *runner) appraise(kind evidence.Kind, folder string, c caseJSON) ([]stri
 		return nil, err
 	}
 	request := appraisal.Request{Kind: kind, Evidence: raw, Time: at}
-	if b, err := os.ReadFile(filepath.Join(folder, "runtime_data.bin")); err == nil {
-		request.RuntimeData = &evidence.Data{Bytes: b, Type: evidence.Binary}
-	}
+	request.RuntimeData = data(folder, "runtime_data.bin", "runtime-data.json", "cose-key.cbor")
+	request.InitTimeData = data(folder, "security-policy.rego")
 	appraiser := appraisal.Appraiser{Verifiers: r.verifiers}
-	if appraiser.Collateral, err = source(folder); err != nil {
+	if c.Expected.Outcome == "reject where a fresh CRL is required" {
+		appraiser.Verifiers = r.strict
+	}
+	if appraiser.Collateral, err = source(kind, folder, c); err != nil {
 		return nil, err
 	}
 	verdict, err := appraiser.Appraise(context.Background(), request, appraisal.Provider{TCB: appraisal.TCBPolicy{Any: true}})
@@ -153,6 +171,9 @@ func (r *runner) appraise(kind evidence.Kind, folder string, c caseJSON) ([]stri
 		return nil, err
 	}
 	problems := judge(c, verdict)
+	if verdict.Accepted {
+		problems = append(problems, keyFieldProblems(c, verdict)...)
+	}
 	if c.ExpectedFields != nil && verdict.Accepted {
 		problems = append(problems, fieldProblems(kind, raw, c.ExpectedFields)...)
 	}
@@ -179,19 +200,31 @@ func (c caseJSON) time() (time.Time, error) {
 
 // source returns the case's collateral: collateral.json, or loose files as a
 // quote library keeps them, or nothing.
-func source(folder string) (collateral.Source, error) {
+func source(kind evidence.Kind, folder string, c caseJSON) (collateral.Source, error) {
+	if kind == evidence.SEVSNPVM {
+		return sourceSNP(folder, c.Product)
+	}
 	path := filepath.Join(folder, "collateral.json")
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		path = folder
 	}
-	sets, err := collateral.Load(path)
+	bundle, err := collateral.Load(path)
 	if err != nil && path == folder {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	return collateral.Fixed(sets[0]), nil
+	return collateral.Fixed(bundle.Intel[0]), nil
+}
+
+// data returns the first of the files that is there, as data to be bound.
+func data(folder string, names ...string) *evidence.Data {
+	b, err := firstFile(folder, names...)
+	if err != nil {
+		return nil
+	}
+	return &evidence.Data{Bytes: b, Type: evidence.Binary}
 }
 
 func firstFile(folder string, names ...string) ([]byte, error) {

@@ -1,0 +1,114 @@
+package collateral
+
+import (
+	"context"
+	"fmt"
+)
+
+// Fixed is a source that answers every query for Intel platforms with one set,
+// so that a mismatch is reported by the verifier that finds it.
+func Fixed(c *Intel) Source { return fixed{c.Seal()} }
+
+type fixed struct{ c *Intel }
+
+func (f fixed) Intel(context.Context, Query) (*Intel, error) { return f.c, nil }
+
+func (f fixed) AMD(_ context.Context, q AMDQuery) (*AMD, error) {
+	return nil, fmt.Errorf("%s: %w", q, ErrNotFound)
+}
+
+func (f fixed) VCEK(_ context.Context, q VCEKQuery) (*VCEK, error) {
+	return nil, fmt.Errorf("%s: %w", q, ErrNotFound)
+}
+
+// PCKSource is a Source that can also supply the PCK certificate chain of the
+// platform at hand, for quotes that only name it (certification data types 1
+// to 3). It is found by assertion.
+type PCKSource interface {
+	// PCKChain returns the chain in PEM, or an error wrapping [ErrNotFound].
+	PCKChain(ctx context.Context) ([]byte, error)
+}
+
+// PCKChain implements [PCKSource].
+func (f fixed) PCKChain(context.Context) ([]byte, error) {
+	if len(f.c.PCKCertificateChain) == 0 {
+		return nil, fmt.Errorf("PCK certificate chain: %w", ErrNotFound)
+	}
+	return f.c.PCKCertificateChain, nil
+}
+
+// Static is a source over a fixed bundle.
+type Static struct {
+	entries []entry
+	amd     map[AMDQuery]*AMD
+	vceks   map[string]*VCEK
+}
+
+type entry struct {
+	about About
+	c     *Intel
+}
+
+// NewStatic returns a source over a bundle. It refuses sets whose TCB info does
+// not say what it is for.
+func NewStatic(b *Bundle) (*Static, error) {
+	s := &Static{amd: map[AMDQuery]*AMD{}, vceks: map[string]*VCEK{}}
+	for i, c := range b.Intel {
+		about, err := c.About()
+		if err != nil {
+			return nil, fmt.Errorf("collateral: set %d: %w", i+1, err)
+		}
+		s.entries = append(s.entries, entry{about, c.Seal()})
+	}
+	for _, c := range b.AMD {
+		s.amd[c.AMDQuery] = c
+	}
+	for _, c := range b.VCEK {
+		s.vceks[c.Path] = c
+	}
+	return s, nil
+}
+
+// Intel returns the newest set that matches q: the highest evaluation number,
+// then the latest issue date.
+func (s *Static) Intel(_ context.Context, q Query) (*Intel, error) {
+	var best *entry
+	for i := range s.entries {
+		e := &s.entries[i]
+		if !e.about.Matches(q) {
+			continue
+		}
+		if best == nil || e.about.NewerThan(best.about) {
+			best = e
+		}
+	}
+	if best == nil {
+		return nil, fmt.Errorf("%s: %w", q, ErrNotFound)
+	}
+	return best.c, nil
+}
+
+// AMD returns the chain and CRL of the branch.
+func (s *Static) AMD(_ context.Context, q AMDQuery) (*AMD, error) {
+	if c, ok := s.amd[q]; ok {
+		return c, nil
+	}
+	return nil, fmt.Errorf("%s: %w", q, ErrNotFound)
+}
+
+// VCEK returns the certificate of the chip at that TCB.
+func (s *Static) VCEK(_ context.Context, q VCEKQuery) (*VCEK, error) {
+	if c, ok := s.vceks[q.String()]; ok {
+		return c, nil
+	}
+	return nil, fmt.Errorf("VCEK %s: %w", q, ErrNotFound)
+}
+
+// List describes the Intel sets held, in the order given.
+func (s *Static) List() []About {
+	list := make([]About, len(s.entries))
+	for i, e := range s.entries {
+		list[i] = e.about
+	}
+	return list
+}

@@ -1,0 +1,126 @@
+package snp
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math/big"
+	"time"
+
+	"github.com/probity-dev/probity/collateral"
+	"github.com/probity-dev/probity/evidence"
+)
+
+// What the claim x-probity-snp-revocation says.
+const (
+	revocationGood    = "good"
+	revocationStale   = "stale"
+	revocationUnknown = "unknown"
+)
+
+// crl is a revocation list whose signature holds.
+type crl struct {
+	thisUpdate, nextUpdate time.Time
+	serials                map[string]bool
+}
+
+// withdrawn are intermediates that AMD has revoked, by line and serial, so that
+// they are refused without a list at hand too (Genoa list of 2024-10-23).
+var withdrawn = map[Line][]*big.Int{Genoa: {big.NewInt(0x020001)}}
+
+// revocation checks the intermediate against the list of its branch, and tells
+// what was found.
+func (v *Verifier) revocation(ctx context.Context, rec *evidence.Recorder, e *endorsement, ev evidence.Evidence) (string, error) {
+	serial := e.ca.cert.SerialNumber
+	revoked := func(where string) error {
+		return rec.Fail(checkRevoked, e.ca.cert.Subject.CommonName+" not revoked", fmt.Sprintf("serial %x is %s", serial, where), v.book.Remedy(checkRevoked))
+	}
+	for _, known := range withdrawn[e.leaf.Line] {
+		if serial.Cmp(known) == 0 {
+			return "", revoked("known to be revoked")
+		}
+	}
+	absent := func(found string) (string, error) {
+		if v.cfg.RequireCRL {
+			return "", rec.Fail(checkCRL, "a current revocation list", found, v.book.Remedy(checkCRL))
+		}
+		rec.Pass(checkCRL, "a revocation list, if one is at hand", found)
+		return revocationUnknown, nil
+	}
+	if ev.Collateral == nil {
+		return absent("none")
+	}
+	q := collateral.AMDQuery{Line: string(e.leaf.Line), VLEK: e.leaf.VLEK}
+	published, err := ev.Collateral.AMD(ctx, q)
+	switch {
+	case errors.Is(err, collateral.ErrNotFound), errors.Is(err, collateral.ErrUnavailable):
+		return absent(err.Error())
+	case err != nil:
+		return "", err
+	case len(published.CRL) == 0:
+		return absent("none")
+	}
+	list, err := v.parseCRL(published.CRL, e.root, e.leaf.Line)
+	if err != nil {
+		return "", rec.FailErr(checkCRL, "a revocation list signed by "+e.root.cert.Subject.CommonName, err, v.book.Remedy(checkCRL))
+	}
+	if list.serials[serial.String()] {
+		return "", revoked("on the list of " + stamp(list.thisUpdate))
+	}
+	rec.Pass(checkRevoked, e.ca.cert.Subject.CommonName+" not revoked", "not on the list of "+stamp(list.thisUpdate))
+	window := stamp(list.thisUpdate) + " to " + stamp(list.nextUpdate)
+	if ev.Time.Before(list.thisUpdate) || ev.Time.After(list.nextUpdate) {
+		if v.cfg.RequireCRL && !published.Stale {
+			return "", rec.Fail(checkCRL, "a revocation list of "+stamp(ev.Time), window, v.book.Remedy(checkCRL))
+		}
+		rec.Pass(checkCRL, "a revocation list", "stale: "+window)
+		return revocationStale, nil
+	}
+	rec.Pass(checkCRL, "a revocation list of "+stamp(ev.Time), window)
+	return revocationGood, nil
+}
+
+// parseCRL reads a list and checks the root's signature, once for each list.
+func (v *Verifier) parseCRL(der []byte, root *ca, line Line) (*crl, error) {
+	var key [sha256.Size + 1]byte
+	sum := sha256.Sum256(der)
+	copy(key[:], sum[:])
+	key[sha256.Size] = line[0]
+	if list, ok := v.crls.get(key); ok {
+		return list, nil
+	}
+	list, err := readCRL(der, root)
+	if err == nil {
+		v.crls.add(key, list)
+	}
+	return list, err
+}
+
+func readCRL(der []byte, root *ca) (*crl, error) {
+	parsed, err := x509.ParseRevocationList(der)
+	if err != nil {
+		return nil, err
+	}
+	if parsed.SignatureAlgorithm != x509.SHA384WithRSAPSS || !bytes.Equal(parsed.RawIssuer, root.cert.RawSubject) ||
+		!root.key.VerifyMessage(parsed.RawTBSRevocationList, parsed.Signature) {
+		return nil, errors.New("the signature does not hold")
+	}
+	if parsed.NextUpdate.IsZero() {
+		return nil, errors.New("no nextUpdate")
+	}
+	for _, x := range parsed.Extensions {
+		if x.Critical {
+			return nil, fmt.Errorf("critical extension %s is not understood", x.Id)
+		}
+	}
+	list := &crl{thisUpdate: parsed.ThisUpdate, nextUpdate: parsed.NextUpdate, serials: map[string]bool{}}
+	for _, entry := range parsed.RevokedCertificateEntries {
+		list.serials[entry.SerialNumber.String()] = true
+	}
+	return list, nil
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -1,0 +1,222 @@
+package snp
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/probity-dev/probity/collateral"
+	"github.com/probity-dev/probity/evidence"
+)
+
+// endorsement is a leaf with the CA that certified it, up to the pinned root.
+// The signatures hold; what depends on time, on revocation and on the report is
+// checked for every report.
+type endorsement struct {
+	leaf *Leaf
+	ca   *ca
+	root *ca
+}
+
+// endorse finds the certificate of the key that signed the report, and checks
+// its chain.
+func (v *Verifier) endorse(ctx context.Context, rec *evidence.Recorder, r *Report, sent []byte, ev evidence.Evidence) (*endorsement, error) {
+	vlek := r.SignerInfo.SigningKey() == SigningKeyVLEK
+	var certs []*x509.Certificate
+	if len(sent) > 0 {
+		key := memoryKey(sent, vlek)
+		if e, ok := v.seen.get(key); ok {
+			rec.Pass(checkLeaf, "a chain to AMD's root of "+string(e.leaf.Line), "verified before")
+			return e, nil
+		}
+		var err error
+		if certs, err = ParseCertificates(sent); err != nil {
+			return nil, rec.FailErr(checkCertificates, "certificates in PEM, DER or a certificate table", err, v.book.Remedy(checkCertificates))
+		}
+		if slices.ContainsFunc(certs, isLeaf) {
+			e, err := v.chain(ctx, rec, certs, vlek, ev)
+			if err == nil {
+				v.seen.add(key, e)
+			}
+			return e, err
+		}
+	}
+	fetched, err := v.fetch(ctx, rec, r, vlek, ev)
+	if err != nil {
+		return nil, err
+	}
+	key := memoryKey(fetched, vlek)
+	if e, ok := v.seen.get(key); ok {
+		rec.Pass(checkLeaf, "a chain to AMD's root of "+string(e.leaf.Line), "verified before")
+		return e, nil
+	}
+	cert, err := x509.ParseCertificate(fetched)
+	if err != nil {
+		return nil, rec.FailErr(checkLeafFormat, "a VCEK", err, v.book.Remedy(checkLeafFormat))
+	}
+	e, err := v.chain(ctx, rec, append([]*x509.Certificate{cert}, certs...), vlek, ev)
+	if err == nil {
+		v.seen.add(key, e)
+	}
+	return e, err
+}
+
+func memoryKey(sent []byte, vlek bool) (key [sha256.Size + 1]byte) {
+	sum := sha256.Sum256(sent)
+	copy(key[:], sum[:])
+	if vlek {
+		key[sha256.Size] = 1
+	}
+	return key
+}
+
+// fetch asks the source for the VCEK. Reports of version 2 do not tell their
+// line, so that the lines of their time are tried.
+func (v *Verifier) fetch(ctx context.Context, rec *evidence.Recorder, r *Report, vlek bool, ev evidence.Evidence) ([]byte, error) {
+	fail := func(expected, found string) ([]byte, error) {
+		return nil, rec.Fail(checkCollateral, expected, found, v.book.Remedy(checkCollateral))
+	}
+	if vlek {
+		return fail("a VLEK certificate with the evidence", "none; only the cloud provider can hand it out")
+	}
+	if zero(r.ChipID) {
+		return fail("a VCEK with the evidence", "none, and the chip's id is masked, so that it cannot be asked for")
+	}
+	lines := []Line{Milan, Genoa}
+	if r.Version >= 3 {
+		line, ok := lineOf(r.Family, r.Model)
+		if !ok {
+			return nil, rec.Fail(checkProduct, "a known product line", cpuid(r), v.book.Remedy(checkProduct))
+		}
+		lines = []Line{line}
+	}
+	if ev.Collateral == nil {
+		return fail("a VCEK with the evidence, or a source of collateral", "neither")
+	}
+	for _, line := range lines {
+		q := line.query(r.ChipID, r.ReportedTCB)
+		c, err := ev.Collateral.VCEK(ctx, q)
+		switch {
+		case err == nil:
+			return c.Certificate, nil
+		case errors.Is(err, collateral.ErrNotFound):
+		case errors.Is(err, collateral.ErrUnavailable):
+			return nil, rec.FailErr(checkCollateral, "the VCEK "+q.String(), err, v.book.Remedy(checkCollateral))
+		default:
+			return nil, err
+		}
+	}
+	return fail("the VCEK "+lines[0].query(r.ChipID, r.ReportedTCB).String(), "none in the collateral at hand")
+}
+
+// chain checks the signatures from the leaf up to the pinned root.
+func (v *Verifier) chain(ctx context.Context, rec *evidence.Recorder, certs []*x509.Certificate, vlek bool, ev evidence.Evidence) (*endorsement, error) {
+	var leaves, others []*x509.Certificate
+	for _, cert := range certs {
+		if isLeaf(cert) {
+			leaves = append(leaves, cert)
+		} else {
+			others = append(others, cert)
+		}
+	}
+	if len(leaves) != 1 {
+		return nil, rec.Fail(checkCertificates, "one VCEK or VLEK", fmt.Sprintf("%d", len(leaves)), v.book.Remedy(checkCertificates))
+	}
+	leaf, err := parseLeaf(leaves[0])
+	if err != nil {
+		return nil, rec.FailErr(checkLeafFormat, "a VCEK or VLEK certificate", err, v.book.Remedy(checkLeafFormat))
+	}
+	if leaf.VLEK != vlek {
+		return nil, rec.Fail(checkLeafKind, keyName(vlek)+", as the report says", keyName(leaf.VLEK), v.book.Remedy(checkLeafKind))
+	}
+	rec.Pass(checkLeafKind, keyName(vlek), leaf.Product)
+	e := &endorsement{leaf: leaf, root: v.roots.roots[leaf.Line]}
+	if e.root == nil {
+		return nil, rec.Fail(checkProduct, "a line with a trusted root", string(leaf.Line), v.book.Remedy(checkProduct))
+	}
+	if e.ca, err = v.intermediate(ctx, rec, leaf, others, e.root, ev); err != nil {
+		return nil, err
+	}
+	if !e.ca.signed(leaf.Cert) {
+		return nil, rec.Fail(checkLeaf, "a signature of "+e.ca.cert.Subject.CommonName, "one that does not hold", v.book.Remedy(checkLeaf))
+	}
+	rec.Pass(checkLeaf, "a chain to AMD's root of "+string(leaf.Line), leaf.Cert.Subject.CommonName+", "+e.ca.cert.Subject.CommonName+", "+e.root.cert.Subject.CommonName)
+	return e, nil
+}
+
+func keyName(vlek bool) string {
+	if vlek {
+		return "a VLEK"
+	}
+	return "a VCEK"
+}
+
+// intermediate returns the CA of the leaf's line and branch. If certificates of
+// CAs were sent along, the right one must be among them: a chain that does not
+// fit is refused, not mended.
+func (v *Verifier) intermediate(ctx context.Context, rec *evidence.Recorder, leaf *Leaf, sent []*x509.Certificate, root *ca, ev evidence.Evidence) (*ca, error) {
+	name := intermediateName(leaf.Line, leaf.VLEK)
+	candidates := slices.DeleteFunc(slices.Clone(sent), func(c *x509.Certificate) bool { return c.Subject.CommonName == root.cert.Subject.CommonName })
+	own := len(candidates) == 0
+	if own {
+		candidates = v.roots.known(leaf.Line, leaf.VLEK)
+		if ev.Collateral != nil {
+			published, err := ev.Collateral.AMD(ctx, collateral.AMDQuery{Line: string(leaf.Line), VLEK: leaf.VLEK})
+			switch {
+			case err == nil:
+				if more, err := parsePEM(published.Chain); err == nil {
+					candidates = append(candidates, more...)
+				}
+			case !errors.Is(err, collateral.ErrNotFound) && !errors.Is(err, collateral.ErrUnavailable):
+				return nil, err
+			}
+		}
+	}
+	var found []string
+	for _, cert := range candidates {
+		found = append(found, cert.Subject.CommonName)
+		if cert.Subject.CommonName != name {
+			continue
+		}
+		ca, err := v.trusted(cert, root)
+		if err != nil {
+			return nil, rec.FailErr(checkIntermediate, name+" signed by "+root.cert.Subject.CommonName, err, v.book.Remedy(checkIntermediate))
+		}
+		// AMD replaced CAs under the same name: the right one has the key that
+		// signed the leaf.
+		if len(leaf.Cert.AuthorityKeyId) > 0 && len(cert.SubjectKeyId) > 0 && !slices.Equal(leaf.Cert.AuthorityKeyId, cert.SubjectKeyId) {
+			continue
+		}
+		if own && !ca.signed(leaf.Cert) {
+			continue
+		}
+		rec.Pass(checkIntermediate, name+" signed by "+root.cert.Subject.CommonName, fmt.Sprintf("SHA-256 %x", fingerprint(cert)))
+		return ca, nil
+	}
+	return nil, rec.Fail(checkIntermediate, name, fmt.Sprintf("%q", found), v.book.Remedy(checkIntermediate))
+}
+
+// trusted checks an intermediate under its root, once.
+func (v *Verifier) trusted(cert *x509.Certificate, root *ca) (*ca, error) {
+	key := fingerprint(cert)
+	if ca, ok := v.cas.get(key); ok {
+		return ca, nil
+	}
+	switch {
+	case !cert.IsCA || !cert.BasicConstraintsValid || cert.KeyUsage != 0 && cert.KeyUsage&x509.KeyUsageCertSign == 0:
+		return nil, errors.New("the certificate is no CA")
+	case len(cert.UnhandledCriticalExtensions) > 0:
+		return nil, fmt.Errorf("critical extension %s is not understood", cert.UnhandledCriticalExtensions[0])
+	case !root.signed(cert):
+		return nil, errors.New("the signature does not hold")
+	}
+	ca, err := newCA(cert)
+	if err != nil {
+		return nil, err
+	}
+	v.cas.add(key, ca)
+	return ca, nil
+}

@@ -1,0 +1,309 @@
+// Package snp verifies attestation reports of AMD SEV-SNP guests (AMD
+// publication 56860), versions 2 to 5, on the lines Milan, Genoa (with Bergamo
+// and Siena) and Turin, signed with a chip's key (VCEK) or one lent to a cloud
+// provider (VLEK), and states their claims in the names of Azure Attestation.
+//
+// Start with [Verifier.Verify]. The flow is: frame, report, certificate of the
+// key and its chain to AMD's pinned root, revocation, agreement of certificate
+// and report, signature, bindings, endorsement of the utility VM if one was sent.
+//
+// A certificate chain that was verified is remembered by the hash of its bytes;
+// validity, revocation and agreement with the report are checked every time.
+package snp
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/sha512"
+	"fmt"
+	"slices"
+	"strings"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/uvm"
+)
+
+// Config says what the verifier trusts. Its zero value is for production.
+type Config struct {
+	// Roots replaces AMD's pinned roots, for tests.
+	Roots *Roots
+	// CloudProviders lists the CSP ids of VLEKs that count. One * stands for a
+	// part of a name without a dot. Nil stands for [DefaultCloudProviders].
+	CloudProviders []string
+	// RefuseLines and RefuseChips refuse product lines and chip ids whose
+	// hardware is known to be broken.
+	RefuseLines []Line
+	RefuseChips [][]byte
+	// RequireCRL refuses evidence unless a current revocation list is at hand.
+	// Without it the claim x-probity-snp-revocation says what was found.
+	RequireCRL bool
+	// UVM lists who may endorse utility VMs. Nil stands for uvm.DefaultTrust.
+	UVM []uvm.Trust
+	// Memory is how many certificate chains are remembered; 0 stands for 4096,
+	// -1 for none.
+	Memory int
+}
+
+// DefaultCloudProviders returns the only provider that is known to use VLEKs.
+func DefaultCloudProviders() []string { return []string{"CN=cc-*.amazonaws.com"} }
+
+// Verifier verifies SEV-SNP evidence. It is safe for concurrent use.
+type Verifier struct {
+	cfg   Config
+	roots *Roots
+	book  evidence.Book
+	uvm   *uvm.Verifier
+	seen  memory[[sha256.Size + 1]byte, *endorsement]
+	cas   memory[[sha256.Size]byte, *ca]
+	crls  memory[[sha256.Size + 1]byte, *crl]
+}
+
+// New returns a verifier.
+func New(cfg Config) *Verifier {
+	if cfg.Roots == nil {
+		cfg.Roots = AMDRoots()
+	}
+	if cfg.CloudProviders == nil {
+		cfg.CloudProviders = DefaultCloudProviders()
+	}
+	if cfg.Memory == 0 {
+		cfg.Memory = 4096
+	}
+	return &Verifier{cfg: cfg, roots: cfg.Roots, book: evidence.NewBook(Catalogue()), uvm: uvm.New(cfg.UVM),
+		seen: newMemory[[sha256.Size + 1]byte, *endorsement](cfg.Memory),
+		cas:  newMemory[[sha256.Size]byte, *ca](min(cfg.Memory, 64)),
+		crls: newMemory[[sha256.Size + 1]byte, *crl](min(cfg.Memory, 64))}
+}
+
+// memory is an LRU that may be absent.
+type memory[K comparable, V any] struct{ cache *lru.Cache[K, V] }
+
+func newMemory[K comparable, V any](size int) memory[K, V] {
+	if size < 0 {
+		return memory[K, V]{}
+	}
+	cache, err := lru.New[K, V](size)
+	if err != nil {
+		panic(err) // sizes are positive
+	}
+	return memory[K, V]{cache}
+}
+
+func (m memory[K, V]) get(key K) (v V, ok bool) {
+	if m.cache == nil {
+		return v, false
+	}
+	return m.cache.Get(key)
+}
+
+func (m memory[K, V]) add(key K, v V) {
+	if m.cache != nil {
+		m.cache.Add(key, v)
+	}
+}
+
+// Kind returns SevSnpVm.
+func (v *Verifier) Kind() evidence.Kind { return evidence.SEVSNPVM }
+
+// Verify verifies ev.Raw in one of the forms that [Frame] reads.
+func (v *Verifier) Verify(ctx context.Context, ev evidence.Evidence) (*evidence.Result, error) {
+	rec := &evidence.Recorder{}
+	result := &evidence.Result{}
+	err := v.verify(ctx, rec, ev, result)
+	result.Checks = rec.Checks
+	return result, err
+}
+
+func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, ev evidence.Evidence, result *evidence.Result) error {
+	framed, err := Frame(ev.Raw)
+	if err != nil {
+		return rec.FailErr(checkFormat, "SEV-SNP evidence", err, v.book.Remedy(checkFormat))
+	}
+	r, err := ParseReport(framed.Report)
+	if err != nil {
+		return rec.FailErr(checkFormat, "an SEV-SNP report", err, v.book.Remedy(checkFormat))
+	}
+	rec.Pass(checkFormat, "an SEV-SNP report", fmt.Sprintf("version %d", r.Version))
+	if err := v.static(rec, r); err != nil {
+		return err
+	}
+	e, err := v.endorse(ctx, rec, r, framed.Certificates, ev)
+	if err != nil {
+		return err
+	}
+	if err := v.windows(rec, e, ev); err != nil {
+		return err
+	}
+	revocation, err := v.revocation(ctx, rec, e, ev)
+	if err != nil {
+		return err
+	}
+	if err := v.agree(rec, r, e.leaf); err != nil {
+		return err
+	}
+	digest := sha512.Sum384(r.Raw[:signedSize])
+	if !e.leaf.key.Verify(digest[:], r.bigEndianSignature()) {
+		return rec.Fail(checkSignature, "a signature of the key in the "+e.leaf.Cert.Subject.CommonName+" certificate", "one that does not hold", v.book.Remedy(checkSignature))
+	}
+	rec.Pass(checkSignature, "ECDSA P-384 over the first 672 bytes", "holds")
+	if err := v.bind(rec, r, ev); err != nil {
+		return err
+	}
+	uvms, err := v.endorsements(rec, framed.Endorsements, r)
+	if err != nil {
+		return err
+	}
+	if r.Policy.Debug() {
+		result.Reservations = append(result.Reservations, evidence.Reservation{Accept: evidence.DebugGuest, Check: evidence.Check{
+			ID: checkDebug, Expected: "a guest policy without bit 19 (DEBUG)", Found: fmt.Sprintf("policy %#x", uint64(r.Policy)), Remedy: v.book.Remedy(checkDebug)}})
+	}
+	result.TCB = assess(e.leaf.Line, r)
+	f := facts{r, e.leaf, revocation, uvms}
+	if result.Claims, err = v.claims(rec, f, ev); err != nil {
+		return err
+	}
+	result.Aliases = f.aliases(result.TCB)
+	return nil
+}
+
+// static checks what the report alone shows.
+func (v *Verifier) static(rec *evidence.Recorder, r *Report) error {
+	if r.SignatureAlgo != 1 {
+		return rec.Fail(checkAlgorithm, "1 (ECDSA P-384 with SHA-384)", fmt.Sprint(r.SignatureAlgo), v.book.Remedy(checkAlgorithm))
+	}
+	rec.Pass(checkAlgorithm, "1 (ECDSA P-384 with SHA-384)", "1")
+	key := r.SignerInfo.SigningKey()
+	if key != SigningKeyVCEK && key != SigningKeyVLEK {
+		return rec.Fail(checkSigningKey, "0 (VCEK) or 1 (VLEK)", fmt.Sprint(key), v.book.Remedy(checkSigningKey))
+	}
+	rec.Pass(checkSigningKey, "0 (VCEK) or 1 (VLEK)", fmt.Sprint(key))
+	if s, found := r.reserved(); found {
+		return rec.Fail(checkReserved, fmt.Sprintf("bytes %#x to %#x zero in a report of version %d", s.from, s.to, r.Version), "others", v.book.Remedy(checkReserved))
+	}
+	rec.Pass(checkReserved, "reserved bytes zero", "zero")
+	if r.Policy&policyOne == 0 || r.Policy&^policyDefined != 0 {
+		return rec.Fail(checkPolicy, "bit 17 set, bits 26 to 63 zero", fmt.Sprintf("%#x", uint64(r.Policy)), v.book.Remedy(checkPolicy))
+	}
+	rec.Pass(checkPolicy, "a guest policy", fmt.Sprintf("%#x", uint64(r.Policy)))
+	if r.VMPL > 3 {
+		found := fmt.Sprint(r.VMPL)
+		if r.VMPL == hostRequested {
+			found = "a report that the host asked for"
+		}
+		return rec.Fail(checkVMPL, "VMPL 0 to 3", found, v.book.Remedy(checkVMPL))
+	}
+	rec.Pass(checkVMPL, "VMPL 0 to 3", fmt.Sprint(r.VMPL))
+	return nil
+}
+
+// windows checks that every certificate is valid at the evaluation time.
+func (v *Verifier) windows(rec *evidence.Recorder, e *endorsement, ev evidence.Evidence) error {
+	for _, item := range []struct {
+		id string
+		ca *ca
+	}{{checkASKValidity, e.root}, {checkASKValidity, e.ca}} {
+		if window, ok := validAt(item.ca.cert, ev.Time); !ok {
+			return rec.Fail(item.id, "valid at "+stamp(ev.Time), window, v.book.Remedy(item.id))
+		}
+	}
+	rec.Pass(checkASKValidity, "CAs valid at "+stamp(ev.Time), e.ca.cert.Subject.CommonName+" until "+stamp(e.ca.cert.NotAfter))
+	window, ok := validAt(e.leaf.Cert, ev.Time)
+	if !ok {
+		return rec.Fail(checkLeafValidity, "valid at "+stamp(ev.Time), window, v.book.Remedy(checkLeafValidity))
+	}
+	rec.Pass(checkLeafValidity, "valid at "+stamp(ev.Time), window)
+	return nil
+}
+
+// agree checks that certificate and report are of one machine and one TCB.
+func (v *Verifier) agree(rec *evidence.Recorder, r *Report, leaf *Leaf) error {
+	if r.Version >= 3 {
+		line, ok := lineOf(r.Family, r.Model)
+		if !ok || line != leaf.Line {
+			return rec.Fail(checkProduct, "a CPU of line "+string(leaf.Line)+", as the certificate says", cpuid(r), v.book.Remedy(checkProduct))
+		}
+	}
+	rec.Pass(checkProduct, "one product line", string(leaf.Line))
+	if slices.Contains(v.cfg.RefuseLines, leaf.Line) {
+		return rec.Fail(checkLine, "another line than "+string(leaf.Line), string(leaf.Line), v.book.Remedy(checkLine))
+	}
+	chip := r.ChipID
+	if zero(chip) && !leaf.VLEK {
+		chip = leaf.HWID // masked in the report
+	}
+	for _, refused := range v.cfg.RefuseChips {
+		if strings.TrimRight(string(refused), "\x00") == strings.TrimRight(string(chip), "\x00") {
+			return rec.Fail(checkChip, "a chip that is not refused", fmt.Sprintf("%x", chip), v.book.Remedy(checkChip))
+		}
+	}
+	if leaf.VLEK {
+		if !slices.ContainsFunc(v.cfg.CloudProviders, func(p string) bool { return matches(p, leaf.CSP) }) {
+			return rec.Fail(checkCSP, strings.Join(v.cfg.CloudProviders, " or "), leaf.CSP, v.book.Remedy(checkCSP))
+		}
+		rec.Pass(checkCSP, strings.Join(v.cfg.CloudProviders, " or "), leaf.CSP)
+	} else if !zero(r.ChipID) {
+		size := leaf.Line.hwidSize()
+		if !slices.Equal(r.ChipID[:size], leaf.HWID) || !zero(r.ChipID[size:]) {
+			return rec.Fail(checkHWID, fmt.Sprintf("%x in the VCEK", leaf.HWID), fmt.Sprintf("CHIP_ID %x in the report", r.ChipID), v.book.Remedy(checkHWID))
+		}
+		rec.Pass(checkHWID, "the chip of the VCEK", fmt.Sprintf("%x", leaf.HWID))
+	}
+	if r.ReportedTCB != leaf.TCB {
+		return rec.Fail(checkTCB, leaf.Line.describe(leaf.TCB)+" in the certificate", leaf.Line.describe(r.ReportedTCB)+" in the report", v.book.Remedy(checkTCB))
+	}
+	rec.Pass(checkTCB, "the patch levels of the certificate", leaf.Line.describe(r.ReportedTCB))
+	if !leaf.Line.atLeast(r.CommittedTCB, r.ReportedTCB) || !leaf.Line.atLeast(r.CurrentTCB, r.CommittedTCB) {
+		return rec.Fail(checkTCBOrder, "REPORTED_TCB ≤ COMMITTED_TCB ≤ CURRENT_TCB",
+			fmt.Sprintf("%x, %x, %x", r.ReportedTCB, r.CommittedTCB, r.CurrentTCB), v.book.Remedy(checkTCBOrder))
+	}
+	rec.Pass(checkTCBOrder, "REPORTED_TCB ≤ COMMITTED_TCB ≤ CURRENT_TCB", "holds")
+	return nil
+}
+
+func cpuid(r *Report) string {
+	return fmt.Sprintf("CPUID family %#x, model %#x, stepping %d", r.Family, r.Model, r.Stepping)
+}
+
+// matches compares text with a pattern in which one * stands for one or more
+// characters other than a dot.
+func matches(pattern, text string) bool {
+	before, after, star := strings.Cut(pattern, "*")
+	if !star {
+		return pattern == text
+	}
+	rest, ok := strings.CutPrefix(text, before)
+	if !ok {
+		return false
+	}
+	middle, ok := strings.CutSuffix(rest, after)
+	return ok && middle != "" && !strings.Contains(middle, ".")
+}
+
+func (v *Verifier) bind(rec *evidence.Recorder, r *Report, ev evidence.Evidence) error {
+	if d := ev.RuntimeData; d != nil {
+		if err := d.CheckBound(rec, v.book[checkRuntimeData], "runtime data", "REPORT_DATA", r.ReportData); err != nil {
+			return err
+		}
+		if !zero(r.ReportData[sha256.Size:]) {
+			return rec.Fail(checkRuntimeData, "zeros behind the hash in REPORT_DATA", fmt.Sprintf("%x", r.ReportData[sha256.Size:]), v.book.Remedy(checkRuntimeData))
+		}
+	}
+	if d := ev.InitTimeData; d != nil {
+		return d.CheckBound(rec, v.book[checkInitTimeData], "init-time data", "HOST_DATA", r.HostData)
+	}
+	return nil
+}
+
+// endorsements verifies the UVM endorsements that were sent: each must hold.
+func (v *Verifier) endorsements(rec *evidence.Recorder, list [][]byte, r *Report) (found []*uvm.Endorsement, err error) {
+	for _, b := range list {
+		e, err := v.uvm.Verify(rec, b, r.Measurement)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, e)
+	}
+	return found, nil
+}
