@@ -70,8 +70,8 @@ type Verdict struct {
 	Checks   []evidence.Check
 	Claims   claims.Set
 	// Known are Claims and all else that policies may read.
-	Known  claims.Set
-	TCB    *evidence.TCB
+	Known claims.Set
+	TCB   *evidence.TCB
 	// Reservations are facts that nobody should accept without knowing.
 	Reservations []evidence.Reservation
 	Policy       policy.Trace

@@ -4,7 +4,9 @@ import (
 	"slices"
 
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/cca"
 	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/evidence/nitro"
 	"github.com/probity-dev/probity/evidence/openenclave"
 	"github.com/probity-dev/probity/evidence/sgx"
 	"github.com/probity-dev/probity/evidence/snp"
@@ -16,6 +18,8 @@ import (
 type Trust struct {
 	Intel dcap.Config
 	AMD   snp.Config
+	AWS   nitro.Config
+	Arm   cca.Config
 }
 
 // Verifiers returns a verifier for every kind of evidence that this build
@@ -29,10 +33,13 @@ func Verifiers(trust Trust) []evidence.Verifier {
 		openenclave.New(enclaves),
 		tdx.New(engine),
 		snp.New(trust.AMD),
+		nitro.New(trust.AWS),
+		cca.New(trust.Arm),
 	}
 }
 
 // Checks lists every check that an appraisal can make.
 func Checks() []evidence.Definition {
-	return slices.Concat(dcap.Catalogue(), sgx.Catalogue(), tdx.Catalogue(), openenclave.Catalogue(), snp.Catalogue(), Catalogue())
+	return slices.Concat(dcap.Catalogue(), sgx.Catalogue(), tdx.Catalogue(), openenclave.Catalogue(), snp.Catalogue(),
+		nitro.Catalogue(), cca.Catalogue(), Catalogue())
 }

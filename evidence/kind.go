@@ -19,12 +19,15 @@ const (
 	AzureGuest  Kind = "AzureGuest"
 	TPM         Kind = "Tpm"
 	VBSEnclave  Kind = "VbsEnclave"
+	// NitroEnclave and ArmCCA are ours: Azure Attestation has neither.
+	NitroEnclave Kind = "NitroEnclave"
+	ArmCCA       Kind = "ArmCca"
 )
 
-// Kinds returns every attestation type that the wire protocol names, whether
+// Kinds returns every attestation type that the service has a name for, whether
 // or not this build has a verifier for it.
 func Kinds() []Kind {
-	return []Kind{SGXEnclave, OpenEnclave, SEVSNPVM, TDXVM, AzureGuest, TPM, VBSEnclave}
+	return []Kind{SGXEnclave, OpenEnclave, SEVSNPVM, TDXVM, AzureGuest, TPM, VBSEnclave, NitroEnclave, ArmCCA}
 }
 
 // ParseKind returns the attestation type with the given name, compared without

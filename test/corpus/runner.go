@@ -13,6 +13,7 @@ import (
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/cca"
 	"github.com/probity-dev/probity/evidence/dcap"
 	"github.com/probity-dev/probity/evidence/openenclave"
 	"github.com/probity-dev/probity/policy"
@@ -26,6 +27,8 @@ var kinds = map[string]evidence.Kind{
 	"tdx":         evidence.TDXVM,
 	"snp":         evidence.SEVSNPVM,
 	"aci-uvm":     evidence.SEVSNPVM,
+	"nitro":       evidence.NitroEnclave,
+	"cca":         evidence.ArmCCA,
 }
 
 type runner struct {
@@ -145,7 +148,7 @@ func (r *runner) appraise(kind evidence.Kind, folder string, c caseJSON) ([]stri
 	if problems, done := otherThanEvidence(folder, c); done {
 		return problems, nil
 	}
-	raw, err := firstFile(folder, "evidence.bin", "report.bin", "quote.bin", "attested_cert.der")
+	raw, err := firstFile(folder, "evidence.bin", "report.bin", "quote.bin", "attested_cert.der", "document.cbor", "token.cbor")
 	if err == nil && kind == evidence.SEVSNPVM {
 		raw, err = framedSNP(folder, raw)
 	}
@@ -160,6 +163,13 @@ func (r *runner) appraise(kind evidence.Kind, folder string, c caseJSON) ([]stri
 	request.RuntimeData = data(folder, "runtime_data.bin", "runtime-data.json", "cose-key.cbor")
 	request.InitTimeData = data(folder, "security-policy.rego")
 	appraiser := appraisal.Appraiser{Verifiers: r.verifiers}
+	if kind == evidence.ArmCCA {
+		anchor, err := armAnchor(folder)
+		if err != nil {
+			return nil, err
+		}
+		appraiser.Verifiers = appraisal.Verifiers(appraisal.Trust{Arm: cca.Config{Anchors: []cca.Anchor{anchor}}})
+	}
 	if c.Expected.Outcome == "reject where a fresh CRL is required" {
 		appraiser.Verifiers = r.strict
 	}

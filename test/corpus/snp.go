@@ -21,6 +21,8 @@ func otherThanEvidence(folder string, c caseJSON) (problems []string, done bool)
 	switch c.Expected.Outcome {
 	case "trust anchors":
 		return anchorProblems(folder), true
+	case "trust anchor":
+		return rootProblems(folder), true
 	case "accept (endorsement only)":
 		b, err := os.ReadFile(filepath.Join(folder, "uvm-endorsements.cose"))
 		if err != nil {

@@ -196,6 +196,12 @@ func (m *Sign1) Verify(key crypto.PublicKey) error {
 	}
 }
 
+// VerifyP384 reports whether the message is signed with ES384 by the key.
+func (m *Sign1) VerifyP384(key *sigverify.P384) bool {
+	digest := sha512.Sum384(m.signed())
+	return m.Algorithm == ES384 && key.Verify(digest[:], m.Signature)
+}
+
 func (m *Sign1) verifyECDSA(key *ecdsa.PublicKey) error {
 	var hash crypto.Hash
 	var curve elliptic.Curve

@@ -10,12 +10,16 @@ package sigverify
 import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/sha512"
+	"crypto/x509"
 	"errors"
 	"math/big"
 	"sync/atomic"
 
 	"filippo.io/nistec"
 	"github.com/cloudflare/circl/ecc/p384"
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // P384Size is the length of a scalar or coordinate of P-384 in bytes.
@@ -115,4 +119,29 @@ func (k *P384) verifyStandard(digest, signature []byte) bool {
 		return false
 	}
 	return ecdsa.Verify(k.pub, digest, new(big.Int).SetBytes(signature[:P384Size]), new(big.Int).SetBytes(signature[P384Size:]))
+}
+
+// VerifyCertificate reports whether the key signed the certificate with ECDSA
+// and SHA-384. Names, dates and constraints are the caller's to check.
+func (k *P384) VerifyCertificate(cert *x509.Certificate) bool {
+	if cert.SignatureAlgorithm != x509.ECDSAWithSHA384 {
+		return false
+	}
+	raw, ok := rawSignature(cert.Signature)
+	digest := sha512.Sum384(cert.RawTBSCertificate)
+	return ok && k.Verify(digest[:], raw)
+}
+
+// rawSignature turns a DER signature (RFC 3279, section 2.2.3) into r || s.
+func rawSignature(der []byte) ([]byte, bool) {
+	input, inner := cryptobyte.String(der), cryptobyte.String(nil)
+	var r, s []byte
+	if !input.ReadASN1(&inner, asn1.SEQUENCE) || !input.Empty() || !inner.ReadASN1Integer(&r) || !inner.ReadASN1Integer(&s) || !inner.Empty() ||
+		len(r) > P384Size || len(s) > P384Size {
+		return nil, false
+	}
+	raw := make([]byte, 2*P384Size)
+	copy(raw[P384Size-len(r):], r)
+	copy(raw[2*P384Size-len(s):], s)
+	return raw, true
 }

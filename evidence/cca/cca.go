@@ -1,0 +1,278 @@
+// Package cca verifies attestation tokens of Arm CCA realms
+// (draft-ffm-rats-cca-token, and what TF-RMM made before it), and PSA tokens
+// (RFC 9783), and states their claims in the names of those documents.
+//
+// Start with [Verifier.Verify]. A CCA token is two: the platform's, signed with a
+// key that its maker must be asked for (there is no chain), and the realm's,
+// signed with a key that it carries and that the platform's token binds. All
+// three of the two signatures and the binding are needed.
+package cca
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/probity-dev/probity/claims"
+	"github.com/probity-dev/probity/evidence"
+)
+
+const (
+	checkFormat            = "cca.format"
+	checkAnchor            = "cca.platform.key"
+	checkPlatformSignature = "cca.platform.signature"
+	checkLifecycle         = "cca.platform.lifecycle"
+	checkRealmSignature    = "cca.realm.signature"
+	checkBinding           = "cca.realm.binding"
+	checkRuntimeData       = "cca.challenge.runtime-data"
+	checkInitTimeData      = "cca.personalization.init-time-data"
+	checkJSON              = "cca.runtime-data.json"
+	checkDebug             = "cca.platform.debug"
+)
+
+// Catalogue lists the checks of this package.
+func Catalogue() []evidence.Definition {
+	return []evidence.Definition{
+		{ID: checkFormat, Meaning: "the evidence is a CCA token with platform and realm, or a PSA token, of a known profile", Remedy: "send the token as the realm got it from its firmware"},
+		{ID: checkAnchor, Meaning: "the platform's key is known by its implementation id and instance id", Remedy: "ask the platform's maker for the key and add it to cca.platformKeys"},
+		{ID: checkPlatformSignature, Meaning: "that key signed the platform's token", Remedy: "send the token as it was made; compare the key with the platform's"},
+		{ID: checkLifecycle, Meaning: "the platform is in the lifecycle state secured, or, where DebugGuest is accepted, in debug", Remedy: "use a platform that is provisioned and secured"},
+		{ID: checkRealmSignature, Meaning: "the key in the realm's token signed it", Remedy: "send the token as it was made"},
+		{ID: checkBinding, Meaning: "the platform's challenge is the hash of the realm's key", Remedy: "send platform and realm token of one request: each by itself proves nothing"},
+		{ID: checkRuntimeData, Meaning: "the challenge is SHA-256 of the runtime data, then zeros", Remedy: "ask the firmware for a token with the hash of exactly these bytes as challenge"},
+		{ID: checkInitTimeData, Meaning: "the realm's personalization value is SHA-256 of the init-time data, then zeros", Remedy: "send exactly the bytes whose hash was given at the realm's creation; PSA tokens bind none"},
+		{ID: checkJSON, Meaning: "data of type JSON are one JSON object without duplicate members", Remedy: "send a JSON object, or dataType Binary"},
+		{ID: checkDebug, Meaning: "the platform is not in a debug state, or the provider accepts DebugGuest", Remedy: "use a platform in the lifecycle state secured"},
+	}
+}
+
+// Anchor is a platform's key, which its maker vouches for.
+type Anchor struct {
+	// Implementation and Instance are the ids of the platforms whose key it is;
+	// nil stands for all, which is for tests and single machines.
+	Implementation, Instance []byte
+	Key                      crypto.PublicKey
+}
+
+// Config says what the verifier trusts. Its zero value trusts no platform.
+type Config struct {
+	Anchors []Anchor
+}
+
+// Verifier verifies CCA and PSA tokens. It is safe for concurrent use.
+type Verifier struct {
+	anchors []Anchor
+	book    evidence.Book
+}
+
+// New returns a verifier.
+func New(cfg Config) *Verifier {
+	return &Verifier{anchors: cfg.Anchors, book: evidence.NewBook(Catalogue())}
+}
+
+// Kind returns ArmCca.
+func (v *Verifier) Kind() evidence.Kind { return evidence.ArmCCA }
+
+// Verify verifies ev.Raw as a token.
+func (v *Verifier) Verify(_ context.Context, ev evidence.Evidence) (*evidence.Result, error) {
+	rec := &evidence.Recorder{}
+	result := &evidence.Result{}
+	err := v.verify(rec, ev, result)
+	result.Checks = rec.Checks
+	return result, err
+}
+
+func (v *Verifier) verify(rec *evidence.Recorder, ev evidence.Evidence, result *evidence.Result) error {
+	fail := func(id, expected string, err error) error {
+		return rec.FailErr(id, expected, err, v.book.Remedy(id))
+	}
+	t, err := Parse(ev.Raw)
+	if err != nil {
+		return fail(checkFormat, "a CCA or PSA token", err)
+	}
+	p, r := t.Platform, t.Realm
+	rec.Pass(checkFormat, "a CCA or PSA token", p.Profile)
+	ids := fmt.Sprintf("implementation %x, instance %x", p.Implementation, p.Instance)
+	key := v.anchor(p)
+	if key == nil {
+		return rec.Fail(checkAnchor, "a known key of the platform", "none for "+ids, v.book.Remedy(checkAnchor))
+	}
+	rec.Pass(checkAnchor, "a known key of the platform", ids)
+	if err := p.message.Verify(key); err != nil {
+		return fail(checkPlatformSignature, "a signature of the platform's key", err)
+	}
+	rec.Pass(checkPlatformSignature, "a signature of the platform's key", "holds")
+	if err := v.lifecycle(rec, p, result); err != nil {
+		return err
+	}
+	if r != nil {
+		if err := r.message.Verify(r.key); err != nil {
+			return fail(checkRealmSignature, "a signature of the realm's key", err)
+		}
+		rec.Pass(checkRealmSignature, "a signature of the realm's key", "holds")
+		if want, ok := hash(r.RAKHash, r.RAK); !ok || !bytes.Equal(want, p.Challenge) {
+			return rec.Fail(checkBinding, fmt.Sprintf("%s %x of the realm's key", r.RAKHash, want), fmt.Sprintf("platform challenge %x", p.Challenge), v.book.Remedy(checkBinding))
+		}
+		rec.Pass(checkBinding, "the hash of the realm's key in the platform's challenge", r.RAKHash)
+	}
+	if err := v.bind(rec, t, ev); err != nil {
+		return err
+	}
+	result.Claims, err = v.claims(rec, t, ev)
+	return err
+}
+
+// anchor returns the key for the platform, or nil.
+func (v *Verifier) anchor(p *Platform) crypto.PublicKey {
+	for _, a := range v.anchors {
+		if (a.Implementation == nil || bytes.Equal(a.Implementation, p.Implementation)) && (a.Instance == nil || bytes.Equal(a.Instance, p.Instance)) {
+			return a.Key
+		}
+	}
+	return nil
+}
+
+// Lifecycle states by the high byte (draft-ffm-rats-cca-token, section 4.4).
+const (
+	stateSecured          = 0x30
+	stateDebug            = 0x40
+	stateRecoverableDebug = 0x50
+)
+
+func (p *Platform) debug() bool {
+	state := p.Lifecycle >> 8
+	return state == stateDebug || state == stateRecoverableDebug
+}
+
+// lifecycle holds the platform to the state secured. A debug state is a
+// reservation; all others refuse.
+func (v *Verifier) lifecycle(rec *evidence.Recorder, p *Platform, result *evidence.Result) error {
+	found := fmt.Sprintf("%#04x", p.Lifecycle)
+	if p.debug() {
+		result.Reservations = append(result.Reservations, evidence.Reservation{Accept: evidence.DebugGuest, Check: evidence.Check{
+			ID: checkDebug, Expected: "lifecycle 0x30xx (secured)", Found: found, Remedy: v.book.Remedy(checkDebug)}})
+	} else if p.Lifecycle>>8 != stateSecured {
+		return rec.Fail(checkLifecycle, "lifecycle 0x30xx (secured)", found, v.book.Remedy(checkLifecycle))
+	}
+	rec.Pass(checkLifecycle, "lifecycle secured or debug", found)
+	return nil
+}
+
+// hash computes a hash by its IANA name.
+func hash(name string, b []byte) ([]byte, bool) {
+	switch name {
+	case "sha-256":
+		sum := sha256.Sum256(b)
+		return sum[:], true
+	case "sha-384":
+		sum := sha512.Sum384(b)
+		return sum[:], true
+	case "sha-512":
+		sum := sha512.Sum512(b)
+		return sum[:], true
+	}
+	return nil, false
+}
+
+func (v *Verifier) bind(rec *evidence.Recorder, t *Token, ev evidence.Evidence) error {
+	challenge, personalization := t.Platform.Challenge, []byte(nil)
+	if t.Realm != nil {
+		challenge, personalization = t.Realm.Challenge, t.Realm.Personalization
+	}
+	for _, item := range []struct {
+		data  *evidence.Data
+		check string
+		what  string
+		field []byte
+		name  string
+	}{
+		{ev.RuntimeData, checkRuntimeData, "runtime data", challenge, "the challenge"},
+		{ev.InitTimeData, checkInitTimeData, "init-time data", personalization, "the personalization value"},
+	} {
+		if item.data == nil {
+			continue
+		}
+		if err := item.data.CheckBound(rec, v.book[item.check], item.what, item.name, item.field); err != nil {
+			return err
+		}
+		if rest := item.field[sha256.Size:]; len(bytes.TrimLeft(rest, "\x00")) > 0 {
+			return rec.Fail(item.check, "zeros behind the hash in "+item.name, hex.EncodeToString(rest), v.book.Remedy(item.check))
+		}
+	}
+	return nil
+}
+
+// claims states what the token says, in the names of the drafts.
+func (v *Verifier) claims(rec *evidence.Recorder, t *Token, ev evidence.Evidence) (claims.Set, error) {
+	s := evidence.Statements{}
+	p := t.Platform
+	prefix, kind := "cca-platform-", "armcca"
+	if t.Realm == nil {
+		prefix, kind = "psa-", "armpsa"
+	}
+	s.Text("x-ms-attestation-type", kind)
+	s.Text("dbgstat", map[bool]string{false: "disabled", true: "enabled"}[p.debug()])
+	s.Text(prefix+"profile", p.Profile)
+	s.Hex(prefix+"challenge", p.Challenge)
+	s.Hex(prefix+"instance-id", p.Instance)
+	s.Hex(prefix+"implementation-id", p.Implementation)
+	s.Integer(prefix+"lifecycle", int64(min(p.Lifecycle, 1<<16)))
+	if p.Service != "" {
+		s.Text(prefix+"service-indicator", p.Service)
+	}
+	components, err := components(p.Components)
+	if err != nil {
+		return claims.Set{}, err
+	}
+	s.Add(prefix+"sw-components", claims.JSONValue(components))
+	if t.Realm == nil {
+		s.Integer("psa-client-id", p.ClientID)
+		if p.BootSeed != nil {
+			s.Hex("psa-boot-seed", p.BootSeed)
+		}
+		if p.Certification != "" {
+			s.Text("psa-certification-reference", p.Certification)
+		}
+	} else {
+		s.Hex("cca-platform-config", p.Config)
+		s.Text("cca-platform-hash-algo-id", p.Hash)
+		t.Realm.state(&s)
+	}
+	if err := s.BoundJSON(rec, v.book[checkJSON], ev); err != nil {
+		return claims.Set{}, err
+	}
+	return s.Set, nil
+}
+
+func (r *Realm) state(s *evidence.Statements) {
+	s.Hex("cca-realm-challenge", r.Challenge)
+	s.Hex("cca-realm-personalization-value", r.Personalization)
+	s.Hex("cca-realm-initial-measurement", r.RIM)
+	for i, measurement := range r.REM {
+		s.Hex(fmt.Sprintf("cca-realm-extensible-measurement-%d", i), measurement)
+	}
+	s.Text("cca-realm-hash-algo-id", r.Hash)
+	s.Hex("cca-realm-public-key", r.RAK)
+	s.Text("cca-realm-public-key-hash-algo-id", r.RAKHash)
+}
+
+// components writes the software components as JSON, bytes in hex.
+func components(list []Component) (string, error) {
+	type entry struct {
+		Component   `json:",inline"`
+		Measurement string `json:"measurement-value"`
+		Signer      string `json:"signer-id"`
+	}
+	out := make([]entry, len(list))
+	for i, c := range list {
+		out[i] = entry{c, hex.EncodeToString(c.Measurement), hex.EncodeToString(c.Signer)}
+	}
+	b, err := json.Marshal(out)
+	return string(b), err
+}

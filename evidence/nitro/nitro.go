@@ -1,0 +1,282 @@
+// Package nitro verifies attestation documents of AWS Nitro Enclaves and states
+// their claims.
+//
+// Start with [Verifier.Verify]. The document carries its own chain, from AWS's
+// root G1, which is pinned by its SHA-256, to a certificate of the enclave that
+// lives three hours; everything is judged at the evaluation time. AWS publishes
+// no revocation for these chains that it wants checked. Documents of NitroTPM
+// have another shape and are refused.
+package nitro
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/probity-dev/probity/claims"
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/internal/sigverify"
+)
+
+// rootG1 is the SHA-256 of AWS's root certificate aws.nitro-enclaves, G1.
+const rootG1 = "641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b"
+
+// IsRoot reports whether a DER certificate is AWS's root G1.
+func IsRoot(der []byte) bool {
+	sum := sha256.Sum256(der)
+	return hex.EncodeToString(sum[:]) == rootG1
+}
+
+// skew is how far the document's clock may run ahead of the evaluation time.
+const skew = time.Minute
+
+const (
+	checkFormat       = "nitro.format"
+	checkRoot         = "nitro.root"
+	checkChain        = "nitro.chain"
+	checkValidity     = "nitro.validity"
+	checkSignature    = "nitro.signature"
+	checkTimestamp    = "nitro.timestamp"
+	checkRuntimeData  = "nitro.user-data.runtime-data"
+	checkInitTimeData = "nitro.init-time-data"
+	checkJSON         = "nitro.runtime-data.json"
+	checkDebug        = "nitro.pcrs.debug"
+)
+
+// Catalogue lists the checks of this package.
+func Catalogue() []evidence.Definition {
+	return []evidence.Definition{
+		{ID: checkFormat, Meaning: "the evidence is an attestation document with exactly the members that AWS documents, within their bounds", Remedy: "send the document as the Nitro Secure Module returned it; documents of NitroTPM are another kind"},
+		{ID: checkRoot, Meaning: "the first certificate of cabundle is AWS's root G1", Remedy: "send the document of an enclave that runs on AWS"},
+		{ID: checkChain, Meaning: "each certificate is signed by the one before with ECDSA P-384, and CAs are CAs", Remedy: "send the document as the Nitro Secure Module returned it"},
+		{ID: checkValidity, Meaning: "every certificate is valid at the evaluation time", Remedy: "make a new document: the enclave's certificate lives three hours"},
+		{ID: checkSignature, Meaning: "the enclave's certificate signed the document", Remedy: "send the document as the Nitro Secure Module returned it"},
+		{ID: checkTimestamp, Meaning: "the timestamp lies within the life of the enclave's certificate and not in the future", Remedy: "compare the clocks, and make a new document"},
+		{ID: checkRuntimeData, Meaning: "SHA-256 of the runtime data stands at the start of user_data, with nothing but zeros behind it", Remedy: "ask the module for a document with the hash of exactly these bytes as user_data"},
+		{ID: checkInitTimeData, Meaning: "no init-time data are sent: nothing in a document binds them", Remedy: "measure what matters into a PCR and compare it in the policy"},
+		{ID: checkJSON, Meaning: "data of type JSON are one JSON object without duplicate members", Remedy: "send a JSON object, or dataType Binary"},
+		{ID: checkDebug, Meaning: "PCR 0, 1 and 2 are not all zero, or the provider accepts DebugGuest", Remedy: "start the enclave without --debug-mode: its console shows everything, and its PCRs prove nothing"},
+	}
+}
+
+// Config says what the verifier trusts. Its zero value is for production.
+type Config struct {
+	// Root replaces the SHA-256 of AWS's root certificate, for tests.
+	Root []byte
+	// Memory is how many certificate chains are remembered; 0 stands for 1024,
+	// -1 for none.
+	Memory int
+}
+
+// Verifier verifies Nitro documents. It is safe for concurrent use.
+type Verifier struct {
+	root []byte
+	book evidence.Book
+	seen *lru.Cache[[sha256.Size]byte, *chain]
+}
+
+// chain is a chain whose signatures hold, the root first.
+type chain struct {
+	certs []*x509.Certificate
+	leaf  *sigverify.P384
+}
+
+// New returns a verifier.
+func New(cfg Config) *Verifier {
+	v := &Verifier{root: cfg.Root, book: evidence.NewBook(Catalogue())}
+	if v.root == nil {
+		v.root, _ = hex.DecodeString(rootG1) // a constant
+	}
+	if cfg.Memory == 0 {
+		cfg.Memory = 1024
+	}
+	if cfg.Memory > 0 {
+		var err error
+		if v.seen, err = lru.New[[sha256.Size]byte, *chain](cfg.Memory); err != nil {
+			panic(err) // the size is positive
+		}
+	}
+	return v
+}
+
+// Kind returns NitroEnclave.
+func (v *Verifier) Kind() evidence.Kind { return evidence.NitroEnclave }
+
+// Verify verifies ev.Raw as an attestation document.
+func (v *Verifier) Verify(_ context.Context, ev evidence.Evidence) (*evidence.Result, error) {
+	rec := &evidence.Recorder{}
+	result := &evidence.Result{}
+	err := v.verify(rec, ev, result)
+	result.Checks = rec.Checks
+	return result, err
+}
+
+func (v *Verifier) verify(rec *evidence.Recorder, ev evidence.Evidence, result *evidence.Result) error {
+	fail := func(id, expected string, err error) error {
+		return rec.FailErr(id, expected, err, v.book.Remedy(id))
+	}
+	d, err := Parse(ev.Raw)
+	if err != nil {
+		return fail(checkFormat, "a Nitro attestation document", err)
+	}
+	rec.Pass(checkFormat, "a Nitro attestation document", fmt.Sprintf("%d PCRs", len(d.PCRs)))
+	root := sha256.Sum256(d.Bundle[0])
+	if !bytes.Equal(root[:], v.root) {
+		return rec.Fail(checkRoot, fmt.Sprintf("a root with SHA-256 %x", v.root), fmt.Sprintf("%x", root), v.book.Remedy(checkRoot))
+	}
+	rec.Pass(checkRoot, "the pinned root", fmt.Sprintf("SHA-256 %x", root))
+	c, err := v.chain(d)
+	if err != nil {
+		return fail(checkChain, "a chain from the root to the enclave", err)
+	}
+	leaf := c.certs[len(c.certs)-1]
+	rec.Pass(checkChain, "a chain from the root to the enclave", fmt.Sprintf("%d certificates to %s", len(c.certs), leaf.Subject.CommonName))
+	for _, cert := range c.certs {
+		if ev.Time.Before(cert.NotBefore) || ev.Time.After(cert.NotAfter) {
+			return rec.Fail(checkValidity, "valid at "+stamp(ev.Time), fmt.Sprintf("%s: %s to %s", cert.Subject.CommonName, stamp(cert.NotBefore), stamp(cert.NotAfter)), v.book.Remedy(checkValidity))
+		}
+	}
+	rec.Pass(checkValidity, "valid at "+stamp(ev.Time), "the enclave's until "+stamp(leaf.NotAfter))
+	if !d.message.VerifyP384(c.leaf) {
+		return rec.Fail(checkSignature, "a signature of the enclave's certificate", "one that does not hold", v.book.Remedy(checkSignature))
+	}
+	rec.Pass(checkSignature, "ES384 by the enclave's certificate", "holds")
+	made := time.UnixMilli(int64(min(d.Timestamp, 1<<52)))
+	if made.After(ev.Time.Add(skew)) || made.After(leaf.NotAfter) || made.Before(leaf.NotBefore.Add(-skew)) {
+		return rec.Fail(checkTimestamp, "a timestamp in the life of the certificate, not after "+stamp(ev.Time), stamp(made), v.book.Remedy(checkTimestamp))
+	}
+	rec.Pass(checkTimestamp, "a timestamp in the life of the certificate", stamp(made))
+	if err := v.bind(rec, d, ev); err != nil {
+		return err
+	}
+	if d.Debug() {
+		result.Reservations = append(result.Reservations, evidence.Reservation{Accept: evidence.DebugGuest, Check: evidence.Check{
+			ID: checkDebug, Expected: "measurements in PCR 0, 1 and 2", Found: "zeros: the enclave runs in debug mode", Remedy: v.book.Remedy(checkDebug)}})
+	}
+	result.Claims, err = v.claims(rec, d, ev)
+	return err
+}
+
+// chain checks the signatures of the document's certificates, once for each
+// chain.
+func (v *Verifier) chain(d *Document) (*chain, error) {
+	h := sha256.New()
+	for _, der := range append(slices.Clone(d.Bundle), d.Certificate) {
+		sum := sha256.Sum256(der)
+		h.Write(sum[:])
+	}
+	key := [sha256.Size]byte(h.Sum(nil))
+	if v.seen != nil {
+		if c, ok := v.seen.Get(key); ok {
+			return c, nil
+		}
+	}
+	c, err := verifyPath(append(slices.Clone(d.Bundle), d.Certificate))
+	if err == nil && v.seen != nil {
+		v.seen.Add(key, c)
+	}
+	return c, err
+}
+
+// verifyPath checks a path, the root first (RFC 5280, section 6), but for
+// dates.
+func verifyPath(ders [][]byte) (*chain, error) {
+	c := &chain{}
+	var parent *sigverify.P384
+	for i, der := range ders {
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, fmt.Errorf("certificate %d: %w", i+1, err)
+		}
+		name := cert.Subject.CommonName
+		pub, ok := cert.PublicKey.(*ecdsa.PublicKey)
+		if !ok {
+			return nil, fmt.Errorf("%s: %w", name, sigverify.ErrCurve)
+		}
+		key, err := sigverify.NewP384(pub)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		if i > 0 {
+			above := c.certs[i-1]
+			if !bytes.Equal(cert.RawIssuer, above.RawSubject) {
+				return nil, fmt.Errorf("%s was not issued by %s", name, above.Subject.CommonName)
+			}
+			if !parent.VerifyCertificate(cert) {
+				return nil, fmt.Errorf("the signature on %s does not hold", name)
+			}
+		}
+		if len(cert.UnhandledCriticalExtensions) > 0 {
+			return nil, fmt.Errorf("%s has a critical extension that is not understood", name)
+		}
+		if last := i == len(ders)-1; last {
+			if cert.IsCA || cert.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
+				return nil, fmt.Errorf("%s may not sign documents", name)
+			}
+		} else if !cert.IsCA || !cert.BasicConstraintsValid || cert.KeyUsage&x509.KeyUsageCertSign == 0 {
+			return nil, fmt.Errorf("%s is no CA", name)
+		} else if below := len(ders) - 2 - i; (cert.MaxPathLen > 0 || cert.MaxPathLenZero) && below > cert.MaxPathLen {
+			return nil, fmt.Errorf("the path below %s is longer than it allows", name)
+		}
+		c.certs = append(c.certs, cert)
+		parent = key
+	}
+	c.leaf = parent
+	return c, nil
+}
+
+func (v *Verifier) bind(rec *evidence.Recorder, d *Document, ev evidence.Evidence) error {
+	if ev.InitTimeData != nil {
+		return rec.FailErr(checkInitTimeData, "no init-time data", errors.New("init-time data, which nothing in a document binds"), v.book.Remedy(checkInitTimeData))
+	}
+	data := ev.RuntimeData
+	if data == nil {
+		return nil
+	}
+	if err := data.CheckBound(rec, v.book[checkRuntimeData], "runtime data", "user_data", d.UserData); err != nil {
+		return err
+	}
+	if rest := d.UserData[sha256.Size:]; len(bytes.TrimLeft(rest, "\x00")) > 0 {
+		return rec.Fail(checkRuntimeData, "zeros or nothing behind the hash in user_data", fmt.Sprintf("%x", rest), v.book.Remedy(checkRuntimeData))
+	}
+	return nil
+}
+
+// claims states what the token says of an enclave, in the names of AWS's
+// document.
+func (v *Verifier) claims(rec *evidence.Recorder, d *Document, ev evidence.Evidence) (claims.Set, error) {
+	s := evidence.Statements{}
+	s.Text("x-ms-attestation-type", "nitroenclave")
+	s.Text("dbgstat", map[bool]string{false: "disabled", true: "enabled"}[d.Debug()])
+	s.Text("nitro_module_id", d.ModuleID)
+	s.Integer("nitro_timestamp", int64(min(d.Timestamp, 1<<52)))
+	s.Text("nitro_digest", "SHA384")
+	s.Boolean("nitro_debug", d.Debug())
+	for _, i := range slices.Sorted(maps.Keys(d.PCRs)) {
+		s.Hex(fmt.Sprintf("nitro_pcr%d", i), d.PCRs[i])
+	}
+	for _, field := range []struct {
+		name  string
+		value []byte
+	}{{"nitro_public_key", d.PublicKey}, {"nitro_user_data", d.UserData}, {"nitro_nonce", d.Nonce}} {
+		if field.value != nil {
+			s.Hex(field.name, field.value)
+		}
+	}
+	if err := s.BoundJSON(rec, v.book[checkJSON], ev); err != nil {
+		return claims.Set{}, err
+	}
+	return s.Set, nil
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
