@@ -35,6 +35,8 @@ type Request struct {
 	Evidence     []byte
 	RuntimeData  *evidence.Data
 	InitTimeData *evidence.Data
+	// EventLog is a log of measured boot that goes with the evidence, or empty.
+	EventLog []byte
 	// Nonce is the JSON text of the client's nonce, or empty.
 	Nonce jsontext.Value
 	// DraftPolicy, if not empty, is applied instead of the provider's policy,
@@ -101,6 +103,11 @@ func (a *Appraiser) Kinds() string {
 	return strings.Join(names, ", ")
 }
 
+// Understands reports whether there is a verifier for the kind.
+func (a *Appraiser) Understands(kind evidence.Kind) bool {
+	return slices.ContainsFunc(a.Verifiers, func(v evidence.Verifier) bool { return v.Kind() == kind })
+}
+
 // ErrKind is returned for evidence of a kind that no verifier understands.
 var ErrKind = errors.New("no verifier for this attestation type")
 
@@ -125,7 +132,7 @@ func (a *Appraiser) Appraise(ctx context.Context, req Request, p Provider) (*Ver
 
 	// Verify: what is proven?
 	result, err := a.Verifiers[at].Verify(ctx, evidence.Evidence{
-		Raw: req.Evidence, RuntimeData: req.RuntimeData, InitTimeData: req.InitTimeData,
+		Raw: req.Evidence, RuntimeData: req.RuntimeData, InitTimeData: req.InitTimeData, EventLog: req.EventLog,
 		Collateral: a.Collateral, TCBEvaluationNumber: number, Time: req.Time,
 	})
 	v.Checks, v.Claims, v.TCB, v.Reservations = result.Checks, result.Claims, result.TCB, result.Reservations

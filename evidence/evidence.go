@@ -33,6 +33,9 @@ type Evidence struct {
 	// InitTimeData, if not nil, must be bound by the evidence's launch-time
 	// configuration field.
 	InitTimeData *Data
+	// EventLog, if not empty, is a log of measured boot that must lead to the
+	// registers in the evidence.
+	EventLog []byte
 	// Collateral is where the verifier asks for endorsements. Nil means that
 	// there are none.
 	Collateral collateral.Source

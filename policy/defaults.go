@@ -29,6 +29,13 @@ issuancerules{
 // say everything.
 const vmDefault = `version= 1.0;authorizationrules{=> permit();};`
 
+// debugDefault is the default policy of the types that are ours: no debugging.
+const debugDefault = `version= 1.0;
+authorizationrules{
+	[type=="dbgstat", value=="disabled"] => permit();
+};
+`
+
 // guestDefault is the default policy of Azure guests: what their boot must have
 // kept on. Types without evidence of their own worth, Tpm and VbsEnclave, have
 // no default: someone must say what a good boot is.
@@ -55,6 +62,8 @@ func Default(attestationType string) string {
 		return sgxDefault
 	case "sevsnpvm", "tdxvm":
 		return vmDefault
+	case "nitroenclave", "armcca":
+		return debugDefault
 	case "azureguest":
 		return guestDefault
 	default:

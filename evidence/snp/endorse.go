@@ -97,7 +97,7 @@ func (v *Verifier) fetch(ctx context.Context, rec *evidence.Recorder, r *Report,
 		return fail("a VCEK with the evidence, or a source of collateral", "neither")
 	}
 	for _, line := range lines {
-		q := line.query(r.ChipID, r.ReportedTCB)
+		q := line.Query(r.ChipID, r.ReportedTCB)
 		c, err := ev.Collateral.VCEK(ctx, q)
 		switch {
 		case err == nil:
@@ -109,7 +109,7 @@ func (v *Verifier) fetch(ctx context.Context, rec *evidence.Recorder, r *Report,
 			return nil, err
 		}
 	}
-	return fail("the VCEK "+lines[0].query(r.ChipID, r.ReportedTCB).String(), "none in the collateral at hand")
+	return fail("the VCEK "+lines[0].Query(r.ChipID, r.ReportedTCB).String(), "none in the collateral at hand")
 }
 
 // chain checks the signatures from the leaf up to the pinned root.
@@ -140,9 +140,6 @@ func (v *Verifier) chain(ctx context.Context, rec *evidence.Recorder, certs []*x
 	if e.ca, err = v.intermediate(ctx, rec, leaf, others, e.root, ev); err != nil {
 		return nil, err
 	}
-	if !e.ca.signed(leaf.Cert) {
-		return nil, rec.Fail(checkLeaf, "a signature of "+e.ca.cert.Subject.CommonName, "one that does not hold", v.book.Remedy(checkLeaf))
-	}
 	rec.Pass(checkLeaf, "a chain to AMD's root of "+string(leaf.Line), leaf.Cert.Subject.CommonName+", "+e.ca.cert.Subject.CommonName+", "+e.root.cert.Subject.CommonName)
 	return e, nil
 }
@@ -154,14 +151,13 @@ func keyName(vlek bool) string {
 	return "a VCEK"
 }
 
-// intermediate returns the CA of the leaf's line and branch. If certificates of
+// intermediate returns the CA of the leaf's line and branch that signed the leaf. If certificates of
 // CAs were sent along, the right one must be among them: a chain that does not
 // fit is refused, not mended.
 func (v *Verifier) intermediate(ctx context.Context, rec *evidence.Recorder, leaf *Leaf, sent []*x509.Certificate, root *ca, ev evidence.Evidence) (*ca, error) {
 	name := intermediateName(leaf.Line, leaf.VLEK)
 	candidates := slices.DeleteFunc(slices.Clone(sent), func(c *x509.Certificate) bool { return c.Subject.CommonName == root.cert.Subject.CommonName })
-	own := len(candidates) == 0
-	if own {
+	if len(candidates) == 0 {
 		candidates = v.roots.known(leaf.Line, leaf.VLEK)
 		if ev.Collateral != nil {
 			published, err := ev.Collateral.AMD(ctx, collateral.AMDQuery{Line: string(leaf.Line), VLEK: leaf.VLEK})
@@ -176,6 +172,7 @@ func (v *Verifier) intermediate(ctx context.Context, rec *evidence.Recorder, lea
 		}
 	}
 	var found []string
+	named := false
 	for _, cert := range candidates {
 		found = append(found, cert.Subject.CommonName)
 		if cert.Subject.CommonName != name {
@@ -187,14 +184,15 @@ func (v *Verifier) intermediate(ctx context.Context, rec *evidence.Recorder, lea
 		}
 		// AMD replaced CAs under the same name: the right one has the key that
 		// signed the leaf.
-		if len(leaf.Cert.AuthorityKeyId) > 0 && len(cert.SubjectKeyId) > 0 && !slices.Equal(leaf.Cert.AuthorityKeyId, cert.SubjectKeyId) {
-			continue
-		}
-		if own && !ca.signed(leaf.Cert) {
+		named = true
+		if !ca.signed(leaf.Cert) {
 			continue
 		}
 		rec.Pass(checkIntermediate, name+" signed by "+root.cert.Subject.CommonName, fmt.Sprintf("SHA-256 %x", fingerprint(cert)))
 		return ca, nil
+	}
+	if named {
+		return nil, rec.Fail(checkLeaf, "a signature of "+name, "one that does not hold", v.book.Remedy(checkLeaf))
 	}
 	return nil, rec.Fail(checkIntermediate, name, fmt.Sprintf("%q", found), v.book.Remedy(checkIntermediate))
 }

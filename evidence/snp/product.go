@@ -109,9 +109,9 @@ func (l Line) atLeast(a, b RawTCB) bool {
 	return true
 }
 
-// query names the VCEK of a chip at a TCB.
-func (l Line) query(chip []byte, raw RawTCB) collateral.VCEKQuery {
-	q := collateral.VCEKQuery{Line: string(l), HWID: chip[:l.hwidSize()]}
+// Query names the VCEK of a chip at a TCB.
+func (l Line) Query(chip []byte, raw RawTCB) collateral.VCEKQuery {
+	q := collateral.VCEKQuery{Line: string(l), HWID: chip[:min(len(chip), l.hwidSize())]}
 	for _, c := range l.layout() {
 		q.SPL = append(q.SPL, collateral.SPL{Name: c.spl, Value: raw[c.at]})
 	}

@@ -9,7 +9,7 @@
 //
 // It does not judge the TD: measurements and the debug attribute are claims;
 // the TCB status, and whether a service TD is bound, are facts for the caller to
-// judge. Event logs are not replayed.
+// judge. An event log, if one is sent, must lead to the registers of the quote.
 package tdx
 
 import (
@@ -33,6 +33,7 @@ const (
 	checkJSON         = "tdx.runtime-data.json"
 	checkServiceTD    = "tdx.service-td"
 	checkDebug        = "tdx.attributes.debug"
+	checkEventLog     = "tdx.event-log"
 )
 
 // Catalogue lists the checks that this package adds to those of package dcap.
@@ -44,6 +45,7 @@ func Catalogue() []evidence.Definition {
 		{ID: checkJSON, Meaning: "runtime or init-time data of type JSON are a JSON object without duplicate members", Remedy: "send a JSON object, or give dataType Binary"},
 		{ID: checkServiceTD, Meaning: "no service TD is bound to the TD, or the provider accepts BoundServiceTD", Remedy: "launch the TD without a service TD, or accept BoundServiceTD and compare x-probity-tdx-mrservicetd in the policy"},
 		{ID: checkDebug, Meaning: "the TD is not under debug, or the provider accepts DebugGuest", Remedy: "launch the TD without the debug attribute; the host can read all of its memory"},
+		{ID: checkEventLog, Meaning: "replaying the event log that was sent gives the RTMRs of the quote", Remedy: "send the CCEL data area of the running TD (/sys/firmware/acpi/tables/data/CCEL), and a quote that is no older"},
 	}
 }
 
@@ -99,7 +101,10 @@ func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, ev eviden
 		return err
 	}
 	result.Aliases = aliases(td, proof)
-	return nil
+	if len(ev.EventLog) == 0 {
+		return nil
+	}
+	return v.replay(rec, td, ev.EventLog, result)
 }
 
 func (v *Verifier) bind(rec *evidence.Recorder, td *dcap.TDReport, ev evidence.Evidence) error {

@@ -30,6 +30,7 @@ type scene struct {
 	edit              func(string) string // of the TCB info before it is signed
 	raw               func([]byte)        // edits the finished quote
 	runtime, initTime *evidence.Data
+	log               []byte
 }
 
 func verify(edit func(*scene)) (*evidence.Result, string) {
@@ -45,7 +46,7 @@ func verify(edit func(*scene)) (*evidence.Result, string) {
 	}
 	v := tdx.New(dcap.New(dcap.Config{Anchor: pki.Anchor()}))
 	result, err := v.Verify(context.Background(), evidence.Evidence{Raw: quote, Collateral: collateral.Fixed(set), Time: now,
-		RuntimeData: s.runtime, InitTimeData: s.initTime})
+		RuntimeData: s.runtime, InitTimeData: s.initTime, EventLog: s.log})
 	var r *evidence.Rejection
 	if errors.As(err, &r) {
 		return result, r.Check.ID
@@ -180,8 +181,12 @@ func TestClaimsOfTheProfile(t *testing.T) {
 	if refused != "" {
 		t.Fatalf("refused by %s: debug and service TDs are facts", refused)
 	}
-	if !result.TCB.ServiceTD {
-		t.Error("the bound service TD is not told")
+	var words []string
+	for _, r := range result.Reservations {
+		words = append(words, r.Accept)
+	}
+	if !slices.Equal(words, []string{evidence.BoundServiceTD, evidence.DebugGuest}) {
+		t.Errorf("reservations = %v", words)
 	}
 	members := result.Claims.Members()
 	for name, want := range map[string]any{"x-ms-attestation-type": "tdxvm", "attester_tcb_status": "UpToDate", "dbgstat": "enabled", "intuse": "generic",
@@ -222,4 +227,43 @@ func FuzzParseTDReport(f *testing.F) {
 			t.Errorf("%d bytes, 1.5: %t", len(b), r.V15)
 		}
 	})
+}
+
+func TestEventLogs(t *testing.T) {
+	firmware, kernel := []byte("firmware"), []byte("kernel")
+	log := testtee.EventLog(testtee.LogEvent{Register: 1, Type: 8, Data: firmware}, testtee.LogEvent{Register: 2, Type: 8, Data: kernel})
+	for name, tc := range map[string]struct {
+		registers [4][48]byte
+		log       []byte
+		want      string
+		explained []string
+	}{
+		"none":                        {[4][48]byte{{1}}, nil, "", nil},
+		"all explained":               {[4][48]byte{testtee.Extend(firmware), testtee.Extend(kernel)}, log, "", []string{"RTMR0", "RTMR1", "RTMR2", "RTMR3"}},
+		"one that the log leaves out": {[4][48]byte{testtee.Extend(firmware), testtee.Extend(kernel), {}, {9}}, log, "", []string{"RTMR0", "RTMR1", "RTMR2"}},
+		"padded":                      {[4][48]byte{testtee.Extend(firmware), testtee.Extend(kernel)}, append(slices.Clone(log), 0xff, 0xff), "", []string{"RTMR0", "RTMR1", "RTMR2", "RTMR3"}},
+		"another value":               {[4][48]byte{testtee.Extend(firmware), testtee.Extend(firmware)}, log, "tdx.event-log", nil},
+		"one event more":              {[4][48]byte{testtee.Extend(firmware), testtee.Extend(kernel, kernel)}, log, "tdx.event-log", nil},
+		"registers exchanged":         {[4][48]byte{testtee.Extend(kernel), testtee.Extend(firmware)}, log, "tdx.event-log", nil},
+		"a log for other registers":   {[4][48]byte{{1}, {2}, {3}, {4}}, testtee.EventLog(testtee.LogEvent{Register: 7, Data: kernel}), "tdx.event-log", nil},
+		"an empty log":                {[4][48]byte{}, testtee.EventLog(), "tdx.event-log", nil},
+		"not a log":                   {[4][48]byte{}, []byte("log"), "tdx.event-log", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			result, refused := verify(func(s *scene) { s.td.RTMR, s.log = tc.registers, tc.log })
+			if refused != tc.want {
+				t.Fatalf("refused by %q, want %q", refused, tc.want)
+			}
+			var explained []string
+			for _, c := range result.Aliases.All() {
+				if c.Type == "x-probity-tdx-event-log" {
+					text, _ := c.Value.Text()
+					explained = append(explained, text)
+				}
+			}
+			if !slices.Equal(explained, tc.explained) {
+				t.Errorf("explained = %v, want %v", explained, tc.explained)
+			}
+		})
+	}
 }

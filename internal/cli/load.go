@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/evidence/dcap"
 	"github.com/probity-dev/probity/evidence/openenclave"
 )
 
@@ -72,27 +70,6 @@ func loadBundle(path string) (*collateral.Bundle, error) {
 		return nil, fmt.Errorf("%s: neither a collateral file (%w) nor an endorsements blob (%w)", path, err, blobErr)
 	}
 	return &collateral.Bundle{Intel: []*collateral.Intel{set}}, nil
-}
-
-// anchor reads a root of trust from a PEM file; nil stands for Intel's.
-func anchor(path string) (*dcap.Anchor, error) {
-	if path == "" {
-		return nil, nil
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	block, _ := pem.Decode(b)
-	if block == nil || !bytes.HasPrefix(bytes.TrimSpace(b), []byte("-----BEGIN ")) {
-		return nil, fmt.Errorf("%s: no PEM certificate", path)
-	}
-	cert, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	a, err := dcap.AnchorFromCertificate(cert)
-	return &a, err
 }
 
 // roots reads the CAs in a PEM file; nil stands for the system's.

@@ -19,7 +19,6 @@ import (
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/evidence/dcap"
 	"github.com/probity-dev/probity/internal/config"
 	"github.com/probity-dev/probity/internal/server"
 	"github.com/probity-dev/probity/internal/signing"
@@ -61,9 +60,9 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 	if dev {
 		warnDevelopment(log, cfg.Development)
 	}
-	root, err := anchor(cfg.Development.IntelRoot)
+	trust, err := trustOf(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("development.intelRoot: %w", err)
+		return nil, err
 	}
 	source, err := collateralSource(cfg.Collateral)
 	if err != nil {
@@ -99,7 +98,7 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 	s.handler = server.New(server.Config{
 		Issuer: cfg.URL,
 		Appraiser: &appraisal.Appraiser{
-			Verifiers: appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: root}}), Collateral: source, Random: rand.Reader,
+			Verifiers: appraisal.Verifiers(trust), Collateral: source, Random: rand.Reader,
 		},
 		Provider: provider, Signers: signers, Baselines: s.baselines, Limits: s.limits,
 		Log: log, Metrics: telemetry.New(), Now: time.Now, AppraisalTime: cfg.Development.Time,

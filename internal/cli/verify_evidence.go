@@ -13,22 +13,26 @@ import (
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/claims"
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/internal/config"
 	"github.com/probity-dev/probity/policy"
 )
 
 type verifyEvidenceCommand struct {
-	Kind        string `arg:"" help:"Attestation type: SgxEnclave, OpenEnclave, TdxVm."`
-	File        string `arg:"" help:"File with the raw evidence; - reads standard input."`
-	Collateral  string `help:"Collateral: a JSON file, an Open Enclave endorsements blob, or a folder." placeholder:"PATH"`
-	RuntimeData string `help:"File with the data that the report data must bind." placeholder:"FILE"`
-	InitData    string `help:"File with the data that the launch configuration must bind." placeholder:"FILE"`
-	DataType    string `help:"How the bound data are returned in the claims: Binary or JSON." default:"Binary"`
-	At          string `help:"Judge at this time (RFC 3339) instead of now." placeholder:"TIME"`
-	Policy      string `help:"File with an attestation policy to apply." placeholder:"FILE"`
-	TCB         string `name:"tcb" help:"Accepted TCB statuses, separated by commas; any asks for the facts alone." placeholder:"STATUSES"`
-	Root        string `help:"PEM file with a root to trust instead of the vendor's, for simulated evidence." placeholder:"FILE"`
-	Format      string `help:"Output: text or json." enum:"text,json" default:"text"`
+	Kind        string   `arg:"" help:"Attestation type: SgxEnclave, OpenEnclave, TdxVm, SevSnpVm, NitroEnclave, ArmCca."`
+	File        string   `arg:"" help:"File with the raw evidence; - reads standard input."`
+	Collateral  string   `help:"Collateral: a bundle, a JSON file, an Open Enclave endorsements blob, or a folder." placeholder:"PATH"`
+	RuntimeData string   `help:"File with the data that the report data must bind." placeholder:"FILE"`
+	InitData    string   `help:"File with the data that the launch configuration must bind." placeholder:"FILE"`
+	EventLog    string   `help:"File with the event log of a TDX guest (CCEL), to be replayed against its registers." placeholder:"FILE"`
+	DataType    string   `help:"How the bound data are returned in the claims: Binary or JSON." default:"Binary"`
+	At          string   `help:"Judge at this time (RFC 3339) instead of now." placeholder:"TIME"`
+	Policy      string   `help:"File with an attestation policy to apply." placeholder:"FILE"`
+	TCB         string   `name:"tcb" help:"Accepted TCB statuses, separated by commas; any asks for the facts alone." placeholder:"STATUSES"`
+	Certs       string   `help:"Certificates that go with an SEV-SNP report: a file (PEM, DER, certificate table, THIM JSON) or a folder." placeholder:"PATH"`
+	UVM         []string `name:"uvm" help:"Endorsement of the utility VM that goes with an SEV-SNP report." placeholder:"FILE"`
+	Config      string   `help:"Take snp and cca from the configuration of a service." placeholder:"FILE"`
+	Root        string   `help:"PEM file with a root to trust instead of the vendor's, for simulated evidence; for ArmCca the platform's public key." placeholder:"FILE"`
+	Format      string   `help:"Output: text or json." enum:"text,json" default:"text"`
 }
 
 // Help gives the examples of the help text.
@@ -40,7 +44,11 @@ Without --policy, the TCB statuses UpToDate, SWHardeningNeeded, ConfigurationNee
 Examples:
   probity verify evidence SgxEnclave quote.bin --collateral collateral.json
   probity verify evidence OpenEnclave report.bin --collateral endorsements.bin --runtime-data key.pem --at 2025-06-11T19:18:17Z --tcb any --format json
-  probity verify evidence TdxVm tdquote.bin --collateral tdx-collateral.json --runtime-data runtime.json --data-type JSON`
+  probity verify evidence TdxVm tdquote.bin --collateral bundle.json --event-log /sys/firmware/acpi/tables/data/CCEL
+  probity verify evidence SevSnpVm report.bin --certs certs/ --runtime-data runtime.json --data-type JSON
+  probity verify evidence SevSnpVm outblob --certs auxblob --uvm reference_info.cose --init-data policy.rego
+  probity verify evidence NitroEnclave document.cbor --at 2026-03-01T12:00:00Z
+  probity verify evidence ArmCca token.cbor --root cpak.pem`
 }
 
 // Run verifies the evidence and prints the verdict.
@@ -84,11 +92,25 @@ func (c *verifyEvidenceCommand) prepare(e *env) (*appraisal.Request, *appraisal.
 	if request.Evidence, err = e.readLimited(c.File, evidence.MaxSize); err != nil {
 		return nil, nil, nil, err
 	}
+	if (c.Certs != "" || len(c.UVM) > 0) && kind != evidence.SEVSNPVM {
+		return nil, nil, nil, fmt.Errorf("--certs and --uvm go with %s", evidence.SEVSNPVM)
+	}
+	if request.Evidence, err = e.assemble(request.Evidence, c.Certs, c.UVM); err != nil {
+		return nil, nil, nil, err
+	}
 	if request.RuntimeData, err = c.data(e, c.RuntimeData); err != nil {
 		return nil, nil, nil, err
 	}
 	if request.InitTimeData, err = c.data(e, c.InitData); err != nil {
 		return nil, nil, nil, err
+	}
+	if c.EventLog != "" {
+		if kind != evidence.TDXVM {
+			return nil, nil, nil, fmt.Errorf("--event-log goes with %s; nothing would check it with %s", evidence.TDXVM, kind)
+		}
+		if request.EventLog, err = e.readLimited(c.EventLog, evidence.MaxSize); err != nil {
+			return nil, nil, nil, err
+		}
 	}
 	provider := &appraisal.Provider{}
 	if provider.TCB, err = appraisal.ParseTCBPolicy(c.TCB); err != nil {
@@ -100,16 +122,36 @@ func (c *verifyEvidenceCommand) prepare(e *env) (*appraisal.Request, *appraisal.
 	if provider.Policy, err = c.policy(e); err != nil {
 		return nil, nil, nil, err
 	}
-	root, err := anchor(c.Root)
+	trust, err := c.trust(e, kind)
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("--root: %w", err)
+		return nil, nil, nil, err
 	}
-	if root != nil && !e.quiet {
-		fmt.Fprintf(e.Err, "probity: trusting the root in %s instead of Intel's; this proves nothing about real hardware\n", c.Root)
-	}
-	appraiser := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: root}})}
+	appraiser := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(trust)}
 	appraiser.Collateral, err = e.source(c.Collateral)
 	return request, provider, appraiser, err
+}
+
+// trust returns what the verifiers trust: what the configuration says, with the
+// root given.
+func (c *verifyEvidenceCommand) trust(e *env, kind evidence.Kind) (appraisal.Trust, error) {
+	cfg, err := config.Read(c.Config)
+	if err != nil {
+		return appraisal.Trust{}, err
+	}
+	trust, err := trustOf(cfg)
+	if err != nil {
+		return trust, fmt.Errorf("%s: %w", c.Config, err)
+	}
+	if c.Root == "" {
+		return trust, nil
+	}
+	if err := addRoot(&trust, kind, c.Root); err != nil {
+		return trust, fmt.Errorf("--root: %w", err)
+	}
+	if !e.quiet && kind != evidence.ArmCCA {
+		fmt.Fprintf(e.Err, "probity: trusting the root in %s instead of the vendor's; this proves nothing about real hardware\n", c.Root)
+	}
+	return trust, nil
 }
 
 func (c *verifyEvidenceCommand) data(e *env, path string) (*evidence.Data, error) {

@@ -44,6 +44,10 @@ type Config struct {
 	// ConfigurationNeeded and ConfigurationAndSWHardeningNeeded; "any" accepts
 	// all but Revoked.
 	TCB string `json:"tcb,omitzero"`
+	// SNP says what counts of AMD SEV-SNP evidence.
+	SNP SNP `json:"snp,omitzero"`
+	// CCA lists the keys of Arm CCA platforms.
+	CCA CCA `json:"cca,omitzero"`
 	// AdminTokenFile holds the bearer token that may read and change
 	// policies, at least 16 characters. The environment variable
 	// PROBITY_ADMIN_TOKEN, if set, replaces the file. Without either, nobody
@@ -88,6 +92,11 @@ type Development struct {
 	Time time.Time `json:"time,omitzero"`
 	// IntelRoot is a PEM file with a root to trust instead of Intel's.
 	IntelRoot string `json:"intelRoot,omitzero"`
+	// AMDRoots is a PEM file with roots and intermediate CAs to trust instead
+	// of AMD's.
+	AMDRoots string `json:"amdRoots,omitzero"`
+	// NitroRoot is a PEM file with a root to trust instead of AWS's.
+	NitroRoot string `json:"nitroRoot,omitzero"`
 }
 
 // Duration is a time.Duration written as text such as "20s".
@@ -184,6 +193,12 @@ func (c *Config) check(dev bool) error {
 	}
 	if _, err := appraisal.ParseTCBPolicy(c.TCB); err != nil {
 		problem("tcb: %w", err)
+	}
+	if _, err := c.SNP.Verifier(); err != nil {
+		problem("snp: %w", err)
+	}
+	if _, err := c.CCA.Verifier(); err != nil {
+		problem("cca: %w", err)
 	}
 	if c.Limits.Body < 0 || c.Limits.Concurrent < 0 {
 		problem("limits: negative numbers")

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -13,6 +12,9 @@ import (
 
 // attest answers POST /attest/{type}.
 func (s *Server) attest(w http.ResponseWriter, r *http.Request, kind evidence.Kind) error {
+	if !s.cfg.Appraiser.Understands(kind) {
+		return badRequest(checkType, "an attestation type that this service verifies", string(kind), "attest one of "+s.cfg.Appraiser.Kinds())
+	}
 	body, err := s.readBody(w, r)
 	if err != nil {
 		return err
@@ -36,9 +38,6 @@ func (s *Server) attest(w http.ResponseWriter, r *http.Request, kind evidence.Ki
 		Policy: in.Policy, PolicySigner: in.Submitted.SignerKey(), TCB: s.cfg.Provider.TCB,
 		Signer: s.cfg.Signers[0], TokenTime: s.cfg.Now(), MaxValidity: s.cfg.Provider.MaxValidity,
 	})
-	if errors.Is(err, appraisal.ErrKind) {
-		return badRequest(checkType, "an attestation type that this service verifies", string(kind), "attest one of "+s.cfg.Appraiser.Kinds())
-	}
 	if err != nil {
 		return err
 	}
@@ -60,9 +59,15 @@ func (s *Server) request(kind evidence.Kind, body []byte, legacy bool) (*apprais
 	if err != nil {
 		return nil, err
 	}
-	out := &appraisal.Request{Kind: kind, Evidence: in.Quote, Nonce: in.Nonce, DraftPolicy: in.DraftPolicy, Time: s.appraisalTime()}
+	out := &appraisal.Request{Kind: kind, Evidence: in.Quote, EventLog: in.EventLog, Nonce: in.Nonce, DraftPolicy: in.DraftPolicy, Time: s.appraisalTime()}
 	member := "quote"
-	if kind == evidence.OpenEnclave && !legacy {
+	switch {
+	case legacy, kind == evidence.SGXEnclave, kind == evidence.TDXVM:
+	case kind == evidence.NitroEnclave:
+		member, out.Evidence = "document", in.Document
+	case kind == evidence.ArmCCA:
+		member, out.Evidence = "token", in.Token
+	default:
 		member, out.Evidence = "report", in.Report
 	}
 	if len(out.Evidence) == 0 {
@@ -70,6 +75,9 @@ func (s *Server) request(kind evidence.Kind, body []byte, legacy bool) (*apprais
 	}
 	if out.RuntimeData, err = in.RuntimeData.Decoded(); err != nil {
 		return nil, err
+	}
+	if len(in.EventLog) > 0 && kind != evidence.TDXVM {
+		return nil, badRequest(checkBody, "an event log with a TDX quote alone", "one with "+string(kind), "leave eventLog out: nothing would check it")
 	}
 	if len(in.EnclaveHeldData) > 0 {
 		if out.RuntimeData != nil {

@@ -34,11 +34,15 @@ const maxNonce = 4 << 10
 type AttestRequest struct {
 	Quote           Bytes          `json:"quote"`
 	Report          Bytes          `json:"report"`
+	Document        Bytes          `json:"document"` // of Nitro enclaves
+	Token           Bytes          `json:"token"`    // of Arm CCA
 	RuntimeData     *DataObject    `json:"runtimeData"`
 	InitTimeData    *DataObject    `json:"initTimeData"`
 	DraftPolicy     string         `json:"draftPolicyForAttestation"`
 	Nonce           jsontext.Value `json:"nonce"`
 	EnclaveHeldData Bytes          `json:"enclaveHeldData"` // 2018-09-01-preview
+	// EventLog is ours: a log of measured boot beside a TDX quote.
+	EventLog Bytes `json:"eventLog"`
 }
 
 // DataObject is runtime or init-time data.

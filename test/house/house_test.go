@@ -43,8 +43,8 @@ var walls = []struct {
 	{"internal/store", []string{"internal/store"}, []string{"net/http"}},
 	{"internal/telemetry", nil, nil},
 	{"internal/lsp", []string{"policy"}, []string{"net/http", "os"}},
-	{"internal/config", []string{"appraisal", "internal/jsonerror"}, []string{"net/http"}},
-	{"internal/testtee", []string{"collateral", "evidence/dcap"}, []string{"net/http"}},
+	{"internal/config", []string{"appraisal", "evidence", "internal/jsonerror"}, []string{"net/http"}},
+	{"internal/testtee", []string{"collateral", "evidence/dcap", "evidence/snp"}, []string{"net/http"}},
 	{"cmd", []string{"internal/cli"}, []string{"net/http"}},
 }
 

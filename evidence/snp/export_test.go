@@ -1,0 +1,4 @@
+package snp
+
+// RootsPEM are the embedded certificates.
+var RootsPEM = rootsPEM

@@ -1,0 +1,109 @@
+package cli
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"os"
+
+	"github.com/probity-dev/probity/appraisal"
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/evidence/snp"
+	"github.com/probity-dev/probity/internal/config"
+)
+
+// trustOf returns what a service with this configuration trusts.
+func trustOf(cfg config.Config) (appraisal.Trust, error) {
+	var t appraisal.Trust
+	var err error
+	if t.AMD, err = cfg.SNP.Verifier(); err != nil {
+		return t, fmt.Errorf("snp: %w", err)
+	}
+	if t.Arm, err = cfg.CCA.Verifier(); err != nil {
+		return t, fmt.Errorf("cca: %w", err)
+	}
+	if t.Intel.Anchor, err = anchor(cfg.Development.IntelRoot); err != nil {
+		return t, fmt.Errorf("development.intelRoot: %w", err)
+	}
+	if t.AMD.Roots, err = amdRoots(cfg.Development.AMDRoots); err != nil {
+		return t, fmt.Errorf("development.amdRoots: %w", err)
+	}
+	if t.AWS.Root, err = nitroRoot(cfg.Development.NitroRoot); err != nil {
+		return t, fmt.Errorf("development.nitroRoot: %w", err)
+	}
+	return t, nil
+}
+
+// addRoot replaces the root that evidence of the kind is verified with.
+func addRoot(t *appraisal.Trust, kind evidence.Kind, path string) (err error) {
+	switch kind {
+	case evidence.SEVSNPVM:
+		t.AMD.Roots, err = amdRoots(path)
+	case evidence.NitroEnclave:
+		t.AWS.Root, err = nitroRoot(path)
+	case evidence.ArmCCA:
+		key, keyErr := config.ReadPlatformKey(path)
+		t.Arm.Anchors, err = append(t.Arm.Anchors, key), keyErr
+	default:
+		t.Intel.Anchor, err = anchor(path)
+	}
+	return err
+}
+
+// anchor reads a root of trust from a PEM file; nil stands for Intel's.
+func anchor(path string) (*dcap.Anchor, error) {
+	cert, err := rootCertificate(path)
+	if err != nil || cert == nil {
+		return nil, err
+	}
+	a, err := dcap.AnchorFromCertificate(cert)
+	return &a, err
+}
+
+// nitroRoot reads a root's fingerprint from a PEM file; nil stands for AWS's.
+func nitroRoot(path string) ([]byte, error) {
+	cert, err := rootCertificate(path)
+	if err != nil || cert == nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(cert.Raw)
+	return sum[:], nil
+}
+
+func rootCertificate(path string) (*x509.Certificate, error) {
+	if path == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(b)
+	if block == nil || !bytes.HasPrefix(bytes.TrimSpace(b), []byte("-----BEGIN ")) {
+		return nil, fmt.Errorf("%s: no PEM certificate", path)
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return cert, nil
+}
+
+// amdRoots reads roots from a PEM file; nil stands for AMD's.
+func amdRoots(path string) (*snp.Roots, error) {
+	if path == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	roots, err := snp.ParseRoots(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return roots, nil
+}
