@@ -108,6 +108,10 @@ func (a *Appraiser) Understands(kind evidence.Kind) bool {
 	return slices.ContainsFunc(a.Verifiers, func(v evidence.Verifier) bool { return v.Kind() == kind })
 }
 
+// claimCollateral says "stale" in tokens for which collateral was used that has
+// outlived itself.
+const claimCollateral = "x-probity-collateral"
+
 // ErrKind is returned for evidence of a kind that no verifier understands.
 var ErrKind = errors.New("no verifier for this attestation type")
 
@@ -136,7 +140,10 @@ func (a *Appraiser) Appraise(ctx context.Context, req Request, p Provider) (*Ver
 		Collateral: a.Collateral, TCBEvaluationNumber: number, Time: req.Time,
 	})
 	v.Checks, v.Claims, v.TCB, v.Reservations = result.Checks, result.Claims, result.TCB, result.Reservations
-	v.Known = result.Claims.Clone()
+	if result.Stale {
+		v.Claims.Add(claims.Claim{Type: claimCollateral, Value: claims.StringValue("stale"), Issuer: claims.AttestationService})
+	}
+	v.Known = v.Claims.Clone()
 	for _, c := range result.Aliases.All() {
 		v.Known.Add(c)
 	}

@@ -68,6 +68,17 @@ func (c *Intel) About() (About, error) {
 	return about, nil
 }
 
+// QENextUpdate reads until when the QE identity counts.
+func (c *Intel) QENextUpdate() (time.Time, error) {
+	var identity struct {
+		NextUpdate time.Time `json:"nextUpdate"`
+	}
+	if err := json.Unmarshal(c.QEIdentity, &identity); err != nil {
+		return time.Time{}, fmt.Errorf("QE identity: %w", err)
+	}
+	return identity.NextUpdate, nil
+}
+
 // CAType returns "processor" or "platform" for the common name of the CA that
 // issues PCK certificates, and "" for any other name.
 func CAType(commonName string) string {

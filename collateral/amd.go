@@ -3,6 +3,7 @@ package collateral
 import (
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -64,6 +65,33 @@ func (q VCEKQuery) String() string {
 		fmt.Fprintf(&b, "%s=%02d", spl.Name, spl.Value)
 	}
 	return b.String()
+}
+
+// ParseVCEKQuery reads what [VCEKQuery.String] wrote.
+func ParseVCEKQuery(path string) (VCEKQuery, error) {
+	var q VCEKQuery
+	head, query, _ := strings.Cut(path, "?")
+	parts := strings.Split(head, "/")
+	if len(parts) != 4 || parts[0] != "vcek" || parts[1] != "v1" {
+		return q, fmt.Errorf("%q is not the path of a VCEK", path)
+	}
+	var err error
+	if q.HWID, err = hex.DecodeString(parts[3]); err != nil {
+		return q, fmt.Errorf("%q: chip id: %w", path, err)
+	}
+	q.Line = parts[2]
+	for part := range strings.SplitSeq(query, "&") {
+		name, text, _ := strings.Cut(part, "=")
+		n, err := strconv.ParseUint(text, 10, 8)
+		if err != nil {
+			return q, fmt.Errorf("%q: %s: %w", path, name, err)
+		}
+		q.SPL = append(q.SPL, SPL{Name: name, Value: uint8(n)})
+	}
+	if q.String() != path {
+		return q, fmt.Errorf("%q is not in the form of AMD's service", path)
+	}
+	return q, nil
 }
 
 // VCEK is the certificate of one chip at one TCB.

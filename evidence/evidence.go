@@ -68,6 +68,9 @@ type Result struct {
 	Aliases claims.Set
 	// TCB is the platform's patch level, where the vendor defines one.
 	TCB *TCB
+	// Stale says that collateral was used that has outlived itself, as its
+	// source was told to go on while it cannot get newer (outage mode).
+	Stale bool
 	// Reservations are proven facts that nobody should accept without knowing.
 	Reservations []Reservation
 }

@@ -164,7 +164,24 @@ func (v *Verifier) tcbSigner(chain []byte) (*x509.Certificate, error) {
 }
 
 // usable checks what depends on the time of appraisal and on the platform.
-func (v *Verifier) usable(rec *evidence.Recorder, e *endorsements, chain *pckChain, at time.Time) error {
+func (v *Verifier) usable(rec *evidence.Recorder, e *endorsements, chain *pckChain, at time.Time, stale bool) error {
+	if err := v.fresh(rec, e, at, stale); err != nil {
+		return err
+	}
+	if err := v.unrevoked(rec, e, chain.ca); err != nil {
+		return err
+	}
+	serial := chain.leaf.SerialNumber.Text(16)
+	if e.pckCRL.has(chain.leaf.SerialNumber) {
+		return v.fail(rec, checkPCKRevocation, "not revoked", "serial "+serial+" is on the PCK CRL")
+	}
+	rec.Pass(checkPCKRevocation, "not revoked", "serial "+serial+" not in the PCK CRL of "+day(e.pckCRL.window.from))
+	return nil
+}
+
+// fresh checks every window of the collateral. Collateral that the source marks
+// as stale may have outlived its own windows, but not those of certificates.
+func (v *Verifier) fresh(rec *evidence.Recorder, e *endorsements, at time.Time, stale bool) error {
 	for _, item := range []struct {
 		check string
 		w     window
@@ -176,13 +193,22 @@ func (v *Verifier) usable(rec *evidence.Recorder, e *endorsements, chain *pckCha
 		{checkSigningValidity, window{v.anchor.NotBefore, v.anchor.NotAfter}.
 			and(e.signers[0].NotBefore, e.signers[0].NotAfter).and(e.signers[1].NotBefore, e.signers[1].NotAfter)},
 	} {
+		if stale && item.check != checkSigningValidity && at.After(item.w.to) {
+			rec.Pass(item.check, "fresh at the time of appraisal, or stale within the outage mode", "stale since "+item.w.to.UTC().Format(time.RFC3339))
+			continue
+		}
 		if !item.w.contains(at) {
 			return v.fail(rec, item.check, "a time within "+item.w.String(), at.UTC().Format(time.RFC3339))
 		}
 		rec.Pass(item.check, "fresh at the time of appraisal", "until "+day(item.w.to))
 	}
-	if e.rootCRL.has(chain.ca.SerialNumber) {
-		return v.fail(rec, checkCARevocation, "not revoked", "serial "+chain.ca.SerialNumber.Text(16)+" is on the root CRL")
+	return nil
+}
+
+// unrevoked checks the CA and the signers against the root's list.
+func (v *Verifier) unrevoked(rec *evidence.Recorder, e *endorsements, ca *x509.Certificate) error {
+	if e.rootCRL.has(ca.SerialNumber) {
+		return v.fail(rec, checkCARevocation, "not revoked", "serial "+ca.SerialNumber.Text(16)+" is on the root CRL")
 	}
 	rec.Pass(checkCARevocation, "not revoked", "not on the root CRL")
 	for _, signer := range e.signers {
@@ -191,11 +217,6 @@ func (v *Verifier) usable(rec *evidence.Recorder, e *endorsements, chain *pckCha
 		}
 	}
 	rec.Pass(checkSigningRevoked, "not revoked", "not on the root CRL")
-	serial := chain.leaf.SerialNumber.Text(16)
-	if e.pckCRL.has(chain.leaf.SerialNumber) {
-		return v.fail(rec, checkPCKRevocation, "not revoked", "serial "+serial+" is on the PCK CRL")
-	}
-	rec.Pass(checkPCKRevocation, "not revoked", "serial "+serial+" not in the PCK CRL of "+day(e.pckCRL.window.from))
 	return nil
 }
 

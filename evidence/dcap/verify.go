@@ -85,6 +85,9 @@ type Proof struct {
 	PCK    *PCK
 	TCB    *evidence.TCB
 	Hashes Hashes
+	// Stale says that the collateral has outlived itself and was used all the
+	// same (outage mode).
+	Stale bool
 }
 
 func (v *Verifier) fail(rec *evidence.Recorder, id, expected, found string) error {
@@ -118,7 +121,7 @@ func (v *Verifier) Verify(ctx context.Context, rec *evidence.Recorder, raw []byt
 	if err != nil {
 		return nil, err
 	}
-	e, err := v.endorse(ctx, rec, chain, tee, ev)
+	e, stale, err := v.endorse(ctx, rec, chain, tee, ev)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +129,7 @@ func (v *Verifier) Verify(ctx context.Context, rec *evidence.Recorder, raw []byt
 	if err != nil {
 		return nil, err
 	}
-	return &Proof{Quote: q, PCK: chain.pck, TCB: tcb, Hashes: e.hashes}, nil
+	return &Proof{Quote: q, PCK: chain.pck, TCB: tcb, Hashes: e.hashes, Stale: stale}, nil
 }
 
 // verifyQuote checks everything that needs no collateral.
@@ -220,17 +223,17 @@ func (v *Verifier) chain(text []byte) (*pckChain, *chainError) {
 
 // endorse finds the collateral, verifies it, and checks that it may be used
 // for this platform now.
-func (v *Verifier) endorse(ctx context.Context, rec *evidence.Recorder, chain *pckChain, tee collateral.TEE, ev evidence.Evidence) (*endorsements, error) {
+func (v *Verifier) endorse(ctx context.Context, rec *evidence.Recorder, chain *pckChain, tee collateral.TEE, ev evidence.Evidence) (_ *endorsements, stale bool, _ error) {
 	const wanted = "collateral for the platform"
 	if ev.Collateral == nil {
-		return nil, v.fail(rec, checkCollateral, wanted, "none was supplied")
+		return nil, false, v.fail(rec, checkCollateral, wanted, "none was supplied")
 	}
 	set, err := ev.Collateral.Intel(ctx, collateral.Query{TEE: tee, FMSPC: chain.pck.FMSPC, CA: chain.caType, EvaluationNumber: ev.TCBEvaluationNumber})
 	if errors.Is(err, collateral.ErrNotFound) {
-		return nil, v.failErr(rec, checkCollateral, wanted, err)
+		return nil, false, v.failErr(rec, checkCollateral, wanted, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("dcap: collateral: %w", err)
+		return nil, false, fmt.Errorf("dcap: collateral: %w", err)
 	}
 	key := endorsementsKey{set: set.Digest(), ca: sha256.Sum256(chain.ca.RawSubjectPublicKeyInfo)}
 	cacheable := v.collateral != nil && key.set != [sha256.Size]byte{}
@@ -242,13 +245,13 @@ func (v *Verifier) endorse(ctx context.Context, rec *evidence.Recorder, chain *p
 	}
 	if e == nil {
 		if e, err = v.open(rec, set, chain); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if cacheable {
 			v.collateral.Add(key, e)
 		}
 	}
-	return e, v.usable(rec, e, chain, ev.Time)
+	return e, set.Stale, v.usable(rec, e, chain, ev.Time, set.Stale)
 }
 
 // appraiseTCB matches platform and quoting enclave with the collateral.

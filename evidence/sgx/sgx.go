@@ -79,7 +79,7 @@ func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, quote []b
 	if err := v.bind(rec, report, ev); err != nil {
 		return err
 	}
-	result.TCB = proof.TCB
+	result.TCB, result.Stale = proof.TCB, proof.Stale
 	result.Claims, err = v.claims(rec, proof, report, ev)
 	if err != nil {
 		return err

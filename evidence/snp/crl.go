@@ -32,55 +32,66 @@ type crl struct {
 var withdrawn = map[Line][]*big.Int{Genoa: {big.NewInt(0x020001)}}
 
 // revocation checks the intermediate against the list of its branch, and tells
-// what was found.
-func (v *Verifier) revocation(ctx context.Context, rec *evidence.Recorder, e *endorsement, ev evidence.Evidence) (string, error) {
+// what was found, and whether a list was used that outlived itself.
+func (v *Verifier) revocation(ctx context.Context, rec *evidence.Recorder, e *endorsement, ev evidence.Evidence) (found string, stale bool, _ error) {
 	serial := e.ca.cert.SerialNumber
 	revoked := func(where string) error {
 		return rec.Fail(checkRevoked, e.ca.cert.Subject.CommonName+" not revoked", fmt.Sprintf("serial %x is %s", serial, where), v.book.Remedy(checkRevoked))
 	}
 	for _, known := range withdrawn[e.leaf.Line] {
 		if serial.Cmp(known) == 0 {
-			return "", revoked("known to be revoked")
+			return "", false, revoked("known to be revoked")
 		}
 	}
-	absent := func(found string) (string, error) {
+	published, missing, err := v.published(ctx, e, ev)
+	if err != nil {
+		return "", false, err
+	}
+	if missing != "" {
 		if v.cfg.RequireCRL {
-			return "", rec.Fail(checkCRL, "a current revocation list", found, v.book.Remedy(checkCRL))
+			return "", false, rec.Fail(checkCRL, "a current revocation list", missing, v.book.Remedy(checkCRL))
 		}
-		rec.Pass(checkCRL, "a revocation list, if one is at hand", found)
-		return revocationUnknown, nil
-	}
-	if ev.Collateral == nil {
-		return absent("none")
-	}
-	q := collateral.AMDQuery{Line: string(e.leaf.Line), VLEK: e.leaf.VLEK}
-	published, err := ev.Collateral.AMD(ctx, q)
-	switch {
-	case errors.Is(err, collateral.ErrNotFound), errors.Is(err, collateral.ErrUnavailable):
-		return absent(err.Error())
-	case err != nil:
-		return "", err
-	case len(published.CRL) == 0:
-		return absent("none")
+		rec.Pass(checkCRL, "a revocation list, if one is at hand", missing)
+		return revocationUnknown, false, nil
 	}
 	list, err := v.parseCRL(published.CRL, e.root, e.leaf.Line)
 	if err != nil {
-		return "", rec.FailErr(checkCRL, "a revocation list signed by "+e.root.cert.Subject.CommonName, err, v.book.Remedy(checkCRL))
+		return "", false, rec.FailErr(checkCRL, "a revocation list signed by "+e.root.cert.Subject.CommonName, err, v.book.Remedy(checkCRL))
 	}
 	if list.serials[serial.String()] {
-		return "", revoked("on the list of " + stamp(list.thisUpdate))
+		return "", false, revoked("on the list of " + stamp(list.thisUpdate))
 	}
 	rec.Pass(checkRevoked, e.ca.cert.Subject.CommonName+" not revoked", "not on the list of "+stamp(list.thisUpdate))
 	window := stamp(list.thisUpdate) + " to " + stamp(list.nextUpdate)
 	if ev.Time.Before(list.thisUpdate) || ev.Time.After(list.nextUpdate) {
 		if v.cfg.RequireCRL && !published.Stale {
-			return "", rec.Fail(checkCRL, "a revocation list of "+stamp(ev.Time), window, v.book.Remedy(checkCRL))
+			return "", false, rec.Fail(checkCRL, "a revocation list of "+stamp(ev.Time), window, v.book.Remedy(checkCRL))
 		}
 		rec.Pass(checkCRL, "a revocation list", "stale: "+window)
-		return revocationStale, nil
+		return revocationStale, published.Stale, nil
 	}
 	rec.Pass(checkCRL, "a revocation list of "+stamp(ev.Time), window)
-	return revocationGood, nil
+	return revocationGood, false, nil
+}
+
+// published asks the source for what AMD publishes for the branch, and says why
+// there is no revocation list if there is none. A source that could not be
+// reached is an error only where a list is required: the answer may differ when
+// it is asked again.
+func (v *Verifier) published(ctx context.Context, e *endorsement, ev evidence.Evidence) (c *collateral.AMD, missing string, err error) {
+	if ev.Collateral == nil {
+		return nil, "none", nil
+	}
+	c, err = ev.Collateral.AMD(ctx, collateral.AMDQuery{Line: string(e.leaf.Line), VLEK: e.leaf.VLEK})
+	switch {
+	case errors.Is(err, collateral.ErrNotFound), errors.Is(err, collateral.ErrUnavailable) && !v.cfg.RequireCRL:
+		return nil, err.Error(), nil
+	case err != nil:
+		return nil, "", err
+	case len(c.CRL) == 0:
+		return nil, "none", nil
+	}
+	return c, "", nil
 }
 
 // parseCRL reads a list and checks the root's signature, once for each list.

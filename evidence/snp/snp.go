@@ -136,7 +136,7 @@ func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, ev eviden
 	if err := v.windows(rec, e, ev); err != nil {
 		return err
 	}
-	revocation, err := v.revocation(ctx, rec, e, ev)
+	revocation, outage, err := v.revocation(ctx, rec, e, ev)
 	if err != nil {
 		return err
 	}
@@ -159,7 +159,7 @@ func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, ev eviden
 		result.Reservations = append(result.Reservations, evidence.Reservation{Accept: evidence.DebugGuest, Check: evidence.Check{
 			ID: checkDebug, Expected: "a guest policy without bit 19 (DEBUG)", Found: fmt.Sprintf("policy %#x", uint64(r.Policy)), Remedy: v.book.Remedy(checkDebug)}})
 	}
-	result.TCB = assess(e.leaf.Line, r)
+	result.TCB, result.Stale = assess(e.leaf.Line, r), outage
 	f := facts{r, e.leaf, revocation, uvms}
 	if result.Claims, err = v.claims(rec, f, ev); err != nil {
 		return err

@@ -88,7 +88,7 @@ func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, ev eviden
 	if err := v.bind(rec, td, ev); err != nil {
 		return err
 	}
-	result.TCB = proof.TCB
+	result.TCB, result.Stale = proof.TCB, proof.Stale
 	if td.HasServiceTD() {
 		result.Reservations = append(result.Reservations, evidence.Reservation{Accept: evidence.BoundServiceTD, Check: evidence.Check{
 			ID: checkServiceTD, Expected: "MRSERVICETD zero", Found: "a bound service TD", Remedy: v.book.Remedy(checkServiceTD)}})

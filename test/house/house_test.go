@@ -28,7 +28,7 @@ var walls = []struct {
 	never []string
 }{
 	{"claims", nil, []string{"net/http", "database/sql"}},
-	{"collateral", nil, []string{"database/sql"}},
+	{"collateral", []string{"collateral"}, []string{"database/sql"}},
 	{"evidence/dcap", []string{"claims", "collateral", "evidence"}, []string{module + "/evidence/sgx", module + "/evidence/openenclave", module + "/evidence/tdx"}},
 	{"evidence", []string{"claims", "collateral", "evidence"}, []string{"net/http", "database/sql", "math/rand"}},
 	{"policy/jmespath", nil, []string{"net/http", "time", "os"}},
@@ -45,6 +45,7 @@ var walls = []struct {
 	{"internal/lsp", []string{"policy"}, []string{"net/http", "os"}},
 	{"internal/config", []string{"appraisal", "evidence", "internal/jsonerror"}, []string{"net/http"}},
 	{"internal/testtee", []string{"collateral", "evidence/dcap", "evidence/snp"}, []string{"net/http"}},
+	{"internal/fakevendor", []string{"collateral", "internal/testtee"}, nil},
 	{"cmd", []string{"internal/cli"}, []string{"net/http"}},
 }
 

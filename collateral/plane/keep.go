@@ -1,0 +1,155 @@
+package plane
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/probity-dev/probity/collateral"
+)
+
+// unverified says why a piece was not kept. It hides its cause: a rejection of
+// collateral must not be taken for one of evidence.
+func unverified(err error) error { return fmt.Errorf("not kept: %s", err) }
+
+// ErrOlder is returned for a piece that is older than the one held.
+var ErrOlder = errors.New("older than what is held")
+
+func (p *Plane) fetchIntel(ctx context.Context, q collateral.Query) (*entry, error) {
+	c, err := p.cfg.Intel.Intel(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return p.keepIntel(ctx, c, q, p.cfg.Now(), false)
+}
+
+// keepIntel verifies a set and keeps it: under the query, and under its own
+// evaluation number, so that a policy that pins the number finds it.
+func (p *Plane) keepIntel(ctx context.Context, c *collateral.Intel, q collateral.Query, now time.Time, older bool) (*entry, error) {
+	if err := p.cfg.Checks.Intel(c, q, now); err != nil {
+		return nil, unverified(err)
+	}
+	e, err := intelEntry(c, q, now)
+	if err != nil {
+		return nil, err
+	}
+	pinned := *e
+	pinned.intelQuery.EvaluationNumber = e.EvaluationNumber
+	pinned.Key = pinned.intelQuery.Key()
+	if err := p.keep(ctx, &pinned, older); err != nil && !errors.Is(err, ErrOlder) {
+		return nil, err
+	}
+	if q.EvaluationNumber != 0 {
+		return &pinned, nil
+	}
+	return e, p.keep(ctx, e, older)
+}
+
+// intelEntry describes a set. It counts until the first of its pieces has
+// expired.
+func intelEntry(c *collateral.Intel, q collateral.Query, fetched time.Time) (*entry, error) {
+	about, err := c.About()
+	if err != nil {
+		return nil, err
+	}
+	next := about.NextUpdate
+	var identity time.Time
+	if identity, err = c.QENextUpdate(); err != nil {
+		return nil, err
+	}
+	next = earliest(next, identity)
+	for _, der := range [][]byte{c.RootCRL, c.PCKCRL} {
+		list, err := x509.ParseRevocationList(der)
+		if err != nil {
+			return nil, err
+		}
+		next = earliest(next, list.NextUpdate)
+	}
+	return &entry{intel: c.Seal(), intelQuery: q, Item: collateral.Item{Key: q.Key(), Vendor: "intel", EvaluationNumber: about.EvaluationNumber,
+		Issued: about.Issued, Fetched: fetched, NextUpdate: next}}, nil
+}
+
+func earliest(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func (p *Plane) fetchAMD(ctx context.Context, q collateral.AMDQuery) (*entry, error) {
+	c, err := p.cfg.AMD.AMD(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	c.AMDQuery = q
+	return p.keepAMD(ctx, c, p.cfg.Now(), false)
+}
+
+func (p *Plane) keepAMD(ctx context.Context, c *collateral.AMD, now time.Time, older bool) (*entry, error) {
+	issued, next, err := p.cfg.Checks.AMD(c, now)
+	if err != nil {
+		return nil, unverified(err)
+	}
+	e := &entry{amd: c, Item: collateral.Item{Key: c.Key(), Vendor: "amd", Issued: issued, Fetched: now, NextUpdate: next}}
+	return e, p.keep(ctx, e, older)
+}
+
+func (p *Plane) fetchVCEK(ctx context.Context, q collateral.VCEKQuery) (*entry, error) {
+	c, err := p.cfg.AMD.VCEK(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return p.keepVCEK(ctx, c, q, p.cfg.Now())
+}
+
+func (p *Plane) keepVCEK(ctx context.Context, c *collateral.VCEK, q collateral.VCEKQuery, now time.Time) (*entry, error) {
+	e, err := p.vcekEntry(c, q, now)
+	if err != nil {
+		return nil, err
+	}
+	return e, p.keep(ctx, e, true)
+}
+
+// vcekEntry verifies a VCEK.
+func (p *Plane) vcekEntry(c *collateral.VCEK, q collateral.VCEKQuery, now time.Time) (*entry, error) {
+	var published *collateral.AMD
+	if held := p.lookup(collateral.AMDQuery{Line: q.Line}.Key()); held != nil {
+		published = held.amd
+	}
+	if err := p.cfg.Checks.VCEK(c, q, published, now); err != nil {
+		return nil, unverified(err)
+	}
+	cert, err := x509.ParseCertificate(c.Certificate)
+	if err != nil {
+		return nil, err
+	}
+	return &entry{vcek: c, Item: collateral.Item{Key: q.Key(), Vendor: "amd", Issued: cert.NotBefore, Fetched: now, NextUpdate: cert.NotAfter}}, nil
+}
+
+// keep puts a verified piece into memory and store, unless an older one would
+// replace a newer one unasked. A store that fails is logged: what is in memory
+// goes on.
+func (p *Plane) keep(ctx context.Context, e *entry, older bool) error {
+	p.mu.Lock()
+	if held := p.entries[e.Key]; held != nil && !older &&
+		(e.EvaluationNumber < held.EvaluationNumber || e.EvaluationNumber == held.EvaluationNumber && e.Issued.Before(held.Issued)) {
+		p.mu.Unlock()
+		return fmt.Errorf("%s: evaluation %d of %s, held is %d of %s: %w", e.Key, e.EvaluationNumber, e.Issued.UTC().Format(time.RFC3339),
+			held.EvaluationNumber, held.Issued.UTC().Format(time.RFC3339), ErrOlder)
+	}
+	if e.vcek == nil {
+		p.entries[e.Key] = e
+	}
+	delete(p.trouble, e.Key)
+	delete(p.warned, e.Key)
+	p.mu.Unlock()
+	if e.vcek != nil {
+		p.vceks.Add(e.Key, e)
+	}
+	if err := p.toStore(ctx, e); err != nil {
+		p.cfg.Log.Error("collateral could not be stored", "key", e.Key, "err", err.Error())
+	}
+	return nil
+}

@@ -1,0 +1,72 @@
+package dcap
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/probity-dev/probity/collateral"
+	"github.com/probity-dev/probity/evidence"
+)
+
+// CheckCollateral verifies a set on its own, before it is kept: that it answers
+// the query, every signature up to the anchor, every window at the given time,
+// and that no signer is revoked. The PCK CRL is checked with the CA in the chain
+// that came with it, which must be under the anchor too. The error is a
+// *evidence.Rejection.
+func (v *Verifier) CheckCollateral(c *collateral.Intel, q collateral.Query, at time.Time) error {
+	rec := &evidence.Recorder{}
+	about, err := c.About()
+	if err != nil {
+		return v.failErr(rec, checkCollateral, "a set for "+q.String(), err)
+	}
+	if !about.Matches(q) || about.CA == "" {
+		return v.fail(rec, checkCollateral, "a set for "+q.String(),
+			collateral.Query{TEE: about.TEE, FMSPC: about.FMSPC, CA: about.CA, EvaluationNumber: about.EvaluationNumber}.String())
+	}
+	ca, err := v.crlIssuer(c.PCKCRLIssuerChain)
+	if err != nil {
+		return v.failErr(rec, checkPCKCRL, "a CA of PCK certificates under the pinned root", err)
+	}
+	chain := &pckChain{ca: ca}
+	if chain.caKey, err = p256Key(ca); err != nil {
+		return v.failErr(rec, checkPCKCRL, "a CA with a P-256 key", err)
+	}
+	e, err := v.open(rec, c, chain)
+	if err != nil {
+		return err
+	}
+	wantID := "QE"
+	if q.TEE == collateral.TDX {
+		wantID = "TD_QE"
+	}
+	if e.tcb.TEE != q.TEE || e.identity.ID != wantID {
+		return v.fail(rec, checkQEIDType, wantID, e.identity.ID)
+	}
+	if err := v.fresh(rec, e, at, false); err != nil {
+		return err
+	}
+	return v.unrevoked(rec, e, ca)
+}
+
+// crlIssuer returns the CA in the chain that came with a PCK CRL.
+func (v *Verifier) crlIssuer(chain []byte) (*x509.Certificate, error) {
+	certs, err := parsePEM(chain, v.cas)
+	if err != nil {
+		return nil, err
+	}
+	for _, cert := range certs {
+		if v.anchor.is(cert) {
+			continue
+		}
+		if collateral.CAType(cert.Subject.CommonName) == "" || !v.anchor.named(cert.RawIssuer) {
+			return nil, fmt.Errorf("%q is no CA of PCK certificates", cert.Subject.CommonName)
+		}
+		if err := checkCA(cert); err != nil {
+			return nil, err
+		}
+		return cert, verifyCertificate(v.anchor.Key, cert)
+	}
+	return nil, errors.New("no certificate but the root")
+}
