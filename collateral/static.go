@@ -21,6 +21,16 @@ func (f fixed) VCEK(_ context.Context, q VCEKQuery) (*VCEK, error) {
 	return nil, fmt.Errorf("%s: %w", q, ErrNotFound)
 }
 
+// Items describes everything held.
+func (s *Static) Items() []Item {
+	var list []Item
+	for _, e := range s.entries {
+		q := Query{TEE: e.about.TEE, FMSPC: e.about.FMSPC, CA: e.about.CA, EvaluationNumber: e.about.EvaluationNumber}
+		list = append(list, Item{Key: q.Key(), Vendor: "intel", EvaluationNumber: e.about.EvaluationNumber, Issued: e.about.Issued, NextUpdate: e.about.NextUpdate})
+	}
+	return list
+}
+
 // PCKSource is a Source that can also supply the PCK certificate chain of the
 // platform at hand, for quotes that only name it (certification data types 1
 // to 3). It is found by assertion.

@@ -37,7 +37,10 @@ type commands struct {
 	Verify  verifyCommands `cmd:"" help:"Verify evidence or tokens."`
 	Policy  policyCommands `cmd:"" help:"Check, format, try, test and sign attestation policies."`
 	Inspect inspectCommand `cmd:"" help:"Say what a file is, and decode it."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+
+	Collateral collateralCommands `cmd:"" help:"Fetch, list, carry and verify what vendors publish about their hardware."`
+	Simulate   simulateCommand    `cmd:"" help:"Write evidence under test roots, for those without such hardware."`
+	Version    versionCommand     `cmd:"" help:"Print the version."`
 }
 
 type verifyCommands struct {
@@ -104,7 +107,7 @@ func usageError(w io.Writer, args []string, err error) int {
 	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Selected() != nil {
 		help = parse.Context.Selected().FullPath()
 	} else if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-		names := []string{"serve", "demo", "verify", "policy", "inspect", "version"}
+		names := []string{"serve", "demo", "verify", "policy", "inspect", "collateral", "simulate", "version"}
 		if near := spelling.Nearest(args[0], names); near != args[0] {
 			fmt.Fprintf(w, "did you mean: probity %s\n", near)
 		} else {

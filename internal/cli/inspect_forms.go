@@ -23,7 +23,8 @@ import (
 // inspect tries one form after the other, the most telling ones first.
 func inspect(b []byte) fields {
 	for _, try := range []func([]byte) fields{
-		inspectToken, inspectPEM, inspectJSON, inspectPolicy, inspectQuote, inspectEndorsements, inspectFramed, inspectDER,
+		inspectToken, inspectPEM, inspectSNP, inspectJSON, inspectPolicy, inspectQuote, inspectEndorsements, inspectFramed, inspectDER,
+		inspectUVM, inspectNitro, inspectCCA,
 	} {
 		if found := try(b); found != nil {
 			return found
@@ -120,6 +121,9 @@ func inspectJSON(b []byte) fields {
 		if signed, _, err := collateral.ParseResponse(text, member); err == nil {
 			return fields{{"what", what + " (signature not verified)"}, {member, jsontext.Value(signed)}}
 		}
+	}
+	if bundle, err := collateral.ParseBundle(text); err == nil {
+		return append(fields{{"what", fmt.Sprintf("collateral bundle with %d pieces (signatures not verified)", bundle.Len())}}, bundleFields(bundle)...)
 	}
 	if set, err := collateral.ParseSet(text); err == nil {
 		return setFields("Intel collateral set", set)

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/openenclave"
+	"github.com/probity-dev/probity/internal/store/sqlite"
 )
 
 // readLimited reads a file of at most limit bytes; "-" is standard input.
@@ -35,12 +37,17 @@ func (e *env) readLimited(path string, limit int64) ([]byte, error) {
 }
 
 // source returns a source of the collateral at path: a bundle, a file with one
-// Intel set, an Open Enclave endorsements blob, or a folder.
+// Intel set, an Open Enclave endorsements blob, a folder, or the data directory
+// of a service.
 func (e *env) source(path string) (collateral.Source, error) {
 	if path == "" {
 		return nil, nil
 	}
-	bundle, err := loadBundle(path)
+	read := func() (*collateral.Bundle, error) { return loadBundle(path) }
+	if _, err := os.Stat(filepath.Join(path, sqlite.FileName)); err == nil {
+		read = func() (*collateral.Bundle, error) { return storedBundle(e.ctx, path) }
+	}
+	bundle, err := read()
 	if err != nil {
 		return nil, fmt.Errorf("collateral: %w", err)
 	}

@@ -48,7 +48,8 @@ func (c *serveCommand) Run(e *env) error {
 	}
 	defer s.close()
 	log.Info("listening", "address", s.listener.Addr().String(), "url", cfg.URL, "data", cfg.DataDir,
-		"collateral", len(s.baselines), "version", version())
+		"collateral", s.held, "version", version())
+	go s.plane.Run(e.ctx)
 	return server.Serve(e.ctx, s.listener, s.tls, s.handler, s.limits, log)
 }
 
@@ -58,8 +59,10 @@ func warnDevelopment(log *slog.Logger, d config.Development) {
 		log.Warn("DEVELOPMENT: all evidence is judged at a fixed time; expired collateral and revoked keys may pass",
 			"time", d.Time.UTC().Format(time.RFC3339))
 	}
-	if d.IntelRoot != "" {
-		log.Warn("DEVELOPMENT: a root other than Intel's is trusted; tokens prove nothing about real hardware", "root", d.IntelRoot)
+	for vendor, path := range map[string]string{"Intel": d.IntelRoot, "AMD": d.AMDRoots, "AWS": d.NitroRoot} {
+		if path != "" {
+			log.Warn("DEVELOPMENT: a root other than the vendor's is trusted; tokens prove nothing about real hardware", "vendor", vendor, "root", path)
+		}
 	}
 }
 

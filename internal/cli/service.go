@@ -18,6 +18,7 @@ import (
 
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/collateral"
+	"github.com/probity-dev/probity/collateral/plane"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/config"
 	"github.com/probity-dev/probity/internal/server"
@@ -31,17 +32,21 @@ import (
 // service is everything that `serve` and `demo` run, wired from a
 // configuration. This is the one place where engines are chosen.
 type service struct {
-	listener  net.Listener
-	tls       *tls.Config
-	handler   http.Handler
-	limits    server.Limits
-	baselines []collateral.About
-	store     store.Store
+	listener net.Listener
+	tls      *tls.Config
+	handler  http.Handler
+	limits   server.Limits
+	plane    *plane.Plane
+	held     int
+	store    store.Store
 }
 
 func (s *service) close() {
 	if s.listener != nil {
 		s.listener.Close() // closed already if it served
+	}
+	if s.plane != nil {
+		s.plane.Close()
 	}
 	if s.store != nil {
 		s.store.Close()
@@ -64,19 +69,35 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 	if err != nil {
 		return nil, err
 	}
-	source, err := collateralSource(cfg.Collateral)
+	files, err := collateralFiles(cfg.Collateral)
 	if err != nil {
 		return nil, err
 	}
-	s.baselines = source.List()
-	if len(s.baselines) == 0 {
-		log.Warn("no collateral: SGX and Open Enclave evidence will be refused; name files or folders under collateral in the configuration")
+	static, err := collateral.NewStatic(files)
+	if err != nil {
+		return nil, err
 	}
 	db, err := sqlite.Open(ctx, cfg.DataDir)
 	if err != nil {
 		return nil, err
 	}
 	s.store = db
+	appraisalTime := time.Now
+	if at := cfg.Development.Time; !at.IsZero() {
+		appraisalTime = func() time.Time { return at }
+	}
+	if s.plane, err = newPlane(ctx, cfg.Fetch, trust, db, static, appraisalTime, log); err != nil {
+		return nil, err
+	}
+	for _, out := range s.plane.Import(ctx, files, false) {
+		if out.Err != nil && !errors.Is(out.Err, plane.ErrOlder) {
+			log.Warn("collateral of a file does not count now", "key", out.Item.Key, "err", out.Err.Error())
+		}
+	}
+	held := func() []collateral.Item { return append(s.plane.List(), unknown(static.Items(), s.plane.List())...) }
+	if s.held = len(held()); s.held == 0 && cfg.Fetch == (config.Fetch{}) {
+		log.Warn("no collateral: SGX, TDX and Open Enclave evidence will be refused; name files or folders under collateral in the configuration, a service under fetch, or run: probity collateral import")
+	}
 	provider, err := loadProvider(ctx, db, cfg)
 	if err != nil {
 		return nil, err
@@ -98,16 +119,19 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 	s.handler = server.New(server.Config{
 		Issuer: cfg.URL,
 		Appraiser: &appraisal.Appraiser{
-			Verifiers: appraisal.Verifiers(trust), Collateral: source, Random: rand.Reader,
+			Verifiers: appraisal.Verifiers(trust), Collateral: s.plane, Random: rand.Reader,
 		},
-		Provider: provider, Signers: signers, Baselines: s.baselines, Limits: s.limits,
-		Log: log, Metrics: telemetry.New(), Now: time.Now, AppraisalTime: cfg.Development.Time,
+		Provider: provider, Signers: signers, Limits: s.limits,
+		Baselines: func() []collateral.About { return append(s.plane.Baselines(), static.List()...) },
+		Held:      held, WarnBefore: warnBefore(cfg.Fetch),
+		Log: log, Metrics: telemetry.New(func() telemetry.Collateral { return measured(s.plane, held()) }), Now: time.Now, AppraisalTime: cfg.Development.Time,
 		Version: version(), Ready: db.Ping, Store: db, AdminTokenHash: admin,
 	})
 	return s, nil
 }
 
-func collateralSource(paths []string) (*collateral.Static, error) {
+// collateralFiles reads the files and folders that the configuration names.
+func collateralFiles(paths []string) (*collateral.Bundle, error) {
 	all := &collateral.Bundle{}
 	for _, path := range paths {
 		more, err := loadBundle(path)
@@ -116,7 +140,7 @@ func collateralSource(paths []string) (*collateral.Static, error) {
 		}
 		all.Add(more)
 	}
-	return collateral.NewStatic(all)
+	return all, nil
 }
 
 // loadProvider reads the provider, and makes it at the first start.

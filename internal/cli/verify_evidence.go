@@ -20,7 +20,7 @@ import (
 type verifyEvidenceCommand struct {
 	Kind        string   `arg:"" help:"Attestation type: SgxEnclave, OpenEnclave, TdxVm, SevSnpVm, NitroEnclave, ArmCca."`
 	File        string   `arg:"" help:"File with the raw evidence; - reads standard input."`
-	Collateral  string   `help:"Collateral: a bundle, a JSON file, an Open Enclave endorsements blob, or a folder." placeholder:"PATH"`
+	Collateral  string   `help:"Collateral: a bundle, a JSON file, an Open Enclave endorsements blob, a folder, or a data directory." placeholder:"PATH"`
 	RuntimeData string   `help:"File with the data that the report data must bind." placeholder:"FILE"`
 	InitData    string   `help:"File with the data that the launch configuration must bind." placeholder:"FILE"`
 	EventLog    string   `help:"File with the event log of a TDX guest (CCEL), to be replayed against its registers." placeholder:"FILE"`
@@ -232,8 +232,16 @@ func (c *verifyEvidenceCommand) printText(e *env, v *appraisal.Verdict) {
 	}
 	if v.Accepted {
 		fmt.Fprintln(e.Out, "\n  claims")
+		width := 0
 		for _, claim := range v.Claims.All() {
-			fmt.Fprintf(e.Out, "  %-28s %s\n", claim.Type, shorten(strings.Trim(claim.Value.String(), `"`), 80))
+			width = max(width, len(claim.Type))
+		}
+		for _, claim := range v.Claims.All() {
+			text, isText := claim.Value.Text()
+			if !isText {
+				text = claim.Value.String()
+			}
+			fmt.Fprintf(e.Out, "  %-*s  %s\n", width, claim.Type, shorten(text, 80))
 		}
 	}
 	if v.Accepted && c.Policy != "" && c.TCB == "" && !e.quiet {

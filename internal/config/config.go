@@ -39,6 +39,8 @@ type Config struct {
 	// Collateral lists files and folders of endorsements, see
 	// collateral.Load. They are read at start.
 	Collateral []string `json:"collateral,omitzero"`
+	// Fetch says from whom collateral is fetched. Without it nothing is.
+	Fetch Fetch `json:"fetch,omitzero"`
 	// TCB is the TCB statuses that the provider "default" accepts, separated
 	// by commas. Empty means UpToDate, SWHardeningNeeded,
 	// ConfigurationNeeded and ConfigurationAndSWHardeningNeeded; "any" accepts
@@ -194,6 +196,7 @@ func (c *Config) check(dev bool) error {
 	if _, err := appraisal.ParseTCBPolicy(c.TCB); err != nil {
 		problem("tcb: %w", err)
 	}
+	c.Fetch.check(problem)
 	if _, err := c.SNP.Verifier(); err != nil {
 		problem("snp: %w", err)
 	}

@@ -1,12 +1,10 @@
 package server
 
 import (
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
@@ -56,7 +54,7 @@ func (s *Server) baselines(w http.ResponseWriter, _ *http.Request, kind evidence
 		return badRequest(checkType, "a type with TCB baselines: SgxEnclave, OpenEnclave, TdxVm", string(kind), "ask for one of these types")
 	}
 	numbers := map[uint32]bool{}
-	for _, about := range s.cfg.Baselines {
+	for _, about := range s.cfg.Baselines() {
 		if about.TEE == tee {
 			numbers[about.EvaluationNumber] = true
 		}
@@ -95,22 +93,27 @@ type readiness struct {
 	Collateral []collateralItem `json:"collateral"`
 }
 
+// collateralItem is a piece of collateral with what is to be known of its age.
 type collateralItem struct {
-	TEE              collateral.TEE `json:"tee"`
-	FMSPC            string         `json:"fmspc"`
-	EvaluationNumber uint32         `json:"evaluationDataNumber"`
-	NextUpdate       time.Time      `json:"nextUpdate"`
-	Expired          bool           `json:"expired"`
+	collateral.Item
+	Expired bool `json:"expired"`
+	// Expiring says that it is about to expire, or has.
+	Expiring bool `json:"expiring"`
 }
+
+// maxReadyItems bounds the answer; chips' certificates may be many.
+const maxReadyItems = 500
 
 // readyz answers whether the service can take requests, and how fresh its
 // collateral is.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request, _ evidence.Kind) error {
 	answer := readiness{Status: "ready", Collateral: []collateralItem{}}
 	at := s.appraisalTime()
-	for _, about := range s.cfg.Baselines {
-		answer.Collateral = append(answer.Collateral, collateralItem{about.TEE, fmt.Sprintf("%x", about.FMSPC),
-			about.EvaluationNumber, about.NextUpdate, at.After(about.NextUpdate)})
+	for _, item := range s.cfg.Held() {
+		if len(answer.Collateral) == maxReadyItems {
+			break
+		}
+		answer.Collateral = append(answer.Collateral, collateralItem{item, at.After(item.NextUpdate), at.After(item.NextUpdate.Add(-s.cfg.WarnBefore))})
 	}
 	if s.cfg.Ready != nil {
 		if err := s.cfg.Ready(r.Context()); err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/probity-dev/probity/appraisal"
+	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/wire"
 	"github.com/probity-dev/probity/policy"
@@ -35,9 +36,12 @@ const (
 	checkSize       = "request.size"
 	checkType       = "request.attestation-type"
 	checkPath       = "request.path"
+	checkCollateral = "collateral.available"
 	checkPolicyText = "policy.syntax"
 	checkPolicyJWS  = "policy.jws"
 )
+
+const remedyCollateral = "try again later, or send VCEK and chain with SEV-SNP evidence; the operator can import a bundle: probity collateral import"
 
 // Catalogue lists the checks of requests.
 func Catalogue() []evidence.Definition {
@@ -47,6 +51,7 @@ func Catalogue() []evidence.Definition {
 		{ID: checkType, Meaning: "the attestation type in the path is one that the service understands", Remedy: "compare the type with those that the message lists"},
 		{ID: checkSize, Meaning: "the request body is within the limit", Remedy: "send less, or raise limits.body in the configuration"},
 		{ID: checkBody, Meaning: "the request body is a JSON object of the expected form, without duplicate members", Remedy: "compare the body with the documentation of the route"},
+		{ID: checkCollateral, Meaning: "the vendor's service could be reached for collateral that is not held; answered with 503, as the evidence is not refused for good", Remedy: remedyCollateral},
 		{ID: checkPolicyJWS, Meaning: "a submitted policy is a well-formed JWS, and its signature, if any, verifies with the certificate in its header", Remedy: "let the SDK make the body, or use probity policy sign"},
 		{ID: checkPolicyText, Meaning: "the policy, or draft policy, parses", Remedy: "check the policy text at the line and column given"},
 	}
@@ -115,6 +120,13 @@ func asAPIError(err error) (e *apiError, internal bool) {
 		return e, false
 	case errors.As(err, &body):
 		return badRequest(checkBody, body.Expected, body.Found, body.Remedy), false
+	case errors.Is(err, collateral.ErrUnavailable):
+		// Not a refusal: the same evidence may pass when the vendor's service is
+		// back.
+		e := failed(http.StatusServiceUnavailable, codeUnavailable, evidence.Check{ID: checkCollateral,
+			Expected: "collateral from the vendor's service", Found: err.Error(), Remedy: remedyCollateral})
+		e.header = http.Header{"Retry-After": {"15"}}
+		return e, false
 	case errors.As(err, &parse):
 		return policyError(parse), false
 	default:

@@ -198,7 +198,7 @@ func (s *Server) checkBaseline(p *policy.Policy) error {
 		return nil
 	}
 	var held []string
-	for _, about := range s.cfg.Baselines {
+	for _, about := range s.cfg.Baselines() {
 		n := strconv.FormatUint(uint64(about.EvaluationNumber), 10)
 		if n == text {
 			return nil

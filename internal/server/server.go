@@ -30,11 +30,16 @@ type Config struct {
 	Provider  Provider
 	// Signers are the keys of the key set; the first one signs.
 	Signers []*token.Signer
-	// Baselines describes the collateral at hand.
-	Baselines []collateral.About
-	Limits    Limits
-	Log       *slog.Logger
-	Metrics   *telemetry.Metrics
+	// Baselines and Held describe the collateral at hand: Intel's sets, and
+	// everything.
+	Baselines func() []collateral.About
+	Held      func() []collateral.Item
+	// WarnBefore is how long before its end collateral counts as about to
+	// expire.
+	WarnBefore time.Duration
+	Limits     Limits
+	Log        *slog.Logger
+	Metrics    *telemetry.Metrics
 	// Now is the clock of tokens.
 	Now func() time.Time
 	// AppraisalTime, if not zero, is when all evidence is judged. It is for

@@ -71,9 +71,9 @@ func newBench(t *testing.T, edit func(*Config)) *bench {
 		Issuer:    issuer,
 		Appraiser: &appraisal.Appraiser{Verifiers: appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}), Collateral: source, Random: rand.Reader},
 		Provider:  Provider{Name: "default", Policies: map[evidence.Kind]PolicyInForce{}},
-		Signers:   signers, Baselines: source.List(),
+		Signers:   signers, Baselines: source.List, Held: source.Items,
 		Limits: Limits{Body: 64 << 10, Concurrent: 4, Time: 5 * time.Second, Shutdown: time.Second},
-		Log:    slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Metrics: telemetry.New(),
+		Log:    slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Metrics: telemetry.New(nil),
 		Now: func() time.Time { return now }, Version: "test", Ready: db.Ping, Store: db, AdminTokenHash: sha256.Sum256([]byte(adminToken)),
 	}
 	for _, kind := range evidence.Kinds() {
@@ -230,8 +230,8 @@ func TestATrustDomain(t *testing.T) {
 	if doc := decodeError(t, b.do("POST", sgxPath, body(runtime))); len(doc.Error.Details) == 0 || doc.Error.Details[0].Check != "dcap.quote.tee" {
 		t.Errorf("a TD as an enclave: %+v", doc)
 	}
-	if doc := decodeError(t, b.do("POST", "/attest/SevSnpVm?api-version=2022-08-01", body(runtime))); len(doc.Error.Details) == 0 ||
-		doc.Error.Details[0].Remedy != "attest one of SgxEnclave, OpenEnclave, TdxVm" {
+	if doc := decodeError(t, b.do("POST", "/attest/VbsEnclave?api-version=2022-08-01", body(runtime))); len(doc.Error.Details) == 0 ||
+		doc.Error.Details[0].Remedy != "attest one of SgxEnclave, OpenEnclave, TdxVm, SevSnpVm, NitroEnclave, ArmCca" {
 		t.Errorf("a type without a verifier: %+v", doc)
 	}
 }

@@ -1,5 +1,5 @@
-// Package store is what the service keeps: providers, their policies, and
-// signing keys. It holds the vocabulary and the errors; package sqlite holds
+// Package store is what the service keeps: providers, their policies,
+// signing keys, and collateral. It holds the vocabulary and the errors; package sqlite holds
 // the embedded engine, and package storetest the contract that every engine
 // passes.
 //
@@ -49,6 +49,14 @@ type SigningKey struct {
 	Created     time.Time
 }
 
+// Collateral is a piece of endorsements as it was fetched and verified.
+type Collateral struct {
+	Key string
+	// Data is a bundle of the one piece.
+	Data                []byte
+	Fetched, NextUpdate time.Time
+}
+
 // Store keeps the service's state. Implementations are safe for concurrent
 // use; each method is atomic.
 type Store interface {
@@ -68,6 +76,17 @@ type Store interface {
 	SigningKeys(ctx context.Context) ([]SigningKey, error)
 	// PutSigningKey creates a key or replaces its certificate.
 	PutSigningKey(ctx context.Context, k SigningKey) error
+
+	// Collateral returns the pieces whose keys begin with the prefix, by key.
+	Collateral(ctx context.Context, prefix string) ([]Collateral, error)
+	// PutCollateral creates or replaces a piece.
+	PutCollateral(ctx context.Context, c Collateral) error
+	// NextSlot takes the first time, not before now, at which a request to a
+	// vendor may be made, and keeps the next one away from it by every. All
+	// processes that share the store share the slots.
+	NextSlot(ctx context.Context, vendor string, now time.Time, every time.Duration) (time.Time, error)
+	// HoldSlots keeps requests to the vendor back until then.
+	HoldSlots(ctx context.Context, vendor string, until time.Time) error
 
 	// Ping reports whether the store answers.
 	Ping(ctx context.Context) error

@@ -23,8 +23,9 @@ type Metrics struct {
 	Busy prometheus.Counter
 }
 
-// New returns metrics in a registry of their own.
-func New() *Metrics {
+// New returns metrics in a registry of their own. The state of the collateral is
+// read when they are asked for; nil leaves it out.
+func New(collateral func() Collateral) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		Requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -39,6 +40,9 @@ func New() *Metrics {
 	}
 	m.registry.MustRegister(m.Requests, m.Seconds, m.Verdicts, m.Busy,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if collateral != nil {
+		m.registry.MustRegister(collateralCollector{collateral})
+	}
 	return m
 }
 

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/hex"
+	"encoding/pem"
 	"math/big"
 	"time"
 
@@ -192,4 +193,17 @@ func (a *Arm) PSA(challenge [32]byte, edit func(map[int64]any)) []byte {
 		edit(claims)
 	}
 	return Sign1(a.CPAK, map[any]any{int64(1): int64(-35)}, nil, mustCBOR(claims), true)
+}
+
+// PlatformKeyPEM returns the platform's public key.
+func (a *Arm) PlatformKeyPEM() []byte {
+	der, err := x509.MarshalPKIXPublicKey(&a.CPAK.PublicKey)
+	must(err)
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+}
+
+// IDs returns the platform's implementation id and instance id in hex.
+func (a *Arm) IDs() (implementation, instance string) {
+	first, second := sha256.Sum256([]byte("implementation")), sha256.Sum256([]byte("instance"))
+	return hexText(first[:]), "01" + hexText(second[:])
 }

@@ -3,6 +3,8 @@ package storetest
 
 import (
 	"errors"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,6 +34,55 @@ func Contract(t *testing.T, open func(*testing.T) (s store.Store, reopen func() 
 		must(t, err)
 		if diff := cmp.Diff(provider, gotProvider) + cmp.Diff([]store.Policy{policy}, policies) + cmp.Diff([]store.SigningKey{key}, keys); diff != "" {
 			t.Errorf("(-put +got):\n%s", diff)
+		}
+	})
+	t.Run("collateral is found by the beginning of its key", func(t *testing.T) {
+		s, reopen := open(t)
+		a := store.Collateral{Key: "amd/vcek/v1/Milan/%_a?blSPL=1", Data: []byte{1}, Fetched: created.Add(time.Nanosecond), NextUpdate: created.AddDate(0, 1, 0)}
+		b := store.Collateral{Key: "intel/TDX/00", Data: []byte{2}, Fetched: created, NextUpdate: created}
+		must(t, s.PutCollateral(ctx, a), s.PutCollateral(ctx, b))
+		b.Data = []byte{3}
+		must(t, s.PutCollateral(ctx, b))
+		s = reopen()
+		for prefix, want := range map[string][]store.Collateral{"": {a, b}, "intel/": {b}, "amd/vcek/v1/Milan/%": {a}, "amd/vcek/v1/Milan/_": nil, a.Key: {a}, "x": nil} {
+			got, err := s.Collateral(ctx, prefix)
+			must(t, err)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%q (-want +got):\n%s", prefix, diff)
+			}
+		}
+	})
+	t.Run("slots never overlap", func(t *testing.T) {
+		s, _ := open(t)
+		const every = time.Second
+		var mu sync.Mutex
+		var slots []time.Time
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				at, err := s.NextSlot(ctx, "amd", created, every)
+				mu.Lock()
+				defer mu.Unlock()
+				if err != nil {
+					t.Error(err)
+				}
+				slots = append(slots, at.UTC())
+			})
+		}
+		wg.Wait()
+		slices.SortFunc(slots, time.Time.Compare)
+		for i, at := range slots {
+			if !at.Equal(created.Add(time.Duration(i) * every)) {
+				t.Errorf("slot %d is at %s", i, at)
+			}
+		}
+		must(t, s.HoldSlots(ctx, "amd", created.Add(time.Hour)), s.HoldSlots(ctx, "amd", created))
+		at, err := s.NextSlot(ctx, "amd", created, every)
+		must(t, err)
+		other, err := s.NextSlot(ctx, "intel", created, every)
+		must(t, err)
+		if !at.Equal(created.Add(time.Hour)) || !other.Equal(created) {
+			t.Errorf("after the hold: %s, of another vendor: %s", at, other)
 		}
 	})
 	t.Run("an unknown provider is not found", func(t *testing.T) {

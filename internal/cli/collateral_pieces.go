@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/pem"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/probity-dev/probity/collateral"
+)
+
+// apart splits a bundle into bundles of one piece.
+func apart(b *collateral.Bundle) (list []*collateral.Bundle) {
+	for _, c := range b.Intel {
+		list = append(list, &collateral.Bundle{Intel: []*collateral.Intel{c}})
+	}
+	for _, c := range b.AMD {
+		list = append(list, &collateral.Bundle{AMD: []*collateral.AMD{c}})
+	}
+	for _, c := range b.VCEK {
+		list = append(list, &collateral.Bundle{VCEK: []*collateral.VCEK{c}})
+	}
+	return list
+}
+
+// single leaves out sets that are there twice, as the newest and by their
+// number.
+func single(b *collateral.Bundle) *collateral.Bundle {
+	seen := map[[sha256.Size]byte]bool{}
+	out := &collateral.Bundle{Created: b.Created, AMD: b.AMD, VCEK: b.VCEK}
+	for _, c := range b.Intel {
+		if key := c.Seal().Digest(); !seen[key] {
+			seen[key] = true
+			out.Intel = append(out.Intel, c)
+		}
+	}
+	return out
+}
+
+// describe lists what a bundle holds, by what the pieces say of themselves.
+func describe(b *collateral.Bundle) []collateral.Item {
+	items := []collateral.Item{}
+	for _, c := range single(b).Intel {
+		item := collateral.Item{Key: "intel/?", Vendor: "intel"}
+		if about, err := c.About(); err == nil {
+			q := collateral.Query{TEE: about.TEE, FMSPC: about.FMSPC, CA: about.CA}
+			item = collateral.Item{Key: q.Key(), Vendor: "intel", EvaluationNumber: about.EvaluationNumber, Issued: about.Issued, NextUpdate: about.NextUpdate}
+		}
+		items = append(items, item)
+	}
+	for _, c := range b.AMD {
+		item := collateral.Item{Key: c.Key(), Vendor: "amd"}
+		if list, err := x509.ParseRevocationList(c.CRL); err == nil {
+			item.Issued, item.NextUpdate = list.ThisUpdate, list.NextUpdate
+		}
+		items = append(items, item)
+	}
+	for _, c := range b.VCEK {
+		item := collateral.Item{Key: "amd/" + c.Path, Vendor: "amd"}
+		if cert, err := x509.ParseCertificate(c.Certificate); err == nil {
+			item.Issued, item.NextUpdate = cert.NotBefore, cert.NotAfter
+		}
+		items = append(items, item)
+	}
+	slices.SortStableFunc(items, func(a, b collateral.Item) int { return strings.Compare(a.Key, b.Key) })
+	return items
+}
+
+// bundleFields decodes a bundle for people.
+func bundleFields(b *collateral.Bundle) fields {
+	f := fields{}
+	if !b.Created.IsZero() {
+		f.add("created", b.Created.UTC().Format(time.RFC3339))
+	}
+	for _, c := range b.Intel {
+		f.add("intel", setFields("Intel collateral set", c))
+	}
+	for _, c := range b.AMD {
+		inner := fields{{"what", "AMD's CAs and revocation list (not verified)"}, {"line", c.Line}, {"branch", c.Branch()}}
+		for rest := c.Chain; ; {
+			var block *pem.Block
+			if block, rest = pem.Decode(rest); block == nil {
+				break
+			}
+			if found := inspectDER(block.Bytes); found != nil {
+				inner.add("ca", found)
+			}
+		}
+		if found := inspectDER(c.CRL); found != nil {
+			inner.add("crl", found)
+		}
+		f.add("amd", inner)
+	}
+	for _, c := range b.VCEK {
+		inner := fields{{"path", c.Path}}
+		if found := inspectDER(c.Certificate); found != nil {
+			inner.add("certificate", found)
+		}
+		f.add("vcek", inner)
+	}
+	return f
+}

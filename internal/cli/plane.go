@@ -1,0 +1,125 @@
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/probity-dev/probity/appraisal"
+	"github.com/probity-dev/probity/collateral"
+	"github.com/probity-dev/probity/collateral/kds"
+	"github.com/probity-dev/probity/collateral/pcs"
+	"github.com/probity-dev/probity/collateral/plane"
+	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/evidence/snp"
+	"github.com/probity-dev/probity/internal/config"
+	"github.com/probity-dev/probity/internal/store"
+	"github.com/probity-dev/probity/internal/telemetry"
+)
+
+// planeStore gives a store the form that the plane asks for.
+type planeStore struct{ store.Store }
+
+// Collateral implements plane.Store.
+func (s planeStore) Collateral(ctx context.Context, prefix string) ([]plane.Record, error) {
+	held, err := s.Store.Collateral(ctx, prefix)
+	list := make([]plane.Record, len(held))
+	for i, c := range held {
+		list[i] = plane.Record(c)
+	}
+	return list, err
+}
+
+// PutCollateral implements plane.Store.
+func (s planeStore) PutCollateral(ctx context.Context, r plane.Record) error {
+	return s.Store.PutCollateral(ctx, store.Collateral(r))
+}
+
+// newPlane wires the collateral plane: services, checks, store. Nil stands for
+// no store and no fallback.
+func newPlane(ctx context.Context, f config.Fetch, trust appraisal.Trust, db store.Store, fallback collateral.Source, now func() time.Time, log *slog.Logger) (*plane.Plane, error) {
+	engine, chips := dcap.New(trust.Intel), snp.New(trust.AMD)
+	cfg := plane.Config{
+		Checks: plane.Checks{Intel: engine.CheckCollateral, AMD: chips.CheckPublished, VCEK: chips.CheckVCEK},
+		Now:    now, Jitter: rand.Float64, Refresh: time.Duration(f.Refresh), Warn: time.Duration(f.Warn), Outage: time.Duration(f.Outage),
+		Fallback: fallback, Log: log,
+	}
+	var slots plane.Slots
+	if db != nil {
+		cfg.Store, slots = planeStore{db}, db
+	}
+	if f.Intel.URL != "" {
+		transport, err := transportFor(f.Intel.CA)
+		if err != nil {
+			return nil, fmt.Errorf("fetch.intel.ca: %w", err)
+		}
+		// The clock of throttles is the true one, whatever the evidence is
+		// judged at.
+		if cfg.Intel, err = pcs.New(pcs.Config{URL: f.Intel.URL, Version: f.Intel.Version, Update: f.Intel.Update, RootCRL: f.Intel.RootCRL,
+			Transport: transport, Throttle: plane.NewThrottle("intel", 50*time.Millisecond, 0, slots, time.Now)}); err != nil {
+			return nil, err
+		}
+	}
+	if f.AMD.URL != "" {
+		spacing := time.Duration(f.AMD.Spacing)
+		if spacing == 0 {
+			spacing = kds.Spacing
+		}
+		cfg.AMD = kds.New(kds.Config{URL: f.AMD.URL, Throttle: plane.NewThrottle("amd", spacing, 0, slots, time.Now)})
+	}
+	return plane.New(ctx, cfg)
+}
+
+// transportFor returns a transport that trusts the CAs in a file, or nil for the
+// system's.
+func transportFor(ca string) (http.RoundTripper, error) {
+	pool, err := roots(ca)
+	if err != nil || pool == nil {
+		return nil, err
+	}
+	transport, _ := http.DefaultTransport.(*http.Transport)
+	transport = transport.Clone()
+	transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	return transport, nil
+}
+
+// unknown returns the items that are not in known, by their keys.
+func unknown(items, known []collateral.Item) (rest []collateral.Item) {
+	for _, item := range items {
+		if !slices.ContainsFunc(known, func(k collateral.Item) bool { return k.Key == item.Key }) {
+			rest = append(rest, item)
+		}
+	}
+	return rest
+}
+
+// warnBefore is how long before its end collateral is warned of.
+func warnBefore(f config.Fetch) time.Duration {
+	if f.Warn == 0 {
+		return 72 * time.Hour
+	}
+	return time.Duration(f.Warn)
+}
+
+// measured gives the plane's state in the form of the metrics. Certificates of
+// chips are counted, not listed: they may be many.
+func measured(p *plane.Plane, items []collateral.Item) telemetry.Collateral {
+	out := telemetry.Collateral{Chips: 0, Vendors: map[string]telemetry.CollateralCounts{}}
+	for _, item := range items {
+		if strings.HasPrefix(item.Key, "amd/vcek/v1/") {
+			out.Chips++
+			continue
+		}
+		out.Pieces = append(out.Pieces, telemetry.CollateralPiece{Key: item.Key, Fetched: item.Fetched, NextUpdate: item.NextUpdate})
+	}
+	for vendor, s := range p.Stats() {
+		out.Vendors[vendor] = telemetry.CollateralCounts(s)
+	}
+	return out
+}
