@@ -183,3 +183,84 @@ func FuzzParseResponse(f *testing.F) {
 		}
 	})
 }
+
+func TestABundleComesBack(t *testing.T) {
+	a := testtee.NewAMD(testtee.AMDConfig{Now: now})
+	chip := a.Chip(testtee.ChipConfig{})
+	b := &collateral.Bundle{Created: now, Intel: []*collateral.Intel{set(nil)}, AMD: []*collateral.AMD{a.Collateral(false), a.Collateral(true)}, VCEK: []*collateral.VCEK{chip.VCEK()}}
+	text, err := b.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := collateral.ParseBundle(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(b, got, cmpopts.IgnoreUnexported(collateral.Intel{}), cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	path := filepath.Join(t.TempDir(), "bundle.json")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := collateral.Load(path); err != nil || got.Len() != 4 {
+		t.Errorf("Load: %v", err)
+	}
+}
+
+func TestParseBundleRefuses(t *testing.T) {
+	with := func(members string) string { return `{"format":"probity-collateral/1",` + members + `}` }
+	for name, text := range map[string]string{
+		"nothing": "", "no format": `{}`, "another format": `{"format":"probity-collateral/2"}`, "a member twice": with(`"amd":[],"amd":[]`),
+		"an unknown member": with(`"extra":1`), "an unknown branch": with(`"amd":[{"line":"Milan","branch":"x"}]`), "no line": with(`"amd":[{"branch":"vcek"}]`),
+		"a list that is none": with(`"amd":[{"line":"Milan","branch":"vcek","crl":"!"}]`), "a VCEK that is none": with(`"vcek":[{"path":"vcek/v1/x","certificate":"x"}]`),
+		"a VCEK of no path":  with(`"vcek":[{"path":"../x","certificate":"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"}]`),
+		"a set that is none": with(`"intel":[{"pck_crl":"!"}]`), "more behind": with(`"amd":[]`) + "{}",
+	} {
+		if b, err := collateral.ParseBundle([]byte(text)); err == nil {
+			t.Errorf("%s: %+v", name, b)
+		}
+	}
+}
+
+func TestParseVCEKQueryRefuses(t *testing.T) {
+	for _, path := range []string{"", "vcek/v1/Milan", "vcek/v2/Milan/00?blSPL=01", "vlek/v1/Milan/00?blSPL=01", "vcek/v1/Milan/zz?blSPL=01",
+		"vcek/v1/Milan/00?blSPL=256", "vcek/v1/Milan/00?blSPL=1", "vcek/v1/Milan/00", "vcek/v1/Milan/AA?blSPL=01", "vcek/v1/Milan/00?blSPL=01&"} {
+		if q, err := collateral.ParseVCEKQuery(path); err == nil {
+			t.Errorf("%q: %+v", path, q)
+		}
+	}
+}
+
+func FuzzParseBundle(f *testing.F) {
+	a := testtee.NewAMD(testtee.AMDConfig{Now: now})
+	b := &collateral.Bundle{Created: now, Intel: []*collateral.Intel{set(nil)}, AMD: []*collateral.AMD{a.Collateral(false)}, VCEK: []*collateral.VCEK{a.Chip(testtee.ChipConfig{}).VCEK()}}
+	text, err := b.Marshal()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Add([]byte(`{"format":"probity-collateral/1"}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		b, err := collateral.ParseBundle(text)
+		if err != nil {
+			return
+		}
+		again, err := b.Marshal()
+		if err != nil {
+			return // a date beyond what JSON can say
+		}
+		if _, err := collateral.ParseBundle(again); err != nil {
+			t.Errorf("does not come back: %v", err)
+		}
+	})
+}
+
+func FuzzParseVCEKQuery(f *testing.F) {
+	f.Add("vcek/v1/Milan/00ff?blSPL=01&teeSPL=00")
+	f.Fuzz(func(t *testing.T, path string) {
+		if q, err := collateral.ParseVCEKQuery(path); err == nil && q.String() != path {
+			t.Errorf("%q comes back as %q", path, q)
+		}
+	})
+}
