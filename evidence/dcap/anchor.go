@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -28,6 +29,9 @@ type Anchor struct {
 	// raw is an encoding of Subject that was seen before: decoding a name to
 	// compare it costs more than all else that is done with it.
 	raw *atomic.Pointer[[]byte]
+	// certificates are the hashes of those that were found self-signed. Nobody
+	// without the root's key can make it grow.
+	certificates *sync.Map
 }
 
 // intelRootKey is the uncompressed point of the Intel SGX Root CA's key. The
@@ -49,7 +53,7 @@ func IntelRoot() Anchor {
 		panic(err)
 	}
 	return Anchor{
-		raw:       new(atomic.Pointer[[]byte]),
+		raw: new(atomic.Pointer[[]byte]), certificates: new(sync.Map),
 		Key:       key,
 		Subject:   "CN=Intel SGX Root CA,O=Intel Corporation,L=Santa Clara,ST=CA,C=US",
 		NotBefore: time.Date(2018, 5, 21, 10, 45, 10, 0, time.UTC),
@@ -67,14 +71,30 @@ func AnchorFromCertificate(cert *x509.Certificate) (Anchor, error) {
 	if !cert.IsCA || cert.Subject.String() != cert.Issuer.String() {
 		return Anchor{}, errors.New("dcap: root certificate is not a self-issued CA certificate")
 	}
-	return Anchor{raw: new(atomic.Pointer[[]byte]), Key: key, Subject: cert.Subject.String(), NotBefore: cert.NotBefore, NotAfter: cert.NotAfter}, nil
+	return Anchor{raw: new(atomic.Pointer[[]byte]), certificates: new(sync.Map), Key: key, Subject: cert.Subject.String(), NotBefore: cert.NotBefore, NotAfter: cert.NotAfter}, nil
 }
 
 // is reports whether cert is a certificate of this anchor: same key, same
-// subject. Its own signature proves nothing and is not looked at.
+// subject, signed with that key. The signature adds no trust, but leaves one
+// encoding for each certificate that the root's owner made.
 func (a Anchor) is(cert *x509.Certificate) bool {
 	key, ok := cert.PublicKey.(*ecdsa.PublicKey)
-	return ok && a.Key.Equal(key) && a.named(cert.RawSubject)
+	if !ok || !a.Key.Equal(key) || !a.named(cert.RawSubject) {
+		return false
+	}
+	sum := sha256.Sum256(cert.Raw)
+	if a.certificates != nil {
+		if _, seen := a.certificates.Load(sum); seen {
+			return true
+		}
+	}
+	if verifyCertificate(a.Key, cert) != nil {
+		return false
+	}
+	if a.certificates != nil {
+		a.certificates.Store(sum, true)
+	}
+	return true
 }
 
 // named reports whether an encoded name reads like the anchor's subject. The

@@ -131,7 +131,8 @@ func padding(b []byte) bool {
 // header reads the first record, in the old form, whose data say which digests
 // the others hold (TCG_EfiSpecIDEvent).
 func (r *reader) header() (map[Algorithm]uint32, error) {
-	register, typ := r.u32(), r.u32()
+	r.u32() // the register: 0, or 1 in logs of trust domains
+	typ := r.u32()
 	r.take(20)
 	size := r.u32()
 	if r.err == nil && size > maxData {
@@ -144,7 +145,7 @@ func (r *reader) header() (map[Algorithm]uint32, error) {
 	signature := data.take(16)
 	data.take(4 + 1 + 1 + 1 + 1) // platform class, version, errata, size of UINTN
 	n := data.u32()
-	if data.err != nil || register != 0 || typ != NoAction || string(signature) != "Spec ID Event03\x00" {
+	if data.err != nil || typ != NoAction || string(signature) != "Spec ID Event03\x00" {
 		return nil, errors.New("not a crypto-agile log: no Spec ID Event03")
 	}
 	if n == 0 || n > maxAlgorithms {

@@ -73,6 +73,7 @@ func TestMustRefuseReports(t *testing.T) {
 		"a key of an old TCB":                   {testtee.ReportConfig{Reported: &snp.RawTCB{4, 0, 0, 0, 0, 0, 23, 219}}, "snp.vcek.tcb"},
 		"a reserved byte in REPORTED_TCB":       {testtee.ReportConfig{Reported: &snp.RawTCB{4, 0, 1, 0, 0, 0, 24, 219}}, "snp.vcek.tcb"},
 		"COMMITTED_TCB below REPORTED_TCB":      {testtee.ReportConfig{Committed: &snp.RawTCB{4, 0, 0, 0, 0, 0, 23, 219}}, "snp.report.tcb-order"},
+		"committed firmware above the current":  {testtee.ReportConfig{Edit: func(b []byte) { b[0x1ec] = 42 }}, "snp.report.firmware-order"},
 		"CURRENT_TCB below COMMITTED_TCB":       {testtee.ReportConfig{Edit: func(b []byte) { b[0x38] = 3 }}, "snp.report.tcb-order"},
 		"a CPU of another line":                 {testtee.ReportConfig{Family: 0x19, Model: 0x11}, "snp.product"},
 		"a CPU of another family":               {testtee.ReportConfig{Family: 0x1a, Model: 1}, "snp.product"},
@@ -139,7 +140,7 @@ func TestMustRefuseCertificates(t *testing.T) {
 		"an expired VLEK, good at its issue time": {snp.Milan, testtee.ChipConfig{CSP: cloud, Edit: func(c *x509.Certificate) { c.NotAfter = now.AddDate(0, 0, -1) }}, "snp.vcek.validity"},
 		"a VCEK that is not valid yet":            {snp.Milan, testtee.ChipConfig{Edit: func(c *x509.Certificate) { c.NotBefore = now.AddDate(0, 0, 1) }}, "snp.vcek.validity"},
 		"a key on P-256":                          {snp.Milan, testtee.ChipConfig{Key: p256}, "snp.vcek.format"},
-		"a leaf that is a CA":                     {snp.Milan, testtee.ChipConfig{Edit: func(c *x509.Certificate) { c.IsCA = true }}, "snp.vcek.format"},
+		"a leaf that is a CA":                     {snp.Milan, testtee.ChipConfig{Edit: func(c *x509.Certificate) { c.IsCA, c.BasicConstraintsValid = true, true }}, "snp.vcek.format"},
 		"a critical extension": {snp.Milan, testtee.ChipConfig{EditExtensions: func(l []pkix.Extension) []pkix.Extension {
 			return append(l, pkix.Extension{Id: arc(99), Critical: true, Value: []byte{5, 0}})
 		}}, "snp.vcek.format"},

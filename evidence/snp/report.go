@@ -55,6 +55,17 @@ type Firmware struct{ Major, Minor, Build uint8 }
 // String writes major.minor.build.
 func (f Firmware) String() string { return fmt.Sprintf("%d.%d.%d", f.Major, f.Minor, f.Build) }
 
+// above reports whether f is a later version than g.
+func (f Firmware) above(g Firmware) bool {
+	if f.Major != g.Major {
+		return f.Major > g.Major
+	}
+	if f.Minor != g.Minor {
+		return f.Minor > g.Minor
+	}
+	return f.Build > g.Build
+}
+
 // Policy is the guest policy of the launch.
 type Policy uint64
 

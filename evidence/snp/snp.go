@@ -259,6 +259,10 @@ func (v *Verifier) agree(rec *evidence.Recorder, r *Report, leaf *Leaf) error {
 			fmt.Sprintf("%x, %x, %x", r.ReportedTCB, r.CommittedTCB, r.CurrentTCB), v.book.Remedy(checkTCBOrder))
 	}
 	rec.Pass(checkTCBOrder, "REPORTED_TCB ≤ COMMITTED_TCB ≤ CURRENT_TCB", "holds")
+	if r.CommittedFirmware.above(r.CurrentFirmware) {
+		return rec.Fail(checkFirmware, "committed firmware not above "+r.CurrentFirmware.String(), r.CommittedFirmware.String(), v.book.Remedy(checkFirmware))
+	}
+	rec.Pass(checkFirmware, "committed firmware not above the current", r.CommittedFirmware.String())
 	return nil
 }
 

@@ -216,6 +216,11 @@ func (a *AMD) Chip(cfg ChipConfig) *Chip {
 		issuer = *cfg.Issuer
 	}
 	t := a.template(cn, 0)
+	// AMD's leaves have no extensions but its own.
+	t.BasicConstraintsValid = false
+	bare := *issuer.Cert
+	bare.SubjectKeyId = nil
+	issuer.Cert = &bare
 	if c.VLEK {
 		t.NotAfter = t.NotBefore.AddDate(1, 0, 0)
 	}
@@ -255,7 +260,11 @@ func (a *AMD) extensions(c *Chip, cfg ChipConfig) []pkix.Extension {
 	add(number(tcb.BootLoader), 3, 1)
 	add(number(tcb.TEE), 3, 2)
 	add(number(tcb.SNP), 3, 3)
-	for arc := 5; arc <= 7; arc++ {
+	first := 4
+	if a.Line == snp.Turin {
+		first = 5
+	}
+	for arc := first; arc <= 7; arc++ {
 		add(number(0), 3, arc)
 	}
 	add(number(tcb.Microcode), 3, 8)
