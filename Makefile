@@ -7,7 +7,8 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZ_PACKAGES = $(shell grep -rl --include=*_test.go '^func Fuzz' . | xargs -n1 dirname | sort -u)
 
 .DEFAULT_GOAL := help
-.PHONY: help run deps test check corpus interop bench fuzz
+.PHONY: help run deps test check corpus interop bench fuzz oracle
+ORACLE_INPUTS ?= 100000
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,11 +22,12 @@ deps: ## install what the tests need: Node and Python packages, Debian packages 
 test: deps ## install what the tests need and run all of them, real clients included; with CORPUS=folder its evidence too
 	$(GO) test ./...
 	PROBITY_CORPUS="$(abspath $(CORPUS))" $(GO) test -tags interop ./test/interop
+	cd test/oracle && PROBITY_CORPUS="$(abspath $(CORPUS))" $(GO) test .
 	$(if $(CORPUS),$(GO) run ./test/corpus "$(CORPUS)")
 
 check: ## format, vet, staticcheck, module hygiene, race detector, short fuzzing
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w on these"; exit 1; }
-	$(GO) vet ./... && $(GO) vet -tags interop ./test/interop && cd test/peers && $(GO) vet ./...
+	$(GO) vet ./... && $(GO) vet -tags interop ./test/interop && (cd test/peers && $(GO) vet ./...) && cd test/oracle && $(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) mod tidy -diff
 	$(GO) mod verify
@@ -44,6 +46,9 @@ corpus: ## check recorded evidence against its manifests: make corpus CORPUS=fol
 interop: deps ## run Microsoft's JavaScript and Python clients against the service
 	PROBITY_CORPUS="$(abspath $(CORPUS))" $(GO) test -tags interop -count=1 -v ./test/interop
 
-bench: ## measure against the floor, and the policy language against its peers, in the same run
+oracle: ## hold the verifiers against Google's over ORACLE_INPUTS (100000) altered inputs
+	cd test/oracle && ORACLE_INPUTS=$(ORACLE_INPUTS) PROBITY_CORPUS="$(abspath $(CORPUS))" $(GO) test -count=1 -timeout 30m -v .
+
+bench: ## measure against the floor and against peers, in the same run
 	@$(GO) run ./test/bench
 	@cd test/peers && $(GO) run . $(if $(CORPUS),$(shell ls -S "$(abspath $(CORPUS))"/policies/*.policy | head -n 1))

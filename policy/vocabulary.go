@@ -28,6 +28,10 @@ func Vocabulary(attestationType string) []Term {
 		terms = snpTerms()
 	case "tdxvm":
 		terms = tdxTerms()
+	case "nitroenclave":
+		terms = nitroTerms()
+	case "armcca":
+		terms = ccaTerms()
 	case "azureguest":
 		terms = guestTerms()
 	case "tpm":
@@ -58,6 +62,7 @@ func common() []Term {
 		text("x-ms-attestation-type", "the kind of evidence in the token's words, for instance sgx"),
 		text("x-ms-runtime", "JSON text of the runtime data that the evidence binds (dataType JSON)"),
 		text("x-ms-inittime", "JSON text of the init-time data that the evidence binds (dataType JSON)"),
+		text("x-probity-collateral", "stale, if expired collateral was used as the vendor's service fails (outage mode)"),
 		text("x-probity-tcb-status", "the platform's TCB status in its vendor's words, for instance UpToDate"),
 		text("x-probity-tcb-date", "the date of the TCB level that the platform meets, YYYY-MM-DD"),
 		text("x-probity-tcb-advisory", "a security advisory that is open on the platform; one claim for each"),
@@ -96,28 +101,10 @@ func sgxTerms() []Term {
 	return terms
 }
 
-func snpTerms() []Term {
-	const prefix = "x-ms-sevsnpvm-"
-	return append(common(),
-		text("x-ms-compliance-status", "azure-compliant-cvm or azure-compliant-uvm, if the firmware is a known one"),
-		truth(prefix+"is-debuggable", "the guest policy allows debugging"),
-		truth(prefix+"migration-allowed", "the guest policy allows a migration agent"),
-		truth(prefix+"smt-allowed", "the guest policy allows simultaneous multithreading"),
-		count(prefix+"bootloader-svn", "the version of the boot loader in the reported TCB"),
-		count(prefix+"tee-svn", "the version of the TEE in the reported TCB"),
-		count(prefix+"snpfw-svn", "the version of the SNP firmware in the reported TCB"),
-		count(prefix+"microcode-svn", "the version of the microcode in the reported TCB"),
-		count(prefix+"guestsvn", "the guest's security version"), count(prefix+"vmpl", "the privilege level that asked for the report"),
-		hexed(prefix+"authorkeydigest", "the hash of the key that signed the id key"), hexed(prefix+"idkeydigest", "the hash of the id key"),
-		hexed(prefix+"launchmeasurement", "the measurement of the guest at launch"), hexed(prefix+"hostdata", "what the host bound at launch (HOST_DATA)"),
-		hexed(prefix+"reportdata", "the 64 bytes that the guest put into its report"), hexed(prefix+"reportid", "the id of this guest's reports"),
-		hexed(prefix+"familyId", "the family id of the guest"), hexed(prefix+"imageId", "the image id of the guest"),
-	)
-}
-
 func tdxTerms() []Term {
 	terms := append(common(), text("dbgstat", "enabled for a debug TD, else disabled"), text("eat_profile", "the EAT profile of the token"), text("intuse", "generic"),
 		text("x-probity-tcb-launch-status", "the TCB status when the TD was launched (TDX 1.5)"), text("x-probity-tcb-current-status", "the TCB status now (TDX 1.5)"),
+		text("x-probity-tdx-event-log", "a register that the event log explains, for instance RTMR0; one claim for each"),
 		hexed("x-probity-tdx-mrservicetd", "the measurement of bound service TDs (TDX 1.5)"), hexed("x-probity-tdx-tee-tcb-svn-2", "the security versions of the TEE that runs now (TDX 1.5)"),
 		text("attester_tcb_status", "the platform's TCB status in Intel's words"), text("x-ms-compliance-status", "azure-compliant-cvm, if the firmware is a known one"),
 		count("tdx_seamsvn", "the security version of the TDX module"))

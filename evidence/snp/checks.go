@@ -56,7 +56,7 @@ func Catalogue() []evidence.Definition {
 		{ID: checkProduct, Meaning: "report, certificate and CA agree on a product line that is known", Remedy: "send the certificate of the machine that made the report"},
 		{ID: checkLine, Meaning: "the product line is not one that the configuration refuses", Remedy: "use a machine of another line, or take the line from snp.refuseLines"},
 		{ID: checkChip, Meaning: "the chip is not one that the configuration refuses", Remedy: "use another machine, or take the chip from snp.refuseChips"},
-		{ID: checkTCBOrder, Meaning: "no component of REPORTED_TCB is above COMMITTED_TCB, none of that above CURRENT_TCB, and reserved bytes are zero", Remedy: "send the report as the guest device returned it"},
+		{ID: checkTCBOrder, Meaning: "no component of REPORTED_TCB is above COMMITTED_TCB, none of that above CURRENT_TCB", Remedy: "send the report as the guest device returned it"},
 		{ID: checkFirmware, Meaning: "the committed firmware version is not above the current one", Remedy: "send the report as the guest device returned it"},
 		{ID: checkLeafFormat, Meaning: "the VCEK or VLEK has a P-384 key and AMD's extensions, each once", Remedy: remedyChain},
 		{ID: checkLeafKind, Meaning: "the certificate is of the kind that the report names", Remedy: "send the VLEK for reports signed with a VLEK, else the VCEK"},

@@ -99,10 +99,11 @@ func (l Line) describe(raw RawTCB) string {
 	return strings.Join(parts, ", ")
 }
 
-// atLeast reports whether every component of a is at least that of b.
-func (l Line) atLeast(a, b RawTCB) bool {
-	for _, c := range l.layout() {
-		if a[c.at] < b[c.at] {
+// atLeast reports whether every component of a is at least that of b. Each is
+// one byte on every line; those that are reserved count too.
+func (a RawTCB) atLeast(b RawTCB) bool {
+	for i := range a {
+		if a[i] < b[i] {
 			return false
 		}
 	}

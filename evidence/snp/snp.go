@@ -254,7 +254,7 @@ func (v *Verifier) agree(rec *evidence.Recorder, r *Report, leaf *Leaf) error {
 		return rec.Fail(checkTCB, leaf.Line.describe(leaf.TCB)+" in the certificate", leaf.Line.describe(r.ReportedTCB)+" in the report", v.book.Remedy(checkTCB))
 	}
 	rec.Pass(checkTCB, "the patch levels of the certificate", leaf.Line.describe(r.ReportedTCB))
-	if !leaf.Line.atLeast(r.CommittedTCB, r.ReportedTCB) || !leaf.Line.atLeast(r.CurrentTCB, r.CommittedTCB) {
+	if !r.CommittedTCB.atLeast(r.ReportedTCB) || !r.CurrentTCB.atLeast(r.CommittedTCB) {
 		return rec.Fail(checkTCBOrder, "REPORTED_TCB ≤ COMMITTED_TCB ≤ CURRENT_TCB",
 			fmt.Sprintf("%x, %x, %x", r.ReportedTCB, r.CommittedTCB, r.CurrentTCB), v.book.Remedy(checkTCBOrder))
 	}

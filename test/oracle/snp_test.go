@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"encoding/json"
@@ -133,7 +134,7 @@ func TestResignedReports(t *testing.T) {
 		}
 		accepted++
 		if err := googleSNP(report, chip.Cert.Raw, nil, roots, at); err != nil {
-			if listedSNP(err) {
+			if listedSNP(err) || loses(t, report) {
 				continue
 			}
 			t.Errorf("input %d: accepted, the oracle says %v", i, err)
@@ -145,6 +146,22 @@ func TestResignedReports(t *testing.T) {
 	if both < n/10 {
 		t.Errorf("only %d of %d were accepted by both: the test shows little", both, n)
 	}
+}
+
+// loses reports whether the oracle, which checks the signature over bytes that it
+// builds anew from parsed fields, builds others than it was given: for instance,
+// it keeps four bits of CPUID_STEP.
+func loses(t *testing.T, report []byte) bool {
+	t.Helper()
+	parsed, err := abi.ReportToProto(report)
+	if err != nil {
+		return false
+	}
+	rebuilt, err := abi.ReportToAbiBytes(parsed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return !bytes.Equal(rebuilt, report)
 }
 
 // listedSNP reports whether the oracle's refusal is one of its known defects.

@@ -1,6 +1,7 @@
-// Command peers measures the policy language beside its peers and its floor:
-// the same decision by OPA and by CEL in the same run, and a policy full of
-// JMESPath beside one bare decode of the log that it queries. It is a module of
+// Command peers measures verification beside go-sev-guest and go-tdx-guest, and
+// the policy language beside its peers and its floor: the same decision by OPA
+// and by CEL in the same run, and a policy full of JMESPath beside one bare
+// decode of the log that it queries. It is a module of
 // its own, so that the peers never enter the main one.
 //
 //	go run . [POLICY]
@@ -36,6 +37,8 @@ func main() {
 	set := decisionClaims()
 	ours := evaluator(decisionPolicy, set)
 	fmt.Printf("%-46s %10s %10s %8s  %s\n", "", "ours µs", "peer µs", "ratio", "goal")
+	snpPairs()
+	tdxPairs()
 	compare("decision beside OPA (prepared, parsed input)", ours, opa(set), -10)
 	compare("decision beside cel-go", ours, celgo(set), 2)
 	log := eventLog(300)
@@ -169,7 +172,7 @@ func compare(name string, ours, peer func(), goal float64) {
 		met = ratio >= -goal
 	}
 	verdict := map[bool]string{true: "met", false: "MISSED"}[met]
-	fmt.Printf("%-46s %10.2f %10.2f %8.2f  %s %.0f ×: %s\n", name, median(a), median(b), ratio, sign, max(goal, -goal), verdict)
+	fmt.Printf("%-46s %10.2f %10.2f %8.2f  %s %.1f ×: %s\n", name, median(a), median(b), ratio, sign, max(goal, -goal), verdict)
 }
 
 func iterations(f func()) int {

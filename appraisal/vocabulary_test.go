@@ -1,0 +1,64 @@
+package appraisal_test
+
+import (
+	"crypto/rand"
+	"testing"
+
+	"github.com/probity-dev/probity/appraisal"
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/cca"
+	"github.com/probity-dev/probity/evidence/nitro"
+	"github.com/probity-dev/probity/evidence/snp"
+	"github.com/probity-dev/probity/evidence/uvm"
+	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/policy"
+)
+
+// TestPoliciesKnowEveryClaim: what evidence can state, the linter knows, with
+// its type.
+func TestPoliciesKnowEveryClaim(t *testing.T) {
+	turin, milan := testtee.NewAMD(testtee.AMDConfig{Now: now, Line: snp.Turin}), testtee.NewAMD(testtee.AMDConfig{Now: now})
+	publisher, enclaves, arm := testtee.NewUVM(testtee.UVMConfig{Now: now}), testtee.NewNitro(testtee.NitroConfig{Now: now}), testtee.NewArm()
+	chip, lent := turin.Chip(testtee.ChipConfig{}), milan.Chip(testtee.ChipConfig{CSP: "CN=cc-x.amazonaws.com"})
+	trust := []uvm.Trust{{Issuer: publisher.DID(), Feed: "ContainerPlat-AMD-UVM", Status: "azure-compliant-uvm"}}
+	data := &evidence.Data{Bytes: []byte("{}"), Type: evidence.JSON}
+	bound := testtee.BindData(data.Bytes)
+	for name, tc := range map[string]struct {
+		kind  evidence.Kind
+		trust appraisal.Trust
+		raw   []byte
+		init  *evidence.Data
+	}{
+		"Turin with an endorsement": {evidence.SEVSNPVM, appraisal.Trust{AMD: snp.Config{Roots: turin.Roots(), UVM: trust}},
+			chip.Evidence(turin, chip.Report(testtee.ReportConfig{ReportData: bound, HostData: [32]byte(bound[:32])}), publisher.Endorse(make([]byte, 48), testtee.EndorsementConfig{})), data},
+		"Milan with a VLEK": {evidence.SEVSNPVM, appraisal.Trust{AMD: snp.Config{Roots: milan.Roots()}}, lent.Evidence(milan, lent.Report(testtee.ReportConfig{ReportData: bound})), nil},
+		"Nitro": {evidence.NitroEnclave, appraisal.Trust{AWS: nitro.Config{Root: enclaves.Root()}}, enclaves.Document(testtee.DocumentConfig{UserData: bound[:32],
+			Edit: func(p map[string]any) { p["nonce"], p["public_key"] = []byte{1}, []byte{2} }}), nil},
+		"CCA": {evidence.ArmCCA, appraisal.Trust{Arm: cca.Config{Anchors: []cca.Anchor{{Key: &arm.CPAK.PublicKey}}}},
+			arm.CCA(testtee.CCAConfig{Challenge: bound, Personalization: bound, EditPlatform: func(c map[int64]any) { c[2400] = "x" }}), data},
+		"PSA": {evidence.ArmCCA, appraisal.Trust{Arm: cca.Config{Anchors: []cca.Anchor{{Key: &arm.CPAK.PublicKey}}}},
+			arm.PSA([32]byte(bound[:32]), func(c map[int64]any) { c[2397], c[2398], c[2400] = []byte{1}, "x", "y" }), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(tc.trust), Random: rand.Reader}
+			v, err := a.Appraise(t.Context(), appraisal.Request{Kind: tc.kind, Evidence: tc.raw, RuntimeData: data, InitTimeData: tc.init, Time: now}, appraisal.Provider{})
+			if err != nil || !v.Accepted {
+				t.Fatalf("%+v, %v", v, err)
+			}
+			terms := map[string]policy.Term{}
+			for _, term := range policy.Vocabulary(string(tc.kind)) {
+				terms[term.Name] = term
+			}
+			for _, c := range v.Known.All() {
+				term, ok := terms[c.Type]
+				if !ok {
+					t.Errorf("claim %s is not in the vocabulary of policies", c.Type)
+					continue
+				}
+				if got := c.Value.Type(); got != term.Type {
+					t.Errorf("claim %s is of type %v, the vocabulary says %v", c.Type, got, term.Type)
+				}
+			}
+		})
+	}
+}
