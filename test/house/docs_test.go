@@ -36,12 +36,20 @@ func TestTheListOfChecksIsComplete(t *testing.T) {
 // TestTheConfigurationGuideIsComplete looks for every member of the
 // configuration in the guide.
 func TestTheConfigurationGuideIsComplete(t *testing.T) {
-	guide := string(read(t, filepath.Join(root, "docs", "guide", "run-the-service.md")))
-	source := string(read(t, filepath.Join(root, "internal", "config", "config.go")))
+	guide, source := "", ""
+	for _, name := range []string{"run-the-service.md", "collateral.md"} {
+		guide += string(read(t, filepath.Join(root, "docs", "guide", name)))
+	}
+	for _, file := range goFiles(t, filepath.Join("internal", "config")) {
+		if !strings.HasSuffix(file, "_test.go") {
+			source += string(read(t, file))
+		}
+	}
 	for _, part := range strings.Split(source, "`json:\"")[1:] {
-		member, _, _ := strings.Cut(part, ",")
-		if member = strings.TrimSuffix(member, `"`); !strings.Contains(guide, "`"+member+"`") && !strings.Contains(guide, "."+member+"`") &&
-			!strings.Contains(guide, "`"+member+".") {
+		member, _, _ := strings.Cut(part, `"`)
+		member, _, _ = strings.Cut(member, ",")
+		if !strings.Contains(guide, "`"+member+"`") && !strings.Contains(guide, "."+member+"`") &&
+			!strings.Contains(guide, "`"+member+".") && !strings.Contains(guide, "."+member+".") {
 			t.Errorf("the guide does not name %s", member)
 		}
 	}
