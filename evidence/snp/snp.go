@@ -41,8 +41,8 @@ type Config struct {
 	RequireCRL bool
 	// UVM lists who may endorse utility VMs. Nil stands for uvm.DefaultTrust.
 	UVM []uvm.Trust
-	// Memory is how many certificate chains are remembered; 0 stands for 4096,
-	// -1 for none.
+	// Memory is how many certificate chains are remembered, each with up to 30 KB
+	// once its key was used twice; 0 stands for 2048, -1 for none.
 	Memory int
 }
 
@@ -69,7 +69,7 @@ func New(cfg Config) *Verifier {
 		cfg.CloudProviders = DefaultCloudProviders()
 	}
 	if cfg.Memory == 0 {
-		cfg.Memory = 4096
+		cfg.Memory = 2048
 	}
 	return &Verifier{cfg: cfg, roots: cfg.Roots, book: evidence.NewBook(Catalogue()), uvm: uvm.New(cfg.UVM),
 		seen: newMemory[[sha256.Size + 1]byte, *endorsement](cfg.Memory),

@@ -12,12 +12,12 @@ import (
 // the doublings. The point arithmetic has complete formulas, so that there are
 // no special cases to get wrong.
 const (
-	teeth   = 6
-	columns = 8 * P384Size / teeth
+	teeth   = 7
+	columns = (8*P384Size + teeth - 1) / teeth
 )
 
 // comb is the table of a point: entry i is the sum of 2^(columns·t)·Q over the
-// bits t of i. It takes about 9 KB.
+// bits t of i. It takes about 25 KB.
 type comb [1 << teeth]*nistec.P384Point
 
 func newComb(q *nistec.P384Point) *comb {
@@ -46,6 +46,9 @@ var generatorComb = sync.OnceValue(func() *comb {
 func column(scalar *[P384Size]byte, j int) (index int) {
 	for t := range teeth {
 		bit := t*columns + j
+		if bit >= 8*P384Size {
+			break // the last row is shorter
+		}
 		index |= int(scalar[P384Size-1-bit/8]>>(bit%8)&1) << t
 	}
 	return index
