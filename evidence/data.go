@@ -92,6 +92,18 @@ func (d *Data) BoundBy(field []byte) bool {
 	return len(field) >= len(sum) && subtle.ConstantTimeCompare(field[:len(sum)], sum[:]) == 1
 }
 
+// CheckFilled is [Data.CheckBound] for fields that hold the hash and nothing
+// else: what follows it must be zero.
+func (d *Data) CheckFilled(rec *Recorder, check Definition, what, name string, field []byte) error {
+	if err := d.CheckBound(rec, check, what, name, field); err != nil {
+		return err
+	}
+	if rest := field[sha256.Size:]; len(bytes.TrimLeft(rest, "\x00")) > 0 {
+		return rec.Fail(check.ID, "zeros behind the hash in "+name, fmt.Sprintf("%x", rest), check.Remedy)
+	}
+	return nil
+}
+
 // CheckBound records whether field, of the given name, binds the data, which
 // what describes. A failure is a [*Rejection] of the check with the given
 // definition.

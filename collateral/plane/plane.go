@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -140,7 +141,10 @@ func (p *Plane) Intel(ctx context.Context, q collateral.Query) (*collateral.Inte
 	e, stale, err := p.get(ctx, q.Key(), "intel", fetch)
 	if err != nil {
 		if p.cfg.Fallback != nil {
-			if c, fallbackErr := p.cfg.Fallback.Intel(ctx, q); fallbackErr == nil {
+			c, fallbackErr := p.cfg.Fallback.Intel(ctx, q)
+			// What has expired is given if nobody could have fetched newer: the
+			// verifier then says what has expired.
+			if fallbackErr == nil && (fetch == nil || p.current(c)) {
 				return c, nil
 			}
 		}
@@ -152,6 +156,12 @@ func (p *Plane) Intel(ctx context.Context, q collateral.Query) (*collateral.Inte
 		return &c, nil
 	}
 	return e.intel, nil
+}
+
+// current reports whether an unverified set says that it still counts.
+func (p *Plane) current(c *collateral.Intel) bool {
+	about, err := c.About()
+	return err == nil && !p.cfg.Now().After(about.NextUpdate)
 }
 
 // AMD implements [collateral.Source].
@@ -247,7 +257,14 @@ func (p *Plane) fetch(ctx context.Context, key, vendor string, fetch func(contex
 	if t := p.troubleOf(key); t.err != nil && p.cfg.Now().Before(t.until) {
 		return nil, fmt.Errorf("no new try before %s: %w", t.until.UTC().Format(time.RFC3339), t.err)
 	}
-	done := p.flights.DoChan(key, func() (any, error) {
+	done := p.flights.DoChan(key, func() (result any, err error) {
+		// A panic here would end the process: nobody waits on this stack.
+		defer func() {
+			if r := recover(); r != nil {
+				err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+				p.settle(key, vendor, err)
+			}
+		}()
 		// Another flight may have landed between lookup and start.
 		if e := p.lookup(key); e != nil && !renew && !p.cfg.Now().After(e.NextUpdate) {
 			return e, nil

@@ -243,13 +243,7 @@ func (v *Verifier) bind(rec *evidence.Recorder, d *Document, ev evidence.Evidenc
 	if data == nil {
 		return nil
 	}
-	if err := data.CheckBound(rec, v.book[checkRuntimeData], "runtime data", "user_data", d.UserData); err != nil {
-		return err
-	}
-	if rest := d.UserData[sha256.Size:]; len(bytes.TrimLeft(rest, "\x00")) > 0 {
-		return rec.Fail(checkRuntimeData, "zeros or nothing behind the hash in user_data", fmt.Sprintf("%x", rest), v.book.Remedy(checkRuntimeData))
-	}
-	return nil
+	return data.CheckFilled(rec, v.book[checkRuntimeData], "runtime data", "user_data", d.UserData)
 }
 
 // claims states what the token says of an enclave, in the names of AWS's

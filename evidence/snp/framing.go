@@ -64,14 +64,14 @@ func frameJSON(text []byte) (*Framed, error) {
 	f := &Framed{}
 	var err error
 	if f.Report, err = decode(in.Report); err != nil || len(f.Report) == 0 {
-		return nil, errors.New("SnpReport is missing or not base64")
+		return nil, errors.New("the member SnpReport is missing or not base64")
 	}
 	if f.Certificates, err = decode(in.Chain); err != nil || len(f.Certificates) > maxCertificates {
-		return nil, fmt.Errorf("VcekCertChain is not base64 of at most %d bytes", maxCertificates)
+		return nil, fmt.Errorf("the member VcekCertChain is not base64 of at most %d bytes", maxCertificates)
 	}
 	list, err := decode(in.Endorsements)
 	if err != nil {
-		return nil, errors.New("Endorsements is not base64")
+		return nil, errors.New("the member Endorsements is not base64")
 	}
 	if len(list) == 0 {
 		return f, nil
@@ -80,7 +80,7 @@ func frameJSON(text []byte) (*Framed, error) {
 		UVM []string `json:"Uvm"`
 	}
 	if err := json.Unmarshal(list, &endorsements, json.MatchCaseInsensitiveNames(true)); err != nil {
-		return nil, fmt.Errorf("Endorsements: %w", err)
+		return nil, fmt.Errorf("the member Endorsements: %w", err)
 	}
 	if len(endorsements.UVM) > maxEndorsements {
 		return nil, fmt.Errorf("%d UVM endorsements, at most %d are read", len(endorsements.UVM), maxEndorsements)

@@ -287,11 +287,8 @@ func matches(pattern, text string) bool {
 
 func (v *Verifier) bind(rec *evidence.Recorder, r *Report, ev evidence.Evidence) error {
 	if d := ev.RuntimeData; d != nil {
-		if err := d.CheckBound(rec, v.book[checkRuntimeData], "runtime data", "REPORT_DATA", r.ReportData); err != nil {
+		if err := d.CheckFilled(rec, v.book[checkRuntimeData], "runtime data", "REPORT_DATA", r.ReportData); err != nil {
 			return err
-		}
-		if !zero(r.ReportData[sha256.Size:]) {
-			return rec.Fail(checkRuntimeData, "zeros behind the hash in REPORT_DATA", fmt.Sprintf("%x", r.ReportData[sha256.Size:]), v.book.Remedy(checkRuntimeData))
 		}
 	}
 	if d := ev.InitTimeData; d != nil {
