@@ -159,7 +159,7 @@ func (a *Appraiser) Appraise(ctx context.Context, req Request, p Provider) (*Ver
 	if rejection := p.TCB.reserve(result.Reservations); rejection != nil {
 		return v.refuse(rejection), nil
 	}
-	if check := p.TCB.judge(result.TCB); check != nil {
+	if check := p.TCB.judge(req.Kind, result.TCB); check != nil {
 		if !check.OK {
 			return v.refuse(&evidence.Rejection{Check: *check}), nil
 		}

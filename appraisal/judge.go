@@ -15,6 +15,7 @@ import (
 // The checks of this package.
 const (
 	CheckTCBStatus     = "dcap.tcb.status"
+	CheckSNPStatus     = "snp.tcb.status"
 	CheckPolicy        = "policy"
 	checkTCBIdentifier = "policy.tcb-identifier"
 )
@@ -28,6 +29,7 @@ const (
 func Catalogue() []evidence.Definition {
 	return []evidence.Definition{
 		{ID: checkTCBIdentifier, Meaning: "the policy's x-ms-sgx-tcbidentifier names a TCB baseline", Remedy: remedyTCBIdentifier},
+		{ID: CheckSNPStatus, Meaning: "the SNP firmware in REPORTED_TCB is at the floor of its line, or the provider accepts OutOfDate", Remedy: "update the firmware of the host for the advisories named, or widen the statuses that the provider accepts"},
 		{ID: CheckTCBStatus, Meaning: "the TCB status is one that the provider accepts", Remedy: "update the BIOS and microcode for the advisories named, or widen the statuses that the provider accepts"},
 		{ID: CheckPolicy, Meaning: "the policy permits, no rule denies, and no rule ends in an error", Remedy: remedyPolicy},
 	}
@@ -106,12 +108,15 @@ func (p TCBPolicy) reserve(list []evidence.Reservation) *evidence.Rejection {
 
 // judge returns the check of the TCB status, or nil for evidence without one
 // and for callers who asked for the facts alone.
-func (p TCBPolicy) judge(tcb *evidence.TCB) *evidence.Check {
+func (p TCBPolicy) judge(kind evidence.Kind, tcb *evidence.TCB) *evidence.Check {
 	if tcb == nil || p.Any {
 		return nil
 	}
 	check := &evidence.Check{
 		ID: CheckTCBStatus, OK: slices.Contains(p.statuses(), tcb.Status), Expected: strings.Join(p.statuses(), ", "), Found: tcb.Status,
+	}
+	if kind == evidence.SEVSNPVM {
+		check.ID = CheckSNPStatus
 	}
 	if check.OK {
 		return check

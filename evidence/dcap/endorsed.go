@@ -198,7 +198,7 @@ func (v *Verifier) fresh(rec *evidence.Recorder, e *endorsements, at time.Time, 
 			continue
 		}
 		if !item.w.contains(at) {
-			return v.fail(rec, item.check, "a time within "+item.w.String(), at.UTC().Format(time.RFC3339))
+			return rec.Fail(item.check, "a time within "+item.w.String(), at.UTC().Format(time.RFC3339), v.outdated(item.check, e, item.w, at))
 		}
 		rec.Pass(item.check, "fresh at the time of appraisal", "until "+day(item.w.to))
 	}
@@ -241,4 +241,13 @@ func hashesOf(c *collateral.Intel) Hashes {
 		TCBInfoCerts: chain(c.TCBInfoIssuerChain), TCBInfoCRL: crl,
 		TCBInfo: response("tcbInfo", c.TCBInfo, c.TCBInfoSignature),
 	}
+}
+
+// outdated says what to do about collateral outside its window.
+func (v *Verifier) outdated(check string, e *endorsements, w window, at time.Time) string {
+	if at.Before(w.from) {
+		return v.book.Remedy(check)
+	}
+	return fmt.Sprintf("the collateral for FMSPC %x expired on %s; run: probity collateral fetch --fmspc %x --tee %s, or import a newer bundle",
+		e.tcb.FMSPC, w.to.UTC().Format(time.RFC3339), e.tcb.FMSPC, e.tcb.TEE)
 }

@@ -65,7 +65,8 @@ func (v *Verifier) revocation(ctx context.Context, rec *evidence.Recorder, e *en
 	window := stamp(list.thisUpdate) + " to " + stamp(list.nextUpdate)
 	if ev.Time.Before(list.thisUpdate) || ev.Time.After(list.nextUpdate) {
 		if v.cfg.RequireCRL && !published.Stale {
-			return "", false, rec.Fail(checkCRL, "a revocation list of "+stamp(ev.Time), window, v.book.Remedy(checkCRL))
+			return "", false, rec.Fail(checkCRL, "a revocation list of "+stamp(ev.Time), window,
+				fmt.Sprintf("the list for %s expired on %s; run: probity collateral fetch --amd %s, or import a newer bundle", e.leaf.Line, stamp(list.nextUpdate), e.leaf.Line))
 		}
 		rec.Pass(checkCRL, "a revocation list", "stale: "+window)
 		return revocationStale, published.Stale, nil

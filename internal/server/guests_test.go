@@ -153,7 +153,7 @@ func TestRefusedGuests(t *testing.T) {
 	old := g.amd.Chip(testtee.ChipConfig{TCB: snp.RawTCB{3, 0, 0, 0, 0, 0, 8, 115}})
 	for name, tc := range map[string]struct{ path, body, want string }{
 		"SNP: debug":             {snpPath, frame(testtee.ReportConfig{Policy: 0xb0000}), "snp.policy.debug"},
-		"SNP: below the floor":   {snpPath, `{"report":"` + encode(old.Evidence(g.amd, old.Report(testtee.ReportConfig{}))) + `"}`, "dcap.tcb.status"},
+		"SNP: below the floor":   {snpPath, `{"report":"` + encode(old.Evidence(g.amd, old.Report(testtee.ReportConfig{}))) + `"}`, "snp.tcb.status"},
 		"SNP: altered":           {snpPath, frame(testtee.ReportConfig{After: func(b []byte) { b[0x90] ^= 1 }}), "snp.report.signature"},
 		"SNP: as a quote":        {snpPath, strings.Replace(frame(testtee.ReportConfig{}), "report", "quote", 1), "request.body"},
 		"SNP: with an event log": {snpPath, strings.Replace(frame(testtee.ReportConfig{}), "{", `{"eventLog":"AAAA",`, 1), "request.body"},
