@@ -68,14 +68,14 @@ func TestBothFormsOfManifests(t *testing.T) {
 		"hardware-MANIFEST.json": {"cases": []object{
 			{"name": "sgx/good", "evaluation_time": now.Unix(), "expected": object{"outcome": "accept"}},
 			{"name": "sgx/alone", "evaluation_time": now.Format(time.RFC3339), "expected": object{"outcome": "incomplete"}},
-			{"name": "snp/x", "expected": object{"outcome": "accept"}},
+			{"name": "nvidia/x", "expected": object{"outcome": "accept"}},
 		}},
 		"policies/MANIFEST.json": {"policies": []object{{"name": "g", "file": "good.policy", "syntax": "valid"}, {"name": "b", "file": "bad.policy", "syntax": "invalid"}}},
 	})
 	var out, errs bytes.Buffer
 	code := run(dir, pki.Anchor(), &out, &errs)
 	want := "openenclave: 1 passed, 0 failed, 0 skipped\npolicies: 2 passed, 0 failed, 0 skipped\nsgx: 4 passed, 0 failed, 0 skipped\n" +
-		"snp: 0 passed, 0 failed, 1 skipped\ntotal: 7 passed, 0 failed, 1 skipped\n"
+		"nvidia: 0 passed, 0 failed, 1 skipped\ntotal: 7 passed, 0 failed, 1 skipped\n"
 	if code != 0 || out.String() != want {
 		t.Errorf("code %d\n%s%s", code, &out, &errs)
 	}
