@@ -74,8 +74,8 @@ func TestBothFormsOfManifests(t *testing.T) {
 	})
 	var out, errs bytes.Buffer
 	code := run(dir, pki.Anchor(), &out, &errs)
-	want := "openenclave: 1 passed, 0 failed, 0 skipped\npolicies: 2 passed, 0 failed, 0 skipped\nsgx: 4 passed, 0 failed, 0 skipped\n" +
-		"nvidia: 0 passed, 0 failed, 1 skipped\ntotal: 7 passed, 0 failed, 1 skipped\n"
+	want := "nvidia: 0 passed, 0 failed, 1 skipped\nopenenclave: 1 passed, 0 failed, 0 skipped\npolicies: 2 passed, 0 failed, 0 skipped\nsgx: 4 passed, 0 failed, 0 skipped\n" +
+		"total: 7 passed, 0 failed, 1 skipped\n"
 	if code != 0 || out.String() != want {
 		t.Errorf("code %d\n%s%s", code, &out, &errs)
 	}
