@@ -94,6 +94,8 @@ type Request struct {
 	Evidence []byte
 	// RuntimeData and InitTimeData may be nil.
 	RuntimeData, InitTimeData *evidence.Data
+	// EventLog, with a TDX quote, must lead to its registers. It may be nil.
+	EventLog []byte
 	// DraftPolicy, if not empty, is tried instead of the policy in force; the
 	// token is then unsecured.
 	DraftPolicy string
@@ -104,11 +106,10 @@ type Request struct {
 // Attest sends evidence and returns the token.
 func (c *Client) Attest(ctx context.Context, r Request) (string, error) {
 	encode := base64.RawURLEncoding.EncodeToString
-	member := "quote"
-	if r.Kind == evidence.OpenEnclave {
-		member = "report"
+	body := map[string]any{r.Kind.Member(): encode(r.Evidence)}
+	if len(r.EventLog) > 0 {
+		body["eventLog"] = encode(r.EventLog)
 	}
-	body := map[string]any{member: encode(r.Evidence)}
 	for name, data := range map[string]*evidence.Data{"runtimeData": r.RuntimeData, "initTimeData": r.InitTimeData} {
 		if data != nil {
 			body[name] = map[string]string{"data": encode(data.Bytes), "dataType": string(data.Type)}

@@ -30,6 +30,20 @@ func Kinds() []Kind {
 	return []Kind{SGXEnclave, OpenEnclave, SEVSNPVM, TDXVM, AzureGuest, TPM, VBSEnclave, NitroEnclave, ArmCCA}
 }
 
+// Member returns the name under which a request carries evidence of the kind.
+func (k Kind) Member() string {
+	switch k {
+	case SGXEnclave, TDXVM:
+		return "quote"
+	case NitroEnclave:
+		return "document"
+	case ArmCCA:
+		return "token"
+	default:
+		return "report"
+	}
+}
+
 // ParseKind returns the attestation type with the given name, compared without
 // case. The error names the nearest type.
 func ParseKind(name string) (Kind, error) {

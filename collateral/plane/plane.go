@@ -84,6 +84,10 @@ type Plane struct {
 	trouble map[string]trouble
 	stats   map[string]*Stats
 	warned  map[string]time.Time
+	// pinned are the sets that were asked for by their evaluation number. Every
+	// set is kept under its number too; those that nobody asked for so are not
+	// renewed by themselves.
+	pinned map[string]bool
 }
 
 // maxVCEKs and maxTrouble bound the memory of what clients can make grow.
@@ -124,7 +128,7 @@ func New(ctx context.Context, cfg Config) (*Plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plane{cfg: cfg, vceks: vceks, entries: map[string]*entry{}, trouble: map[string]trouble{}, stats: map[string]*Stats{}, warned: map[string]time.Time{}}
+	p := &Plane{cfg: cfg, vceks: vceks, entries: map[string]*entry{}, trouble: map[string]trouble{}, stats: map[string]*Stats{}, warned: map[string]time.Time{}, pinned: map[string]bool{}}
 	p.base, p.stop = context.WithCancel(context.WithoutCancel(ctx))
 	return p, p.load(ctx)
 }
@@ -139,6 +143,11 @@ func (p *Plane) Intel(ctx context.Context, q collateral.Query) (*collateral.Inte
 		fetch = func(ctx context.Context) (*entry, error) { return p.fetchIntel(ctx, q) }
 	}
 	e, stale, err := p.get(ctx, q.Key(), "intel", fetch)
+	if err == nil && q.EvaluationNumber != 0 {
+		p.mu.Lock()
+		p.pinned[q.Key()] = true
+		p.mu.Unlock()
+	}
 	if err != nil {
 		if p.cfg.Fallback != nil {
 			c, fallbackErr := p.cfg.Fallback.Intel(ctx, q)

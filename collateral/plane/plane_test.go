@@ -193,7 +193,7 @@ func TestRenewal(t *testing.T) {
 	if err != nil || got == first {
 		t.Errorf("not renewed: %v", err)
 	}
-	if list := l.plane.List(); len(list) != 3 || list[0].EvaluationNumber != 21 {
+	if list := l.plane.List(); len(list) != 1 || list[0].EvaluationNumber != 21 {
 		t.Errorf("list = %+v", list)
 	}
 }

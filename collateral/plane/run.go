@@ -31,10 +31,34 @@ func (p *Plane) Renew(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		if p.idle(e) {
+			p.forget(e)
+			continue
+		}
 		if p.due(e) {
 			p.renew(ctx, e)
 		}
 		p.warn(e)
+	}
+}
+
+// idle reports whether a set is the copy under its number, and nobody asked for
+// that number.
+func (p *Plane) idle(e *entry) bool {
+	if e.intelQuery.EvaluationNumber == 0 {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.pinned[e.Key]
+}
+
+// forget drops an idle set that has expired.
+func (p *Plane) forget(e *entry) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cfg.Now().After(e.NextUpdate) && p.entries[e.Key] == e {
+		delete(p.entries, e.Key)
 	}
 }
 
@@ -108,6 +132,9 @@ func (p *Plane) held() []*entry {
 func (p *Plane) List() []collateral.Item {
 	var list []collateral.Item
 	for _, e := range p.held() {
+		if p.idle(e) {
+			continue
+		}
 		item := e.Item
 		if t := p.troubleOf(e.Key); t.err != nil {
 			item.Problem = t.err.Error()

@@ -74,6 +74,9 @@ func (p *Plane) adopt(ctx context.Context, prefix string) error {
 		return err
 	}
 	for _, r := range records {
+		if isPinned(r.Key) && p.cfg.Now().After(r.NextUpdate) {
+			continue
+		}
 		if held := p.lookup(r.Key); held != nil && !r.Fetched.After(held.Fetched) {
 			continue
 		}
@@ -122,7 +125,7 @@ func (p *Plane) open(r Record) (*entry, error) {
 	e := &entry{}
 	switch {
 	case len(b.Intel) == 1:
-		q, err := queryOf(b.Intel[0], strings.Count(r.Key, "/") == 4)
+		q, err := queryOf(b.Intel[0], isPinned(r.Key))
 		if err != nil {
 			return nil, err
 		}
@@ -159,6 +162,11 @@ func (p *Plane) open(r Record) (*entry, error) {
 	p.entries[e.Key] = e
 	delete(p.warned, e.Key)
 	return e, nil
+}
+
+// isPinned reports whether a key is that of a set under its evaluation number.
+func isPinned(key string) bool {
+	return strings.HasPrefix(key, "intel/") && strings.Count(key, "/") == 4
 }
 
 // queryOf returns the query that a set answers.

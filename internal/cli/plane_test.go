@@ -88,7 +88,7 @@ func TestAServiceThatFetches(t *testing.T) {
 			Expired, Expiring bool
 		}
 	}
-	if err := json.Unmarshal(do("GET", "/readyz", "").Body.Bytes(), &ready); err != nil || len(ready.Collateral) != 4 {
+	if err := json.Unmarshal(do("GET", "/readyz", "").Body.Bytes(), &ready); err != nil || len(ready.Collateral) != 3 {
 		t.Fatalf("readyz = %+v, %v", ready, err)
 	}
 	for _, item := range ready.Collateral {

@@ -61,14 +61,9 @@ func (s *Server) request(kind evidence.Kind, body []byte, legacy bool) (*apprais
 	}
 	out := &appraisal.Request{Kind: kind, Evidence: in.Quote, EventLog: in.EventLog, Nonce: in.Nonce, DraftPolicy: in.DraftPolicy, Time: s.appraisalTime()}
 	member := "quote"
-	switch {
-	case legacy, kind == evidence.SGXEnclave, kind == evidence.TDXVM:
-	case kind == evidence.NitroEnclave:
-		member, out.Evidence = "document", in.Document
-	case kind == evidence.ArmCCA:
-		member, out.Evidence = "token", in.Token
-	default:
-		member, out.Evidence = "report", in.Report
+	if !legacy {
+		member = kind.Member()
+		out.Evidence = map[string]wire.Bytes{"quote": in.Quote, "report": in.Report, "document": in.Document, "token": in.Token}[member]
 	}
 	if len(out.Evidence) == 0 {
 		return nil, badRequest(checkBody, "a member "+member+" with the evidence", "none", "send the evidence as base64url in "+member)

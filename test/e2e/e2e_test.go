@@ -5,13 +5,17 @@ package e2e
 import (
 	"context"
 	"crypto/tls"
+	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -69,6 +73,9 @@ func setup(env *testscript.Env) error {
 	td.ReportData = testtee.BindData(runtime)
 	relaunch.V15, relaunch.TEETCBSVN[0] = true, 2
 	serviced.V15, serviced.MRServiceTD[0] = true, 0xab
+	if err := otherTools(env, now); err != nil {
+		return err
+	}
 	for name, b := range map[string][]byte{
 		"quote.bin": quote, "outdated.bin": old.Quote(testtee.QuoteConfig{Enclave: enclave}), "report.bin": testtee.OpenEnclaveReport(quote),
 		"evidence.bin": append(m.Quote(testtee.QuoteConfig{Enclave: bound}), claims...), "collateral.json": set, "root.pem": pki.Root.PEM(),
@@ -94,6 +101,45 @@ func setup(env *testscript.Env) error {
 	env.Setenv("HOME", env.WorkDir)
 	return err
 }
+
+// otherTools leaves the files that snpguest and configfs-tsm write.
+func otherTools(env *testscript.Env, now time.Time) error {
+	a := amd(now)
+	chip := a.Chip(testtee.ChipConfig{})
+	report := chip.Report(testtee.ReportConfig{})
+	der := func(guid string, cert []byte, at int) []byte {
+		head, err := hex.DecodeString(guid)
+		if err != nil {
+			panic(err)
+		}
+		return binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(head, uint32(at)), uint32(len(cert)))
+	}
+	vcek, ask := chip.Cert.Raw, a.ASK.Cert.Raw
+	table := slices.Concat(der("63da758de6644564adc5f4b93be8accd", vcek, 72), der("4ab7b379bbac4fe4a02f05aef327c782", ask, 72+len(vcek)), make([]byte, 24), vcek, ask)
+	for name, b := range map[string][]byte{
+		"snpguest/attestation-report.bin": report, "snpguest/certs/vcek.pem": chip.PEM(), "snpguest/certs/ask.pem": a.ASK.PEM(), "snpguest/certs/ark.pem": a.ARK.PEM(),
+		"tsm/outblob": report, "tsm/auxblob": table, "snpguest/root.pem": a.RootsPEM(), "extended.bin": append(slices.Clone(report), table...),
+	} {
+		path := filepath.Join(env.WorkDir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// amd is made once: RSA keys take their time.
+var amd = func() func(time.Time) *testtee.AMD {
+	var once sync.Once
+	var a *testtee.AMD
+	return func(now time.Time) *testtee.AMD {
+		once.Do(func() { a = testtee.NewAMD(testtee.AMDConfig{Now: now}) })
+		return a
+	}
+}()
 
 // guidePolicy is the policy that the guide speaks of.
 const guidePolicy = `version= 1.0;
