@@ -21,13 +21,9 @@ type policyEvalCommand struct {
 	Trace    bool   `help:"Show what each rule did."`
 	Lenient  bool   `help:"Read the policy leniently."`
 
-	File        string `arg:"" optional:"" help:"File with evidence, with --evidence."`
-	Collateral  string `help:"As in verify evidence." placeholder:"PATH"`
-	RuntimeData string `help:"As in verify evidence." placeholder:"FILE"`
-	InitData    string `help:"As in verify evidence." placeholder:"FILE"`
-	At          string `help:"As in verify evidence." placeholder:"TIME"`
-	Root        string `help:"As in verify evidence." placeholder:"FILE"`
-	Format      string `help:"Output: text or json." enum:"text,json" default:"text"`
+	File   string `arg:"" optional:"" help:"File with evidence, with --evidence."`
+	Format string `help:"Output: text or json." enum:"text,json" default:"text"`
+	evidenceFlags
 }
 
 // Help gives the examples of the help text.
@@ -36,7 +32,8 @@ func (policyEvalCommand) Help() string {
 
 Examples:
   probity policy eval --policy enclave.policy --claims claims.json --trace
-  probity policy eval --policy enclave.policy --evidence SgxEnclave quote.bin --collateral collateral.json --trace`
+  probity policy eval --policy enclave.policy --evidence SgxEnclave quote.bin --collateral collateral.json --trace
+  probity policy eval --policy aci.policy --evidence SevSnpVm report.bin --certs certs/ --uvm reference_info.cose --trace`
 }
 
 // Run evaluates the policy.
@@ -107,8 +104,7 @@ func (c *policyEvalCommand) claims(e *env) (claims.Set, error) {
 	if c.File == "" {
 		return claims.Set{}, errors.New("--evidence needs the file with the evidence")
 	}
-	verify := verifyEvidenceCommand{Kind: c.Evidence, File: c.File, Collateral: c.Collateral, RuntimeData: c.RuntimeData,
-		InitData: c.InitData, DataType: "Binary", At: c.At, Root: c.Root, TCB: "any"}
+	verify := verifyEvidenceCommand{Kind: c.Evidence, File: c.File, TCB: "any", evidenceFlags: c.evidenceFlags}
 	request, provider, appraiser, err := verify.prepare(e)
 	if err != nil {
 		return claims.Set{}, err

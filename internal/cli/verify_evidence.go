@@ -18,28 +18,33 @@ import (
 )
 
 type verifyEvidenceCommand struct {
-	Kind        string   `arg:"" help:"Attestation type: SgxEnclave, OpenEnclave, TdxVm, SevSnpVm, NitroEnclave, ArmCca."`
-	File        string   `arg:"" help:"File with the raw evidence; - reads standard input."`
+	Kind   string `arg:"" help:"Attestation type: SgxEnclave, OpenEnclave, TdxVm, SevSnpVm, NitroEnclave, ArmCca."`
+	File   string `arg:"" help:"File with the raw evidence; - reads standard input."`
+	Policy string `help:"File with an attestation policy to apply." placeholder:"FILE"`
+	TCB    string `name:"tcb" help:"Accepted TCB statuses, separated by commas; any asks for the facts alone." placeholder:"STATUSES"`
+	Format string `help:"Output: text or json." enum:"text,json" default:"text"`
+	evidenceFlags
+}
+
+// evidenceFlags say what belongs to a piece of evidence, and what to trust.
+type evidenceFlags struct {
 	Collateral  string   `help:"Collateral: a bundle, a JSON file, an Open Enclave endorsements blob, a folder, or a data directory." placeholder:"PATH"`
 	RuntimeData string   `help:"File with the data that the report data must bind." placeholder:"FILE"`
 	InitData    string   `help:"File with the data that the launch configuration must bind." placeholder:"FILE"`
 	EventLog    string   `help:"File with the event log of a TDX guest (CCEL), to be replayed against its registers." placeholder:"FILE"`
 	DataType    string   `help:"How the bound data are returned in the claims: Binary or JSON." default:"Binary"`
 	At          string   `help:"Judge at this time (RFC 3339) instead of now." placeholder:"TIME"`
-	Policy      string   `help:"File with an attestation policy to apply." placeholder:"FILE"`
-	TCB         string   `name:"tcb" help:"Accepted TCB statuses, separated by commas; any asks for the facts alone." placeholder:"STATUSES"`
 	Certs       string   `help:"Certificates that go with an SEV-SNP report: a file (PEM, DER, certificate table, THIM JSON) or a folder." placeholder:"PATH"`
 	UVM         []string `name:"uvm" help:"Endorsement of the utility VM that goes with an SEV-SNP report." placeholder:"FILE"`
 	Config      string   `help:"Take snp and cca from the configuration of a service." placeholder:"FILE"`
 	Root        string   `help:"PEM file with a root to trust instead of the vendor's, for simulated evidence; for ArmCca the platform's public key." placeholder:"FILE"`
-	Format      string   `help:"Output: text or json." enum:"text,json" default:"text"`
 }
 
 // Help gives the examples of the help text.
 func (verifyEvidenceCommand) Help() string {
 	return `Verifies without a network. Exit code 0: accepted; 1: refused; 2: could not tell (usage, unreadable input).
 
-Without --policy, the TCB statuses UpToDate, SWHardeningNeeded, ConfigurationNeeded and ConfigurationAndSWHardeningNeeded are accepted. With --policy the policy judges (it can read x-probity-tcb-status), and --tcb, if given, judges besides. Revoked never passes. A trust domain with a bound service TD is refused unless the statuses hold BoundServiceTD, or any.
+Without --policy, the TCB statuses UpToDate, SWHardeningNeeded, ConfigurationNeeded and ConfigurationAndSWHardeningNeeded are accepted. With --policy the policy judges (it can read x-probity-tcb-status), and --tcb, if given, judges besides. Revoked never passes. A trust domain with a bound service TD, and a debug guest, are refused unless the statuses hold BoundServiceTD, DebugGuest, or any.
 
 Examples:
   probity verify evidence SgxEnclave quote.bin --collateral collateral.json
