@@ -156,14 +156,11 @@ func (a *Appraiser) Appraise(ctx context.Context, req Request, p Provider) (*Ver
 	}
 
 	// Judge: is it acceptable?
-	if rejection := p.TCB.reserve(result.Reservations); rejection != nil {
-		return v.refuse(rejection), nil
-	}
-	if check := p.TCB.judge(req.Kind, result.TCB); check != nil {
+	for _, check := range append(p.TCB.reserve(result.Reservations), p.TCB.judge(req.Kind, result.TCB)...) {
 		if !check.OK {
-			return v.refuse(&evidence.Rejection{Check: *check}), nil
+			return v.refuse(&evidence.Rejection{Check: check}), nil
 		}
-		v.Checks = append(v.Checks, *check)
+		v.Checks = append(v.Checks, check)
 	}
 	outcome, rejection := v.apply(rules)
 	if rejection != nil {

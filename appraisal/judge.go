@@ -95,31 +95,35 @@ func (p TCBPolicy) statuses() []string {
 	return named
 }
 
-// reserve returns the check of the first reservation that is not accepted, or
-// nil.
-func (p TCBPolicy) reserve(list []evidence.Reservation) *evidence.Rejection {
+// reserve returns a check for each reservation, up to the first one that is not
+// accepted.
+func (p TCBPolicy) reserve(list []evidence.Reservation) (checks []evidence.Check) {
 	for _, r := range list {
-		if !p.Any && !slices.Contains(p.Accept, r.Accept) {
-			return &evidence.Rejection{Check: r.Check}
+		check := r.Check
+		if check.OK = p.Any || slices.Contains(p.Accept, r.Accept); check.OK {
+			check.Expected, check.Remedy = check.Expected+", or "+r.Accept+" accepted", ""
+		}
+		if checks = append(checks, check); !check.OK {
+			break
 		}
 	}
-	return nil
+	return checks
 }
 
-// judge returns the check of the TCB status, or nil for evidence without one
-// and for callers who asked for the facts alone.
-func (p TCBPolicy) judge(kind evidence.Kind, tcb *evidence.TCB) *evidence.Check {
+// judge returns the check of the TCB status; none for evidence without one and
+// for callers who asked for the facts alone.
+func (p TCBPolicy) judge(kind evidence.Kind, tcb *evidence.TCB) []evidence.Check {
 	if tcb == nil || p.Any {
 		return nil
 	}
-	check := &evidence.Check{
+	check := evidence.Check{
 		ID: CheckTCBStatus, OK: slices.Contains(p.statuses(), tcb.Status), Expected: strings.Join(p.statuses(), ", "), Found: tcb.Status,
 	}
 	if kind == evidence.SEVSNPVM {
 		check.ID = CheckSNPStatus
 	}
 	if check.OK {
-		return check
+		return []evidence.Check{check}
 	}
 	check.Found = tcb.Summary()
 	check.Remedy = "update the BIOS and microcode"
@@ -129,7 +133,7 @@ func (p TCBPolicy) judge(kind evidence.Kind, tcb *evidence.TCB) *evidence.Check 
 	if len(tcb.Advisories) > 0 {
 		check.Remedy += "; see " + strings.Join(tcb.Advisories, ", ")
 	}
-	return check
+	return []evidence.Check{check}
 }
 
 // tcbIdentifier reads which TCB baseline the policy asks for. Zero means the
