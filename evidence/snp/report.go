@@ -93,9 +93,6 @@ const (
 	SigningKeyNone = 7
 )
 
-// AuthorKey reports whether AUTHOR_KEY_DIGEST has a meaning.
-func (s SignerInfo) AuthorKey() bool { return s&1 != 0 }
-
 // SigningKey returns the kind of the key: 0 VCEK, 1 VLEK, 7 none.
 func (s SignerInfo) SigningKey() int { return int(s >> 2 & 7) }
 

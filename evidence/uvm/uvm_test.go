@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha512"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
 	"errors"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -199,6 +203,38 @@ func TestDID(t *testing.T) {
 	}
 	if self.Resolve(chain[:2]) == nil || self.Resolve([]*x509.Certificate{p.Root.Cert}) == nil {
 		t.Error("a chain without the root was accepted")
+	}
+}
+
+// TestPredicates has what the publishers in use do not: other hashes, and other
+// kinds of subject alternative names.
+func TestPredicates(t *testing.T) {
+	uri, err := url.Parse("https://example.org/build")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := testtee.NewUVM(testtee.UVMConfig{Now: now, Edit: func(c *x509.Certificate) {
+		setLeaf(c, func() {
+			c.DNSNames, c.EmailAddresses, c.URIs = []string{"build.example.org"}, []string{"build@example.org"}, []*url.URL{uri}
+			c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: []int{1, 3, 6, 1, 4, 1, 57264, 1, 1}, Value: []byte("https://issuer.example.org")})
+		})
+	}})
+	chain := []*x509.Certificate{p.Leaf.Cert, p.CA.Cert, p.Root.Cert}
+	long, longer := sha512.Sum384(p.Root.Cert.Raw), sha512.Sum512(p.CA.Cert.Raw)
+	for _, base := range []string{"did:x509:0:sha384:" + base64.RawURLEncoding.EncodeToString(long[:]), "did:x509:0:sha512:" + base64.RawURLEncoding.EncodeToString(longer[:])} {
+		for predicate, holds := range map[string]bool{
+			"san:dns:build.example.org": true, "san:dns:example.org": false, "san:email:build%40example.org": true, "san:email:x%40example.org": false,
+			"san:uri:https%3A%2F%2Fexample.org%2Fbuild": true, "san:uri:https%3A%2F%2Fexample.org": false, "san:ip:127.0.0.1": false,
+			"fulcio-issuer:issuer.example.org": true, "fulcio-issuer:example.org": false,
+		} {
+			d, err := uvm.ParseDID(base + "::" + predicate)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := d.Resolve(chain); (err == nil) != holds {
+				t.Errorf("%s: %v", predicate, err)
+			}
+		}
 	}
 }
 

@@ -60,9 +60,6 @@ func NewP384(pub *ecdsa.PublicKey) (*P384, error) {
 		x: new(big.Int).SetBytes(b[1 : 1+P384Size]), y: new(big.Int).SetBytes(b[1+P384Size:])}, nil
 }
 
-// Public returns the key in the standard library's form.
-func (k *P384) Public() *ecdsa.PublicKey { return k.pub }
-
 // Verify reports whether r || s, 96 bytes big-endian, is an ECDSA signature of
 // the digest. Digests longer than the curve's order are cut as the standard
 // says.
