@@ -237,7 +237,11 @@ func (p *Plane) get(ctx context.Context, key, vendor string, fetch func(context.
 	if err == nil {
 		return fetched, false, nil
 	}
-	if errors.Is(err, collateral.ErrNotFound) || ctx.Err() != nil {
+	if errors.Is(err, collateral.ErrNotFound) {
+		// Where it was looked for stays in the log: refusals go to clients.
+		return nil, false, fmt.Errorf("%s: the vendor's service has none: %w", key, collateral.ErrNotFound)
+	}
+	if ctx.Err() != nil {
 		return nil, false, err
 	}
 	if e != nil && now.Before(e.NextUpdate.Add(p.cfg.Outage)) {

@@ -85,8 +85,10 @@ func (v *Verifier) published(ctx context.Context, e *endorsement, ev evidence.Ev
 	}
 	c, err = ev.Collateral.AMD(ctx, collateral.AMDQuery{Line: string(e.leaf.Line), VLEK: e.leaf.VLEK})
 	switch {
-	case errors.Is(err, collateral.ErrNotFound), errors.Is(err, collateral.ErrUnavailable) && !v.cfg.RequireCRL:
+	case errors.Is(err, collateral.ErrNotFound):
 		return nil, err.Error(), nil
+	case errors.Is(err, collateral.ErrUnavailable) && !v.cfg.RequireCRL:
+		return nil, "none, and AMD's service fails", nil
 	case err != nil:
 		return nil, "", err
 	case len(c.CRL) == 0:

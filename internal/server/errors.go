@@ -124,9 +124,9 @@ func asAPIError(err error) (e *apiError, internal bool) {
 		// Not a refusal: the same evidence may pass when the vendor's service is
 		// back.
 		e := failed(http.StatusServiceUnavailable, codeUnavailable, evidence.Check{ID: checkCollateral,
-			Expected: "collateral from the vendor's service", Found: err.Error(), Remedy: remedyCollateral})
+			Expected: "collateral that is current", Found: "none, and the vendor's service fails", Remedy: remedyCollateral})
 		e.header = http.Header{"Retry-After": {"15"}}
-		return e, false
+		return e, true // the log tells where it was looked for
 	case errors.As(err, &parse):
 		return policyError(parse), false
 	default:

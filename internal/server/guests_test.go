@@ -219,7 +219,7 @@ func (unavailable) AMD(context.Context, collateral.AMDQuery) (*collateral.AMD, e
 }
 
 func (unavailable) VCEK(context.Context, collateral.VCEKQuery) (*collateral.VCEK, error) {
-	return nil, fmt.Errorf("amd: %w", collateral.ErrUnavailable)
+	return nil, fmt.Errorf("amd: https://secret-mirror.internal: %w", collateral.ErrUnavailable)
 }
 
 // TestUnavailableCollateralIsNoRefusal: clients try again after a 503, not after
@@ -231,6 +231,10 @@ func TestUnavailableCollateralIsNoRefusal(t *testing.T) {
 	doc := decodeError(t, w)
 	if w.Code != 503 || w.Header().Get("Retry-After") == "" || len(doc.Error.Details) != 1 || doc.Error.Details[0].Check != "collateral.available" {
 		t.Errorf("%d %+v", w.Code, doc)
+	}
+	// Clients are told that, the log why.
+	if strings.Contains(w.Body.String(), "secret-mirror") || !strings.Contains(g.log.String(), "secret-mirror") {
+		t.Errorf("the answer: %s\nthe log: %s", w.Body, g.log)
 	}
 	// With the chain sent along, nothing is needed but the revocation list, which
 	// is not required.
