@@ -97,23 +97,29 @@ func (c *Client) Intel(ctx context.Context, q collateral.Query) (*collateral.Int
 		"SGX-Enclave-Identity-Issuer-Chain"); err != nil {
 		return nil, fmt.Errorf("pcs: QE identity: %w", err)
 	}
-	body, header, err := c.service.Bytes(ctx, fmt.Sprintf("%s/sgx/certification/v%d/pckcrl?ca=%s&encoding=der", c.cfg.URL, c.cfg.Version, url.QueryEscape(q.CA)))
-	if err != nil {
-		return nil, fmt.Errorf("pcs: PCK CRL: %w", err)
-	}
-	if set.PCKCRL, err = collateral.DecodeCRL(body); err != nil {
-		return nil, fmt.Errorf("pcs: PCK CRL: %w", err)
+	// A list that is missing is a fault of the service: it says nothing of the
+	// platform.
+	var header http.Header
+	if set.PCKCRL, header, err = c.list(ctx, fmt.Sprintf("%s/sgx/certification/v%d/pckcrl?ca=%s&encoding=der", c.cfg.URL, c.cfg.Version, url.QueryEscape(q.CA))); err != nil {
+		return nil, fmt.Errorf("pcs: PCK CRL: %s", err)
 	}
 	if set.PCKCRLIssuerChain, err = chain(header, "SGX-PCK-CRL-Issuer-Chain"); err != nil {
 		return nil, fmt.Errorf("pcs: PCK CRL: %w", err)
 	}
-	if body, _, err = c.service.Bytes(ctx, c.cfg.RootCRL); err != nil {
-		return nil, fmt.Errorf("pcs: root CRL: %w", err)
-	}
-	if set.RootCRL, err = collateral.DecodeCRL(body); err != nil {
-		return nil, fmt.Errorf("pcs: root CRL: %w", err)
+	if set.RootCRL, _, err = c.list(ctx, c.cfg.RootCRL); err != nil {
+		return nil, fmt.Errorf("pcs: root CRL: %s", err)
 	}
 	return set, nil
+}
+
+// list gets a revocation list in any of its wrappings.
+func (c *Client) list(ctx context.Context, address string) ([]byte, http.Header, error) {
+	body, header, err := c.service.Bytes(ctx, address)
+	if err != nil {
+		return nil, nil, err
+	}
+	der, err := collateral.DecodeCRL(body)
+	return der, header, err
 }
 
 // path builds the address of a document of a TEE. An evaluation number and an

@@ -137,6 +137,32 @@ func TestAnswersThatAreRefused(t *testing.T) {
 	}
 }
 
+// TestAMissingListIsNoUnknownPlatform: a cache without the root's list must not
+// make it believed for minutes that there is nothing for the platform.
+func TestAMissingListIsNoUnknownPlatform(t *testing.T) {
+	_, whole := set(testtee.HealthyTDXTCB(now))
+	for _, missing := range []string{"rootcacrl", "pckcrl"} {
+		fake := fakevendor.New()
+		fake.Add(&collateral.Bundle{Intel: []*collateral.Intel{whole}})
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.Contains(r.URL.Path, missing) {
+				http.NotFound(w, r)
+				return
+			}
+			fake.ServeHTTP(w, r)
+		}))
+		client, err := pcs.New(pcs.Config{URL: s.URL})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.Intel(t.Context(), query); err == nil || errors.Is(err, collateral.ErrNotFound) {
+			t.Errorf("%s: %v", missing, err)
+		}
+		s.Close()
+		fake.Close()
+	}
+}
+
 func TestASlowServiceIsGivenUp(t *testing.T) {
 	s := fakevendor.New()
 	defer s.Close()
