@@ -181,10 +181,10 @@ func (c *pckChain) verifyLinks(anchor Anchor) error {
 	if err := checkEndEntity(c.leaf); err != nil {
 		return err
 	}
-	if err := verifyCertificate(anchor.Key, c.ca); err != nil {
+	if err := verifyCertificate(anchor.signed, c.ca); err != nil {
 		return err
 	}
-	return verifyCertificate(c.caKey, c.leaf)
+	return verifyCertificate(signedBy(c.caKey), c.leaf)
 }
 
 func checkCA(cert *x509.Certificate) error {

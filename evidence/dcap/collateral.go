@@ -66,7 +66,7 @@ func (v *Verifier) crlIssuer(chain []byte) (*x509.Certificate, error) {
 		if err := checkCA(cert); err != nil {
 			return nil, err
 		}
-		return cert, verifyCertificate(v.anchor.Key, cert)
+		return cert, verifyCertificate(v.anchor.signed, cert)
 	}
 	return nil, errors.New("no certificate but the root")
 }

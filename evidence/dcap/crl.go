@@ -1,7 +1,6 @@
 package dcap
 
 import (
-	"crypto/ecdsa"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -30,7 +29,7 @@ func (l *revocationList) has(serial *big.Int) bool {
 //
 // The list is read here and not by crypto/x509: that spends more on the dates
 // of a hundred entries than the signature check costs.
-func openCRL(der []byte, issuer func(rawName []byte) bool, key *ecdsa.PublicKey) (*revocationList, error) {
+func openCRL(der []byte, issuer func(rawName []byte) bool, by signer) (*revocationList, error) {
 	list, err := parseCRL(der)
 	if err != nil {
 		return nil, err
@@ -39,7 +38,7 @@ func openCRL(der []byte, issuer func(rawName []byte) bool, key *ecdsa.PublicKey)
 		return nil, errors.New("issued by another CA")
 	}
 	sum := sha256.Sum256(list.tbs)
-	if !ecdsa.VerifyASN1(key, sum[:], list.signature) {
+	if !by(sum[:], list.signature) {
 		return nil, errors.New("signature does not verify")
 	}
 	return &revocationList{list.window, list.revoked}, nil

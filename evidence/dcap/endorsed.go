@@ -44,12 +44,12 @@ func (v *Verifier) open(rec *evidence.Recorder, c *collateral.Intel, chain *pckC
 	var err error
 	// Security: the list must come from the anchor, and the PCK list from the
 	// CA in the quote's own chain, whatever chain was sent along with it.
-	if e.rootCRL, err = openCRL(c.RootCRL, v.anchor.named, v.anchor.Key); err != nil {
+	if e.rootCRL, err = openCRL(c.RootCRL, v.anchor.named, v.anchor.signed); err != nil {
 		return nil, v.failErr(rec, checkRootCRL, "a CRL signed by "+v.anchor.Subject, err)
 	}
 	rec.Pass(checkRootCRL, "signed by the root CA", fmt.Sprintf("%d revoked", len(e.rootCRL.revoked)))
 	isCA := func(rawName []byte) bool { return bytes.Equal(rawName, chain.ca.RawSubject) }
-	if e.pckCRL, err = openCRL(c.PCKCRL, isCA, chain.caKey); err != nil {
+	if e.pckCRL, err = openCRL(c.PCKCRL, isCA, signedBy(chain.caKey)); err != nil {
 		return nil, v.failErr(rec, checkPCKCRL, "a CRL signed by "+chain.ca.Subject.CommonName, err)
 	}
 	rec.Pass(checkPCKCRL, "signed by "+chain.ca.Subject.CommonName, fmt.Sprintf("%d revoked", len(e.pckCRL.revoked)))
@@ -160,7 +160,7 @@ func (v *Verifier) tcbSigner(chain []byte) (*x509.Certificate, error) {
 	if err := checkEndEntity(cert); err != nil {
 		return nil, err
 	}
-	return cert, verifyCertificate(v.anchor.Key, cert)
+	return cert, verifyCertificate(v.anchor.signed, cert)
 }
 
 // usable checks what depends on the time of appraisal and on the platform.

@@ -144,6 +144,27 @@ func TestIntelRootIsTheProductionKey(t *testing.T) {
 	}
 }
 
+// TestAnchorWithItsKeyExchanged: what was prepared for one key must not judge
+// for another.
+func TestAnchorWithItsKeyExchanged(t *testing.T) {
+	other := testtee.NewIntel(testtee.IntelConfig{Now: now}).Anchor().Key
+	l := newLab()
+	if _, _, err := l.verify(t, healthy()); err != nil {
+		t.Fatal(err)
+	}
+	exchanged := *l.anchor
+	exchanged.Key = other
+	l.anchor = &exchanged
+	if _, _, err := l.verify(t, healthy()); rejectedBy(err) == "" {
+		t.Error("a chain of the key that was exchanged is accepted")
+	}
+	l = newLab()
+	l.anchor = &dcap.Anchor{Key: l.anchor.Key, Subject: l.anchor.Subject, NotBefore: l.anchor.NotBefore, NotAfter: l.anchor.NotAfter}
+	if _, _, err := l.verify(t, healthy()); err != nil {
+		t.Errorf("an anchor made by hand refuses: %v", err)
+	}
+}
+
 func TestTDXQuoteIsNotSGXEvidence(t *testing.T) {
 	raw := tdxShaped(t)
 	rec := &evidence.Recorder{}

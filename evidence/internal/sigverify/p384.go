@@ -1,6 +1,6 @@
 // Package sigverify checks the signatures that attestation is made of where the
-// standard library is several times slower than what can be had: ECDSA on P-384
-// and RSASSA-PSS with large keys.
+// standard library is slower than what can be had: ECDSA on P-384, ECDSA on P-256
+// with a vendor's root, and RSASSA-PSS with large keys.
 //
 // Everything here works on public data only and is not constant in time; it
 // must never see a secret. Each fast way is tested against the standard
@@ -32,15 +32,15 @@ type P384 struct {
 	x, y  *big.Int
 	point *nistec.P384Point
 	uses  atomic.Int32
-	table atomic.Pointer[comb]
+	table atomic.Pointer[comb[*nistec.P384Point]]
 }
 
 // tableAfter is how often a key is used before a table pays for itself: making
 // one costs about as much as one signature check.
 const tableAfter = 2
 
-// ErrCurve is returned for public keys that are not points of P-384.
-var ErrCurve = errors.New("not a public key on P-384")
+// ErrCurve is returned for public keys that are not points of the curve.
+var ErrCurve = errors.New("not a public key on the curve")
 
 // NewP384 returns the key for checking. It refuses other curves and points that
 // are not on the curve.
@@ -64,45 +64,47 @@ func NewP384(pub *ecdsa.PublicKey) (*P384, error) {
 // the digest. Digests longer than the curve's order are cut as the standard
 // says.
 func (k *P384) Verify(digest, signature []byte) bool {
-	u1, u2, r, ok := scalars(digest, signature)
+	var u1, u2 [P384Size]byte
+	r, ok := scalars(digest, signature, order, u1[:], u2[:])
 	if !ok {
 		return false
 	}
 	table := k.table.Load()
 	if table == nil && k.uses.Add(1) >= tableAfter {
-		table = newComb(k.point)
+		table = newComb(k.point, P384Size, nistec.NewP384Point)
 		k.table.Store(table)
 	}
 	if table != nil {
-		return verifyComb(table, u1, u2, r)
+		return table.verify(generatorP384(), u1[:], u2[:], r, order)
 	}
-	return k.verifyCIRCL(u1, u2, r)
+	return k.verifyCIRCL(u1[:], u2[:], r)
 }
 
 var order = elliptic.P384().Params().N
 
 // scalars computes u1 = e/s and u2 = r/s modulo the order, after checking that
-// r and s are in [1, n-1].
-func scalars(digest, signature []byte) (u1, u2 [P384Size]byte, r *big.Int, ok bool) {
-	if len(signature) != 2*P384Size || len(digest) == 0 {
-		return u1, u2, nil, false
+// r and s are in [1, n-1]. The length of u1 is the size of a scalar.
+func scalars(digest, signature []byte, order *big.Int, u1, u2 []byte) (r *big.Int, ok bool) {
+	size := len(u1)
+	if len(signature) != 2*size || len(digest) == 0 {
+		return nil, false
 	}
-	r = new(big.Int).SetBytes(signature[:P384Size])
-	s := new(big.Int).SetBytes(signature[P384Size:])
+	r = new(big.Int).SetBytes(signature[:size])
+	s := new(big.Int).SetBytes(signature[size:])
 	if r.Sign() == 0 || s.Sign() == 0 || r.Cmp(order) >= 0 || s.Cmp(order) >= 0 {
-		return u1, u2, nil, false
+		return nil, false
 	}
-	e := new(big.Int).SetBytes(digest[:min(len(digest), P384Size)])
+	e := new(big.Int).SetBytes(digest[:min(len(digest), size)])
 	w := s.ModInverse(s, order)
-	e.Mul(e, w).Mod(e, order).FillBytes(u1[:])
-	w.Mul(w, r).Mod(w, order).FillBytes(u2[:])
-	return u1, u2, r, true
+	e.Mul(e, w).Mod(e, order).FillBytes(u1)
+	w.Mul(w, r).Mod(w, order).FillBytes(u2)
+	return r, true
 }
 
 // verifyCIRCL is the way for keys that are seen for the first time.
-func (k *P384) verifyCIRCL(u1, u2 [P384Size]byte, r *big.Int) bool {
+func (k *P384) verifyCIRCL(u1, u2 []byte, r *big.Int) bool {
 	curve := p384.P384()
-	x, y := curve.CombinedMult(k.x, k.y, u1[:], u2[:])
+	x, y := curve.CombinedMult(k.x, k.y, u1, u2)
 	if curve.IsAtInfinity(x, y) {
 		return false
 	}
@@ -124,21 +126,21 @@ func (k *P384) VerifyCertificate(cert *x509.Certificate) bool {
 	if cert.SignatureAlgorithm != x509.ECDSAWithSHA384 {
 		return false
 	}
-	raw, ok := rawSignature(cert.Signature)
+	raw, ok := rawSignature(cert.Signature, P384Size)
 	digest := sha512.Sum384(cert.RawTBSCertificate)
 	return ok && k.Verify(digest[:], raw)
 }
 
 // rawSignature turns a DER signature (RFC 3279, section 2.2.3) into r || s.
-func rawSignature(der []byte) ([]byte, bool) {
+func rawSignature(der []byte, size int) ([]byte, bool) {
 	input, inner := cryptobyte.String(der), cryptobyte.String(nil)
 	var r, s []byte
 	if !input.ReadASN1(&inner, asn1.SEQUENCE) || !input.Empty() || !inner.ReadASN1Integer(&r) || !inner.ReadASN1Integer(&s) || !inner.Empty() ||
-		len(r) > P384Size || len(s) > P384Size {
+		len(r) > size || len(s) > size {
 		return nil, false
 	}
-	raw := make([]byte, 2*P384Size)
-	copy(raw[P384Size-len(r):], r)
-	copy(raw[2*P384Size-len(s):], s)
+	raw := make([]byte, 2*size)
+	copy(raw[size-len(r):], r)
+	copy(raw[2*size-len(s):], s)
 	return raw, true
 }

@@ -11,6 +11,8 @@ import (
 	"math/big"
 	mathrand "math/rand/v2"
 	"testing"
+
+	"filippo.io/nistec"
 )
 
 type way struct {
@@ -23,12 +25,14 @@ func ways() []way {
 	return []way{
 		{"standard", func(k *P384, d, s []byte) bool { return k.verifyStandard(d, s) }},
 		{"circl", func(k *P384, d, s []byte) bool {
-			u1, u2, r, ok := scalars(d, s)
-			return ok && k.verifyCIRCL(u1, u2, r)
+			var u1, u2 [P384Size]byte
+			r, ok := scalars(d, s, order, u1[:], u2[:])
+			return ok && k.verifyCIRCL(u1[:], u2[:], r)
 		}},
 		{"comb", func(k *P384, d, s []byte) bool {
-			u1, u2, r, ok := scalars(d, s)
-			return ok && verifyComb(newComb(k.point), u1, u2, r)
+			var u1, u2 [P384Size]byte
+			r, ok := scalars(d, s, order, u1[:], u2[:])
+			return ok && newComb(k.point, P384Size, nistec.NewP384Point).verify(generatorP384(), u1[:], u2[:], r, order)
 		}},
 	}
 }
@@ -288,20 +292,120 @@ func BenchmarkP384(b *testing.B) {
 	})
 	b.Run("circl", func(b *testing.B) {
 		for b.Loop() {
-			u1, u2, r, _ := scalars(digest[:], good)
-			k.verifyCIRCL(u1, u2, r)
+			var u1, u2 [P384Size]byte
+			r, _ := scalars(digest[:], good, order, u1[:], u2[:])
+			k.verifyCIRCL(u1[:], u2[:], r)
 		}
 	})
 	b.Run("comb", func(b *testing.B) {
-		table := newComb(k.point)
+		table := newComb(k.point, P384Size, nistec.NewP384Point)
 		for b.Loop() {
-			u1, u2, r, _ := scalars(digest[:], good)
-			verifyComb(table, u1, u2, r)
+			var u1, u2 [P384Size]byte
+			r, _ := scalars(digest[:], good, order, u1[:], u2[:])
+			table.verify(generatorP384(), u1[:], u2[:], r, order)
 		}
 	})
 	b.Run("making a table", func(b *testing.B) {
 		for b.Loop() {
-			newComb(k.point)
+			newComb(k.point, P384Size, nistec.NewP384Point)
+		}
+	})
+}
+
+// TestP256AgreesWithTheStandardLibrary has the cases of P-384 on the smaller
+// curve.
+func TestP256AgreesWithTheStandardLibrary(t *testing.T) {
+	n := elliptic.P256().Params().N
+	for _, d := range []*big.Int{nil, big.NewInt(1), big.NewInt(2), new(big.Int).Sub(n, big.NewInt(1)), new(big.Int).Sub(n, big.NewInt(2))} {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if d != nil {
+			key, err = ecdsa.ParseRawPrivateKey(elliptic.P256(), d.FillBytes(make([]byte, 32)))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, err := NewP256(&key.PublicKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		random := mathrand.New(mathrand.NewPCG(1, 2))
+		for i := range 40 {
+			digest := sha512.Sum512_256([]byte{byte(i)})
+			der, err := ecdsa.SignASN1(rand.Reader, key, digest[:])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !k.VerifyASN1(digest[:], der) {
+				t.Errorf("signature %d is refused", i)
+			}
+			raw, ok := rawSignature(der, P256Size)
+			if !ok || !k.Verify(digest[:], raw) {
+				t.Errorf("signature %d is refused raw", i)
+			}
+			der[random.IntN(len(der))] ^= 1 << random.IntN(8)
+			if got, want := k.VerifyASN1(digest[:], der), ecdsa.VerifyASN1(&key.PublicKey, digest[:], der); got != want {
+				t.Errorf("altered signature %d: got %v, the standard library says %v", i, got, want)
+			}
+		}
+		for _, bad := range [][]byte{nil, make([]byte, 64), bytes.Repeat([]byte{0xff}, 64), append(n.FillBytes(make([]byte, 32)), bytes.Repeat([]byte{1}, 32)...), bytes.Repeat([]byte{1}, 63)} {
+			if k.Verify(make([]byte, 32), bad) {
+				t.Errorf("%x is accepted", bad)
+			}
+		}
+	}
+	p384, _ := newKey(t)
+	if _, err := NewP256(&p384.PublicKey); err == nil {
+		t.Error("a key on P-384 is taken")
+	}
+}
+
+func FuzzP256(f *testing.F) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		f.Fatal(err)
+	}
+	k, err := NewP256(&key.PublicKey)
+	if err != nil {
+		f.Fatal(err)
+	}
+	digest := sha512.Sum512_256([]byte("seed"))
+	der, err := ecdsa.SignASN1(rand.Reader, key, digest[:])
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(digest[:], der)
+	f.Fuzz(func(t *testing.T, digest, der []byte) {
+		if len(digest) == 0 {
+			return
+		}
+		if got, want := k.VerifyASN1(digest, der), ecdsa.VerifyASN1(&key.PublicKey, digest, der); got != want {
+			t.Errorf("got %v, the standard library says %v", got, want)
+		}
+	})
+}
+
+func BenchmarkP256(b *testing.B) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		b.Fatal(err)
+	}
+	k, err := NewP256(&key.PublicKey)
+	if err != nil {
+		b.Fatal(err)
+	}
+	digest := sha512.Sum512_256([]byte("message"))
+	der, err := ecdsa.SignASN1(rand.Reader, key, digest[:])
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("standard", func(b *testing.B) {
+		for b.Loop() {
+			ecdsa.VerifyASN1(&key.PublicKey, digest[:], der)
+		}
+	})
+	b.Run("comb", func(b *testing.B) {
+		for b.Loop() {
+			k.VerifyASN1(digest[:], der)
 		}
 	})
 }
