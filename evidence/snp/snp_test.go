@@ -274,6 +274,12 @@ func TestMemoryForgetsNothingThatMatters(t *testing.T) {
 		CRL: l.CRL(testtee.CRLConfig{Revoked: []*big.Int{l.ASK.Cert.SerialNumber}})}}})
 	flipped := l.chip.Report(testtee.ReportConfig{After: func(b []byte) { b[0x90] ^= 1 }})
 	other := l.chip.Report(testtee.ReportConfig{Reported: &snp.RawTCB{3, 0, 0, 0, 0, 0, 24, 219}})
+	bare := l.chip.Report(testtee.ReportConfig{})
+	vcek := source(t, &collateral.Bundle{VCEK: []*collateral.VCEK{l.chip.VCEK()}})
+	strange, err := (&snp.Framed{Report: bare, Certificates: hierarchies[snp.Genoa]().Chain(false)}).Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i, tc := range []struct {
 		ev   evidence.Evidence
 		want string
@@ -285,6 +291,8 @@ func TestMemoryForgetsNothingThatMatters(t *testing.T) {
 		{evidence.Evidence{Raw: good, Time: now, Collateral: revoked}, "snp.ask.revoked"},
 		{evidence.Evidence{Raw: l.chip.Evidence(l.AMD, flipped), Time: now}, "snp.report.signature"},
 		{evidence.Evidence{Raw: l.chip.Evidence(l.AMD, other), Time: now}, "snp.vcek.tcb"},
+		{evidence.Evidence{Raw: bare, Time: now, Collateral: vcek}, ""},
+		{evidence.Evidence{Raw: strange, Time: now, Collateral: vcek}, "snp.ask.signature"},
 		{evidence.Evidence{Raw: good, Time: now}, ""},
 	} {
 		if _, err := v.Verify(t.Context(), tc.ev); refusal(t, err) != tc.want {
