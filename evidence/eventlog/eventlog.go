@@ -1,27 +1,44 @@
-// Package eventlog reads logs of measured boot and replays them: what was
-// extended into which register, in order.
+// Package eventlog reads logs of measured boot, replays them, and says what they
+// prove: the events of a boot, in the JSON that policies query, and plain facts
+// such as whether secure boot was on.
 //
-// The form is the crypto-agile log of the TCG PC Client Platform Firmware
-// Profile (section 10.2), which confidential VMs keep too (ACPI table CCEL; UEFI
-// 2.10, section 38). A log proves nothing by itself: only what leads to the
-// value of a register that signed evidence holds is worth reading.
+// Start with [Prove], which takes the logs that were sent and the registers that
+// signed evidence vouches for. A log proves nothing by itself: only events of a
+// register whose quoted value the log leads to are believed, and of those only
+// what the digest covers. The type of an event is covered by nothing.
+//
+// Forms: logs of the TCG PC Client Platform Firmware Profile, crypto-agile
+// (section 10.2) and TPM 1.2; those of confidential VMs (ACPI table CCEL; UEFI
+// 2.10, section 38) are crypto-agile too. Within them: UEFI variables, Windows's
+// tagged events (WBCL), what shim, GRUB, systemd-boot and unified kernels
+// measure. Beside them: lists of Linux IMA.
 package eventlog
 
 import (
 	"crypto"
-	_ "crypto/sha256" // hashes of registers
-	_ "crypto/sha512"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/binary"
 	"errors"
 	"fmt"
 )
+
+// Log is a parsed log. Nothing of it is proven.
+type Log struct {
+	Events []Event
+	// Banks are the hashes that the header announces.
+	Banks []Algorithm
+	// Locality is the start value of PCR 0 (StartupLocality event), mostly 0.
+	Locality byte
+}
 
 // Event is one record of a log.
 type Event struct {
 	// Register is the PCR index; in logs of trust domains 0 is MRTD and 1 to 4
 	// are RTMR 0 to 3.
 	Register uint32
-	Type     uint32
+	Type     Type
 	Digests  []Digest
 	Data     []byte
 }
@@ -43,13 +60,62 @@ const (
 	SHA512 Algorithm = 0x000d
 )
 
-// hash returns the algorithm's hash, or 0.
-func (a Algorithm) hash() crypto.Hash {
-	return map[Algorithm]crypto.Hash{SHA1: crypto.SHA1, SHA256: crypto.SHA256, SHA384: crypto.SHA384, SHA512: crypto.SHA512}[a]
+// Hash returns the algorithm's hash, or 0.
+func (a Algorithm) Hash() crypto.Hash {
+	switch a {
+	case SHA1:
+		return crypto.SHA1
+	case SHA256:
+		return crypto.SHA256
+	case SHA384:
+		return crypto.SHA384
+	case SHA512:
+		return crypto.SHA512
+	}
+	return 0
 }
 
-// NoAction is the type of records that are never extended.
-const NoAction = 0x00000003
+// Size returns the length of a digest in bytes, or 0.
+func (a Algorithm) Size() int {
+	if h := a.Hash(); h != 0 {
+		return h.Size()
+	}
+	return 0
+}
+
+// String returns the name in the form that policies read, such as "SHA256".
+func (a Algorithm) String() string {
+	switch a {
+	case SHA1:
+		return "SHA1"
+	case SHA256:
+		return "SHA256"
+	case SHA384:
+		return "SHA384"
+	case SHA512:
+		return "SHA512"
+	}
+	return fmt.Sprintf("algorithm %#x", uint16(a))
+}
+
+// Sum appends the digest of b to dst.
+func (a Algorithm) Sum(dst, b []byte) []byte {
+	switch a {
+	case SHA1:
+		sum := sha1.Sum(b)
+		return append(dst, sum[:]...)
+	case SHA256:
+		sum := sha256.Sum256(b)
+		return append(dst, sum[:]...)
+	case SHA384:
+		sum := sha512.Sum384(b)
+		return append(dst, sum[:]...)
+	case SHA512:
+		sum := sha512.Sum512(b)
+		return append(dst, sum[:]...)
+	}
+	return dst
+}
 
 // Bounds of what is read.
 const (
@@ -57,18 +123,24 @@ const (
 	maxEvents     = 8192
 	maxAlgorithms = 8
 	maxData       = 1 << 19
+	// Registers is how many PCRs there are.
+	Registers = 24
 )
 
 // reader takes a log apart; the first failure sticks.
 type reader struct {
 	b   []byte
 	err error
+	// arena holds the digests of many events, so that each costs no allocation.
+	arena []Digest
 }
+
+var errShort = errors.New("the log is cut short")
 
 func (r *reader) take(n uint32) []byte {
 	if r.err != nil || uint64(n) > uint64(len(r.b)) {
 		if r.err == nil {
-			r.err = errors.New("the log is cut short")
+			r.err = errShort
 		}
 		return nil
 	}
@@ -91,28 +163,37 @@ func (r *reader) u32() uint32 {
 	return 0
 }
 
-// Parse reads a crypto-agile log. Padding of FF or zero bytes, which firmware
+// Parse reads a log in either form. Padding of FF or zero bytes, which firmware
 // leaves behind the last record, is cut off.
-func Parse(b []byte) ([]Event, error) {
+func Parse(b []byte) (*Log, error) {
 	if len(b) > maxLog {
 		return nil, fmt.Errorf("%d bytes, at most %d are read", len(b), maxLog)
 	}
 	r := &reader{b: b}
-	sizes, err := r.header()
+	first, err := r.legacyEvent()
 	if err != nil {
 		return nil, err
 	}
-	var events []Event
+	l := &Log{Events: make([]Event, 0, min(len(b)/128+1, maxEvents))}
+	read := r.legacyEvent
+	if sizes, announced, err := specification(first); err != nil {
+		return nil, err
+	} else if sizes != nil {
+		l.Banks = announced
+		read = func() (Event, error) { return r.event(sizes) }
+	} else {
+		l.Banks, l.Events = []Algorithm{SHA1}, append(l.Events, first)
+	}
 	for len(r.b) > 0 && !padding(r.b) {
-		e, err := r.event(sizes)
+		e, err := read()
 		if err != nil {
-			return nil, fmt.Errorf("event %d: %w", len(events)+1, err)
+			return nil, fmt.Errorf("event %d: %w", len(l.Events)+1, err)
 		}
-		if events = append(events, e); len(events) > maxEvents {
+		if l.Events = append(l.Events, e); len(l.Events) > maxEvents {
 			return nil, fmt.Errorf("more than %d events", maxEvents)
 		}
 	}
-	return events, nil
+	return l, l.locality()
 }
 
 // padding reports whether nothing but one filling byte is left.
@@ -128,55 +209,25 @@ func padding(b []byte) bool {
 	return true
 }
 
-// header reads the first record, in the old form, whose data say which digests
-// the others hold (TCG_EfiSpecIDEvent).
-func (r *reader) header() (map[Algorithm]uint32, error) {
-	r.u32() // the register: 0, or 1 in logs of trust domains
-	typ := r.u32()
-	r.take(20)
-	size := r.u32()
-	if r.err == nil && size > maxData {
-		return nil, errors.New("the header is larger than any")
-	}
-	data := &reader{b: r.take(size)}
-	if r.err != nil {
-		return nil, r.err
-	}
-	signature := data.take(16)
-	data.take(4 + 1 + 1 + 1 + 1) // platform class, version, errata, size of UINTN
-	n := data.u32()
-	if data.err != nil || typ != NoAction || string(signature) != "Spec ID Event03\x00" {
-		return nil, errors.New("not a crypto-agile log: no Spec ID Event03")
-	}
-	if n == 0 || n > maxAlgorithms {
-		return nil, fmt.Errorf("%d algorithms, want 1 to %d", n, maxAlgorithms)
-	}
-	sizes := map[Algorithm]uint32{}
-	for range n {
-		algorithm, size := Algorithm(data.u16()), uint32(data.u16())
-		if h := algorithm.hash(); data.err != nil || h != 0 && int(size) != h.Size() || size > 128 || sizes[algorithm] != 0 {
-			return nil, fmt.Errorf("algorithm %#x with digests of %d bytes", uint16(algorithm), size)
-		}
-		sizes[algorithm] = size
-	}
-	return sizes, nil
+// legacyEvent reads a TCG_PCR_EVENT, the form of TPM 1.2 and of the first record
+// of any log.
+func (r *reader) legacyEvent() (Event, error) {
+	e := Event{Register: r.u32(), Type: Type(r.u32())}
+	e.Digests = r.keep(Digest{SHA1, r.take(sha1.Size)})
+	return r.data(e)
 }
 
-// event reads a TCG_PCR_EVENT2.
-func (r *reader) event(sizes map[Algorithm]uint32) (Event, error) {
-	e := Event{Register: r.u32(), Type: r.u32()}
-	n := r.u32()
-	if r.err == nil && int(n) > len(sizes) {
-		return e, fmt.Errorf("%d digests, at most %d were announced", n, len(sizes))
+// keep returns a list of digests, cut from the arena.
+func (r *reader) keep(list ...Digest) []Digest {
+	if cap(r.arena)-len(r.arena) < len(list) {
+		r.arena = make([]Digest, 0, max(256, len(list)))
 	}
-	for range n {
-		algorithm := Algorithm(r.u16())
-		size, known := sizes[algorithm]
-		if r.err == nil && !known {
-			return e, fmt.Errorf("a digest of algorithm %#x, which was not announced", uint16(algorithm))
-		}
-		e.Digests = append(e.Digests, Digest{algorithm, r.take(size)})
-	}
+	from := len(r.arena)
+	r.arena = append(r.arena, list...)
+	return r.arena[from:len(r.arena):len(r.arena)]
+}
+
+func (r *reader) data(e Event) (Event, error) {
 	size := r.u32()
 	if r.err == nil && size > maxData {
 		return e, fmt.Errorf("data of %d bytes, at most %d are read", size, maxData)
@@ -185,44 +236,83 @@ func (r *reader) event(sizes map[Algorithm]uint32) (Event, error) {
 	return e, r.err
 }
 
-// Replay computes the registers of a bank, which all begin at zero, and how many
-// events were extended into each. An event without a digest for the bank is an
-// error: it cannot be said what it did.
-func Replay(events []Event, bank Algorithm) (registers map[uint32][]byte, counts map[uint32]int, err error) {
-	hash := bank.hash()
-	if hash == 0 {
-		return nil, nil, fmt.Errorf("algorithm %#x is not replayed", uint16(bank))
+// specification reads the data of a first record, which in crypto-agile logs say
+// which digests the others hold (TCG_EfiSpecIDEvent). It returns nil for logs of
+// TPM 1.2.
+func specification(first Event) (map[Algorithm]uint32, []Algorithm, error) {
+	data := &reader{b: first.Data}
+	signature := data.take(16)
+	if first.Type != NoAction || data.err != nil || string(signature) != "Spec ID Event03\x00" {
+		return nil, nil, nil
 	}
-	registers, counts = map[uint32][]byte{}, map[uint32]int{}
-	for i, e := range events {
-		if e.Type == NoAction {
-			continue
-		}
-		digest := e.digest(bank)
-		if digest == nil {
-			return nil, nil, fmt.Errorf("event %d has no digest for the bank", i+1)
-		}
-		value := registers[e.Register]
-		if value == nil {
-			value = make([]byte, hash.Size())
-		}
-		h := hash.New()
-		h.Write(value)
-		h.Write(digest)
-		registers[e.Register] = h.Sum(nil)
-		counts[e.Register]++
+	data.take(4 + 1 + 1 + 1 + 1) // platform class, version, errata, size of UINTN
+	n := data.u32()
+	if data.err != nil || n == 0 || n > maxAlgorithms {
+		return nil, nil, fmt.Errorf("a header with %d algorithms, want 1 to %d", n, maxAlgorithms)
 	}
-	return registers, counts, nil
+	sizes, announced := map[Algorithm]uint32{}, []Algorithm(nil)
+	for range n {
+		algorithm, size := Algorithm(data.u16()), uint32(data.u16())
+		if own := algorithm.Size(); data.err != nil || own != 0 && int(size) != own || size == 0 || size > 128 || sizes[algorithm] != 0 {
+			return nil, nil, fmt.Errorf("a header with digests of %d bytes for %v", size, algorithm)
+		}
+		sizes[algorithm], announced = size, append(announced, algorithm)
+	}
+	return sizes, announced, nil
 }
 
-func (e *Event) digest(bank Algorithm) (found []byte) {
-	for _, d := range e.Digests {
-		if d.Algorithm == bank {
-			if found != nil {
-				return nil // two digests for one bank
+// event reads a TCG_PCR_EVENT2. It may hold fewer digests than the header
+// announces, in any order; no algorithm may come twice.
+func (r *reader) event(sizes map[Algorithm]uint32) (Event, error) {
+	e := Event{Register: r.u32(), Type: Type(r.u32())}
+	n := r.u32()
+	if r.err == nil && uint64(n) > uint64(len(sizes)) {
+		return e, fmt.Errorf("%d digests, at most %d were announced", n, len(sizes))
+	}
+	var list [maxAlgorithms]Digest
+	for i := range n {
+		algorithm := Algorithm(r.u16())
+		size, known := sizes[algorithm]
+		if r.err == nil && !known {
+			return e, fmt.Errorf("a digest of %v, which was not announced", algorithm)
+		}
+		for _, other := range list[:i] {
+			if r.err == nil && other.Algorithm == algorithm {
+				return e, fmt.Errorf("two digests of %v", algorithm)
 			}
-			found = d.Value
+		}
+		list[i] = Digest{algorithm, r.take(size)}
+	}
+	e.Digests = r.keep(list[:n]...)
+	return r.data(e)
+}
+
+// locality reads the record that tells how PCR 0 began (StartupLocality).
+func (l *Log) locality() error {
+	seen := false
+	for i := range l.Events {
+		e := &l.Events[i]
+		if e.Type != NoAction {
+			seen = seen || e.Register == 0
+			continue
+		}
+		if len(e.Data) != 17 || string(e.Data[:16]) != "StartupLocality\x00" || e.Register != 0 {
+			continue
+		}
+		if seen || l.Locality != 0 || e.Data[16] != 0 && e.Data[16] != 3 && e.Data[16] != 4 {
+			return fmt.Errorf("event %d: a startup locality %d where none can be", i+1, e.Data[16])
+		}
+		l.Locality = e.Data[16]
+	}
+	return nil
+}
+
+// Digest returns the digest for a bank, or nil.
+func (e *Event) Digest(bank Algorithm) []byte {
+	for i := range e.Digests {
+		if e.Digests[i].Algorithm == bank {
+			return e.Digests[i].Value
 		}
 	}
-	return found
+	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"testing"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/probity-dev/probity/evidence/eventlog"
 	"github.com/probity-dev/probity/internal/testtee"
 )
@@ -12,27 +14,39 @@ import (
 func log() []byte {
 	return testtee.EventLog(
 		testtee.LogEvent{Register: 1, Type: 8, Data: []byte("firmware")}, testtee.LogEvent{Register: 1, Type: 4, Data: []byte("separator")},
-		testtee.LogEvent{Register: 1, Type: eventlog.NoAction, Data: []byte("not extended")}, testtee.LogEvent{Register: 3, Type: 0x80000001, Data: []byte("kernel")})
+		testtee.LogEvent{Register: 1, Type: uint32(eventlog.NoAction), Data: []byte("not extended")}, testtee.LogEvent{Register: 3, Type: 0x80000001, Data: []byte("kernel")})
 }
 
 func TestReplay(t *testing.T) {
 	for name, b := range map[string][]byte{"bare": log(), "padded with FF": append(log(), bytes.Repeat([]byte{0xff}, 4096)...), "padded with zeros": append(log(), make([]byte, 100)...)} {
-		events, err := eventlog.Parse(b)
-		if err != nil || len(events) != 4 || string(events[3].Data) != "kernel" {
-			t.Fatalf("%s: %d events, %v", name, len(events), err)
+		l, err := eventlog.Parse(b)
+		if err != nil || len(l.Events) != 4 || string(l.Events[3].Data) != "kernel" {
+			t.Fatalf("%s: %+v, %v", name, l, err)
 		}
-		registers, counts, err := eventlog.Replay(events, eventlog.SHA384)
+		r, err := l.Replay(eventlog.SHA384)
 		if err != nil {
 			t.Fatal(err)
 		}
 		one, three := testtee.Extend([]byte("firmware"), []byte("separator")), testtee.Extend([]byte("kernel"))
-		if len(registers) != 2 || !bytes.Equal(registers[1], one[:]) || !bytes.Equal(registers[3], three[:]) || counts[1] != 2 || counts[3] != 1 {
-			t.Errorf("%s: registers %x, counts %v", name, registers, counts)
+		for i, want := range map[uint32]struct {
+			value  []byte
+			events int
+		}{1: {one[:], 2}, 3: {three[:], 1}} {
+			if value, events, ok := r.Register(i); !ok || !bytes.Equal(value, want.value) || events != want.events {
+				t.Errorf("%s: register %d: %x, %d events", name, i, value, events)
+			}
 		}
-		if _, _, err := eventlog.Replay(events, eventlog.SHA256); err == nil {
+		if _, _, ok := r.Register(2); ok {
+			t.Error("a register without events was replayed")
+		}
+		other, err := l.Replay(eventlog.SHA256)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, ok := other.Register(1); ok || other.Lacking(1) != 1 {
 			t.Error("a bank that the log lacks was replayed")
 		}
-		if _, _, err := eventlog.Replay(events, 0x1234); err == nil {
+		if _, err := l.Replay(0x1234); err == nil {
 			t.Error("an unknown bank was replayed")
 		}
 	}
@@ -53,20 +67,53 @@ func TestParseRefuses(t *testing.T) {
 		"too many digests": edit(func(b []byte) { b[first+8] = 2 }), "data too large": huge(first + 12 + 2 + 48),
 		"larger than any log": make([]byte, 2<<20), "padding that is none": append(log(), 0xff, 0xff, 0xfe),
 	} {
-		if events, err := eventlog.Parse(b); err == nil {
-			t.Errorf("%s: %d events", name, len(events))
+		if l, err := eventlog.Parse(b); err == nil {
+			t.Errorf("%s: %d events", name, len(l.Events))
 		}
 	}
 }
 
+// FuzzParse: whatever parses can be replayed, proven with the registers that it
+// leads to, and written as JSON that is valid.
 func FuzzParse(f *testing.F) {
 	f.Add(log())
 	f.Add(append(log(), 0xff, 0xff))
+	f.Add(windowsLog())
 	f.Fuzz(func(t *testing.T, b []byte) {
-		events, err := eventlog.Parse(b)
+		l, err := eventlog.Parse(b)
 		if err != nil {
 			return
 		}
-		eventlog.Replay(events, eventlog.SHA384)
+		for _, algorithm := range []eventlog.Algorithm{eventlog.SHA1, eventlog.SHA256, eventlog.SHA384} {
+			bank, err := bankOf(l, algorithm)
+			if err != nil {
+				continue
+			}
+			p, err := eventlog.Prove([]eventlog.Sent{{Data: b}}, bank)
+			if err != nil {
+				continue
+			}
+			p.Facts() // may refuse
+			if text := jsontext.Value(p.JSON()); !text.IsValid() {
+				t.Fatalf("not JSON: %s", text)
+			}
+		}
 	})
+}
+
+// bankOf returns the registers that a log leads to.
+func bankOf(l *eventlog.Log, algorithm eventlog.Algorithm) (eventlog.Bank, error) {
+	bank := eventlog.Bank{Algorithm: algorithm}
+	r, err := l.Replay(algorithm)
+	if err != nil {
+		return bank, err
+	}
+	for i := range uint32(eventlog.Registers) {
+		if value, _, ok := r.Register(i); ok {
+			bank.Values[i] = value
+		} else {
+			bank.Values[i] = make([]byte, algorithm.Size())
+		}
+	}
+	return bank, nil
 }

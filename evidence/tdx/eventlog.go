@@ -15,26 +15,31 @@ import (
 // claim x-probity-tdx-event-log, which lists those that the log explains. A
 // register that was never extended is explained.
 func (v *Verifier) replay(rec *evidence.Recorder, td *dcap.TDReport, log []byte, result *evidence.Result) error {
-	events, err := eventlog.Parse(log)
+	l, err := eventlog.Parse(log)
 	if err != nil {
 		return rec.FailErr(checkEventLog, "an event log", err, v.book.Remedy(checkEventLog))
 	}
-	registers, counts, err := eventlog.Replay(events, eventlog.SHA384)
+	replay, err := l.Replay(eventlog.SHA384)
 	if err != nil {
 		return rec.FailErr(checkEventLog, "an event log with a SHA-384 bank", err, v.book.Remedy(checkEventLog))
 	}
 	var explained, told []string
+	led := false
 	s := evidence.Statements{Set: result.Aliases}
 	for i, quoted := range td.RTMR {
 		name := fmt.Sprintf("RTMR%d", i)
 		// Measurement register 0 is MRTD, the others follow.
-		value, logged := registers[uint32(i)+1]
+		value, events, logged := replay.Register(uint32(i) + 1)
 		switch {
+		case replay.Lacking(uint32(i)+1) != 0:
+			return rec.Fail(checkEventLog, "a digest of SHA-384 in every event of "+name,
+				fmt.Sprintf("event %d without one", replay.Lacking(uint32(i)+1)), v.book.Remedy(checkEventLog))
 		case logged && !bytes.Equal(value, quoted[:]):
 			return rec.Fail(checkEventLog, fmt.Sprintf("%x in %s of the quote", quoted, name),
-				fmt.Sprintf("%x after %d events of the log", value, counts[uint32(i)+1]), v.book.Remedy(checkEventLog))
+				fmt.Sprintf("%x after %d events of the log", value, events), v.book.Remedy(checkEventLog))
 		case logged:
-			told = append(told, fmt.Sprintf("%s by %d events", name, counts[uint32(i)+1]))
+			led = true
+			told = append(told, fmt.Sprintf("%s by %d events", name, events))
 		case quoted != [48]byte{}:
 			told = append(told, name+" not in the log")
 			continue
@@ -42,8 +47,8 @@ func (v *Verifier) replay(rec *evidence.Recorder, td *dcap.TDReport, log []byte,
 		explained = append(explained, name)
 		s.Text("x-probity-tdx-event-log", name)
 	}
-	if len(registers) == 0 || len(explained) == 0 {
-		return rec.Fail(checkEventLog, "events for the RTMRs of the quote", strings.Join(told, ", ")+" of a log with "+fmt.Sprint(len(events))+" events", v.book.Remedy(checkEventLog))
+	if !led {
+		return rec.Fail(checkEventLog, "events for the RTMRs of the quote", strings.Join(told, ", ")+" of a log with "+fmt.Sprint(len(l.Events))+" events", v.book.Remedy(checkEventLog))
 	}
 	result.Aliases = s.Set
 	rec.Pass(checkEventLog, "a log that leads to the RTMRs of the quote", strings.Join(told, ", "))

@@ -131,6 +131,10 @@ func policyProblems(path, syntax string) []string {
 }
 
 func (r *runner) evidence(o *outcome, folder string, c caseJSON) {
+	if o.kind == "tpm" {
+		o.problems = tpmProblems(folder, c)
+		return
+	}
 	kind, built := kinds[o.kind]
 	if !built {
 		o.skipped = true

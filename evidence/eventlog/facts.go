@@ -1,0 +1,224 @@
+package eventlog
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Facts are the plain statements about a boot. What is not proven is false.
+type Facts struct {
+	// SecureBoot is on; the databases are those that were measured with it.
+	SecureBoot          bool
+	PK, KEK, DB, DBX    *Signatures
+	DBData, DBXData     []byte
+	Authorities         [][]byte // certificates that allowed images, DER
+	AuthorityEvents     int
+	Windows             bool
+	CodeIntegrity       bool
+	BootDebuggingOff    bool
+	KernelDebuggingOff  bool
+	HypervisorDebugging bool
+	TestSigningOff      bool
+	FlightSigningOff    bool
+	NotSafeMode         bool
+	NotWinPE            bool
+	VBS, HVCI, IOMMU    bool
+	ELAM                bool
+	BitLocker           bool
+	// HVCIPolicy is the value of the policy, 0 if there is none.
+	HVCIPolicy uint64
+	// SigningKey is the payload of VSM_IDKS_INFO: the key that signs reports of
+	// VBS enclaves.
+	SigningKey []byte
+	Linux      Linux
+}
+
+// ErrSeparator is returned for a log in which a register's part that Windows
+// writes ends twice: what stands between could be anybody's.
+var ErrSeparator = errors.New("two separators of Windows's log in one register")
+
+// Facts reads what is proven. Events behind the separator of their register are
+// not Windows's and say nothing of it.
+func (p *Proof) Facts() (*Facts, error) {
+	f := &Facts{Linux: p.Linux()}
+	p.secureBoot(f)
+	list, err := p.windows()
+	if err != nil {
+		return nil, err
+	}
+	f.boot(list)
+	return f, nil
+}
+
+// secureBootOrder is the sequence with which PCR 7 begins (TCG PC Client
+// Platform Firmware Profile, section 3.3.4.8). In another order a log could
+// show one database and have used another.
+var secureBootOrder = []struct {
+	vendor GUID
+	name   string
+}{{GlobalVariable, "SecureBoot"}, {GlobalVariable, "PK"}, {GlobalVariable, "KEK"}, {ImageSecurity, "db"}, {ImageSecurity, "dbx"}}
+
+// secureBoot reads PCR 7: the variables, a separator, and who allowed what was
+// loaded.
+func (p *Proof) secureBoot(f *Facts) {
+	step, separators := 0, 0
+	var found [5]*Variable
+	for i := range p.Events {
+		e := &p.Events[i]
+		if e.Register != pcrSecureBoot || e.Measurement != nil {
+			continue
+		}
+		if e.Type == Separator {
+			separators++
+			if separators > 1 || step < len(secureBootOrder) || !e.Covered || len(bytes.Trim(e.Data, "\x00")) > 0 {
+				return
+			}
+			continue
+		}
+		v, err := ParseVariable(e.Data)
+		if !e.Covered || err != nil {
+			if separators == 0 {
+				return // who can say which variable it was
+			}
+			continue
+		}
+		switch {
+		case separators == 0 && step < len(secureBootOrder):
+			want := secureBootOrder[step]
+			if e.Type != VariableConfig || v.Vendor != want.vendor || v.Name != want.name {
+				return
+			}
+			found[step] = v
+			step++
+		case e.Type == VariableConfig && v.Vendor == GlobalVariable && v.Name == "SecureBoot":
+			return // a second answer
+		case e.Type == VariableAuthority:
+			f.AuthorityEvents++
+			if der := authority(v); der != nil {
+				f.Authorities = append(f.Authorities, der)
+			}
+		}
+	}
+	if separators != 1 {
+		return
+	}
+	f.SecureBoot = bytes.Equal(found[0].Data, []byte{1})
+	f.DBData, f.DBXData = found[3].Data, found[4].Data
+	for i, target := range []**Signatures{&f.PK, &f.KEK, &f.DB, &f.DBX} {
+		if s, err := ParseSignatures(found[i+1].Data); err == nil {
+			*target = s
+		}
+	}
+}
+
+// tagged are the items of one event of Windows's log.
+type tagged struct {
+	register uint32
+	items    []Item
+}
+
+// windows returns the items of Windows's log.
+func (p *Proof) windows() (list []tagged, err error) {
+	var ended [Registers]bool
+	for i := range p.Events {
+		e := &p.Events[i]
+		if e.Measurement != nil || e.Register < pcrWindows {
+			continue
+		}
+		if e.Type == Separator && string(e.Data) == wbclSeparator {
+			if ended[e.Register] {
+				return nil, fmt.Errorf("PCR %d: %w", e.Register, ErrSeparator)
+			}
+			ended[e.Register] = e.Covered
+			continue
+		}
+		if ended[e.Register] || !e.windows() {
+			continue
+		}
+		items, err := ParseItems(e.Data)
+		if err != nil {
+			return nil, fmt.Errorf("event %d: %w", e.Seq+1, err)
+		}
+		list = append(list, tagged{e.Register, items})
+	}
+	return list, nil
+}
+
+// boot applies the recipes of published policies to the items.
+func (f *Facts) boot(list []tagged) {
+	f.Windows = len(list) > 0
+	all := func(tag uint32, want uint64, registers ...uint32) (all, any bool) {
+		all = true
+		for _, t := range list {
+			for _, item := range find(t.items, tag, nil) {
+				for _, r := range registers {
+					if r == t.register {
+						n, ok := item.number()
+						all, any = all && ok && n == want, true
+					}
+				}
+			}
+		}
+		return all, any
+	}
+	both := func(tag uint32, want uint64) bool {
+		every, any := all(tag, want, pcrWindows, pcrWindowsModules, pcrDRTM, pcrDRTMDetails)
+		return every && any
+	}
+	f.CodeIntegrity = both(tagCodeIntegrity, 1)
+	f.BootDebuggingOff, f.KernelDebuggingOff = both(tagBootDebugging, 0), both(tagKernelDebug, 0)
+	f.TestSigningOff, f.FlightSigningOff = both(tagTestSigning, 0), both(tagFlightSigning, 0)
+	f.NotSafeMode, _ = all(tagSafeMode, 0, pcrWindows, pcrWindowsModules, pcrDRTM, pcrDRTMDetails)
+	f.NotWinPE, _ = all(tagWinPE, 0, pcrWindows, pcrWindowsModules, pcrDRTM, pcrDRTMDetails)
+	quiet, _ := all(tagHypervisorDebug, 0, pcrWindows, pcrWindowsModules, pcrDRTM, pcrDRTMDetails)
+	f.HypervisorDebugging = !quiet
+	f.IOMMU = both(tagIOMMURequired, 1)
+	every, any := all(tagVSMRequired, 1, pcrWindows, pcrDRTM)
+	if !any {
+		every, any = all(tagMandatory, 1, pcrWindows, pcrDRTM)
+	}
+	f.VBS = every && any
+	f.HVCI = f.Windows
+	policies := 0
+	for _, t := range list {
+		for _, item := range find(t.items, tagHVCIPolicy, nil) {
+			n, _ := item.number()
+			policies++
+			if f.HVCI = f.HVCI && n&1 == 1; policies == 1 || n < f.HVCIPolicy {
+				f.HVCIPolicy = n
+			}
+		}
+		for _, item := range find(t.items, tagBitLocker, nil) {
+			n, ok := item.number()
+			f.BitLocker = f.BitLocker || ok && n != 0 && (t.register == pcrWindows || t.register == pcrDRTM)
+		}
+		for _, item := range find(t.items, tagLoadedModule, nil) {
+			f.ELAM = f.ELAM || isELAM(item)
+		}
+		for _, item := range find(t.items, tagIDKSInfo, nil) {
+			if t.register != pcrWindows || f.SigningKey != nil && !bytes.Equal(f.SigningKey, item.Data) {
+				f.SigningKey = []byte{} // two keys: none
+				continue
+			}
+			f.SigningKey = item.Data
+		}
+	}
+	f.HVCI = f.HVCI && policies > 0
+}
+
+// isELAM reports whether a loaded module is Windows's own driver for early
+// launch, and was validated.
+func isELAM(module *Item) bool {
+	path, validated := "", false
+	for i := range module.Items {
+		switch item := &module.Items[i]; item.Tag {
+		case tagFilePath:
+			path = utf16Text(item.Data)
+		case tagImageValidated:
+			validated = bytes.Equal(item.Data, []byte{1})
+		}
+	}
+	return validated && (strings.EqualFold(path, `\windows\system32\drivers\wdboot.sys`) || strings.EqualFold(path, `\windows\system32\drivers\wd\wdboot.sys`))
+}

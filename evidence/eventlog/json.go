@@ -1,0 +1,327 @@
+package eventlog
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// writer makes JSON by appending: the events of a boot are the largest text that
+// an appraisal makes.
+type writer struct{ b []byte }
+
+func (w *writer) raw(text string) { w.b = append(w.b, text...) }
+
+func (w *writer) text(s string) {
+	if b, err := jsontext.AppendQuote(w.b, s); err == nil {
+		w.b = b
+		return
+	}
+	w.b, _ = jsontext.AppendQuote(w.b, strings.ToValidUTF8(s, "\ufffd")) // valid now
+}
+
+func (w *writer) name(s string) {
+	if last := w.b[len(w.b)-1]; last != '{' && last != '[' {
+		w.b = append(w.b, ',')
+	}
+	w.text(s)
+	w.b = append(w.b, ':')
+}
+
+// next begins another element of an array.
+func (w *writer) next() {
+	if last := w.b[len(w.b)-1]; last != '[' {
+		w.b = append(w.b, ',')
+	}
+}
+
+func (w *writer) number(n uint64) { w.b = strconv.AppendUint(w.b, n, 10) }
+
+func (w *writer) boolean(v bool) { w.b = strconv.AppendBool(w.b, v) }
+
+func (w *writer) base64(b []byte) {
+	w.b = append(w.b, '"')
+	w.b = base64.RawURLEncoding.AppendEncode(w.b, b)
+	w.b = append(w.b, '"')
+}
+
+func (w *writer) hex(b []byte) {
+	w.b = append(w.b, '"')
+	w.b = hex.AppendEncode(w.b, b)
+	w.b = append(w.b, '"')
+}
+
+func (w *writer) pair(name string, b []byte) {
+	w.name(name)
+	w.base64(b)
+}
+
+func (w *writer) textPair(name, s string) {
+	w.name(name)
+	w.text(s)
+}
+
+// JSON writes the proven events in the form that policies query:
+//
+//	{"Events":[{"EventSeq":0,"PcrIndex":7,"EventType":2147483649,
+//	  "EventTypeString":"EV_EFI_VARIABLE_DRIVER_CONFIG","Digests":{"SHA256":"…"},
+//	  "ProcessedData":{"VariableGuid":"…","UnicodeName":"SecureBoot","VariableData":"AQ"}}]}
+//
+// ProcessedData are there only if a digest covers them. Digests are lower-case
+// hex, other bytes base64url without padding.
+func (p *Proof) JSON() string {
+	w := &writer{b: make([]byte, 0, 4096+512*len(p.Events))}
+	w.raw(`{"Events":[`)
+	for i := range p.Events {
+		e := &p.Events[i]
+		w.next()
+		w.raw(`{"EventSeq":`)
+		w.number(uint64(e.Seq))
+		w.raw(`,"PcrIndex":`)
+		w.number(uint64(e.Register))
+		if e.Measurement != nil {
+			w.measurement(e.Measurement)
+			w.raw("}")
+			continue
+		}
+		w.raw(`,"EventType":`)
+		w.number(uint64(e.Type))
+		w.raw(`,"EventTypeString":`)
+		w.text(e.Type.String())
+		w.raw(`,"Digests":{`)
+		for _, d := range e.Digests {
+			if d.Algorithm.Size() > 0 {
+				w.name(d.Algorithm.String())
+				w.hex(d.Value)
+			}
+		}
+		w.raw("}")
+		if e.Covered {
+			w.processed(e)
+		}
+		w.raw("}")
+	}
+	w.raw("]}")
+	return string(w.b)
+}
+
+func (w *writer) measurement(m *Measurement) {
+	w.raw(`,"EventTypeString":"` + imaMeasurementEvent + `","Digests":{"SHA1":`)
+	w.hex(m.Digest)
+	w.raw(`}`)
+	if m.Violation() {
+		return
+	}
+	w.raw(`,"ProcessedData":{`)
+	w.textPair("Template", m.Template)
+	w.textPair("FileDigest", m.FileDigest)
+	w.textPair("Path", m.Name)
+	switch {
+	case m.Template == "ima-buf" && m.Name == "kernel_version":
+		w.textPair("KernelVersion", plain(m.Extra))
+	case m.Template == "ima-buf" && strings.HasPrefix(m.Name, "."):
+		w.textPair("Keyring", m.Name)
+		w.textPair("CertificateSubject", m.subject())
+	case m.Template == "ima-buf":
+		w.pair("Buffer", m.Extra)
+	case m.Template == "ima-sig" && len(m.Extra) > 0:
+		w.pair("Signature", m.Extra)
+	}
+	w.raw("}")
+}
+
+// processed writes what the data of an event say.
+func (w *writer) processed(e *Proven) {
+	at := len(w.b)
+	w.raw(`,"ProcessedData":{`)
+	switch e.Type {
+	case VariableConfig, VariableBoot, VariableBoot2, VariableAuthority:
+		v, err := ParseVariable(e.Data)
+		if err != nil {
+			w.b = w.b[:at]
+			return
+		}
+		w.textPair("VariableGuid", v.Vendor.String())
+		w.textPair("UnicodeName", v.Name)
+		w.pair("VariableData", v.Data)
+	case EventTag:
+		list, err := ParseItems(e.Data)
+		if err != nil {
+			w.b = w.b[:at]
+			return
+		}
+		w.items(list)
+	case GPTEvent:
+		disk, list, err := ParseGPT(e.Data)
+		if err != nil {
+			w.b = w.b[:at]
+			return
+		}
+		w.textPair("DiskGuid", disk.String())
+		w.name("Partitions")
+		w.raw("[")
+		for _, part := range list {
+			w.next()
+			w.raw("{")
+			w.textPair("TypeGuid", part.Type.String())
+			w.textPair("PartitionGuid", part.ID.String())
+			w.textPair("Name", part.Name)
+			w.raw("}")
+		}
+		w.raw("]")
+	case IPL, Action, EFIAction:
+		w.textPair("String", plain(e.Payload))
+	default:
+		w.pair("RawData", e.Payload)
+	}
+	w.raw("}")
+}
+
+// items writes tagged events as members of an object, one for each tag.
+func (w *writer) items(list []Item) {
+	var done [8]uint32
+	seen := done[:0]
+next:
+	for i := range list {
+		tag := list[i].Tag
+		for _, s := range seen {
+			if s == tag {
+				continue next
+			}
+		}
+		seen = append(seen, tag)
+		var same []*Item
+		for j := i; j < len(list); j++ {
+			if list[j].Tag == tag {
+				same = append(same, &list[j])
+			}
+		}
+		w.name(tagName(tag))
+		info := tags[tag]
+		if len(same) > 1 && !info.list {
+			same = weakest(info, same)
+		}
+		if len(same) == 1 && !info.list {
+			w.item(info, same[0])
+			continue
+		}
+		w.raw("[")
+		for _, item := range same {
+			w.next()
+			w.item(info, item)
+		}
+		w.raw("]")
+	}
+}
+
+// weakest picks the one that the others cannot make good, where there is such
+// an order.
+func weakest(info tagInfo, same []*Item) []*Item {
+	if info.worst == keepAll {
+		return same
+	}
+	worst := same[0]
+	for _, item := range same[1:] {
+		a, ok := worst.number()
+		b, also := item.number()
+		if !ok || !also {
+			return same // not of the form that the tag has
+		}
+		if info.worst == keepFalse && b != 1 || info.worst == keepTrue && b != 0 || info.worst == keepLeast && b < a {
+			worst = item
+		}
+	}
+	return []*Item{worst}
+}
+
+// item writes the payload of one tag in the form that policies expect; payloads
+// of another size than the form's are written raw.
+func (w *writer) item(info tagInfo, item *Item) {
+	n, isNumber := item.number()
+	switch {
+	case info.form == asParts:
+		w.raw("{")
+		w.items(item.Items)
+		w.raw("}")
+	case info.form == asBoolean && len(item.Data) == 1 && n < 2:
+		w.boolean(n == 1)
+	case info.form == asInteger && isNumber && n < 1<<53:
+		w.number(n)
+	case info.form == asInteger && isNumber:
+		w.text(strconv.FormatUint(n, 10)) // beyond what JSON numbers hold exactly
+	case info.form == asText:
+		w.text(utf16Text(item.Data))
+	case info.form == asValue && isNumber && n < 1<<53:
+		w.raw(`{"Value":`)
+		w.number(n)
+		w.raw("}")
+	case info.form == asNamed && isNumber && n < 1<<53:
+		w.raw("{")
+		w.textPair("String", numberName(item.Tag, n))
+		w.name("Value")
+		w.number(n)
+		w.raw("}")
+	default:
+		w.raw("{")
+		w.pair("RawData", item.Data)
+		w.raw("}")
+	}
+}
+
+// numberName names the values of the two tags that policies read by name.
+func numberName(tag uint32, n uint64) string {
+	if tag == tagHVCIPolicy {
+		names := []string{}
+		for bit, name := range []string{hvciEnabled, "HypervisorEnforcedCodeIntegrityStrictMode", "HypervisorEnforcedCodeIntegrityDebugMode"} {
+			if n&(1<<bit) != 0 {
+				names = append(names, name)
+			}
+		}
+		return strings.Join(names, ",")
+	}
+	// The values of the group policy "Boot-Start Driver Initialization Policy".
+	switch n {
+	case 1:
+		return "GoodAndUnknown"
+	case 3:
+		return "GoodUnknownAndBadCritical"
+	case 7:
+		return "All"
+	case 8:
+		return "GoodOnly"
+	}
+	return ""
+}
+
+// PCRs writes the registers of banks in the form that policies query, lower-case
+// hex: {"PCRs":[{"Index":0,"Digests":{"SHA256":"…"}}]}.
+func PCRs(banks []Bank) string {
+	w := &writer{}
+	w.raw(`{"PCRs":[`)
+	for i := range Registers {
+		open := false
+		for _, bank := range banks {
+			value := bank.Values[i]
+			if value == nil {
+				continue
+			}
+			if !open {
+				w.next()
+				w.raw(`{"Index":`)
+				w.number(uint64(i))
+				w.raw(`,"Digests":{`)
+				open = true
+			}
+			w.name(bank.Algorithm.String())
+			w.hex(value)
+		}
+		if open {
+			w.raw("}}")
+		}
+	}
+	w.raw("]}")
+	return string(w.b)
+}
