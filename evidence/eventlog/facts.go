@@ -14,7 +14,8 @@ type Facts struct {
 	PK, KEK, DB, DBX    *Signatures
 	DBData, DBXData     []byte
 	Authorities         [][]byte // certificates that allowed images, DER
-	AuthorityEvents     int
+	AuthorityEvents     int      // those whose certificate is not proven included
+	DMAUnprotected      bool     // the firmware left memory open to devices
 	Windows             bool
 	CodeIntegrity       bool
 	BootDebuggingOff    bool
@@ -60,6 +61,10 @@ var secureBootOrder = []struct {
 	name   string
 }{{GlobalVariable, "SecureBoot"}, {GlobalVariable, "PK"}, {GlobalVariable, "KEK"}, {ImageSecurity, "db"}, {ImageSecurity, "dbx"}}
 
+// dmaUnprotected is the one action that may stand among the variables: devices
+// could write to memory while the firmware ran.
+const dmaUnprotected = "DMA Protection Disabled"
+
 // secureBoot reads PCR 7: the variables, a separator, and who allowed what was
 // loaded.
 func (p *Proof) secureBoot(f *Facts) {
@@ -77,7 +82,14 @@ func (p *Proof) secureBoot(f *Facts) {
 			}
 			continue
 		}
+		if e.Type == EFIAction && e.Covered && string(e.Data) == dmaUnprotected {
+			f.DMAUnprotected = true
+			continue
+		}
 		v, err := ParseVariable(e.Data)
+		if e.Type == VariableAuthority {
+			f.AuthorityEvents++
+		}
 		if !e.Covered || err != nil {
 			if separators == 0 {
 				return // who can say which variable it was
@@ -95,7 +107,6 @@ func (p *Proof) secureBoot(f *Facts) {
 		case e.Type == VariableConfig && v.Vendor == GlobalVariable && v.Name == "SecureBoot":
 			return // a second answer
 		case e.Type == VariableAuthority:
-			f.AuthorityEvents++
 			if der := authority(v); der != nil {
 				f.Authorities = append(f.Authorities, der)
 			}

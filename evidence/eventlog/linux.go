@@ -44,6 +44,9 @@ func (p *Proof) Linux() Linux {
 // (systemd-boot).
 func (l *Linux) command(e *Proven) {
 	text, data := plain(e.Payload), string(e.Data)
+	for _, prefix := range grubPrefixes { // some versions hash it too
+		text = strings.TrimPrefix(text, prefix)
+	}
 	switch {
 	case strings.HasPrefix(data, "grub_cmd"):
 		l.Commands = append(l.Commands, text)

@@ -231,7 +231,7 @@ func (e *Proven) cover(bank Algorithm) {
 			}
 		}
 		trimmed := bytes.TrimSuffix(text, []byte{0})
-		_ = is(trimmed) || is(e.Data) || is(bytes.TrimSuffix(e.Data, []byte{0, 0}))
+		_ = is(trimmed) || is(text) || is(bytes.TrimSuffix(e.Data, []byte{0})) || is(e.Data) || is(bytes.TrimSuffix(e.Data, []byte{0, 0}))
 	}
 }
 
