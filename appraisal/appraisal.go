@@ -37,6 +37,8 @@ type Request struct {
 	InitTimeData *evidence.Data
 	// EventLog is a log of measured boot that goes with the evidence, or empty.
 	EventLog []byte
+	// Challenge, if not nil, is what the evidence must have been made for.
+	Challenge []byte
 	// Nonce is the JSON text of the client's nonce, or empty.
 	Nonce jsontext.Value
 	// DraftPolicy, if not empty, is applied instead of the provider's policy,
@@ -129,15 +131,15 @@ func (a *Appraiser) Appraise(ctx context.Context, req Request, p Provider) (*Ver
 		return nil, err
 	}
 	v := &Verdict{}
-	number, rejection := tcbIdentifier(rules)
+	asked, rejection := demands(rules)
 	if rejection != nil {
 		return v.refuse(rejection), nil
 	}
 
 	// Verify: what is proven?
 	result, err := a.Verifiers[at].Verify(ctx, evidence.Evidence{
-		Raw: req.Evidence, RuntimeData: req.RuntimeData, InitTimeData: req.InitTimeData, EventLog: req.EventLog,
-		Collateral: a.Collateral, TCBEvaluationNumber: number, Time: req.Time,
+		Raw: req.Evidence, RuntimeData: req.RuntimeData, InitTimeData: req.InitTimeData, EventLog: req.EventLog, Challenge: req.Challenge,
+		TPM: asked.tpm, Collateral: a.Collateral, TCBEvaluationNumber: asked.tcb, Time: req.Time,
 	})
 	v.Checks, v.Claims, v.TCB, v.Reservations = result.Checks, result.Claims, result.TCB, result.Reservations
 	if result.Stale {

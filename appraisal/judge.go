@@ -18,10 +18,12 @@ const (
 	CheckSNPStatus     = "snp.tcb.status"
 	CheckPolicy        = "policy"
 	checkTCBIdentifier = "policy.tcb-identifier"
+	checkSettings      = "policy.settings"
 )
 
 const (
 	remedyPolicy        = "compare the claims with the policy; read the trace, or send a draft policy to try another"
+	remedySettings      = "set require_valid_aik_cert to true or false and required_pcr_mask to a number, bit n for PCR n"
 	remedyTCBIdentifier = `set x-ms-sgx-tcbidentifier to "azuredefault" or to a TCB evaluation data number such as "17"`
 )
 
@@ -29,6 +31,7 @@ const (
 func Catalogue() []evidence.Definition {
 	return []evidence.Definition{
 		{ID: checkTCBIdentifier, Meaning: "the policy's x-ms-sgx-tcbidentifier names a TCB baseline", Remedy: remedyTCBIdentifier},
+		{ID: checkSettings, Meaning: "the policy's configuration rules give values of the right types", Remedy: remedySettings},
 		{ID: CheckSNPStatus, Meaning: "the SNP firmware in REPORTED_TCB is at the floor of its line, or the provider accepts OutOfDate", Remedy: "update the firmware of the host for the advisories named, or widen the statuses that the provider accepts"},
 		{ID: CheckTCBStatus, Meaning: "the TCB status is one that the provider accepts", Remedy: "update the BIOS and microcode for the advisories named, or widen the statuses that the provider accepts"},
 		{ID: CheckPolicy, Meaning: "the policy permits, no rule denies, and no rule ends in an error", Remedy: remedyPolicy},
@@ -136,31 +139,49 @@ func (p TCBPolicy) judge(kind evidence.Kind, tcb *evidence.TCB) []evidence.Check
 	return []evidence.Check{check}
 }
 
-// tcbIdentifier reads which TCB baseline the policy asks for. Zero means the
-// newest one held.
-func tcbIdentifier(rules *policy.Policy) (uint32, *evidence.Rejection) {
+// asked is what a policy asks of evidence before it is verified.
+type asked struct {
+	// tcb is a TCB baseline; zero means the newest one held.
+	tcb uint32
+	tpm evidence.TPMDemands
+}
+
+// demands reads the configuration rules of a policy.
+func demands(rules *policy.Policy) (asked, *evidence.Rejection) {
+	var out asked
 	if rules == nil {
-		return 0, nil
+		return out, nil
 	}
-	reject := func(found string, err error) *evidence.Rejection {
-		return &evidence.Rejection{Cause: err, Check: evidence.Check{ID: checkTCBIdentifier,
-			Expected: "azuredefault or a TCB evaluation data number", Found: found, Remedy: remedyTCBIdentifier}}
+	reject := func(id, expected, found, remedy string, err error) (asked, *evidence.Rejection) {
+		return asked{}, &evidence.Rejection{Cause: err, Check: evidence.Check{ID: id, Expected: expected, Found: found, Remedy: remedy}}
 	}
 	settings, err := rules.Settings()
 	if err != nil {
-		return 0, reject(err.Error(), err)
+		return reject(checkSettings, "configuration rules that can be evaluated", err.Error(), remedySettings, err)
 	}
-	value, ok := settings["x-ms-sgx-tcbidentifier"]
-	if !ok {
-		return 0, nil
+	if value, ok := settings["x-ms-sgx-tcbidentifier"]; ok {
+		if text, _ := value.Text(); text != "azuredefault" {
+			n, err := strconv.ParseUint(text, 10, 32)
+			if err != nil || n == 0 {
+				return reject(checkTCBIdentifier, "azuredefault or a TCB evaluation data number", value.String(), remedyTCBIdentifier, err)
+			}
+			out.tcb = uint32(n)
+		}
 	}
-	text, _ := value.Text()
-	if text == "azuredefault" {
-		return 0, nil
+	if value, ok := settings["require_valid_aik_cert"]; ok {
+		required, isBool := value.Bool()
+		if !isBool {
+			return reject(checkSettings, "a boolean as require_valid_aik_cert", value.String(), remedySettings, nil)
+		}
+		out.tpm.AnyKey = !required
 	}
-	n, err := strconv.ParseUint(text, 10, 32)
-	if err != nil || n == 0 {
-		return 0, reject(value.String(), err)
+	if value, ok := settings["required_pcr_mask"]; ok {
+		n, isInt := value.Int()
+		if !isInt || n < 0 || n > 0xffffff {
+			return reject(checkSettings, "a number of 0 to 16777215 as required_pcr_mask", value.String(), remedySettings, nil)
+		}
+		mask := uint32(n)
+		out.tpm.Mask = &mask
 	}
-	return uint32(n), nil
+	return out, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/probity-dev/probity/evidence/sgx"
 	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/evidence/tdx"
+	"github.com/probity-dev/probity/evidence/tpm"
 )
 
 // Trust is what the verifiers trust, vendor by vendor. Its zero value is for
@@ -20,6 +21,7 @@ type Trust struct {
 	AMD   snp.Config
 	AWS   nitro.Config
 	Arm   cca.Config
+	TPM   tpm.Config
 }
 
 // Verifiers returns a verifier for every kind of evidence that this build
@@ -35,11 +37,12 @@ func Verifiers(trust Trust) []evidence.Verifier {
 		snp.New(trust.AMD),
 		nitro.New(trust.AWS),
 		cca.New(trust.Arm),
+		tpm.New(trust.TPM),
 	}
 }
 
 // Checks lists every check that an appraisal can make.
 func Checks() []evidence.Definition {
 	return slices.Concat(dcap.Catalogue(), sgx.Catalogue(), tdx.Catalogue(), openenclave.Catalogue(), snp.Catalogue(),
-		nitro.Catalogue(), cca.Catalogue(), Catalogue())
+		nitro.Catalogue(), cca.Catalogue(), tpm.Catalogue(), Catalogue())
 }

@@ -36,6 +36,10 @@ type Evidence struct {
 	// EventLog, if not empty, is a log of measured boot that must lead to the
 	// registers in the evidence.
 	EventLog []byte
+	// Challenge, if not nil, is what the evidence must have been made for.
+	Challenge []byte
+	// TPM is what the policy asks of evidence with a TPM in it.
+	TPM TPMDemands
 	// Collateral is where the verifier asks for endorsements. Nil means that
 	// there are none.
 	Collateral collateral.Source
@@ -45,6 +49,24 @@ type Evidence struct {
 	// Time is the instant at which everything is judged: certificate
 	// validity, CRL and collateral freshness.
 	Time time.Time
+}
+
+// TPMDemands is what a policy asks of evidence with a TPM in it. Its zero value asks
+// for a validated attestation key and a quote over all registers.
+type TPMDemands struct {
+	// AnyKey takes attestation keys that nobody vouches for.
+	AnyKey bool
+	// Mask, if not nil, are the registers that the quote must cover, bit n for
+	// PCR n.
+	Mask *uint32
+}
+
+// PCRMask returns the registers that the quote must cover.
+func (t TPMDemands) PCRMask() uint32 {
+	if t.Mask == nil {
+		return 0xffffff
+	}
+	return *t.Mask
 }
 
 // Verifier verifies one kind of evidence. Implementations are safe for

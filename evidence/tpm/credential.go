@@ -1,0 +1,80 @@
+package tpm
+
+import (
+	"crypto"
+	"crypto/subtle"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/google/go-tpm/tpm2"
+)
+
+// CredentialSize is the length of the secret that an enrolment hands to a TPM.
+const CredentialSize = 32
+
+// Credential is what only the TPM with a certain endorsement key, and a certain
+// attestation key loaded, can open (TPM2_MakeCredential; part 1, section 24).
+type Credential struct {
+	// IDObject is a TPMS_ID_OBJECT, Secret the encrypted seed.
+	IDObject, Secret []byte
+}
+
+// MakeCredential seals secret to the endorsement key (a TPMT_PUBLIC) for the key
+// with the given name.
+func MakeCredential(random io.Reader, endorsementKey, name, secret []byte) (*Credential, error) {
+	public, err := tpm2.Unmarshal[tpm2.TPMTPublic](endorsementKey)
+	if err != nil {
+		return nil, fmt.Errorf("endorsement key: %w", err)
+	}
+	key, err := tpm2.ImportEncapsulationKey(public)
+	if err != nil {
+		return nil, fmt.Errorf("endorsement key: %w", err)
+	}
+	object, sealed, err := tpm2.CreateCredential(random, key, name, secret)
+	if err != nil {
+		return nil, fmt.Errorf("credential: %w", err)
+	}
+	return &Credential{object, sealed}, nil
+}
+
+// File writes the credential in the form of tpm2-tools.
+func (c *Credential) File() []byte {
+	b := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, 0xbadcc0de), 1)
+	b = append(binary.BigEndian.AppendUint16(b, uint16(len(c.IDObject))), c.IDObject...)
+	return append(binary.BigEndian.AppendUint16(b, uint16(len(c.Secret))), c.Secret...)
+}
+
+// ActivatedBy reports whether answer is the secret: whoever knows it has the TPM.
+func ActivatedBy(secret, answer []byte) bool {
+	return len(secret) == CredentialSize && subtle.ConstantTimeCompare(secret, answer) == 1
+}
+
+// CheckAK checks that a public area is that of an attestation key: one that was
+// made in the TPM, cannot leave it, and signs nothing that the TPM did not make.
+func CheckAK(p *Public) error {
+	const want = resident | Restricted | Sign
+	switch {
+	case p.Attributes&want != want:
+		return fmt.Errorf("attributes %#x lack fixedTPM, fixedParent, sensitiveDataOrigin, restricted or sign", uint32(p.Attributes))
+	case p.Attributes&Decrypt != 0:
+		return errors.New("a key that also decrypts")
+	case p.Scheme != algRSASSA && p.Scheme != algRSAPSS && p.Scheme != algECDSA:
+		return fmt.Errorf("a key of scheme %#x, want RSASSA, RSAPSS or ECDSA", p.Scheme)
+	}
+	return nil
+}
+
+// CheckEK checks that a public area is that of an endorsement key: a restricted
+// decryption key of the TPM; key is the one that the certificate names.
+func CheckEK(p *Public, key crypto.PublicKey) error {
+	const want = resident | Restricted | Decrypt
+	switch {
+	case p.Attributes&want != want || p.Attributes&Sign != 0:
+		return fmt.Errorf("attributes %#x are not those of an endorsement key", uint32(p.Attributes))
+	case key != nil && !sameKey(p.Key, key):
+		return errors.New("another key than the one in the certificate")
+	}
+	return nil
+}

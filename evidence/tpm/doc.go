@@ -1,0 +1,14 @@
+// Package tpm verifies what a TPM 2.0 attests: quotes, certified keys, the
+// attestation key (AK) and its certificate, and the logs of measured boot that
+// the quoted registers vouch for. It states the claims of Azure Attestation's
+// TPM type.
+//
+// Start with [Verifier.Verify]. The flow is: message, proof of possession of the
+// request key, challenge, AK, quote, registers, logs, keys, claims. [Quote],
+// [Public] and [Certificate] serve other kinds of evidence that have a TPM in
+// them; [MakeCredential] and [ActivatedBy] are the verifier's part of binding an
+// AK to a TPM's endorsement key.
+//
+// Structures are those of the TPM 2.0 Library, part 2; all are read strictly, and
+// what a signature covers is read from the very bytes it covers.
+package tpm
