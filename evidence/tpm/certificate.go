@@ -63,6 +63,15 @@ func NewAuthorities(roots *tpmca.Roots, memory int) *Authorities {
 	return a
 }
 
+// Verify checks the DER certificate of an attestation key, and returns it.
+func (a *Authorities) Verify(der []byte, at time.Time) (*x509.Certificate, error) {
+	c, err := a.verify(der, at)
+	if err != nil {
+		return nil, err
+	}
+	return c.leaf, nil
+}
+
 // verify returns the chain of the DER certificate of an attestation key.
 func (a *Authorities) verify(der []byte, at time.Time) (*chain, error) {
 	id := sha256.Sum256(der)
@@ -99,14 +108,16 @@ func (a *Authorities) verify(der []byte, at time.Time) (*chain, error) {
 }
 
 // attests checks that a certificate is for a key that signs attestations: one for
-// an endorsement key, or for anything else, is not. Some clouds give no purpose
-// at all.
+// an endorsement key, or for anything else, is not. Some clouds give no purpose;
+// Google's first AKs have the purpose of endorsement keys, and a usage that no
+// endorsement key has: signatures alone.
 func attests(cert *x509.Certificate) error {
 	if cert.KeyUsage != 0 && cert.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
 		return errors.New("the certificate's key is not for signatures")
 	}
 	named := len(cert.ExtKeyUsage)+len(cert.UnknownExtKeyUsage) > 0
-	if named && !hasPurpose(cert, purposeAK) {
+	signsAlone := cert.KeyUsage == x509.KeyUsageDigitalSignature && hasPurpose(cert, purposeEK)
+	if named && !hasPurpose(cert, purposeAK) && !signsAlone {
 		return fmt.Errorf("the certificate is not for attestation keys (purpose %v)", purposeAK)
 	}
 	return checkKey(cert.PublicKey)

@@ -298,9 +298,11 @@ func TestHibernation(t *testing.T) {
 
 func TestCertificatesOfOtherKinds(t *testing.T) {
 	for name, edit := range map[string]func(*x509.Certificate){
-		"an endorsement key's": func(c *x509.Certificate) { c.UnknownExtKeyUsage = []asn1.ObjectIdentifier{{2, 23, 133, 8, 1}} },
-		"for encryption":       func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment },
-		"an authority's":       func(c *x509.Certificate) { c.IsCA, c.BasicConstraintsValid = true, true },
+		"an endorsement key's": func(c *x509.Certificate) {
+			c.UnknownExtKeyUsage, c.KeyUsage = []asn1.ObjectIdentifier{{2, 23, 133, 8, 1}}, x509.KeyUsageDigitalSignature|x509.KeyUsageKeyEncipherment
+		},
+		"for encryption": func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment },
+		"an authority's": func(c *x509.Certificate) { c.IsCA, c.BasicConstraintsValid = true, true },
 		"a server's": func(c *x509.Certificate) {
 			c.UnknownExtKeyUsage, c.ExtKeyUsage = nil, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 		},
