@@ -280,7 +280,7 @@ func TestTokens(t *testing.T) {
 func TestNoVerdict(t *testing.T) {
 	l := newLab(t, nil)
 	req := l.request()
-	req.Kind = evidence.TPM
+	req.Kind = "Other"
 	if _, err := l.a.Appraise(t.Context(), req, appraisal.Provider{}); !errors.Is(err, appraisal.ErrKind) {
 		t.Errorf("error = %v", err)
 	}

@@ -122,7 +122,7 @@ func (p TCBPolicy) judge(kind evidence.Kind, tcb *evidence.TCB) []evidence.Check
 	check := evidence.Check{
 		ID: CheckTCBStatus, OK: slices.Contains(p.statuses(), tcb.Status), Expected: strings.Join(p.statuses(), ", "), Found: tcb.Status,
 	}
-	if kind == evidence.SEVSNPVM {
+	if kind == evidence.SEVSNPVM || kind == evidence.AzureGuest && tcb.QEStatus == "" {
 		check.ID = CheckSNPStatus
 	}
 	if check.OK {

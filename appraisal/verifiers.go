@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/azureguest"
 	"github.com/probity-dev/probity/evidence/cca"
 	"github.com/probity-dev/probity/evidence/dcap"
 	"github.com/probity-dev/probity/evidence/nitro"
@@ -12,6 +13,7 @@ import (
 	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/evidence/tdx"
 	"github.com/probity-dev/probity/evidence/tpm"
+	"github.com/probity-dev/probity/evidence/vbs"
 )
 
 // Trust is what the verifiers trust, vendor by vendor. Its zero value is for
@@ -22,6 +24,7 @@ type Trust struct {
 	AWS   nitro.Config
 	Arm   cca.Config
 	TPM   tpm.Config
+	Azure azureguest.Config
 }
 
 // Verifiers returns a verifier for every kind of evidence that this build
@@ -29,20 +32,22 @@ type Trust struct {
 // verified.
 func Verifiers(trust Trust) []evidence.Verifier {
 	engine := dcap.New(trust.Intel)
-	enclaves := sgx.New(engine)
+	enclaves, domains, guests, tpms := sgx.New(engine), tdx.New(engine), snp.New(trust.AMD), tpm.New(trust.TPM)
 	return []evidence.Verifier{
 		enclaves,
 		openenclave.New(enclaves),
-		tdx.New(engine),
-		snp.New(trust.AMD),
+		domains,
+		guests,
+		azureguest.New(guests, domains, trust.Azure),
+		tpms,
+		vbs.New(tpms),
 		nitro.New(trust.AWS),
 		cca.New(trust.Arm),
-		tpm.New(trust.TPM),
 	}
 }
 
 // Checks lists every check that an appraisal can make.
 func Checks() []evidence.Definition {
 	return slices.Concat(dcap.Catalogue(), sgx.Catalogue(), tdx.Catalogue(), openenclave.Catalogue(), snp.Catalogue(),
-		nitro.Catalogue(), cca.Catalogue(), tpm.Catalogue(), Catalogue())
+		nitro.Catalogue(), cca.Catalogue(), tpm.Catalogue(), vbs.Catalogue(), azureguest.Catalogue(), Catalogue())
 }

@@ -209,11 +209,13 @@ func (f *Facts) boot(list []tagged) {
 			f.ELAM = f.ELAM || isELAM(item)
 		}
 		for _, item := range find(t.items, tagIDKSInfo, nil) {
-			if t.register != pcrWindows || f.SigningKey != nil && !bytes.Equal(f.SigningKey, item.Data) {
+			switch {
+			case t.register != pcrWindows:
+			case f.SigningKey != nil && !bytes.Equal(f.SigningKey, item.Data):
 				f.SigningKey = []byte{} // two keys: none
-				continue
+			default:
+				f.SigningKey = item.Data
 			}
-			f.SigningKey = item.Data
 		}
 	}
 	f.HVCI = f.HVCI && policies > 0

@@ -230,7 +230,7 @@ func TestSignatureListInjection(t *testing.T) {
 			binary.LittleEndian.PutUint32(b[20:], 0xffffffff)
 			return b
 		}(),
-		"too many lists": bytes.Repeat(list(shaType, nil, 48, entry), 65),
+		"too many lists": bytes.Repeat(list(shaType, nil, 48, entry), 4097),
 	} {
 		if s, err := eventlog.ParseSignatures(b); err == nil {
 			t.Errorf("%s: %+v", name, s)

@@ -88,7 +88,7 @@ type Signatures struct {
 }
 
 const (
-	maxSignatureLists = 64
+	maxSignatureLists = 4096
 	listHeader        = 28
 )
 

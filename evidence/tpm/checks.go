@@ -42,3 +42,8 @@ func Catalogue() []evidence.Definition {
 		{ID: checkHibernation, Meaning: "the quote from before hibernation is by the same key and of the same cycle of power", Remedy: "send the quote that was saved before this hibernation"},
 	}
 }
+
+// QuoteIDs are the ids of a quote's checks.
+func QuoteIDs() QuoteChecks {
+	return QuoteChecks{checkQuote, checkQuoteSignature, checkSelection, checkDigest, checkBank}
+}

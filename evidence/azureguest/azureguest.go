@@ -1,0 +1,354 @@
+// Package azureguest verifies what Azure's virtual machines send as guest
+// attestation: Trusted Launch machines, and confidential machines on SEV-SNP and
+// TDX with a paravisor that gives them a TPM.
+//
+// Start with [Verifier.Verify]. The chain is: hardware report → runtime data of the
+// paravisor → attestation key → quote → registers → log of measured boot; and from
+// the attestation key to the ephemeral key that the answer is sealed to. A machine
+// of Trusted Launch has no hardware report: its attestation key must have a
+// certificate of an authority that the operator trusts.
+//
+// [ParseHCL] reads the report of the paravisor itself, for those who collect
+// evidence. [Seal] makes the answer that only that TPM, in that state, can open.
+package azureguest
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"math/big"
+	"slices"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/probity-dev/probity/claims"
+	"github.com/probity-dev/probity/collateral/tpmca"
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/eventlog"
+	"github.com/probity-dev/probity/evidence/tpm"
+)
+
+const (
+	checkFormat    = "azureguest.format"
+	checkAK        = "azureguest.ak.attributes"
+	checkAKCert    = "azureguest.ak.certificate"
+	checkRuntime   = "azureguest.runtime-data"
+	checkAKRuntime = "azureguest.ak.runtime-data"
+	checkNonce     = "azureguest.quote.nonce"
+	checkKey       = "azureguest.key.certified"
+	checkKeyPolicy = "azureguest.key.policy"
+	checkLog       = "azureguest.event-log"
+	checkCoverage  = "azureguest.quote.coverage"
+)
+
+// Catalogue lists the checks that this package adds to those of packages snp, tdx
+// and tpm.
+func Catalogue() []evidence.Definition {
+	return []evidence.Definition{
+		{ID: checkFormat, Meaning: "the evidence is the object AttestationInfo of Azure's guests, protocol 2.0", Remedy: "send AttestationInfo as Azure's client makes it"},
+		{ID: checkAK, Meaning: "the attestation key was made in the TPM, cannot leave it, and signs nothing that the TPM did not make", Remedy: "use the attestation key of the machine's TPM (0x81000003)"},
+		{ID: checkAKCert, Meaning: "the attestation key's certificate, if one was sent, is of that key; without a hardware report it must lead to a trusted authority", Remedy: "renew the certificate in the machine's TPM, or add its authority to tpm.authorities"},
+		{ID: checkRuntime, Meaning: "the runtime data are the paravisor's JSON with the key HCLAkPub", Remedy: "send the variable data of the paravisor's report as they are"},
+		{ID: checkAKRuntime, Meaning: "the attestation key is the one that the runtime data name", Remedy: "send the quote and the paravisor's report of one machine"},
+		{ID: checkNonce, Meaning: "the quote's qualifying data are the challenge, where one is asked for", Remedy: "quote with the challenge as qualifying data"},
+		{ID: checkCoverage, Meaning: "the quote covers the registers 0 to 7", Remedy: "quote at least PCR 0 to 7 of the SHA-256 bank"},
+		{ID: checkKey, Meaning: "the attestation key certified the ephemeral key, which was made in the TPM, cannot leave it, and decrypts", Remedy: "make the key and its certification with the machine's TPM, as Azure's client does"},
+		{ID: checkKeyPolicy, Meaning: "the ephemeral key can be used only while the quoted registers have the quoted values (PolicyPCR)", Remedy: "make the key with the policy of exactly the registers that are quoted"},
+		{ID: checkLog, Meaning: "replaying the log, if one was sent, gives the quoted registers", Remedy: "send the whole log of the running system (binary_bios_measurements, or the WBCL), and a quote that is no older"},
+	}
+}
+
+// Config says what the verifier trusts.
+type Config struct {
+	// Authorities certify attestation keys of Trusted Launch machines.
+	Authorities *tpmca.Roots
+	// Baseline are the secure boot databases that count as good.
+	Baseline Baseline
+}
+
+// Verifier verifies guests. It is safe for concurrent use.
+type Verifier struct {
+	snp, tdx    evidence.Verifier
+	authorities *tpm.Authorities
+	baseline    baseline
+	book        evidence.Book
+}
+
+// New returns a verifier on those of the hardware.
+func New(snp, tdx evidence.Verifier, cfg Config) *Verifier {
+	return &Verifier{snp: snp, tdx: tdx, authorities: tpm.NewAuthorities(cfg.Authorities, 0), baseline: cfg.Baseline.compile(),
+		book: evidence.NewBook(Catalogue(), tpm.Catalogue())}
+}
+
+// Kind returns AzureGuest.
+func (v *Verifier) Kind() evidence.Kind { return evidence.AzureGuest }
+
+// Verify verifies ev.Raw as the decoded AttestationInfo.
+func (v *Verifier) Verify(ctx context.Context, ev evidence.Evidence) (*evidence.Result, error) {
+	rec, result := &evidence.Recorder{}, &evidence.Result{}
+	err := v.verify(ctx, rec, ev, result)
+	result.Checks = rec.Checks
+	return result, err
+}
+
+// guest is what is found on the way.
+type guest struct {
+	info      *Info
+	vm        string
+	isolation *evidence.Result
+	proof     *eventlog.Proof
+	facts     *eventlog.Facts
+}
+
+func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, ev evidence.Evidence, result *evidence.Result) error {
+	fail := func(id, expected, found string) error { return rec.Fail(id, expected, found, v.book.Remedy(id)) }
+	if ev.RuntimeData != nil || ev.InitTimeData != nil {
+		return fail(checkFormat, "evidence without runtime or init-time data beside it", "some")
+	}
+	g := &guest{facts: &eventlog.Facts{}}
+	var err error
+	if g.info, err = ParseInfo(ev.Raw); err != nil {
+		return rec.FailErr(checkFormat, "AttestationInfo of an Azure guest", err, v.book.Remedy(checkFormat))
+	}
+	rec.Pass(checkFormat, "AttestationInfo of an Azure guest", g.info.Isolation)
+	if err := tpm.CheckAK(g.info.AK); err != nil {
+		return rec.FailErr(checkAK, "a restricted signing key of the TPM", err, v.book.Remedy(checkAK))
+	}
+	rec.Pass(checkAK, "a restricted signing key of the TPM", fmt.Sprintf("attributes %#x", uint32(g.info.AK.Attributes)))
+	if err := v.isolation(ctx, rec, ev, g, result); err != nil {
+		return err
+	}
+	if err := v.certificate(rec, ev, g.info); err != nil {
+		return err
+	}
+	quoted, err := g.info.Quote.Verify(rec, v.book, tpm.QuoteIDs(), g.info.AK.Key, false)
+	if err != nil {
+		return err
+	}
+	if ev.Challenge != nil {
+		if subtle.ConstantTimeCompare(ev.Challenge, quoted.ExtraData) != 1 {
+			return fail(checkNonce, fmt.Sprintf("the challenge %x as qualifying data", ev.Challenge), fmt.Sprintf("%x", quoted.ExtraData))
+		}
+		rec.Pass(checkNonce, "the challenge as qualifying data", fmt.Sprintf("%x", quoted.ExtraData))
+	}
+	bank := g.info.Quote.Banks[0]
+	if lacking := bank.Covers(0xff); len(lacking) > 0 {
+		return fail(checkCoverage, "a quote over PCR 0–7", fmt.Sprintf("one without PCR %d", lacking[0]))
+	}
+	rec.Pass(checkCoverage, "a quote over PCR 0–7", "PCR "+tpm.Registers(quoted.Selection[0].Mask))
+	if err := v.key(rec, g.info, quoted); err != nil {
+		return err
+	}
+	if len(g.info.Log) > 0 {
+		if g.proof, err = eventlog.Prove([]eventlog.Sent{{Data: g.info.Log}}, bank); err == nil {
+			g.facts, err = g.proof.Facts()
+		}
+		if err != nil {
+			return rec.FailErr(checkLog, "a log that leads to the quoted registers", err, v.book.Remedy(checkLog))
+		}
+		rec.Pass(checkLog, "a log that leads to the quoted registers", fmt.Sprintf("%d of %d events", len(g.proof.Events), g.proof.Sent))
+	}
+	return v.state(result, g)
+}
+
+// isolation verifies the hardware report and that it names the attestation key.
+func (v *Verifier) isolation(ctx context.Context, rec *evidence.Recorder, ev evidence.Evidence, g *guest, result *evidence.Result) error {
+	i := g.info
+	if i.Isolation == TrustedLaunch {
+		return nil
+	}
+	ak, vm, err := parseRuntime(i.Runtime)
+	if err != nil {
+		return rec.FailErr(checkRuntime, "runtime data of a paravisor", err, v.book.Remedy(checkRuntime))
+	}
+	rec.Pass(checkRuntime, "runtime data of a paravisor", "machine "+vm)
+	hardware := v.snp
+	if i.Isolation == TDX {
+		hardware = v.tdx
+	}
+	inner := ev
+	inner.Raw, inner.Challenge, inner.EventLog = i.Proof, nil, nil
+	inner.RuntimeData = &evidence.Data{Bytes: i.Runtime, Type: evidence.JSON}
+	found, err := hardware.Verify(ctx, inner)
+	rec.Checks = append(rec.Checks, found.Checks...)
+	result.TCB, result.Stale, result.Reservations = found.TCB, found.Stale, found.Reservations
+	if err != nil {
+		return err
+	}
+	if !sameKey(ak, i.AK.Key) {
+		return rec.Fail(checkAKRuntime, "the attestation key "+akName+" of the runtime data", "another key", v.book.Remedy(checkAKRuntime))
+	}
+	rec.Pass(checkAKRuntime, "the attestation key "+akName+" of the runtime data", "the same")
+	g.vm, g.isolation = vm, found
+	return nil
+}
+
+func sameKey(a, b crypto.PublicKey) bool {
+	key, ok := a.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && key.Equal(b)
+}
+
+// certificate checks the attestation key's certificate. Where hardware names the
+// key, nobody else has to.
+func (v *Verifier) certificate(rec *evidence.Recorder, ev evidence.Evidence, i *Info) error {
+	fail := func(expected, found string) error {
+		return rec.Fail(checkAKCert, expected, found, v.book.Remedy(checkAKCert))
+	}
+	if i.Isolation == TrustedLaunch {
+		cert, err := v.authorities.Verify(i.AKCert, ev.Time)
+		if err != nil {
+			return rec.FailErr(checkAKCert, "a certificate that leads to a trusted authority", err, v.book.Remedy(checkAKCert))
+		}
+		if !sameKey(cert.PublicKey, i.AK.Key) {
+			return fail("a certificate of the attestation key", "one of another key")
+		}
+		rec.Pass(checkAKCert, "a certificate that leads to a trusted authority", cert.Subject.CommonName)
+		return nil
+	}
+	if len(i.AKCert) == 0 {
+		return nil
+	}
+	cert, err := tpm.ParseCertificate(i.AKCert)
+	if err != nil {
+		return rec.FailErr(checkAKCert, "a certificate of the attestation key, or none", err, v.book.Remedy(checkAKCert))
+	}
+	if !sameKey(cert.PublicKey, i.AK.Key) {
+		return fail("a certificate of the attestation key, or none", "one of another key")
+	}
+	rec.Pass(checkAKCert, "a certificate of the attestation key, or none", cert.Subject.CommonName)
+	return nil
+}
+
+// keyAttributes are those of the ephemeral key, as Azure's clients make it.
+const keyAttributes = tpm.FixedTPM | tpm.FixedParent | tpm.SensitiveDataOrigin | tpm.NoDA | tpm.Decrypt
+
+// key checks the ephemeral key: of this TPM, and usable in this state alone.
+func (v *Verifier) key(rec *evidence.Recorder, i *Info, quoted *tpm.Attestation) error {
+	if i.Key == nil {
+		return nil
+	}
+	const expected = "an ephemeral key of the TPM, certified by the attestation key"
+	if err := i.Key.Verify(i.AK.Key, nil); err != nil {
+		return rec.FailErr(checkKey, expected, err, v.book.Remedy(checkKey))
+	}
+	public := i.Key.Public
+	key, isRSA := public.Key.(*rsa.PublicKey)
+	if !isRSA || key.Size() != 256 || public.Attributes != keyAttributes || public.Scheme != tpm.NullScheme {
+		return rec.Fail(checkKey, expected+": RSA-2048, attributes "+fmt.Sprintf("%#x", uint32(keyAttributes)), fmt.Sprintf("attributes %#x, scheme %#x", uint32(public.Attributes), public.Scheme), v.book.Remedy(checkKey))
+	}
+	rec.Pass(checkKey, expected, "holds")
+	if policy := policyPCR(quoted.Selection[0], i.Quote.Banks[0]); !bytes.Equal(policy, public.AuthPolicy) {
+		return rec.Fail(checkKeyPolicy, fmt.Sprintf("the policy %x of the quoted registers", policy), fmt.Sprintf("%x", public.AuthPolicy), v.book.Remedy(checkKeyPolicy))
+	}
+	rec.Pass(checkKeyPolicy, "the policy of the quoted registers", fmt.Sprintf("%x", public.AuthPolicy))
+	return nil
+}
+
+// policyPCR is the digest of a policy that asks for registers (TPM2_PolicyPCR, part
+// 3, section 23.7).
+func policyPCR(s tpm.Selection, bank eventlog.Bank) []byte {
+	values := sha256.New()
+	for _, value := range bank.Values {
+		values.Write(value)
+	}
+	b := binary.BigEndian.AppendUint32(make([]byte, sha256.Size), 0x0000017f)
+	b = binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint32(b, 1), uint16(s.Bank))
+	b = append(b, 3, byte(s.Mask), byte(s.Mask>>8), byte(s.Mask>>16))
+	sum := sha256.Sum256(values.Sum(b))
+	return sum[:]
+}
+
+// state writes the claims.
+func (v *Verifier) state(result *evidence.Result, g *guest) error {
+	const prefix = "x-ms-azurevm-"
+	i, f := g.info, g.facts
+	s := evidence.Statements{}
+	s.Text("x-ms-attestation-type", "azurevm")
+	s.Text(prefix+"attestation-protocol-ver", i.Version)
+	s.Text(prefix+"ostype", i.OSType)
+	s.Text(prefix+"osdistro", i.OSDistro)
+	s.Text(prefix+"osbuild", i.OSBuild)
+	s.Integer(prefix+"osversion-major", i.OSMajor)
+	s.Integer(prefix+"osversion-minor", i.OSMinor)
+	if g.vm != "" {
+		s.Text(prefix+"vmid", g.vm)
+	}
+	if g.proof != nil {
+		for _, n := range g.proof.Explained {
+			s.Integer(prefix+"attested-pcrs", int64(n))
+		}
+	}
+	// A system other than Windows has none of these modes; one that says nothing
+	// has not shown that they are off.
+	off := func(windows bool) bool { return g.proof != nil && (!f.Windows || windows) }
+	boot, kernel, hypervisor := off(f.BootDebuggingOff), off(f.KernelDebuggingOff), off(!f.HypervisorDebugging)
+	test, flight := off(f.TestSigningOff), off(f.FlightSigningOff)
+	d := v.baseline.judge(f)
+	for name, value := range map[string]bool{
+		"bootdebug-enabled": !boot, "kerneldebug-enabled": !kernel, "hypervisordebug-enabled": !hypervisor, "testsigning-enabled": !test, "flightsigning-enabled": !flight,
+		"debuggersdisabled": boot && kernel && hypervisor, "signingdisabled": test && flight, "dbvalidated": d.db, "dbxvalidated": d.dbx,
+		"default-securebootkeysvalidated": d.keys, "elam-enabled": f.ELAM, "is-windows": f.Windows,
+	} {
+		s.Boolean(prefix+name, value)
+	}
+	s.Boolean("secureboot", f.SecureBoot)
+	s.Integer(prefix+"hvci-policy", int64(min(f.HVCIPolicy, 1<<31)))
+	if err := i.runtime(&s); err != nil {
+		return err
+	}
+	known := evidence.Statements{}
+	if g.isolation != nil {
+		tee, err := json.Marshal(g.isolation.Claims, json.Deterministic(true))
+		if err != nil {
+			return err
+		}
+		s.Add("x-ms-isolation-tee", claims.JSONValue(string(tee)))
+		for _, c := range slices.Concat(g.isolation.Claims.All(), g.isolation.Aliases.All()) {
+			if !s.Set.Has(c.Type) {
+				known.Set.Add(c)
+			}
+		}
+	}
+	if line := f.Linux.KernelCommandLine; line != "" {
+		known.Text("x-probity-boot-kernel-command-line", line)
+	}
+	if g.proof != nil {
+		known.Text("events", g.proof.JSON())
+	}
+	known.Add("pcrs", claims.StringValue(eventlog.PCRs(i.Quote.Banks)).ReadOnly())
+	result.Claims, result.Aliases = s.Set, known.Set
+	return nil
+}
+
+// runtime states the ephemeral key, and what the client sent for the relying party.
+func (i *Info) runtime(s *evidence.Statements) error {
+	type jwk struct {
+		E   string   `json:"e"`
+		ID  string   `json:"kid"`
+		Ops []string `json:"key_ops"`
+		Typ string   `json:"kty"`
+		N   string   `json:"n"`
+	}
+	out := struct {
+		Payload jsontext.Value `json:"client-payload,omitzero"`
+		Keys    []jwk          `json:"keys,omitempty"`
+	}{Payload: i.ClientPayload}
+	if i.Key != nil {
+		key, _ := i.Key.Public.Key.(*rsa.PublicKey) // checked
+		encode := base64.RawURLEncoding.EncodeToString
+		out.Keys = []jwk{{encode(big.NewInt(int64(key.E)).Bytes()), "TpmEphemeralEncryptionKey", []string{"encrypt"}, "RSA", encode(key.N.Bytes())}}
+	}
+	b, err := json.Marshal(out)
+	if err != nil {
+		return err
+	}
+	s.Add("x-ms-runtime", claims.JSONValue(string(b)))
+	return nil
+}

@@ -1,0 +1,324 @@
+package azureguest_test
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/probity-dev/probity/claims"
+	"github.com/probity-dev/probity/collateral"
+	"github.com/probity-dev/probity/collateral/tpmca"
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/azureguest"
+	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/evidence/snp"
+	"github.com/probity-dev/probity/evidence/tdx"
+	"github.com/probity-dev/probity/internal/testtee"
+)
+
+var (
+	now   = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	guest = testtee.NewGuest(testtee.TPMConfig{Now: now})
+	other = testtee.NewGuest(testtee.TPMConfig{Now: now, Root: &guest.Root})
+	boot  = testtee.HealthyBoot(testtee.BootConfig{})
+	amd   = testtee.NewAMD(testtee.AMDConfig{Now: now})
+	chip  = amd.Chip(testtee.ChipConfig{})
+	intel = testtee.NewIntel(testtee.IntelConfig{Now: now})
+	board = intel.Platform(testtee.HealthyPlatform())
+)
+
+func snpProof(runtime []byte) []byte {
+	return chip.Evidence(amd, chip.Report(testtee.ReportConfig{ReportData: testtee.BindData(runtime)}))
+}
+
+func tdxProof(runtime []byte) []byte {
+	quote := testtee.QuoteConfig{TD: testtee.HealthyTD()}
+	quote.TD.ReportData = testtee.BindData(runtime)
+	return board.Quote(quote)
+}
+
+func onSNP() testtee.GuestConfig {
+	return testtee.GuestConfig{Boot: boot, Isolation: "SevSnp", Proof: snpProof}
+}
+
+func verify(t *testing.T, raw []byte, edit func(*azureguest.Config, *evidence.Evidence)) (*evidence.Result, error) {
+	t.Helper()
+	roots, err := tpmca.Parse(guest.Root.PEM())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := azureguest.Config{Authorities: roots}
+	ev := evidence.Evidence{Raw: raw, Time: now, Collateral: collateral.Fixed(intel.Collateral(board, testtee.CollateralConfig{TCB: testtee.HealthyTDXTCB(now)}))}
+	if edit != nil {
+		edit(&cfg, &ev)
+	}
+	return azureguest.New(snp.New(snp.Config{Roots: amd.Roots()}), tdx.New(dcap.New(dcap.Config{Anchor: intel.Anchor()})), cfg).Verify(t.Context(), ev)
+}
+
+func TestGuests(t *testing.T) {
+	for name, tc := range map[string]struct {
+		cfg testtee.GuestConfig
+		tee string
+	}{
+		"Trusted Launch": {testtee.GuestConfig{Boot: boot}, ""}, "SEV-SNP": {onSNP(), "sevsnpvm"},
+		"TDX": {testtee.GuestConfig{Boot: boot, Isolation: "Tdx", Proof: tdxProof}, "tdxvm"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			result, err := verify(t, guest.Info(tc.cfg), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for claim, want := range map[string]claims.Value{"secureboot": claims.BooleanValue(true), "x-ms-azurevm-debuggersdisabled": claims.BooleanValue(true), "x-ms-azurevm-ostype": claims.StringValue("Linux"),
+				"x-ms-azurevm-osversion-major": claims.IntegerValue(24), "x-ms-azurevm-dbvalidated": claims.BooleanValue(false), "x-ms-azurevm-is-windows": claims.BooleanValue(false)} {
+				if got, _ := result.Claims.Get(claim); !got.Equal(&want) {
+					t.Errorf("%s is %v", claim, got)
+				}
+			}
+			runtime, _ := result.Claims.Get("x-ms-runtime")
+			if text, _ := runtime.Text(); !strings.Contains(text, "TpmEphemeralEncryptionKey") || !strings.Contains(text, "client-payload") {
+				t.Errorf("x-ms-runtime %s", text)
+			}
+			tee, has := result.Claims.Get("x-ms-isolation-tee")
+			if text, _ := tee.Text(); has != (tc.tee != "") || !strings.Contains(text, tc.tee) || has && !strings.Contains(text, "HCLAkPub") {
+				t.Errorf("x-ms-isolation-tee %.200s", text)
+			}
+			if has != (result.TCB != nil) {
+				t.Error("the hardware's TCB is lost")
+			}
+		})
+	}
+}
+
+func part(name string, f func(map[string]any)) func(map[string]any) {
+	return func(i map[string]any) { f(i[name].(map[string]any)) }
+}
+
+// TestRefuses: each must be refused, by its own check.
+func TestRefuses(t *testing.T) {
+	std := base64.StdEncoding.EncodeToString
+	altered := *boot
+	altered.PCRs[4][0] ^= 1
+	lying := *boot
+	lying.Log = testtee.HealthyBoot(testtee.BootConfig{SecureBootOff: true}).Log
+	with := func(c testtee.GuestConfig, edit func(map[string]any)) testtee.GuestConfig { c.Edit = edit; return c }
+	tl := testtee.GuestConfig{Boot: boot}
+	foreign := func(name string, make func(g *testtee.Guest) []byte) func(map[string]any) {
+		return part("TpmInfo", func(i map[string]any) { i[name] = std(make(other)) })
+	}
+	tooFew := tl
+	tooFew.Mask = 0x0f
+	runtime := onSNP()
+	runtime.Runtime = func(r map[string]any) { r["keys"] = []any{} }
+	twice := onSNP()
+	twice.Runtime = func(r map[string]any) { r["keys"] = append(r["keys"].([]any), r["keys"].([]any)[0]) }
+	unbound := onSNP()
+	unbound.Proof = func([]byte) []byte { return snpProof([]byte("others")) }
+	otherVM := onSNP()
+	otherVM.Runtime = func(r map[string]any) {
+		key := map[string]any{}
+		if err := json.Unmarshal(testtee.JWK(other.AK.Public()), &key); err != nil {
+			t.Fatal(err)
+		}
+		key["kid"] = "HCLAkPub"
+		r["keys"] = []any{key}
+	}
+	lie := tl
+	lie.Boot = &lying
+	for name, tc := range map[string]struct {
+		id     string
+		cfg    testtee.GuestConfig
+		around func(*azureguest.Config, *evidence.Evidence)
+	}{
+		"another protocol":             {"azureguest.format", with(tl, func(i map[string]any) { i["AttestationProtocolVersion"] = "1.0" }), nil},
+		"no TPM":                       {"azureguest.format", with(tl, func(i map[string]any) { delete(i, "TpmInfo") }), nil},
+		"unknown isolation":            {"azureguest.format", with(tl, part("IsolationInfo", func(i map[string]any) { i["Type"] = "Sgx" })), nil},
+		"isolation without evidence":   {"azureguest.format", with(tl, part("IsolationInfo", func(i map[string]any) { i["Type"] = "SevSnp" })), nil},
+		"evidence of Trusted Launch":   {"azureguest.format", with(onSNP(), part("IsolationInfo", func(i map[string]any) { i["Type"] = "TrustedLaunch" })), nil},
+		"a version that is no number":  {"azureguest.format", with(tl, func(i map[string]any) { i["OSVersionMajor"] = "x" }), nil},
+		"a payload that is no object":  {"azureguest.format", with(tl, func(i map[string]any) { i["ClientPayload"] = "x" }), nil},
+		"a PCR beyond the set":         {"azureguest.format", with(tl, part("TpmInfo", func(i map[string]any) { i["PcrSet"] = []int{1} })), nil},
+		"runtime data beside it":       {"azureguest.format", tl, func(_ *azureguest.Config, ev *evidence.Evidence) { ev.RuntimeData = &evidence.Data{} }},
+		"an AK that is not restricted": {"azureguest.ak.attributes", with(tl, part("TpmInfo", func(i map[string]any) { i["AikPub"] = std(area(guest, testtee.GuestAK&^0x10000)) })), nil},
+		"no authority":                 {"azureguest.ak.certificate", tl, func(c *azureguest.Config, _ *evidence.Evidence) { c.Authorities = nil }},
+		"no certificate":               {"azureguest.ak.certificate", with(tl, part("TpmInfo", func(i map[string]any) { delete(i, "AikCert") })), nil},
+		"a certificate of another":     {"azureguest.ak.certificate", with(tl, foreign("AikCert", func(g *testtee.Guest) []byte { return g.AKCert.Raw })), nil},
+		"of another, on hardware":      {"azureguest.ak.certificate", with(onSNP(), foreign("AikCert", func(g *testtee.Guest) []byte { return g.AKCert.Raw })), nil},
+		"SNP offered as TDX":           {"dcap.quote.header", with(onSNP(), part("IsolationInfo", func(i map[string]any) { i["Type"] = "Tdx" })), nil},
+		"runtime data without the AK":  {"azureguest.runtime-data", runtime, nil},
+		"runtime data with two AKs":    {"azureguest.runtime-data", twice, nil},
+		"runtime data not bound":       {"snp.report-data.runtime-data", unbound, nil},
+		"quote of another VM":          {"azureguest.ak.runtime-data", otherVM, nil},
+		"a quote by another key":       {"tpm.quote.signature", with(tl, foreign("PcrSignature", func(g *testtee.Guest) []byte { return g.RawSign(guest.Quote(boot.PCRs, 0xff, nil)) })), nil},
+		"altered PCR 4":                {"tpm.quote.pcrs", with(tl, part("TpmInfo", func(i map[string]any) { i["PCRs"].([]any)[4].(map[string]any)["Digest"] = std(altered.PCRs[4][:]) })), nil},
+		"a PCR left out":               {"tpm.quote.selection", with(tl, part("TpmInfo", func(i map[string]any) { i["PCRs"] = i["PCRs"].([]any)[1:] })), nil},
+		"too few registers":            {"azureguest.quote.coverage", tooFew, nil},
+		"another challenge":            {"azureguest.quote.nonce", tl, func(_ *azureguest.Config, ev *evidence.Evidence) { ev.Challenge = []byte("x") }},
+		"a key of another TPM":         {"azureguest.key.certified", with(tl, foreign("EncKeyCertifyInfoSignature", func(g *testtee.Guest) []byte { return g.RawSign([]byte("x")) })), nil},
+		"a key that can leave":         {"azureguest.key.certified", with(tl, ephemeral(0x00020430, testtee.PolicyPCR(boot.PCRs, 0xff))), nil},
+		"a key that signs":             {"azureguest.key.certified", with(tl, ephemeral(testtee.GuestEphemeral|0x40000, testtee.PolicyPCR(boot.PCRs, 0xff))), nil},
+		"a key of other PCRs":          {"azureguest.key.policy", with(tl, ephemeral(testtee.GuestEphemeral, testtee.PolicyPCR(boot.PCRs, 0x7f))), nil},
+		"a key of no policy":           {"azureguest.key.policy", with(tl, ephemeral(testtee.GuestEphemeral, nil)), nil},
+		"a log of another boot":        {"azureguest.event-log", lie, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := verify(t, guest.Info(tc.cfg), tc.around)
+			var r *evidence.Rejection
+			if !errors.As(err, &r) || r.Check.ID != tc.id || r.Check.Remedy == "" {
+				t.Errorf("%v, want %s", err, tc.id)
+			}
+		})
+	}
+}
+
+func area(g *testtee.Guest, attributes uint32) []byte {
+	b := testtee.RSAPublicArea(&g.AK.(*rsa.PrivateKey).PublicKey, attributes, 0x0014, nil)
+	return append([]byte{byte(len(b) >> 8), byte(len(b))}, b...)
+}
+
+// ephemeral replaces the ephemeral key by one that is certified as it is.
+func ephemeral(attributes uint32, policy []byte) func(map[string]any) {
+	return part("TpmInfo", func(i map[string]any) {
+		b := testtee.RSAPublicArea(&guest.Ephemeral.PublicKey, attributes, 0x0010, policy)
+		c := guest.Certify(b, nil)
+		std := base64.StdEncoding.EncodeToString
+		i["EncKeyPub"], i["EncKeyCertifyInfo"], i["EncKeyCertifyInfoSignature"] = std(append([]byte{byte(len(b) >> 8), byte(len(b))}, b...)), std(c), std(guest.RawSign(c))
+	})
+}
+
+func TestWithoutALogNothingOfTheBootIsGood(t *testing.T) {
+	c := testtee.GuestConfig{Boot: boot, Edit: func(i map[string]any) { i["TcgLogs"] = "" }}
+	result, err := verify(t, guest.Info(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"secureboot", "x-ms-azurevm-debuggersdisabled", "x-ms-azurevm-signingdisabled", "x-ms-azurevm-dbvalidated"} {
+		if v, _ := result.Claims.Get(name); v != claims.BooleanValue(false) {
+			t.Errorf("%s is %v", name, v)
+		}
+	}
+}
+
+func TestBaseline(t *testing.T) {
+	standard := azureguest.DefaultBaseline()
+	if err := standard.Check(); err != nil || len(standard.DBX) < 100 {
+		t.Fatal(err, len(standard.DBX))
+	}
+	var dbx [][]byte
+	for _, text := range standard.DBX {
+		b, err := hex.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dbx = append(dbx, b)
+	}
+	hash := func(text string) []byte { b, _ := hex.DecodeString(text); return b }
+	good := testtee.BootConfig{DB: testtee.SignatureList(hash(standard.DB[0])), KEK: testtee.SignatureList(hash(standard.KEK[0])), DBX: testtee.SignatureList(dbx...)}
+	for name, tc := range map[string]struct {
+		edit          func(*testtee.BootConfig)
+		db, dbx, keys bool
+	}{
+		"as published":         {func(*testtee.BootConfig) {}, true, true, true},
+		"one revocation less":  {func(c *testtee.BootConfig) { c.DBX = testtee.SignatureList(dbx[1:]...) }, true, false, false},
+		"one revocation twice": {func(c *testtee.BootConfig) { c.DBX = testtee.SignatureList(append(dbx[1:], dbx[1])...) }, true, false, false},
+		"an own key in db":     {func(c *testtee.BootConfig) { c.DB = append(testtee.SignatureList(make([]byte, 32)), good.DB...) }, false, true, false},
+		"an own key in KEK":    {func(c *testtee.BootConfig) { c.KEK = testtee.SignatureList(make([]byte, 32)) }, true, true, false},
+		"an empty db":          {func(c *testtee.BootConfig) { c.DB = []byte{} }, false, true, false},
+	} {
+		cfg := good
+		tc.edit(&cfg)
+		result, err := verify(t, guest.Info(testtee.GuestConfig{Boot: testtee.HealthyBoot(cfg)}), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for claim, want := range map[string]bool{"dbvalidated": tc.db, "dbxvalidated": tc.dbx, "default-securebootkeysvalidated": tc.keys} {
+			if v, _ := result.Claims.Get("x-ms-azurevm-" + claim); v != claims.BooleanValue(want) {
+				t.Errorf("%s: %s is %v", name, claim, v)
+			}
+		}
+	}
+	if (azureguest.Baseline{DB: []string{"AB"}}).Check() == nil {
+		t.Error("an entry that is no hash was taken")
+	}
+}
+
+// TestSeal: the answer opens with the ephemeral key, and reads as Azure's clients
+// read it.
+func TestSeal(t *testing.T) {
+	raw, err := azureguest.Seal(rand.Reader, guest.Info(testtee.GuestConfig{Boot: boot}), "the.to.ken")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s azureguest.Sealed
+	if err := json.Unmarshal(raw, &s); err != nil {
+		t.Fatal(err)
+	}
+	decode := func(text string) []byte {
+		b, err := base64.StdEncoding.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	inner, err := rsa.DecryptPKCS1v15(rand.Reader, guest.Ephemeral, decode(s.InnerKey)) //nolint:staticcheck // what the clients' TPM does
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := aes.NewCipher(inner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gcm, err := cipher.NewGCM(block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Params.BlockMode != "ChainingModeGCM" || s.Params.BlockPadding != "PKCS7" || s.Params.Cipher != "AES" || s.Params.Bits != 256 {
+		t.Errorf("%+v", s.Params)
+	}
+	opened, err := gcm.Open(nil, decode(s.Params.IV), append(decode(s.JWT), decode(s.Tag)...), []byte("Transport Key"))
+	if err != nil || string(opened) != "the.to.ken" {
+		t.Errorf("%q, %v", opened, err)
+	}
+	without := guest.Info(testtee.GuestConfig{Boot: boot, Edit: part("TpmInfo", func(i map[string]any) { delete(i, "EncKeyPub") })})
+	if _, err := azureguest.Seal(rand.Reader, without, "x"); !errors.Is(err, azureguest.ErrNoKey) {
+		t.Errorf("sealed to nothing: %v", err)
+	}
+}
+
+func TestHCL(t *testing.T) {
+	runtime := guest.Runtime(nil)
+	report := chip.Report(testtee.ReportConfig{ReportData: testtee.BindData(runtime)})
+	h, err := azureguest.ParseHCL(testtee.HCL(2, report, runtime))
+	if err != nil || h.Type != azureguest.ReportSNP || !bytes.Equal(h.Runtime, runtime) || !bytes.Equal(h.ReportData()[:32], h.Hash) || !bytes.Equal(h.Hardware, report) {
+		t.Fatalf("%+v, %v", h, err)
+	}
+	good := testtee.HCL(2, report, runtime)
+	put := func(at int, b byte) []byte { c := bytes.Clone(good); c[at] = b; return c }
+	for name, b := range map[string][]byte{"cut": good[:1200], "another mark": put(0, 'X'), "runtime data beyond it": put(1216+18, 1), "no hash": put(1216+12, 9)} {
+		if h, err := azureguest.ParseHCL(b); err == nil {
+			t.Errorf("%s: %+v", name, h)
+		}
+	}
+}
+
+func FuzzParseInfo(f *testing.F) {
+	f.Add(guest.Info(testtee.GuestConfig{Boot: boot}))
+	f.Fuzz(func(t *testing.T, b []byte) { azureguest.ParseInfo(b) })
+}
+
+func FuzzParseHCL(f *testing.F) {
+	f.Add(testtee.HCL(2, make([]byte, 1184), []byte("{}")))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if h, err := azureguest.ParseHCL(b); err == nil {
+			h.ReportData()
+		}
+	})
+}

@@ -1,0 +1,167 @@
+// Package vbs verifies reports of enclaves of Windows's virtualization-based
+// security, and states their claims in the names of Azure Attestation.
+//
+// Start with [Verifier.Verify]. A report proves nothing by itself: the key that
+// signs reports is made by the secure kernel and measured at boot, so the evidence is
+// that of package tpm, with the report over it. The chain is: attestation key → quote
+// → registers → log → signing key of the secure kernel → report → enclave, and from
+// the report back to the very bytes of the TPM evidence.
+package vbs
+
+import (
+	"context"
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/big"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/probity-dev/probity/claims"
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/tpm"
+)
+
+const (
+	checkFormat    = "vbs.format"
+	checkKey       = "vbs.signing-key"
+	checkSignature = "vbs.signature"
+	checkBinding   = "vbs.enclave-data"
+	checkDebug     = "vbs.flags.debug"
+)
+
+// Catalogue lists the checks that this package adds to those of package tpm.
+func Catalogue() []evidence.Definition {
+	return []evidence.Definition{
+		{ID: checkFormat, Meaning: "the report is one of a VBS enclave (VBS_ENCLAVE_REPORT_PKG_HEADER), signed by RSA-PSS with SHA-256", Remedy: "send the report as EnclaveGetAttestationReport returned it"},
+		{ID: checkKey, Meaning: "the proven log holds one key with which the secure kernel signs reports (VSM_IDKS_INFO, PCR 12)", Remedy: "turn virtualization-based security on, quote PCR 12, and send the whole log"},
+		{ID: checkSignature, Meaning: "the secure kernel signed the report", Remedy: "send report and log of one boot"},
+		{ID: checkBinding, Meaning: "the data of the report are the SHA-512 of the TPM evidence, byte for byte", Remedy: "give the enclave the SHA-512 of report_signed exactly as it is sent, braces included"},
+		{ID: checkDebug, Meaning: "the enclave cannot be debugged, or the provider accepts DebugGuest", Remedy: "build the enclave without the debug policy; a debugger can read all of its memory"},
+	}
+}
+
+// Verifier verifies enclaves. It is safe for concurrent use.
+type Verifier struct {
+	tpm  *tpm.Verifier
+	book evidence.Book
+}
+
+// New returns a verifier on that of TPMs.
+func New(t *tpm.Verifier) *Verifier {
+	return &Verifier{tpm: t, book: evidence.NewBook(Catalogue())}
+}
+
+// Kind returns VbsEnclave.
+func (v *Verifier) Kind() evidence.Kind { return evidence.VBSEnclave }
+
+// Verify verifies ev.Raw, a request of the TPM protocol with att_type vbs.
+func (v *Verifier) Verify(_ context.Context, ev evidence.Evidence) (*evidence.Result, error) {
+	rec, result := &evidence.Recorder{}, &evidence.Result{}
+	err := v.verify(rec, ev, result)
+	result.Checks = rec.Checks
+	return result, err
+}
+
+func (v *Verifier) verify(rec *evidence.Recorder, ev evidence.Evidence, result *evidence.Result) error {
+	fail := func(id, expected string, err error) error { return rec.FailErr(id, expected, err, v.book.Remedy(id)) }
+	proof, err := v.tpm.Prove(rec, ev, result, true)
+	if err != nil {
+		return err
+	}
+	raw, err := enclaveReport(proof.Request)
+	if err != nil {
+		return fail(checkFormat, "the report of a VBS enclave", err)
+	}
+	r, err := ParseReport(raw)
+	if err != nil {
+		return fail(checkFormat, "the report of a VBS enclave", err)
+	}
+	rec.Pass(checkFormat, "the report of a VBS enclave", fmt.Sprintf("%d modules", len(r.Modules)))
+	key, err := signingKey(proof.Boot.SigningKey)
+	if err != nil {
+		return fail(checkKey, "one signing key of the secure kernel in the proven log", err)
+	}
+	rec.Pass(checkKey, "one signing key of the secure kernel in the proven log", fmt.Sprintf("RSA-%d", key.N.BitLen()))
+	digest := sha256.Sum256(r.Signed)
+	if err := rsa.VerifyPSS(key, crypto.SHA256, digest[:], r.Signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthAuto}); err != nil {
+		return rec.Fail(checkSignature, "a signature of the secure kernel", "one that does not hold", v.book.Remedy(checkSignature))
+	}
+	rec.Pass(checkSignature, "a signature of the secure kernel", "holds")
+	want := sha512.Sum512(proof.Request.Signed)
+	if subtle.ConstantTimeCompare(want[:], r.Data) != 1 {
+		return rec.Fail(checkBinding, fmt.Sprintf("SHA-512 %x of report_signed", want), fmt.Sprintf("%x", r.Data), v.book.Remedy(checkBinding))
+	}
+	rec.Pass(checkBinding, "SHA-512 of report_signed", "the same")
+	if r.Identity.Flags&(FlagFullDebug|FlagDynamicActive) != 0 {
+		result.Reservations = append(result.Reservations, evidence.Reservation{Accept: evidence.DebugGuest, Check: evidence.Check{
+			ID: checkDebug, Expected: "flags without full or active dynamic debugging", Found: fmt.Sprintf("%#x", r.Identity.Flags), Remedy: v.book.Remedy(checkDebug)}})
+	}
+	state(result, r)
+	return nil
+}
+
+// enclaveReport takes the report out of vsm_report.
+func enclaveReport(r *tpm.Request) ([]byte, error) {
+	var in struct {
+		Enclave struct {
+			Report tpm.Bytes `json:"report"`
+		} `json:"enclave"`
+	}
+	if err := json.Unmarshal(r.Report, &in); err != nil || len(in.Enclave.Report) == 0 {
+		return nil, errors.New("no vsm_report.enclave.report in base64url")
+	}
+	return in.Enclave.Report, nil
+}
+
+// signingKey reads the payload of VSM_IDKS_INFO: algorithm, bits, sizes of exponent
+// and modulus (little-endian), exponent and modulus (big-endian).
+func signingKey(b []byte) (*rsa.PublicKey, error) {
+	if len(b) == 0 {
+		return nil, errors.New("none, or two")
+	}
+	if len(b) < 16 {
+		return nil, errors.New("a key that is cut short")
+	}
+	u := binary.LittleEndian.Uint32
+	bits, exponent, modulus := u(b[4:]), u(b[8:]), u(b[12:])
+	if exponent == 0 || exponent > 4 || modulus > 512 || uint64(16+exponent+modulus) != uint64(len(b)) {
+		return nil, fmt.Errorf("an exponent of %d bytes and a modulus of %d in %d", exponent, modulus, len(b))
+	}
+	e := new(big.Int).SetBytes(b[16 : 16+exponent])
+	n := new(big.Int).SetBytes(b[16+exponent:])
+	if uint32(n.BitLen()) != bits || bits < 2048 || n.Bit(0) == 0 || e.Bit(0) == 0 || e.Cmp(big.NewInt(3)) < 0 || e.BitLen() > 31 {
+		return nil, fmt.Errorf("an RSA key of %d bits", n.BitLen())
+	}
+	return &rsa.PublicKey{N: n, E: int(e.Int64())}, nil
+}
+
+// state adds the enclave's claims to those of the TPM.
+func state(result *evidence.Result, r *Report) {
+	token := evidence.Statements{}
+	for _, c := range result.Claims.All() {
+		if c.Type == "x-ms-attestation-type" {
+			c.Value = claims.StringValue("vbs")
+		}
+		token.Set.Add(c)
+	}
+	known := evidence.Statements{Set: result.Aliases}
+	encode := base64.RawURLEncoding.EncodeToString
+	id := r.Identity
+	known.Text("enclaveAuthorId", encode(id.AuthorID))
+	known.Text("enclaveImageId", encode(id.ImageID))
+	known.Text("enclaveOwnerId", encode(id.OwnerID))
+	known.Text("enclaveFamilyId", encode(id.FamilyID))
+	known.Integer("enclaveSvn", int64(id.SVN))
+	known.Integer("enclavePlatformSvn", int64(id.PlatformSVN))
+	known.Integer("enclaveFlags", int64(id.Flags))
+	known.Text("x-probity-vbs-unique-id", encode(id.UniqueID))
+	known.Integer("x-probity-vbs-secure-kernel-svn", int64(id.SecureKernelSVN))
+	result.Claims, result.Aliases = token.Set, known.Set
+}
