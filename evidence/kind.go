@@ -39,6 +39,10 @@ func (k Kind) Member() string {
 		return "document"
 	case ArmCCA:
 		return "token"
+	case AzureGuest:
+		return "AttestationInfo"
+	case TPM, VBSEnclave:
+		return "data"
 	default:
 		return "report"
 	}

@@ -111,6 +111,11 @@ func (b *Bytes) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return err
 }
 
+// MarshalJSONTo implements json.MarshalerTo: base64url without padding.
+func (b Bytes) MarshalJSONTo(enc *jsontext.Encoder) error {
+	return enc.WriteToken(jsontext.String(base64.RawURLEncoding.EncodeToString(b)))
+}
+
 // Decode reads base64url or base64, padded or not.
 func Decode(text string) ([]byte, error) {
 	text = strings.NewReplacer("+", "-", "/", "_").Replace(strings.TrimRight(text, "="))

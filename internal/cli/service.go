@@ -82,6 +82,7 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 		return nil, err
 	}
 	s.store = db
+	tpms := server.TPM{Lifetime: time.Duration(cfg.TPM.ChallengeLifetime), SingleUse: cfg.TPM.SingleUse}
 	appraisalTime := time.Now
 	if at := cfg.Development.Time; !at.IsZero() {
 		appraisalTime = func() time.Time { return at }
@@ -102,7 +103,13 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 	if err != nil {
 		return nil, err
 	}
-	signers, err := loadSigners(ctx, db, cfg)
+	if tpms.Enrolment, err = enrolment(ctx, db, cfg, log); err != nil {
+		return nil, err
+	}
+	if tpms.Enrolment != nil {
+		trust.TPM.Enrolled = tpms.Enrolment.Enrolled
+	}
+	signers, master, err := loadSigners(ctx, db, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -126,6 +133,7 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 		Held:      held, WarnBefore: warnBefore(cfg.Fetch),
 		Log: log, Metrics: telemetry.New(func() telemetry.Collateral { return measured(s.plane, held()) }), Now: time.Now, AppraisalTime: cfg.Development.Time,
 		Version: version(), Ready: db.Ping, Store: db, AdminTokenHash: admin,
+		Sealer: master, TPM: tpms,
 	})
 	return s, nil
 }
@@ -192,6 +200,28 @@ func loadPolicies(ctx context.Context, db store.Store, p *server.Provider) error
 	return nil
 }
 
+// enrolmentEvery is how often keys are read that other nodes enrolled, or that an
+// operator removed.
+const enrolmentEvery = 2 * time.Second
+
+// enrolment returns what binds attestation keys to TPMs, or nil if no endorsement
+// key counts.
+func enrolment(ctx context.Context, db store.Store, cfg config.Config, log *slog.Logger) (*server.Enrolment, error) {
+	authorities, err := cfg.TPM.Endorsement(cfg.DataDir)
+	if err != nil {
+		return nil, fmt.Errorf("tpm: %w", err)
+	}
+	if authorities.Len() == 0 && len(cfg.TPM.EndorsementKeys) == 0 {
+		return nil, nil
+	}
+	e, err := server.NewEnrolment(ctx, store.DefaultProvider, db, authorities, cfg.TPM.EndorsementKeys)
+	if err != nil {
+		return nil, err
+	}
+	go e.Watch(ctx, enrolmentEvery, func(err error) { log.Warn("enrolled keys were not read anew", "err", err.Error()) })
+	return e, nil
+}
+
 // adminTokenEnv replaces the administrator's token file.
 const adminTokenEnv = "PROBITY_ADMIN_TOKEN"
 
@@ -217,7 +247,7 @@ func adminTokenHash(cfg config.Config) (hash [sha256.Size]byte, err error) {
 	return sha256.Sum256([]byte(text)), nil
 }
 
-func loadSigners(ctx context.Context, db store.Store, cfg config.Config) ([]*token.Signer, error) {
+func loadSigners(ctx context.Context, db store.Store, cfg config.Config) ([]*token.Signer, signing.MasterKey, error) {
 	var master signing.MasterKey
 	var err error
 	if text, set := masterKeyText(); set {
@@ -229,16 +259,17 @@ func loadSigners(ctx context.Context, db store.Store, cfg config.Config) ([]*tok
 		}
 		keys, listErr := db.SigningKeys(ctx)
 		if listErr != nil {
-			return nil, listErr
+			return nil, master, listErr
 		}
 		// A lost master key must not be replaced silently: the keys that it
 		// sealed would be lost with it.
 		master, err = signing.LoadMasterKey(path, rand.Reader, len(keys) == 0)
 	}
 	if err != nil {
-		return nil, err
+		return nil, master, err
 	}
-	return signing.Load(ctx, db, signing.Config{Issuer: cfg.URL, Master: master, Random: rand.Reader, Now: time.Now()})
+	signers, err := signing.Load(ctx, db, signing.Config{Issuer: cfg.URL, Master: master, Random: rand.Reader, Now: time.Now()})
+	return signers, master, err
 }
 
 func certificates(cfg config.Config, log *slog.Logger) (*tls.Config, error) {

@@ -9,7 +9,9 @@ import (
 	"os"
 
 	"github.com/probity-dev/probity/appraisal"
+	"github.com/probity-dev/probity/collateral/tpmca"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/azureguest"
 	"github.com/probity-dev/probity/evidence/dcap"
 	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/internal/config"
@@ -25,6 +27,10 @@ func trustOf(cfg config.Config) (appraisal.Trust, error) {
 	if t.Arm, err = cfg.CCA.Verifier(); err != nil {
 		return t, fmt.Errorf("cca: %w", err)
 	}
+	if t.TPM, err = cfg.TPM.Verifier(cfg.DataDir); err != nil {
+		return t, fmt.Errorf("tpm: %w", err)
+	}
+	t.Azure = azureguest.Config{Authorities: t.TPM.Authorities, Baseline: cfg.TPM.SecureBoot}
 	if t.Intel.Anchor, err = anchor(cfg.Development.IntelRoot); err != nil {
 		return t, fmt.Errorf("development.intelRoot: %w", err)
 	}
@@ -47,6 +53,15 @@ func addRoot(t *appraisal.Trust, kind evidence.Kind, path string) (err error) {
 	case evidence.ArmCCA:
 		key, keyErr := config.ReadPlatformKey(path)
 		t.Arm.Anchors, err = append(t.Arm.Anchors, key), keyErr
+	case evidence.TPM, evidence.VBSEnclave, evidence.AzureGuest:
+		b, readErr := os.ReadFile(path)
+		if readErr != nil {
+			return readErr
+		}
+		if t.TPM.Authorities, err = tpmca.Parse(b); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		t.Azure.Authorities = t.TPM.Authorities
 	default:
 		t.Intel.Anchor, err = anchor(path)
 	}

@@ -50,6 +50,8 @@ type Config struct {
 	SNP SNP `json:"snp,omitzero"`
 	// CCA lists the keys of Arm CCA platforms.
 	CCA CCA `json:"cca,omitzero"`
+	// TPM says which TPMs count, and how they are challenged.
+	TPM TPM `json:"tpm,omitzero"`
 	// AdminTokenFile holds the bearer token that may read and change
 	// policies, at least 16 characters. The environment variable
 	// PROBITY_ADMIN_TOKEN, if set, replaces the file. Without either, nobody
@@ -202,6 +204,9 @@ func (c *Config) check(dev bool) error {
 	}
 	if _, err := c.CCA.Verifier(); err != nil {
 		problem("cca: %w", err)
+	}
+	if err := c.TPM.check(); err != nil {
+		problem("tpm: %w", err)
 	}
 	if c.Limits.Body < 0 || c.Limits.Concurrent < 0 {
 		problem("limits: negative numbers")

@@ -19,10 +19,33 @@ func (s *Server) attest(w http.ResponseWriter, r *http.Request, kind evidence.Ki
 	if err != nil {
 		return err
 	}
+	if kind == evidence.TPM || kind == evidence.VBSEnclave {
+		return s.attestTPM(w, r, body)
+	}
 	legacy := strings.EqualFold(r.URL.Query().Get("api-version"), legacyVersion)
 	request, err := s.request(kind, body, legacy)
 	if err != nil {
 		return err
+	}
+	verdict, err := s.appraise(r, request)
+	if err != nil {
+		return err
+	}
+	switch {
+	case kind == evidence.AzureGuest:
+		return answerGuest(w, request.Evidence, verdict.Token)
+	case legacy:
+		return writeJSON(w, verdict.Token)
+	}
+	return writeJSON(w, map[string]string{"token": verdict.Token})
+}
+
+// appraise runs one appraisal by the policy in force. Evidence that is refused is
+// an error.
+func (s *Server) appraise(r *http.Request, request *appraisal.Request) (*appraisal.Verdict, error) {
+	in := s.policies.get(request.Kind)
+	if in.Policy == nil && request.DraftPolicy == "" {
+		return nil, badRequest(checkPolicySet, "a policy for "+string(request.Kind), "none", remedyPolicySet)
 	}
 	// Only work takes a slot: a client that sends slowly keeps nobody out.
 	select {
@@ -30,26 +53,22 @@ func (s *Server) attest(w http.ResponseWriter, r *http.Request, kind evidence.Ki
 		defer func() { <-s.slots }()
 	default:
 		s.cfg.Metrics.Busy.Inc()
-		return &apiError{status: http.StatusTooManyRequests, code: codeTooMany, message: "too many attestations are running",
+		return nil, &apiError{status: http.StatusTooManyRequests, code: codeTooMany, message: "too many attestations are running",
 			header: http.Header{"Retry-After": {"1"}}}
 	}
-	in := s.policies.get(kind)
 	verdict, err := s.cfg.Appraiser.Appraise(r.Context(), *request, appraisal.Provider{
 		Policy: in.Policy, PolicySigner: in.Submitted.SignerKey(), TCB: s.cfg.Provider.TCB,
 		Signer: s.cfg.Signers[0], TokenTime: s.cfg.Now(), MaxValidity: s.cfg.Provider.MaxValidity,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !verdict.Accepted {
-		s.cfg.Metrics.Verdicts.WithLabelValues(string(kind), verdict.Rejection.Check.ID).Inc()
-		return s.traceDetails(refusal(verdict.Rejection), &verdict.Policy)
+		s.cfg.Metrics.Verdicts.WithLabelValues(string(request.Kind), verdict.Rejection.Check.ID).Inc()
+		return nil, s.traceDetails(refusal(verdict.Rejection), &verdict.Policy)
 	}
-	s.cfg.Metrics.Verdicts.WithLabelValues(string(kind), "accepted").Inc()
-	if legacy {
-		return writeJSON(w, verdict.Token)
-	}
-	return writeJSON(w, map[string]string{"token": verdict.Token})
+	s.cfg.Metrics.Verdicts.WithLabelValues(string(request.Kind), "accepted").Inc()
+	return verdict, nil
 }
 
 // request reads a body as a request for the appraisal. The legacy version sends
@@ -63,7 +82,8 @@ func (s *Server) request(kind evidence.Kind, body []byte, legacy bool) (*apprais
 	member := "quote"
 	if !legacy {
 		member = kind.Member()
-		out.Evidence = map[string]wire.Bytes{"quote": in.Quote, "report": in.Report, "document": in.Document, "token": in.Token}[member]
+		out.Evidence = map[string]wire.Bytes{"quote": in.Quote, "report": in.Report, "document": in.Document, "token": in.Token,
+			"AttestationInfo": in.AttestationInfo}[member]
 	}
 	if len(out.Evidence) == 0 {
 		return nil, badRequest(checkBody, "a member "+member+" with the evidence", "none", "send the evidence as base64url in "+member)

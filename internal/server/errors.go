@@ -37,11 +37,21 @@ const (
 	checkType       = "request.attestation-type"
 	checkPath       = "request.path"
 	checkCollateral = "collateral.available"
+	checkContext    = "tpm.challenge.context"
+	checkUsed       = "tpm.challenge.used"
+	checkEnrolment  = "tpm.enrolment"
+	checkPolicySet  = "policy.set"
 	checkPolicyText = "policy.syntax"
 	checkPolicyJWS  = "policy.jws"
 )
 
 const remedyCollateral = "try again later, or send VCEK and chain with SEV-SNP evidence; the operator can import a bundle: probity collateral import"
+
+const (
+	remedyContext   = "begin anew: ask for a challenge with {\"type\":\"aikcert\"}, and answer it before it expires"
+	remedyEnrolment = "enrol the TPM that holds the key: probity agent enroll; the operator lists authorities of endorsement keys under tpm.endorsementAuthorities, or the keys under tpm.endorsementKeys"
+	remedyPolicySet = "the owner of the provider sets a policy that says what a good boot is: PUT /policies/{type}"
+)
 
 // Catalogue lists the checks of requests.
 func Catalogue() []evidence.Definition {
@@ -52,6 +62,10 @@ func Catalogue() []evidence.Definition {
 		{ID: checkSize, Meaning: "the request body is within the limit", Remedy: "send less, or raise limits.body in the configuration"},
 		{ID: checkBody, Meaning: "the request body is a JSON object of the expected form, without duplicate members", Remedy: "compare the body with the documentation of the route"},
 		{ID: checkCollateral, Meaning: "the vendor's service could be reached for collateral that is not held; answered with 503, as the evidence is not refused for good", Remedy: remedyCollateral},
+		{ID: checkContext, Meaning: "the service_context is one that this service made for this provider, and has not expired", Remedy: remedyContext},
+		{ID: checkUsed, Meaning: "a challenge is used once, where the provider asks for that", Remedy: remedyContext},
+		{ID: checkEnrolment, Meaning: "the endorsement key is trusted, the attestation key is of the same TPM, and neither name nor key belongs to another TPM", Remedy: remedyEnrolment},
+		{ID: checkPolicySet, Meaning: "a policy is set for types that have no default: Tpm and VbsEnclave", Remedy: remedyPolicySet},
 		{ID: checkPolicyJWS, Meaning: "a submitted policy is a well-formed JWS, and its signature, if any, verifies with the certificate in its header", Remedy: "let the SDK make the body, or use probity policy sign"},
 		{ID: checkPolicyText, Meaning: "the policy, or draft policy, parses", Remedy: "check the policy text at the line and column given"},
 	}

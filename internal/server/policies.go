@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -27,6 +28,7 @@ import (
 type policyStore interface {
 	PutPolicy(ctx context.Context, p store.Policy) error
 	DeletePolicy(ctx context.Context, provider, kind string) error
+	UseOnce(ctx context.Context, word string, now, expires time.Time) (bool, error)
 }
 
 // PolicyInForce is a policy with the form in which it was submitted.

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -182,6 +183,10 @@ type brokenStore struct{}
 func (brokenStore) PutPolicy(context.Context, store.Policy) error { return errors.New("disk full") }
 func (brokenStore) DeletePolicy(context.Context, string, string) error {
 	return errors.New("disk full")
+}
+
+func (brokenStore) UseOnce(context.Context, string, time.Time, time.Time) (bool, error) {
+	return false, errors.New("disk full")
 }
 
 func TestAStoreThatFailsChangesNothing(t *testing.T) {

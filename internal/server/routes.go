@@ -31,6 +31,7 @@ var routes = []route{
 	{"GET", "/certs", false, (*Server).keySet},
 	{"POST", "/attest/{type}", true, (*Server).attest},
 	{"POST", "/attest/tee/{type}", true, (*Server).attest},
+	{"POST", "/tpm/enroll", false, (*Server).enroll},
 	{"POST", "/policies/{type}:reset", true, (*Server).resetPolicy},
 	{"GET", "/policies/{type}", true, (*Server).getPolicy},
 	{"PUT", "/policies/{type}", true, (*Server).putPolicy},

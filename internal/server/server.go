@@ -49,6 +49,10 @@ type Config struct {
 	Version string
 	// Store keeps changes of policies.
 	Store policyStore
+	// Sealer keeps what clients bring back: challenges and enrolments.
+	Sealer Sealer
+	// TPM says how TPMs are challenged and enrolled.
+	TPM TPM
 	// AdminTokenHash is the SHA-256 of the bearer token that may read and
 	// change policies. Zero means that nobody may change them.
 	AdminTokenHash [sha256.Size]byte

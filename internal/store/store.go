@@ -57,6 +57,20 @@ type Collateral struct {
 	Fetched, NextUpdate time.Time
 }
 
+// TPMKey is an attestation key that was bound to a TPM's endorsement key.
+type TPMKey struct {
+	Provider string
+	// Key is the SHA-256 of the key's SubjectPublicKeyInfo, EndorsementKey that of
+	// the TPM's, in hex.
+	Key, EndorsementKey string
+	// Name is the machine's name. It belongs to the TPM that took it first.
+	Name    string
+	Created time.Time
+}
+
+// ErrConflict is returned for what would take a name or a key from another.
+var ErrConflict = errors.New("it belongs to another")
+
 // Store keeps the service's state. Implementations are safe for concurrent
 // use; each method is atomic.
 type Store interface {
@@ -87,6 +101,18 @@ type Store interface {
 	NextSlot(ctx context.Context, vendor string, now time.Time, every time.Duration) (time.Time, error)
 	// HoldSlots keeps requests to the vendor back until then.
 	HoldSlots(ctx context.Context, vendor string, until time.Time) error
+
+	// TPMKeys returns the enrolled keys of a provider, by name and age.
+	TPMKeys(ctx context.Context, provider string) ([]TPMKey, error)
+	// PutTPMKey enrols a key. The error wraps ErrConflict if the name or the key
+	// belongs to another endorsement key.
+	PutTPMKey(ctx context.Context, k TPMKey) error
+	// DeleteTPMKeys removes the keys of a name, or returns an error wrapping
+	// ErrNotFound.
+	DeleteTPMKeys(ctx context.Context, provider, name string) error
+	// UseOnce takes a word that may be taken once until it expires, and reports
+	// whether it was free.
+	UseOnce(ctx context.Context, word string, now, expires time.Time) (bool, error)
 
 	// Ping reports whether the store answers.
 	Ping(ctx context.Context) error

@@ -1,6 +1,8 @@
 package testtee
 
 import (
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -127,4 +129,33 @@ func HCL(reportType uint32, hardware, runtime []byte) []byte {
 	}
 	b = append(b, runtime...)
 	return append(b, make([]byte, max(0, 2600-len(b)))...)
+}
+
+// OpenGuestToken opens the sealed answer of a guest attestation.
+func OpenGuestToken(key *rsa.PrivateKey, raw []byte) (string, error) {
+	var in struct {
+		JWT    []byte `json:"Jwt"`
+		Inner  []byte `json:"EncryptedInnerKey"`
+		Tag    []byte `json:"AuthenticationData"`
+		Params struct {
+			IV []byte `json:"Iv"`
+		} `json:"EncryptionParams"`
+	}
+	if err := json.Unmarshal(raw, &in); err != nil {
+		return "", err
+	}
+	inner, err := rsa.DecryptPKCS1v15(rand.Reader, key, in.Inner) //nolint:staticcheck // what the clients' TPM does
+	if err != nil {
+		return "", err
+	}
+	block, err := aes.NewCipher(inner)
+	if err != nil {
+		return "", err
+	}
+	gcm, err := cipher.NewGCM(block)
+	if err != nil {
+		return "", err
+	}
+	plain, err := gcm.Open(nil, in.Params.IV, append(in.JWT, in.Tag...), []byte("Transport Key"))
+	return string(plain), err
 }

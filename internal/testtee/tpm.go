@@ -2,6 +2,8 @@ package testtee
 
 import (
 	"crypto"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -17,6 +19,7 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/google/go-tpm/tpm2"
 )
 
 // TPM is a simulated TPM with an attestation key, and the authority that
@@ -251,4 +254,26 @@ func (m *TPM) Evidence(cfg TPMEvidence) []byte {
 	out, err := json.Marshal(map[string]any{"payload": map[string]any{"request": compact}})
 	must(err)
 	return out
+}
+
+// EndorsementArea is the TPMT_PUBLIC of an endorsement key.
+func EndorsementArea(key *rsa.PublicKey) []byte { return RSAPublicArea(key, 0x000300b2, 0x0010, nil) }
+
+// Activate opens a credential as a TPM does that holds the endorsement key, and
+// the attestation key of the given name (TPM 2.0 Library, part 1, section 24).
+func Activate(endorsement *rsa.PrivateKey, name, object, secret []byte) []byte {
+	seed, err := rsa.DecryptOAEP(sha256.New(), nil, endorsement, secret, []byte("IDENTITY\x00"))
+	if err != nil {
+		return nil
+	}
+	key := tpm2.KDFa(crypto.SHA256, seed, "STORAGE", name, nil, 128)
+	size := int(binary.BigEndian.Uint16(object))
+	block, err := aes.NewCipher(key)
+	must(err)
+	plain := make([]byte, len(object)-2-size)
+	cipher.NewCFBDecrypter(block, make([]byte, 16)).XORKeyStream(plain, object[2+size:]) //nolint:staticcheck // what TPMs use
+	if len(plain) < 2 || len(plain) < 2+int(binary.BigEndian.Uint16(plain)) {
+		return nil
+	}
+	return plain[2 : 2+binary.BigEndian.Uint16(plain)]
 }

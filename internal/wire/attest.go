@@ -36,6 +36,8 @@ type AttestRequest struct {
 	Report          Bytes          `json:"report"`
 	Document        Bytes          `json:"document"` // of Nitro enclaves
 	Token           Bytes          `json:"token"`    // of Arm CCA
+	Data            Bytes          `json:"data"`     // of TPMs: a message of their protocol
+	AttestationInfo Bytes          `json:"attestationInfo"`
 	RuntimeData     *DataObject    `json:"runtimeData"`
 	InitTimeData    *DataObject    `json:"initTimeData"`
 	DraftPolicy     string         `json:"draftPolicyForAttestation"`

@@ -52,6 +52,54 @@ func Contract(t *testing.T, open func(*testing.T) (s store.Store, reopen func() 
 			}
 		}
 	})
+	t.Run("keys of TPMs stay with their TPM", func(t *testing.T) {
+		s, reopen := open(t)
+		must(t, s.PutProvider(ctx, store.Provider{Name: "default", Created: created}))
+		a := store.TPMKey{Provider: "default", Key: "k1", EndorsementKey: "e1", Name: "host", Created: created}
+		second := store.TPMKey{Provider: "default", Key: "k2", EndorsementKey: "e1", Name: "host", Created: created.Add(time.Hour)}
+		must(t, s.PutTPMKey(ctx, a), s.PutTPMKey(ctx, second), s.PutTPMKey(ctx, a))
+		for name, k := range map[string]store.TPMKey{"a taken name": {Provider: "default", Key: "k3", EndorsementKey: "e2", Name: "host", Created: created},
+			"a taken key": {Provider: "default", Key: "k1", EndorsementKey: "e2", Name: "other", Created: created}} {
+			if err := s.PutTPMKey(ctx, k); !errors.Is(err, store.ErrConflict) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		s = reopen()
+		got, err := s.TPMKeys(ctx, "default")
+		must(t, err)
+		if diff := cmp.Diff([]store.TPMKey{a, second}, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		must(t, s.DeleteTPMKeys(ctx, "default", "host"))
+		if err := s.DeleteTPMKeys(ctx, "default", "host"); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("deleted twice: %v", err)
+		}
+	})
+	t.Run("a word is taken once, whoever asks", func(t *testing.T) {
+		s, _ := open(t)
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		taken := 0
+		for range 100 {
+			wg.Go(func() {
+				free, err := s.UseOnce(ctx, "word", created, created.Add(time.Minute))
+				if err != nil {
+					t.Error(err)
+				}
+				if free {
+					mu.Lock()
+					taken++
+					mu.Unlock()
+				}
+			})
+		}
+		wg.Wait()
+		later, err := s.UseOnce(ctx, "word", created.Add(time.Hour), created.Add(2*time.Hour))
+		must(t, err)
+		if taken != 1 || !later {
+			t.Errorf("taken %d times; after it expired %v", taken, later)
+		}
+	})
 	t.Run("slots never overlap", func(t *testing.T) {
 		s, _ := open(t)
 		const every = time.Second

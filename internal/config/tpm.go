@@ -1,0 +1,110 @@
+package config
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/probity-dev/probity/collateral/tpmca"
+	"github.com/probity-dev/probity/evidence/azureguest"
+	"github.com/probity-dev/probity/evidence/tpm"
+)
+
+// TPM says which TPMs count, and how they are challenged. Its zero value trusts no
+// attestation key, so that TPM evidence is refused.
+type TPM struct {
+	// Authorities lists PEM files with the authorities that certify attestation
+	// keys, of TPMs and of Azure's Trusted Launch machines. Those imported into the
+	// data directory (probity tpm roots import) count too.
+	Authorities []string `json:"authorities,omitempty"`
+	// EndorsementAuthorities lists PEM files with the authorities that certify
+	// endorsement keys; with them TPMs may enrol. Imported ones count too.
+	EndorsementAuthorities []string `json:"endorsementAuthorities,omitempty"`
+	// EndorsementKeys lists the endorsement keys that may enrol, by the SHA-256 of
+	// their SubjectPublicKeyInfo in hex. With a list, no other may, and a listed one
+	// needs no certificate.
+	EndorsementKeys []string `json:"endorsementKeys,omitempty"`
+	// SHA1 accepts banks and signatures of SHA-1, of old firmware.
+	SHA1 bool `json:"sha1,omitzero"`
+	// CustomClaimPrefix is put before the names of claims that clients make. Empty
+	// means "x-probity-custom-".
+	CustomClaimPrefix string `json:"customClaimPrefix,omitzero"`
+	// ChallengeLifetime is how long a challenge is good for. Zero means 5 minutes.
+	ChallengeLifetime Duration `json:"challengeLifetime,omitzero"`
+	// SingleUse refuses a challenge that was answered before, on any node that
+	// shares the database. It costs one write for each attestation.
+	SingleUse bool `json:"singleUse,omitzero"`
+	// SecureBoot says which secure boot databases of Azure guests are good. Empty
+	// lists mean what Microsoft publishes.
+	SecureBoot azureguest.Baseline `json:"secureBoot,omitzero"`
+}
+
+// The folders of imported authorities in a data directory.
+const (
+	AttestationRoots = "tpm/attestation"
+	EndorsementRoots = "tpm/endorsement"
+)
+
+func (c TPM) check() error {
+	for _, key := range c.EndorsementKeys {
+		if b, err := hex.DecodeString(key); err != nil || len(b) != 32 || key != strings.ToLower(key) {
+			return fmt.Errorf("endorsementKeys: %q is not a SHA-256 in lower-case hex", key)
+		}
+	}
+	if err := c.SecureBoot.Check(); err != nil {
+		return fmt.Errorf("secureBoot: %w", err)
+	}
+	_, err := c.Verifier("")
+	return err
+}
+
+// Verifier reads the authorities of attestation keys and returns the settings in
+// the verifier's form. An empty data directory stands for none.
+func (c TPM) Verifier(dataDir string) (tpm.Config, error) {
+	roots, err := authorities(c.Authorities, dataDir, AttestationRoots)
+	if err != nil {
+		return tpm.Config{}, fmt.Errorf("authorities: %w", err)
+	}
+	return tpm.Config{Authorities: roots, SHA1: c.SHA1, CustomPrefix: c.CustomClaimPrefix}, nil
+}
+
+// Endorsement reads the authorities of endorsement keys.
+func (c TPM) Endorsement(dataDir string) (*tpmca.Roots, error) {
+	roots, err := authorities(c.EndorsementAuthorities, dataDir, EndorsementRoots)
+	if err != nil {
+		return nil, fmt.Errorf("endorsementAuthorities: %w", err)
+	}
+	return roots, nil
+}
+
+func authorities(files []string, dataDir, folder string) (*tpmca.Roots, error) {
+	if dataDir != "" {
+		imported, err := filepath.Glob(filepath.Join(dataDir, filepath.FromSlash(folder), "*.pem"))
+		if err != nil {
+			return nil, err
+		}
+		files = append(files[:len(files):len(files)], imported...)
+	}
+	if len(files) == 0 {
+		return nil, nil
+	}
+	var list [][]byte
+	var problems []error
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err == nil {
+			_, err = tpmca.Parse(b)
+		}
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", file, err))
+		}
+		list = append(list, b)
+	}
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
+	}
+	return tpmca.Parse(list...)
+}

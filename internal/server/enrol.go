@@ -1,0 +1,245 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/probity-dev/probity/collateral/tpmca"
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/tpm"
+	"github.com/probity-dev/probity/internal/jsonerror"
+	"github.com/probity-dev/probity/internal/store"
+)
+
+// enrolmentStore is what enrolment needs of a store.
+type enrolmentStore interface {
+	TPMKeys(ctx context.Context, provider string) ([]store.TPMKey, error)
+	PutTPMKey(ctx context.Context, k store.TPMKey) error
+}
+
+// Enrolment binds attestation keys to the endorsement keys of TPMs (TPM 2.0
+// Library, part 1, section 24: credential protection).
+type Enrolment struct {
+	// Authorities certify endorsement keys; Keys lists them by the SHA-256 of their
+	// SubjectPublicKeyInfo in hex. With a list, no other key counts.
+	Authorities *tpmca.Roots
+	Keys        []string
+
+	provider string
+	store    enrolmentStore
+	mu       sync.RWMutex
+	known    map[string]string // attestation key to endorsement key
+}
+
+// NewEnrolment reads what was enrolled before.
+func NewEnrolment(ctx context.Context, provider string, db enrolmentStore, authorities *tpmca.Roots, keys []string) (*Enrolment, error) {
+	e := &Enrolment{Authorities: authorities, Keys: keys, provider: provider, store: db}
+	return e, e.load(ctx)
+}
+
+func (e *Enrolment) load(ctx context.Context) error {
+	list, err := e.store.TPMKeys(ctx, e.provider)
+	if err != nil {
+		return err
+	}
+	known := make(map[string]string, len(list))
+	for _, k := range list {
+		known[k.Key] = k.EndorsementKey
+	}
+	e.mu.Lock()
+	e.known = known
+	e.mu.Unlock()
+	return nil
+}
+
+// Watch reads the store again, every so often, until ctx ends: other nodes enrol,
+// and operators remove.
+func (e *Enrolment) Watch(ctx context.Context, every time.Duration, failed func(error)) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := e.load(ctx); err != nil && ctx.Err() == nil {
+				failed(err)
+			}
+		}
+	}
+}
+
+// Enrolled tells to which endorsement key an attestation key was bound.
+func (e *Enrolment) Enrolled(key [sha256.Size]byte) (string, bool) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	endorsementKey, ok := e.known[hex.EncodeToString(key[:])]
+	return endorsementKey, ok
+}
+
+// enrolRequest is either of the client's two messages. Bytes are base64url.
+type enrolRequest struct {
+	// Name is the machine's name.
+	Name string `json:"name"`
+	// EndorsementKey and AttestationKey are TPMT_PUBLIC.
+	EndorsementKey tpm.Bytes `json:"endorsementKey"`
+	Certificate    tpm.Bytes `json:"endorsementCertificate"`
+	AttestationKey tpm.Bytes `json:"attestationKey"`
+	// Context and Answer are of the second message.
+	Context string    `json:"context"`
+	Answer  tpm.Bytes `json:"answer"`
+}
+
+// enrolment is what the service remembers between the two, sealed.
+type enrolment struct {
+	Key, EndorsementKey, Name string
+	Secret                    []byte
+	Expires                   time.Time
+}
+
+const purposeEnrolment = "tpm enrolment"
+
+var machineName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+
+// enroll answers POST /tpm/enroll: first with a credential that only the TPM can
+// open, then, to the right answer, by remembering the key.
+func (s *Server) enroll(w http.ResponseWriter, r *http.Request, _ evidence.Kind) error {
+	body, err := s.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	e := s.cfg.TPM.Enrolment
+	if e == nil {
+		return badRequest(checkEnrolment, "a service that enrols TPMs", "one that does not", remedyEnrolment)
+	}
+	var in enrolRequest
+	if err := json.Unmarshal(body, &in); err != nil {
+		return badRequest(checkBody, "a JSON object without duplicate members", jsonerror.Text(err), "compare the body with the documentation of the route")
+	}
+	if in.Context != "" {
+		return s.enrolled(w, r, e, in)
+	}
+	pending, credential, err := e.begin(in, s.appraisalTime())
+	if err != nil {
+		return badRequest(checkEnrolment, "a trusted endorsement key, and an attestation key of the same TPM", err.Error(), remedyEnrolment)
+	}
+	pending.Expires = s.cfg.Now().Add(s.cfg.TPM.lifetime())
+	sealed, err := s.seal(pending, purposeEnrolment)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, map[string]any{"credential": tpm.Bytes(credential.IDObject), "secret": tpm.Bytes(credential.Secret), "context": sealed})
+}
+
+// begin checks the keys and makes the credential.
+func (e *Enrolment) begin(in enrolRequest, at time.Time) (*enrolment, *tpm.Credential, error) {
+	if !machineName.MatchString(in.Name) {
+		return nil, nil, errors.New("a name that is not of 1 to 128 letters, digits, dots, dashes and underscores")
+	}
+	ek, err := tpm.ParsePublic(in.EndorsementKey)
+	if err != nil {
+		return nil, nil, fmt.Errorf("endorsement key: %w", err)
+	}
+	ak, err := tpm.ParsePublic(in.AttestationKey)
+	if err != nil {
+		return nil, nil, fmt.Errorf("attestation key: %w", err)
+	}
+	if err := tpm.CheckAK(ak); err != nil {
+		return nil, nil, fmt.Errorf("attestation key: %w", err)
+	}
+	pending := &enrolment{Name: in.Name, Secret: make([]byte, tpm.CredentialSize)}
+	if pending.EndorsementKey, err = fingerprint(ek.Key); err != nil {
+		return nil, nil, err
+	}
+	if pending.Key, err = fingerprint(ak.Key); err != nil {
+		return nil, nil, err
+	}
+	if err := e.trust(in, ek, pending.EndorsementKey, at); err != nil {
+		return nil, nil, fmt.Errorf("endorsement key %s: %w", pending.EndorsementKey, err)
+	}
+	rand.Read(pending.Secret) // never fails
+	credential, err := tpm.MakeCredential(rand.Reader, in.EndorsementKey, ak.Name(), pending.Secret)
+	return pending, credential, err
+}
+
+// trust checks that an endorsement key counts.
+func (e *Enrolment) trust(in enrolRequest, ek *tpm.Public, id string, at time.Time) error {
+	if err := tpm.CheckEK(ek, nil); err != nil {
+		return err
+	}
+	if len(e.Keys) > 0 {
+		if !slices.Contains(e.Keys, id) {
+			return errors.New("not in the list of endorsement keys")
+		}
+		return nil
+	}
+	if len(in.Certificate) == 0 {
+		return errors.New("no certificate")
+	}
+	cert, err := tpm.VerifyEK(e.Authorities, in.Certificate, at)
+	if err != nil {
+		return fmt.Errorf("certificate: %w", err)
+	}
+	return tpm.CheckEK(ek, cert.PublicKey)
+}
+
+func fingerprint(key any) (string, error) {
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(der)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// enrolled takes the answer.
+func (s *Server) enrolled(w http.ResponseWriter, r *http.Request, e *Enrolment, in enrolRequest) error {
+	refuse := func(expected, found string) error {
+		return badRequest(checkEnrolment, expected, found, remedyEnrolment)
+	}
+	var pending enrolment
+	if err := s.unseal(in.Context, purposeEnrolment, &pending); err != nil {
+		return refuse("a context of this service", "another")
+	}
+	if now := s.cfg.Now(); now.After(pending.Expires) {
+		return refuse("an answer before "+pending.Expires.UTC().Format(time.RFC3339), "one at "+now.UTC().Format(time.RFC3339))
+	}
+	if !tpm.ActivatedBy(pending.Secret, in.Answer) {
+		return refuse("the secret in the credential, which only the TPM can open", "another")
+	}
+	// An answer counts once: replayed, it would undo a removal.
+	sum := sha256.Sum256([]byte(in.Context))
+	free, err := s.cfg.Store.UseOnce(r.Context(), purposeEnrolment+"/"+hex.EncodeToString(sum[:]), s.cfg.Now(), pending.Expires.Add(time.Second))
+	if err != nil {
+		return err
+	}
+	if !free {
+		return refuse("an answer that was not given before", "one that was")
+	}
+	key := store.TPMKey{Provider: e.provider, Key: pending.Key, EndorsementKey: pending.EndorsementKey, Name: pending.Name, Created: s.cfg.Now().UTC().Truncate(time.Second)}
+	err = e.store.PutTPMKey(r.Context(), key)
+	if errors.Is(err, store.ErrConflict) {
+		s.cfg.Log.WarnContext(r.Context(), "a TPM asked for a name or key of another", "name", key.Name, "ek", key.EndorsementKey)
+		return failed(http.StatusConflict, codeInvalidOperation, evidence.Check{ID: checkEnrolment, Expected: "a name and a key of no other TPM",
+			Found: "name or key of another TPM", Remedy: "choose another name, or let the operator remove the old one: probity tpm keys remove " + key.Name})
+	}
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	e.known[key.Key] = key.EndorsementKey
+	e.mu.Unlock()
+	return writeJSON(w, map[string]string{"name": key.Name, "attestationKey": key.Key, "endorsementKey": key.EndorsementKey})
+}

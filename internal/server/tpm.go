@@ -1,0 +1,187 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"net/http"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/probity-dev/probity/appraisal"
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/tpm"
+	"github.com/probity-dev/probity/internal/wire"
+)
+
+// Sealer encrypts what clients are handed to bring back, each for a purpose.
+type Sealer interface {
+	Seal(plain []byte, purpose string) []byte
+	Open(sealed []byte, purpose string) ([]byte, error)
+}
+
+// TPM says how TPMs are challenged and enrolled.
+type TPM struct {
+	// Lifetime is how long a challenge is good for. Zero means 5 minutes.
+	Lifetime time.Duration
+	// SingleUse refuses a challenge that was answered before, on any node that
+	// shares the store.
+	SingleUse bool
+	// Enrolment binds attestation keys to endorsement keys; nil does not.
+	Enrolment *Enrolment
+}
+
+func (t TPM) lifetime() time.Duration {
+	if t.Lifetime == 0 {
+		return 5 * time.Minute
+	}
+	return t.Lifetime
+}
+
+// challenge is what the service remembers of a challenge by handing it out, sealed:
+// no node keeps anything.
+type challenge struct {
+	Provider  string    `json:"p"`
+	Type      string    `json:"t"`
+	Challenge []byte    `json:"c"`
+	Expires   time.Time `json:"e"`
+}
+
+const (
+	purposeChallenge = "tpm challenge"
+	challengeSize    = 16
+)
+
+// tpmMessage is a client's message, taken out of its wrapper.
+type tpmMessage struct {
+	Payload jsontext.Value `json:"payload"`
+	Type    string         `json:"type"`
+	Request string         `json:"request"`
+}
+
+// attestTPM answers a message of the TPM protocol: a challenge to the first, a
+// report to the second.
+func (s *Server) attestTPM(w http.ResponseWriter, r *http.Request, body []byte) error {
+	in, err := wire.Decode(body)
+	if err != nil {
+		return err
+	}
+	if len(in.Data) == 0 {
+		return badRequest(checkBody, "a member data with a message of the TPM protocol", "none", "send the message as base64url in data")
+	}
+	var m tpmMessage
+	err = json.Unmarshal(in.Data, &m)
+	if err == nil && len(m.Payload) > 0 {
+		inner := m.Payload
+		m = tpmMessage{}
+		err = json.Unmarshal(inner, &m)
+	}
+	switch {
+	case err != nil:
+		return badRequest(checkBody, "a JSON message in data", err.Error(), "send {\"payload\":{\"type\":\"aikcert\"}} as base64url in data")
+	case m.Request != "":
+		return s.report(w, r, in)
+	case m.Type == "aikcert", m.Type == "aikpub":
+		return s.challenge(w, m.Type)
+	}
+	return badRequest(checkBody, "a message with type aikcert or aikpub, or a request", "another", "begin with {\"payload\":{\"type\":\"aikcert\"}}")
+}
+
+// tpmAnswer wraps a message in the form of the protocol.
+func tpmAnswer(w http.ResponseWriter, message map[string]string) error {
+	b, err := json.Marshal(map[string]any{"payload": message})
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, map[string]string{"data": base64.RawURLEncoding.EncodeToString(b)})
+}
+
+func (s *Server) challenge(w http.ResponseWriter, typ string) error {
+	if typ == "aikpub" && s.cfg.TPM.Enrolment == nil {
+		return badRequest(checkEnrolment, "a service that enrols TPMs", "one that does not", remedyEnrolment)
+	}
+	c := challenge{Provider: s.cfg.Provider.Name, Type: typ, Challenge: make([]byte, challengeSize), Expires: s.cfg.Now().Add(s.cfg.TPM.lifetime()).UTC()}
+	rand.Read(c.Challenge) // never fails
+	sealed, err := s.seal(c, purposeChallenge)
+	if err != nil {
+		return err
+	}
+	return tpmAnswer(w, map[string]string{"challenge": base64.RawURLEncoding.EncodeToString(c.Challenge), "service_context": sealed})
+}
+
+func (s *Server) seal(v any, purpose string) (string, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return "", err
+	}
+	return base64.RawURLEncoding.EncodeToString(s.cfg.Sealer.Seal(b, purpose)), nil
+}
+
+func (s *Server) unseal(text, purpose string, v any) error {
+	sealed, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil {
+		return err
+	}
+	b, err := s.cfg.Sealer.Open(sealed, purpose)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(b, v)
+}
+
+// report appraises the client's request. An enclave's is judged by the policy of
+// VbsEnclave, any other by that of Tpm, whichever path it came by.
+func (s *Server) report(w http.ResponseWriter, r *http.Request, in *wire.AttestRequest) error {
+	refuse := func(id, expected, found string) error { return badRequest(id, expected, found, remedyContext) }
+	kind := evidence.TPM
+	out := &appraisal.Request{Evidence: in.Data, Nonce: in.Nonce, DraftPolicy: in.DraftPolicy, Time: s.appraisalTime()}
+	request, err := tpm.ParseRequest(in.Data)
+	if err != nil {
+		// The verifier says what is wrong, under its own id.
+		out.Kind = kind
+		_, err := s.appraise(r, out)
+		return err
+	}
+	var c challenge
+	if err := s.unseal(request.Context, purposeChallenge, &c); err != nil || c.Provider != s.cfg.Provider.Name {
+		return refuse(checkContext, "a service_context of this service for this provider", "another")
+	}
+	if now := s.cfg.Now(); now.After(c.Expires) {
+		return refuse(checkContext, "an answer before "+c.Expires.Format(time.RFC3339), "one at "+now.UTC().Format(time.RFC3339))
+	}
+	if !bytes.Equal(c.Challenge, request.Challenge) {
+		return refuse(checkContext, "the challenge that belongs to the service_context", "another")
+	}
+	if request.Enclave {
+		kind = evidence.VBSEnclave
+	}
+	out.Kind, out.Challenge = kind, c.Challenge
+	if s.cfg.TPM.SingleUse {
+		if err := s.once(r.Context(), c); err != nil {
+			return err
+		}
+	}
+	verdict, err := s.appraise(r, out)
+	if err != nil {
+		return err
+	}
+	return tpmAnswer(w, map[string]string{"report": verdict.Token})
+}
+
+// once takes the challenge. A store that does not answer lets nobody pass.
+func (s *Server) once(ctx context.Context, c challenge) error {
+	sum := sha256.Sum256(c.Challenge)
+	free, err := s.cfg.Store.UseOnce(ctx, c.Provider+"/"+hex.EncodeToString(sum[:]), s.cfg.Now(), c.Expires.Add(time.Second))
+	if err != nil {
+		return err
+	}
+	if !free {
+		return badRequest(checkUsed, "a challenge that was not answered before", "one that was", remedyContext)
+	}
+	return nil
+}
