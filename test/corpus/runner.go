@@ -135,6 +135,10 @@ func (r *runner) evidence(o *outcome, folder string, c caseJSON) {
 		o.problems = tpmProblems(folder, c)
 		return
 	}
+	if o.kind == "azure-cvm" {
+		o.problems = r.azureProblems(folder, c)
+		return
+	}
 	kind, built := kinds[o.kind]
 	if !built {
 		o.skipped = true
