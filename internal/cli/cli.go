@@ -38,6 +38,10 @@ type commands struct {
 	Policy  policyCommands `cmd:"" help:"Check, format, try, test and sign attestation policies."`
 	Inspect inspectCommand `cmd:"" help:"Say what a file is, and decode it."`
 
+	Attest attestCommand `cmd:"" help:"Attest this host: its TPM, or the guest's hardware."`
+	Agent  agentCommands `cmd:"" help:"Keep this host attested, and enrol its TPM."`
+	TPM    tpmCommands   `cmd:"" name:"tpm" help:"Authorities and enrolled keys of TPMs, at the service."`
+
 	Collateral collateralCommands `cmd:"" help:"Fetch, list, carry and verify what vendors publish about their hardware."`
 	Simulate   simulateCommand    `cmd:"" help:"Write evidence under test roots, for those without such hardware."`
 	Version    versionCommand     `cmd:"" help:"Print the version."`
@@ -107,7 +111,7 @@ func usageError(w io.Writer, args []string, err error) int {
 	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Selected() != nil {
 		help = parse.Context.Selected().FullPath()
 	} else if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-		names := []string{"serve", "demo", "verify", "policy", "inspect", "collateral", "simulate", "version"}
+		names := []string{"serve", "demo", "verify", "policy", "inspect", "attest", "agent", "tpm", "collateral", "simulate", "version"}
 		if near := spelling.Nearest(args[0], names); near != args[0] {
 			fmt.Fprintf(w, "did you mean: probity %s\n", near)
 		} else {

@@ -18,7 +18,7 @@ import (
 )
 
 type verifyEvidenceCommand struct {
-	Kind   string `arg:"" help:"Attestation type: SgxEnclave, OpenEnclave, TdxVm, SevSnpVm, NitroEnclave, ArmCca."`
+	Kind   string `arg:"" help:"Attestation type: SgxEnclave, OpenEnclave, TdxVm, SevSnpVm, Tpm, VbsEnclave, AzureGuest, NitroEnclave, ArmCca."`
 	File   string `arg:"" help:"File with the raw evidence; - reads standard input."`
 	Policy string `help:"File with an attestation policy to apply." placeholder:"FILE"`
 	TCB    string `name:"tcb" help:"Accepted TCB statuses, separated by commas; any asks for the facts alone." placeholder:"STATUSES"`
@@ -32,6 +32,7 @@ type evidenceFlags struct {
 	RuntimeData string   `help:"File with the data that the report data must bind." placeholder:"FILE"`
 	InitData    string   `help:"File with the data that the launch configuration must bind." placeholder:"FILE"`
 	EventLog    string   `help:"File with the event log of a TDX guest (CCEL), to be replayed against its registers." placeholder:"FILE"`
+	Challenge   string   `help:"What evidence with a TPM in it must have been made for: text, or hex:HEX." placeholder:"TEXT"`
 	DataType    string   `help:"How the bound data are returned in the claims: Binary or JSON." default:"Binary"`
 	At          string   `help:"Judge at this time (RFC 3339) instead of now." placeholder:"TIME"`
 	Certs       string   `help:"Certificates that go with an SEV-SNP report: a file (PEM, DER, certificate table, THIM JSON) or a folder." placeholder:"PATH"`
@@ -52,6 +53,8 @@ Examples:
   probity verify evidence TdxVm tdquote.bin --collateral bundle.json --event-log /sys/firmware/acpi/tables/data/CCEL
   probity verify evidence SevSnpVm report.bin --certs certs/ --runtime-data runtime.json --data-type JSON
   probity verify evidence SevSnpVm outblob --certs auxblob --uvm reference_info.cose --init-data policy.rego
+  probity verify evidence Tpm evidence.json --challenge hex:00112233 --root ak-authorities.pem --policy boot.policy
+  probity verify evidence AzureGuest attestation-info.json --root azure-vtpm-root.pem
   probity verify evidence NitroEnclave document.cbor --at 2026-03-01T12:00:00Z
   probity verify evidence ArmCca token.cbor --root cpak.pem`
 }
@@ -102,6 +105,12 @@ func (c *verifyEvidenceCommand) prepare(e *env) (*appraisal.Request, *appraisal.
 	}
 	if request.Evidence, err = e.assemble(request.Evidence, c.Certs, c.UVM); err != nil {
 		return nil, nil, nil, err
+	}
+	if c.Challenge != "" {
+		if kind != evidence.TPM && kind != evidence.VBSEnclave && kind != evidence.AzureGuest {
+			return nil, nil, nil, fmt.Errorf("--challenge goes with %s, %s and %s; compare the runtime data of others", evidence.TPM, evidence.VBSEnclave, evidence.AzureGuest)
+		}
+		request.Challenge = challengeBytes(c.Challenge)
 	}
 	if request.RuntimeData, err = c.data(e, c.RuntimeData); err != nil {
 		return nil, nil, nil, err

@@ -79,14 +79,7 @@ func NewTPM(cfg TPMConfig) *TPM {
 	must(err)
 	m.Request, err = rsa.GenerateKey(rand.Reader, 2048)
 	must(err)
-	t := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "ak.simulated"}, NotBefore: cfg.Now.AddDate(0, -1, 0), NotAfter: cfg.Now.AddDate(1, 0, 0),
-		KeyUsage: x509.KeyUsageDigitalSignature, UnknownExtKeyUsage: []asn1.ObjectIdentifier{{2, 23, 133, 8, 3}}}
-	if cfg.Edit != nil {
-		cfg.Edit(t)
-	}
-	der, err := x509.CreateCertificate(rand.Reader, t, m.Root.Cert, m.AK.Public(), m.Root.Key)
-	must(err)
-	m.AKCert, err = x509.ParseCertificate(der)
+	m.AKCert, err = x509.ParseCertificate(cfg.Root.certifyAK(m.AK.Public(), cfg.Now, cfg.Edit))
 	must(err)
 	return m
 }
@@ -276,4 +269,20 @@ func Activate(endorsement *rsa.PrivateKey, name, object, secret []byte) []byte {
 		return nil
 	}
 	return plain[2 : 2+binary.BigEndian.Uint16(plain)]
+}
+
+// CertifyAK certifies an attestation key, DER.
+func (s *Signer) CertifyAK(key crypto.PublicKey, now time.Time) []byte {
+	return s.certifyAK(key, now, nil)
+}
+
+func (s *Signer) certifyAK(key crypto.PublicKey, now time.Time, edit func(*x509.Certificate)) []byte {
+	t := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "ak.simulated"}, NotBefore: now.AddDate(0, -1, 0), NotAfter: now.AddDate(1, 0, 0),
+		KeyUsage: x509.KeyUsageDigitalSignature, UnknownExtKeyUsage: []asn1.ObjectIdentifier{{2, 23, 133, 8, 3}}}
+	if edit != nil {
+		edit(t)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, t, s.Cert, key, s.Key)
+	must(err)
+	return der
 }

@@ -1,0 +1,231 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/probity-dev/probity/collateral/tpmca"
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/config"
+	"github.com/probity-dev/probity/internal/store"
+	"github.com/probity-dev/probity/internal/store/sqlite"
+)
+
+type tpmCommands struct {
+	Roots tpmRootsCommands `cmd:"" help:"Authorities that certify the keys of TPMs."`
+	Keys  tpmKeysCommands  `cmd:"" help:"Attestation keys that were enrolled."`
+}
+
+type tpmRootsCommands struct {
+	Import  tpmRootsImportCommand  `cmd:"" help:"Trust the authorities in a file."`
+	List    tpmRootsListCommand    `cmd:"" help:"List the authorities that are trusted."`
+	Vendors tpmRootsVendorsCommand `cmd:"" help:"List the roots that vendors of TPMs publish, by fingerprint."`
+}
+
+type tpmKeysCommands struct {
+	List   tpmKeysListCommand   `cmd:"" help:"List the enrolled keys."`
+	Remove tpmKeysRemoveCommand `cmd:"" help:"Remove the keys of a machine; its evidence is refused from then on."`
+}
+
+// dataFlag names the data directory of a service.
+type dataFlag struct {
+	DataDir string `help:"Data directory of the service." placeholder:"DIR"`
+	Config  string `help:"Configuration of the service, which names the data directory." placeholder:"FILE"`
+}
+
+func (f dataFlag) dir() (string, error) {
+	if f.DataDir != "" {
+		return f.DataDir, nil
+	}
+	cfg, err := config.Read(f.Config)
+	if err != nil {
+		return "", err
+	}
+	if cfg.DataDir == "" {
+		return "probity-data", nil
+	}
+	return cfg.DataDir, nil
+}
+
+type tpmRootsImportCommand struct {
+	dataFlag
+	File    string `arg:"" help:"PEM file with authorities; - reads standard input."`
+	For     string `help:"What they certify: attestation keys, or endorsement keys of TPMs that may enrol." enum:"attestation,endorsement" required:""`
+	Unknown bool   `help:"Trust roots too that are in no list of vendors: those of clouds, of a site, of simulators."`
+}
+
+// Help gives the examples of the help text.
+func (tpmRootsImportCommand) Help() string {
+	return `Roots of endorsement keys are compared with the list of what vendors publish; others need --unknown. A service reads them at its next start.
+
+Examples:
+  probity tpm roots import infineon.pem --for endorsement
+  probity tpm roots import azure-vtpm-root.pem --for attestation --unknown`
+}
+
+// Run imports the authorities.
+func (c *tpmRootsImportCommand) Run(e *env) error {
+	dir, err := c.dir()
+	if err != nil {
+		return err
+	}
+	b, err := e.readLimited(c.File, 4*evidence.MaxSize)
+	if err != nil {
+		return err
+	}
+	set, err := tpmca.Parse(b)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.File, err)
+	}
+	for _, cert := range set.All() {
+		if _, published := tpmca.VendorOf(cert); tpmca.SelfIssued(cert) && !published && !c.Unknown {
+			return fmt.Errorf("%s (SHA-256 %s) is in no list of vendors: nothing was imported; compare its fingerprint with its owner's, and trust it with --unknown", tpmca.Name(cert), tpmca.Fingerprint(cert))
+		}
+	}
+	folder := filepath.Join(dir, filepath.FromSlash(map[string]string{"attestation": config.AttestationRoots, "endorsement": config.EndorsementRoots}[c.For]))
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	for _, cert := range set.All() {
+		var out bytes.Buffer
+		if err := pem.Encode(&out, &pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(folder, tpmca.Fingerprint(cert)+".pem"), out.Bytes(), 0o600); err != nil {
+			return err
+		}
+		fmt.Fprintf(e.Out, "%s %s\n  SHA-256 %s\n  until %s, %s\n", e.ui.good("✓"), tpmca.Name(cert), tpmca.Fingerprint(cert), stamp(cert.NotAfter), describeRoot(set, cert.Raw))
+	}
+	if !e.quiet {
+		fmt.Fprintln(e.Err, "A service that runs reads them at its next start.")
+	}
+	return nil
+}
+
+// describeRoot says what a certificate in a set is.
+func describeRoot(set *tpmca.Roots, raw []byte) string {
+	for _, cert := range set.All() {
+		if !bytes.Equal(cert.Raw, raw) {
+			continue
+		}
+		if v, ok := tpmca.VendorOf(cert); ok {
+			return "a root of " + v.Vendor
+		}
+		if tpmca.SelfIssued(cert) {
+			return "a root that no vendor of the list publishes"
+		}
+	}
+	return "an intermediate"
+}
+
+type tpmRootsListCommand struct{ dataFlag }
+
+// Run lists the authorities.
+func (c *tpmRootsListCommand) Run(e *env) error {
+	dir, err := c.dir()
+	if err != nil {
+		return err
+	}
+	cfg, err := config.Read(c.Config)
+	if err != nil {
+		return err
+	}
+	attestation, err := cfg.TPM.Verifier(dir)
+	if err != nil {
+		return err
+	}
+	endorsement, err := cfg.TPM.Endorsement(dir)
+	if err != nil {
+		return err
+	}
+	for _, item := range []struct {
+		what string
+		set  *tpmca.Roots
+	}{{"attestation keys", attestation.Authorities}, {"endorsement keys", endorsement}} {
+		fmt.Fprintf(e.Out, "%s\n", e.ui.bold("authorities of "+item.what))
+		if item.set.Len() == 0 {
+			fmt.Fprintln(e.Out, "  none")
+		}
+		for _, cert := range item.set.All() {
+			fmt.Fprintf(e.Out, "  %s  %s  until %s, %s\n", tpmca.Fingerprint(cert)[:16], tpmca.Name(cert), cert.NotAfter.Format(time.DateOnly), describeRoot(item.set, cert.Raw))
+		}
+	}
+	return nil
+}
+
+type tpmRootsVendorsCommand struct{}
+
+// Run lists what vendors publish.
+func (tpmRootsVendorsCommand) Run(e *env) error {
+	for _, v := range tpmca.Vendors() {
+		fmt.Fprintf(e.Out, "%s  %s  %s\n  %s\n", v.Fingerprint, v.NotAfter, v.Vendor, v.Subject)
+	}
+	return nil
+}
+
+// openStore opens the database of a service that is there.
+func (f dataFlag) openStore(e *env) (*sqlite.Store, error) {
+	dir, err := f.dir()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(dir, sqlite.FileName)); err != nil {
+		return nil, fmt.Errorf("%s is no data directory of a service: %w", dir, err)
+	}
+	return sqlite.Open(e.ctx, dir)
+}
+
+type tpmKeysListCommand struct{ dataFlag }
+
+// Run lists the keys.
+func (c *tpmKeysListCommand) Run(e *env) error {
+	db, err := c.openStore(e)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	list, err := db.TPMKeys(e.ctx, store.DefaultProvider)
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 {
+		fmt.Fprintln(e.Out, "no keys are enrolled")
+	}
+	for _, k := range list {
+		fmt.Fprintf(e.Out, "%s  since %s\n  attestation key  %s\n  endorsement key  %s\n", e.ui.bold(k.Name), stamp(k.Created), k.Key, k.EndorsementKey)
+	}
+	return nil
+}
+
+type tpmKeysRemoveCommand struct {
+	dataFlag
+	Name string `arg:"" help:"Name of the machine."`
+}
+
+// Run removes the keys of a name.
+func (c *tpmKeysRemoveCommand) Run(e *env) error {
+	db, err := c.openStore(e)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	err = db.DeleteTPMKeys(e.ctx, store.DefaultProvider, c.Name)
+	if errors.Is(err, store.ErrNotFound) {
+		var names []string
+		list, _ := db.TPMKeys(e.ctx, store.DefaultProvider) // the first error counts
+		for _, k := range list {
+			names = append(names, k.Name)
+		}
+		return fmt.Errorf("no machine is named %q; enrolled: %s", c.Name, strings.Join(names, ", "))
+	}
+	if err == nil {
+		fmt.Fprintf(e.Out, "removed %s; a service that runs knows within seconds\n", c.Name)
+	}
+	return err
+}
