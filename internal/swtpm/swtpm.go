@@ -4,7 +4,9 @@
 package swtpm
 
 import (
+	"encoding/binary"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -28,18 +30,29 @@ type TPM struct {
 // failure. Those who install it set it.
 const Required = "PROBITY_REQUIRE_SWTPM"
 
-// Start starts a TPM, or skips the test where there is no such program.
-func Start(t testing.TB) *TPM {
-	t.Helper()
+// Available reports whether the programs are there, and fails where they must be.
+func Available() (bool, error) {
 	for _, program := range []string{"swtpm", "swtpm_setup", "swtpm_localca"} {
 		if _, err := exec.LookPath(program); err != nil {
 			if os.Getenv(Required) != "" {
-				t.Fatalf("%s is missing: install swtpm and swtpm-tools", program)
+				return false, fmt.Errorf("%s is missing: install swtpm and swtpm-tools", program)
 			}
-			t.Skipf("%s is missing: install swtpm and swtpm-tools", program)
+			return false, nil
 		}
 	}
-	m, stop, err := start(t.TempDir())
+	return true, nil
+}
+
+// Start starts a TPM, or skips the test where there is no such program.
+func Start(t testing.TB) *TPM {
+	t.Helper()
+	switch ok, err := Available(); {
+	case err != nil:
+		t.Fatal(err)
+	case !ok:
+		t.Skip("swtpm is missing: install swtpm and swtpm-tools")
+	}
+	m, stop, err := Launch(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +60,34 @@ func Start(t testing.TB) *TPM {
 	return m
 }
 
-func start(dir string) (*TPM, func(), error) {
+// Extend extends a SHA-256 register (TPM2_PCR_Extend), as software on the host may.
+func (m *TPM) Extend(pcr uint32, digest [32]byte) error {
+	conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", m.Port), 5*time.Second)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	be := binary.BigEndian
+	command := []byte{0x80, 0x02, 0, 0, 0, 0, 0, 0, 0x01, 0x82}
+	command = be.AppendUint32(be.AppendUint32(command, pcr), 9)
+	command = append(command, 0x40, 0, 0, 9, 0, 0, 0, 0, 0) // an empty password
+	command = append(be.AppendUint16(be.AppendUint32(command, 1), 0x000b), digest[:]...)
+	be.PutUint32(command[2:], uint32(len(command)))
+	if _, err := conn.Write(command); err != nil {
+		return err
+	}
+	head := make([]byte, 10)
+	if _, err := io.ReadFull(conn, head); err != nil {
+		return err
+	}
+	if code := be.Uint32(head[6:]); code != 0 {
+		return fmt.Errorf("PCR_Extend: %#x", code)
+	}
+	return nil
+}
+
+// Launch starts a TPM that keeps its state in the folder.
+func Launch(dir string) (*TPM, func(), error) {
 	state, ca := filepath.Join(dir, "state"), filepath.Join(dir, "ca")
 	files := map[string]string{
 		"localca.conf": fmt.Sprintf("statedir = %s\nsigningkey = %s/signkey.pem\nissuercert = %s/issuercert.pem\ncertserial = %s/certserial\n", ca, ca, ca, ca),

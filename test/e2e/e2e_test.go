@@ -4,10 +4,12 @@ package e2e
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -22,8 +24,11 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/probity-dev/probity/evidence/eventlog"
 	"github.com/probity-dev/probity/internal/cli"
+	"github.com/probity-dev/probity/internal/swtpm"
 	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/token"
 )
 
 func TestMain(m *testing.M) {
@@ -39,7 +44,13 @@ func TestScripts(t *testing.T) {
 		Dir:   "testdata/script",
 		Setup: setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"waitready": waitReady, "keep": keep, "flip": flip,
+			"waitready": waitReady, "keep": keep, "flip": flip, "starttpm": startTPM, "extendpcr": extendPCR, "putpolicy": putPolicy, "waitfor": waitFor,
+		},
+		Condition: func(condition string) (bool, error) {
+			if condition == "tpm" {
+				return swtpm.Available()
+			}
+			return false, fmt.Errorf("unknown condition %q", condition)
 		},
 		RequireExplicitExec: true,
 	})
@@ -98,6 +109,13 @@ func setup(env *testscript.Env) error {
 	defer l.Close()
 	_, port, err := net.SplitHostPort(l.Addr().String())
 	env.Setenv("PORT", port)
+	second, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		return err
+	}
+	defer second.Close()
+	_, health, err := net.SplitHostPort(second.Addr().String())
+	env.Setenv("HEALTH", health)
 	env.Setenv("HOME", env.WorkDir)
 	return err
 }
@@ -178,6 +196,84 @@ func keep(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: keep FILE")
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(ts.ReadFile("stdout")), 0o600))
+}
+
+// startTPM starts a TPM with the boot of a Linux machine in it; its address is $TPM,
+// and the authorities of its endorsement key are ek-root.pem and ek-ca.pem.
+func startTPM(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: starttpm")
+	}
+	m, stop, err := swtpm.Launch(ts.MkAbs("swtpm"))
+	ts.Check(err)
+	ts.Defer(stop)
+	boot := testtee.HealthyBoot(testtee.BootConfig{})
+	l, err := eventlog.Parse(boot.Log)
+	ts.Check(err)
+	for _, e := range l.Events {
+		ts.Check(m.Extend(e.Register, [32]byte(e.Digest(eventlog.SHA256))))
+	}
+	ts.Check(os.WriteFile(ts.MkAbs("boot.log"), boot.Log, 0o600))
+	for i, name := range []string{"ek-root.pem", "ek-ca.pem"} {
+		b, err := os.ReadFile(m.Roots[i])
+		ts.Check(err)
+		ts.Check(os.WriteFile(ts.MkAbs(name), b, 0o600))
+	}
+	ts.Setenv("TPM", m.Address)
+	tpms.Store(m.Address, m)
+}
+
+// tpms are those that run, by address.
+var tpms sync.Map
+
+// extendPCR measures something into a register of the TPM.
+func extendPCR(ts *testscript.TestScript, neg bool, args []string) {
+	m, ok := tpms.Load(ts.Getenv("TPM"))
+	var pcr uint32
+	if neg || len(args) != 1 || !ok {
+		ts.Fatalf("usage: extendpcr N, behind starttpm")
+	}
+	_, err := fmt.Sscan(args[0], &pcr)
+	ts.Check(err)
+	ts.Check(m.(*swtpm.TPM).Extend(pcr, sha256.Sum256([]byte("something else"))))
+}
+
+// putPolicy sets a policy as an administrator does: putpolicy URL TYPE FILE TOKEN.
+func putPolicy(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: putpolicy URL TYPE FILE TOKEN")
+	}
+	jws, err := token.WrapPolicy(nil, ts.ReadFile(args[2]), nil, nil)
+	ts.Check(err)
+	req, err := http.NewRequest(http.MethodPut, args[0]+"/policies/"+args[1]+"?api-version=2022-08-01", strings.NewReader(jws))
+	ts.Check(err)
+	req.Header.Set("Authorization", "Bearer "+args[3])
+	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	resp, err := client.Do(req)
+	ts.Check(err)
+	defer resp.Body.Close()
+	if b, err := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK {
+		ts.Fatalf("%s %s %v", resp.Status, b, err)
+	}
+}
+
+// waitFor waits until a page holds a text, whatever its status: waitfor URL TEXT.
+func waitFor(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: waitfor URL TEXT")
+	}
+	last := ""
+	for range 200 {
+		if resp, err := http.Get(args[0]); err == nil {
+			b, _ := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if last = string(b); strings.Contains(last, args[1]) {
+				return
+			}
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	ts.Fatalf("%s does not say %q: %s", args[0], args[1], last)
 }
 
 // flip changes one byte of a file: flip FILE OFFSET COPY.
