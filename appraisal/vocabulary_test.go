@@ -5,10 +5,12 @@ import (
 	"testing"
 
 	"github.com/probity-dev/probity/appraisal"
+	"github.com/probity-dev/probity/collateral/tpmca"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/cca"
 	"github.com/probity-dev/probity/evidence/nitro"
 	"github.com/probity-dev/probity/evidence/snp"
+	"github.com/probity-dev/probity/evidence/tpm"
 	"github.com/probity-dev/probity/evidence/uvm"
 	"github.com/probity-dev/probity/internal/testtee"
 	"github.com/probity-dev/probity/policy"
@@ -20,6 +22,11 @@ func TestPoliciesKnowEveryClaim(t *testing.T) {
 	turin, milan := testtee.NewAMD(testtee.AMDConfig{Now: now, Line: snp.Turin}), testtee.NewAMD(testtee.AMDConfig{Now: now})
 	publisher, enclaves, arm := testtee.NewUVM(testtee.UVMConfig{Now: now}), testtee.NewNitro(testtee.NitroConfig{Now: now}), testtee.NewArm()
 	chip, lent := turin.Chip(testtee.ChipConfig{}), milan.Chip(testtee.ChipConfig{CSP: "CN=cc-x.amazonaws.com"})
+	machine, kernel, azure := testtee.NewGuest(testtee.TPMConfig{Now: now}), testtee.NewSecureKernel(), milan.Chip(testtee.ChipConfig{})
+	authority, err := tpmca.Parse(machine.Root.PEM())
+	if err != nil {
+		t.Fatal(err)
+	}
 	trust := []uvm.Trust{{Issuer: publisher.DID(), Feed: "ContainerPlat-AMD-UVM", Status: "azure-compliant-uvm"}}
 	data := &evidence.Data{Bytes: []byte("{}"), Type: evidence.JSON}
 	bound := testtee.BindData(data.Bytes)
@@ -38,8 +45,20 @@ func TestPoliciesKnowEveryClaim(t *testing.T) {
 			arm.CCA(testtee.CCAConfig{Challenge: bound, Personalization: bound, EditPlatform: func(c map[int64]any) { c[2400] = "x" }}), data},
 		"PSA": {evidence.ArmCCA, appraisal.Trust{Arm: cca.Config{Anchors: []cca.Anchor{{Key: &arm.CPAK.PublicKey}}}},
 			arm.PSA([32]byte(bound[:32]), func(c map[int64]any) { c[2397], c[2398], c[2400] = []byte{1}, "x", "y" }), nil},
+		"TPM": {evidence.TPM, appraisal.Trust{TPM: tpm.Config{Authorities: authority}}, machine.Evidence(testtee.TPMEvidence{Boot: testtee.HealthyBoot(testtee.BootConfig{}), Challenge: []byte("c")}), nil},
+		"an enclave": {evidence.VBSEnclave, appraisal.Trust{TPM: tpm.Config{Authorities: authority}}, machine.Evidence(testtee.TPMEvidence{Challenge: []byte("c"),
+			Boot:    testtee.HealthyBoot(testtee.BootConfig{Windows: testtee.HealthyWindows(kernel.Measured())}),
+			Enclave: func(signed []byte) []byte { return kernel.Report(signed, testtee.EnclaveReport{}) }}), nil},
+		"an Azure guest": {evidence.AzureGuest, appraisal.Trust{AMD: snp.Config{Roots: milan.Roots()}}, machine.Info(testtee.GuestConfig{Boot: testtee.HealthyBoot(testtee.BootConfig{}), Isolation: "SevSnp",
+			Proof: func(runtime []byte) []byte {
+				return azure.Evidence(milan, azure.Report(testtee.ReportConfig{ReportData: testtee.BindData(runtime)}))
+			}}), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
+			data := data
+			if tc.kind == evidence.TPM || tc.kind == evidence.VBSEnclave || tc.kind == evidence.AzureGuest {
+				data = nil
+			}
 			a := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(tc.trust), Random: rand.Reader}
 			v, err := a.Appraise(t.Context(), appraisal.Request{Kind: tc.kind, Evidence: tc.raw, RuntimeData: data, InitTimeData: tc.init, Time: now}, appraisal.Provider{})
 			if err != nil || !v.Accepted {

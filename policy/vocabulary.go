@@ -42,7 +42,7 @@ func Vocabulary(attestationType string) []Term {
 		return nil
 	}
 	slices.SortFunc(terms, func(a, b Term) int { return strings.Compare(a.Name, b.Name) })
-	return terms
+	return slices.CompactFunc(terms, func(a, b Term) bool { return a.Name == b.Name })
 }
 
 func text(name, meaning string) Term { return Term{Name: name, Type: claims.String, Meaning: meaning} }
@@ -121,43 +121,4 @@ func tdxTerms() []Term {
 		terms = append(terms, truth("tdx_td_attributes_"+name, meaning))
 	}
 	return terms
-}
-
-func guestTerms() []Term {
-	const prefix = "x-ms-azurevm-"
-	terms := []Term{truth("secureboot", "secure boot is on"), text("x-ms-attestation-type", "azurevm"),
-		count(prefix+"attested-pcrs", "a PCR that the quote covers; one claim for each")}
-	for _, name := range []string{"default-securebootkeysvalidated", "debuggersdisabled", "signingdisabled", "dbvalidated", "dbxvalidated", "bootdebug-enabled",
-		"hypervisordebug-enabled", "kerneldebug-enabled", "testsigning-enabled", "flightsigning-enabled", "elam-enabled", "is-windows"} {
-		terms = append(terms, truth(prefix+name, "from the guest's measured boot: "+name))
-	}
-	for _, name := range []string{"hvci-policy", "osversion-major", "osversion-minor"} {
-		terms = append(terms, count(prefix+name, "from the guest: "+name))
-	}
-	for _, name := range []string{"vmid", "osbuild", "osdistro", "ostype", "attestation-protocol-ver", "os-provisioning"} {
-		terms = append(terms, text(prefix+name, "from the guest: "+name))
-	}
-	return terms
-}
-
-func tpmTerms() []Term {
-	return []Term{
-		truth("aikValidated", "the attestation key's certificate is valid"), text("aikPubHash", "base64 SHA-256 of the attestation key"),
-		count("tpmVersion", "the version of the TPM"), truth("secureBootEnabled", "secure boot was on"), truth("iommuEnabled", "the IOMMU was on"),
-		truth("bootDebuggingDisabled", "boot debugging was off"), truth("notSafeMode", "the system did not boot into safe mode"),
-		truth("notWinPE", "the system did not boot WinPE"), truth("vbsEnabled", "virtualization-based security was on"),
-		truth("vbsReportPresent", "a VBS enclave report came along"), truth("vsmReportPresent", "former name of vbsReportPresent"),
-		text("events", "JSON text of the replayed event log: {\"Events\":[…]}"), text("bootEvents", "JSON text of the boot's event log"),
-		text("pcrs", "JSON text of the PCRs (read-only): {\"PCRs\":[…]}"), text("x-ms-tpm-request-key", "JSON text of the request key"),
-		text("x-ms-tpm-other-keys", "JSON text of the other keys"),
-	}
-}
-
-func vbsTerms() []Term {
-	return []Term{
-		text("enclaveAuthorId", "base64url of the enclave's author"), text("enclaveImageId", "base64url of the enclave's image id"),
-		text("enclaveOwnerId", "base64url of the enclave's owner"), text("enclaveFamilyId", "base64url of the enclave's family"),
-		count("enclaveSvn", "the enclave's security version"), count("enclavePlatformSvn", "the platform's security version"),
-		count("enclaveFlags", "the enclave's flags"),
-	}
 }
