@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
 
+	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/eventlog"
 	"github.com/probity-dev/probity/evidence/tpm"
 )
@@ -126,8 +127,8 @@ var akTemplate = tpm2.TPMTPublic{
 
 // keptKey is an attestation key as it lies in its file.
 type keptKey struct {
-	Public  tpm.Bytes `json:"public"`
-	Private tpm.Bytes `json:"private"`
+	Public  evidence.Bytes `json:"public"`
+	Private evidence.Bytes `json:"private"`
 }
 
 func (m *TPM) attestationKey(path string) (*key, error) {

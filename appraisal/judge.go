@@ -155,6 +155,8 @@ func demands(rules *policy.Policy) (asked, *evidence.Rejection) {
 	reject := func(id, expected, found, remedy string, err error) (asked, *evidence.Rejection) {
 		return asked{}, &evidence.Rejection{Cause: err, Check: evidence.Check{ID: id, Expected: expected, Found: found, Remedy: remedy}}
 	}
+	out.tpm.NoEvents = !rules.Reads("events") && !rules.Reads("bootEvents")
+	out.tpm.NoPCRs = !rules.Reads("pcrs")
 	settings, err := rules.Settings()
 	if err != nil {
 		return reject(checkSettings, "configuration rules that can be evaluated", err.Error(), remedySettings, err)

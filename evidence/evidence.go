@@ -59,6 +59,9 @@ type TPMDemands struct {
 	// Mask, if not nil, are the registers that the quote must cover, bit n for
 	// PCR n.
 	Mask *uint32
+	// NoEvents and NoPCRs say that nobody reads the events, and the registers, as
+	// JSON, so that they need not be written.
+	NoEvents, NoPCRs bool
 }
 
 // PCRMask returns the registers that the quote must cover.

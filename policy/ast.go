@@ -42,6 +42,35 @@ func (p *Policy) Section(name string) *Section {
 	return nil
 }
 
+// Reads reports whether a rule may look at claims of the given type: one with a
+// condition that does not ask for another type.
+func (p *Policy) Reads(typ string) bool {
+	for _, s := range p.Sections {
+		for _, r := range s.Rules {
+			for _, c := range r.Conditions {
+				if !c.excludes(typ) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// excludes reports whether no claim of the type can satisfy the condition.
+func (c *Condition) excludes(typ string) bool {
+	for _, p := range c.Properties {
+		literal, ok := p.Value.(*Literal)
+		if !ok || p.Name != "type" || p.Op != "==" {
+			continue
+		}
+		if text, isText := literal.Value.Text(); isText && text != typ {
+			return true
+		}
+	}
+	return false
+}
+
 // Section is a named list of rules.
 type Section struct {
 	Pos   Pos

@@ -333,3 +333,19 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestReads: a policy reads a type unless each condition asks for another.
+func TestReads(t *testing.T) {
+	for text, want := range map[string]bool{
+		`[type=="events"] => permit();`: true, `[type=="secureBootEnabled", value==true] => permit();`: false, `=> permit();`: false,
+		`c:[issuer=="AttestationService"] => permit();`: true, `[type!="x"] => permit();`: true, `[type=="a"] && [value==true] => permit();`: true, `![type=="events"] => permit();`: true,
+	} {
+		p, err := policy.Parse("version=1.2;authorizationrules{" + text + "};")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Reads("events"); got != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+}

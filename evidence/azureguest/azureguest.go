@@ -105,6 +105,7 @@ type guest struct {
 	isolation *evidence.Result
 	proof     *eventlog.Proof
 	facts     *eventlog.Facts
+	asked     evidence.TPMDemands
 }
 
 func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, ev evidence.Evidence, result *evidence.Result) error {
@@ -112,7 +113,7 @@ func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, ev eviden
 	if ev.RuntimeData != nil || ev.InitTimeData != nil {
 		return fail(checkFormat, "evidence without runtime or init-time data beside it", "some")
 	}
-	g := &guest{facts: &eventlog.Facts{}}
+	g := &guest{facts: &eventlog.Facts{}, asked: ev.TPM}
 	var err error
 	if g.info, err = ParseInfo(ev.Raw); err != nil {
 		return rec.FailErr(checkFormat, "AttestationInfo of an Azure guest", err, v.book.Remedy(checkFormat))
@@ -153,7 +154,7 @@ func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, ev eviden
 		if err != nil {
 			return rec.FailErr(checkLog, "a log that leads to the quoted registers", err, v.book.Remedy(checkLog))
 		}
-		rec.Pass(checkLog, "a log that leads to the quoted registers", fmt.Sprintf("%d of %d events", len(g.proof.Events), g.proof.Sent))
+		rec.Pass(checkLog, "a log that leads to the quoted registers", fmt.Sprintf("%d of %d events", g.proof.Len(), g.proof.Sent))
 	}
 	return v.state(result, g)
 }
@@ -316,13 +317,15 @@ func (v *Verifier) state(result *evidence.Result, g *guest) error {
 			}
 		}
 	}
-	if line := f.Linux.KernelCommandLine; line != "" {
+	if line := f.KernelCommandLine; line != "" {
 		known.Text("x-probity-boot-kernel-command-line", line)
 	}
-	if g.proof != nil {
+	if g.proof != nil && !g.asked.NoEvents {
 		known.Text("events", g.proof.JSON())
 	}
-	known.Add("pcrs", claims.StringValue(eventlog.PCRs(i.Quote.Banks)).ReadOnly())
+	if !g.asked.NoPCRs {
+		known.Add("pcrs", claims.StringValue(eventlog.PCRs(i.Quote.Banks)).ReadOnly())
+	}
 	result.Claims, result.Aliases = s.Set, known.Set
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/eventlog"
 	"github.com/probity-dev/probity/evidence/tpm"
 )
@@ -45,35 +46,35 @@ const (
 
 type infoJSON struct {
 	Version   string         `json:"AttestationProtocolVersion"`
-	OSType    tpm.Bytes      `json:"OSType"`
-	OSDistro  tpm.Bytes      `json:"OSDistro"`
-	OSBuild   tpm.Bytes      `json:"OSBuild"`
+	OSType    evidence.Bytes `json:"OSType"`
+	OSDistro  evidence.Bytes `json:"OSDistro"`
+	OSBuild   evidence.Bytes `json:"OSBuild"`
 	OSMajor   jsontext.Value `json:"OSVersionMajor"`
 	OSMinor   jsontext.Value `json:"OSVersionMinor"`
-	Log       tpm.Bytes      `json:"TcgLogs"`
+	Log       evidence.Bytes `json:"TcgLogs"`
 	Payload   jsontext.Value `json:"ClientPayload"`
 	TPM       *tpmJSON       `json:"TpmInfo"`
 	Isolation struct {
 		Type     string `json:"Type"`
 		Evidence struct {
-			Proof   tpm.Bytes `json:"Proof"`
-			Runtime tpm.Bytes `json:"RunTimeData"`
+			Proof   evidence.Bytes `json:"Proof"`
+			Runtime evidence.Bytes `json:"RunTimeData"`
 		} `json:"Evidence"`
 	} `json:"IsolationInfo"`
 }
 
 type tpmJSON struct {
-	AKCert        tpm.Bytes `json:"AikCert"`
-	AKPub         tpm.Bytes `json:"AikPub"`
-	Quote         tpm.Bytes `json:"PcrQuote"`
-	Signature     tpm.Bytes `json:"PcrSignature"`
-	Key           tpm.Bytes `json:"EncKeyPub"`
-	Certification tpm.Bytes `json:"EncKeyCertifyInfo"`
-	CertifiedBy   tpm.Bytes `json:"EncKeyCertifyInfoSignature"`
-	Set           []int     `json:"PcrSet"`
+	AKCert        evidence.Bytes `json:"AikCert"`
+	AKPub         evidence.Bytes `json:"AikPub"`
+	Quote         evidence.Bytes `json:"PcrQuote"`
+	Signature     evidence.Bytes `json:"PcrSignature"`
+	Key           evidence.Bytes `json:"EncKeyPub"`
+	Certification evidence.Bytes `json:"EncKeyCertifyInfo"`
+	CertifiedBy   evidence.Bytes `json:"EncKeyCertifyInfoSignature"`
+	Set           []int          `json:"PcrSet"`
 	PCRs          []struct {
-		Index  int       `json:"Index"`
-		Digest tpm.Bytes `json:"Digest"`
+		Index  int            `json:"Index"`
+		Digest evidence.Bytes `json:"Digest"`
 	} `json:"PCRs"`
 }
 

@@ -22,6 +22,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Log is a parsed log. Nothing of it is proven.
@@ -174,7 +175,7 @@ func Parse(b []byte) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{Events: make([]Event, 0, min(len(b)/128+1, maxEvents))}
+	l := &Log{Events: make([]Event, 0, min(len(b)/256+8, maxEvents))}
 	read := r.legacyEvent
 	if sizes, announced, err := specification(first); err != nil {
 		return nil, err
@@ -220,7 +221,8 @@ func (r *reader) legacyEvent() (Event, error) {
 // keep returns a list of digests, cut from the arena.
 func (r *reader) keep(list ...Digest) []Digest {
 	if cap(r.arena)-len(r.arena) < len(list) {
-		r.arena = make([]Digest, 0, max(256, len(list)))
+		// A record has some hundred bytes.
+		r.arena = make([]Digest, 0, max(16, len(r.b)/160*len(list), len(list)))
 	}
 	from := len(r.arena)
 	r.arena = append(r.arena, list...)
@@ -236,10 +238,16 @@ func (r *reader) data(e Event) (Event, error) {
 	return e, r.err
 }
 
+// size is how many bytes the digests of an algorithm have.
+type size struct {
+	algorithm Algorithm
+	bytes     uint32
+}
+
 // specification reads the data of a first record, which in crypto-agile logs say
 // which digests the others hold (TCG_EfiSpecIDEvent). It returns nil for logs of
 // TPM 1.2.
-func specification(first Event) (map[Algorithm]uint32, []Algorithm, error) {
+func specification(first Event) ([]size, []Algorithm, error) {
 	data := &reader{b: first.Data}
 	signature := data.take(16)
 	if first.Type != NoAction || data.err != nil || string(signature) != "Spec ID Event03\x00" {
@@ -250,38 +258,42 @@ func specification(first Event) (map[Algorithm]uint32, []Algorithm, error) {
 	if data.err != nil || n == 0 || n > maxAlgorithms {
 		return nil, nil, fmt.Errorf("a header with %d algorithms, want 1 to %d", n, maxAlgorithms)
 	}
-	sizes, announced := map[Algorithm]uint32{}, []Algorithm(nil)
+	var sizes []size
+	var announced []Algorithm
 	for range n {
-		algorithm, size := Algorithm(data.u16()), uint32(data.u16())
-		if own := algorithm.Size(); data.err != nil || own != 0 && int(size) != own || size == 0 || size > 128 || sizes[algorithm] != 0 {
-			return nil, nil, fmt.Errorf("a header with digests of %d bytes for %v", size, algorithm)
+		algorithm, bytes := Algorithm(data.u16()), uint32(data.u16())
+		if own := algorithm.Size(); data.err != nil || own != 0 && int(bytes) != own || bytes == 0 || bytes > 128 || slices.Contains(announced, algorithm) {
+			return nil, nil, fmt.Errorf("a header with digests of %d bytes for %v", bytes, algorithm)
 		}
-		sizes[algorithm], announced = size, append(announced, algorithm)
+		sizes, announced = append(sizes, size{algorithm, bytes}), append(announced, algorithm)
 	}
 	return sizes, announced, nil
 }
 
 // event reads a TCG_PCR_EVENT2. It may hold fewer digests than the header
 // announces, in any order; no algorithm may come twice.
-func (r *reader) event(sizes map[Algorithm]uint32) (Event, error) {
+func (r *reader) event(sizes []size) (Event, error) {
 	e := Event{Register: r.u32(), Type: Type(r.u32())}
 	n := r.u32()
 	if r.err == nil && uint64(n) > uint64(len(sizes)) {
 		return e, fmt.Errorf("%d digests, at most %d were announced", n, len(sizes))
 	}
 	var list [maxAlgorithms]Digest
+	seen := 0
 	for i := range n {
 		algorithm := Algorithm(r.u16())
-		size, known := sizes[algorithm]
-		if r.err == nil && !known {
+		at := slices.IndexFunc(sizes, func(s size) bool { return s.algorithm == algorithm })
+		if r.err == nil && at < 0 {
 			return e, fmt.Errorf("a digest of %v, which was not announced", algorithm)
 		}
-		for _, other := range list[:i] {
-			if r.err == nil && other.Algorithm == algorithm {
-				return e, fmt.Errorf("two digests of %v", algorithm)
-			}
+		if r.err != nil {
+			return e, r.err
 		}
-		list[i] = Digest{algorithm, r.take(size)}
+		if seen&(1<<at) != 0 {
+			return e, fmt.Errorf("two digests of %v", algorithm)
+		}
+		seen |= 1 << at
+		list[i] = Digest{algorithm, r.take(sizes[at].bytes)}
 	}
 	e.Digests = r.keep(list[:n]...)
 	return r.data(e)

@@ -33,7 +33,8 @@ type Facts struct {
 	// SigningKey is the payload of VSM_IDKS_INFO: the key that signs reports of
 	// VBS enclaves.
 	SigningKey []byte
-	Linux      Linux
+	// KernelCommandLine is what a Linux kernel was started with.
+	KernelCommandLine string
 }
 
 // ErrSeparator is returned for a log in which a register's part that Windows
@@ -43,7 +44,7 @@ var ErrSeparator = errors.New("two separators of Windows's log in one register")
 // Facts reads what is proven. Events behind the separator of their register are
 // not Windows's and say nothing of it.
 func (p *Proof) Facts() (*Facts, error) {
-	f := &Facts{Linux: p.Linux()}
+	f := &Facts{KernelCommandLine: p.KernelCommandLine()}
 	p.secureBoot(f)
 	list, err := p.windows()
 	if err != nil {
@@ -70,11 +71,11 @@ const dmaUnprotected = "DMA Protection Disabled"
 func (p *Proof) secureBoot(f *Facts) {
 	step, separators := 0, 0
 	var found [5]*Variable
-	for i := range p.Events {
-		e := &p.Events[i]
-		if e.Register != pcrSecureBoot || e.Measurement != nil {
+	for i := range p.events {
+		if e := &p.events[i]; e.Register != pcrSecureBoot || e.Measurement != nil {
 			continue
 		}
+		e := p.event(i)
 		if e.Type == Separator {
 			separators++
 			if separators > 1 || step < len(secureBootOrder) || !e.Covered || len(bytes.Trim(e.Data, "\x00")) > 0 {
@@ -133,11 +134,11 @@ type tagged struct {
 // windows returns the items of Windows's log.
 func (p *Proof) windows() (list []tagged, err error) {
 	var ended [Registers]bool
-	for i := range p.Events {
-		e := &p.Events[i]
-		if e.Measurement != nil || e.Register < pcrWindows {
+	for i := range p.events {
+		if e := &p.events[i]; e.Measurement != nil || e.Register < pcrWindows {
 			continue
 		}
+		e := p.event(i)
 		if e.Type == Separator && string(e.Data) == wbclSeparator {
 			if ended[e.Register] {
 				return nil, fmt.Errorf("PCR %d: %w", e.Register, ErrSeparator)

@@ -27,8 +27,8 @@ func (w *writer) name(s string) {
 	if last := w.b[len(w.b)-1]; last != '{' && last != '[' {
 		w.b = append(w.b, ',')
 	}
-	w.text(s)
-	w.b = append(w.b, ':')
+	// Names are constants of this package.
+	w.b = append(append(append(w.b, '"'), s...), '"', ':')
 }
 
 // next begins another element of an array.
@@ -73,10 +73,14 @@ func (w *writer) textPair(name, s string) {
 // ProcessedData are there only if a digest covers them. Digests are lower-case
 // hex, other bytes base64url without padding.
 func (p *Proof) JSON() string {
-	w := &writer{b: make([]byte, 0, 4096+512*len(p.Events))}
+	events, room := p.Events(), 1024
+	for i := range events {
+		room += 384 + len(events[i].Payload)*3/2
+	}
+	w := &writer{b: make([]byte, 0, room)}
 	w.raw(`{"Events":[`)
-	for i := range p.Events {
-		e := &p.Events[i]
+	for i := range events {
+		e := &events[i]
 		w.next()
 		w.raw(`{"EventSeq":`)
 		w.number(uint64(e.Seq))

@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"bytes"
 	"strings"
 	"unicode/utf8"
 )
@@ -24,21 +25,41 @@ type Linux struct {
 // Linux returns what is proven of a Linux boot.
 func (p *Proof) Linux() Linux {
 	var l Linux
-	for i := range p.Events {
-		e := &p.Events[i]
+	for i := range p.events {
+		if p.events[i].Type != IPL {
+			continue
+		}
+		e := p.event(i)
 		switch {
-		case e.Type == IPL && e.Register == pcrGRUBCommands && e.Covered, e.Type == IPL && e.Register == pcrWindows && e.Covered:
+		case e.Covered && (e.Register == pcrGRUBCommands || e.Register == pcrWindows):
 			l.command(e)
-		case e.Type == IPL && e.Register == pcrFiles:
+		case e.Register == pcrFiles:
 			l.Files = append(l.Files, strings.TrimRight(string(e.Data), "\x00"))
-		case e.Type == IPL && e.Register == pcrUnifiedKernel && e.Covered:
+		case e.Register == pcrUnifiedKernel && e.Covered:
 			l.Sections = append(l.Sections, plain(e.Payload))
-		case e.Type == IPL && e.Register == pcrWindowsAuthority:
+		case e.Register == pcrWindowsAuthority:
 			l.Shim = append(l.Shim, strings.TrimRight(string(e.Data), "\x00"))
 		}
 	}
 	return l
 }
+
+// KernelCommandLine returns what the kernel was started with, or "".
+func (p *Proof) KernelCommandLine() string {
+	var l Linux
+	for i := range p.events {
+		e := &p.events[i]
+		if e.Type == IPL && (e.Register == pcrGRUBCommands || e.Register == pcrWindows) && !isCommand(e.Data) {
+			if e = p.event(i); e.Covered {
+				l.command(e)
+			}
+		}
+	}
+	return l.KernelCommandLine
+}
+
+// isCommand reports whether GRUB says that an entry is a command that it ran.
+func isCommand(data []byte) bool { return bytes.HasPrefix(data, []byte("grub_cmd")) }
 
 // command sorts an entry of PCR 8 (GRUB, and systemd-boot before 251) or PCR 12
 // (systemd-boot).
@@ -48,7 +69,7 @@ func (l *Linux) command(e *Proven) {
 		text = strings.TrimPrefix(text, prefix)
 	}
 	switch {
-	case strings.HasPrefix(data, "grub_cmd"):
+	case isCommand(e.Data):
 		l.Commands = append(l.Commands, text)
 	case strings.HasPrefix(data, "kernel_cmdline: "), strings.HasPrefix(data, "grub_kernel_cmdline "):
 		l.KernelCommandLine = text

@@ -35,8 +35,6 @@ func (b *Bank) Covers(mask uint32) (lacking []uint32) {
 // Proof is what logs prove, given a bank of registers.
 type Proof struct {
 	Bank Bank
-	// Events are those of registers whose value the logs lead to, in order.
-	Events []Proven
 	// Explained are the registers whose value the logs lead to. Registers that
 	// were never extended are explained, whatever logs there are.
 	Explained []uint32
@@ -44,7 +42,33 @@ type Proof struct {
 	Unexplained []uint32
 	// Sent is how many events the logs hold, those of other registers included.
 	Sent int
+
+	events []Proven
 }
+
+// Events are those of registers whose value the logs lead to, in order.
+func (p *Proof) Events() []Proven {
+	for i := range p.events {
+		p.event(i)
+	}
+	return p.events
+}
+
+// event returns an event after its data were hashed. That is done for those that
+// somebody looks at.
+func (p *Proof) event(i int) *Proven {
+	e := &p.events[i]
+	if !e.tried {
+		e.tried = true
+		if e.Measurement == nil && !e.Covered {
+			e.cover(p.Bank.Algorithm)
+		}
+	}
+	return e
+}
+
+// Len is how many events are proven.
+func (p *Proof) Len() int { return len(p.events) }
 
 // Proven is an event of a register whose value the logs lead to.
 type Proven struct {
@@ -60,6 +84,8 @@ type Proven struct {
 	// Measurement is set for entries of IMA lists, and Event then tells the
 	// register alone.
 	Measurement *Measurement
+
+	tried bool // to find out what the digest covers
 }
 
 // initial reports whether a register was never extended. PCR 17 to 22 begin at
@@ -137,18 +163,19 @@ func (p *Proof) replay(l *Log) error {
 			p.Unexplained = append(p.Unexplained, i)
 		}
 	}
-	p.Events = make([]Proven, 0, len(l.Events))
+	p.events = make([]Proven, 0, len(l.Events))
 	for i := range l.Events {
 		e := &l.Events[i]
 		if e.Type == NoAction || e.Register >= Registers || !led[e.Register] {
 			continue
 		}
 		proven := Proven{Seq: i, Event: e}
-		proven.cover(p.Bank.Algorithm)
-		if proven.windows() && !proven.Covered {
-			return fmt.Errorf("event %d (%v in PCR %d) has data that its digest does not cover", i+1, e.Type, e.Register)
+		if proven.windows() {
+			if proven.cover(p.Bank.Algorithm); !proven.Covered {
+				return fmt.Errorf("event %d (%v in PCR %d) has data that its digest does not cover", i+1, e.Type, e.Register)
+			}
 		}
-		p.Events = append(p.Events, proven)
+		p.events = append(p.events, proven)
 	}
 	return nil
 }
@@ -179,7 +206,7 @@ func (p *Proof) measurements(list []Measurement) error {
 			Hint: "no beginning of the IMA list leads to it"}
 	}
 	for i := range list[:n] {
-		p.Events = append(p.Events, Proven{Seq: seq + i, Event: &Event{Register: register}, Covered: !list[i].Violation(), Measurement: &list[i]})
+		p.events = append(p.events, Proven{Seq: seq + i, Event: &Event{Register: register}, Covered: !list[i].Violation(), Measurement: &list[i]})
 	}
 	if at := slices.Index(p.Unexplained, register); at >= 0 {
 		p.Unexplained = slices.Delete(p.Unexplained, at, at+1)
@@ -208,7 +235,7 @@ var grubPrefixes = []string{"grub_cmd: ", "kernel_cmdline: ", "module_cmdline: "
 // cover finds out what of an event's data its digest covers.
 func (e *Proven) cover(bank Algorithm) {
 	digest := e.Digest(bank)
-	var buffer [64]byte
+	var buffer [64]byte // on the stack: many events are hashed
 	is := func(b []byte) bool {
 		if bytes.Equal(bank.Sum(buffer[:0], b), digest) {
 			e.Covered, e.Payload = true, b
@@ -222,7 +249,7 @@ func (e *Proven) cover(bank Algorithm) {
 			// covers its name.
 			return
 		}
-	case e.Type == IPL:
+	case e.Type == IPL && e.Register != pcrFiles: // there it is that of a file
 		text := e.Data
 		for _, prefix := range grubPrefixes {
 			if strings.HasPrefix(string(text), prefix) {

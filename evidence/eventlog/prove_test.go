@@ -47,9 +47,10 @@ func facts(t *testing.T, b *testtee.Boot) *eventlog.Facts {
 }
 
 func TestLinuxBoot(t *testing.T) {
-	f := facts(t, testtee.HealthyBoot(testtee.BootConfig{Kernel: "/k root=/r"}))
-	if !f.SecureBoot || f.Windows || f.Linux.KernelCommandLine != "/k root=/r" || len(f.Linux.Commands) != 1 || len(f.Linux.Files) != 1 || len(f.DB.Hashes) != 1 {
-		t.Errorf("%+v", f)
+	boot := testtee.HealthyBoot(testtee.BootConfig{Kernel: "/k root=/r"})
+	f, l := facts(t, boot), prove(t, boot).Linux()
+	if !f.SecureBoot || f.Windows || f.KernelCommandLine != "/k root=/r" || l.KernelCommandLine != f.KernelCommandLine || len(l.Commands) != 1 || len(l.Files) != 1 || len(f.DB.Hashes) != 1 {
+		t.Errorf("%+v, %+v", f, l)
 	}
 	if facts(t, testtee.HealthyBoot(testtee.BootConfig{SecureBootOff: true})).SecureBoot {
 		t.Error("secure boot off counts as on")
@@ -309,7 +310,7 @@ func TestIMA(t *testing.T) {
 	b.Values[10] = pcr10[:]
 	for name, raw := range map[string][]byte{"as quoted": list, "grown since": longer} {
 		p, err := eventlog.Prove([]eventlog.Sent{{IMA: true, Data: raw}}, b)
-		if err != nil || len(p.Events) != 2 || len(p.Unexplained) != 0 || !strings.Contains(p.JSON(), `"Path":"/bin/sh"`) || strings.Contains(p.JSON(), "evil") {
+		if err != nil || p.Len() != 2 || len(p.Unexplained) != 0 || !strings.Contains(p.JSON(), `"Path":"/bin/sh"`) || strings.Contains(p.JSON(), "evil") {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
 	}
@@ -330,7 +331,7 @@ func TestIMA(t *testing.T) {
 		old = sha256.Sum256(append(old[:], digest[:]...))
 	}
 	b.Values[10] = old[:]
-	if p, err := eventlog.Prove([]eventlog.Sent{{IMA: true, Data: list}}, b); err != nil || len(p.Events) != 2 {
+	if p, err := eventlog.Prove([]eventlog.Sent{{IMA: true, Data: list}}, b); err != nil || p.Len() != 2 {
 		t.Errorf("padded digests: %v", err)
 	}
 	lying := bytes.Replace(list, []byte("/bin/sh"), []byte("/bin/xx"), 1)
@@ -374,7 +375,7 @@ func TestIMATemplates(t *testing.T) {
 func TestUnknownEventTypes(t *testing.T) {
 	boot := testtee.NewBoot(testtee.BootEvent{PCR: 6, Type: 0x8401, Data: []byte("vendor")})
 	p := prove(t, boot)
-	if len(p.Events) != 1 || p.Events[0].Covered || !strings.Contains(p.JSON(), `"EventTypeString":"0x00008401"`) {
+	if p.Len() != 1 || p.Events()[0].Covered || !strings.Contains(p.JSON(), `"EventTypeString":"0x00008401"`) {
 		t.Errorf("%s", p.JSON())
 	}
 }

@@ -13,10 +13,20 @@ import (
 // GUID is a UEFI GUID as it stands in memory (UEFI 2.10, appendix A).
 type GUID [16]byte
 
+// guidOrder is where the bytes of a written GUID stand in memory.
+var guidOrder = [16]int{3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15}
+
 // String writes the GUID in upper case without braces.
 func (g GUID) String() string {
-	return strings.ToUpper(fmt.Sprintf("%08x-%04x-%04x-%x-%x", binary.LittleEndian.Uint32(g[:]), binary.LittleEndian.Uint16(g[4:]),
-		binary.LittleEndian.Uint16(g[6:]), g[8:10], g[10:]))
+	const digits = "0123456789ABCDEF"
+	text := make([]byte, 0, 36)
+	for i, at := range guidOrder {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			text = append(text, '-')
+		}
+		text = append(text, digits[g[at]>>4], digits[g[at]&15])
+	}
+	return string(text)
 }
 
 // guid reads a GUID in its written form.
@@ -25,8 +35,8 @@ func guid(text string) (g GUID) {
 	if err != nil || len(b) != 16 {
 		panic("eventlog: " + text) // constants of this package
 	}
-	for i, at := range [16]int{3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15} {
-		g[i] = b[at]
+	for i, at := range guidOrder {
+		g[at] = b[i]
 	}
 	return g
 }

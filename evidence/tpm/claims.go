@@ -55,15 +55,19 @@ func (v *Verifier) state(rec *evidence.Recorder, result *evidence.Result, p *Pro
 	} {
 		known.Boolean(name, value)
 	}
-	known.Text("events", now.JSON())
-	if boot != nil {
-		known.Text("bootEvents", boot.JSON())
+	if !p.asked.NoEvents {
+		known.Text("events", now.JSON())
+		if boot != nil {
+			known.Text("bootEvents", boot.JSON())
+		}
 	}
-	known.Add("pcrs", claims.StringValue(eventlog.PCRs(q.Banks)).ReadOnly())
+	if !p.asked.NoPCRs {
+		known.Add("pcrs", claims.StringValue(eventlog.PCRs(q.Banks)).ReadOnly())
+	}
 	for _, i := range now.Explained {
 		known.Integer("x-probity-tpm-explained-pcr", int64(i))
 	}
-	if line := p.Boot.Linux.KernelCommandLine; line != "" {
+	if line := p.Boot.KernelCommandLine; line != "" {
 		known.Text("x-probity-boot-kernel-command-line", line)
 	}
 	known.Integer("x-probity-tpm-reset-count", int64(p.Quote.Clock.ResetCount))

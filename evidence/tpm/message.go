@@ -5,16 +5,15 @@ import (
 	"crypto"
 	"crypto/elliptic"
 	"crypto/rsa"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"math/big"
-	"strings"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/eventlog"
 )
 
@@ -41,7 +40,7 @@ type vbsJSON struct {
 type evidenceJSON struct {
 	RelyingParty     string         `json:"rp_id"`
 	RelyingPartyData string         `json:"rp_data"`
-	Challenge        Bytes          `json:"challenge"`
+	Challenge        evidence.Bytes `json:"challenge"`
 	Context          jsontext.Value `json:"service_context"`
 	CustomClaims     []CustomClaim  `json:"custom_claims"`
 	TPM              *tpmJSON       `json:"tpm_att_data"`
@@ -56,23 +55,23 @@ type tpmJSON struct {
 
 type attestationJSON struct {
 	Logs      []logJSON      `json:"logs"`
-	AKCert    Bytes          `json:"aik_cert"`
+	AKCert    evidence.Bytes `json:"aik_cert"`
 	AKPub     jsontext.Value `json:"aik_pub"`
 	PCRs      []bankJSON     `json:"pcrs"`
-	Quote     Bytes          `json:"quote"`
-	Signature Bytes          `json:"signature"`
+	Quote     evidence.Bytes `json:"quote"`
+	Signature evidence.Bytes `json:"signature"`
 }
 
 type logJSON struct {
-	Type string `json:"type"`
-	Log  Bytes  `json:"log"`
+	Type string         `json:"type"`
+	Log  evidence.Bytes `json:"log"`
 }
 
 type bankJSON struct {
 	Algorithm uint16 `json:"algorithm"`
 	Values    []struct {
-		Index  int   `json:"index"`
-		Digest Bytes `json:"digest"`
+		Index  int            `json:"index"`
+		Digest evidence.Bytes `json:"digest"`
 	} `json:"values"`
 }
 
@@ -83,9 +82,9 @@ type keyJSON struct {
 			Hash string `json:"hash_alg"`
 		} `json:"tpm_quote"`
 		Certify *struct {
-			Public        Bytes `json:"public"`
-			Certification Bytes `json:"certification"`
-			Signature     Bytes `json:"signature"`
+			Public        evidence.Bytes `json:"public"`
+			Certification evidence.Bytes `json:"certification"`
+			Signature     evidence.Bytes `json:"signature"`
 		} `json:"tpm_certify"`
 	} `json:"info"`
 }
@@ -95,38 +94,6 @@ type CustomClaim struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
 	Type  string `json:"value_type"`
-}
-
-// Bytes are base64url or base64, padded or not.
-type Bytes []byte
-
-// UnmarshalJSONFrom implements json.UnmarshalerFrom.
-func (b *Bytes) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	var text string
-	if err := json.UnmarshalDecode(dec, &text); err != nil {
-		return err
-	}
-	var err error
-	*b, err = Decode(text)
-	return err
-}
-
-// MarshalJSONTo implements json.MarshalerTo: base64url without padding.
-func (b Bytes) MarshalJSONTo(enc *jsontext.Encoder) error {
-	return enc.WriteToken(jsontext.String(base64.RawURLEncoding.EncodeToString(b)))
-}
-
-// Decode reads base64url or base64, padded or not.
-func Decode(text string) ([]byte, error) {
-	text = strings.NewReplacer("+", "-", "/", "_").Replace(strings.TrimRight(text, "="))
-	if strings.ContainsAny(text, "\r\n") {
-		return nil, errors.New("not base64url")
-	}
-	b, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil {
-		return nil, errors.New("not base64url")
-	}
-	return b, nil
 }
 
 // Bounds of what a message holds.
@@ -300,13 +267,13 @@ func (a *attestationJSON) logs() ([]eventlog.Sent, error) {
 // ParseJWK reads a public key (RFC 7517): RSA, or EC on P-256, P-384 or P-521.
 func ParseJWK(raw []byte) (crypto.PublicKey, error) {
 	var in struct {
-		Type  string `json:"kty"`
-		Curve string `json:"crv"`
-		N     Bytes  `json:"n"`
-		E     Bytes  `json:"e"`
-		X     Bytes  `json:"x"`
-		Y     Bytes  `json:"y"`
-		D     string `json:"d"`
+		Type  string         `json:"kty"`
+		Curve string         `json:"crv"`
+		N     evidence.Bytes `json:"n"`
+		E     evidence.Bytes `json:"e"`
+		X     evidence.Bytes `json:"x"`
+		Y     evidence.Bytes `json:"y"`
+		D     string         `json:"d"`
 	}
 	if err := json.Unmarshal(raw, &in); err != nil {
 		return nil, fmt.Errorf("JWK: %w", err)

@@ -71,6 +71,7 @@ type Proof struct {
 	Quote   *Attestation
 	Boot    *eventlog.Facts
 	keys    keys
+	asked   evidence.TPMDemands
 }
 
 // keys are those that the evidence is about.
@@ -113,7 +114,7 @@ func (v *Verifier) Prove(rec *evidence.Recorder, ev evidence.Evidence, result *e
 	} else if r.jws == nil {
 		r.Challenge = ev.Challenge
 	}
-	p := &Proof{Request: r}
+	p := &Proof{Request: r, asked: ev.TPM}
 	if err := v.attestationKey(rec, r.data.TPM.Current, ev, &p.keys); err != nil {
 		return nil, err
 	}
@@ -340,7 +341,7 @@ func (v *Verifier) replay(rec *evidence.Recorder, q *Quote, a *attestationJSON, 
 		var proof *eventlog.Proof
 		var mismatch *eventlog.Mismatch
 		if proof, err = eventlog.Prove(logs, bank); err == nil {
-			rec.Pass(checkLog, "logs that lead to the quoted registers", fmt.Sprintf("%d of %d events, bank %v", len(proof.Events), proof.Sent, bank.Algorithm))
+			rec.Pass(checkLog, "logs that lead to the quoted registers", fmt.Sprintf("%d of %d events, bank %v", proof.Len(), proof.Sent, bank.Algorithm))
 			return proof, nil
 		}
 		if errors.As(err, &mismatch) {

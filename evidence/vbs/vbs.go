@@ -111,7 +111,7 @@ func (v *Verifier) verify(rec *evidence.Recorder, ev evidence.Evidence, result *
 func enclaveReport(r *tpm.Request) ([]byte, error) {
 	var in struct {
 		Enclave struct {
-			Report tpm.Bytes `json:"report"`
+			Report evidence.Bytes `json:"report"`
 		} `json:"enclave"`
 	}
 	if err := json.Unmarshal(r.Report, &in); err != nil || len(in.Enclave.Report) == 0 {

@@ -94,12 +94,12 @@ type enrolRequest struct {
 	// Name is the machine's name.
 	Name string `json:"name"`
 	// EndorsementKey and AttestationKey are TPMT_PUBLIC.
-	EndorsementKey tpm.Bytes `json:"endorsementKey"`
-	Certificate    tpm.Bytes `json:"endorsementCertificate"`
-	AttestationKey tpm.Bytes `json:"attestationKey"`
+	EndorsementKey evidence.Bytes `json:"endorsementKey"`
+	Certificate    evidence.Bytes `json:"endorsementCertificate"`
+	AttestationKey evidence.Bytes `json:"attestationKey"`
 	// Context and Answer are of the second message.
-	Context string    `json:"context"`
-	Answer  tpm.Bytes `json:"answer"`
+	Context string         `json:"context"`
+	Answer  evidence.Bytes `json:"answer"`
 }
 
 // enrolment is what the service remembers between the two, sealed.
@@ -140,7 +140,7 @@ func (s *Server) enroll(w http.ResponseWriter, r *http.Request, _ evidence.Kind)
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, map[string]any{"credential": tpm.Bytes(credential.IDObject), "secret": tpm.Bytes(credential.Secret), "context": sealed})
+	return writeJSON(w, map[string]any{"credential": evidence.Bytes(credential.IDObject), "secret": evidence.Bytes(credential.Secret), "context": sealed})
 }
 
 // begin checks the keys and makes the credential.

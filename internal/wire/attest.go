@@ -7,9 +7,6 @@
 package wire
 
 import (
-	"bytes"
-	"encoding/base64"
-	"errors"
 	"fmt"
 
 	"github.com/go-json-experiment/json"
@@ -88,57 +85,4 @@ func (o *DataObject) Decoded() (*evidence.Data, error) {
 }
 
 // Bytes decodes base64 text in either alphabet, with padding or without.
-type Bytes []byte
-
-// UnmarshalJSONFrom implements json.UnmarshalerFrom. It decodes straight from
-// the body: evidence is most of it.
-func (b *Bytes) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	raw, err := dec.ReadValue()
-	if err != nil {
-		return err
-	}
-	if raw.Kind() == 'n' {
-		return nil
-	}
-	if raw.Kind() != '"' {
-		return errors.New("want base64 text")
-	}
-	decoded, err := decodeBase64(raw[1 : len(raw)-1])
-	if err != nil {
-		return err
-	}
-	*b = decoded
-	return nil
-}
-
-var errBase64 = errors.New("not base64url")
-
-// decodeBase64 decodes the inside of a JSON string: either alphabet, padded or
-// not, and nothing else; bits behind the last byte must be zero.
-func decodeBase64(text []byte) ([]byte, error) {
-	if bytes.IndexByte(text, '\\') >= 0 {
-		// Some encoders escape the characters + / and =.
-		unquoted, err := jsontext.AppendUnquote(nil, append(append([]byte{'"'}, text...), '"'))
-		if err != nil {
-			return nil, errBase64
-		}
-		text = unquoted
-	}
-	if bytes.IndexByte(text, '\n') >= 0 || bytes.IndexByte(text, '\r') >= 0 {
-		return nil, errBase64 // the library would skip them
-	}
-	for range 2 {
-		text = bytes.TrimSuffix(text, []byte{'='})
-	}
-	encoding := base64.RawURLEncoding
-	if bytes.IndexByte(text, '+') >= 0 || bytes.IndexByte(text, '/') >= 0 {
-		encoding = base64.RawStdEncoding
-		text = bytes.ReplaceAll(bytes.ReplaceAll(text, []byte{'-'}, []byte{'+'}), []byte{'_'}, []byte{'/'})
-	}
-	decoded := make([]byte, encoding.DecodedLen(len(text)))
-	n, err := encoding.Strict().Decode(decoded, text)
-	if err != nil {
-		return nil, errBase64
-	}
-	return decoded[:n:n], nil
-}
+type Bytes = evidence.Bytes

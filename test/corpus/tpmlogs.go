@@ -110,6 +110,10 @@ func bankProblems(raw []byte, name string, registers map[string]string, want log
 	if err != nil {
 		return append(problems, name+": "+err.Error())
 	}
+	linux := p.Linux()
+	if linux.KernelCommandLine != f.KernelCommandLine {
+		problems = append(problems, name+": two answers to what the kernel was started with")
+	}
 	if s := want.SecureBoot; s != nil {
 		if f.DB == nil || f.DBX == nil {
 			return append(problems, name+": no databases were read")
@@ -124,21 +128,21 @@ func bankProblems(raw []byte, name string, registers map[string]string, want log
 			problems = append(problems, fmt.Sprintf("%s: authorities: want %d, got %d of %d events", name, s.AuthorityCerts, len(f.Authorities), f.AuthorityEvents))
 		}
 	}
-	if line := strings.TrimRight(want.KernelCommandLine, "\x00"); line != "" && line != f.Linux.KernelCommandLine {
-		problems = append(problems, fmt.Sprintf("%s: command line: want %q, got %q", name, line, f.Linux.KernelCommandLine))
+	if line := strings.TrimRight(want.KernelCommandLine, "\x00"); line != "" && line != f.KernelCommandLine {
+		problems = append(problems, fmt.Sprintf("%s: command line: want %q, got %q", name, line, f.KernelCommandLine))
 	}
-	if want.GrubCommands != nil && *want.GrubCommands != len(f.Linux.Commands)+lineCommands(p) {
-		problems = append(problems, fmt.Sprintf("%s: GRUB commands: want %d, got %d and %d", name, *want.GrubCommands, len(f.Linux.Commands), lineCommands(p)))
+	if want.GrubCommands != nil && *want.GrubCommands != len(linux.Commands)+lineCommands(p) {
+		problems = append(problems, fmt.Sprintf("%s: GRUB commands: want %d, got %d and %d", name, *want.GrubCommands, len(linux.Commands), lineCommands(p)))
 	}
-	if want.GrubFiles != nil && *want.GrubFiles != len(f.Linux.Files) {
-		problems = append(problems, fmt.Sprintf("%s: GRUB files: want %d, got %d", name, *want.GrubFiles, len(f.Linux.Files)))
+	if want.GrubFiles != nil && *want.GrubFiles != len(linux.Files) {
+		problems = append(problems, fmt.Sprintf("%s: GRUB files: want %d, got %d", name, *want.GrubFiles, len(linux.Files)))
 	}
 	return problems
 }
 
 // lineCommands counts command lines of PCR 8 that the manifest counts as commands.
 func lineCommands(p *eventlog.Proof) (n int) {
-	for _, e := range p.Events {
+	for _, e := range p.Events() {
 		if e.Register == 8 && e.Type == eventlog.IPL && e.Covered && !strings.HasPrefix(string(e.Data), "grub_cmd") {
 			n++
 		}

@@ -39,6 +39,8 @@ func main() {
 	fmt.Printf("%-46s %10s %10s %8s  %s\n", "", "ours µs", "peer µs", "ratio", "goal")
 	snpPairs()
 	tdxPairs()
+	tpmPairs()
+	guestPair()
 	compare("decision beside OPA (prepared, parsed input)", ours, opa(set), -10)
 	compare("decision beside cel-go", ours, celgo(set), 2)
 	log := eventLog(300)

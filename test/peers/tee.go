@@ -155,7 +155,7 @@ func tdxPairs() {
 		"RootCA":       {nil, set.RootCRL},
 	}}
 	peer := func() {
-		must(tdxverify.RawTdxQuote(quote, &tdxverify.Options{GetCollateral: true, CheckRevocations: true, Getter: g, Now: at, TrustedRoots: roots}))
+		must(tdxverify.RawTdxQuote(quote, &tdxverify.Options{GetCollateral: true, CheckRevocations: true, Getter: g, Now: &tdxverify.TimeSet{PckCertChain: at, TcbInfo: at, QeIdentity: at, PckCrl: at, RootCaCrl: at}, TrustedRoots: roots}))
 	}
 	ours := func(memory int) func() {
 		v := tdx.New(dcap.New(dcap.Config{Anchor: pki.Anchor(), Chains: memory, Collateral: memory}))

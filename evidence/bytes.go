@@ -1,0 +1,76 @@
+package evidence
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Bytes are base64 in JSON: read in either alphabet, with padding or without, and
+// written as base64url without.
+type Bytes []byte
+
+// MarshalJSONTo implements json.MarshalerTo.
+func (b Bytes) MarshalJSONTo(enc *jsontext.Encoder) error {
+	return enc.WriteToken(jsontext.String(base64.RawURLEncoding.EncodeToString(b)))
+}
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom. It decodes straight from the
+// text: evidence is most of what a request holds.
+func (b *Bytes) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	raw, err := dec.ReadValue()
+	if err != nil {
+		return err
+	}
+	if raw.Kind() == 'n' {
+		return nil
+	}
+	if raw.Kind() != '"' {
+		return errors.New("want base64 text")
+	}
+	text := raw[1 : len(raw)-1]
+	// Most clients write base64url without padding. Line breaks, which the library
+	// would skip, cannot stand in a JSON string as they are.
+	decoded := make([]byte, base64.RawURLEncoding.DecodedLen(len(text)))
+	n, err := base64.RawURLEncoding.Strict().Decode(decoded, text)
+	if err != nil {
+		*b, err = DecodeBase64(text)
+		return err
+	}
+	*b = decoded[:n:n]
+	return nil
+}
+
+var errBase64 = errors.New("not base64url")
+
+// DecodeBase64 decodes the inside of a JSON string: either alphabet, padded or not,
+// and nothing else; bits behind the last byte must be zero.
+func DecodeBase64(text []byte) ([]byte, error) {
+	if bytes.IndexByte(text, '\\') >= 0 {
+		// Some encoders escape the characters + / and =.
+		unquoted, err := jsontext.AppendUnquote(nil, append(append([]byte{'"'}, text...), '"'))
+		if err != nil {
+			return nil, errBase64
+		}
+		text = unquoted
+	}
+	if bytes.IndexByte(text, '\n') >= 0 || bytes.IndexByte(text, '\r') >= 0 {
+		return nil, errBase64 // the library would skip them
+	}
+	for range 2 {
+		text = bytes.TrimSuffix(text, []byte{'='})
+	}
+	encoding := base64.RawURLEncoding
+	if bytes.IndexByte(text, '+') >= 0 || bytes.IndexByte(text, '/') >= 0 {
+		encoding = base64.RawStdEncoding
+		text = bytes.ReplaceAll(bytes.ReplaceAll(text, []byte{'-'}, []byte{'+'}), []byte{'_'}, []byte{'/'})
+	}
+	decoded := make([]byte, encoding.DecodedLen(len(text)))
+	n, err := encoding.Strict().Decode(decoded, text)
+	if err != nil {
+		return nil, errBase64
+	}
+	return decoded[:n:n], nil
+}
