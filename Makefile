@@ -20,8 +20,8 @@ deps: ## install what the tests need: Node and Python packages, Debian packages 
 	sh test/deps.sh
 
 test: deps ## install what the tests need and run all of them, real clients included; with CORPUS=folder its evidence too
-	$(GO) test ./...
-	PROBITY_CORPUS="$(abspath $(CORPUS))" $(GO) test -tags interop ./test/interop
+	PROBITY_REQUIRE_SWTPM=1 $(GO) test ./...
+	PROBITY_REQUIRE_SWTPM=1 PROBITY_CORPUS="$(abspath $(CORPUS))" $(GO) test -tags interop ./test/interop
 	cd test/oracle && PROBITY_CORPUS="$(abspath $(CORPUS))" $(GO) test .
 	$(if $(CORPUS),$(GO) run ./test/corpus "$(CORPUS)")
 
@@ -43,8 +43,8 @@ corpus: ## check recorded evidence against its manifests: make corpus CORPUS=fol
 	@test -n "$(CORPUS)" || { echo "name the folder with the manifests: make corpus CORPUS=folder"; exit 2; }
 	@$(GO) run ./test/corpus "$(CORPUS)"
 
-interop: deps ## run Microsoft's JavaScript and Python clients against the service
-	PROBITY_CORPUS="$(abspath $(CORPUS))" $(GO) test -tags interop -count=1 -v ./test/interop
+interop: deps ## run Microsoft's JavaScript and Python clients, and tpm2-tools, against the service
+	PROBITY_REQUIRE_SWTPM=1 PROBITY_CORPUS="$(abspath $(CORPUS))" $(GO) test -tags interop -count=1 -v ./test/interop
 
 oracle: ## hold the verifiers against Google's over ORACLE_INPUTS (100000) altered inputs
 	cd test/oracle && ORACLE_INPUTS=$(ORACLE_INPUTS) PROBITY_CORPUS="$(abspath $(CORPUS))" $(GO) test -count=1 -timeout 30m -v .

@@ -21,6 +21,9 @@ need() { # need PROGRAM PACKAGE...
 need node nodejs
 need npm npm
 need python3 python3 python3-venv
+need swtpm swtpm
+need swtpm_setup swtpm-tools
+need tpm2_quote tpm2-tools
 
 # A stamp of the lock file tells whether the packages are those it names.
 stamp=js/node_modules/.stamp

@@ -281,3 +281,12 @@ test("request id: the caller's trace, or a new one", async () => {
   assert.equal(response.headers.get("x-ms-request-id"), trace);
   assert.match((await fetch(`${url}/certs`)).headers.get("x-ms-request-id"), /^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/);
 });
+
+test("TPM: the first round of the protocol", async () => {
+  const { AttestationClient: Client } = await import("@azure/attestation");
+  const client = new Client(url, { credentials: credential });
+  const answer = await client.attestTpm(JSON.stringify({ payload: { type: "aikcert" } }));
+  const { payload } = JSON.parse(answer);
+  assert.equal(Buffer.from(payload.challenge, "base64url").length, 16);
+  assert.ok(payload.service_context.length > 100);
+});
