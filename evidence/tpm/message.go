@@ -227,6 +227,9 @@ func (r *Request) AttestedKey() (key crypto.PublicKey, certified bool, err error
 	return key, len(a.AKCert) > 0, err
 }
 
+// QuoteBytes returns the quote as it was sent (TPMS_ATTEST).
+func (r *Request) QuoteBytes() []byte { return r.data.TPM.Current.Quote }
+
 // quote returns the quote in the form that is verified.
 func (a *attestationJSON) quote() (*Quote, error) {
 	q := &Quote{Attested: a.Quote}

@@ -18,7 +18,7 @@ type inspectCommand struct {
 
 // Help gives the examples of the help text.
 func (inspectCommand) Help() string {
-	return `Knows SGX and TDX quotes, SEV-SNP reports, UVM endorsements, Nitro documents, CCA and PSA tokens, collateral bundles, Open Enclave reports, evidence and endorsements, certificates and CRLs (PEM or DER), collateral, TCB info, enclave identities, tokens and policies. It verifies nothing: what it prints is what the file says of itself.
+	return `Knows SGX and TDX quotes, SEV-SNP reports, UVM endorsements, Nitro documents, CCA and PSA tokens, evidence of TPMs and Azure guests, reports of Azure's paravisor, logs of measured boot (TCG, IMA), collateral bundles, Open Enclave reports, evidence and endorsements, certificates and CRLs (PEM or DER), collateral, TCB info, enclave identities, tokens and policies. It verifies nothing: what it prints is what the file says of itself.
 
 Examples:
   probity inspect quote.bin

@@ -19,12 +19,12 @@ import (
 )
 
 type simulateCommand struct {
-	Kind  string `arg:"" help:"Attestation type: SgxEnclave, OpenEnclave, TdxVm, SevSnpVm, NitroEnclave, ArmCca."`
+	Kind  string `arg:"" help:"Attestation type: SgxEnclave, OpenEnclave, TdxVm, SevSnpVm, Tpm, VbsEnclave, AzureGuest, NitroEnclave, ArmCca."`
 	Out   string `help:"Folder to write; by default simulated-KIND." placeholder:"DIR"`
 	Data  string `help:"File with the runtime data to bind, instead of an example." placeholder:"FILE"`
 	Line  string `help:"Product line, with SevSnpVm." enum:"Milan,Genoa,Turin" default:"Milan"`
 	VLEK  bool   `name:"vlek" help:"Sign with a VLEK, with SevSnpVm."`
-	Debug bool   `help:"Make the guest debuggable."`
+	Debug bool   `help:"Make the guest debuggable; boot a TPM's machine without secure boot."`
 }
 
 // Help gives the examples of the help text.
@@ -110,8 +110,8 @@ func (c *simulateCommand) make(kind evidence.Kind, data []byte, dir string, now 
 		m.files["evidence.bin"], m.files["cpak.pem"], m.root = a.CCA(token), a.PlatformKeyPEM(), "cpak.pem"
 		implementation, instance := a.IDs()
 		m.cfg.CCA.PlatformKeys = []config.PlatformKey{{ImplementationID: implementation, InstanceID: instance, Key: filepath.Join(dir, "cpak.pem")}}
-	default:
-		return nil, fmt.Errorf("%s cannot be simulated; one of SgxEnclave, OpenEnclave, TdxVm, SevSnpVm, NitroEnclave, ArmCca can", kind)
+	case evidence.TPM, evidence.VBSEnclave, evidence.AzureGuest:
+		return m, c.boot(m, kind, data, dir, now)
 	}
 	return m, nil
 }
@@ -185,6 +185,10 @@ func (c *simulateCommand) snp(m *made, data []byte, dir string, now time.Time) e
 // goOn says what to try next.
 func (c *simulateCommand) goOn(e *env, kind evidence.Kind, dir string, m *made) {
 	fmt.Fprintf(e.Out, "%s in %s (a test root, not for production)\n\nTry next:\n", kind, dir)
+	if isBoot(kind) {
+		fmt.Fprintf(e.Out, "%s\n  probity inspect %s\n  probity inspect %s\n", bootCommand(kind, dir), filepath.Join(dir, "evidence.json"), filepath.Join(dir, "eventlog.bin"))
+		return
+	}
 	file := func(name string) string { return filepath.Join(dir, name) }
 	command := fmt.Sprintf("  probity verify evidence %s %s --config %s --runtime-data %s --data-type JSON", kind, file(m.evidence), file("probity.json"), file("runtime-data.json"))
 	if m.bundle != nil {
