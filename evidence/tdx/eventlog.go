@@ -23,7 +23,7 @@ func (v *Verifier) replay(rec *evidence.Recorder, td *dcap.TDReport, log []byte,
 	if err != nil {
 		return rec.FailErr(checkEventLog, "an event log with a SHA-384 bank", err, v.book.Remedy(checkEventLog))
 	}
-	var explained, told []string
+	var told []string
 	led := false
 	s := evidence.Statements{Set: result.Aliases}
 	for i, quoted := range td.RTMR {
@@ -44,7 +44,6 @@ func (v *Verifier) replay(rec *evidence.Recorder, td *dcap.TDReport, log []byte,
 			told = append(told, name+" not in the log")
 			continue
 		}
-		explained = append(explained, name)
 		s.Text("x-probity-tdx-event-log", name)
 	}
 	if !led {

@@ -144,7 +144,8 @@ func OpenGuestToken(key *rsa.PrivateKey, raw []byte) (string, error) {
 	if err := json.Unmarshal(raw, &in); err != nil {
 		return "", err
 	}
-	inner, err := rsa.DecryptPKCS1v15(rand.Reader, key, in.Inner) //nolint:staticcheck // what the clients' TPM does
+	//lint:ignore SA1019 what the clients' TPM does
+	inner, err := rsa.DecryptPKCS1v15(rand.Reader, key, in.Inner)
 	if err != nil {
 		return "", err
 	}

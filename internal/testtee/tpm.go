@@ -264,7 +264,8 @@ func Activate(endorsement *rsa.PrivateKey, name, object, secret []byte) []byte {
 	block, err := aes.NewCipher(key)
 	must(err)
 	plain := make([]byte, len(object)-2-size)
-	cipher.NewCFBDecrypter(block, make([]byte, 16)).XORKeyStream(plain, object[2+size:]) //nolint:staticcheck // what TPMs use
+	//lint:ignore SA1019 what TPMs use
+	cipher.NewCFBDecrypter(block, make([]byte, 16)).XORKeyStream(plain, object[2+size:])
 	if len(plain) < 2 || len(plain) < 2+int(binary.BigEndian.Uint16(plain)) {
 		return nil
 	}

@@ -108,6 +108,9 @@ func setup(env *testscript.Env) error {
 	}
 	defer l.Close()
 	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		return err
+	}
 	env.Setenv("PORT", port)
 	second, err := net.Listen("tcp", "localhost:0")
 	if err != nil {
