@@ -286,16 +286,16 @@ func (v *Verifier) state(result *evidence.Result, g *guest) error {
 			s.Integer(prefix+"attested-pcrs", int64(n))
 		}
 	}
-	// A system other than Windows has none of these modes; one that says nothing
-	// has not shown that they are off.
-	off := func(windows bool) bool { return g.proof != nil && (!f.Windows || windows) }
+	// A system other than Windows has none of these modes; one that says nothing, or
+	// that may be Windows without its log, has not shown that they are off.
+	off := func(windows bool) bool { return g.proof != nil && !f.HidesWindows() && (!f.Windows || windows) }
 	boot, kernel, hypervisor := off(f.BootDebuggingOff), off(f.KernelDebuggingOff), off(!f.HypervisorDebugging)
 	test, flight := off(f.TestSigningOff), off(f.FlightSigningOff)
 	d := v.baseline.judge(f)
 	for name, value := range map[string]bool{
 		"bootdebug-enabled": !boot, "kerneldebug-enabled": !kernel, "hypervisordebug-enabled": !hypervisor, "testsigning-enabled": !test, "flightsigning-enabled": !flight,
 		"debuggersdisabled": boot && kernel && hypervisor, "signingdisabled": test && flight, "dbvalidated": d.db, "dbxvalidated": d.dbx,
-		"default-securebootkeysvalidated": d.keys, "elam-enabled": f.ELAM, "is-windows": f.Windows,
+		"default-securebootkeysvalidated": d.keys, "elam-enabled": f.ELAM, "is-windows": f.Windows || f.WindowsSigned,
 	} {
 		s.Boolean(prefix+name, value)
 	}

@@ -2,20 +2,29 @@ package eventlog
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
 // Facts are the plain statements about a boot. What is not proven is false.
 type Facts struct {
 	// SecureBoot is on; the databases are those that were measured with it.
-	SecureBoot          bool
-	PK, KEK, DB, DBX    *Signatures
-	DBData, DBXData     []byte
-	Authorities         [][]byte // certificates that allowed images, DER
-	AuthorityEvents     int      // those whose certificate is not proven included
-	DMAUnprotected      bool     // the firmware left memory open to devices
+	SecureBoot       bool
+	PK, KEK, DB, DBX *Signatures
+	DBData, DBXData  []byte
+	Authorities      [][]byte // certificates that allowed images, DER
+	AuthorityEvents  int      // those whose certificate is not proven included
+	DMAUnprotected   bool     // the firmware left memory open to devices
+	// AuthoritiesProven says that each entry of PCR 7 behind the separator is a
+	// covered authority, so that none was hidden.
+	AuthoritiesProven bool
+	// WindowsSigned says that an authority of Windows's own boot loader was used,
+	// whether or not its log came along.
+	WindowsSigned       bool
 	Windows             bool
 	CodeIntegrity       bool
 	BootDebuggingOff    bool
@@ -36,6 +45,25 @@ type Facts struct {
 	// KernelCommandLine is what a Linux kernel was started with.
 	KernelCommandLine string
 }
+
+// windowsAuthorities sign Windows's boot loader and nothing else: the Windows
+// Production PCA 2011 and the Windows UEFI CA 2023, by the SHA-256 of the
+// certificate.
+var windowsAuthorities = []string{
+	"e8e95f0733a55e8bad7be0a1413ee23c51fcea64b3c8fa6a786935fddcc71961",
+	"076f1fea90ac29155ebf77c17682f75f1fdd1be196da302dc8461e350a9ae330",
+}
+
+// HidesWindows reports whether Windows may have booted without showing its log: what
+// its modes were is then not known.
+func (f *Facts) HidesWindows() bool {
+	return !f.Windows && f.SecureBoot && (f.WindowsSigned || !f.AuthoritiesProven)
+}
+
+// ErrObscured is returned for a log of Windows with entries that are not Windows's
+// where only Windows writes: the type of an event is covered by nothing, so that a bad
+// one could have been made to look like another.
+var ErrObscured = errors.New("an entry among Windows's that is not one of its tagged events")
 
 // ErrSeparator is returned for a log in which a register's part that Windows
 // writes ends twice: what stands between could be anybody's.
@@ -69,7 +97,7 @@ const dmaUnprotected = "DMA Protection Disabled"
 // secureBoot reads PCR 7: the variables, a separator, and who allowed what was
 // loaded.
 func (p *Proof) secureBoot(f *Facts) {
-	step, separators := 0, 0
+	step, separators, proven := 0, 0, true
 	var found [5]*Variable
 	for i := range p.events {
 		if e := &p.events[i]; e.Register != pcrSecureBoot || e.Measurement != nil {
@@ -95,6 +123,7 @@ func (p *Proof) secureBoot(f *Facts) {
 			if separators == 0 {
 				return // who can say which variable it was
 			}
+			proven = false
 			continue
 		}
 		switch {
@@ -110,13 +139,17 @@ func (p *Proof) secureBoot(f *Facts) {
 		case e.Type == VariableAuthority:
 			if der := authority(v); der != nil {
 				f.Authorities = append(f.Authorities, der)
+				sum := sha256.Sum256(der)
+				f.WindowsSigned = f.WindowsSigned || slices.Contains(windowsAuthorities, hex.EncodeToString(sum[:]))
 			}
+		case separators > 0:
+			proven = false
 		}
 	}
 	if separators != 1 {
 		return
 	}
-	f.SecureBoot = bytes.Equal(found[0].Data, []byte{1})
+	f.SecureBoot, f.AuthoritiesProven = bytes.Equal(found[0].Data, []byte{1}), proven
 	f.DBData, f.DBXData = found[3].Data, found[4].Data
 	for i, target := range []**Signatures{&f.PK, &f.KEK, &f.DB, &f.DBX} {
 		if s, err := ParseSignatures(found[i+1].Data); err == nil {
@@ -134,19 +167,26 @@ type tagged struct {
 // windows returns the items of Windows's log.
 func (p *Proof) windows() (list []tagged, err error) {
 	var ended [Registers]bool
+	others := 0
 	for i := range p.events {
 		if e := &p.events[i]; e.Measurement != nil || e.Register < pcrWindows {
 			continue
 		}
 		e := p.event(i)
-		if e.Type == Separator && string(e.Data) == wbclSeparator {
+		if e.Type == Separator && e.Covered && string(e.Data) == wbclSeparator {
 			if ended[e.Register] {
 				return nil, fmt.Errorf("PCR %d: %w", e.Register, ErrSeparator)
 			}
-			ended[e.Register] = e.Covered
+			ended[e.Register] = true
 			continue
 		}
-		if ended[e.Register] || !e.windows() {
+		if ended[e.Register] {
+			continue
+		}
+		if !e.windows() {
+			if e.Register <= pcrWindowsAuthority {
+				others = e.Seq + 1
+			}
 			continue
 		}
 		items, err := ParseItems(e.Data)
@@ -154,6 +194,9 @@ func (p *Proof) windows() (list []tagged, err error) {
 			return nil, fmt.Errorf("event %d: %w", e.Seq+1, err)
 		}
 		list = append(list, tagged{e.Register, items})
+	}
+	if len(list) > 0 && others > 0 {
+		return nil, fmt.Errorf("event %d: %w", others, ErrObscured)
 	}
 	return list, nil
 }

@@ -263,7 +263,12 @@ func (e *Proven) cover(bank Algorithm) {
 }
 
 // windows reports whether an event is one of those that Windows tags; their
-// digests are those of their data, without exception.
+// digests are those of their data, without exception. Tags come in a few groups,
+// unlike those of others.
 func (e *Proven) windows() bool {
-	return e.Measurement == nil && e.Type == EventTag && len(e.Data) >= 8 && e.Register >= pcrWindows && e.Data[3] == 0x40 && e.Data[2] == 0x01
+	if e.Measurement != nil || e.Type != EventTag || len(e.Data) < 8 || e.Register < pcrWindows {
+		return false
+	}
+	group := uint32(e.Data[3]&0x3f)<<8 | uint32(e.Data[2])
+	return group >= 1 && group <= lastTagGroup
 }

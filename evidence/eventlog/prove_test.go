@@ -103,6 +103,48 @@ func TestEventsBehindTheSeparatorSayNothing(t *testing.T) {
 	}
 }
 
+// TestRetypedEventsHideNothing: whoever wrote the log chose the types. A bad entry of
+// Windows that is made to look like another refuses the log.
+func TestRetypedEventsHideNothing(t *testing.T) {
+	bad := testtee.SIPA(0x40010001, testtee.SIPA(0x00050003, []byte{1}))
+	for name, event := range map[string]testtee.BootEvent{
+		"another type": {PCR: 12, Type: 0xd, Data: bad}, "other data": {PCR: 13, Type: 0xd, Data: []byte("?"), Hashed: bad}, "an unknown type": {PCR: 14, Type: 0x8401, Data: bad},
+		"an uncovered separator": {PCR: 12, Type: 4, Data: []byte("WBCL"), Hashed: bad},
+	} {
+		boot := testtee.NewBoot(testtee.BootEvent{PCR: 12, Type: 6, Data: testtee.SIPA(0x40010001, testtee.SIPA(0x00050003, []byte{0}))}, event)
+		if _, err := prove(t, boot).Facts(); !errors.Is(err, eventlog.ErrObscured) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestHiddenWindows: a machine that used Windows's own signer, or hides who signed,
+// does not pass for another system.
+func TestHiddenWindows(t *testing.T) {
+	cert := []byte{0x30, 0x82, 0, 4, 1, 2, 3, 4}
+	entry := func(typ uint32, hashed []byte) testtee.BootEvent {
+		return testtee.BootEvent{PCR: 7, Type: typ, Data: testtee.EFIVariable(testtee.ImageSecurity, "db", append(make([]byte, 16), cert...)), Hashed: hashed}
+	}
+	for name, tc := range map[string]struct {
+		event testtee.BootEvent
+		hides bool
+	}{"an authority": {entry(0x800000e0, nil), false}, "another type": {entry(0x80000002, nil), true}, "other data": {entry(0x800000e0, []byte("others")), true}} {
+		boot := testtee.HealthyBoot(testtee.BootConfig{})
+		boot.Add(tc.event)
+		if f := facts(t, boot); f.HidesWindows() != tc.hides {
+			t.Errorf("%s: %v", name, f.HidesWindows())
+		}
+	}
+	signed := eventlog.Facts{SecureBoot: true, AuthoritiesProven: true, WindowsSigned: true}
+	if !signed.HidesWindows() {
+		t.Error("Windows's signer without Windows's log")
+	}
+	signed.Windows = true
+	if signed.HidesWindows() {
+		t.Error("Windows with its log")
+	}
+}
+
 func TestSecureBootNeedsTheExactSequence(t *testing.T) {
 	on := testtee.BootEvent{PCR: 7, Type: 0x80000001, Data: testtee.EFIVariable(testtee.GlobalVariable, "SecureBoot", []byte{1})}
 	others := []testtee.BootEvent{}

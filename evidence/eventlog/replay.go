@@ -97,7 +97,7 @@ func (m *Mismatch) Error() string {
 }
 
 // maxBlame bounds the work of finding the event to blame, in events of a register.
-const maxBlame = 512
+const maxBlame = 200
 
 // mismatch explains why a register differs. The value alone tells little, but
 // three stories can be tried: the log goes on behind the quote, it has one event

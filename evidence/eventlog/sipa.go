@@ -22,6 +22,8 @@ const (
 
 	tagUnmeasured  = 0x80000000
 	tagAggregation = 0x40000000
+	// lastTagGroup leaves room for groups behind those of the table (C is the last).
+	lastTagGroup = 0x1f
 )
 
 // ParseItems reads the data of a tagged event: a sequence of tag, length and

@@ -139,11 +139,15 @@ func (v *Verifier) Prove(rec *evidence.Recorder, ev evidence.Evidence, result *e
 			return nil, err
 		}
 	}
-	facts := proof
-	if boot != nil {
-		facts = boot // what was booted is told by the log before hibernation
+	if p.Boot, err = proof.Facts(); err == nil && boot != nil {
+		// What was booted is told by the log before hibernation; what the firmware
+		// did at resume counts too.
+		now := p.Boot
+		if p.Boot, err = boot.Facts(); err == nil {
+			p.Boot.SecureBoot = p.Boot.SecureBoot && now.SecureBoot
+		}
 	}
-	if p.Boot, err = facts.Facts(); err != nil {
+	if err != nil {
 		return fail(checkLog, "a log of one boot", err.Error())
 	}
 	return p, v.state(rec, result, p, q, proof, boot)

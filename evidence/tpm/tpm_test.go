@@ -285,6 +285,14 @@ func TestHibernation(t *testing.T) {
 	if v, _ := result.Aliases.Get("vbsEnabled"); v != claims.BooleanValue(true) || !result.Aliases.Has("bootEvents") {
 		t.Errorf("vbsEnabled %v", v)
 	}
+	c.Boot = testtee.HealthyBoot(testtee.BootConfig{SecureBootOff: true})
+	if result, err = verify(t, machine.Evidence(c), nil); err != nil {
+		t.Fatal(err)
+	}
+	if v, _ := result.Aliases.Get("secureBootEnabled"); v != claims.BooleanValue(false) {
+		t.Error("secure boot was off at resume, and counts as on")
+	}
+	c.Boot = boot
 	rebooted, later := before, before
 	rebooted.Clock.Reset++
 	later.Clock.Milliseconds += 5000

@@ -47,15 +47,11 @@ func (s *Server) appraise(r *http.Request, request *appraisal.Request) (*apprais
 	if in.Policy == nil && request.DraftPolicy == "" {
 		return nil, badRequest(checkPolicySet, "a policy for "+string(request.Kind), "none", remedyPolicySet)
 	}
-	// Only work takes a slot: a client that sends slowly keeps nobody out.
-	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
-	default:
-		s.cfg.Metrics.Busy.Inc()
-		return nil, &apiError{status: http.StatusTooManyRequests, code: codeTooMany, message: "too many attestations are running",
-			header: http.Header{"Retry-After": {"1"}}}
+	free, err := s.slot()
+	if err != nil {
+		return nil, err
 	}
+	defer free()
 	verdict, err := s.cfg.Appraiser.Appraise(r.Context(), *request, appraisal.Provider{
 		Policy: in.Policy, PolicySigner: in.Submitted.SignerKey(), TCB: s.cfg.Provider.TCB,
 		Signer: s.cfg.Signers[0], TokenTime: s.cfg.Now(), MaxValidity: s.cfg.Provider.MaxValidity,
@@ -69,6 +65,19 @@ func (s *Server) appraise(r *http.Request, request *appraisal.Request) (*apprais
 	}
 	s.cfg.Metrics.Verdicts.WithLabelValues(string(request.Kind), "accepted").Inc()
 	return verdict, nil
+}
+
+// slot takes one of the places for work, or says that there is none. Only work takes
+// one: a client that sends slowly keeps nobody out.
+func (s *Server) slot() (free func(), err error) {
+	select {
+	case s.slots <- struct{}{}:
+		return func() { <-s.slots }, nil
+	default:
+		s.cfg.Metrics.Busy.Inc()
+		return nil, &apiError{status: http.StatusTooManyRequests, code: codeTooMany, message: "too many attestations are running",
+			header: http.Header{"Retry-After": {"1"}}}
+	}
 }
 
 // request reads a body as a request for the appraisal. The legacy version sends

@@ -128,6 +128,11 @@ func (s *Server) enroll(w http.ResponseWriter, r *http.Request, _ evidence.Kind)
 	if err := json.Unmarshal(body, &in); err != nil {
 		return badRequest(checkBody, "a JSON object without duplicate members", jsonerror.Text(err), "compare the body with the documentation of the route")
 	}
+	free, err := s.slot()
+	if err != nil {
+		return err
+	}
+	defer free()
 	if in.Context != "" {
 		return s.enrolled(w, r, e, in)
 	}
