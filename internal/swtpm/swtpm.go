@@ -1,6 +1,6 @@
 // Package swtpm starts a software TPM 2.0 for tests: the program swtpm with
 // endorsement keys, certificates of an authority of its own, and the banks SHA-1,
-// SHA-256 and SHA-384.
+// SHA-256, SHA-384 and SHA-512.
 package swtpm
 
 import (
@@ -106,7 +106,7 @@ func Launch(dir string) (*TPM, func(), error) {
 		}
 	}
 	out, err := exec.Command("swtpm_setup", "--tpm2", "--tpmstate", state, "--config", filepath.Join(dir, "setup.conf"), "--create-ek-cert",
-		"--create-platform-cert", "--vmid", "test-vm-01", "--pcr-banks", "sha1,sha256,sha384", "--lock-nvram").CombinedOutput()
+		"--create-platform-cert", "--vmid", "test-vm-01", "--pcr-banks", "sha1,sha256,sha384,sha512", "--lock-nvram").CombinedOutput()
 	if err != nil {
 		return nil, nil, fmt.Errorf("swtpm_setup: %w\n%s", err, out)
 	}

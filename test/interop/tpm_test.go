@@ -299,3 +299,47 @@ func setPolicy(t *testing.T, i instance, kind evidence.Kind, text string) {
 		t.Fatal(resp.Status)
 	}
 }
+
+// TestQuotesOfAllKinds: keys and schemes of every kind, over every bank. A quote is
+// refused for another key's, and SHA-1 unless it is asked for.
+func TestQuotesOfAllKinds(t *testing.T) {
+	x := newTools(t)
+	x.run(t, "tpm2_createek", "-c", "ek.ctx", "-G", "rsa", "-u", "ek.pub")
+	var other *tpm.Public
+	for _, kind := range []struct{ name, algorithm, scheme, hash string }{
+		{"rsassa", "rsa", "rsassa", "sha256"}, {"rsapss", "rsa", "rsapss", "sha256"}, {"ecdsa", "ecc", "ecdsa", "sha256"}, {"ecdsa384", "ecc384", "ecdsa", "sha384"},
+	} {
+		x.run(t, "tpm2_createak", "-C", "ek.ctx", "-c", kind.name+".ctx", "-G", kind.algorithm, "-g", kind.hash, "-s", kind.scheme, "-u", kind.name+".pub")
+		ak, err := tpm.ParsePublic(x.area(t, kind.name+".pub"))
+		if err != nil {
+			t.Fatalf("%s: %v", kind.name, err)
+		}
+		for _, algorithm := range []eventlog.Algorithm{eventlog.SHA1, eventlog.SHA256, eventlog.SHA384, eventlog.SHA512} {
+			bank := strings.ToLower(algorithm.String())
+			x.run(t, "tpm2_quote", "-c", kind.name+".ctx", "-l", bank+":0,7,16", "-q", "0102", "-m", "q.msg", "-s", "q.sig", "-g", kind.hash, "--scheme", kind.scheme)
+			signature, err := tpm.ParseSignature(x.file(t, "q.sig"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			values := eventlog.Bank{Algorithm: algorithm}
+			for _, n := range []int{0, 7, 16} {
+				values.Values[n] = make([]byte, algorithm.Size()) // nothing was extended
+			}
+			q := tpm.Quote{Attested: x.file(t, "q.msg"), Signature: signature, Banks: []eventlog.Bank{values}}
+			verify := func(key crypto.PublicKey, sha1 bool) error {
+				_, err := q.Verify(&evidence.Recorder{}, evidence.Book{}, tpm.QuoteIDs(), key, sha1)
+				return err
+			}
+			if err := verify(ak.Key, true); err != nil {
+				t.Errorf("%s over %s: %v", kind.name, bank, err)
+			}
+			if err := verify(ak.Key, false); (err == nil) == (algorithm == eventlog.SHA1) {
+				t.Errorf("%s over %s, SHA-1 not asked for: %v", kind.name, bank, err)
+			}
+			if other != nil && verify(other.Key, true) == nil {
+				t.Errorf("%s over %s verifies with another key", kind.name, bank)
+			}
+		}
+		other = ak
+	}
+}
