@@ -15,7 +15,6 @@ package azureguest
 import (
 	"bytes"
 	"context"
-	"crypto"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -183,17 +182,12 @@ func (v *Verifier) isolation(ctx context.Context, rec *evidence.Recorder, ev evi
 	if err != nil {
 		return err
 	}
-	if !sameKey(ak, i.AK.Key) {
+	if !tpm.SameKey(ak, i.AK.Key) {
 		return rec.Fail(checkAKRuntime, "the attestation key "+akName+" of the runtime data", "another key", v.book.Remedy(checkAKRuntime))
 	}
 	rec.Pass(checkAKRuntime, "the attestation key "+akName+" of the runtime data", "the same")
 	g.vm, g.isolation = vm, found
 	return nil
-}
-
-func sameKey(a, b crypto.PublicKey) bool {
-	key, ok := a.(interface{ Equal(crypto.PublicKey) bool })
-	return ok && key.Equal(b)
 }
 
 // certificate checks the attestation key's certificate. Where hardware names the
@@ -207,7 +201,7 @@ func (v *Verifier) certificate(rec *evidence.Recorder, ev evidence.Evidence, i *
 		if err != nil {
 			return rec.FailErr(checkAKCert, "a certificate that leads to a trusted authority", err, v.book.Remedy(checkAKCert))
 		}
-		if !sameKey(cert.PublicKey, i.AK.Key) {
+		if !tpm.SameKey(cert.PublicKey, i.AK.Key) {
 			return fail("a certificate of the attestation key", "one of another key")
 		}
 		rec.Pass(checkAKCert, "a certificate that leads to a trusted authority", cert.Subject.CommonName)
@@ -220,7 +214,7 @@ func (v *Verifier) certificate(rec *evidence.Recorder, ev evidence.Evidence, i *
 	if err != nil {
 		return rec.FailErr(checkAKCert, "a certificate of the attestation key, or none", err, v.book.Remedy(checkAKCert))
 	}
-	if !sameKey(cert.PublicKey, i.AK.Key) {
+	if !tpm.SameKey(cert.PublicKey, i.AK.Key) {
 		return fail("a certificate of the attestation key, or none", "one of another key")
 	}
 	rec.Pass(checkAKCert, "a certificate of the attestation key, or none", cert.Subject.CommonName)

@@ -199,7 +199,7 @@ func (v *Verifier) attestationKey(rec *evidence.Recorder, a *attestationJSON, ev
 		switch {
 		case err != nil:
 			trouble = err.Error()
-		case !sameKey(c.leaf.PublicKey, k.ak):
+		case !SameKey(c.leaf.PublicKey, k.ak):
 			// Not a matter of trust: the evidence contradicts itself.
 			return fail(checkAKCert, "a certificate of the key in aik_pub", "one of another key")
 		default:
@@ -219,7 +219,8 @@ func (v *Verifier) attestationKey(rec *evidence.Recorder, a *attestationJSON, ev
 	return nil
 }
 
-func sameKey(a, b crypto.PublicKey) bool {
+// SameKey reports whether two public keys are one.
+func SameKey(a, b crypto.PublicKey) bool {
 	key, ok := a.(interface{ Equal(crypto.PublicKey) bool })
 	return ok && key.Equal(b)
 }
@@ -321,7 +322,7 @@ func (v *Verifier) certifiedKey(k keyJSON, challenge []byte, ak crypto.PublicKey
 	if err := c.Verify(ak, challenge); err != nil {
 		return err
 	}
-	if !sameKey(c.Public.Key, key) {
+	if !SameKey(c.Public.Key, key) {
 		return errors.New("a certification of another key than the JWK")
 	}
 	return nil
@@ -375,7 +376,7 @@ func (v *Verifier) boot(rec *evidence.Recorder, a *attestationJSON, p *Proof) (*
 		return rec.Fail(checkHibernation, expected, found, v.book.Remedy(checkHibernation))
 	}
 	key, err := ParseJWK(a.AKPub)
-	if err != nil || !sameKey(key, p.keys.ak) {
+	if err != nil || !SameKey(key, p.keys.ak) {
 		return nil, fail("a quote before hibernation by the same attestation key", "one of another key")
 	}
 	q, quoted, err := v.quote(rec, a, p.keys.ak, "before hibernation: ")

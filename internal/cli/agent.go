@@ -22,8 +22,8 @@ type agentCommands struct {
 type agentEnrollCommand struct {
 	Service string `help:"URL of the attestation service." required:"" placeholder:"URL"`
 	CA      string `name:"ca" help:"PEM file with the CA of the service, instead of the system's." placeholder:"FILE"`
-	TPM     string `name:"tpm" help:"TPM device, or the socket of a simulator: tcp:HOST:PORT, unix:PATH." default:"/dev/tpmrm0" placeholder:"TPM"`
-	State   string `help:"Folder in which the attestation key is kept." default:"/var/lib/probity" placeholder:"DIR"`
+	TPM     string `name:"tpm" help:"TPM device, or the socket of a simulator: tcp:HOST:PORT, unix:PATH; by default /dev/tpmrm0." default:"/dev/tpmrm0" placeholder:"TPM"`
+	State   string `help:"Folder in which the attestation key is kept; by default /var/lib/probity." default:"/var/lib/probity" placeholder:"DIR"`
 	Name    string `help:"Name of this machine; by default its host name." placeholder:"NAME"`
 }
 
@@ -68,7 +68,7 @@ type agentRunCommand struct {
 	Every     time.Duration `help:"Time between attestations." default:"1h"`
 	Jitter    time.Duration `help:"Up to so much is added at random, so that a fleet does not ask all at once." default:"5m"`
 	Retry     time.Duration `help:"Time after a failure." default:"1m"`
-	TokenFile string        `help:"File in which the token is kept, for its owner alone. It is removed when the service refuses." default:"/run/probity/token" placeholder:"FILE"`
+	TokenFile string        `help:"File in which the token is kept, for its owner alone; by default /run/probity/token. It is removed when the service refuses." default:"/run/probity/token" placeholder:"FILE"`
 	Health    string        `help:"Address at which the agent says how it is, for instance localhost:9797: 200 while healthy, otherwise 503." placeholder:"ADDRESS"`
 }
 

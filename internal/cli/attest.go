@@ -18,7 +18,7 @@ import (
 
 type attestCommand struct {
 	hostFlags
-	Nonce         string   `help:"Text that comes back in the token: rp_data of a TPM's, nonce of a guest's. Without --service it is the challenge." placeholder:"TEXT"`
+	Nonce         string   `help:"Text that comes back in the token: rp_data of a TPM's, nonce of a guest's. Without --service it is the challenge: text, or hex:HEX." placeholder:"TEXT"`
 	PrintEvidence string   `help:"Write the evidence to this file, which verify evidence reads; without --service nothing is sent." placeholder:"FILE"`
 	Out           string   `help:"Write the token to this file, for its owner alone, instead of standard output." placeholder:"FILE"`
 	Env           string   `help:"Write PROBITY_TOKEN=TOKEN to this file, for its owner alone." placeholder:"FILE"`
@@ -31,8 +31,8 @@ type hostFlags struct {
 	Service     string `help:"URL of the attestation service." placeholder:"URL"`
 	CA          string `name:"ca" help:"PEM file with the CA of the service, instead of the system's." placeholder:"FILE"`
 	Kind        string `help:"Attestation type: Tpm, AzureGuest, SevSnpVm, TdxVm; by default what the host has." default:"auto"`
-	TPM         string `name:"tpm" help:"TPM device, or the socket of a simulator: tcp:HOST:PORT, unix:PATH." default:"/dev/tpmrm0" placeholder:"TPM"`
-	State       string `help:"Folder in which the attestation key is kept." default:"/var/lib/probity" placeholder:"DIR"`
+	TPM         string `name:"tpm" help:"TPM device, or the socket of a simulator: tcp:HOST:PORT, unix:PATH; by default /dev/tpmrm0." default:"/dev/tpmrm0" placeholder:"TPM"`
+	State       string `help:"Folder in which the attestation key is kept; by default /var/lib/probity." default:"/var/lib/probity" placeholder:"DIR"`
 	RuntimeData string `help:"File with the data that the report of a guest binds, or that come back in the token of an Azure guest (JSON)." placeholder:"FILE"`
 	EventLog    string `help:"Log of measured boot, by default the kernel's." placeholder:"FILE"`
 	IMA         string `name:"ima" help:"List of measured files (IMA), by default the kernel's." placeholder:"FILE"`
@@ -65,7 +65,7 @@ func (c *attestCommand) Run(e *env) error {
 	}
 	defer h.close()
 	if c.Service == "" {
-		b, err := h.evidence(e.ctx, []byte(c.Nonce))
+		b, err := h.evidence(e.ctx, challengeBytes(c.Nonce))
 		if err != nil {
 			return err
 		}
@@ -261,7 +261,7 @@ func (h *host) attest(ctx context.Context) (string, error) {
 	return h.client.Attest(ctx, request)
 }
 
-// challengeBytes reads a challenge: hex if it looks like it, otherwise text.
+// challengeBytes reads a challenge: text, or hex behind "hex:".
 func challengeBytes(text string) []byte {
 	if rest, ok := strings.CutPrefix(text, "hex:"); ok {
 		if b, err := hex.DecodeString(rest); err == nil {
