@@ -3,6 +3,7 @@ module github.com/probity-dev/probity/test/oracle
 go 1.26.0
 
 require (
+	github.com/google/go-attestation v0.6.1
 	github.com/google/go-eventlog v0.0.2
 	github.com/google/go-sev-guest v0.15.0
 	github.com/google/go-tdx-guest v0.3.1
