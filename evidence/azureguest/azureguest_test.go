@@ -96,6 +96,19 @@ func TestGuests(t *testing.T) {
 	}
 }
 
+// TestDebugGuestsAreReserved: what is reserved of the hardware is reserved of the
+// guest.
+func TestDebugGuestsAreReserved(t *testing.T) {
+	cfg := onSNP()
+	cfg.Proof = func(runtime []byte) []byte {
+		return chip.Evidence(amd, chip.Report(testtee.ReportConfig{ReportData: testtee.BindData(runtime), Policy: 0xb001f}))
+	}
+	result, err := verify(t, guest.Info(cfg), nil)
+	if err != nil || len(result.Reservations) != 1 || result.Reservations[0].Accept != evidence.DebugGuest {
+		t.Errorf("%+v, %v", result.Reservations, err)
+	}
+}
+
 func part(name string, f func(map[string]any)) func(map[string]any) {
 	return func(i map[string]any) { f(i[name].(map[string]any)) }
 }

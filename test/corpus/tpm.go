@@ -20,6 +20,7 @@ import (
 
 	"github.com/probity-dev/probity/collateral/tpmca"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/eventlog"
 	"github.com/probity-dev/probity/evidence/tpm"
 )
 
@@ -283,6 +284,9 @@ func quoteProblem(folder string, c caseJSON) error {
 		if err = run(raw, tpm.Config{SHA1: true}, true); err == nil {
 			err = refused(run(raw, tpm.Config{}, true), "tpm.quote.bank")
 		}
+		if err == nil {
+			err = windowsProblem(folder, bank)
+		}
 	default:
 		return fmt.Errorf("unknown outcome word %q", c.Expected.Outcome)
 	}
@@ -290,4 +294,21 @@ func quoteProblem(folder string, c caseJSON) error {
 		return err
 	}
 	return refused(run(altered, tpm.Config{SHA1: true}, true), "tpm.quote.pcrs")
+}
+
+// windowsProblem runs published policies over a boot of Windows.
+func windowsProblem(folder, file string) error {
+	raw, err := os.ReadFile(filepath.Join(folder, file))
+	if err != nil {
+		return err
+	}
+	registers := map[string]string{}
+	if err := json.Unmarshal(raw, &registers); err != nil {
+		return err
+	}
+	bank, err := bankOf(eventlog.SHA1, registers)
+	if err != nil {
+		return err
+	}
+	return publishedProblem(folder, bank)
 }
