@@ -58,6 +58,10 @@ func TestRefusals(t *testing.T) {
 		"UVM trust without a feed":  {`{"snp":{"uvm":[{"issuer":"did:x509:0:sha256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA::eku:1.2","status":"s"}]}}`, "feed or status"},
 		"CCA key without ids":       {`{"cca":{"platformKeys":[{"key":"k.pem"}]}}`, "implementationId"},
 		"CCA key that is absent":    {`{"cca":{"platformKeys":[{"implementationId":"` + strings.Repeat("00", 32) + `","instanceId":"` + strings.Repeat("01", 33) + `","key":"absent.pem"}]}}`, "absent.pem"},
+		"authority that is absent":  {`{"tpm":{"authorities":["absent.pem"]}}`, "absent.pem"},
+		"EK that is no hash":        {`{"tpm":{"endorsementKeys":["AB"]}}`, "endorsementKeys"},
+		"challenge for a day":       {`{"tpm":{"challengeLifetime":"24h"}}`, "more than 1h0m0s"},
+		"baseline that is no hash":  {`{"tpm":{"secureBoot":{"db":["x"]}}}`, "secureBoot"},
 		"negative limit":            {`{"limits":{"body":-1}}`, "negative"},
 		"development without --dev": {`{"development":{"time":"2025-06-11T19:18:17Z"},"tls":{"certificate":"c","key":"k"}}`, "need --dev"},
 	} {

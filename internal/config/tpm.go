@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/probity-dev/probity/collateral/tpmca"
 	"github.com/probity-dev/probity/evidence/azureguest"
@@ -32,7 +33,8 @@ type TPM struct {
 	// CustomClaimPrefix is put before the names of claims that clients make. Empty
 	// means "x-probity-custom-".
 	CustomClaimPrefix string `json:"customClaimPrefix,omitzero"`
-	// ChallengeLifetime is how long a challenge is good for. Zero means 5 minutes.
+	// ChallengeLifetime is how long a challenge is good for, at most an hour. Zero
+	// means 5 minutes.
 	ChallengeLifetime Duration `json:"challengeLifetime,omitzero"`
 	// SingleUse refuses a challenge that was answered before, on any node that
 	// shares the database. It costs one write for each attestation.
@@ -48,11 +50,17 @@ const (
 	EndorsementRoots = "tpm/endorsement"
 )
 
+// maxChallengeLifetime bounds for how long an answer may be prepared.
+const maxChallengeLifetime = time.Hour
+
 func (c TPM) check() error {
 	for _, key := range c.EndorsementKeys {
 		if b, err := hex.DecodeString(key); err != nil || len(b) != 32 || key != strings.ToLower(key) {
 			return fmt.Errorf("endorsementKeys: %q is not a SHA-256 in lower-case hex", key)
 		}
+	}
+	if time.Duration(c.ChallengeLifetime) > maxChallengeLifetime {
+		return fmt.Errorf("challengeLifetime: %s is more than %s", time.Duration(c.ChallengeLifetime), maxChallengeLifetime)
 	}
 	if err := c.SecureBoot.Check(); err != nil {
 		return fmt.Errorf("secureBoot: %w", err)
