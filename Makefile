@@ -51,4 +51,4 @@ oracle: ## hold the verifiers against Google's over ORACLE_INPUTS (100000) alter
 
 bench: ## measure against the floor and against peers, in the same run
 	@$(GO) run ./test/bench
-	@cd test/peers && $(GO) run . $(if $(CORPUS),$(shell ls -S "$(abspath $(CORPUS))"/policies/*.policy | head -n 1))
+	@cd test/peers && PROBITY_CORPUS="$(abspath $(CORPUS))" $(GO) run . $(if $(CORPUS),$(shell ls -S "$(abspath $(CORPUS))"/policies/*.policy | head -n 1))

@@ -168,7 +168,8 @@ func (m *TPM) makeKey(path string) ([]byte, error) {
 	return b, WriteSecret(path, b)
 }
 
-// readIndex reads an index of the TPM's memory, as its owner.
+// readIndex reads an index of the TPM's memory: as its owner, or, where the owner has
+// a password, with the index's own.
 func (m *TPM) readIndex(index tpm2.TPMHandle) ([]byte, error) {
 	info, err := tpm2.NVReadPublic{NVIndex: index}.Execute(m.t)
 	if err != nil {
@@ -178,10 +179,20 @@ func (m *TPM) readIndex(index tpm2.TPMHandle) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out []byte
-	for len(out) < int(contents.DataSize) {
-		part, err := tpm2.NVRead{AuthHandle: tpm2.AuthHandle{Handle: tpm2.TPMRHOwner, Auth: tpm2.PasswordAuth(nil)},
-			NVIndex: tpm2.NamedHandle{Handle: index, Name: info.NVName}, Size: uint16(min(chunk, int(contents.DataSize)-len(out))), Offset: uint16(len(out))}.Execute(m.t)
+	owner := tpm2.AuthHandle{Handle: tpm2.TPMRHOwner, Auth: tpm2.PasswordAuth(nil)}
+	own := tpm2.AuthHandle{Handle: index, Name: info.NVName, Auth: tpm2.PasswordAuth(nil)}
+	for _, auth := range []tpm2.AuthHandle{owner, own} {
+		var b []byte
+		if b, err = m.readWhole(auth, tpm2.NamedHandle{Handle: index, Name: info.NVName}, int(contents.DataSize)); err == nil {
+			return b, nil
+		}
+	}
+	return nil, err
+}
+
+func (m *TPM) readWhole(auth tpm2.AuthHandle, index tpm2.NamedHandle, size int) (out []byte, err error) {
+	for len(out) < size {
+		part, err := tpm2.NVRead{AuthHandle: auth, NVIndex: index, Size: uint16(min(chunk, size-len(out))), Offset: uint16(len(out))}.Execute(m.t)
 		if err != nil {
 			return nil, err
 		}

@@ -23,7 +23,7 @@ need npm npm
 need python3 python3 python3-venv
 need swtpm swtpm
 need swtpm_setup swtpm-tools
-need tpm2_quote tpm2-tools
+need tpm2_quote tpm2-tools libtss2-tcti-swtpm0
 
 # A stamp of the lock file tells whether the packages are those it names.
 stamp=js/node_modules/.stamp

@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -74,8 +75,28 @@ func tpmPairs() {
 	compare("TPM, events queried, beside go-tpm-tools", appraise(tpm.New(tpm.Config{Authorities: roots}), raw, at,
 		"[type==\"events\", value!=\"\"] => permit();"), peer(server.VerifyOpts{TrustedRootCerts: server.GceEKRoots, IntermediateCerts: server.GceEKIntermediates}), -2)
 	for _, name := range []string{"crypto_agile_eventlog", "ubuntu_2104_shielded_vm_no_secure_boot_eventlog", "option_rom_eventlog"} {
-		logPair(name, moduleFile("github.com/google/go-eventlog", "testdata/legacydata/"+name))
+		logPair("log "+name, moduleFile("github.com/google/go-eventlog", "testdata/legacydata/"+name))
 	}
+	corpusPair(os.Getenv("PROBITY_CORPUS"))
+}
+
+// corpusPair does it for every log in a folder of recorded evidence, if one is named.
+func corpusPair(folder string) {
+	if folder == "" {
+		return
+	}
+	files, err := filepath.Glob(filepath.Join(folder, "tpm", "*", "eventlog.bin"))
+	must(err)
+	var logs [][]byte
+	for _, file := range files {
+		if strings.Contains(file, "truncated") {
+			continue // neither reads it
+		}
+		b, err := os.ReadFile(file)
+		must(err)
+		logs = append(logs, b)
+	}
+	logPair(fmt.Sprintf("all %d logs of the corpus", len(logs)), logs...)
 }
 
 // appraise is a whole appraisal, by a policy and without a token.
@@ -116,34 +137,44 @@ func tpmEvidence(a *pb.Attestation) []byte {
 	panic("no quote of SHA-256")
 }
 
-// logPair parses and replays a log beside go-attestation, which returns the events
-// that replay, as ours does.
-func logPair(name string, raw []byte) {
-	l, err := eventlog.Parse(raw)
-	must(err)
-	algorithm := l.Banks[0]
-	r, err := l.Replay(algorithm)
-	must(err)
-	bank := eventlog.Bank{Algorithm: algorithm}
-	var pcrs []attest.PCR
-	for i := range uint32(eventlog.Registers) {
-		value, _, ok := r.Register(i)
-		if ok {
-			bank.Values[i] = value
-			pcrs = append(pcrs, attest.PCR{Index: int(i), Digest: value, DigestAlg: algorithm.Hash()})
-		}
+// logPair parses and replays logs beside go-attestation, which returns the events that
+// replay, as ours does.
+func logPair(name string, logs ...[]byte) {
+	type work struct {
+		raw  []byte
+		bank eventlog.Bank
+		pcrs []attest.PCR
 	}
-	compare("log "+name, func() {
-		p, err := eventlog.Prove([]eventlog.Sent{{Data: raw}}, bank)
+	var list []work
+	for _, raw := range logs {
+		l, err := eventlog.Parse(raw)
 		must(err)
-		if p.Len() == 0 {
-			panic("nothing is proven")
+		w := work{raw: raw, bank: eventlog.Bank{Algorithm: l.Banks[0]}}
+		r, err := l.Replay(w.bank.Algorithm)
+		must(err)
+		for i := range uint32(eventlog.Registers) {
+			if value, _, ok := r.Register(i); ok {
+				w.bank.Values[i] = value
+				w.pcrs = append(w.pcrs, attest.PCR{Index: int(i), Digest: value, DigestAlg: w.bank.Algorithm.Hash()})
+			}
+		}
+		list = append(list, w)
+	}
+	compare(name, func() {
+		for i := range list {
+			p, err := eventlog.Prove([]eventlog.Sent{{Data: list[i].raw}}, list[i].bank)
+			must(err)
+			if p.Len() == 0 {
+				panic("nothing is proven")
+			}
 		}
 	}, func() {
-		l, err := attest.ParseEventLog(raw)
-		must(err)
-		_, err = l.Verify(pcrs)
-		must(err)
+		for i := range list {
+			l, err := attest.ParseEventLog(list[i].raw)
+			must(err)
+			_, err = l.Verify(list[i].pcrs)
+			must(err)
+		}
 	}, -1.5)
 }
 

@@ -54,6 +54,12 @@ class Attest(unittest.TestCase):
         self.assertEqual(result.runtime_claims, json.loads(RUNTIME))
         self.assertEqual(result.sgx_collateral["quotehash"], hashlib.sha256(QUOTE).hexdigest())
 
+    def test_first_round_of_the_tpm_protocol(self):
+        answer = json.loads(self.client.attest_tpm(json.dumps({"payload": {"type": "aikcert"}})))
+        challenge = answer["payload"]["challenge"]
+        self.assertEqual(len(base64.urlsafe_b64decode(challenge + "==")), 16)
+        self.assertGreater(len(answer["payload"]["service_context"]), 100)
+
     def test_init_time_json_that_this_client_leaves_out_counts_as_absent(self):
         result, _ = self.client.attest_sgx_enclave(QUOTE, inittime_json=b"{}")
         self.assertIsNone(result.inittime_claims)
