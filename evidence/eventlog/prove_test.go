@@ -57,6 +57,18 @@ func TestLinuxBoot(t *testing.T) {
 	}
 }
 
+// TestUnifiedKernel: the stub measures the name of each section, then its contents.
+func TestUnifiedKernel(t *testing.T) {
+	var events []testtee.BootEvent
+	for _, name := range []string{".linux", ".cmdline"} {
+		events = append(events, testtee.BootEvent{PCR: 11, Type: 0xd, Data: testtee.UTF16(name), Hashed: []byte(name + "\x00")},
+			testtee.BootEvent{PCR: 11, Type: 0xd, Data: testtee.UTF16(name), Hashed: []byte("contents")})
+	}
+	if l := prove(t, testtee.NewBoot(events...)).Linux(); strings.Join(l.Sections, " ") != ".linux .cmdline" {
+		t.Errorf("%+v", l)
+	}
+}
+
 func TestWindowsBoot(t *testing.T) {
 	f := facts(t, testtee.HealthyBoot(testtee.BootConfig{Windows: testtee.HealthyWindows()}))
 	if !f.SecureBoot || !f.Windows || !f.CodeIntegrity || !f.BootDebuggingOff || !f.KernelDebuggingOff || f.HypervisorDebugging || !f.TestSigningOff || !f.FlightSigningOff ||

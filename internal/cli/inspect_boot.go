@@ -43,9 +43,41 @@ func inspectLog(b []byte) fields {
 		return f
 	}
 	if facts, err := p.Facts(); err == nil {
-		f.add("boot", bootFields(facts))
+		f.add("boot", append(bootFields(facts), linuxFields(p.Linux())...))
+	}
+	var images []string
+	for i := range l.Events {
+		if e := &l.Events[i]; e.Type == eventlog.BootApplication {
+			if image, err := eventlog.ParseImage(e.Data); err == nil {
+				images = append(images, image.DevicePath)
+			}
+		}
+	}
+	if len(images) > 0 {
+		f.add("boot applications, as the log names them (no digest covers the names)", images)
 	}
 	return f
+}
+
+// linuxFields counts what the boot loaders of Linux measured.
+func linuxFields(l eventlog.Linux) (out fields) {
+	for _, item := range []struct {
+		name string
+		list []string
+	}{{"grubCommands", l.Commands}, {"grubFiles", l.Files}} {
+		if len(item.list) > 0 {
+			out.add(item.name, len(item.list))
+		}
+	}
+	for _, item := range []struct {
+		name string
+		list []string
+	}{{"unifiedKernelSections", l.Sections}, {"shim", l.Shim}} {
+		if len(item.list) > 0 {
+			out.add(item.name, item.list)
+		}
+	}
+	return out
 }
 
 func bootFields(facts *eventlog.Facts) fields {
