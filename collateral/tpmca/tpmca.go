@@ -4,8 +4,8 @@
 //
 // Start with [Parse], which reads certificates from PEM, and [Roots.Verify]. Which
 // authorities count is the operator's choice. [Vendors] is a list of the roots
-// that vendors publish, by fingerprint, so that an operator who fetched one can
-// see that it is the right one.
+// that vendors publish, by fingerprint (nothing is trusted for being in it), so that an operator who fetched one can
+// see that it is the right one. Revocation is not looked for.
 package tpmca
 
 import (

@@ -8,6 +8,10 @@
 // of Trusted Launch has no hardware report: its attestation key must have a
 // certificate of an authority that the operator trusts.
 //
+// Nothing binds what the client says of itself (its system, its payload), and the
+// quote carries no nonce unless one is asked for: what is fresh is that only this TPM
+// can open the answer. Whether a boot is good is a policy's to say.
+//
 // [ParseHCL] reads the report of the paravisor itself, for those who collect
 // evidence. [Seal] makes the answer that only that TPM, in that state, can open.
 package azureguest

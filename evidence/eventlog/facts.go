@@ -15,7 +15,6 @@ type Facts struct {
 	// SecureBoot is on; the databases are those that were measured with it.
 	SecureBoot       bool
 	PK, KEK, DB, DBX *Signatures
-	DBData, DBXData  []byte
 	Authorities      [][]byte // certificates that allowed images, DER
 	AuthorityEvents  int      // those whose certificate is not proven included
 	DMAUnprotected   bool     // the firmware left memory open to devices
@@ -149,8 +148,9 @@ func (p *Proof) secureBoot(f *Facts) {
 	if separators != 1 {
 		return
 	}
-	f.SecureBoot, f.AuthoritiesProven = bytes.Equal(found[0].Data, []byte{1}), proven
-	f.DBData, f.DBXData = found[3].Data, found[4].Data
+	// Where secure boot is on, somebody allowed what was loaded: a boot that shows
+	// nobody was not checked.
+	f.SecureBoot, f.AuthoritiesProven = bytes.Equal(found[0].Data, []byte{1}) && f.AuthorityEvents > 0, proven
 	for i, target := range []**Signatures{&f.PK, &f.KEK, &f.DB, &f.DBX} {
 		if s, err := ParseSignatures(found[i+1].Data); err == nil {
 			*target = s

@@ -112,7 +112,9 @@ func Prove(logs []Sent, bank Bank) (*Proof, error) {
 			if err != nil {
 				return nil, fmt.Errorf("log %d: %w", i+1, err)
 			}
-			lists = append(lists, list)
+			if lists = append(lists, list); len(lists) > 1 {
+				return nil, fmt.Errorf("log %d: a second IMA list: a kernel has one", i+1)
+			}
 			continue
 		}
 		l, err := Parse(sent.Data)
@@ -244,11 +246,9 @@ func (e *Proven) cover(bank Algorithm) {
 	}
 	switch {
 	case e.Type.coversData():
-		if !is(e.Data) && e.Type == VariableBoot {
-			// Some firmware hashes the data of the variable alone; then nothing
-			// covers its name.
-			return
-		}
+		// Some firmware hashes the data of a boot variable alone: then nothing covers
+		// its name, and it does not count as covered.
+		is(e.Data)
 	case e.Type == IPL && e.Register != pcrFiles: // there it is that of a file
 		text := e.Data
 		for _, prefix := range grubPrefixes {
@@ -259,7 +259,7 @@ func (e *Proven) cover(bank Algorithm) {
 		}
 		trimmed := bytes.TrimSuffix(text, []byte{0})
 		if e.Register == pcrUnifiedKernel && is(append([]byte(utf16Text(e.Data)), 0)) {
-			return // the stub hashes the name of a section in ASCII and logs it in UTF-16
+			return // systemd hashes the name of a section in ASCII and logs it in UTF-16
 		}
 		_ = is(trimmed) || is(text) || is(bytes.TrimSuffix(e.Data, []byte{0})) || is(e.Data) || is(bytes.TrimSuffix(e.Data, []byte{0, 0}))
 	}

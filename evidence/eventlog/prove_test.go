@@ -57,7 +57,7 @@ func TestLinuxBoot(t *testing.T) {
 	}
 }
 
-// TestUnifiedKernel: the stub measures the name of each section, then its contents.
+// TestUnifiedKernel: systemd measures the name of each section, then its contents.
 func TestUnifiedKernel(t *testing.T) {
 	var events []testtee.BootEvent
 	for _, name := range []string{".linux", ".cmdline"} {
@@ -164,6 +164,7 @@ func TestSecureBootNeedsTheExactSequence(t *testing.T) {
 		others = append(others, testtee.BootEvent{PCR: 7, Type: 0x80000001, Data: testtee.EFIVariable(v[0], v[1], nil)})
 	}
 	separator := testtee.BootEvent{PCR: 7, Type: 4, Data: make([]byte, 4)}
+	used := testtee.BootEvent{PCR: 7, Type: 0x800000e0, Data: testtee.EFIVariable(testtee.ImageSecurity, "db", make([]byte, 48))}
 	join := func(parts ...any) (list []testtee.BootEvent) {
 		for _, p := range parts {
 			switch p := p.(type) {
@@ -183,12 +184,12 @@ func TestSecureBootNeedsTheExactSequence(t *testing.T) {
 		events []testtee.BootEvent
 		want   bool
 	}{
-		"the sequence": {join(on, others, separator), true}, "no separator": {join(on, others), false}, "a second separator": {join(on, others, separator, separator), false},
-		"databases first": {join(others, on, separator), false}, "a database missing": {join(on, others[:3], separator), false},
-		"behind the separator": {join(separator, on, others), false}, "twice": {join(on, others, on, separator), false},
-		"twice, behind":     {join(on, others, separator, on), false},
-		"data not measured": {join(lying, others, separator), false}, "another type": {join(retyped, others, separator), false},
-		"an error separator": {join(on, others, testtee.BootEvent{PCR: 7, Type: 4, Data: []byte{1, 0, 0, 0}}), false},
+		"the sequence": {join(on, others, separator, used), true}, "nobody allowed anything": {join(on, others, separator), false}, "no separator": {join(on, others, used), false}, "a second separator": {join(on, others, separator, separator, used), false},
+		"databases first": {join(others, on, separator, used), false}, "a database missing": {join(on, others[:3], separator, used), false},
+		"behind the separator": {join(separator, on, others, used), false}, "twice": {join(on, others, on, separator, used), false},
+		"twice, behind":     {join(on, others, separator, on, used), false},
+		"data not measured": {join(lying, others, separator, used), false}, "another type": {join(retyped, others, separator, used), false},
+		"an error separator": {join(on, others, testtee.BootEvent{PCR: 7, Type: 4, Data: []byte{1, 0, 0, 0}}, used), false},
 	} {
 		if got := facts(t, testtee.NewBoot(tc.events...)).SecureBoot; got != tc.want {
 			t.Errorf("%s: secure boot %v", name, got)
@@ -367,6 +368,9 @@ func TestIMA(t *testing.T) {
 		if err != nil || p.Len() != 2 || len(p.Unexplained) != 0 || !strings.Contains(p.JSON(), `"Path":"/bin/sh"`) || strings.Contains(p.JSON(), "evil") {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
+	}
+	if _, err := eventlog.Prove([]eventlog.Sent{{IMA: true, Data: list}, {IMA: true, Data: list}}, b); err == nil {
+		t.Error("a list that was sent twice counts twice")
 	}
 	other, _ := testtee.IMA(imaEntry("boot_aggregate"), imaEntry("/bin/other"))
 	var m *eventlog.Mismatch

@@ -62,7 +62,7 @@ func (v *Verifier) state(rec *evidence.Recorder, result *evidence.Result, p *Pro
 		}
 	}
 	if !p.asked.NoPCRs {
-		known.Add("pcrs", claims.StringValue(eventlog.PCRs(q.Banks)).ReadOnly())
+		known.Add("pcrs", claims.StringValue(eventlog.PCRs(v.accepted(q.Banks))).ReadOnly())
 	}
 	for _, i := range now.Explained {
 		known.Integer("x-probity-tpm-explained-pcr", int64(i))

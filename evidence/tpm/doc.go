@@ -9,6 +9,9 @@
 // them; [MakeCredential] and [ActivatedBy] are the verifier's part of binding an
 // AK to a TPM's endorsement key.
 //
+// It does not judge a boot: what is measured are claims for a policy. It does not look
+// for revocation of keys, and says nothing of registers that no log explains.
+//
 // Structures are those of the TPM 2.0 Library, part 2; all are read strictly, and
 // what a signature covers is read from the very bytes it covers.
 package tpm

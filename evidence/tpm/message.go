@@ -219,14 +219,6 @@ func (r *Request) bounds() error {
 	return nil
 }
 
-// AttestedKey is the attestation key that the evidence is said to come from, and
-// whether a certificate for it came along.
-func (r *Request) AttestedKey() (key crypto.PublicKey, certified bool, err error) {
-	a := r.data.TPM.Current
-	key, err = ParseJWK(a.AKPub)
-	return key, len(a.AKCert) > 0, err
-}
-
 // QuoteBytes returns the quote as it was sent (TPMS_ATTEST).
 func (r *Request) QuoteBytes() []byte { return r.data.TPM.Current.Quote }
 

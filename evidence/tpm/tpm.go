@@ -12,8 +12,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/probity-dev/probity/collateral/tpmca"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/eventlog"
@@ -331,7 +329,7 @@ func (v *Verifier) certifiedKey(k keyJSON, challenge []byte, ak crypto.PublicKey
 // replay proves the logs with the strongest bank that covers what is asked for and
 // for which the logs have digests.
 func (v *Verifier) replay(rec *evidence.Recorder, q *Quote, a *attestationJSON, mask uint32) (*eventlog.Proof, error) {
-	banks := slices.DeleteFunc(slices.Clone(q.Banks), func(b eventlog.Bank) bool { return b.Algorithm == eventlog.SHA1 && !v.cfg.SHA1 })
+	banks := v.accepted(q.Banks)
 	slices.SortFunc(banks, func(a, b eventlog.Bank) int { return b.Algorithm.Size() - a.Algorithm.Size() })
 	covering := slices.DeleteFunc(slices.Clone(banks), func(b eventlog.Bank) bool { return len(b.Covers(mask)) > 0 })
 	if len(covering) == 0 {
@@ -354,6 +352,11 @@ func (v *Verifier) replay(rec *evidence.Recorder, q *Quote, a *attestationJSON, 
 		}
 	}
 	return nil, rec.FailErr(checkLog, "logs that lead to the quoted registers", err, v.book.Remedy(checkLog))
+}
+
+// accepted are the banks whose hash counts; policies see no others.
+func (v *Verifier) accepted(banks []eventlog.Bank) []eventlog.Bank {
+	return slices.DeleteFunc(slices.Clone(banks), func(b eventlog.Bank) bool { return b.Algorithm == eventlog.SHA1 && !v.cfg.SHA1 })
 }
 
 func selections(banks []eventlog.Bank) (list []Selection) {
@@ -389,12 +392,4 @@ func (v *Verifier) boot(rec *evidence.Recorder, a *attestationJSON, p *Proof) (*
 	}
 	rec.Pass(checkHibernation, "a quote before hibernation of the same cycle of power", fmt.Sprintf("cycle %d", quoted.Clock.ResetCount))
 	return v.replay(rec, q, a, 0)
-}
-
-// Jwk returns the raw JWK of the request key, or nil.
-func (r *Request) Jwk() jsontext.Value {
-	if r.data.RequestKey == nil {
-		return nil
-	}
-	return r.data.RequestKey.JWK
 }

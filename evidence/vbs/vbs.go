@@ -5,7 +5,8 @@
 // signs reports is made by the secure kernel and measured at boot, so the evidence is
 // that of package tpm, with the report over it. The chain is: attestation key → quote
 // → registers → log → signing key of the secure kernel → report → enclave, and from
-// the report back to the very bytes of the TPM evidence.
+// the report back to the very bytes of the TPM evidence. It does not judge the
+// enclave's author, image or version, nor who signed the hypervisor.
 package vbs
 
 import (

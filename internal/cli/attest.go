@@ -64,6 +64,9 @@ func (c *attestCommand) Run(e *env) error {
 		return err
 	}
 	defer h.close()
+	if c.Nonce != "" && h.kind != evidence.TPM && (h.kind == evidence.AzureGuest || c.Service == "") {
+		return fmt.Errorf("--nonce: %s carries none here; bind what must be fresh with --runtime-data", h.kind)
+	}
 	if c.Service == "" {
 		b, err := h.evidence(e.ctx, challengeBytes(c.Nonce))
 		if err != nil {
@@ -174,6 +177,9 @@ func (f hostFlags) open() (h *host, err error) {
 		}
 	} else {
 		h.kind = agent.Detect(f.TPM)
+	}
+	if h.kind == evidence.TPM && f.RuntimeData != "" {
+		return nil, errors.New("--runtime-data: nothing of a TPM binds it; give its hash as --nonce")
 	}
 	switch h.kind {
 	case evidence.TPM:

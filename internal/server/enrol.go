@@ -224,8 +224,9 @@ func (s *Server) enrolled(w http.ResponseWriter, r *http.Request, e *Enrolment, 
 	if !tpm.ActivatedBy(pending.Secret, in.Answer) {
 		return refuse("the secret in the credential, which only the TPM can open", "another")
 	}
-	// An answer counts once: replayed, it would undo a removal.
-	sum := sha256.Sum256([]byte(in.Context))
+	// An answer counts once: replayed, it would undo a removal. The secret tells
+	// enrolments apart; the text of a context can be written in several ways.
+	sum := sha256.Sum256(pending.Secret)
 	free, err := s.cfg.Store.UseOnce(r.Context(), purposeEnrolment+"/"+hex.EncodeToString(sum[:]), s.cfg.Now(), pending.Expires.Add(time.Second))
 	if err != nil {
 		return err

@@ -123,7 +123,7 @@ func (s *Server) seal(v any, purpose string) (string, error) {
 }
 
 func (s *Server) unseal(text, purpose string, v any) error {
-	sealed, err := base64.RawURLEncoding.DecodeString(text)
+	sealed, err := evidence.DecodeBase64([]byte(text))
 	if err != nil {
 		return err
 	}

@@ -272,6 +272,10 @@ func TestEnrolment(t *testing.T) {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
 	wantCheck(t, enroll(answer), 400, "tpm.enrolment") // replayed
+	// Written otherwise, the context is the same.
+	for _, text := range []string{answer["context"] + "\n", answer["context"][:8] + "\r\n" + answer["context"][8:]} {
+		wantCheck(t, enroll(map[string]string{"context": text, "answer": answer["answer"]}), 400, "tpm.enrolment")
+	}
 	e := bare()
 	e.Challenge, e.Context = b.challenge(t, "aikpub")
 	payload(t, b.send(b.tpm.Evidence(e)))

@@ -156,6 +156,10 @@ func HealthyBoot(cfg BootConfig) *Boot {
 	for pcr := range uint32(8) {
 		boot.Add(separator(pcr))
 	}
+	if !cfg.SecureBootOff {
+		sum := sha256.Sum256([]byte("db"))
+		boot.Add(BootEvent{PCR: 7, Type: 0x800000e0, Data: EFIVariable(ImageSecurity, "db", append(make([]byte, 16), sum[:]...))})
+	}
 	image := append(make([]byte, 24), binary.LittleEndian.AppendUint64(nil, 0)...)
 	boot.Add(BootEvent{PCR: 4, Type: 0x80000003, Data: image, Hashed: []byte("boot loader")})
 	if cfg.Windows != nil {
