@@ -1,52 +1,148 @@
-// Package store is what the service keeps: providers, their policies,
-// signing keys, and collateral. It holds the vocabulary and the errors; package sqlite holds
-// the embedded engine, and package storetest the contract that every engine
-// passes.
+// Package store is what the service keeps: providers, the versions of their
+// policies, signing keys, callers' tokens, collateral, and the rows of the
+// ledger. It holds the vocabulary and the errors. Packages sqlite and postgres
+// hold the engines, package sqlstore the statements that both share, and package
+// storetest the contract that every engine passes.
 //
 // Nothing here is on the path of an attestation: what requests need is held in
-// memory by those who use a store.
+// memory by those who use a store. Nothing here judges: who may change what is
+// decided before a change is made.
 package store
 
 import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // DefaultProvider is the provider that answers on the bare address.
 const DefaultProvider = "default"
 
-// ErrNotFound is returned for what is not there.
-var ErrNotFound = errors.New("not found")
+// The errors of a store.
+var (
+	// ErrNotFound is returned for what is not there.
+	ErrNotFound = errors.New("not found")
+	// ErrNewer is returned when the stored data were written by a later version
+	// of the program that this one cannot run beside. Nothing is changed then.
+	ErrNewer = errors.New("the data were written by a newer version")
+	// ErrConflict is returned for what would take a name or a key from another,
+	// or would overwrite a change that came between.
+	ErrConflict = errors.New("it belongs to another")
+	// ErrUnavailable is returned while the database does not answer. The same
+	// call may succeed later.
+	ErrUnavailable = errors.New("the store does not answer")
+)
 
-// ErrNewer is returned when the stored data were written by a later version of
-// the program. Nothing is changed then.
-var ErrNewer = errors.New("the data were written by a newer version")
-
-// Provider is an attestation provider, a tenant.
+// Provider is an attestation provider, a tenant. Members that this version does
+// not know are kept, so that nodes of two versions can run together.
 type Provider struct {
-	Name string
-	// TCB is the accepted TCB statuses as appraisal.ParseTCBPolicy reads them.
-	TCB     string
-	Created time.Time
+	Name string `json:"-"`
+	// Revision grows with each change.
+	Revision int64 `json:"-"`
+	// Subscription and Group are where the control plane finds it.
+	Subscription string            `json:"subscription,omitzero"`
+	Group        string            `json:"group,omitzero"`
+	Location     string            `json:"location,omitzero"`
+	Tags         map[string]string `json:"tags,omitzero"`
+	// Isolated providers take policies only from those who hold the key of one of
+	// Signers, which are JSON Web Keys as they were registered.
+	Isolated bool             `json:"isolated,omitzero"`
+	Signers  []jsontext.Value `json:"signers,omitzero"`
+	// PublicNetworkAccess and TPMAuthentication are "Enabled", "Disabled" or empty.
+	PublicNetworkAccess string `json:"publicNetworkAccess,omitzero"`
+	TPMAuthentication   string `json:"tpmAttestationAuthentication,omitzero"`
+	// Endpoints are private endpoint connections, by name.
+	Endpoints map[string]jsontext.Value `json:"privateEndpoints,omitzero"`
+	// Settings are the provider's own, as package tenant reads them.
+	Settings  jsontext.Value `json:"settings,omitzero"`
+	Created   time.Time      `json:"created,omitzero"`
+	CreatedBy string         `json:"createdBy,omitzero"`
+	Updated   time.Time      `json:"updated,omitzero"`
+	UpdatedBy string         `json:"updatedBy,omitzero"`
+	// Later holds the members of later versions.
+	Later jsontext.Value `json:",embed"`
 }
 
-// Policy is the policy of a provider for one attestation type.
-type Policy struct {
+// What a version of a policy does.
+const (
+	PolicySet   = "set"
+	PolicyReset = "reset"
+)
+
+// PolicyVersion is one version of the policy of a provider for one attestation
+// type. The newest is in force.
+type PolicyVersion struct {
 	Provider string
 	Kind     string
-	// JWS is the policy exactly as it was submitted.
-	JWS     string
-	Updated time.Time
+	// Version counts from 1.
+	Version int64
+	// Action is PolicySet or PolicyReset.
+	Action string
+	// JWS is the policy, or the request to reset it, exactly as it was submitted.
+	JWS string
+	// By is who submitted it; Signer is the SHA-256 of the certificate that signed
+	// it, in hex, or empty.
+	By, Signer string
+	// From is the version that was rolled back to, or 0.
+	From int64
+	At   time.Time
 }
 
-// SigningKey is a token signing key, sealed.
+// SigningKey is a token signing key.
 type SigningKey struct {
-	ID string
-	// Sealed is the private key under the master key.
-	Sealed      []byte
-	Certificate []byte // DER
-	Created     time.Time
+	ID string `json:"-"`
+	// Sealed is the private key under the master key; empty for keys of a PKCS#11
+	// token.
+	Sealed      []byte    `json:"-"`
+	Certificate []byte    `json:"-"` // DER; of no instance in particular
+	Created     time.Time `json:"-"`
+	// Provider is whose key it is; empty for one that is shared.
+	Provider string `json:"provider,omitzero"`
+	// Algorithm is the JWS algorithm; empty stands for RS256.
+	Algorithm string `json:"algorithm,omitzero"`
+	// Label names the key in a PKCS#11 token.
+	Label string `json:"label,omitzero"`
+	// SignFrom is when the key begins to sign; it is published before. SignUntil is
+	// when it ends, PublishUntil when it leaves the key set; zero means never.
+	SignFrom     time.Time      `json:"signFrom,omitzero"`
+	SignUntil    time.Time      `json:"signUntil,omitzero"`
+	PublishUntil time.Time      `json:"publishUntil,omitzero"`
+	Later        jsontext.Value `json:",embed"`
+}
+
+// Token is a static bearer token of a caller. Only its hash is kept.
+type Token struct {
+	Name string `json:"-"`
+	// Hash is the SHA-256 of the token in hex.
+	Hash string `json:"-"`
+	Role string `json:"role"`
+	// Providers lists where the role counts; "*" stands for everywhere.
+	Providers []string       `json:"providers"`
+	Created   time.Time      `json:"created"`
+	CreatedBy string         `json:"createdBy"`
+	Expires   time.Time      `json:"expires,omitzero"`
+	Later     jsontext.Value `json:",embed"`
+}
+
+// Proposal is a change of a policy that waits for approvals.
+type Proposal struct {
+	ID       string `json:"-"`
+	Provider string `json:"-"`
+	Kind     string `json:"kind"`
+	// Action is PolicySet or PolicyReset, JWS what was submitted, From the version
+	// that it rolls back to, or 0.
+	Action string `json:"action"`
+	JWS    string `json:"jws"`
+	From   int64  `json:"from,omitzero"`
+	// Base is the version that was in force when it was made.
+	Base int64 `json:"base"`
+	// Approvals are the callers who approved, first the one who proposed.
+	Approvals []string       `json:"approvals"`
+	Created   time.Time      `json:"created"`
+	Expires   time.Time      `json:"expires"`
+	Later     jsontext.Value `json:",embed"`
 }
 
 // Collateral is a piece of endorsements as it was fetched and verified.
@@ -68,28 +164,145 @@ type TPMKey struct {
 	Created time.Time
 }
 
-// ErrConflict is returned for what would take a name or a key from another.
-var ErrConflict = errors.New("it belongs to another")
+// LedgerRow is one row of a provider's ledger.
+type LedgerRow struct {
+	// Seq counts from 0.
+	Seq  int64
+	Time time.Time
+	// Entry is the text of the entry; nil once it was removed by retention.
+	Entry []byte
+	// Leaf is the hash of the entry, Chain that of all up to it.
+	Leaf, Chain []byte
+}
+
+// LedgerNode is an inner hash of the ledger's tree, by level and place.
+type LedgerNode struct {
+	Level int
+	N     int64
+	Hash  []byte
+}
+
+// LedgerHead is where a provider's ledger ends.
+type LedgerHead struct {
+	Size  int64
+	Chain []byte
+}
+
+// Checkpoint is a signed statement of a ledger's size and root.
+type Checkpoint struct {
+	Size int64
+	Note string
+}
+
+// Append is what is added to one provider's ledger in one transaction.
+type Append struct {
+	Rows       []LedgerRow
+	Nodes      []LedgerNode
+	Head       LedgerHead
+	Checkpoint *Checkpoint
+}
+
+// What a change was about.
+const (
+	TopicProvider = "provider"
+	TopicPolicy   = "policy"
+	TopicKeys     = "keys"
+	TopicTokens   = "tokens"
+	TopicTPM      = "tpm"
+)
+
+// Change tells which part of the state changed.
+type Change struct {
+	Revision int64
+	Topic    string
+	// Name is the provider, or empty.
+	Name string
+}
+
+// Tx is a transaction of [Store.Update]: all of it is done, or nothing. Reads
+// see what the transaction wrote.
+type Tx interface {
+	Provider(name string) (Provider, error)
+	// PutProvider creates or replaces a provider and returns its new revision.
+	PutProvider(p Provider) (int64, error)
+	// DeleteProvider removes a provider with its policies, keys, proposals and
+	// enrolments. Its ledger stays.
+	DeleteProvider(name string) error
+
+	// Policy returns the newest version, or an error wrapping ErrNotFound.
+	Policy(provider, kind string) (PolicyVersion, error)
+	// PutPolicy adds the next version and returns its number. The provider must
+	// exist.
+	PutPolicy(p PolicyVersion) (int64, error)
+
+	Proposal(provider, id string) (Proposal, error)
+	PutProposal(p Proposal) error
+	DeleteProposal(provider, id string) error
+
+	SigningKeys() ([]SigningKey, error)
+	// PutSigningKey creates a key, or replaces all but its sealed form.
+	PutSigningKey(k SigningKey) error
+	DeleteSigningKey(id string) error
+
+	// PutToken creates a token, or returns an error wrapping ErrConflict if the
+	// name is taken.
+	PutToken(t Token) error
+	DeleteToken(name string) error
+
+	// PutTPMKey enrols a key. The error wraps ErrConflict if the name or the key
+	// belongs to another endorsement key.
+	PutTPMKey(k TPMKey) error
+	// DeleteTPMKeys removes the keys of a name, or returns an error wrapping
+	// ErrNotFound.
+	DeleteTPMKeys(provider, name string) error
+
+	LedgerTx
+}
+
+// LedgerTx is the part of a transaction that a ledger needs. Heads are locked
+// until the end of the transaction.
+type LedgerTx interface {
+	LedgerHead(provider string) (LedgerHead, error)
+	// LedgerLeaves returns the leaf hashes from a place on, LedgerNode one inner
+	// hash.
+	LedgerLeaves(provider string, from, n int64) ([][]byte, error)
+	LedgerNode(provider string, level int, n int64) ([]byte, error)
+	AppendLedger(provider string, a Append) error
+}
 
 // Store keeps the service's state. Implementations are safe for concurrent
 // use; each method is atomic.
 type Store interface {
-	// Provider returns the named provider or an error wrapping ErrNotFound.
-	Provider(ctx context.Context, name string) (Provider, error)
-	// PutProvider creates or replaces a provider.
-	PutProvider(ctx context.Context, p Provider) error
+	// Update runs f in a transaction that is alone in changing the state, and
+	// announces it as a change of the topic and name. An error of f undoes it.
+	Update(ctx context.Context, topic, name string, f func(Tx) error) error
+	// Changes returns what changed after a revision, oldest first, and the newest
+	// revision. With all set, older changes were forgotten and everything must be
+	// read anew.
+	Changes(ctx context.Context, after int64) (list []Change, latest int64, all bool, err error)
+	// Wait returns when there may be changes of others, or when ctx ends. Engines
+	// that are told of nothing wait for ctx.
+	Wait(ctx context.Context) error
 
-	// Policies returns the policies of a provider, ordered by kind.
-	Policies(ctx context.Context, provider string) ([]Policy, error)
-	// PutPolicy creates or replaces a policy. The provider must exist.
-	PutPolicy(ctx context.Context, p Policy) error
-	// DeletePolicy removes a policy, or returns an error wrapping ErrNotFound.
-	DeletePolicy(ctx context.Context, provider, kind string) error
+	// Provider returns the named provider or an error wrapping ErrNotFound;
+	// Providers returns all, by name.
+	Provider(ctx context.Context, name string) (Provider, error)
+	Providers(ctx context.Context) ([]Provider, error)
+
+	// Policies returns the newest version of each policy, by provider and kind; an
+	// empty provider asks for all.
+	Policies(ctx context.Context, provider string) ([]PolicyVersion, error)
+	// PolicyHistory returns all versions of a policy, the newest first, without
+	// their JWS; PolicyVersion returns one.
+	PolicyHistory(ctx context.Context, provider, kind string) ([]PolicyVersion, error)
+	PolicyVersion(ctx context.Context, provider, kind string, version int64) (PolicyVersion, error)
+	// Proposals returns those of a provider, the oldest first.
+	Proposals(ctx context.Context, provider string) ([]Proposal, error)
 
 	// SigningKeys returns all keys, the newest first.
 	SigningKeys(ctx context.Context) ([]SigningKey, error)
-	// PutSigningKey creates a key or replaces its certificate.
-	PutSigningKey(ctx context.Context, k SigningKey) error
+	// Tokens returns all tokens, by name.
+	Tokens(ctx context.Context) ([]Token, error)
 
 	// Collateral returns the pieces whose keys begin with the prefix, by key.
 	Collateral(ctx context.Context, prefix string) ([]Collateral, error)
@@ -102,17 +315,34 @@ type Store interface {
 	// HoldSlots keeps requests to the vendor back until then.
 	HoldSlots(ctx context.Context, vendor string, until time.Time) error
 
-	// TPMKeys returns the enrolled keys of a provider, by name and age.
+	// TPMKeys returns the enrolled keys of a provider, by name and age; an empty
+	// provider asks for all.
 	TPMKeys(ctx context.Context, provider string) ([]TPMKey, error)
-	// PutTPMKey enrols a key. The error wraps ErrConflict if the name or the key
-	// belongs to another endorsement key.
-	PutTPMKey(ctx context.Context, k TPMKey) error
-	// DeleteTPMKeys removes the keys of a name, or returns an error wrapping
-	// ErrNotFound.
-	DeleteTPMKeys(ctx context.Context, provider, name string) error
 	// UseOnce takes a word that may be taken once until it expires, and reports
 	// whether it was free.
 	UseOnce(ctx context.Context, word string, now, expires time.Time) (bool, error)
+	// Lease gives or renews background work to one holder until then, and reports
+	// whether the holder has it. Clocks of holders may differ by less than the
+	// lease is long.
+	Lease(ctx context.Context, work, holder string, now, until time.Time) (bool, error)
+
+	// AppendLedger runs f in a transaction of its own, for the batch of that name.
+	// A batch that was appended before is not appended again.
+	AppendLedger(ctx context.Context, batch string, now time.Time, f func(LedgerTx) error) error
+	// Ledger returns up to limit rows from a place on.
+	Ledger(ctx context.Context, provider string, from int64, limit int) ([]LedgerRow, error)
+	// LedgerHead returns where a ledger ends; an empty one has the zero head.
+	LedgerHead(ctx context.Context, provider string) (LedgerHead, error)
+	// LedgerLeaves and LedgerNode are as in LedgerTx.
+	LedgerLeaves(ctx context.Context, provider string, from, n int64) ([][]byte, error)
+	LedgerNode(ctx context.Context, provider string, level int, n int64) ([]byte, error)
+	// LedgerProviders returns who has a ledger.
+	LedgerProviders(ctx context.Context) ([]string, error)
+	// Checkpoints returns those of a ledger, the newest first.
+	Checkpoints(ctx context.Context, provider string, limit int) ([]Checkpoint, error)
+	// ForgetLedger removes the text of up to limit entries older than before; their
+	// hashes stay. It returns how many it removed.
+	ForgetLedger(ctx context.Context, provider string, before time.Time, limit int) (int64, error)
 
 	// Ping reports whether the store answers.
 	Ping(ctx context.Context) error

@@ -15,9 +15,11 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite" // the driver
+	driver "modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/probity-dev/probity/internal/store"
+	"github.com/probity-dev/probity/internal/store/sqlstore"
 )
 
 //go:embed migrations/*.sql
@@ -27,9 +29,10 @@ var migrations embed.FS
 const FileName = "probity.db"
 
 // Store is a store in one SQLite database.
-type Store struct {
-	db *sql.DB
-}
+type Store = sqlstore.Store
+
+// timeout bounds each call: a writer waits for others no longer than that.
+const timeout = 10 * time.Second
 
 // Open opens the database in dir, creating directory and database if they are
 // not there, and migrates it to this version. A database of a newer version
@@ -54,7 +57,21 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(fmt.Errorf("store: %w", err), db.Close())
 	}
-	return &Store{db: db}, nil
+	return sqlstore.New(db, sqlstore.Dialect{Statement: sqlstore.Numbered, Unavailable: unavailable, Timeout: timeout}), nil
+}
+
+// unavailable reports whether the database is busy, or its disk fails or is
+// full: the same call may succeed later.
+func unavailable(err error) bool {
+	var e *driver.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY:
+		return true
+	}
+	return false
 }
 
 func dsn(path string, query url.Values) string {
@@ -109,109 +126,16 @@ func checkVersion(ctx context.Context, path string) (err error) {
 		return err
 	}
 	sources := p.ListSources()
-	if latest := sources[len(sources)-1].Version; have > latest {
-		return fmt.Errorf("store: %s has schema version %d, this program knows up to %d: %w; start the newer program, or restore the backup made before the upgrade",
-			path, have, latest, store.ErrNewer)
+	latest := sources[len(sources)-1].Version
+	if have <= latest {
+		return nil
+	}
+	// A later version may have added what does not disturb this one.
+	oldest := have
+	if err := db.QueryRowContext(ctx, `SELECT oldest FROM compatibility`).Scan(&oldest); err != nil || oldest > latest {
+		return fmt.Errorf("store: %s has schema version %d, which programs from version %d on can use, this one knows up to %d: %w; start the newer program, or restore the backup made before the upgrade",
+			path, have, oldest, latest, store.ErrNewer)
 	}
 	return nil
 }
 
-// Close closes the database.
-func (s *Store) Close() error { return s.db.Close() }
-
-// Ping reports whether the database answers.
-func (s *Store) Ping(ctx context.Context) error { return s.db.PingContext(ctx) }
-
-// Provider returns the named provider.
-func (s *Store) Provider(ctx context.Context, name string) (store.Provider, error) {
-	p := store.Provider{Name: name}
-	var created int64
-	err := s.db.QueryRowContext(ctx, `SELECT tcb, created FROM providers WHERE name = ?`, name).Scan(&p.TCB, &created)
-	p.Created = time.Unix(created, 0).UTC()
-	return p, wrap("provider "+name, err)
-}
-
-// PutProvider creates or replaces a provider.
-func (s *Store) PutProvider(ctx context.Context, p store.Provider) error {
-	_, err := s.db.ExecContext(ctx, `INSERT INTO providers (name, tcb, created) VALUES (?, ?, ?)
-		ON CONFLICT (name) DO UPDATE SET tcb = excluded.tcb`, p.Name, p.TCB, p.Created.Unix())
-	return wrap("provider "+p.Name, err)
-}
-
-// Policies returns the policies of a provider.
-func (s *Store) Policies(ctx context.Context, provider string) ([]store.Policy, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT kind, jws, updated FROM policies WHERE provider = ? ORDER BY kind`, provider)
-	if err != nil {
-		return nil, wrap("policies", err)
-	}
-	defer rows.Close()
-	var list []store.Policy
-	for rows.Next() {
-		p := store.Policy{Provider: provider}
-		var updated int64
-		if err := rows.Scan(&p.Kind, &p.JWS, &updated); err != nil {
-			return nil, wrap("policies", err)
-		}
-		p.Updated = time.Unix(updated, 0).UTC()
-		list = append(list, p)
-	}
-	return list, wrap("policies", rows.Err())
-}
-
-// PutPolicy creates or replaces a policy.
-func (s *Store) PutPolicy(ctx context.Context, p store.Policy) error {
-	_, err := s.db.ExecContext(ctx, `INSERT INTO policies (provider, kind, jws, updated) VALUES (?, ?, ?, ?)
-		ON CONFLICT (provider, kind) DO UPDATE SET jws = excluded.jws, updated = excluded.updated`,
-		p.Provider, p.Kind, p.JWS, p.Updated.Unix())
-	return wrap("policy "+p.Kind, err)
-}
-
-// DeletePolicy removes a policy.
-func (s *Store) DeletePolicy(ctx context.Context, provider, kind string) error {
-	result, err := s.db.ExecContext(ctx, `DELETE FROM policies WHERE provider = ? AND kind = ?`, provider, kind)
-	if err == nil {
-		var n int64
-		if n, err = result.RowsAffected(); err == nil && n == 0 {
-			err = sql.ErrNoRows
-		}
-	}
-	return wrap("policy "+kind, err)
-}
-
-// SigningKeys returns all keys, the newest first.
-func (s *Store) SigningKeys(ctx context.Context) ([]store.SigningKey, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT id, sealed, certificate, created FROM signing_keys ORDER BY created DESC, id`)
-	if err != nil {
-		return nil, wrap("signing keys", err)
-	}
-	defer rows.Close()
-	var list []store.SigningKey
-	for rows.Next() {
-		var k store.SigningKey
-		var created int64
-		if err := rows.Scan(&k.ID, &k.Sealed, &k.Certificate, &created); err != nil {
-			return nil, wrap("signing keys", err)
-		}
-		k.Created = time.Unix(created, 0).UTC()
-		list = append(list, k)
-	}
-	return list, wrap("signing keys", rows.Err())
-}
-
-// PutSigningKey creates a key or replaces its certificate.
-func (s *Store) PutSigningKey(ctx context.Context, k store.SigningKey) error {
-	_, err := s.db.ExecContext(ctx, `INSERT INTO signing_keys (id, sealed, certificate, created) VALUES (?, ?, ?, ?)
-		ON CONFLICT (id) DO UPDATE SET certificate = excluded.certificate`, k.ID, k.Sealed, k.Certificate, k.Created.Unix())
-	return wrap("signing key", err)
-}
-
-func wrap(what string, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, sql.ErrNoRows):
-		return fmt.Errorf("store: %s: %w", what, store.ErrNotFound)
-	default:
-		return fmt.Errorf("store: %s: %w", what, err)
-	}
-}

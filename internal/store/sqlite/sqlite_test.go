@@ -39,7 +39,7 @@ func mustOpen(t *testing.T, dir string) *Store {
 func TestADatabaseOfANewerVersionIsNotTouched(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, dir)
-	if _, err := s.db.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)`); err != nil {
+	if _, err := s.DB().Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1); UPDATE compatibility SET oldest = 9999`); err != nil {
 		t.Fatal(err)
 	}
 	s.Close()

@@ -2,12 +2,15 @@
 package storetest
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/probity-dev/probity/internal/store"
@@ -15,173 +18,498 @@ import (
 
 var created = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// Contract runs the contract. open returns a fresh empty store; reopen closes
-// it and opens the same data again.
-func Contract(t *testing.T, open func(*testing.T) (s store.Store, reopen func() store.Store)) {
-	ctx := t.Context()
-	t.Run("what was put comes back after reopening", func(t *testing.T) {
-		s, reopen := open(t)
-		provider := store.Provider{Name: "default", TCB: "UpToDate", Created: created}
-		policy := store.Policy{Provider: "default", Kind: "SgxEnclave", JWS: "eyJhbGciOiJub25lIn0..", Updated: created}
-		key := store.SigningKey{ID: "a", Sealed: []byte{1, 0, 2}, Certificate: []byte{3}, Created: created}
-		must(t, s.PutProvider(ctx, provider), s.PutPolicy(ctx, policy), s.PutSigningKey(ctx, key))
-		s = reopen()
-		gotProvider, err := s.Provider(ctx, "default")
-		must(t, err)
-		policies, err := s.Policies(ctx, "default")
-		must(t, err)
-		keys, err := s.SigningKeys(ctx)
-		must(t, err)
-		if diff := cmp.Diff(provider, gotProvider) + cmp.Diff([]store.Policy{policy}, policies) + cmp.Diff([]store.SigningKey{key}, keys); diff != "" {
-			t.Errorf("(-put +got):\n%s", diff)
-		}
-	})
-	t.Run("collateral is found by the beginning of its key", func(t *testing.T) {
-		s, reopen := open(t)
-		a := store.Collateral{Key: "amd/vcek/v1/Milan/%_a?blSPL=1", Data: []byte{1}, Fetched: created.Add(time.Nanosecond), NextUpdate: created.AddDate(0, 1, 0)}
-		b := store.Collateral{Key: "intel/TDX/00", Data: []byte{2}, Fetched: created, NextUpdate: created}
-		must(t, s.PutCollateral(ctx, a), s.PutCollateral(ctx, b))
-		b.Data = []byte{3}
-		must(t, s.PutCollateral(ctx, b))
-		s = reopen()
-		for prefix, want := range map[string][]store.Collateral{"": {a, b}, "intel/": {b}, "amd/vcek/v1/Milan/%": {a}, "amd/vcek/v1/Milan/_": nil, a.Key: {a}, "x": nil} {
-			got, err := s.Collateral(ctx, prefix)
-			must(t, err)
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("%q (-want +got):\n%s", prefix, diff)
-			}
-		}
-	})
-	t.Run("keys of TPMs stay with their TPM", func(t *testing.T) {
-		s, reopen := open(t)
-		must(t, s.PutProvider(ctx, store.Provider{Name: "default", Created: created}))
-		a := store.TPMKey{Provider: "default", Key: "k1", EndorsementKey: "e1", Name: "host", Created: created}
-		second := store.TPMKey{Provider: "default", Key: "k2", EndorsementKey: "e1", Name: "host", Created: created.Add(time.Hour)}
-		must(t, s.PutTPMKey(ctx, a), s.PutTPMKey(ctx, second), s.PutTPMKey(ctx, a))
-		for name, k := range map[string]store.TPMKey{"a taken name": {Provider: "default", Key: "k3", EndorsementKey: "e2", Name: "host", Created: created},
-			"a taken key": {Provider: "default", Key: "k1", EndorsementKey: "e2", Name: "other", Created: created}} {
-			if err := s.PutTPMKey(ctx, k); !errors.Is(err, store.ErrConflict) {
-				t.Errorf("%s: %v", name, err)
-			}
-		}
-		s = reopen()
-		got, err := s.TPMKeys(ctx, "default")
-		must(t, err)
-		if diff := cmp.Diff([]store.TPMKey{a, second}, got); diff != "" {
-			t.Errorf("(-want +got):\n%s", diff)
-		}
-		must(t, s.DeleteTPMKeys(ctx, "default", "host"))
-		if err := s.DeleteTPMKeys(ctx, "default", "host"); !errors.Is(err, store.ErrNotFound) {
-			t.Errorf("deleted twice: %v", err)
-		}
-	})
-	t.Run("a word is taken once, whoever asks", func(t *testing.T) {
-		s, _ := open(t)
-		var wg sync.WaitGroup
-		var mu sync.Mutex
-		taken := 0
-		for range 100 {
-			wg.Go(func() {
-				free, err := s.UseOnce(ctx, "word", created, created.Add(time.Minute))
-				if err != nil {
-					t.Error(err)
-				}
-				if free {
-					mu.Lock()
-					taken++
-					mu.Unlock()
-				}
-			})
-		}
-		wg.Wait()
-		later, err := s.UseOnce(ctx, "word", created.Add(time.Hour), created.Add(2*time.Hour))
-		must(t, err)
-		if taken != 1 || !later {
-			t.Errorf("taken %d times; after it expired %v", taken, later)
-		}
-	})
-	t.Run("slots never overlap", func(t *testing.T) {
-		s, _ := open(t)
-		const every = time.Second
-		var mu sync.Mutex
-		var slots []time.Time
-		var wg sync.WaitGroup
-		for range 20 {
-			wg.Go(func() {
-				at, err := s.NextSlot(ctx, "amd", created, every)
-				mu.Lock()
-				defer mu.Unlock()
-				if err != nil {
-					t.Error(err)
-				}
-				slots = append(slots, at.UTC())
-			})
-		}
-		wg.Wait()
-		slices.SortFunc(slots, time.Time.Compare)
-		for i, at := range slots {
-			if !at.Equal(created.Add(time.Duration(i) * every)) {
-				t.Errorf("slot %d is at %s", i, at)
-			}
-		}
-		must(t, s.HoldSlots(ctx, "amd", created.Add(time.Hour)), s.HoldSlots(ctx, "amd", created))
-		at, err := s.NextSlot(ctx, "amd", created, every)
-		must(t, err)
-		other, err := s.NextSlot(ctx, "intel", created, every)
-		must(t, err)
-		if !at.Equal(created.Add(time.Hour)) || !other.Equal(created) {
-			t.Errorf("after the hold: %s, of another vendor: %s", at, other)
-		}
-	})
-	t.Run("an unknown provider is not found", func(t *testing.T) {
-		s, _ := open(t)
-		if _, err := s.Provider(ctx, "nobody"); !errors.Is(err, store.ErrNotFound) {
-			t.Errorf("error = %v, want ErrNotFound", err)
-		}
-	})
-	t.Run("a policy needs its provider", func(t *testing.T) {
-		s, _ := open(t)
-		if err := s.PutPolicy(ctx, store.Policy{Provider: "nobody", Kind: "Tpm", Updated: created}); err == nil {
-			t.Error("a policy of nobody was stored")
-		}
-	})
-	t.Run("policies are replaced and deleted", func(t *testing.T) {
-		s, _ := open(t)
-		must(t, s.PutProvider(ctx, store.Provider{Name: "default", Created: created}))
-		for _, jws := range []string{"one", "two"} {
-			must(t, s.PutPolicy(ctx, store.Policy{Provider: "default", Kind: "Tpm", JWS: jws, Updated: created}))
-		}
-		list, err := s.Policies(ctx, "default")
-		must(t, err)
-		if len(list) != 1 || list[0].JWS != "two" {
-			t.Errorf("policies = %+v", list)
-		}
-		must(t, s.DeletePolicy(ctx, "default", "Tpm"))
-		if err := s.DeletePolicy(ctx, "default", "Tpm"); !errors.Is(err, store.ErrNotFound) {
-			t.Errorf("error = %v, want ErrNotFound", err)
-		}
-	})
-	t.Run("keys come newest first, and only their certificate changes", func(t *testing.T) {
-		s, _ := open(t)
-		must(t,
-			s.PutSigningKey(ctx, store.SigningKey{ID: "old", Sealed: []byte{1}, Certificate: []byte{1}, Created: created}),
-			s.PutSigningKey(ctx, store.SigningKey{ID: "new", Sealed: []byte{2}, Certificate: []byte{2}, Created: created.Add(time.Hour)}),
-			s.PutSigningKey(ctx, store.SigningKey{ID: "old", Sealed: []byte{9}, Certificate: []byte{9}, Created: created.Add(2 * time.Hour)}))
-		keys, err := s.SigningKeys(ctx)
-		must(t, err)
-		if len(keys) != 2 || keys[0].ID != "new" || keys[1].Sealed[0] != 1 || keys[1].Certificate[0] != 9 {
-			t.Errorf("keys = %+v", keys)
-		}
-	})
-	t.Run("it answers", func(t *testing.T) {
-		s, _ := open(t)
-		must(t, s.Ping(ctx))
-	})
+// Open returns a fresh empty store; reopen closes it and opens the same data
+// again.
+type Open func(*testing.T) (s store.Store, reopen func() store.Store)
+
+// Contract runs the contract.
+func Contract(t *testing.T, open Open) {
+	for name, f := range map[string]func(*testing.T, Open){
+		"what was put comes back after reopening":                  comesBack,
+		"members of later versions are kept":                       laterMembers,
+		"an update is whole or nothing":                            wholeOrNothing,
+		"changes are told in order, and read anew after long":      changesAreTold,
+		"versions of a policy count up, whoever writes":            versions,
+		"a provider goes with all that is its own":                 deleteProvider,
+		"keys come newest first, and their sealed form stays":      keys,
+		"names of tokens are taken once":                           tokens,
+		"collateral is found by the beginning of its key":          collateral,
+		"keys of TPMs stay with their TPM":                         tpmKeys,
+		"a word is taken once, whoever asks":                       once,
+		"slots never overlap":                                      slots,
+		"a lease has one holder":                                   leases,
+		"a ledger has no gap, whoever appends":                     ledger,
+		"a batch is appended once":                                 batchOnce,
+		"old entries are forgotten, their hashes not":              forget,
+		"what is not there is not found, and it answers otherwise": notFound,
+	} {
+		t.Run(name, func(t *testing.T) { f(t, open) })
+	}
 }
 
 func must(t *testing.T, errs ...error) {
 	t.Helper()
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func same(t *testing.T, want, got any) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// update runs one step in an update.
+func update(t *testing.T, s store.Store, f func(store.Tx) error) {
+	t.Helper()
+	must(t, s.Update(t.Context(), store.TopicProvider, "default", f))
+}
+
+func withProvider(t *testing.T, s store.Store, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		update(t, s, func(tx store.Tx) error {
+			_, err := tx.PutProvider(store.Provider{Name: name, Created: created})
+			return err
+		})
+	}
+}
+
+func setPolicy(s store.Store, jws string) error {
+	return s.Update(context.Background(), store.TopicPolicy, "default", func(tx store.Tx) error {
+		_, err := tx.PutPolicy(store.PolicyVersion{Provider: "default", Kind: "Tpm", Action: store.PolicySet, JWS: jws, At: created})
+		return err
+	})
+}
+
+func comesBack(t *testing.T, open Open) {
+	s, reopen := open(t)
+	ctx := t.Context()
+	p := store.Provider{Name: "default", Subscription: "s", Group: "g", Location: "local", Tags: map[string]string{"a": "b"}, Isolated: true,
+		Signers: []jsontext.Value{jsontext.Value(`{"kty":"RSA"}`)}, Settings: jsontext.Value(`{"tcb":"any"}`), Created: created, CreatedBy: "me", Updated: created, UpdatedBy: "you"}
+	policy := store.PolicyVersion{Provider: "default", Kind: "SgxEnclave", Version: 1, Action: store.PolicySet, JWS: "eyJhbGciOiJub25lIn0..", By: "me", Signer: "ab", From: 0, At: created}
+	key := store.SigningKey{ID: "a", Sealed: []byte{1, 0, 2}, Certificate: []byte{3}, Created: created, Provider: "default", Algorithm: "ES256", SignFrom: created}
+	token := store.Token{Name: "ci", Hash: "00", Role: "reader", Providers: []string{"*"}, Created: created, CreatedBy: "me", Expires: created.AddDate(1, 0, 0)}
+	proposal := store.Proposal{ID: "1", Provider: "default", Kind: "Tpm", Action: store.PolicySet, JWS: "x", Base: 1, Approvals: []string{"me"}, Created: created, Expires: created}
+	update(t, s, func(tx store.Tx) (err error) {
+		p.Revision, err = tx.PutProvider(p)
+		must(t, err, tx.PutSigningKey(key), tx.PutToken(token), tx.PutProposal(proposal))
+		_, err = tx.PutPolicy(policy)
+		return err
+	})
+	s = reopen()
+	got, err := s.Provider(ctx, "default")
+	must(t, err)
+	same(t, p, got)
+	all, err := s.Providers(ctx)
+	must(t, err)
+	same(t, []store.Provider{p}, all)
+	policies, err := s.Policies(ctx, "default")
+	must(t, err)
+	same(t, []store.PolicyVersion{policy}, policies)
+	keys, err := s.SigningKeys(ctx)
+	must(t, err)
+	same(t, []store.SigningKey{key}, keys)
+	tokens, err := s.Tokens(ctx)
+	must(t, err)
+	same(t, []store.Token{token}, tokens)
+	proposals, err := s.Proposals(ctx, "default")
+	must(t, err)
+	same(t, []store.Proposal{proposal}, proposals)
+}
+
+func laterMembers(t *testing.T, open Open) {
+	s, _ := open(t)
+	update(t, s, func(tx store.Tx) error {
+		_, err := tx.PutProvider(store.Provider{Name: "default", Later: jsontext.Value(`{"colour":"blue"}`)})
+		return err
+	})
+	p, err := s.Provider(t.Context(), "default")
+	must(t, err)
+	p.Location = "here"
+	update(t, s, func(tx store.Tx) error { _, err := tx.PutProvider(p); return err })
+	p, err = s.Provider(t.Context(), "default")
+	must(t, err)
+	if string(p.Later) != `{"colour":"blue"}` || p.Location != "here" {
+		t.Errorf("%s at %q", p.Later, p.Location)
+	}
+}
+
+func wholeOrNothing(t *testing.T, open Open) {
+	s, _ := open(t)
+	_, before, _, err := s.Changes(t.Context(), 0)
+	must(t, err)
+	boom := errors.New("boom")
+	err = s.Update(t.Context(), store.TopicProvider, "x", func(tx store.Tx) error {
+		_, err := tx.PutProvider(store.Provider{Name: "x"})
+		must(t, err)
+		if _, err := tx.Provider("x"); err != nil {
+			t.Errorf("a transaction does not see what it wrote: %v", err)
+		}
+		return boom
+	})
+	if !errors.Is(err, boom) {
+		t.Errorf("error = %v", err)
+	}
+	if _, err := s.Provider(t.Context(), "x"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("half of it was done: %v", err)
+	}
+	if _, after, _, err := s.Changes(t.Context(), before); err != nil || after != before {
+		t.Errorf("revision %d after %d, %v", after, before, err)
+	}
+}
+
+func changesAreTold(t *testing.T, open Open) {
+	s, _ := open(t)
+	ctx := t.Context()
+	withProvider(t, s, "default")
+	_, start, _, err := s.Changes(ctx, 0)
+	must(t, err)
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			if err := setPolicy(s, "x"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	list, latest, all, err := s.Changes(ctx, start)
+	must(t, err)
+	if all || len(list) != 20 || latest != start+20 || list[0] != (store.Change{Revision: start + 1, Topic: store.TopicPolicy, Name: "default"}) {
+		t.Errorf("%d changes, latest %d after %d, all %t: %+v", len(list), latest, start, all, list)
+	}
+	if list, _, all, err := s.Changes(ctx, latest); err != nil || all || len(list) != 0 {
+		t.Errorf("nothing changed, but %+v, %t, %v", list, all, err)
+	}
+	if _, _, all, err := s.Changes(ctx, latest+100); err != nil || !all {
+		t.Errorf("a revision of another database: all %t, %v", all, err)
+	}
+}
+
+func versions(t *testing.T, open Open) {
+	s, _ := open(t)
+	ctx := t.Context()
+	if err := setPolicy(s, "x"); err == nil {
+		t.Error("a policy of nobody was stored")
+	}
+	withProvider(t, s, "default")
+	var wg sync.WaitGroup
+	for i := range 10 {
+		wg.Go(func() {
+			if err := setPolicy(s, fmt.Sprint(i)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	history, err := s.PolicyHistory(ctx, "default", "Tpm")
+	must(t, err)
+	for i, p := range history {
+		if p.Version != int64(10-i) || p.JWS != "" {
+			t.Errorf("version %d at place %d, with JWS %q", p.Version, i, p.JWS)
+		}
+	}
+	inForce, err := s.Policies(ctx, "default")
+	must(t, err)
+	tenth, err := s.PolicyVersion(ctx, "default", "Tpm", 10)
+	must(t, err)
+	same(t, []store.PolicyVersion{tenth}, inForce)
+	if len(history) != 10 {
+		t.Errorf("%d versions", len(history))
+	}
+	if _, err := s.PolicyVersion(ctx, "default", "Tpm", 11); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("version 11: %v", err)
+	}
+}
+
+func deleteProvider(t *testing.T, open Open) {
+	s, _ := open(t)
+	ctx := t.Context()
+	withProvider(t, s, "default", "other")
+	update(t, s, func(tx store.Tx) error {
+		for _, p := range []string{"default", "other"} {
+			_, err := tx.PutPolicy(store.PolicyVersion{Provider: p, Kind: "Tpm", Action: store.PolicySet, At: created})
+			must(t, err, tx.PutSigningKey(store.SigningKey{ID: p, Sealed: []byte{1}, Certificate: []byte{}, Created: created, Provider: p}),
+				tx.PutProposal(store.Proposal{ID: "1", Provider: p}), tx.PutTPMKey(store.TPMKey{Provider: p, Key: "k", EndorsementKey: "e", Name: "n", Created: created}))
+		}
+		return nil
+	})
+	update(t, s, func(tx store.Tx) error { return tx.DeleteProvider("default") })
+	policies, err := s.Policies(ctx, "")
+	must(t, err)
+	keys, err := s.SigningKeys(ctx)
+	must(t, err)
+	tpms, err := s.TPMKeys(ctx, "")
+	must(t, err)
+	proposals, err := s.Proposals(ctx, "default")
+	must(t, err)
+	if len(policies) != 1 || policies[0].Provider != "other" || len(keys) != 1 || keys[0].ID != "other" || len(tpms) != 1 || tpms[0].Provider != "other" || len(proposals) != 0 {
+		t.Errorf("left: %+v, %+v, %+v, %+v", policies, keys, tpms, proposals)
+	}
+	if err := s.Update(ctx, "", "", func(tx store.Tx) error { return tx.DeleteProvider("default") }); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("deleted twice: %v", err)
+	}
+}
+
+func keys(t *testing.T, open Open) {
+	s, _ := open(t)
+	update(t, s, func(tx store.Tx) error {
+		return errors.Join(
+			tx.PutSigningKey(store.SigningKey{ID: "old", Sealed: []byte{1}, Certificate: []byte{1}, Created: created}),
+			tx.PutSigningKey(store.SigningKey{ID: "new", Sealed: []byte{2}, Certificate: []byte{2}, Created: created.Add(time.Hour)}),
+			tx.PutSigningKey(store.SigningKey{ID: "old", Sealed: []byte{9}, Certificate: []byte{9}, Created: created.Add(2 * time.Hour), SignUntil: created}))
+	})
+	keys, err := s.SigningKeys(t.Context())
+	must(t, err)
+	if len(keys) != 2 || keys[0].ID != "new" || keys[1].Sealed[0] != 1 || keys[1].Certificate[0] != 9 || !keys[1].SignUntil.Equal(created) {
+		t.Errorf("keys = %+v", keys)
+	}
+}
+
+func tokens(t *testing.T, open Open) {
+	s, _ := open(t)
+	put := func(tx store.Tx) error { return tx.PutToken(store.Token{Name: "ci", Hash: "0"}) }
+	update(t, s, put)
+	if err := s.Update(t.Context(), "", "", put); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("a name was taken twice: %v", err)
+	}
+	update(t, s, func(tx store.Tx) error { return tx.DeleteToken("ci") })
+	if err := s.Update(t.Context(), "", "", func(tx store.Tx) error { return tx.DeleteToken("ci") }); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("deleted twice: %v", err)
+	}
+}
+
+func collateral(t *testing.T, open Open) {
+	s, reopen := open(t)
+	ctx := t.Context()
+	a := store.Collateral{Key: "amd/vcek/v1/Milan/%_a?blSPL=1", Data: []byte{1}, Fetched: created.Add(time.Microsecond), NextUpdate: created.AddDate(0, 1, 0)}
+	b := store.Collateral{Key: "intel/TDX/00", Data: []byte{2}, Fetched: created, NextUpdate: created}
+	must(t, s.PutCollateral(ctx, a), s.PutCollateral(ctx, b))
+	b.Data = []byte{3}
+	must(t, s.PutCollateral(ctx, b))
+	s = reopen()
+	for prefix, want := range map[string][]store.Collateral{"": {a, b}, "intel/": {b}, "amd/vcek/v1/Milan/%": {a}, "amd/vcek/v1/Milan/_": nil, a.Key: {a}, "x": nil} {
+		got, err := s.Collateral(ctx, prefix)
+		must(t, err)
+		same(t, want, got)
+	}
+}
+
+func tpmKeys(t *testing.T, open Open) {
+	s, reopen := open(t)
+	withProvider(t, s, "default")
+	a := store.TPMKey{Provider: "default", Key: "k1", EndorsementKey: "e1", Name: "host", Created: created}
+	second := store.TPMKey{Provider: "default", Key: "k2", EndorsementKey: "e1", Name: "host", Created: created.Add(time.Hour)}
+	put := func(k store.TPMKey) error {
+		return s.Update(t.Context(), store.TopicTPM, "default", func(tx store.Tx) error { return tx.PutTPMKey(k) })
+	}
+	must(t, put(a), put(second), put(a))
+	for name, k := range map[string]store.TPMKey{"a taken name": {Provider: "default", Key: "k3", EndorsementKey: "e2", Name: "host", Created: created},
+		"a taken key": {Provider: "default", Key: "k1", EndorsementKey: "e2", Name: "other", Created: created}} {
+		if err := put(k); !errors.Is(err, store.ErrConflict) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	s = reopen()
+	got, err := s.TPMKeys(t.Context(), "default")
+	must(t, err)
+	same(t, []store.TPMKey{a, second}, got)
+	remove := func() error {
+		return s.Update(t.Context(), store.TopicTPM, "default", func(tx store.Tx) error { return tx.DeleteTPMKeys("default", "host") })
+	}
+	must(t, remove())
+	if err := remove(); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("deleted twice: %v", err)
+	}
+}
+
+// count runs f many times at once and returns how often it said yes.
+func count(t *testing.T, n int, f func(i int) (bool, error)) (yes int) {
+	t.Helper()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	for i := range n {
+		wg.Go(func() {
+			ok, err := f(i)
+			if err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if ok {
+				yes++
+			}
+		})
+	}
+	wg.Wait()
+	return yes
+}
+
+func once(t *testing.T, open Open) {
+	s, _ := open(t)
+	taken := count(t, 100, func(int) (bool, error) { return s.UseOnce(t.Context(), "word", created, created.Add(time.Minute)) })
+	later, err := s.UseOnce(t.Context(), "word", created.Add(time.Hour), created.Add(2*time.Hour))
+	must(t, err)
+	if taken != 1 || !later {
+		t.Errorf("taken %d times; after it expired %v", taken, later)
+	}
+}
+
+func leases(t *testing.T, open Open) {
+	s, _ := open(t)
+	ctx := t.Context()
+	if got := count(t, 20, func(i int) (bool, error) {
+		return s.Lease(ctx, "rotation", fmt.Sprint(i), created, created.Add(time.Minute))
+	}); got != 1 {
+		t.Errorf("%d holders", got)
+	}
+	for _, step := range []struct {
+		holder string
+		at     time.Duration
+		want   bool
+	}{{"a", 2 * time.Minute, true}, {"a", 150 * time.Second, true}, {"b", 3 * time.Minute, false}, {"b", 4 * time.Minute, true}, {"a", 4 * time.Minute, false}} {
+		now := created.Add(step.at)
+		if got, err := s.Lease(ctx, "rotation", step.holder, now, now.Add(time.Minute)); err != nil || got != step.want {
+			t.Errorf("%s after %s: %t, %v", step.holder, step.at, got, err)
+		}
+	}
+	if got, err := s.Lease(ctx, "refresh", "a", created, created.Add(time.Minute)); err != nil || !got {
+		t.Errorf("other work: %t, %v", got, err)
+	}
+}
+
+func slots(t *testing.T, open Open) {
+	s, _ := open(t)
+	ctx := t.Context()
+	const every = time.Second
+	var mu sync.Mutex
+	var slots []time.Time
+	count(t, 20, func(int) (bool, error) {
+		at, err := s.NextSlot(ctx, "amd", created, every)
+		mu.Lock()
+		defer mu.Unlock()
+		slots = append(slots, at.UTC())
+		return true, err
+	})
+	slices.SortFunc(slots, time.Time.Compare)
+	for i, at := range slots {
+		if !at.Equal(created.Add(time.Duration(i) * every)) {
+			t.Errorf("slot %d is at %s", i, at)
+		}
+	}
+	must(t, s.HoldSlots(ctx, "amd", created.Add(time.Hour)), s.HoldSlots(ctx, "amd", created))
+	at, err := s.NextSlot(ctx, "amd", created, every)
+	must(t, err)
+	other, err := s.NextSlot(ctx, "intel", created, every)
+	must(t, err)
+	if !at.Equal(created.Add(time.Hour)) || !other.Equal(created) {
+		t.Errorf("after the hold: %s, of another vendor: %s", at, other)
+	}
+}
+
+// appendOne adds a row as a ledger does.
+func appendOne(tx store.LedgerTx, provider string, at time.Time) error {
+	head, err := tx.LedgerHead(provider)
+	if err != nil {
+		return err
+	}
+	row := store.LedgerRow{Seq: head.Size, Time: at, Entry: []byte{byte(head.Size)}, Leaf: []byte{1, byte(head.Size)}, Chain: []byte{2}}
+	return tx.AppendLedger(provider, store.Append{Rows: []store.LedgerRow{row}, Nodes: []store.LedgerNode{{Level: 4, N: head.Size, Hash: []byte{3}}},
+		Head: store.LedgerHead{Size: head.Size + 1, Chain: row.Chain}, Checkpoint: &store.Checkpoint{Size: head.Size + 1, Note: "note"}})
+}
+
+func ledger(t *testing.T, open Open) {
+	s, _ := open(t)
+	ctx := t.Context()
+	const n = 40
+	count(t, n, func(i int) (bool, error) {
+		return true, s.AppendLedger(ctx, fmt.Sprint(i), created, func(tx store.LedgerTx) error { return appendOne(tx, "a", created) })
+	})
+	rows, err := s.Ledger(ctx, "a", 0, 1000)
+	must(t, err)
+	for i, r := range rows {
+		if r.Seq != int64(i) || r.Entry[0] != byte(i) || !r.Time.Equal(created) {
+			t.Errorf("row %d: %+v", i, r)
+		}
+	}
+	head, err := s.LedgerHead(ctx, "a")
+	must(t, err)
+	leaves, err := s.LedgerLeaves(ctx, "a", 2, 3)
+	must(t, err)
+	node, err := s.LedgerNode(ctx, "a", 4, 7)
+	must(t, err)
+	checkpoints, err := s.Checkpoints(ctx, "a", 2)
+	must(t, err)
+	who, err := s.LedgerProviders(ctx)
+	must(t, err)
+	if len(rows) != n || head.Size != n || len(leaves) != 3 || leaves[0][1] != 2 || node[0] != 3 || len(checkpoints) != 2 || checkpoints[0].Size != n || len(who) != 1 {
+		t.Errorf("%d rows, head %+v, leaves %v, node %v, checkpoints %+v of %v", len(rows), head, leaves, node, checkpoints, who)
+	}
+	if head, err := s.LedgerHead(ctx, "nobody"); err != nil || head.Size != 0 {
+		t.Errorf("an empty ledger: %+v, %v", head, err)
+	}
+}
+
+func batchOnce(t *testing.T, open Open) {
+	s, _ := open(t)
+	for range 3 {
+		must(t, s.AppendLedger(t.Context(), "batch", created, func(tx store.LedgerTx) error { return appendOne(tx, "a", created) }))
+	}
+	boom := errors.New("boom")
+	if err := s.AppendLedger(t.Context(), "other", created, func(store.LedgerTx) error { return boom }); !errors.Is(err, boom) {
+		t.Errorf("error = %v", err)
+	}
+	must(t, s.AppendLedger(t.Context(), "other", created, func(tx store.LedgerTx) error { return appendOne(tx, "a", created) }))
+	if head, err := s.LedgerHead(t.Context(), "a"); err != nil || head.Size != 2 {
+		t.Errorf("head %+v, %v", head, err)
+	}
+}
+
+func forget(t *testing.T, open Open) {
+	s, _ := open(t)
+	ctx := t.Context()
+	for i := range 5 {
+		must(t, s.AppendLedger(ctx, fmt.Sprint(i), created, func(tx store.LedgerTx) error {
+			return appendOne(tx, "a", created.Add(time.Duration(i)*time.Hour))
+		}))
+	}
+	for _, want := range []int64{2, 1, 0} {
+		if n, err := s.ForgetLedger(ctx, "a", created.Add(150*time.Minute), 2); err != nil || n != want {
+			t.Errorf("forgot %d, want %d, %v", n, want, err)
+		}
+	}
+	rows, err := s.Ledger(ctx, "a", 0, 10)
+	must(t, err)
+	if len(rows) != 5 || rows[2].Entry != nil || len(rows[2].Leaf) == 0 || rows[3].Entry == nil {
+		t.Errorf("rows %+v", rows)
+	}
+}
+
+func notFound(t *testing.T, open Open) {
+	s, _ := open(t)
+	must(t, s.Ping(t.Context()))
+	if _, err := s.Provider(t.Context(), "nobody"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("error = %v, want ErrNotFound", err)
+	}
+	err := s.Update(t.Context(), "", "", func(tx store.Tx) error {
+		if _, err := tx.Policy("nobody", "Tpm"); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("policy: %v", err)
+		}
+		if _, err := tx.Proposal("nobody", "1"); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("proposal: %v", err)
+		}
+		return tx.DeleteSigningKey("none")
+	})
+	if !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("key: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
+	defer cancel()
+	<-ctx.Done()
+	if err := s.Ping(ctx); err == nil {
+		t.Error("a ping without time succeeded")
 	}
 }
