@@ -217,7 +217,7 @@ func TestTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signer, err := token.NewSigner("https://x", key, cert)
+	signer, err := token.NewSigner("https://x", key, cert, "")
 	if err != nil {
 		t.Fatal(err)
 	}

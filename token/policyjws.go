@@ -90,46 +90,55 @@ type policyHeader struct {
 // is not a registered one, as in two of Azure's clients, from the key. An
 // unsecured JWS may lack its last dot.
 func ParsePolicy(compact string) (*SubmittedPolicy, error) {
-	fail := func(format string, args ...any) error {
-		return fmt.Errorf("%w: "+format, append([]any{ErrPolicyJWS}, args...)...)
+	p, payload, err := parseSubmitted(compact)
+	if err != nil {
+		return nil, err
+	}
+	if len(payload) == 0 {
+		p.Empty = true
+		return p, nil
+	}
+	return p, p.readPayload(payload)
+}
+
+// parseSubmitted takes a JWS apart and verifies its signature, if it has one, by
+// the certificate in its header.
+func parseSubmitted(compact string) (p *SubmittedPolicy, payload []byte, err error) {
+	fail := func(format string, args ...any) (*SubmittedPolicy, []byte, error) {
+		return nil, nil, fmt.Errorf("%w: "+format, append([]any{ErrPolicyJWS}, args...)...)
 	}
 	if len(compact) > MaxPolicyJWS {
-		return nil, fail("%d bytes, at most %d are allowed", len(compact), MaxPolicyJWS)
+		return fail("%d bytes, at most %d are allowed", len(compact), MaxPolicyJWS)
 	}
 	parts := strings.Split(compact, ".")
 	if len(parts) == 2 {
 		parts = append(parts, "")
 	}
 	if len(parts) != 3 {
-		return nil, fail("%d parts, want header.payload.signature", len(parts))
+		return fail("%d parts, want header.payload.signature", len(parts))
 	}
 	var raw [3][]byte
 	for i, part := range parts {
-		var err error
 		if raw[i], err = base64.RawURLEncoding.Strict().DecodeString(strings.TrimRight(part, "=")); err != nil || strings.ContainsAny(part, "\r\n") {
-			return nil, fail("part %d is not base64url", i+1) // the library would skip line breaks
+			return fail("part %d is not base64url", i+1) // the library would skip line breaks
 		}
 	}
 	var header policyHeader
 	if err := json.Unmarshal(raw[0], &header); err != nil {
-		return nil, fail("the header is not a JSON object")
+		return fail("the header is not a JSON object")
 	}
 	if header.Critical != nil {
-		return nil, fail("the header has critical extensions (crit), of which none is known here")
+		return fail("the header has critical extensions (crit), of which none is known here")
 	}
-	p := &SubmittedPolicy{JWS: compact, algorithm: header.Alg}
+	p = &SubmittedPolicy{JWS: compact, algorithm: header.Alg}
 	if header.Alg == "none" {
 		if len(raw[2]) > 0 {
-			return nil, fail("algorithm none with a signature")
+			return fail("algorithm none with a signature")
 		}
 	} else if err := p.verify(header, parts[0]+"."+parts[1], raw[2]); err != nil {
-		return nil, fail("%w", err)
+		return fail("%w", err)
 	}
-	if len(raw[1]) == 0 {
-		p.Empty = true
-		return p, nil
-	}
-	return p, p.readPayload(raw[1])
+	return p, raw[1], nil
 }
 
 func (p *SubmittedPolicy) readPayload(payload []byte) error {
@@ -239,9 +248,18 @@ func WrapPolicy(random io.Reader, text string, key crypto.Signer, chain []*x509.
 	if key == nil {
 		return encode([]byte(`{"alg":"none"}`)) + "." + encode(payload) + ".", nil
 	}
+	return wrapSigned(random, payload, key, chain)
+}
+
+// wrapSigned signs a payload, with the certificates in the header.
+func wrapSigned(random io.Reader, payload []byte, key crypto.Signer, chain []*x509.Certificate) (string, error) {
+	encode := base64.RawURLEncoding.EncodeToString
 	algorithm, err := algorithmFor(key.Public())
 	if err != nil {
 		return "", err
+	}
+	if algorithm == "EdDSA" {
+		return "", errors.New("token: policies are signed by RSA or EC keys")
 	}
 	if len(chain) == 0 {
 		return "", errors.New("token: a signed policy needs the certificate of its key")

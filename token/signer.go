@@ -3,6 +3,7 @@ package token
 import (
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/sha1"
@@ -34,13 +35,22 @@ type Signer struct {
 	key       jose.SigningKey
 }
 
-// NewSigner returns a signer for issuer. The algorithm follows from the key:
-// RS256 for RSA, ES256 and ES384 for P-256 and P-384. The certificate must
-// hold the key.
-func NewSigner(issuer string, key crypto.Signer, cert *x509.Certificate) (*Signer, error) {
-	algorithm, err := algorithmFor(key.Public())
+// Algorithms are the JWS algorithms that sign tokens.
+func Algorithms() []string { return []string{"RS256", "PS256", "ES256", "ES384", "EdDSA"} }
+
+// NewSigner returns a signer for issuer. An empty algorithm follows from the
+// key: RS256 for RSA, ES256 and ES384 for P-256 and P-384, EdDSA for Ed25519. The
+// certificate must hold the key.
+func NewSigner(issuer string, key crypto.Signer, cert *x509.Certificate, algorithm string) (*Signer, error) {
+	chosen, err := algorithmFor(key.Public())
 	if err != nil {
 		return nil, err
+	}
+	if algorithm == "PS256" && chosen == jose.RS256 {
+		chosen = jose.PS256
+	}
+	if algorithm != "" && algorithm != string(chosen) {
+		return nil, fmt.Errorf("token: a key of type %T does not sign %s", key.Public(), algorithm)
 	}
 	if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(cert.PublicKey) {
 		return nil, errors.New("token: the certificate does not hold the signing key")
@@ -53,11 +63,11 @@ func NewSigner(issuer string, key crypto.Signer, cert *x509.Certificate) (*Signe
 	// through crypto.Signer.
 	var material any = key
 	switch key.(type) {
-	case *rsa.PrivateKey, *ecdsa.PrivateKey:
+	case *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey:
 	default:
 		material = cryptosigner.Opaque(key)
 	}
-	s := &Signer{Issuer: issuer, KeyID: kid, Certificate: cert, algorithm: algorithm, key: jose.SigningKey{Algorithm: algorithm, Key: material}}
+	s := &Signer{Issuer: issuer, KeyID: kid, Certificate: cert, algorithm: chosen, key: jose.SigningKey{Algorithm: chosen, Key: material}}
 	if s.jose, err = jose.NewSigner(s.key, s.options()); err != nil {
 		return nil, fmt.Errorf("token: %w", err)
 	}
@@ -82,6 +92,8 @@ func algorithmFor(public crypto.PublicKey) (jose.SignatureAlgorithm, error) {
 		case elliptic.P384():
 			return jose.ES384, nil
 		}
+	case ed25519.PublicKey:
+		return jose.EdDSA, nil
 	}
 	return "", fmt.Errorf("token: keys of type %T do not sign tokens", public)
 }

@@ -33,7 +33,7 @@ func newSigner(t testing.TB, key crypto.Signer) *token.Signer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := token.NewSigner(issuer, key, cert)
+	s, err := token.NewSigner(issuer, key, cert, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,19 +233,19 @@ func TestKeysThatDoNotSign(t *testing.T) {
 	if err == nil {
 		cert, err := token.InstanceCertificate(rand.Reader, issuer, small, now)
 		if err == nil {
-			_, err = token.NewSigner(issuer, small, cert)
+			_, err = token.NewSigner(issuer, small, cert, "")
 		}
 		if err == nil {
 			t.Error("a key of 1024 bits signs")
 		}
 	}
 	cert := newSigner(t, rsaKey(t)).Certificate
-	if _, err := token.NewSigner(issuer, rsaKey(t), cert); err == nil {
+	if _, err := token.NewSigner(issuer, rsaKey(t), cert, ""); err == nil {
 		t.Error("a certificate of another key was accepted")
 	}
 	p224 := ecKey(t, elliptic.P224())
 	if cert, err := token.InstanceCertificate(rand.Reader, issuer, p224, now); err == nil {
-		if _, err := token.NewSigner(issuer, p224, cert); err == nil {
+		if _, err := token.NewSigner(issuer, p224, cert, ""); err == nil {
 			t.Error("P-224 signs")
 		}
 	}

@@ -1,18 +1,27 @@
-// Package signing keeps the keys that sign tokens: made in software, sealed at
-// rest under a master key, and the same after a restart.
+// Package signing keeps the keys that sign tokens: shared by all providers or of
+// one, in software and sealed at rest under a master key, or in a PKCS#11 token.
+// Keys are rotated without a gap: published, then signing, then retired.
 //
-// [Load] returns the signers of an issuer. Rotation and hardware keys are not
-// here yet.
+// A [Ring] holds the keys of all; [Ring.For] tells which of them signs for a
+// provider now, and which are in its key set. [Rotate] and [Retire] change the
+// dates within a transaction of the store.
+//
+// The package cannot make relying parties fetch key sets more often than they do:
+// how long a key is published before it signs is the operator's choice.
 package signing
 
 import (
-	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/probity-dev/probity/internal/store"
@@ -23,94 +32,224 @@ import (
 // smallest that its Java client takes.
 const keyBits = 2048
 
-// keyStore is what this package needs of a store.
-type keyStore interface {
-	SigningKeys(ctx context.Context) ([]store.SigningKey, error)
-	PutSigningKey(ctx context.Context, k store.SigningKey) error
-}
+// DefaultAlgorithm is what every client of Azure Attestation takes.
+const DefaultAlgorithm = "RS256"
 
-// Config says how keys are loaded.
+// checkpoint is the algorithm of the key that signs the ledger's checkpoints. It
+// signs no tokens.
+const checkpoint = "checkpoint"
+
+// Config says how keys are made and opened.
 type Config struct {
-	// Issuer is the URL that tokens name.
-	Issuer string
 	Master MasterKey
 	Random io.Reader
-	Now    time.Time
+	// Token, if not nil, makes and finds keys in a PKCS#11 token; without, keys are
+	// made in software.
+	Token Hardware
 }
 
-// Load returns a signer for every stored key, the newest first; it makes a key
-// if there is none. A key's certificate is made anew when the issuer changed.
-func Load(ctx context.Context, s keyStore, cfg Config) ([]*token.Signer, error) {
-	records, err := s.SigningKeys(ctx)
-	if err != nil {
-		return nil, err
+// Hardware is a PKCS#11 token.
+type Hardware interface {
+	// Generate makes a key pair for an algorithm under a label.
+	Generate(algorithm, label string) (crypto.Signer, error)
+	// Find returns the key pair under a label.
+	Find(label string) (crypto.Signer, error)
+}
+
+// Ring is the keys as they were stored at one time. It is safe for concurrent
+// use.
+type Ring struct {
+	cfg  Config
+	keys []*key
+}
+
+type key struct {
+	store.SigningKey
+	open func() (crypto.Signer, error)
+}
+
+// algorithm is the key's, with the default of old rows.
+func (k *key) algorithm() string {
+	if k.Algorithm == "" {
+		return DefaultAlgorithm
 	}
-	if len(records) == 0 {
-		record, err := generate(cfg)
-		if err != nil {
-			return nil, err
-		}
-		if err := s.PutSigningKey(ctx, record); err != nil {
-			return nil, err
-		}
-		records = []store.SigningKey{record}
-	}
-	var signers []*token.Signer
+	return k.Algorithm
+}
+
+// NewRing returns a ring. Keys are opened when they are first needed; those that
+// an earlier ring opened stay open.
+func NewRing(cfg Config, records []store.SigningKey, earlier *Ring) *Ring {
+	r := &Ring{cfg: cfg}
 	for _, record := range records {
-		signer, err := open(ctx, s, record, cfg)
-		if err != nil {
-			return nil, fmt.Errorf("signing: key %s: %w", record.ID, err)
+		if record.Algorithm == checkpoint {
+			continue
 		}
-		signers = append(signers, signer)
+		k := &key{SigningKey: record}
+		k.open = sync.OnceValues(func() (crypto.Signer, error) { return cfg.openKey(record) })
+		if earlier != nil {
+			if i := slices.IndexFunc(earlier.keys, func(e *key) bool { return e.ID == record.ID }); i >= 0 {
+				k.open = earlier.keys[i].open
+			}
+		}
+		r.keys = append(r.keys, k)
 	}
-	return signers, nil
+	return r
 }
 
-func generate(cfg Config) (store.SigningKey, error) {
-	key, err := rsa.GenerateKey(cfg.Random, keyBits)
-	if err != nil {
-		return store.SigningKey{}, fmt.Errorf("signing: new key: %w", err)
+func (c Config) openKey(record store.SigningKey) (crypto.Signer, error) {
+	if record.Label != "" {
+		if c.Token == nil {
+			return nil, fmt.Errorf("signing: key %s is in a PKCS#11 token, and none is configured: name it under pkcs11", record.ID)
+		}
+		return c.Token.Find(record.Label)
 	}
-	id, err := token.KeyID(key.Public())
+	der, err := c.Master.unseal(record.Sealed, record.ID)
 	if err != nil {
-		return store.SigningKey{}, err
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return store.SigningKey{}, fmt.Errorf("signing: new key: %w", err)
-	}
-	cert, err := token.InstanceCertificate(cfg.Random, cfg.Issuer, key, cfg.Now)
-	if err != nil {
-		return store.SigningKey{}, err
-	}
-	return store.SigningKey{ID: id, Sealed: cfg.Master.seal(der, id), Certificate: cert.Raw, Created: cfg.Now}, nil
-}
-
-func open(ctx context.Context, s keyStore, record store.SigningKey, cfg Config) (*token.Signer, error) {
-	der, err := cfg.Master.unseal(record.Sealed, record.ID)
-	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("signing: key %s: %w", record.ID, err)
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(der)
 	if err != nil {
-		return nil, errors.New("the unsealed key cannot be read")
+		return nil, errors.New("signing: the unsealed key cannot be read")
 	}
-	key, ok := parsed.(crypto.Signer)
+	signer, ok := parsed.(crypto.Signer)
 	if !ok {
-		return nil, fmt.Errorf("keys of type %T do not sign", parsed)
+		return nil, fmt.Errorf("signing: keys of type %T do not sign", parsed)
 	}
-	cert, err := x509.ParseCertificate(record.Certificate)
+	return signer, nil
+}
+
+// scope are a provider's keys for an algorithm: its own, if it has any, else the
+// shared ones.
+func (r *Ring) scope(provider, algorithm string) []*key {
+	var own, shared []*key
+	for _, k := range r.keys {
+		switch {
+		case k.algorithm() != algorithm:
+		case k.Provider == "":
+			shared = append(shared, k)
+		case k.Provider == provider:
+			own = append(own, k)
+		}
+	}
+	if len(own) > 0 {
+		return own
+	}
+	return shared
+}
+
+// ErrNoKey is returned where no key signs.
+var ErrNoKey = errors.New("no signing key")
+
+// Signers are what a provider signs with, for a while.
+type Signers struct {
+	// Sign signs now.
+	Sign *token.Signer
+	// Published are the signers in the key set: the one that signs, those to come,
+	// those that signed.
+	Published []*token.Signer
+	// Until is when this is no longer so; zero means that no date is known.
+	Until time.Time
+}
+
+// For returns a provider's signers. Certificates are made here, the same on every
+// node where the algorithm is deterministic: they hold the issuer's name, which
+// each provider has its own of.
+func (r *Ring) For(provider, algorithm, issuer string, now time.Time) (*Signers, error) {
+	s := &Signers{}
+	var signing *key
+	published := []*key{}
+	for _, k := range r.scope(provider, algorithm) {
+		for _, at := range []time.Time{k.SignFrom, k.SignUntil, k.PublishUntil} {
+			if at.After(now) && (s.Until.IsZero() || at.Before(s.Until)) {
+				s.Until = at
+			}
+		}
+		if !k.PublishUntil.IsZero() && !now.Before(k.PublishUntil) {
+			continue
+		}
+		published = append(published, k)
+		if now.Before(k.SignFrom) || !k.SignUntil.IsZero() && !now.Before(k.SignUntil) {
+			continue
+		}
+		// The newest of those that may sign does.
+		if signing == nil || k.SignFrom.After(signing.SignFrom) {
+			signing = k
+		}
+	}
+	if signing == nil {
+		return nil, fmt.Errorf("signing: provider %q, algorithm %s: %w", provider, algorithm, ErrNoKey)
+	}
+	slices.SortStableFunc(published, func(a, b *key) int {
+		switch signing {
+		case a:
+			return -1
+		case b:
+			return 1
+		}
+		return 0
+	})
+	for _, k := range published {
+		signer, err := k.signer(issuer)
+		if err != nil {
+			return nil, err
+		}
+		s.Published = append(s.Published, signer)
+	}
+	s.Sign = s.Published[0]
+	return s, nil
+}
+
+func (k *key) signer(issuer string) (*token.Signer, error) {
+	private, err := k.open()
 	if err != nil {
-		return nil, fmt.Errorf("certificate: %w", err)
+		return nil, err
 	}
-	if cert.Subject.CommonName != cfg.Issuer {
-		if cert, err = token.InstanceCertificate(cfg.Random, cfg.Issuer, key, cfg.Now); err != nil {
-			return nil, err
-		}
-		record.Certificate = cert.Raw
-		if err := s.PutSigningKey(ctx, record); err != nil {
-			return nil, err
-		}
+	// Without a source of randomness ECDSA signatures are deterministic (RFC 6979).
+	cert, err := token.InstanceCertificate(nil, issuer, private, k.Created)
+	if err != nil {
+		return nil, err
 	}
-	return token.NewSigner(cfg.Issuer, key, cert)
+	return token.NewSigner(issuer, private, cert, k.algorithm())
+}
+
+// generate makes a key.
+func (c Config) generate(provider, algorithm string, now time.Time) (store.SigningKey, error) {
+	record := store.SigningKey{Provider: provider, Algorithm: algorithm, Created: now, Certificate: []byte{}}
+	var private crypto.Signer
+	var err error
+	if c.Token != nil {
+		record.Label = fmt.Sprintf("probity %s %s %d", provider, algorithm, now.UnixNano())
+		private, err = c.Token.Generate(algorithm, record.Label)
+	} else {
+		private, err = c.software(algorithm)
+	}
+	if err != nil {
+		return record, fmt.Errorf("signing: new key: %w", err)
+	}
+	if record.ID, err = token.KeyID(private.Public()); err != nil {
+		return record, err
+	}
+	if c.Token == nil {
+		der, err := x509.MarshalPKCS8PrivateKey(private)
+		if err != nil {
+			return record, fmt.Errorf("signing: new key: %w", err)
+		}
+		record.Sealed = c.Master.seal(der, record.ID)
+	}
+	return record, nil
+}
+
+func (c Config) software(algorithm string) (crypto.Signer, error) {
+	switch algorithm {
+	case "RS256", "PS256":
+		return rsa.GenerateKey(c.Random, keyBits)
+	case "ES256":
+		return ecdsa.GenerateKey(elliptic.P256(), c.Random)
+	case "ES384":
+		return ecdsa.GenerateKey(elliptic.P384(), c.Random)
+	case "EdDSA":
+		_, private, err := ed25519.GenerateKey(c.Random)
+		return private, err
+	}
+	return nil, fmt.Errorf("no algorithm %q; tokens are signed by %v", algorithm, token.Algorithms())
 }

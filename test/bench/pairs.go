@@ -151,7 +151,7 @@ func signing() pair {
 	if err != nil {
 		panic(err)
 	}
-	signer, err := token.NewSigner("https://localhost:8443", key, cert)
+	signer, err := token.NewSigner("https://localhost:8443", key, cert, "")
 	if err != nil {
 		panic(err)
 	}

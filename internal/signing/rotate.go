@@ -1,0 +1,191 @@
+package signing
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/probity-dev/probity/internal/ledger"
+	"github.com/probity-dev/probity/internal/store"
+)
+
+// Ensure makes a key where a provider has none for an algorithm: its own if own is
+// set, else a shared one. Nodes that start together make it once.
+func Ensure(tx store.Tx, cfg Config, provider, algorithm string, own bool, now time.Time) error {
+	if !own {
+		provider = ""
+	}
+	records, err := tx.SigningKeys()
+	if err != nil {
+		return err
+	}
+	for _, r := range records {
+		k := key{SigningKey: r}
+		if r.Provider == provider && k.algorithm() == algorithm && (r.SignUntil.IsZero() || now.Before(r.SignUntil)) {
+			return nil
+		}
+	}
+	record, err := cfg.generate(provider, algorithm, now)
+	if err != nil {
+		return err
+	}
+	record.SignFrom = now
+	if err := tx.PutSigningKey(record); err != nil {
+		return err
+	}
+	return note(tx, "key.create", record, "", now, nil)
+}
+
+// Rotation says when keys follow each other.
+type Rotation struct {
+	// Ahead is how long a key is published before it signs.
+	Ahead time.Duration
+	// Overlap is how long a key stays published after it signed: longer than any
+	// token is good for.
+	Overlap time.Duration
+}
+
+// ErrPending is returned where a rotation is under way.
+var ErrPending = errors.New("a key waits to sign already")
+
+// Rotate makes the next key of a provider's own keys or, with an empty provider,
+// of the shared ones, and gives those before it their dates.
+func Rotate(tx store.Tx, cfg Config, provider, algorithm string, r Rotation, by string, now time.Time) (store.SigningKey, error) {
+	records, err := tx.SigningKeys()
+	if err != nil {
+		return store.SigningKey{}, err
+	}
+	var before []store.SigningKey
+	for _, old := range records {
+		k := key{SigningKey: old}
+		if old.Provider != provider || k.algorithm() != algorithm || !old.SignUntil.IsZero() {
+			continue
+		}
+		if old.SignFrom.After(now) && r.Ahead > 0 {
+			return store.SigningKey{}, fmt.Errorf("signing: key %s signs from %s: %w", old.ID, old.SignFrom.Format(time.RFC3339), ErrPending)
+		}
+		before = append(before, old)
+	}
+	if len(before) == 0 {
+		return store.SigningKey{}, fmt.Errorf("signing: %s keys of %q: %w", algorithm, provider, ErrNoKey)
+	}
+	next, err := cfg.generate(provider, algorithm, now)
+	if err != nil {
+		return next, err
+	}
+	next.SignFrom = now.Add(r.Ahead).Truncate(time.Second)
+	for _, old := range before {
+		old.SignUntil, old.PublishUntil = next.SignFrom, next.SignFrom.Add(r.Overlap)
+		if err := tx.PutSigningKey(old); err != nil {
+			return next, err
+		}
+	}
+	if err := tx.PutSigningKey(next); err != nil {
+		return next, err
+	}
+	return next, note(tx, "key.rotate", next, by, now, map[string]string{"signFrom": next.SignFrom.Format(time.RFC3339)})
+}
+
+// ErrLastKey is returned for what would leave nobody to sign.
+var ErrLastKey = errors.New("no other key signs in its place")
+
+// Retire ends a key at once: it signs no more and leaves the key set, so that
+// tokens that it signed are refused.
+func Retire(tx store.Tx, id, by string, now time.Time) (store.SigningKey, error) {
+	records, err := tx.SigningKeys()
+	if err != nil {
+		return store.SigningKey{}, err
+	}
+	i := slices.IndexFunc(records, func(r store.SigningKey) bool { return r.ID == id && r.Algorithm != checkpoint })
+	if i < 0 {
+		return store.SigningKey{}, fmt.Errorf("signing: key %q: %w", id, store.ErrNotFound)
+	}
+	retired := records[i]
+	same := func(r store.SigningKey) bool {
+		a, b := key{SigningKey: r}, key{SigningKey: retired}
+		return r.ID != id && r.Provider == retired.Provider && a.algorithm() == b.algorithm()
+	}
+	signs := func(r store.SigningKey) bool {
+		return !now.Before(r.SignFrom) && (r.SignUntil.IsZero() || now.Before(r.SignUntil))
+	}
+	if signs(retired) && !slices.ContainsFunc(records, func(r store.SigningKey) bool { return same(r) && signs(r) }) {
+		return retired, fmt.Errorf("signing: key %s: %w; rotate first, with no time ahead if it is urgent", id, ErrLastKey)
+	}
+	retired.SignUntil, retired.PublishUntil = now, now
+	if err := tx.PutSigningKey(retired); err != nil {
+		return retired, err
+	}
+	return retired, note(tx, "key.retire", retired, by, now, nil)
+}
+
+// Prune removes keys that left the key sets.
+func Prune(tx store.Tx, now time.Time) error {
+	records, err := tx.SigningKeys()
+	if err != nil {
+		return err
+	}
+	for _, r := range records {
+		if r.PublishUntil.IsZero() || now.Before(r.PublishUntil) {
+			continue
+		}
+		if err := tx.DeleteSigningKey(r.ID); err != nil {
+			return err
+		}
+		if err := note(tx, "key.remove", r, "", now, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Due returns the keys that a rotation every so often would replace: by provider
+// and algorithm, where the newest key has signed long enough.
+func Due(records []store.SigningKey, every time.Duration, r Rotation, now time.Time) (due []store.SigningKey) {
+	for _, k := range records {
+		if k.Algorithm != checkpoint && k.SignUntil.IsZero() && !k.SignFrom.Add(every-r.Ahead).After(now) {
+			due = append(due, k)
+		}
+	}
+	return due
+}
+
+// Expired reports whether a key has left the key sets.
+func Expired(records []store.SigningKey, now time.Time) bool {
+	return slices.ContainsFunc(records, func(r store.SigningKey) bool { return !r.PublishUntil.IsZero() && !now.Before(r.PublishUntil) })
+}
+
+// note records a change of keys, in the ledger of whose they are; shared keys are
+// in that of the default provider.
+func note(tx store.Tx, action string, k store.SigningKey, by string, now time.Time, details map[string]string) error {
+	provider := k.Provider
+	if provider == "" {
+		provider = store.DefaultProvider
+	}
+	own := key{SigningKey: k}
+	if details == nil {
+		details = map[string]string{}
+	}
+	details["algorithm"] = own.algorithm()
+	return ledger.Append(tx, provider, &ledger.Entry{Time: now.UTC(), Type: ledger.Change, Action: action, Subject: k.ID, By: by, Details: details})
+}
+
+// CheckpointKey returns the secret of the key that signs checkpoints, in the form
+// of the note library; it makes one where there is none.
+func CheckpointKey(tx store.Tx, cfg Config, name string, now time.Time) (string, error) {
+	records, err := tx.SigningKeys()
+	if err != nil {
+		return "", err
+	}
+	for _, r := range records {
+		if r.Algorithm == checkpoint {
+			secret, err := cfg.Master.unseal(r.Sealed, r.ID)
+			return string(secret), err
+		}
+	}
+	secret, public, err := ledger.NewKey(cfg.Random, name)
+	if err != nil {
+		return "", fmt.Errorf("signing: checkpoint key: %w", err)
+	}
+	return secret, tx.PutSigningKey(store.SigningKey{ID: public, Algorithm: checkpoint, Sealed: cfg.Master.seal([]byte(secret), public), Certificate: []byte{}, Created: now, SignFrom: now})
+}
