@@ -1,0 +1,229 @@
+// Package auth tells who calls, and what callers may do: bearer tokens of OpenID
+// Connect issuers (RFC 6750, OpenID Connect Core 1.0), client certificates (mutual
+// TLS), and static tokens of which only hashes are kept.
+//
+// An [Authenticator] turns a request into a [Caller]; [Caller.May] says whether
+// the caller has a role at a provider. What a route needs stands in the server's
+// table of routes, not here. The package does not judge evidence: attesters are
+// no callers.
+package auth
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/probity-dev/probity/internal/spelling"
+)
+
+// Role is what a caller may do at a provider. Each role includes those before it.
+type Role int
+
+// The roles, named as Azure's.
+const (
+	// Nobody may do what anonymous callers may.
+	Nobody Role = iota
+	// Reader reads policies and the ledger: Attestation Reader.
+	Reader
+	// Contributor changes policies and their certificates: Attestation Contributor.
+	Contributor
+	// Owner changes the provider itself, its keys, and who may call.
+	Owner
+)
+
+// roleNames are the names, first the one that is written.
+var roleNames = map[Role][]string{
+	Reader:      {"reader", "Attestation Reader", "fd1bd22b-8476-40bc-a0bc-69b95687b9f3"},
+	Contributor: {"contributor", "Attestation Contributor", "bbf86eb8-f7b4-4cce-96e4-18cddf81d86e"},
+	Owner:       {"owner"},
+}
+
+// String gives the short name.
+func (r Role) String() string {
+	if names := roleNames[r]; len(names) > 0 {
+		return names[0]
+	}
+	return "nobody"
+}
+
+// ParseRole reads a role by its short name, Azure's name or Azure's id.
+func ParseRole(text string) (Role, error) {
+	for role, names := range roleNames {
+		if slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, text) }) {
+			return role, nil
+		}
+	}
+	return Nobody, fmt.Errorf("unknown role %q; want reader, contributor or owner; did you mean %s?", text, spelling.Nearest(text, []string{"reader", "contributor", "owner"}))
+}
+
+// Everywhere stands for all providers.
+const Everywhere = "*"
+
+// Grant is a role at some providers.
+type Grant struct {
+	Role Role
+	// Providers are names, or Everywhere.
+	Providers []string
+}
+
+func (g Grant) covers(provider string) bool {
+	return slices.ContainsFunc(g.Providers, func(p string) bool { return p == Everywhere || strings.EqualFold(p, provider) })
+}
+
+// Caller is who made a request.
+type Caller struct {
+	// Name is unique among callers: "oidc:ISSUER#SUBJECT", "cert:SUBJECT" or
+	// "token:NAME".
+	Name   string
+	Grants []Grant
+}
+
+// May reports whether the caller has the role at the provider. With Everywhere as
+// provider the grant must be for all.
+func (c *Caller) May(role Role, provider string) bool {
+	return role == Nobody || slices.ContainsFunc(c.Grants, func(g Grant) bool { return g.Role >= role && g.covers(provider) })
+}
+
+// The reasons why a request has no caller.
+var (
+	ErrAnonymous = errors.New("the request names no caller")
+	ErrRefused   = errors.New("the credential does not count")
+	// ErrUnavailable means that it cannot be told now.
+	ErrUnavailable = errors.New("the issuer of the token cannot be reached")
+)
+
+// StaticToken is a bearer token by its hash.
+type StaticToken struct {
+	name    string
+	hash    [sha256.Size]byte
+	grant   Grant
+	expires time.Time
+}
+
+// NewStaticToken reads a token as it is stored: hash is its SHA-256 in hex. A zero
+// expires means never.
+func NewStaticToken(name, hash, role string, providers []string, expires time.Time) (StaticToken, error) {
+	t := StaticToken{name: name, expires: expires}
+	sum, err := hex.DecodeString(hash)
+	if err != nil || len(sum) != sha256.Size {
+		return t, errors.New("the hash is not 64 hex digits of SHA-256")
+	}
+	t.hash = [sha256.Size]byte(sum)
+	t.grant.Providers = providers
+	t.grant.Role, err = ParseRole(role)
+	return t, err
+}
+
+// Rule gives a role to callers with a claim, or of a certificate.
+type Rule struct {
+	// Claim and Value: of tokens, a claim that is the value or a list with it; of
+	// certificates, "subject" (the common name), "dns", "uri" or "sha256".
+	Claim, Value string
+	Grant        Grant
+}
+
+// Config says who counts.
+type Config struct {
+	// Tokens returns the static tokens now.
+	Tokens func() []StaticToken
+	// Issuers sign bearer tokens that count.
+	Issuers []*Issuer
+	// Certificates are rules for client certificates that the TLS layer verified.
+	Certificates []Rule
+	Now          func() time.Time
+}
+
+// Authenticator finds the caller of a request. It is safe for concurrent use.
+type Authenticator struct{ cfg Config }
+
+// New returns an authenticator.
+func New(cfg Config) *Authenticator { return &Authenticator{cfg} }
+
+// maxBearer bounds a bearer token, in bytes.
+const maxBearer = 16 << 10
+
+// Caller returns who made the request. The error wraps ErrAnonymous, ErrRefused or
+// ErrUnavailable; it never holds the credential.
+func (a *Authenticator) Caller(r *http.Request) (*Caller, error) {
+	header := r.Header.Get("Authorization")
+	if header == "" {
+		return a.certificate(r.TLS)
+	}
+	scheme, bearer, _ := strings.Cut(header, " ")
+	bearer = strings.TrimSpace(bearer)
+	if !strings.EqualFold(scheme, "Bearer") || bearer == "" {
+		return nil, fmt.Errorf("%w: the Authorization header is not a bearer token", ErrRefused)
+	}
+	if len(bearer) > maxBearer {
+		return nil, fmt.Errorf("%w: a bearer token of %d bytes, at most %d are read", ErrRefused, len(bearer), maxBearer)
+	}
+	if c, err := a.static(bearer); c != nil || err != nil {
+		return c, err
+	}
+	if strings.Count(bearer, ".") != 2 {
+		return nil, fmt.Errorf("%w: the bearer token is neither a token of this service nor a JSON Web Token", ErrRefused)
+	}
+	return a.openID(r.Context(), bearer)
+}
+
+// static compares hashes: that they differ early or late tells nothing about a
+// token.
+func (a *Authenticator) static(bearer string) (*Caller, error) {
+	if a.cfg.Tokens == nil {
+		return nil, nil
+	}
+	sum := sha256.Sum256([]byte(bearer))
+	for _, t := range a.cfg.Tokens() {
+		if subtle.ConstantTimeCompare(sum[:], t.hash[:]) != 1 {
+			continue
+		}
+		if !t.expires.IsZero() && !a.cfg.Now().Before(t.expires) {
+			return nil, fmt.Errorf("%w: the token %q expired at %s", ErrRefused, t.name, t.expires.Format(time.RFC3339))
+		}
+		return &Caller{Name: "token:" + t.name, Grants: []Grant{t.grant}}, nil
+	}
+	return nil, nil
+}
+
+// certificate finds the caller of a connection.
+func (a *Authenticator) certificate(state *tls.ConnectionState) (*Caller, error) {
+	// Security: only what the TLS layer verified counts.
+	if state == nil || len(state.VerifiedChains) == 0 || len(a.cfg.Certificates) == 0 {
+		return nil, ErrAnonymous
+	}
+	leaf := state.VerifiedChains[0][0]
+	c := &Caller{Name: "cert:" + leaf.Subject.String()}
+	for _, rule := range a.cfg.Certificates {
+		if rule.matches(leaf) {
+			c.Grants = append(c.Grants, rule.Grant)
+		}
+	}
+	return c, nil
+}
+
+// CertificateClaims are the claims of rules for certificates.
+func CertificateClaims() []string { return []string{"subject", "dns", "uri", "sha256"} }
+
+func (r Rule) matches(leaf *x509.Certificate) bool {
+	switch r.Claim {
+	case "subject":
+		return leaf.Subject.CommonName == r.Value
+	case "dns":
+		return slices.Contains(leaf.DNSNames, r.Value)
+	case "uri":
+		return slices.ContainsFunc(leaf.URIs, func(u *url.URL) bool { return u.String() == r.Value })
+	case "sha256":
+		sum := sha256.Sum256(leaf.Raw)
+		return strings.EqualFold(hex.EncodeToString(sum[:]), r.Value)
+	}
+	return false
+}

@@ -1,0 +1,302 @@
+package tenant
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/ledger"
+	"github.com/probity-dev/probity/internal/store"
+	"github.com/probity-dev/probity/token"
+)
+
+// PolicyChange is a change of a policy that a caller asks for.
+type PolicyChange struct {
+	Provider string
+	Kind     evidence.Kind
+	// Action is store.PolicySet or store.PolicyReset, JWS what was submitted.
+	Action, JWS string
+	// Match, if not nil, is the version that must be in force.
+	Match *int64
+	By    By
+
+	base int64 // the version in force when the change was first looked at
+	from int64 // the version that is rolled back to
+	// Approved are the callers who agreed.
+	approved []string
+}
+
+// proposalLife is how long a proposal waits for approvals.
+const proposalLife = 7 * 24 * time.Hour
+
+// Change makes a change of a policy, or says why not. It returns the policy that
+// is in force then. Malformed policies give an error that wraps
+// token.ErrPolicyJWS or is a *policy.ParseError.
+func (r *Registry) Change(ctx context.Context, c PolicyChange) (*PolicyInForce, error) {
+	base, err := r.version(ctx, c.Provider, string(c.Kind))
+	if err != nil {
+		return nil, err
+	}
+	c.base = base
+	c.approved = []string{c.By.Caller}
+	return r.change(ctx, c)
+}
+
+// version is the version in force in the store: this node may not have heard of
+// it yet.
+func (r *Registry) version(ctx context.Context, provider, kind string) (int64, error) {
+	list, err := r.cfg.Store.Policies(ctx, provider)
+	if err != nil {
+		return 0, err
+	}
+	for _, p := range list {
+		if p.Kind == kind {
+			return p.Version, nil
+		}
+	}
+	return 0, nil
+}
+
+func (r *Registry) change(ctx context.Context, c PolicyChange) (*PolicyInForce, error) {
+	submitted, err := r.read(c)
+	if err != nil {
+		return nil, err
+	}
+	var pending *Refusal
+	err = r.cfg.Store.Update(ctx, store.TopicPolicy, c.Provider, func(tx store.Tx) error {
+		p, err := provider(tx, c.Provider)
+		if err != nil {
+			return err
+		}
+		if err := r.signed(p, submitted); err != nil {
+			return err
+		}
+		settings, err := ReadSettings(p.Settings)
+		if err != nil {
+			return fmt.Errorf("tenant: settings of %s: %w", p.Name, err)
+		}
+		if err := inOrder(tx, c); err != nil {
+			return err
+		}
+		if len(c.approved) < settings.Approvals {
+			pending, err = r.propose(tx, c, settings.Approvals)
+			return err
+		}
+		return r.put(tx, c, submitted)
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.changed(ctx, c.Provider)
+	if pending != nil {
+		return nil, pending
+	}
+	if c.Action == store.PolicyReset {
+		return &PolicyInForce{Submitted: submitted}, nil
+	}
+	return &PolicyInForce{Submitted: submitted, Version: c.base + 1}, nil
+}
+
+// read checks what was submitted, by itself.
+func (r *Registry) read(c PolicyChange) (*token.SubmittedPolicy, error) {
+	if c.Action == store.PolicyReset {
+		return token.ParsePolicy(c.JWS)
+	}
+	in, err := ReadPolicy(c.JWS)
+	if err != nil {
+		return nil, err
+	}
+	if r.cfg.CheckPolicy != nil {
+		if err := r.cfg.CheckPolicy(in); err != nil {
+			return nil, err
+		}
+	}
+	return in.Submitted, nil
+}
+
+// signed checks the signature of a change at an Isolated provider.
+func (r *Registry) signed(p store.Provider, submitted *token.SubmittedPolicy) error {
+	if !p.Isolated {
+		return nil
+	}
+	if len(submitted.Signer) == 0 {
+		return refuse(InvalidOperation, CheckSigner, "a JWS signed by a registered policy signing certificate",
+			"an unsigned JWS, although the provider has signing certificates", remedySigner)
+	}
+	t := Tenant{}
+	for _, jwk := range p.Signers {
+		cert, err := token.PolicyCertificate(jwk)
+		if err != nil {
+			return fmt.Errorf("tenant: %s: %w", p.Name, err)
+		}
+		t.Certificates = append(t.Certificates, cert)
+	}
+	if !submitted.SignedBy(t.Certificates, r.cfg.Now()) {
+		return refuse(InvalidOperation, CheckSigner, "a JWS signed by a registered policy signing certificate",
+			"one signed by "+submitted.Signer[0].Subject.String()+", which is not registered", remedySigner)
+	}
+	return nil
+}
+
+// inOrder refuses a change that another one came before.
+func inOrder(tx store.Tx, c PolicyChange) error {
+	current, err := tx.Policy(c.Provider, string(c.Kind))
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	if c.Match != nil && *c.Match != current.Version {
+		return refuse(Stale, CheckMatch, fmt.Sprintf("version %d in force", *c.Match), fmt.Sprintf("version %d", current.Version), remedyConcurrent)
+	}
+	if current.Version != c.base {
+		return refuse(Conflict, CheckConcurrent, fmt.Sprintf("version %d in force, as when the change was sent", c.base),
+			fmt.Sprintf("version %d of %s", current.Version, current.By), remedyConcurrent)
+	}
+	return nil
+}
+
+// put adds the version and records it.
+func (r *Registry) put(tx store.Tx, c PolicyChange, submitted *token.SubmittedPolicy) error {
+	record := store.PolicyVersion{Provider: c.Provider, Kind: string(c.Kind), Action: c.Action, JWS: c.JWS, By: c.By.Caller, From: c.from, At: r.now()}
+	if len(submitted.Signer) > 0 {
+		sum := sha256.Sum256(submitted.Signer[0].Raw)
+		record.Signer = hex.EncodeToString(sum[:])
+	}
+	version, err := tx.PutPolicy(record)
+	if err != nil {
+		return err
+	}
+	details := map[string]string{"version": strconv.FormatInt(version, 10), "jws": submitted.Hash()}
+	if record.Signer != "" {
+		details["signer"] = record.Signer
+	}
+	if c.from > 0 {
+		details["from"] = strconv.FormatInt(c.from, 10)
+	}
+	for i, by := range c.approved[1:] {
+		details["approved"+strconv.Itoa(i+1)] = by
+	}
+	return ledger.Append(tx, c.Provider, r.entry(c.By, "policy."+c.Action, string(c.Kind), details))
+}
+
+// Rollback puts an earlier version in force again, as a new version: what was
+// submitted then is checked as if it were submitted now.
+func (r *Registry) Rollback(ctx context.Context, providerName string, kind evidence.Kind, version int64, match *int64, by By) (*PolicyInForce, error) {
+	earlier, err := r.cfg.Store.PolicyVersion(ctx, providerName, string(kind), version)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, refuse(NotFound, CheckVersion, "a version of the policy of "+string(kind), fmt.Sprintf("none of the number %d", version), "list the versions: probity policy history "+string(kind))
+	}
+	if err != nil {
+		return nil, err
+	}
+	base, err := r.version(ctx, providerName, string(kind))
+	if err != nil {
+		return nil, err
+	}
+	return r.change(ctx, PolicyChange{Provider: providerName, Kind: kind, Action: earlier.Action, JWS: earlier.JWS, Match: match, By: by, base: base, from: version, approved: []string{by.Caller}})
+}
+
+// propose keeps a change until others agree.
+func (r *Registry) propose(tx store.Tx, c PolicyChange, needed int) (*Refusal, error) {
+	p := store.Proposal{ID: rand.Text()[:12], Provider: c.Provider, Kind: string(c.Kind), Action: c.Action, JWS: c.JWS, From: c.from, Base: c.base,
+		Approvals: c.approved, Created: r.now(), Expires: r.now().Add(proposalLife)}
+	if err := tx.PutProposal(p); err != nil {
+		return nil, err
+	}
+	if err := ledger.Append(tx, c.Provider, r.entry(c.By, "policy.propose", p.Kind, map[string]string{"proposal": p.ID})); err != nil {
+		return nil, err
+	}
+	return awaiting(p, needed), nil
+}
+
+func awaiting(p store.Proposal, needed int) *Refusal {
+	return refuse(Pending, CheckApproval, fmt.Sprintf("%d callers who agree", needed), fmt.Sprintf("proposal %s, with %d", p.ID, len(p.Approvals)),
+		"let others approve it before "+p.Expires.Format(time.RFC3339)+": probity policy approve "+p.ID)
+}
+
+// Approve adds a caller's agreement to a proposal, and makes the change once
+// there are enough. A caller counts once.
+func (r *Registry) Approve(ctx context.Context, providerName, id string, by By) (*PolicyInForce, error) {
+	var c PolicyChange
+	var pending *Refusal
+	err := r.cfg.Store.Update(ctx, store.TopicPolicy, providerName, func(tx store.Tx) error {
+		pending = nil
+		p, err := tx.Proposal(providerName, id)
+		if errors.Is(err, store.ErrNotFound) || err == nil && !r.cfg.Now().Before(p.Expires) {
+			return refuse(NotFound, CheckApproval, "a proposal that waits", "none of this id, or one that expired", "list them: probity policy proposals")
+		}
+		if err != nil {
+			return err
+		}
+		if slices.Contains(p.Approvals, by.Caller) {
+			return refuse(Conflict, CheckApproval, "a caller who has not agreed yet", by.Caller+", who has", "let another caller approve it")
+		}
+		p.Approvals = append(p.Approvals, by.Caller)
+		record, err := provider(tx, providerName)
+		if err != nil {
+			return err
+		}
+		settings, err := ReadSettings(record.Settings)
+		if err != nil {
+			return err
+		}
+		if err := ledger.Append(tx, providerName, r.entry(by, "policy.approve", p.Kind, map[string]string{"proposal": p.ID})); err != nil {
+			return err
+		}
+		if len(p.Approvals) < settings.Approvals {
+			pending = awaiting(p, settings.Approvals)
+			return tx.PutProposal(p)
+		}
+		c = PolicyChange{Provider: providerName, Kind: evidence.Kind(p.Kind), Action: p.Action, JWS: p.JWS, By: by, base: p.Base, from: p.From, approved: p.Approvals}
+		submitted, err := r.read(c)
+		if err != nil {
+			return err
+		}
+		if err := r.signed(record, submitted); err != nil {
+			return err
+		}
+		if err := inOrder(tx, c); err != nil {
+			return err
+		}
+		if err := tx.DeleteProposal(providerName, id); err != nil {
+			return err
+		}
+		return r.put(tx, c, submitted)
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.changed(ctx, providerName)
+	if pending != nil {
+		return nil, pending
+	}
+	t, ok := r.Get(providerName)
+	if !ok {
+		return nil, noProvider(providerName)
+	}
+	return t.Policy(c.Kind), nil
+}
+
+// Reject removes a proposal.
+func (r *Registry) Reject(ctx context.Context, providerName, id string, by By) error {
+	err := r.cfg.Store.Update(ctx, store.TopicPolicy, providerName, func(tx store.Tx) error {
+		p, err := tx.Proposal(providerName, id)
+		if errors.Is(err, store.ErrNotFound) {
+			return refuse(NotFound, CheckApproval, "a proposal that waits", "none of this id", "list them: probity policy proposals")
+		}
+		if err != nil {
+			return err
+		}
+		return errors.Join(tx.DeleteProposal(providerName, id), ledger.Append(tx, providerName, r.entry(by, "policy.reject", p.Kind, map[string]string{"proposal": id})))
+	})
+	if err == nil {
+		r.changed(ctx, providerName)
+	}
+	return err
+}

@@ -1,0 +1,234 @@
+package tenant
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/probity-dev/probity/appraisal"
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/auth"
+	"github.com/probity-dev/probity/internal/signing"
+	"github.com/probity-dev/probity/internal/store"
+	"github.com/probity-dev/probity/token"
+)
+
+// Config is what a registry works with.
+type Config struct {
+	Store   store.Store
+	Signing signing.Config
+	// URL is the service's URL, without a trailing slash: that of the default
+	// provider. Others are at URL/p/NAME, or at NAME.HostSuffix if that is set.
+	URL        string
+	HostSuffix string
+	Defaults   Defaults
+	// Poll is how often changes are looked for that nobody announced.
+	Poll time.Duration
+	// Touched is told whose ledger got an entry with a change.
+	Touched func(provider string)
+	// CheckPolicy, if not nil, refuses policies for reasons of this service.
+	CheckPolicy func(*PolicyInForce) error
+	Now         func() time.Time
+	Log         *slog.Logger
+}
+
+// Registry knows all providers. It is safe for concurrent use.
+type Registry struct {
+	cfg     Config
+	ring    atomic.Pointer[signing.Ring]
+	tokens  atomic.Pointer[[]auth.StaticToken]
+	tenants atomic.Pointer[map[string]*Tenant] // by lower-case name
+
+	// refreshing is held while the memory is brought up to date.
+	refreshing sync.Mutex
+	revision   int64
+}
+
+// New reads all providers. The default provider is made if it is not there.
+func New(ctx context.Context, cfg Config) (*Registry, error) {
+	r := &Registry{cfg: cfg}
+	now := cfg.Now()
+	_, err := cfg.Store.Provider(ctx, store.DefaultProvider)
+	keys, keysErr := cfg.Store.SigningKeys(ctx)
+	if keysErr != nil {
+		return nil, keysErr
+	}
+	hasKey := slices.ContainsFunc(keys, func(k store.SigningKey) bool {
+		return k.Provider == "" && (k.Algorithm == "" || k.Algorithm == signing.DefaultAlgorithm)
+	})
+	if err != nil || !hasKey {
+		err = cfg.Store.Update(ctx, store.TopicProvider, store.DefaultProvider, func(tx store.Tx) error {
+			if _, err := tx.Provider(store.DefaultProvider); err != nil {
+				if _, err := tx.PutProvider(store.Provider{Name: store.DefaultProvider, Created: now.UTC().Truncate(time.Second)}); err != nil {
+					return err
+				}
+			}
+			return signing.Ensure(tx, cfg.Signing, "", signing.DefaultAlgorithm, false, now)
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return r, r.readAll(ctx)
+}
+
+// Get returns a provider by its name, in any case.
+func (r *Registry) Get(name string) (*Tenant, bool) {
+	t, ok := (*r.tenants.Load())[strings.ToLower(name)]
+	return t, ok
+}
+
+// Default returns the provider of the bare address.
+func (r *Registry) Default() *Tenant {
+	t, _ := r.Get(store.DefaultProvider)
+	return t
+}
+
+// All returns all providers by name.
+func (r *Registry) All() []*Tenant {
+	all := *r.tenants.Load()
+	list := make([]*Tenant, 0, len(all))
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		list = append(list, all[name])
+	}
+	return list
+}
+
+// Tokens returns the static tokens of callers.
+func (r *Registry) Tokens() []auth.StaticToken { return *r.tokens.Load() }
+
+// url is where a provider answers.
+func (r *Registry) url(name string) string {
+	switch {
+	case name == store.DefaultProvider:
+		return r.cfg.URL
+	case r.cfg.HostSuffix != "":
+		return "https://" + strings.ToLower(name) + "." + r.cfg.HostSuffix
+	}
+	return r.cfg.URL + "/p/" + name
+}
+
+func fingerprint(key [32]byte) string { return hex.EncodeToString(key[:]) }
+
+// build makes a tenant of what is stored. What cannot be read lets nothing pass,
+// but takes no other provider with it.
+func (r *Registry) build(p store.Provider, policies []store.PolicyVersion, keys []store.TPMKey, earlier *Tenant) *Tenant {
+	t := &Tenant{Provider: p, URL: r.url(p.Name), ring: &r.ring}
+	d := r.cfg.Defaults
+	var err error
+	broken := func(err error) {
+		r.cfg.Log.Error("a provider's stored state cannot be applied; its evidence is refused", "provider", p.Name, "err", err.Error())
+		for _, kind := range evidence.Kinds() {
+			t.policies[kind] = &PolicyInForce{Submitted: defaults()[kind].Submitted, Broken: err}
+		}
+	}
+	t.policies = map[evidence.Kind]*PolicyInForce{}
+	for _, record := range policies {
+		t.policies[evidence.Kind(record.Kind)] = r.inForce(record, earlier)
+	}
+	if t.Settings, err = ReadSettings(p.Settings); err != nil {
+		broken(fmt.Errorf("settings: %w", err))
+	}
+	accepted := t.Settings.TCB
+	if accepted == "" {
+		accepted = d.TCB
+	}
+	if t.TCB, err = appraisal.ParseTCBPolicy(accepted); err != nil {
+		broken(err)
+	}
+	for _, jwk := range p.Signers {
+		cert, err := token.PolicyCertificate(jwk)
+		if err != nil {
+			broken(fmt.Errorf("policy signing certificate: %w", err))
+			continue
+		}
+		t.Certificates = append(t.Certificates, cert)
+	}
+	t.Explain = t.Settings.Explain || d.Explain
+	if t.MaxValidity = d.MaxValidity; t.Settings.MaxValidity > 0 {
+		t.MaxValidity = time.Duration(t.Settings.MaxValidity) * time.Minute
+	}
+	if len(keys) > 0 {
+		t.enrolled = make(map[string]string, len(keys))
+		for _, k := range keys {
+			t.enrolled[k.Key] = k.EndorsementKey
+		}
+	}
+	t.quota = newQuota(t.Settings, d, earlier)
+	return t
+}
+
+// inForce reads one stored policy, or takes it from before.
+func (r *Registry) inForce(record store.PolicyVersion, earlier *Tenant) *PolicyInForce {
+	kind := evidence.Kind(record.Kind)
+	if earlier != nil {
+		if p := earlier.policies[kind]; p != nil && p.Version == record.Version && p.Broken == nil && (record.Action == store.PolicyReset || p.Submitted.JWS == record.JWS) {
+			return p
+		}
+	}
+	standard := defaults()[kind]
+	if standard == nil {
+		standard = &PolicyInForce{Submitted: &token.SubmittedPolicy{JWS: token.NoPolicy, Empty: true}}
+	}
+	if record.Action == store.PolicyReset {
+		return &PolicyInForce{Submitted: standard.Submitted, Policy: standard.Policy, Version: record.Version}
+	}
+	p, err := ReadPolicy(record.JWS)
+	if err != nil {
+		r.cfg.Log.Error("a stored policy cannot be read; its evidence is refused", "provider", record.Provider, "kind", record.Kind, "err", err.Error())
+		return &PolicyInForce{Submitted: standard.Submitted, Version: record.Version, Broken: err}
+	}
+	p.Version = record.Version
+	return p
+}
+
+// readAll reads everything anew.
+func (r *Registry) readAll(ctx context.Context) error {
+	_, latest, _, err := r.cfg.Store.Changes(ctx, -1)
+	if err != nil {
+		return err
+	}
+	providers, err := r.cfg.Store.Providers(ctx)
+	if err != nil {
+		return err
+	}
+	policies, err := r.cfg.Store.Policies(ctx, "")
+	if err != nil {
+		return err
+	}
+	keys, err := r.cfg.Store.TPMKeys(ctx, "")
+	if err != nil {
+		return err
+	}
+	if err := r.readKeys(ctx); err != nil {
+		return err
+	}
+	if err := r.readTokens(ctx); err != nil {
+		return err
+	}
+	policiesOf, keysOf := map[string][]store.PolicyVersion{}, map[string][]store.TPMKey{}
+	for _, p := range policies {
+		policiesOf[p.Provider] = append(policiesOf[p.Provider], p)
+	}
+	for _, k := range keys {
+		keysOf[k.Provider] = append(keysOf[k.Provider], k)
+	}
+	next := make(map[string]*Tenant, len(providers))
+	for _, p := range providers {
+		var earlier *Tenant
+		if r.tenants.Load() != nil {
+			earlier, _ = r.Get(p.Name)
+		}
+		next[strings.ToLower(p.Name)] = r.build(p, policiesOf[p.Name], keysOf[p.Name], earlier)
+	}
+	r.tenants.Store(&next)
+	r.revision = latest
+	return nil
+}

@@ -1,0 +1,190 @@
+// Package tenant holds the attestation providers: what each of them wants, in
+// memory, as the store has it, and the rules by which it may be changed.
+//
+// A [Registry] knows them all. Requests read a [Tenant], which never changes; a
+// change is made in the store, in one transaction with its entry in the ledger,
+// and then read back, on this node and on every other. Who may ask for a change is
+// decided before, by package auth; whether a signature or an approval is needed
+// is decided here.
+package tenant
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/probity-dev/probity/appraisal"
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/signing"
+	"github.com/probity-dev/probity/internal/store"
+	"github.com/probity-dev/probity/policy"
+	"github.com/probity-dev/probity/token"
+)
+
+// PolicyInForce is a policy with the form in which it was submitted.
+type PolicyInForce struct {
+	Submitted *token.SubmittedPolicy
+	Policy    *policy.Policy // nil for a type that has none
+	// Version is 0 for a default that was never changed.
+	Version int64
+	// Broken says why a stored policy cannot be applied. Nothing passes it.
+	Broken error
+}
+
+// Tenant is a provider as it was at one time. It is safe for concurrent use.
+type Tenant struct {
+	store.Provider
+	// URL is the attest URI, without a trailing slash; tokens name it as issuer.
+	URL      string
+	Settings Settings
+	TCB      appraisal.TCBPolicy
+	// Explain, MaxValidity are the settings with the service's defaults.
+	Explain     bool
+	MaxValidity time.Duration
+	// Certificates may sign policies, where Isolated.
+	Certificates []*x509.Certificate
+
+	policies map[evidence.Kind]*PolicyInForce
+	enrolled map[string]string // attestation key to endorsement key
+	quota    *quota
+	ring     *atomic.Pointer[signing.Ring]
+	signers  atomic.Pointer[cachedSigners]
+}
+
+type cachedSigners struct {
+	ring *signing.Ring
+	*signing.Signers
+}
+
+// Policy returns the policy in force for a type.
+func (t *Tenant) Policy(kind evidence.Kind) *PolicyInForce {
+	if p := t.policies[kind]; p != nil {
+		return p
+	}
+	return defaults()[kind]
+}
+
+// Enrolled tells to which endorsement key an attestation key was bound.
+func (t *Tenant) Enrolled(key [sha256.Size]byte) (string, bool) {
+	ek, ok := t.enrolled[fingerprint(key)]
+	return ek, ok
+}
+
+// Signers returns what the provider signs with now.
+func (t *Tenant) Signers(now time.Time) (*signing.Signers, error) {
+	ring := t.ring.Load()
+	if c := t.signers.Load(); c != nil && c.ring == ring && (c.Until.IsZero() || now.Before(c.Until)) {
+		return c.Signers, nil
+	}
+	s, err := ring.For(t.Name, t.Settings.algorithm(), t.URL, now)
+	if err != nil {
+		return nil, err
+	}
+	t.signers.Store(&cachedSigners{ring, s})
+	return s, nil
+}
+
+// TPMAuthentication reports whether POST /attest/Tpm needs a caller who may read.
+func (t *Tenant) TPMAuthentication() bool { return strings.EqualFold(t.TPMAuthenticationText(), "Enabled") }
+
+// TPMAuthenticationText is the setting as the control plane shows it.
+func (t *Tenant) TPMAuthenticationText() string { return t.Provider.TPMAuthentication }
+
+// Take takes a place for an attestation, or says after how long to come again.
+func (t *Tenant) Take(now time.Time) (free func(), wait time.Duration, ok bool) {
+	return t.quota.take(now)
+}
+
+// quota bounds what one provider may use of a node. It outlives changes of the
+// provider.
+type quota struct {
+	rate  *rate.Limiter // nil without a bound
+	slots chan struct{}
+}
+
+func (q *quota) take(now time.Time) (free func(), wait time.Duration, ok bool) {
+	if q.rate != nil {
+		r := q.rate.ReserveN(now, 1)
+		if wait := r.DelayFrom(now); !r.OK() || wait > 0 {
+			r.CancelAt(now)
+			return nil, max(wait, time.Second), false
+		}
+	}
+	select {
+	case q.slots <- struct{}{}:
+		return func() { <-q.slots }, 0, true
+	default:
+		return nil, time.Second, false
+	}
+}
+
+// Defaults are what the service chooses where a provider does not.
+type Defaults struct {
+	TCB         string
+	Explain     bool
+	MaxValidity time.Duration
+	Rate        float64
+	Burst       int
+	Concurrent  int
+}
+
+// newQuota returns the quota of settings, the earlier one if nothing changed.
+func newQuota(s Settings, d Defaults, earlier *Tenant) *quota {
+	if earlier != nil && earlier.Settings.Rate == s.Rate && earlier.Settings.Burst == s.Burst && earlier.Settings.Concurrent == s.Concurrent {
+		return earlier.quota
+	}
+	perSecond, burst, concurrent := s.Rate, s.Burst, s.Concurrent
+	if perSecond == 0 {
+		perSecond = d.Rate
+	}
+	if burst == 0 {
+		burst = d.Burst
+	}
+	if concurrent == 0 || d.Concurrent > 0 && concurrent > d.Concurrent {
+		concurrent = d.Concurrent
+	}
+	q := &quota{slots: make(chan struct{}, max(concurrent, 1))}
+	if perSecond > 0 {
+		q.rate = rate.NewLimiter(rate.Limit(perSecond), max(burst, int(perSecond), 1))
+	}
+	return q
+}
+
+// defaults are the policies of types that have none of their own.
+var defaults = sync.OnceValue(func() map[evidence.Kind]*PolicyInForce {
+	all := map[evidence.Kind]*PolicyInForce{}
+	for _, kind := range evidence.Kinds() {
+		text := policy.Default(string(kind))
+		if text == "" {
+			all[kind] = &PolicyInForce{Submitted: &token.SubmittedPolicy{JWS: token.NoPolicy, Empty: true}}
+			continue
+		}
+		jws, err := token.WrapPolicy(nil, text, nil, nil)
+		if err == nil {
+			all[kind], err = ReadPolicy(jws)
+		}
+		if err != nil {
+			all[kind] = &PolicyInForce{Submitted: &token.SubmittedPolicy{JWS: token.NoPolicy, Empty: true}, Broken: err}
+		}
+	}
+	return all
+})
+
+// ReadPolicy reads a policy from its submitted form. The error wraps
+// token.ErrPolicyJWS, or is a *policy.ParseError.
+func ReadPolicy(jws string) (*PolicyInForce, error) {
+	submitted, err := token.ParsePolicy(jws)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := policy.Parse(submitted.Text)
+	if err != nil {
+		return nil, err
+	}
+	return &PolicyInForce{Submitted: submitted, Policy: parsed}, nil
+}

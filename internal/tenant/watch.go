@@ -1,0 +1,148 @@
+package tenant
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/probity-dev/probity/internal/auth"
+	"github.com/probity-dev/probity/internal/signing"
+	"github.com/probity-dev/probity/internal/store"
+)
+
+func (r *Registry) readKeys(ctx context.Context) error {
+	records, err := r.cfg.Store.SigningKeys(ctx)
+	if err != nil {
+		return err
+	}
+	r.ring.Store(signing.NewRing(r.cfg.Signing, records, r.ring.Load()))
+	return nil
+}
+
+func (r *Registry) readTokens(ctx context.Context) error {
+	records, err := r.cfg.Store.Tokens(ctx)
+	if err != nil {
+		return err
+	}
+	list := make([]auth.StaticToken, 0, len(records))
+	for _, t := range records {
+		token, err := auth.NewStaticToken(t.Name, t.Hash, t.Role, t.Providers, t.Expires)
+		if err != nil {
+			// Security: a token that cannot be read opens nothing.
+			r.cfg.Log.Error("a stored token cannot be read and does not count", "token", t.Name, "err", err.Error())
+			continue
+		}
+		list = append(list, token)
+	}
+	r.tokens.Store(&list)
+	return nil
+}
+
+// Refresh brings the memory up to date with the store.
+func (r *Registry) Refresh(ctx context.Context) error {
+	r.refreshing.Lock()
+	defer r.refreshing.Unlock()
+	changes, latest, all, err := r.cfg.Store.Changes(ctx, r.revision)
+	switch {
+	case err != nil:
+		return err
+	case all:
+		return r.readAll(ctx)
+	case len(changes) == 0:
+		r.revision = latest
+		return nil
+	}
+	providers := map[string]bool{}
+	keys, tokens := false, false
+	for _, c := range changes {
+		switch c.Topic {
+		case store.TopicTokens:
+			tokens = true
+		case store.TopicKeys:
+			keys = true
+		default:
+			providers[c.Name] = true
+			keys = keys || c.Topic == store.TopicProvider // a provider may come with keys
+		}
+	}
+	if keys {
+		if err := r.readKeys(ctx); err != nil {
+			return err
+		}
+	}
+	if tokens {
+		if err := r.readTokens(ctx); err != nil {
+			return err
+		}
+	}
+	if len(providers) > 0 {
+		if err := r.readSome(ctx, providers); err != nil {
+			return err
+		}
+	}
+	// Only now: what failed half way is done again.
+	r.revision = latest
+	return nil
+}
+
+// readSome reads some providers anew. Requests see all of it or nothing.
+func (r *Registry) readSome(ctx context.Context, names map[string]bool) error {
+	next := maps.Clone(*r.tenants.Load())
+	for name := range names {
+		key := strings.ToLower(name)
+		p, err := r.cfg.Store.Provider(ctx, name)
+		if errors.Is(err, store.ErrNotFound) {
+			delete(next, key)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		policies, err := r.cfg.Store.Policies(ctx, name)
+		if err != nil {
+			return err
+		}
+		keys, err := r.cfg.Store.TPMKeys(ctx, name)
+		if err != nil {
+			return err
+		}
+		next[key] = r.build(p, policies, keys, next[key])
+	}
+	r.tenants.Store(&next)
+	return nil
+}
+
+// Watch keeps the memory up to date until ctx ends: when the store tells of a
+// change, and every so often besides.
+func (r *Registry) Watch(ctx context.Context) {
+	failing := false
+	for ctx.Err() == nil {
+		short, cancel := context.WithTimeout(ctx, r.cfg.Poll)
+		_ = r.cfg.Store.Wait(short) // told, or time to look
+		cancel()
+		err := r.Refresh(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil && !failing:
+			r.cfg.Log.Error("changes cannot be read from the store; requests are answered by what is in memory", "err", err.Error())
+		case err == nil && failing:
+			r.cfg.Log.Info("changes are read from the store again")
+		}
+		failing = err != nil
+	}
+}
+
+// changed reads back what this node changed, and tells the ledger. The change
+// itself is done: a failure is left to the watch.
+func (r *Registry) changed(ctx context.Context, provider string) {
+	if err := r.Refresh(ctx); err != nil {
+		r.cfg.Log.Warn("a change was made, and could not be read back yet", "provider", provider, "err", err.Error())
+	}
+	if r.cfg.Touched != nil {
+		r.cfg.Touched(provider)
+	}
+}
+
+// now is the time of a change, in whole seconds as the store keeps it.
+func (r *Registry) now() time.Time { return r.cfg.Now().UTC().Truncate(time.Second) }
