@@ -68,13 +68,13 @@ func TestARealTPM(t *testing.T) {
 	sim := swtpm.Start(t)
 	m, logs := openTPM(t, sim, testtee.NewBoot(events...))
 	extend(t, m, events)
-	v := tpm.New(tpm.Config{Enrolled: func([32]byte) (string, bool) { return "ek", true }})
+	v := tpm.New(tpm.Config{})
 	check := func() error {
 		raw, err := m.Evidence(Challenge{Challenge: []byte("fresh"), RelyingPartyData: []byte("rp")}, logs)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = v.Verify(t.Context(), evidence.Evidence{Raw: raw, Challenge: []byte("fresh"), Time: time.Now()})
+		_, err = v.Verify(t.Context(), evidence.Evidence{Raw: raw, Challenge: []byte("fresh"), Time: time.Now(), Enrolled: func([32]byte) (string, bool) { return "ek", true }})
 		return err
 	}
 	if err := check(); err != nil {

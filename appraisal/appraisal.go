@@ -12,6 +12,7 @@ package appraisal
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -44,6 +45,9 @@ type Request struct {
 	// DraftPolicy, if not empty, is applied instead of the provider's policy,
 	// and the token is not signed.
 	DraftPolicy string
+	// Enrolled tells which attestation keys were bound to a TPM, see
+	// [evidence.Evidence]. It may be nil.
+	Enrolled func(key [sha256.Size]byte) (endorsementKey string, ok bool)
 	// Time is when the evidence is judged.
 	Time time.Time
 }
@@ -66,6 +70,10 @@ type Provider struct {
 	// MaxValidity caps how long a policy may make its tokens good for. Zero
 	// means token.Validity.
 	MaxValidity time.Duration
+	// Audience, if not empty, is the token's aud. Azure's tokens have none.
+	Audience []string
+	// Subject, if not empty, names the claim whose value is the token's sub.
+	Subject string
 }
 
 // Verdict is the result of an appraisal.
@@ -79,8 +87,11 @@ type Verdict struct {
 	// Reservations are facts that nobody should accept without knowing.
 	Reservations []evidence.Reservation
 	Policy       policy.Trace
-	// Token is the compact token, if one was made.
-	Token string
+	// Token is the compact token, if one was made, and TokenID its jti.
+	Token, TokenID string
+	// Collateral identifies the endorsements that were used: SHA-256 over their
+	// digests in the order in which they were asked for. Zero means none.
+	Collateral [sha256.Size]byte
 	// Rejection is the failed check, if the evidence is refused.
 	Rejection *evidence.Rejection
 }
@@ -137,10 +148,12 @@ func (a *Appraiser) Appraise(ctx context.Context, req Request, p Provider) (*Ver
 	}
 
 	// Verify: what is proven?
+	used := &usedCollateral{source: a.Collateral}
 	result, err := a.Verifiers[at].Verify(ctx, evidence.Evidence{
 		Raw: req.Evidence, RuntimeData: req.RuntimeData, InitTimeData: req.InitTimeData, EventLog: req.EventLog, Challenge: req.Challenge,
-		TPM: asked.tpm, Collateral: a.Collateral, TCBEvaluationNumber: asked.tcb, Time: req.Time,
+		TPM: asked.tpm, Enrolled: req.Enrolled, Collateral: used.orNil(), TCBEvaluationNumber: asked.tcb, Time: req.Time,
 	})
+	v.Collateral = used.sum()
 	v.Checks, v.Claims, v.TCB, v.Reservations = result.Checks, result.Claims, result.TCB, result.Reservations
 	if result.Stale {
 		v.Claims.Add(claims.Claim{Type: claimCollateral, Value: claims.StringValue("stale"), Issuer: claims.AttestationService})
@@ -172,7 +185,7 @@ func (a *Appraiser) Appraise(ctx context.Context, req Request, p Provider) (*Ver
 
 	// Answer: a token that any relying party can check.
 	if p.Signer != nil {
-		if v.Token, err = a.token(req, p, rules, v.Claims, outcome); err != nil {
+		if v.Token, v.TokenID, err = a.token(req, p, rules, v.Claims, outcome); err != nil {
 			return nil, err
 		}
 	}
@@ -208,14 +221,15 @@ func (v *Verdict) apply(rules *policy.Policy) (*policy.Outcome, *evidence.Reject
 	return outcome, nil
 }
 
-func (a *Appraiser) token(req Request, p Provider, rules *policy.Policy, known claims.Set, outcome *policy.Outcome) (string, error) {
+func (a *Appraiser) token(req Request, p Provider, rules *policy.Policy, known claims.Set, outcome *policy.Outcome) (compact, jti string, err error) {
 	var id [32]byte
 	if _, err := io.ReadFull(a.Random, id[:]); err != nil {
-		return "", fmt.Errorf("appraisal: token id: %w", err)
+		return "", "", fmt.Errorf("appraisal: token id: %w", err)
 	}
 	content := token.Attestation{
 		Issuer: p.Signer.Issuer, Time: p.TokenTime, ID: hex.EncodeToString(id[:]),
 		Nonce: req.Nonce, Claims: known, Issued: outcome.Issued, Validity: validity(outcome, p.MaxValidity),
+		Audience: p.Audience, Subject: subject(p.Subject, known, outcome.Issued),
 	}
 	if rules != nil {
 		content.PolicyHash = policy.Hash(rules.Text)
@@ -225,15 +239,32 @@ func (a *Appraiser) token(req Request, p Provider, rules *policy.Policy, known c
 	}
 	payload, err := content.Payload()
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	if req.DraftPolicy != "" {
-		return token.Unsecured(payload), nil
+		return token.Unsecured(payload), content.ID, nil
 	}
 	if omit, ok := property(outcome, "omit_x5c").Bool(); ok {
-		return p.Signer.SignWithCertificate(payload, !omit)
+		compact, err = p.Signer.SignWithCertificate(payload, !omit)
+	} else {
+		compact, err = p.Signer.Sign(payload)
 	}
-	return p.Signer.Sign(payload)
+	return compact, content.ID, err
+}
+
+// subject is the text of the claim that stands for the machine: of the policy
+// first, then of the service. Without such a claim there is no subject.
+func subject(name string, known, issued claims.Set) string {
+	for _, set := range []claims.Set{issued, known} {
+		for _, c := range set.All() {
+			if name != "" && c.Type == name {
+				if text, ok := c.Value.Text(); ok {
+					return text
+				}
+			}
+		}
+	}
+	return ""
 }
 
 // property returns the last value that the policy set for a property claim.

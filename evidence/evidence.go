@@ -12,6 +12,7 @@
 package evidence
 
 import (
+	"crypto/sha256"
 	"context"
 	"fmt"
 	"time"
@@ -40,6 +41,10 @@ type Evidence struct {
 	Challenge []byte
 	// TPM is what the policy asks of evidence with a TPM in it.
 	TPM TPMDemands
+	// Enrolled tells whether an attestation key without a certificate was bound to
+	// a TPM before, and to which: the fingerprint of its endorsement key. The key is
+	// given by the SHA-256 of its SubjectPublicKeyInfo. Nil means none.
+	Enrolled func(key [sha256.Size]byte) (endorsementKey string, ok bool)
 	// Collateral is where the verifier asks for endorsements. Nil means that
 	// there are none.
 	Collateral collateral.Source

@@ -38,6 +38,9 @@ type Attestation struct {
 	Claims, Issued claims.Set
 	// Validity replaces [Validity] if it is not zero.
 	Validity time.Duration
+	// Audience and Subject stand as aud and sub, if they are not empty.
+	Audience []string
+	Subject  string
 }
 
 // Payload returns the token's claims as JSON, members in byte order. Claims of
@@ -55,6 +58,16 @@ func (a *Attestation) Payload() ([]byte, error) {
 	}
 	maps.Copy(service, times(a.Issuer, a.Time, validity))
 	service["jti"] = a.ID
+	switch len(a.Audience) {
+	case 0:
+	case 1:
+		service["aud"] = a.Audience[0]
+	default:
+		service["aud"] = a.Audience
+	}
+	if a.Subject != "" {
+		service["sub"] = a.Subject
+	}
 	service["x-ms-ver"] = "1.0"
 	service["x-ms-policy-hash"] = a.PolicyHash
 	if len(a.PolicySigner) > 0 {

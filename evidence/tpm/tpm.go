@@ -21,10 +21,6 @@ import (
 type Config struct {
 	// Authorities certify attestation keys.
 	Authorities *tpmca.Roots
-	// Enrolled tells whether an attestation key without a certificate was bound
-	// to a TPM before, and to which: the fingerprint of its endorsement key. The
-	// key is given by the SHA-256 of its SubjectPublicKeyInfo. Nil means none.
-	Enrolled func(key [sha256.Size]byte) (endorsementKey string, ok bool)
 	// SHA1 accepts banks and signatures of SHA-1, of old firmware.
 	SHA1 bool
 	// CustomPrefix is put before the names of claims that clients make. Empty
@@ -189,8 +185,8 @@ func (v *Verifier) attestationKey(rec *evidence.Recorder, a *attestationJSON, ev
 	var trouble string
 	if len(a.AKCert) == 0 {
 		trouble = "no certificate, and the key was not enrolled"
-		if v.cfg.Enrolled != nil {
-			k.enrolledTo, k.validated = v.cfg.Enrolled(k.akHash)
+		if ev.Enrolled != nil {
+			k.enrolledTo, k.validated = ev.Enrolled(k.akHash)
 		}
 	} else {
 		c, err := v.authorities.verify(a.AKCert, ev.Time)

@@ -256,8 +256,8 @@ func TestPolicySwitches(t *testing.T) {
 	}
 	enrolled := healthy()
 	enrolled.Bare = true
-	result, err = verify(t, machine.Evidence(enrolled), func(c *tpm.Config, _ *evidence.Evidence) {
-		c.Enrolled = func([32]byte) (string, bool) { return "fingerprint", true }
+	result, err = verify(t, machine.Evidence(enrolled), func(_ *tpm.Config, ev *evidence.Evidence) {
+		ev.Enrolled = func([32]byte) (string, bool) { return "fingerprint", true }
 	})
 	if err != nil {
 		t.Fatal(err)

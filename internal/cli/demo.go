@@ -78,6 +78,7 @@ func (c *demoCommand) Run(e *env) error {
 	ctx, stop := context.WithCancel(e.ctx)
 	defer stop()
 	done := make(chan error, 1)
+	s.run(ctx)
 	go func() { done <- server.Serve(ctx, s.listener, s.tls, s.handler, s.limits, log) }()
 	if err := c.play(e, cfg, made); err != nil {
 		return err

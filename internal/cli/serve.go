@@ -49,7 +49,7 @@ func (c *serveCommand) Run(e *env) error {
 	defer s.close()
 	log.Info("listening", "address", s.listener.Addr().String(), "url", cfg.URL, "data", cfg.DataDir,
 		"collateral", s.held, "version", version())
-	go s.plane.Run(e.ctx)
+	s.run(e.ctx)
 	return server.Serve(e.ctx, s.listener, s.tls, s.handler, s.limits, log)
 }
 

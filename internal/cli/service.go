@@ -14,19 +14,19 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/collateral/plane"
-	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/config"
+	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/server"
 	"github.com/probity-dev/probity/internal/signing"
 	"github.com/probity-dev/probity/internal/store"
-	"github.com/probity-dev/probity/internal/store/sqlite"
 	"github.com/probity-dev/probity/internal/telemetry"
-	"github.com/probity-dev/probity/token"
+	"github.com/probity-dev/probity/internal/tenant"
 )
 
 // service is everything that `serve` and `demo` run, wired from a
@@ -39,6 +39,12 @@ type service struct {
 	plane    *plane.Plane
 	held     int
 	store    store.Store
+	registry *tenant.Registry
+	ledger   *ledger.Writer
+	tend     func(context.Context)
+	// background ends with stop, at the latest when the service is closed.
+	stop context.CancelFunc
+	work sync.WaitGroup
 }
 
 func (s *service) close() {
@@ -48,8 +54,25 @@ func (s *service) close() {
 	if s.plane != nil {
 		s.plane.Close()
 	}
+	if s.stop != nil {
+		s.stop()
+		s.work.Wait()
+	}
+	if s.ledger != nil {
+		end, cancel := context.WithTimeout(context.Background(), s.limits.Shutdown)
+		defer cancel()
+		s.ledger.Close(end)
+	}
 	if s.store != nil {
 		s.store.Close()
+	}
+}
+
+// run does the background work until ctx ends or the service is closed.
+func (s *service) run(ctx context.Context) {
+	ctx, s.stop = context.WithCancel(ctx)
+	for _, f := range []func(context.Context){s.plane.Run, s.registry.Watch, s.tend} {
+		s.work.Go(func() { f(ctx) })
 	}
 }
 
@@ -77,7 +100,7 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 	if err != nil {
 		return nil, err
 	}
-	db, err := sqlite.Open(ctx, cfg.DataDir)
+	db, err := openStore(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -99,21 +122,19 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 	if s.held = len(held()); s.held == 0 && cfg.Fetch == (config.Fetch{}) {
 		log.Warn("no collateral: SGX, TDX and Open Enclave evidence will be refused; name files or folders under collateral in the configuration, a service under fetch, or run: probity collateral import")
 	}
-	provider, err := loadProvider(ctx, db, cfg)
+	if tpms.Enrolment, err = enrolment(cfg); err != nil {
+		return nil, err
+	}
+	master, err := masterKey(ctx, db, cfg)
 	if err != nil {
 		return nil, err
 	}
-	if tpms.Enrolment, err = enrolment(ctx, db, cfg, log); err != nil {
-		return nil, err
-	}
-	if tpms.Enrolment != nil {
-		trust.TPM.Enrolled = tpms.Enrolment.Enrolled
-	}
-	signers, master, err := loadSigners(ctx, db, cfg)
+	baselines := func() []collateral.About { return append(s.plane.Baselines(), static.List()...) }
+	checkpointKey, err := s.tenants(ctx, db, cfg, master, baselines, log)
 	if err != nil {
 		return nil, err
 	}
-	admin, err := adminTokenHash(cfg)
+	callers, err := s.callers(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -123,16 +144,16 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 	if s.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen); err != nil {
 		return nil, addressError(cfg.Listen, err)
 	}
+	metrics := telemetry.New(func() telemetry.Collateral { return measured(s.plane, held()) })
+	metrics.Ledger(func() (int64, int64, int) { st := s.ledger.Stats(); return st.Written, st.Lost, st.Waiting })
 	s.handler = server.New(server.Config{
-		Issuer: cfg.URL,
+		Registry: s.registry, Auth: callers, HostSuffix: cfg.Tenants.HostSuffix,
 		Appraiser: &appraisal.Appraiser{
 			Verifiers: appraisal.Verifiers(trust), Collateral: s.plane, Random: rand.Reader,
 		},
-		Provider: provider, Signers: signers, Limits: s.limits,
-		Baselines: func() []collateral.About { return append(s.plane.Baselines(), static.List()...) },
-		Held:      held, WarnBefore: warnBefore(cfg.Fetch),
-		Log: log, Metrics: telemetry.New(func() telemetry.Collateral { return measured(s.plane, held()) }), Now: time.Now, AppraisalTime: cfg.Development.Time,
-		Version: version(), Ready: db.Ping, Store: db, AdminTokenHash: admin,
+		Limits: s.limits, Baselines: baselines, Held: held, WarnBefore: warnBefore(cfg.Fetch),
+		Log: log, Metrics: metrics, Now: time.Now, AppraisalTime: cfg.Development.Time,
+		Version: version(), Ready: db.Ping, Store: db, Ledger: s.ledger, CheckpointKey: checkpointKey, Rotation: rotation(cfg),
 		Sealer: master, TPM: tpms,
 	})
 	return s, nil
@@ -151,62 +172,9 @@ func collateralFiles(paths []string) (*collateral.Bundle, error) {
 	return all, nil
 }
 
-// loadProvider reads the provider, and makes it at the first start.
-func loadProvider(ctx context.Context, db store.Store, cfg config.Config) (server.Provider, error) {
-	p := server.Provider{Name: store.DefaultProvider, Policies: map[evidence.Kind]server.PolicyInForce{},
-		Explain: cfg.ExplainDenials, MaxValidity: time.Duration(cfg.MaxTokenValidity)}
-	record, err := db.Provider(ctx, p.Name)
-	isNew := errors.Is(err, store.ErrNotFound)
-	if err != nil && !isNew {
-		return p, err
-	}
-	// Security: the configuration is the whole truth. A status that was once
-	// accepted is not any more when its line is gone.
-	if isNew || cfg.TCB != record.TCB {
-		if isNew {
-			record = store.Provider{Name: p.Name, Created: time.Now()}
-		}
-		record.TCB = cfg.TCB
-		if err := db.PutProvider(ctx, record); err != nil {
-			return p, err
-		}
-	}
-	if p.TCB, err = appraisal.ParseTCBPolicy(record.TCB); err != nil {
-		return p, fmt.Errorf("provider %s: %w", p.Name, err)
-	}
-	for _, kind := range evidence.Kinds() {
-		if p.Policies[kind], err = server.DefaultPolicy(kind); err != nil {
-			return p, err
-		}
-	}
-	return p, loadPolicies(ctx, db, &p)
-}
-
-// loadPolicies replaces defaults by what is stored.
-func loadPolicies(ctx context.Context, db store.Store, p *server.Provider) error {
-	records, err := db.Policies(ctx, p.Name)
-	if err != nil {
-		return err
-	}
-	for _, record := range records {
-		kind, err := evidence.ParseKind(record.Kind)
-		if err != nil {
-			return fmt.Errorf("provider %s: stored policy: %w", p.Name, err)
-		}
-		if p.Policies[kind], err = server.ReadPolicy(record.JWS); err != nil {
-			return fmt.Errorf("provider %s: stored policy of %s: %w", p.Name, kind, err)
-		}
-	}
-	return nil
-}
-
-// enrolmentEvery is how often keys are read that other nodes enrolled, or that an
-// operator removed.
-const enrolmentEvery = 2 * time.Second
-
 // enrolment returns what binds attestation keys to TPMs, or nil if no endorsement
 // key counts.
-func enrolment(ctx context.Context, db store.Store, cfg config.Config, log *slog.Logger) (*server.Enrolment, error) {
+func enrolment(cfg config.Config) (*server.Enrolment, error) {
 	authorities, err := cfg.TPM.Endorsement(cfg.DataDir)
 	if err != nil {
 		return nil, fmt.Errorf("tpm: %w", err)
@@ -214,12 +182,7 @@ func enrolment(ctx context.Context, db store.Store, cfg config.Config, log *slog
 	if authorities.Len() == 0 && len(cfg.TPM.EndorsementKeys) == 0 {
 		return nil, nil
 	}
-	e, err := server.NewEnrolment(ctx, store.DefaultProvider, db, authorities, cfg.TPM.EndorsementKeys)
-	if err != nil {
-		return nil, err
-	}
-	go e.Watch(ctx, enrolmentEvery, func(err error) { log.Warn("enrolled keys were not read anew", "err", err.Error()) })
-	return e, nil
+	return &server.Enrolment{Authorities: authorities, Keys: cfg.TPM.EndorsementKeys}, nil
 }
 
 // adminTokenEnv replaces the administrator's token file.
@@ -247,29 +210,25 @@ func adminTokenHash(cfg config.Config) (hash [sha256.Size]byte, err error) {
 	return sha256.Sum256([]byte(text)), nil
 }
 
-func loadSigners(ctx context.Context, db store.Store, cfg config.Config) ([]*token.Signer, signing.MasterKey, error) {
-	var master signing.MasterKey
-	var err error
+// masterKey returns what seals keys at rest.
+func masterKey(ctx context.Context, db store.Store, cfg config.Config) (signing.MasterKey, error) {
 	if text, set := masterKeyText(); set {
-		master, err = signing.ParseMasterKey(text)
-	} else {
-		path := cfg.MasterKeyFile
-		if path == "" {
-			path = filepath.Join(cfg.DataDir, "master.key")
-		}
-		keys, listErr := db.SigningKeys(ctx)
-		if listErr != nil {
-			return nil, master, listErr
-		}
-		// A lost master key must not be replaced silently: the keys that it
-		// sealed would be lost with it.
-		master, err = signing.LoadMasterKey(path, rand.Reader, len(keys) == 0)
+		return signing.ParseMasterKey(text)
 	}
+	path := cfg.MasterKeyFile
+	if path == "" {
+		path = filepath.Join(cfg.DataDir, "master.key")
+	}
+	keys, err := db.SigningKeys(ctx)
 	if err != nil {
-		return nil, master, err
+		return signing.MasterKey{}, err
 	}
-	signers, err := signing.Load(ctx, db, signing.Config{Issuer: cfg.URL, Master: master, Random: rand.Reader, Now: time.Now()})
-	return signers, master, err
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return signing.MasterKey{}, fmt.Errorf("data directory: %w", err)
+	}
+	// A lost master key must not be replaced silently: the keys that it
+	// sealed would be lost with it.
+	return signing.LoadMasterKey(path, rand.Reader, len(keys) == 0)
 }
 
 func certificates(cfg config.Config, log *slog.Logger) (*tls.Config, error) {
@@ -278,12 +237,16 @@ func certificates(cfg config.Config, log *slog.Logger) (*tls.Config, error) {
 		if err != nil {
 			return nil, err
 		}
-		return c.Config(), nil
+		return withClients(c.Config(), cfg)
 	}
 	u, err := url.Parse(cfg.URL)
 	if err != nil {
 		return nil, err
 	}
 	log.Warn("DEVELOPMENT: the server's certificate is from a CA of the data directory", "ca", filepath.Join(cfg.DataDir, server.DevCAFile))
-	return server.DevCertificate(cfg.DataDir, u.Hostname(), time.Now())
+	c, err := server.DevCertificate(cfg.DataDir, u.Hostname(), time.Now())
+	if err != nil {
+		return nil, err
+	}
+	return withClients(c, cfg)
 }

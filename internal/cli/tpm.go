@@ -13,8 +13,11 @@ import (
 	"github.com/probity-dev/probity/collateral/tpmca"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/config"
+	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/store"
+	"github.com/probity-dev/probity/internal/store/postgres"
 	"github.com/probity-dev/probity/internal/store/sqlite"
+	"github.com/probity-dev/probity/internal/tenant"
 )
 
 type tpmCommands struct {
@@ -170,7 +173,17 @@ func (tpmRootsVendorsCommand) Run(e *env) error {
 }
 
 // openStore opens the database of a service that is there.
-func (f dataFlag) openStore(e *env) (*sqlite.Store, error) {
+func (f dataFlag) openStore(e *env) (store.Store, error) {
+	cfg, err := config.Read(f.Config)
+	if err != nil {
+		return nil, err
+	}
+	if url, err := cfg.Store.Postgres(); f.DataDir == "" && (url != "" || err != nil) {
+		if err != nil {
+			return nil, err
+		}
+		return postgres.Open(e.ctx, url)
+	}
 	dir, err := f.dir()
 	if err != nil {
 		return nil, err
@@ -181,7 +194,10 @@ func (f dataFlag) openStore(e *env) (*sqlite.Store, error) {
 	return sqlite.Open(e.ctx, dir)
 }
 
-type tpmKeysListCommand struct{ dataFlag }
+type tpmKeysListCommand struct {
+	dataFlag
+	Provider string `help:"Attestation provider." default:"default" placeholder:"NAME"`
+}
 
 // Run lists the keys.
 func (c *tpmKeysListCommand) Run(e *env) error {
@@ -190,7 +206,7 @@ func (c *tpmKeysListCommand) Run(e *env) error {
 		return err
 	}
 	defer db.Close()
-	list, err := db.TPMKeys(e.ctx, store.DefaultProvider)
+	list, err := db.TPMKeys(e.ctx, c.Provider)
 	if err != nil {
 		return err
 	}
@@ -205,7 +221,8 @@ func (c *tpmKeysListCommand) Run(e *env) error {
 
 type tpmKeysRemoveCommand struct {
 	dataFlag
-	Name string `arg:"" help:"Name of the machine."`
+	Provider string `help:"Attestation provider." default:"default" placeholder:"NAME"`
+	Name     string `arg:"" help:"Name of the machine."`
 }
 
 // Run removes the keys of a name.
@@ -215,10 +232,10 @@ func (c *tpmKeysRemoveCommand) Run(e *env) error {
 		return err
 	}
 	defer db.Close()
-	err = db.DeleteTPMKeys(e.ctx, store.DefaultProvider, c.Name)
+	err = tenant.RemoveTPM(e.ctx, db, c.Provider, c.Name, &ledger.Entry{Time: time.Now().UTC(), Type: ledger.Change, Action: "tpm.remove", Subject: c.Name, By: "operator"})
 	if errors.Is(err, store.ErrNotFound) {
 		var names []string
-		list, _ := db.TPMKeys(e.ctx, store.DefaultProvider) // the first error counts
+		list, _ := db.TPMKeys(e.ctx, c.Provider) // the first error counts
 		for _, k := range list {
 			names = append(names, k.Name)
 		}

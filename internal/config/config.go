@@ -57,6 +57,16 @@ type Config struct {
 	// PROBITY_ADMIN_TOKEN, if set, replaces the file. Without either, nobody
 	// may change policies.
 	AdminTokenFile string `json:"adminTokenFile,omitzero"`
+	// Store names the database.
+	Store Store `json:"store,omitzero"`
+	// Tenants says where attestation providers answer.
+	Tenants Tenants `json:"tenants,omitzero"`
+	// Callers says who may manage them.
+	Callers Callers `json:"callers,omitzero"`
+	// Ledger says how decisions are recorded.
+	Ledger Ledger `json:"ledger,omitzero"`
+	// Signing says how signing keys follow each other.
+	Signing Signing `json:"signing,omitzero"`
 	// ExplainDenials lets clients see, rule by rule, why a policy denied.
 	ExplainDenials bool `json:"explainDenials,omitzero"`
 	// MaxTokenValidity caps what policies may ask for with
@@ -199,6 +209,7 @@ func (c *Config) check(dev bool) error {
 		problem("tcb: %w", err)
 	}
 	c.Fetch.check(problem)
+	c.completeTenants(problem)
 	if _, err := c.SNP.Verifier(); err != nil {
 		problem("snp: %w", err)
 	}

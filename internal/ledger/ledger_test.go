@@ -125,13 +125,17 @@ func TestProofsThatAreRefused(t *testing.T) {
 	other, _, _ := filled(t, 20)
 	_, stranger := key(t)
 	for name, edit := range map[string]func(p *Proof) note.Verifier{
-		"another entry":            func(p *Proof) note.Verifier { p.Entry = strings.Replace(p.Entry, "accepted", "refused", 1); return v },
-		"another place":            func(p *Proof) note.Verifier { p.Seq++; return v },
-		"a hash exchanged":         func(p *Proof) note.Verifier { p.Hashes[0] = p.Hashes[1]; return v },
-		"a hash too few":           func(p *Proof) note.Verifier { p.Hashes = p.Hashes[1:]; return v },
-		"a hash that is none":      func(p *Proof) note.Verifier { p.Hashes[0] = "?"; return v },
-		"another key":              func(*Proof) note.Verifier { return stranger },
-		"another's checkpoint":     func(p *Proof) note.Verifier { q, _ := Prove(t.Context(), other, "a", 7); p.Checkpoint = q.Checkpoint; return v },
+		"another entry":       func(p *Proof) note.Verifier { p.Entry = strings.Replace(p.Entry, "accepted", "refused", 1); return v },
+		"another place":       func(p *Proof) note.Verifier { p.Seq++; return v },
+		"a hash exchanged":    func(p *Proof) note.Verifier { p.Hashes[0] = p.Hashes[1]; return v },
+		"a hash too few":      func(p *Proof) note.Verifier { p.Hashes = p.Hashes[1:]; return v },
+		"a hash that is none": func(p *Proof) note.Verifier { p.Hashes[0] = "?"; return v },
+		"another key":         func(*Proof) note.Verifier { return stranger },
+		"another's checkpoint": func(p *Proof) note.Verifier {
+			q, _ := Prove(t.Context(), other, "a", 7)
+			p.Checkpoint = q.Checkpoint
+			return v
+		},
 		"a checkpoint of no lines": func(p *Proof) note.Verifier { p.Checkpoint = ""; return v },
 	} {
 		p, err := Prove(t.Context(), s, "a", 7)

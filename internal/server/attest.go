@@ -1,17 +1,26 @@
 package server
 
 import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/ledger"
+	"github.com/probity-dev/probity/internal/tenant"
 	"github.com/probity-dev/probity/internal/wire"
+	"github.com/probity-dev/probity/policy"
 )
 
 // attest answers POST /attest/{type}.
-func (s *Server) attest(w http.ResponseWriter, r *http.Request, kind evidence.Kind) error {
+func (s *Server) attest(w http.ResponseWriter, r *http.Request, c *call) error {
+	kind := c.kind
 	if !s.cfg.Appraiser.Understands(kind) {
 		return badRequest(checkType, "an attestation type that this service verifies", string(kind), "attest one of "+s.cfg.Appraiser.Kinds())
 	}
@@ -20,14 +29,14 @@ func (s *Server) attest(w http.ResponseWriter, r *http.Request, kind evidence.Ki
 		return err
 	}
 	if kind == evidence.TPM || kind == evidence.VBSEnclave {
-		return s.attestTPM(w, r, body)
+		return s.attestTPM(w, r, c, body)
 	}
 	legacy := strings.EqualFold(r.URL.Query().Get("api-version"), legacyVersion)
 	request, err := s.request(kind, body, legacy)
 	if err != nil {
 		return err
 	}
-	verdict, err := s.appraise(r, request)
+	verdict, err := s.appraise(r, c, request)
 	if err != nil {
 		return err
 	}
@@ -40,43 +49,111 @@ func (s *Server) attest(w http.ResponseWriter, r *http.Request, kind evidence.Ki
 	return writeJSON(w, map[string]string{"token": verdict.Token})
 }
 
-// appraise runs one appraisal by the policy in force. Evidence that is refused is
-// an error.
-func (s *Server) appraise(r *http.Request, request *appraisal.Request) (*appraisal.Verdict, error) {
-	in := s.policies.get(request.Kind)
+// appraise runs one appraisal by the policy in force, and records the decision.
+// Evidence that is refused is an error.
+func (s *Server) appraise(r *http.Request, c *call, request *appraisal.Request) (*appraisal.Verdict, error) {
+	in := c.tenant.Policy(request.Kind)
+	if in.Broken != nil {
+		return nil, fmt.Errorf("provider %s: policy of %s: %w", c.tenant.Name, request.Kind, in.Broken)
+	}
 	if in.Policy == nil && request.DraftPolicy == "" {
 		return nil, badRequest(checkPolicySet, "a policy for "+string(request.Kind), "none", remedyPolicySet)
 	}
-	free, err := s.slot()
+	free, err := s.slot(c.tenant)
 	if err != nil {
 		return nil, err
 	}
-	defer free()
-	verdict, err := s.cfg.Appraiser.Appraise(r.Context(), *request, appraisal.Provider{
-		Policy: in.Policy, PolicySigner: in.Submitted.SignerKey(), TCB: s.cfg.Provider.TCB,
-		Signer: s.cfg.Signers[0], TokenTime: s.cfg.Now(), MaxValidity: s.cfg.Provider.MaxValidity,
-	})
+	verdict, err := s.judge(r, c, request, in)
+	free() // the ledger may take longer; others need not wait for it
 	if err != nil {
+		return nil, err
+	}
+	if err := s.record(r.Context(), c, request, in, verdict); err != nil {
 		return nil, err
 	}
 	if !verdict.Accepted {
 		s.cfg.Metrics.Verdicts.WithLabelValues(string(request.Kind), verdict.Rejection.Check.ID).Inc()
-		return nil, s.traceDetails(refusal(verdict.Rejection), &verdict.Policy)
+		return nil, traceDetails(c.tenant, refusal(verdict.Rejection), &verdict.Policy)
 	}
 	s.cfg.Metrics.Verdicts.WithLabelValues(string(request.Kind), "accepted").Inc()
 	return verdict, nil
 }
 
-// slot takes one of the places for work, or says that there is none. Only work takes
-// one: a client that sends slowly keeps nobody out.
-func (s *Server) slot() (free func(), err error) {
+func (s *Server) judge(r *http.Request, c *call, request *appraisal.Request, in *tenant.PolicyInForce) (*appraisal.Verdict, error) {
+	signers, err := c.tenant.Signers(s.cfg.Now())
+	if err != nil {
+		return nil, err
+	}
+	request.Enrolled = c.tenant.Enrolled
+	return s.cfg.Appraiser.Appraise(r.Context(), *request, appraisal.Provider{
+		Policy: in.Policy, PolicySigner: in.Submitted.SignerKey(), TCB: c.tenant.TCB,
+		Signer: signers.Sign, TokenTime: s.cfg.Now(), MaxValidity: c.tenant.MaxValidity,
+		Audience: c.tenant.Settings.Audience, Subject: c.tenant.Settings.Subject,
+	})
+}
+
+// record puts the decision into the provider's ledger. A provider that fails
+// closed gives no token, and no refusal, that is not recorded.
+func (s *Server) record(ctx context.Context, c *call, request *appraisal.Request, in *tenant.PolicyInForce, v *appraisal.Verdict) error {
+	if s.cfg.Ledger == nil {
+		return nil
+	}
+	e := ledger.Entry{Time: s.cfg.Now().UTC(), Type: ledger.Decision, Request: c.id, Kind: string(request.Kind), Outcome: ledger.Accepted,
+		Evidence: digest(request.Evidence), Version: in.Version, Draft: request.DraftPolicy != "", Token: v.TokenID}
+	if c.caller != nil {
+		e.By = c.caller.Name
+	}
+	if request.RuntimeData != nil {
+		e.RuntimeData = digest(request.RuntimeData.Bytes)
+	}
+	if v.Collateral != [sha256.Size]byte{} {
+		e.Collateral = hex.EncodeToString(v.Collateral[:])
+	}
+	switch {
+	case request.DraftPolicy != "":
+		e.Policy, e.Version = policy.Hash(request.DraftPolicy), 0
+	case in.Policy != nil:
+		e.Policy = in.Hash()
+	}
+	if !v.Accepted {
+		e.Outcome, e.Check = ledger.Refused, v.Rejection.Check.ID
+	}
+	closed := c.tenant.Settings.Ledger == tenant.LedgerFailClosed
+	err := s.cfg.Ledger.Record(ctx, c.tenant.Name, e, closed)
+	if err == nil || !closed {
+		return nil // what is lost is counted, in the ledger and as a metric
+	}
+	s.cfg.Log.ErrorContext(ctx, "a decision was not recorded, and its provider fails closed", "provider", c.tenant.Name, "err", err.Error())
+	e503 := failed(http.StatusServiceUnavailable, codeUnavailable, evidence.Check{ID: checkLedger, Expected: "a ledger that takes the decision",
+		Found: "one that does not", Remedy: "try again later; the provider gives no token without an entry in its ledger"})
+	e503.header = http.Header{"Retry-After": {"5"}}
+	return e503
+}
+
+func digest(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// slot takes one of the provider's places for work and one of the service's, or
+// says that there is none. Only work takes one: a client that sends slowly keeps
+// nobody out, and a provider with many clients keeps no other one out.
+func (s *Server) slot(t *tenant.Tenant) (free func(), err error) {
+	busy := func(message string, wait time.Duration) error {
+		s.cfg.Metrics.Busy.Inc()
+		seconds := int((wait + time.Second - 1) / time.Second)
+		return &apiError{status: http.StatusTooManyRequests, code: codeTooMany, message: message, header: http.Header{"Retry-After": {strconv.Itoa(seconds)}}}
+	}
+	own, wait, ok := t.Take(s.cfg.Now())
+	if !ok {
+		return nil, busy("the provider's quota of attestations is used up", wait)
+	}
 	select {
 	case s.slots <- struct{}{}:
-		return func() { <-s.slots }, nil
+		return func() { <-s.slots; own() }, nil
 	default:
-		s.cfg.Metrics.Busy.Inc()
-		return nil, &apiError{status: http.StatusTooManyRequests, code: codeTooMany, message: "too many attestations are running",
-			header: http.Header{"Retry-After": {"1"}}}
+		own()
+		return nil, busy("too many attestations are running", time.Second)
 	}
 }
 

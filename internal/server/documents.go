@@ -8,17 +8,26 @@ import (
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/tenant"
 	"github.com/probity-dev/probity/token"
 )
 
 // discovery answers GET /.well-known/openid-configuration.
-func (s *Server) discovery(w http.ResponseWriter, _ *http.Request, _ evidence.Kind) error {
-	return writeJSON(w, token.NewDiscovery(s.cfg.Issuer, s.cfg.Signers[0].Algorithm()))
+func (s *Server) discovery(w http.ResponseWriter, _ *http.Request, c *call) error {
+	signers, err := c.tenant.Signers(s.cfg.Now())
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, token.NewDiscovery(c.tenant.URL, signers.Sign.Algorithm()))
 }
 
 // keySet answers GET /certs.
-func (s *Server) keySet(w http.ResponseWriter, _ *http.Request, _ evidence.Kind) error {
-	return writeJSON(w, token.Keys(s.cfg.Signers...))
+func (s *Server) keySet(w http.ResponseWriter, _ *http.Request, c *call) error {
+	signers, err := c.tenant.Signers(s.cfg.Now())
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, token.Keys(signers.Published...))
 }
 
 // baseline is one row of GET /tcbbaselines/{type}.
@@ -44,7 +53,8 @@ var published = map[uint32]baseline{
 
 // baselines answers GET /tcbbaselines/{type}: the TCB baselines that a policy
 // may name, newest first, from the collateral at hand.
-func (s *Server) baselines(w http.ResponseWriter, _ *http.Request, kind evidence.Kind) error {
+func (s *Server) baselines(w http.ResponseWriter, _ *http.Request, c *call) error {
+	kind := c.kind
 	tee := collateral.SGX
 	switch kind {
 	case evidence.SGXEnclave, evidence.OpenEnclave:
@@ -62,7 +72,7 @@ func (s *Server) baselines(w http.ResponseWriter, _ *http.Request, kind evidence
 	list := []baseline{}
 	for _, n := range slices.Backward(slices.Sorted(maps.Keys(numbers))) {
 		row := published[n]
-		row.Identifier, row.EvaluationNumber, row.Selected = strconv.FormatUint(uint64(n), 10), n, s.selected(kind, n, len(list) == 0)
+		row.Identifier, row.EvaluationNumber, row.Selected = strconv.FormatUint(uint64(n), 10), n, selected(c.tenant.Policy(kind), n, len(list) == 0)
 		list = append(list, row)
 	}
 	return writeJSON(w, map[string][]baseline{"tcbBaselines": list})
@@ -70,8 +80,8 @@ func (s *Server) baselines(w http.ResponseWriter, _ *http.Request, kind evidence
 
 // selected reports whether the policy in force pins this number, or, pinning
 // none, whether the number is the newest.
-func (s *Server) selected(kind evidence.Kind, number uint32, newest bool) bool {
-	if p := s.policies.get(kind).Policy; p != nil {
+func selected(in *tenant.PolicyInForce, number uint32, newest bool) bool {
+	if p := in.Policy; p != nil {
 		if settings, err := p.Settings(); err == nil {
 			if text, _ := settings["x-ms-sgx-tcbidentifier"].Text(); text != "" && text != "azuredefault" {
 				return text == strconv.FormatUint(uint64(number), 10)
@@ -82,7 +92,7 @@ func (s *Server) selected(kind evidence.Kind, number uint32, newest bool) bool {
 }
 
 // healthz answers whether the process lives.
-func (s *Server) healthz(w http.ResponseWriter, _ *http.Request, _ evidence.Kind) error {
+func (s *Server) healthz(w http.ResponseWriter, _ *http.Request, _ *call) error {
 	return writeJSON(w, map[string]string{"status": "ok", "version": s.cfg.Version})
 }
 
@@ -106,7 +116,7 @@ const maxReadyItems = 500
 
 // readyz answers whether the service can take requests, and how fresh its
 // collateral is.
-func (s *Server) readyz(w http.ResponseWriter, r *http.Request, _ evidence.Kind) error {
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request, _ *call) error {
 	answer := readiness{Status: "ready", Collateral: []collateralItem{}}
 	at := s.appraisalTime()
 	for _, item := range s.cfg.Held() {
@@ -126,7 +136,7 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request, _ evidence.Kind)
 }
 
 // metrics answers GET /metrics.
-func (s *Server) metrics(w http.ResponseWriter, r *http.Request, _ evidence.Kind) error {
+func (s *Server) metrics(w http.ResponseWriter, r *http.Request, _ *call) error {
 	s.cfg.Metrics.Handler().ServeHTTP(w, r)
 	return nil
 }

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
@@ -11,7 +10,6 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -21,13 +19,8 @@ import (
 	"github.com/probity-dev/probity/evidence/tpm"
 	"github.com/probity-dev/probity/internal/jsonerror"
 	"github.com/probity-dev/probity/internal/store"
+	"github.com/probity-dev/probity/internal/tenant"
 )
-
-// enrolmentStore is what enrolment needs of a store.
-type enrolmentStore interface {
-	TPMKeys(ctx context.Context, provider string) ([]store.TPMKey, error)
-	PutTPMKey(ctx context.Context, k store.TPMKey) error
-}
 
 // Enrolment binds attestation keys to the endorsement keys of TPMs (TPM 2.0
 // Library, part 1, section 24: credential protection).
@@ -36,57 +29,6 @@ type Enrolment struct {
 	// SubjectPublicKeyInfo in hex. With a list, no other key counts.
 	Authorities *tpmca.Roots
 	Keys        []string
-
-	provider string
-	store    enrolmentStore
-	mu       sync.RWMutex
-	known    map[string]string // attestation key to endorsement key
-}
-
-// NewEnrolment reads what was enrolled before.
-func NewEnrolment(ctx context.Context, provider string, db enrolmentStore, authorities *tpmca.Roots, keys []string) (*Enrolment, error) {
-	e := &Enrolment{Authorities: authorities, Keys: keys, provider: provider, store: db}
-	return e, e.load(ctx)
-}
-
-func (e *Enrolment) load(ctx context.Context) error {
-	list, err := e.store.TPMKeys(ctx, e.provider)
-	if err != nil {
-		return err
-	}
-	known := make(map[string]string, len(list))
-	for _, k := range list {
-		known[k.Key] = k.EndorsementKey
-	}
-	e.mu.Lock()
-	e.known = known
-	e.mu.Unlock()
-	return nil
-}
-
-// Watch reads the store again, every so often, until ctx ends: other nodes enrol,
-// and operators remove.
-func (e *Enrolment) Watch(ctx context.Context, every time.Duration, failed func(error)) {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if err := e.load(ctx); err != nil && ctx.Err() == nil {
-				failed(err)
-			}
-		}
-	}
-}
-
-// Enrolled tells to which endorsement key an attestation key was bound.
-func (e *Enrolment) Enrolled(key [sha256.Size]byte) (string, bool) {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	endorsementKey, ok := e.known[hex.EncodeToString(key[:])]
-	return endorsementKey, ok
 }
 
 // enrolRequest is either of the client's two messages. Bytes are base64url.
@@ -104,6 +46,7 @@ type enrolRequest struct {
 
 // enrolment is what the service remembers between the two, sealed.
 type enrolment struct {
+	Provider                  string
 	Key, EndorsementKey, Name string
 	Secret                    []byte
 	Expires                   time.Time
@@ -115,7 +58,7 @@ var machineName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 
 // enroll answers POST /tpm/enroll: first with a credential that only the TPM can
 // open, then, to the right answer, by remembering the key.
-func (s *Server) enroll(w http.ResponseWriter, r *http.Request, _ evidence.Kind) error {
+func (s *Server) enroll(w http.ResponseWriter, r *http.Request, c *call) error {
 	body, err := s.readBody(w, r)
 	if err != nil {
 		return err
@@ -128,18 +71,19 @@ func (s *Server) enroll(w http.ResponseWriter, r *http.Request, _ evidence.Kind)
 	if err := json.Unmarshal(body, &in); err != nil {
 		return badRequest(checkBody, "a JSON object without duplicate members", jsonerror.Text(err), "compare the body with the documentation of the route")
 	}
-	free, err := s.slot()
+	free, err := s.slot(c.tenant)
 	if err != nil {
 		return err
 	}
 	defer free()
 	if in.Context != "" {
-		return s.enrolled(w, r, e, in)
+		return s.enrolled(w, r, c, in)
 	}
 	pending, credential, err := e.begin(in, s.appraisalTime())
 	if err != nil {
 		return badRequest(checkEnrolment, "a trusted endorsement key, and an attestation key of the same TPM", err.Error(), remedyEnrolment)
 	}
+	pending.Provider = c.tenant.Name
 	pending.Expires = s.cfg.Now().Add(s.cfg.TPM.lifetime())
 	sealed, err := s.seal(pending, purposeEnrolment)
 	if err != nil {
@@ -210,13 +154,13 @@ func fingerprint(key any) (string, error) {
 }
 
 // enrolled takes the answer.
-func (s *Server) enrolled(w http.ResponseWriter, r *http.Request, e *Enrolment, in enrolRequest) error {
+func (s *Server) enrolled(w http.ResponseWriter, r *http.Request, c *call, in enrolRequest) error {
 	refuse := func(expected, found string) error {
 		return badRequest(checkEnrolment, expected, found, remedyEnrolment)
 	}
 	var pending enrolment
-	if err := s.unseal(in.Context, purposeEnrolment, &pending); err != nil {
-		return refuse("a context of this service", "another")
+	if err := s.unseal(in.Context, purposeEnrolment, &pending); err != nil || pending.Provider != c.tenant.Name {
+		return refuse("a context of this service for this provider", "another")
 	}
 	if now := s.cfg.Now(); now.After(pending.Expires) {
 		return refuse("an answer before "+pending.Expires.UTC().Format(time.RFC3339), "one at "+now.UTC().Format(time.RFC3339))
@@ -234,8 +178,8 @@ func (s *Server) enrolled(w http.ResponseWriter, r *http.Request, e *Enrolment, 
 	if !free {
 		return refuse("an answer that was not given before", "one that was")
 	}
-	key := store.TPMKey{Provider: e.provider, Key: pending.Key, EndorsementKey: pending.EndorsementKey, Name: pending.Name, Created: s.cfg.Now().UTC().Truncate(time.Second)}
-	err = e.store.PutTPMKey(r.Context(), key)
+	key := store.TPMKey{Provider: c.tenant.Name, Key: pending.Key, EndorsementKey: pending.EndorsementKey, Name: pending.Name, Created: s.cfg.Now().UTC().Truncate(time.Second)}
+	err = s.cfg.Registry.Enrol(r.Context(), key, tenant.By{Caller: "tpm:" + key.EndorsementKey, Request: c.id})
 	if errors.Is(err, store.ErrConflict) {
 		s.cfg.Log.WarnContext(r.Context(), "a TPM asked for a name or key of another", "name", key.Name, "ek", key.EndorsementKey)
 		return failed(http.StatusConflict, codeInvalidOperation, evidence.Check{ID: checkEnrolment, Expected: "a name and a key of no other TPM",
@@ -244,8 +188,5 @@ func (s *Server) enrolled(w http.ResponseWriter, r *http.Request, e *Enrolment, 
 	if err != nil {
 		return err
 	}
-	e.mu.Lock()
-	e.known[key.Key] = key.EndorsementKey
-	e.mu.Unlock()
 	return writeJSON(w, map[string]string{"name": key.Name, "attestationKey": key.Key, "endorsementKey": key.EndorsementKey})
 }

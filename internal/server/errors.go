@@ -9,8 +9,11 @@ import (
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/store"
+	"github.com/probity-dev/probity/internal/tenant"
 	"github.com/probity-dev/probity/internal/wire"
 	"github.com/probity-dev/probity/policy"
+	"github.com/probity-dev/probity/token"
 )
 
 // The error codes of Azure Attestation, and the ones it lacks.
@@ -27,6 +30,10 @@ const (
 	codeTimeout          = "RequestTimeout"
 	codeInternal         = "InternalError"
 	codeUnavailable      = "ServiceUnavailable"
+	codeForbidden        = "Forbidden"
+	codeConflict         = "Conflict"
+	codePrecondition     = "PreconditionFailed"
+	codePending          = "ApprovalRequired"
 )
 
 // The checks of requests.
@@ -43,6 +50,10 @@ const (
 	checkPolicySet  = "policy.set"
 	checkPolicyText = "policy.syntax"
 	checkPolicyJWS  = "policy.jws"
+	checkCaller     = "caller.known"
+	checkRole       = "caller.role"
+	checkLedger     = "ledger.recorded"
+	checkStore      = "store.available"
 )
 
 const remedyCollateral = "try again later, or send VCEK and chain with SEV-SNP evidence; the operator can import a bundle: probity collateral import"
@@ -67,6 +78,10 @@ func Catalogue() []evidence.Definition {
 		{ID: checkEnrolment, Meaning: "the endorsement key is trusted, the attestation key is of the same TPM, and neither name nor key belongs to another TPM", Remedy: remedyEnrolment},
 		{ID: checkPolicySet, Meaning: "a policy is set for types that have no default: Tpm and VbsEnclave", Remedy: remedyPolicySet},
 		{ID: checkPolicyJWS, Meaning: "a submitted policy is a well-formed JWS, and its signature, if any, verifies with the certificate in its header", Remedy: "let the SDK make the body, or use probity policy sign"},
+		{ID: checkCaller, Meaning: "the caller is known, on routes that are not for anybody", Remedy: "send a bearer token of an issuer that counts, or of probity token create"},
+		{ID: checkRole, Meaning: "the caller has the role that the route needs, at the provider", Remedy: "let an owner grant the role"},
+		{ID: checkLedger, Meaning: "the decision is in the ledger, where the provider fails closed", Remedy: "try again later; see what the service's log says of its store"},
+		{ID: checkStore, Meaning: "the store answers; attestations go on without it, management does not", Remedy: "try again after the time in Retry-After"},
 		{ID: checkPolicyText, Meaning: "the policy, or draft policy, parses", Remedy: "check the policy text at the line and column given"},
 	}
 }
@@ -129,9 +144,19 @@ func policyError(p *policy.ParseError) *apiError {
 func asAPIError(err error) (e *apiError, internal bool) {
 	var parse *policy.ParseError
 	var body *wire.Error
+	var refused *tenant.Refusal
 	switch {
 	case errors.As(err, &e):
 		return e, false
+	case errors.As(err, &refused):
+		return changeRefused(refused), false
+	case errors.Is(err, token.ErrPolicyJWS):
+		return invalidOperation(err.Error()), false
+	case errors.Is(err, store.ErrUnavailable):
+		e := failed(http.StatusServiceUnavailable, codeUnavailable, evidence.Check{ID: checkStore, Expected: "a store that answers", Found: "one that does not",
+			Remedy: "try again after the time in Retry-After"})
+		e.header = http.Header{"Retry-After": {"5"}}
+		return e, true
 	case errors.As(err, &body):
 		return badRequest(checkBody, body.Expected, body.Found, body.Remedy), false
 	case errors.Is(err, collateral.ErrUnavailable):
@@ -147,6 +172,24 @@ func asAPIError(err error) (e *apiError, internal bool) {
 		return &apiError{status: http.StatusInternalServerError, code: codeInternal,
 			message: "the service failed; its log has the reason under this request id"}, true
 	}
+}
+
+// changeRefused turns a refused change into an error.
+func changeRefused(r *tenant.Refusal) *apiError {
+	switch r.Reason {
+	case tenant.InvalidOperation:
+		return failed(http.StatusBadRequest, codeInvalidOperation, r.Check)
+	case tenant.NotFound:
+		return failed(http.StatusNotFound, codeNotFound, r.Check)
+	case tenant.Conflict:
+		return failed(http.StatusConflict, codeConflict, r.Check)
+	case tenant.Stale:
+		return failed(http.StatusPreconditionFailed, codePrecondition, r.Check)
+	case tenant.Pending:
+		// Accepted and not done: a client that knows no approvals sees an error.
+		return failed(http.StatusAccepted, codePending, r.Check)
+	}
+	return failed(http.StatusBadRequest, codeInvalidParameter, r.Check)
 }
 
 // write sends the error document.

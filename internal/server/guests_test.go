@@ -17,6 +17,7 @@ import (
 	"github.com/probity-dev/probity/evidence/nitro"
 	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/evidence/uvm"
+	"github.com/probity-dev/probity/internal/tenant"
 	"github.com/probity-dev/probity/internal/testtee"
 )
 
@@ -29,7 +30,7 @@ type guests struct {
 	arm   *testtee.Arm
 }
 
-func newGuests(t *testing.T, edit func(*Config)) *guests {
+func newGuests(t *testing.T, edit func(*Config), settings ...func(*tenant.Config)) *guests {
 	t.Helper()
 	g := &guests{amd: testtee.NewAMD(testtee.AMDConfig{Now: now}), uvm: testtee.NewUVM(testtee.UVMConfig{Now: now}),
 		nitro: testtee.NewNitro(testtee.NitroConfig{Now: now}), arm: testtee.NewArm()}
@@ -40,7 +41,7 @@ func newGuests(t *testing.T, edit func(*Config)) *guests {
 		if edit != nil {
 			edit(c)
 		}
-	})
+	}, settings...)
 	return g
 }
 
@@ -171,7 +172,7 @@ func TestRefusedGuests(t *testing.T) {
 		})
 	}
 	t.Run("by the default policy, where the provider accepts debug guests", func(t *testing.T) {
-		g := newGuests(t, func(c *Config) { c.Provider.TCB = appraisal.TCBPolicy{Accept: []string{evidence.DebugGuest}} })
+		g := newGuests(t, nil, func(c *tenant.Config) { c.Defaults.TCB = evidence.DebugGuest })
 		for path, body := range map[string]string{
 			"/attest/NitroEnclave?api-version=2025-06-01": `{"document":"` + encode(g.nitro.Document(testtee.DocumentConfig{Debug: true})) + `"}`,
 			"/attest/ArmCca?api-version=2025-06-01":       `{"token":"` + encode(g.arm.CCA(testtee.CCAConfig{Lifecycle: 0x5000})) + `"}`,

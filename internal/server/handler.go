@@ -33,13 +33,21 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	r = r.WithContext(ctx)
 	recorder := &statusRecorder{ResponseWriter: w}
-	found, typeName, methods := match(r.Method, r.URL.Path)
+	at, path, err := s.locate(r)
+	found, params, methods := match(r.Method, path)
 	name := "unknown"
 	if found != nil {
 		name = found.path
 	}
-	err := s.run(recorder, r, found, typeName, methods)
 	attrs := []any{"method", r.Method, "route", name, "request", id}
+	if err == nil {
+		c := &call{tenant: at, params: params, id: id}
+		err = s.run(recorder, r, found, c, methods)
+		attrs = append(attrs, "provider", at.Name)
+		if c.caller != nil {
+			attrs = append(attrs, "caller", c.caller.Name)
+		}
+	}
 	if err != nil {
 		e, internal := asAPIError(err)
 		if recorder.status == 0 {
@@ -61,7 +69,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // run calls the route. A panic in it is an internal error of this request, not
 // the end of the service.
-func (s *Server) run(w http.ResponseWriter, r *http.Request, found *route, typeName string, methods []string) (err error) {
+func (s *Server) run(w http.ResponseWriter, r *http.Request, found *route, c *call, methods []string) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
@@ -80,13 +88,15 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request, found *route, typeN
 			return err
 		}
 	}
-	var kind evidence.Kind
-	if typeName != "" {
-		if kind, err = evidence.ParseKind(typeName); err != nil {
+	if typeName := c.params["type"]; typeName != "" {
+		if c.kind, err = evidence.ParseKind(typeName); err != nil {
 			return badRequest(checkType, "a known attestation type", err.Error(), "compare the type in the path with those listed")
 		}
 	}
-	return s.timedOut(r, found.handle(s, w, r, kind))
+	if err := s.allow(r, found, c); err != nil {
+		return err
+	}
+	return s.timedOut(r, found.handle(s, w, r, c))
 }
 
 // timedOut names the reason if the request's time ran out.

@@ -2,125 +2,58 @@ package server
 
 import (
 	"bytes"
-	"context"
-	"crypto/sha256"
-	"crypto/subtle"
-	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/jsonerror"
 	"github.com/probity-dev/probity/internal/store"
+	"github.com/probity-dev/probity/internal/tenant"
 	"github.com/probity-dev/probity/policy"
 	"github.com/probity-dev/probity/token"
 )
 
-// policyStore is what this package needs of a store.
-type policyStore interface {
-	PutPolicy(ctx context.Context, p store.Policy) error
-	DeletePolicy(ctx context.Context, provider, kind string) error
-	UseOnce(ctx context.Context, word string, now, expires time.Time) (bool, error)
+// getPolicy answers GET /policies/{type}.
+func (s *Server) getPolicy(w http.ResponseWriter, _ *http.Request, c *call) error {
+	in := c.tenant.Policy(c.kind)
+	w.Header().Set("ETag", etag(in.Version))
+	return s.answer(w, c, map[string]any{"x-ms-policy": in.Submitted.JWS})
 }
 
-// PolicyInForce is a policy with the form in which it was submitted.
-type PolicyInForce struct {
-	Submitted *token.SubmittedPolicy
-	Policy    *policy.Policy // nil for a type that has none
-}
+func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 
-// policies holds the policies in force. Requests read a snapshot; changes are
-// made one at a time, first in the store and then here, so that one that fails
-// changes nothing.
-type policies struct {
-	changing sync.Mutex // held while a policy is changed
-	current  atomic.Pointer[map[evidence.Kind]PolicyInForce]
-}
-
-func (p *policies) get(kind evidence.Kind) PolicyInForce { return (*p.current.Load())[kind] }
-
-// set must be called with changing held, or before the service runs.
-func (p *policies) set(kind evidence.Kind, in PolicyInForce) {
-	next := map[evidence.Kind]PolicyInForce{}
-	if current := p.current.Load(); current != nil {
-		next = maps.Clone(*current)
+// ifMatch reads the version that the caller wants to replace.
+func ifMatch(r *http.Request) (*int64, error) {
+	text := r.Header.Get("If-Match")
+	if text == "" || text == "*" {
+		return nil, nil
 	}
-	next[kind] = in
-	p.current.Store(&next)
-}
-
-// DefaultPolicy returns the policy of a type that has none of its own, in the
-// form in which a client would have submitted it.
-func DefaultPolicy(kind evidence.Kind) (PolicyInForce, error) {
-	text := policy.Default(string(kind))
-	if text == "" {
-		return PolicyInForce{Submitted: &token.SubmittedPolicy{JWS: token.NoPolicy, Empty: true}}, nil
-	}
-	jws, err := token.WrapPolicy(nil, text, nil, nil)
+	n, err := strconv.ParseInt(strings.Trim(text, `"`), 10, 64)
 	if err != nil {
-		return PolicyInForce{}, err
+		return nil, badRequest(tenant.CheckMatch, "If-Match with an ETag of this service", fmt.Sprintf("%.40q", text), "send the ETag of the answer that was read, or none")
 	}
-	return ReadPolicy(jws)
-}
-
-// ReadPolicy reads a policy from its submitted form. The error wraps
-// token.ErrPolicyJWS, or is a *policy.ParseError.
-func ReadPolicy(jws string) (PolicyInForce, error) {
-	submitted, err := token.ParsePolicy(jws)
-	if err != nil {
-		return PolicyInForce{}, err
-	}
-	parsed, err := policy.Parse(submitted.Text)
-	return PolicyInForce{submitted, parsed}, err
-}
-
-// authorize checks the administrator's bearer token.
-func (s *Server) authorize(r *http.Request) error {
-	refuse := func(message string) error {
-		return &apiError{status: http.StatusUnauthorized, code: codeUnauthorized, message: message,
-			header: http.Header{"WWW-Authenticate": {`Bearer resource="https://attest.azure.net"`}}}
-	}
-	if s.cfg.AdminTokenHash == [sha256.Size]byte{} {
-		return refuse("no administrator token is configured, so nobody may change policies")
-	}
-	scheme, bearer, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") || bearer == "" {
-		return refuse("this route needs the administrator's bearer token")
-	}
-	// Hashes have one length, so comparing them tells nothing about the token.
-	sum := sha256.Sum256([]byte(strings.TrimSpace(bearer)))
-	if subtle.ConstantTimeCompare(sum[:], s.cfg.AdminTokenHash[:]) != 1 {
-		return refuse("the bearer token is not the administrator's")
-	}
-	return nil
-}
-
-// getPolicy answers GET /policies/{type}. It asks for the token only if there
-// is one: without one, the policies are the defaults.
-func (s *Server) getPolicy(w http.ResponseWriter, r *http.Request, kind evidence.Kind) error {
-	if s.cfg.AdminTokenHash != [sha256.Size]byte{} {
-		if err := s.authorize(r); err != nil {
-			return err
-		}
-	}
-	return s.answer(w, map[string]any{"x-ms-policy": s.policies.get(kind).Submitted.JWS})
+	return &n, nil
 }
 
 // answer sends a management token.
-func (s *Server) answer(w http.ResponseWriter, members map[string]any) error {
-	payload, err := token.Management(s.cfg.Issuer, s.cfg.Now(), members)
+func (s *Server) answer(w http.ResponseWriter, c *call, members map[string]any) error {
+	signers, err := c.tenant.Signers(s.cfg.Now())
 	if err != nil {
 		return err
 	}
-	signed, err := s.cfg.Signers[0].Sign(payload)
+	payload, err := token.Management(c.tenant.URL, s.cfg.Now(), members)
+	if err != nil {
+		return err
+	}
+	signed, err := signers.Sign.Sign(payload)
 	if err != nil {
 		return err
 	}
@@ -155,42 +88,162 @@ func invalidOperation(found string) *apiError {
 }
 
 // putPolicy answers PUT /policies/{type}.
-func (s *Server) putPolicy(w http.ResponseWriter, r *http.Request, kind evidence.Kind) error {
-	if err := s.authorize(r); err != nil {
-		return err
-	}
+func (s *Server) putPolicy(w http.ResponseWriter, r *http.Request, c *call) error {
+	return s.changePolicy(w, r, c, store.PolicySet)
+}
+
+// resetPolicy answers POST /policies/{type}:reset.
+func (s *Server) resetPolicy(w http.ResponseWriter, r *http.Request, c *call) error {
+	return s.changePolicy(w, r, c, store.PolicyReset)
+}
+
+func (s *Server) changePolicy(w http.ResponseWriter, r *http.Request, c *call, action string) error {
 	jws, err := s.submitted(w, r)
 	if err != nil {
 		return err
 	}
-	in, err := ReadPolicy(jws)
-	if errors.Is(err, token.ErrPolicyJWS) {
-		return invalidOperation(err.Error())
-	}
+	match, err := ifMatch(r)
 	if err != nil {
 		return err
 	}
-	if err := s.checkBaseline(in.Policy); err != nil {
+	in, err := s.cfg.Registry.Change(r.Context(), tenant.PolicyChange{Provider: c.tenant.Name, Kind: c.kind, Action: action, JWS: jws, Match: match, By: c.by()})
+	if err != nil {
 		return err
 	}
-	s.policies.changing.Lock()
-	defer s.policies.changing.Unlock()
-	record := store.Policy{Provider: s.cfg.Provider.Name, Kind: string(kind), JWS: jws, Updated: s.cfg.Now()}
-	if err := s.cfg.Store.PutPolicy(r.Context(), record); err != nil {
-		return err
+	return s.policyChanged(w, c, in, action)
+}
+
+// policyChanged answers with what a change did.
+func (s *Server) policyChanged(w http.ResponseWriter, c *call, in *tenant.PolicyInForce, action string) error {
+	if action == store.PolicyReset {
+		return s.answer(w, c, map[string]any{"x-ms-policy-result": "Removed"})
 	}
-	s.policies.set(kind, in)
+	w.Header().Set("ETag", etag(in.Version))
 	members := map[string]any{"x-ms-policy-result": "Updated", "x-ms-policy-token-hash": in.Submitted.Hash()}
 	if key := in.Submitted.SignerKey(); key != nil {
 		members["x-ms-policy-signer"] = key
 	}
-	return s.answer(w, members)
+	return s.answer(w, c, members)
 }
 
-// checkBaseline refuses a policy that pins a TCB baseline of which there is no
+// policyVersion is one row of a policy's history.
+type policyVersion struct {
+	Version int64     `json:"version"`
+	Action  string    `json:"action"`
+	By      string    `json:"by"`
+	Signer  string    `json:"signer,omitzero"`
+	From    int64     `json:"rolledBackTo,omitzero"`
+	At      time.Time `json:"at"`
+	JWS     string    `json:"jws,omitzero"`
+	Text    string    `json:"policy,omitzero"`
+}
+
+func versionOf(p store.PolicyVersion) policyVersion {
+	return policyVersion{Version: p.Version, Action: p.Action, By: p.By, Signer: p.Signer, From: p.From, At: p.At, JWS: p.JWS}
+}
+
+// policyHistory answers GET /policies/{type}/versions, the newest first.
+func (s *Server) policyHistory(w http.ResponseWriter, r *http.Request, c *call) error {
+	history, err := s.cfg.Store.PolicyHistory(r.Context(), c.tenant.Name, string(c.kind))
+	if err != nil {
+		return err
+	}
+	list := []policyVersion{}
+	for _, p := range history {
+		list = append(list, versionOf(p))
+	}
+	return writeJSON(w, map[string]any{"value": list})
+}
+
+// policyVersion answers GET /policies/{type}/versions/{version}.
+func (s *Server) policyVersion(w http.ResponseWriter, r *http.Request, c *call) error {
+	n, err := strconv.ParseInt(c.params["version"], 10, 64)
+	if err != nil {
+		return badRequest(tenant.CheckVersion, "a number", fmt.Sprintf("%.40q", c.params["version"]), "list the versions: GET /policies/{type}/versions")
+	}
+	p, err := s.cfg.Store.PolicyVersion(r.Context(), c.tenant.Name, string(c.kind), n)
+	if err != nil {
+		return notFound(err, tenant.CheckVersion, "a version that is there", strconv.FormatInt(n, 10))
+	}
+	out := versionOf(p)
+	if submitted, err := token.ParsePolicy(p.JWS); err == nil {
+		out.Text = submitted.Text
+	}
+	return writeJSON(w, out)
+}
+
+// rollbackPolicy answers POST /policies/{type}:rollback.
+func (s *Server) rollbackPolicy(w http.ResponseWriter, r *http.Request, c *call) error {
+	var in struct {
+		Version int64 `json:"version"`
+	}
+	if err := s.readJSON(w, r, &in); err != nil {
+		return err
+	}
+	match, err := ifMatch(r)
+	if err != nil {
+		return err
+	}
+	p, err := s.cfg.Registry.Rollback(r.Context(), c.tenant.Name, c.kind, in.Version, match, c.by())
+	if err != nil {
+		return err
+	}
+	action := store.PolicySet
+	if p.Submitted.Empty {
+		action = store.PolicyReset
+	}
+	return s.policyChanged(w, c, p, action)
+}
+
+// readJSON reads a body strictly.
+func (s *Server) readJSON(w http.ResponseWriter, r *http.Request, v any) error {
+	body, err := s.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(body, v, json.RejectUnknownMembers(true)); err != nil {
+		return badRequest(checkBody, "a JSON object as the documentation of the route has it", jsonerror.Text(err), "compare the body with the documentation of the route")
+	}
+	return nil
+}
+
+// proposals answers GET /proposals.
+func (s *Server) proposals(w http.ResponseWriter, r *http.Request, c *call) error {
+	waiting, err := s.cfg.Store.Proposals(r.Context(), c.tenant.Name)
+	if err != nil {
+		return err
+	}
+	list := []map[string]any{}
+	for _, p := range waiting {
+		if s.cfg.Now().Before(p.Expires) {
+			list = append(list, map[string]any{"id": p.ID, "type": p.Kind, "action": p.Action, "jws": p.JWS, "approvals": p.Approvals,
+				"needed": c.tenant.Settings.Approvals, "created": p.Created, "expires": p.Expires})
+		}
+	}
+	return writeJSON(w, map[string]any{"value": list})
+}
+
+// approve answers POST /proposals/{proposal}:approve.
+func (s *Server) approve(w http.ResponseWriter, r *http.Request, c *call) error {
+	in, err := s.cfg.Registry.Approve(r.Context(), c.tenant.Name, c.params["proposal"], c.by())
+	if err != nil {
+		return err
+	}
+	return s.policyChanged(w, c, in, store.PolicySet)
+}
+
+// reject answers DELETE /proposals/{proposal}.
+func (s *Server) reject(w http.ResponseWriter, r *http.Request, c *call) error {
+	if err := s.cfg.Registry.Reject(r.Context(), c.tenant.Name, c.params["proposal"], c.by()); err != nil {
+		return err
+	}
+	return writeJSON(w, map[string]string{"status": "rejected"})
+}
+
+// CheckBaseline refuses a policy that pins a TCB baseline of which there is no
 // collateral: no evidence could pass it.
-func (s *Server) checkBaseline(p *policy.Policy) error {
-	settings, err := p.Settings()
+func CheckBaseline(in *tenant.PolicyInForce, baselines func() []collateral.About) error {
+	settings, err := in.Policy.Settings()
 	if err != nil {
 		return err
 	}
@@ -200,7 +253,7 @@ func (s *Server) checkBaseline(p *policy.Policy) error {
 		return nil
 	}
 	var held []string
-	for _, about := range s.cfg.Baselines() {
+	for _, about := range baselines() {
 		n := strconv.FormatUint(uint64(about.EvaluationNumber), 10)
 		if n == text {
 			return nil
@@ -213,35 +266,55 @@ func (s *Server) checkBaseline(p *policy.Policy) error {
 		"provide collateral of that number first")
 }
 
-// resetPolicy answers POST /policies/{type}:reset.
-func (s *Server) resetPolicy(w http.ResponseWriter, r *http.Request, kind evidence.Kind) error {
-	if err := s.authorize(r); err != nil {
-		return err
-	}
+// getCertificates answers GET /certificates.
+func (s *Server) getCertificates(w http.ResponseWriter, _ *http.Request, c *call) error {
+	keys := append([]jsontext.Value{}, c.tenant.Provider.Signers...)
+	return s.answer(w, c, map[string]any{"x-ms-policy-certificates": map[string]any{"keys": keys}})
+}
+
+func (s *Server) addCertificate(w http.ResponseWriter, r *http.Request, c *call) error {
+	return s.changeCertificate(w, r, c, true)
+}
+
+func (s *Server) removeCertificate(w http.ResponseWriter, r *http.Request, c *call) error {
+	return s.changeCertificate(w, r, c, false)
+}
+
+// changeCertificate answers POST /certificates:add and :remove. The signed
+// request comes bare, as a JSON string, or as a member of an object.
+func (s *Server) changeCertificate(w http.ResponseWriter, r *http.Request, c *call, add bool) error {
 	jws, err := s.submitted(w, r)
 	if err != nil {
 		return err
 	}
-	if _, err := token.ParsePolicy(jws); err != nil {
-		return invalidOperation(err.Error())
+	if strings.HasPrefix(jws, "{") {
+		var members map[string]jsontext.Value
+		if err := json.Unmarshal([]byte(jws), &members); err != nil {
+			return invalidOperation("the body is neither a JWS nor a JSON object")
+		}
+		for _, name := range []string{"policyCertificateToAdd", "policyCertificateToRemove", "certificate"} {
+			if v := members[name]; v.Kind() == '"' {
+				if err := json.Unmarshal(v, &jws); err != nil {
+					return invalidOperation("the member " + name + " is not a string")
+				}
+			}
+		}
 	}
-	standard, err := DefaultPolicy(kind)
+	thumbprint, err := s.cfg.Registry.ChangeCertificate(r.Context(), c.tenant.Name, jws, add, c.by())
 	if err != nil {
 		return err
 	}
-	s.policies.changing.Lock()
-	defer s.policies.changing.Unlock()
-	if err := s.cfg.Store.DeletePolicy(r.Context(), s.cfg.Provider.Name, string(kind)); err != nil && !errors.Is(err, store.ErrNotFound) {
-		return err
+	result := "IsAbsent"
+	if add {
+		result = "IsPresent"
 	}
-	s.policies.set(kind, standard)
-	return s.answer(w, map[string]any{"x-ms-policy-result": "Removed"})
+	return s.answer(w, c, map[string]any{"x-ms-certificate-thumbprint": thumbprint, "x-ms-policycertificates-result": result})
 }
 
 // traceDetails explains a denial rule by rule, if the provider lets clients
 // see its policy's inside.
-func (s *Server) traceDetails(e *apiError, trace *policy.Trace) *apiError {
-	if !s.cfg.Provider.Explain {
+func traceDetails(t *tenant.Tenant, e *apiError, trace *policy.Trace) *apiError {
+	if !t.Explain {
 		return e
 	}
 	for _, r := range trace.Report().Rules {

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -17,7 +18,9 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/store"
+	"github.com/probity-dev/probity/internal/tenant"
 	"github.com/probity-dev/probity/policy"
 	"github.com/probity-dev/probity/token"
 )
@@ -177,27 +180,39 @@ func TestAPolicyThatIsRefusedLeavesTheOldOneInForce(t *testing.T) {
 	}
 }
 
-// brokenStore keeps nothing.
-type brokenStore struct{}
-
-func (brokenStore) PutPolicy(context.Context, store.Policy) error { return errors.New("disk full") }
-func (brokenStore) DeletePolicy(context.Context, string, string) error {
-	return errors.New("disk full")
+// brokenStore keeps no change.
+type brokenStore struct {
+	store.Store
+	err error
 }
 
-func (brokenStore) UseOnce(context.Context, string, time.Time, time.Time) (bool, error) {
-	return false, errors.New("disk full")
+func (s brokenStore) Update(context.Context, string, string, func(store.Tx) error) error {
+	return s.err
 }
 
 func TestAStoreThatFailsChangesNothing(t *testing.T) {
-	b := newBench(t, func(c *Config) { c.Store = brokenStore{} })
-	for _, w := range []*httptest.ResponseRecorder{b.admin("PUT", policyPath+apiVersion, wrap(t, denySVN)), b.admin("POST", policyPath+":reset"+apiVersion, token.NoPolicy)} {
-		if w.Code != 500 || strings.Contains(w.Body.String(), "disk") {
-			t.Errorf("%d %s", w.Code, w.Body)
-		}
-	}
-	if w := b.do("POST", sgxPath, `{"quote":"`+b.quote()+`"}`); w.Code != 200 {
-		t.Errorf("%d %s", w.Code, w.Body)
+	for name, tc := range map[string]struct {
+		err    error
+		status int
+	}{"for good": {errors.New("disk full"), 500}, "for a while": {fmt.Errorf("disk full: %w", store.ErrUnavailable), 503}} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, nil)
+			settings := b.settings
+			settings.Store = brokenStore{b.db, tc.err}
+			var err error
+			if b.registry, err = tenant.New(t.Context(), settings); err != nil {
+				t.Fatal(err)
+			}
+			b.server.cfg.Registry = b.registry
+			for _, w := range []*httptest.ResponseRecorder{b.admin("PUT", policyPath+apiVersion, wrap(t, denySVN)), b.admin("POST", policyPath+":reset"+apiVersion, token.NoPolicy)} {
+				if w.Code != tc.status || strings.Contains(w.Body.String(), "disk") || (w.Header().Get("Retry-After") != "") != (tc.status == 503) {
+					t.Errorf("%d %s", w.Code, w.Body)
+				}
+			}
+			if w := b.do("POST", sgxPath, `{"quote":"`+b.quote()+`"}`); w.Code != 200 {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+		})
 	}
 }
 
@@ -213,7 +228,7 @@ func TestOnlyTheAdministratorManagesPolicies(t *testing.T) {
 		"another scheme":         {nil, "Basic " + adminToken},
 		"token without a scheme": {nil, adminToken},
 		"empty token":            {nil, "Bearer "},
-		"no token is configured": {func(c *Config) { c.AdminTokenHash = [32]byte{} }, "Bearer " + adminToken},
+		"no token is configured": {func(c *Config) { c.Auth = auth.New(auth.Config{Now: time.Now}) }, "Bearer " + adminToken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, tc.edit)
@@ -222,12 +237,6 @@ func TestOnlyTheAdministratorManagesPolicies(t *testing.T) {
 				r.Header.Set("Authorization", tc.header)
 				w := httptest.NewRecorder()
 				b.server.ServeHTTP(w, r)
-				if request[0] == "GET" && tc.edit != nil {
-					if w.Code != 200 {
-						t.Errorf("defaults are no secret: %d", w.Code)
-					}
-					continue
-				}
 				if w.Code != 401 || decodeError(t, w).Error.Code != "Unauthorized" || w.Header().Get("WWW-Authenticate") == "" {
 					t.Errorf("%s: %d %s", request[0], w.Code, w.Body)
 				}
@@ -240,7 +249,7 @@ func TestOnlyTheAdministratorManagesPolicies(t *testing.T) {
 }
 
 func TestADenialIsExplainedIfTheProviderAllows(t *testing.T) {
-	b := newBench(t, func(c *Config) { c.Provider.Explain = true })
+	b := newBench(t, nil, func(c *tenant.Config) { c.Defaults.Explain = true })
 	answered(t, b.admin("PUT", policyPath+apiVersion, wrap(t, denySVN)))
 	doc := decodeError(t, b.do("POST", sgxPath, `{"quote":"`+b.quote()+`"}`))
 	if len(doc.Error.Details) != 2 || doc.Error.Details[1].Check != "policy.rule" || !strings.Contains(doc.Error.Details[1].Found, "claim x-ms-sgx-svn is 3") {

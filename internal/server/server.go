@@ -7,7 +7,6 @@ package server
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"log/slog"
@@ -17,19 +16,24 @@ import (
 
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/collateral"
-	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/auth"
+	"github.com/probity-dev/probity/internal/ledger"
+	"github.com/probity-dev/probity/internal/signing"
+	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/telemetry"
-	"github.com/probity-dev/probity/token"
+	"github.com/probity-dev/probity/internal/tenant"
 )
 
 // Config is what the service works with.
 type Config struct {
-	// Issuer is the instance URL, without a trailing slash.
-	Issuer    string
-	Appraiser *appraisal.Appraiser
-	Provider  Provider
-	// Signers are the keys of the key set; the first one signs.
-	Signers []*token.Signer
+	Registry *tenant.Registry
+	// Auth tells who calls, Authorization is what a refused caller is pointed to: a
+	// token endpoint's base, or empty.
+	Auth          *auth.Authenticator
+	Authorization string
+	// HostSuffix, if not empty, is what follows a provider's name in its host name.
+	HostSuffix string
+	Appraiser  *appraisal.Appraiser
 	// Baselines and Held describe the collateral at hand: Intel's sets, and
 	// everything.
 	Baselines func() []collateral.About
@@ -47,30 +51,36 @@ type Config struct {
 	AppraisalTime time.Time
 	// Version names the program in answers.
 	Version string
-	// Store keeps changes of policies.
-	Store policyStore
+	Store   Store
+	// Ledger takes decisions; CheckpointKey verifies its checkpoints.
+	Ledger        Ledger
+	CheckpointKey string
+	// Rotation says how signing keys follow each other.
+	Rotation signing.Rotation
 	// Sealer keeps what clients bring back: challenges and enrolments.
 	Sealer Sealer
 	// TPM says how TPMs are challenged and enrolled.
 	TPM TPM
-	// AdminTokenHash is the SHA-256 of the bearer token that may read and
-	// change policies. Zero means that nobody may change them.
-	AdminTokenHash [sha256.Size]byte
+	// Extra, if not nil, answers what no route does.
+	Extra http.Handler
 	// Ready returns an error while the service should get no requests.
 	Ready func(context.Context) error
 }
 
-// Provider is the tenant that the service answers for.
-type Provider struct {
-	Name string
-	// Policies are those in force, by type. A type without an entry has none.
-	Policies map[evidence.Kind]PolicyInForce
-	TCB      appraisal.TCBPolicy
-	// Explain lets clients see rule by rule why a policy denied.
-	Explain bool
-	// MaxValidity caps what a policy may ask for with
-	// report_validity_in_minutes. Zero means 8 hours.
-	MaxValidity time.Duration
+// Store is what this package needs of a store.
+type Store interface {
+	ledger.Store
+	UseOnce(ctx context.Context, word string, now, expires time.Time) (bool, error)
+	PolicyHistory(ctx context.Context, provider, kind string) ([]store.PolicyVersion, error)
+	PolicyVersion(ctx context.Context, provider, kind string, version int64) (store.PolicyVersion, error)
+	Proposals(ctx context.Context, provider string) ([]store.Proposal, error)
+	SigningKeys(ctx context.Context) ([]store.SigningKey, error)
+	Tokens(ctx context.Context) ([]store.Token, error)
+}
+
+// Ledger records decisions.
+type Ledger interface {
+	Record(ctx context.Context, provider string, e ledger.Entry, wait bool) error
 }
 
 // Limits bound what requests may take.
@@ -85,17 +95,11 @@ type Limits struct {
 type Server struct {
 	cfg   Config
 	slots chan struct{} // one for each running attestation
-
-	policies policies
 }
 
 // New returns a server.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, slots: make(chan struct{}, cfg.Limits.Concurrent)}
-	for kind, in := range cfg.Provider.Policies {
-		s.policies.set(kind, in)
-	}
-	return s
+	return &Server{cfg: cfg, slots: make(chan struct{}, cfg.Limits.Concurrent)}
 }
 
 // Serve answers requests on l until ctx ends; then it lets running requests

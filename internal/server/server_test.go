@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"io"
 	"log/slog"
@@ -16,15 +17,18 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/internal/auth"
+	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/signing"
-	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/store/sqlite"
 	"github.com/probity-dev/probity/internal/telemetry"
+	"github.com/probity-dev/probity/internal/tenant"
 	"github.com/probity-dev/probity/internal/testtee"
 )
 
@@ -41,9 +45,14 @@ type bench struct {
 	server *Server
 	log    *bytes.Buffer
 	m      *testtee.Platform
+
+	db       *sqlite.Store
+	settings tenant.Config
+	registry *tenant.Registry
+	ledger   *ledger.Writer
 }
 
-func newBench(t *testing.T, edit func(*Config)) *bench {
+func newBench(t *testing.T, edit func(*Config), settings ...func(*tenant.Config)) *bench {
 	t.Helper()
 	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
 	b := &bench{log: &bytes.Buffer{}, m: pki.Platform(testtee.HealthyPlatform())}
@@ -56,34 +65,52 @@ func newBench(t *testing.T, edit func(*Config)) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	if err := db.PutProvider(t.Context(), store.Provider{Name: "default", Created: now}); err != nil {
-		t.Fatal(err)
-	}
 	master, err := signing.NewMasterKey(make([]byte, 32))
 	if err != nil {
 		t.Fatal(err)
 	}
-	signers, err := signing.Load(t.Context(), db, signing.Config{Issuer: issuer, Master: master, Random: rand.Reader, Now: now})
+	log := slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	clock := func() time.Time { return now }
+	b.settings = tenant.Config{Store: db, Signing: signing.Config{Master: master, Random: rand.Reader}, URL: issuer,
+		Defaults:    tenant.Defaults{Concurrent: 4},
+		CheckPolicy: func(in *tenant.PolicyInForce) error { return CheckBaseline(in, source.List) }, Poll: time.Hour, Now: clock, Log: log}
+	b.db = db
+	secret, verifier, err := ledger.NewKey(rand.Reader, "attest.example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := note.NewSigner(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.ledger = ledger.NewWriter(ledger.Config{Store: db, Signer: signer, Checkpoint: time.Hour, Queue: 1000, Now: clock, Log: log})
+	t.Cleanup(func() { b.ledger.Close(context.Background()) })
+	sum := sha256.Sum256([]byte(adminToken))
+	admin, err := auth.NewStaticToken("administrator", hex.EncodeToString(sum[:]), "owner", []string{"*"}, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	cfg := Config{
-		Issuer:    issuer,
 		Appraiser: &appraisal.Appraiser{Verifiers: appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}), Collateral: source, Random: rand.Reader},
-		Provider:  Provider{Name: "default", Policies: map[evidence.Kind]PolicyInForce{}},
-		Signers:   signers, Baselines: source.List, Held: source.Items,
+		Baselines: source.List, Held: source.Items,
 		Limits: Limits{Body: 64 << 10, Concurrent: 4, Time: 5 * time.Second, Shutdown: time.Second},
-		Log:    slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Metrics: telemetry.New(nil),
-		Now: func() time.Time { return now }, Version: "test", Ready: db.Ping, Store: db, AdminTokenHash: sha256.Sum256([]byte(adminToken)),
-		Sealer: master,
-	}
-	for _, kind := range evidence.Kinds() {
-		if cfg.Provider.Policies[kind], err = DefaultPolicy(kind); err != nil {
-			t.Fatal(err)
-		}
+		Log:    log, Metrics: telemetry.New(nil),
+		Now: clock, Version: "test", Ready: db.Ping, Store: db, Sealer: master, Ledger: b.ledger, CheckpointKey: verifier,
 	}
 	if edit != nil {
 		edit(&cfg)
+	}
+	b.settings.Now = cfg.Now
+	b.settings.Defaults.Concurrent = cfg.Limits.Concurrent
+	for _, f := range settings {
+		f(&b.settings)
+	}
+	if b.registry, err = tenant.New(t.Context(), b.settings); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Registry = b.registry
+	if cfg.Auth == nil {
+		cfg.Auth = auth.New(auth.Config{Tokens: func() []auth.StaticToken { return append(b.registry.Tokens(), admin) }, Now: clock})
 	}
 	b.server = New(cfg)
 	return b
@@ -252,7 +279,7 @@ func TestDocuments(t *testing.T) {
 }
 
 func TestTheProviderDecidesWhichTCBPasses(t *testing.T) {
-	b := newBench(t, func(c *Config) { c.Provider.TCB = appraisal.TCBPolicy{Accept: []string{"OutOfDate"}} })
+	b := newBench(t, nil, func(c *tenant.Config) { c.Defaults.TCB = "OutOfDate" })
 	doc := decodeError(t, b.do("POST", sgxPath, `{"quote":"`+b.quote()+`"}`))
 	if doc.Error.Details[0].Check != "dcap.tcb.status" || doc.Error.Details[0].Expected != "OutOfDate" || doc.Error.Details[0].Found == "" {
 		t.Errorf("error = %+v", doc)

@@ -66,7 +66,7 @@ type tpmMessage struct {
 
 // attestTPM answers a message of the TPM protocol: a challenge to the first, a
 // report to the second.
-func (s *Server) attestTPM(w http.ResponseWriter, r *http.Request, body []byte) error {
+func (s *Server) attestTPM(w http.ResponseWriter, r *http.Request, c *call, body []byte) error {
 	in, err := wire.Decode(body)
 	if err != nil {
 		return err
@@ -85,9 +85,9 @@ func (s *Server) attestTPM(w http.ResponseWriter, r *http.Request, body []byte) 
 	case err != nil:
 		return badRequest(checkBody, "a JSON message in data", err.Error(), "send {\"payload\":{\"type\":\"aikcert\"}} as base64url in data")
 	case m.Request != "":
-		return s.report(w, r, in)
+		return s.report(w, r, c, in)
 	case m.Type == "aikcert", m.Type == "aikpub":
-		return s.challenge(w, m.Type)
+		return s.challenge(w, c.tenant.Name, m.Type)
 	}
 	return badRequest(checkBody, "a message with type aikcert or aikpub, or a request", "another", "begin with {\"payload\":{\"type\":\"aikcert\"}}")
 }
@@ -101,11 +101,11 @@ func tpmAnswer(w http.ResponseWriter, message map[string]string) error {
 	return writeJSON(w, map[string]string{"data": base64.RawURLEncoding.EncodeToString(b)})
 }
 
-func (s *Server) challenge(w http.ResponseWriter, typ string) error {
+func (s *Server) challenge(w http.ResponseWriter, provider, typ string) error {
 	if typ == "aikpub" && s.cfg.TPM.Enrolment == nil {
 		return badRequest(checkEnrolment, "a service that enrols TPMs", "one that does not", remedyEnrolment)
 	}
-	c := challenge{Provider: s.cfg.Provider.Name, Type: typ, Challenge: make([]byte, challengeSize), Expires: s.cfg.Now().Add(s.cfg.TPM.lifetime()).UTC()}
+	c := challenge{Provider: provider, Type: typ, Challenge: make([]byte, challengeSize), Expires: s.cfg.Now().Add(s.cfg.TPM.lifetime()).UTC()}
 	rand.Read(c.Challenge) // never fails
 	sealed, err := s.seal(c, purposeChallenge)
 	if err != nil {
@@ -136,7 +136,7 @@ func (s *Server) unseal(text, purpose string, v any) error {
 
 // report appraises the client's request. An enclave's is judged by the policy of
 // VbsEnclave, any other by that of Tpm, whichever path it came by.
-func (s *Server) report(w http.ResponseWriter, r *http.Request, in *wire.AttestRequest) error {
+func (s *Server) report(w http.ResponseWriter, r *http.Request, at *call, in *wire.AttestRequest) error {
 	refuse := func(id, expected, found string) error { return badRequest(id, expected, found, remedyContext) }
 	kind := evidence.TPM
 	out := &appraisal.Request{Evidence: in.Data, Nonce: in.Nonce, DraftPolicy: in.DraftPolicy, Time: s.appraisalTime()}
@@ -144,11 +144,11 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request, in *wire.AttestR
 	if err != nil {
 		// The verifier says what is wrong, under its own id.
 		out.Kind = kind
-		_, err := s.appraise(r, out)
+		_, err := s.appraise(r, at, out)
 		return err
 	}
 	var c challenge
-	if err := s.unseal(request.Context, purposeChallenge, &c); err != nil || c.Provider != s.cfg.Provider.Name {
+	if err := s.unseal(request.Context, purposeChallenge, &c); err != nil || c.Provider != at.tenant.Name {
 		return refuse(checkContext, "a service_context of this service for this provider", "another")
 	}
 	if now := s.cfg.Now(); now.After(c.Expires) {
@@ -166,7 +166,7 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request, in *wire.AttestR
 			return err
 		}
 	}
-	verdict, err := s.appraise(r, out)
+	verdict, err := s.appraise(r, at, out)
 	if err != nil {
 		return err
 	}

@@ -2,10 +2,14 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -16,6 +20,8 @@ import (
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/azureguest"
 	"github.com/probity-dev/probity/evidence/tpm"
+	"github.com/probity-dev/probity/internal/store"
+	"github.com/probity-dev/probity/internal/tenant"
 	"github.com/probity-dev/probity/internal/testtee"
 )
 
@@ -27,6 +33,14 @@ type tpmBench struct {
 }
 
 const bootPolicy = `version=1.0;authorizationrules{[type=="secureBootEnabled", value==true] => permit();};issuancerules{c:[type=="aikValidated"] => issue(claim=c);};`
+
+// set puts a policy in force at the default provider.
+func (b *tpmBench) set(t *testing.T, kind evidence.Kind, text string) {
+	t.Helper()
+	if _, err := b.registry.Change(t.Context(), tenant.PolicyChange{Provider: "default", Kind: kind, Action: store.PolicySet, JWS: wrap(t, text)}); err != nil {
+		t.Fatal(err)
+	}
+}
 
 func newTPMBench(t *testing.T, text string, edit func(*Config)) *tpmBench {
 	t.Helper()
@@ -41,20 +55,13 @@ func newTPMBench(t *testing.T, text string, edit func(*Config)) *tpmBench {
 		if edit != nil {
 			edit(c)
 		}
-		if c.TPM.Enrolment != nil {
-			trust.TPM.Enrolled = c.TPM.Enrolment.Enrolled
-		}
 		c.Appraiser = &appraisal.Appraiser{Random: rand.Reader, Verifiers: appraisal.Verifiers(trust)}
-		for _, kind := range []evidence.Kind{evidence.TPM, evidence.VBSEnclave} {
-			if text == "" {
-				continue
-			}
-			jws := wrap(t, text)
-			if c.Provider.Policies[kind], err = ReadPolicy(jws); err != nil {
-				t.Fatal(err)
-			}
-		}
 	})
+	for _, kind := range []evidence.Kind{evidence.TPM, evidence.VBSEnclave} {
+		if text != "" {
+			b.set(t, kind, text)
+		}
+	}
 	return b
 }
 
@@ -197,6 +204,13 @@ func TestChallengesAreUnique(t *testing.T) {
 	}
 }
 
+// deadStore takes no word.
+type deadStore struct{ Store }
+
+func (deadStore) UseOnce(context.Context, string, time.Time, time.Time) (bool, error) {
+	return false, errors.New("disk full")
+}
+
 func TestSingleUse(t *testing.T) {
 	b := newTPMBench(t, bootPolicy, func(c *Config) { c.TPM.SingleUse = true })
 	raw := b.tpm.Evidence(b.healthy(t))
@@ -206,7 +220,7 @@ func TestSingleUse(t *testing.T) {
 	raw = again.tpm.Evidence(again.healthy(t))
 	payload(t, again.send(raw))
 	payload(t, again.send(raw)) // a provider may allow it
-	broken := newTPMBench(t, bootPolicy, func(c *Config) { c.TPM.SingleUse, c.Store = true, brokenStore{} })
+	broken := newTPMBench(t, bootPolicy, func(c *Config) { c.TPM.SingleUse, c.Store = true, deadStore{c.Store} })
 	if w := broken.send(broken.tpm.Evidence(broken.healthy(t))); w.Code != 500 {
 		t.Errorf("a store that fails lets one pass: %d", w.Code)
 	}
@@ -229,11 +243,7 @@ func TestEnrolment(t *testing.T) {
 		}
 		ids = append(ids, id)
 	}
-	b := newTPMBench(t, bootPolicy, func(c *Config) {
-		if c.TPM.Enrolment, err = NewEnrolment(t.Context(), "default", c.Store.(enrolmentStore), nil, ids); err != nil {
-			t.Fatal(err)
-		}
-	})
+	b := newTPMBench(t, bootPolicy, func(c *Config) { c.TPM.Enrolment = &Enrolment{Keys: ids} })
 	area := testtee.RSAPublicArea(&b.tpm.AK.(*rsa.PrivateKey).PublicKey, testtee.GuestAK, 0x14, nil)
 	public, err := tpm.ParsePublic(area)
 	if err != nil {
@@ -301,19 +311,22 @@ func TestEnrolment(t *testing.T) {
 		}
 	}
 	// What was enrolled is there for a service that starts anew.
-	again, err := NewEnrolment(t.Context(), "default", b.server.cfg.Store.(enrolmentStore), nil, nil)
-	if err != nil || len(again.known) != 1 {
-		t.Errorf("%v, %v", again.known, err)
+	again, err := tenant.New(t.Context(), b.settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ak, err := x509.MarshalPKIXPublicKey(b.tpm.AK.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ek, ok := again.Default().Enrolled(sha256.Sum256(ak)); !ok || ek != ids[0] {
+		t.Errorf("enrolled to %q, %t", ek, ok)
 	}
 }
 
 func TestAzureGuestProtocol(t *testing.T) {
-	b := newTPMBench(t, bootPolicy, func(c *Config) {
-		var err error
-		if c.Provider.Policies[evidence.AzureGuest], err = ReadPolicy(wrap(t, `version=1.0;authorizationrules{[type=="secureboot", value==true] => permit();};`)); err != nil {
-			t.Fatal(err)
-		}
-	})
+	b := newTPMBench(t, bootPolicy, nil)
+	b.set(t, evidence.AzureGuest, `version=1.0;authorizationrules{[type=="secureboot", value==true] => permit();};`)
 	post := func(cfg testtee.GuestConfig) *httptest.ResponseRecorder {
 		return b.do("POST", "/attest/AzureGuest?api-version=2020-10-01", `{"AttestationInfo":"`+base64.RawURLEncoding.EncodeToString(b.tpm.Info(cfg))+`"}`)
 	}

@@ -170,22 +170,39 @@ func note(tx store.Tx, action string, k store.SigningKey, by string, now time.Ti
 	return ledger.Append(tx, provider, &ledger.Entry{Time: now.UTC(), Type: ledger.Change, Action: action, Subject: k.ID, By: by, Details: details})
 }
 
-// CheckpointKey returns the secret of the key that signs checkpoints, in the form
-// of the note library; it makes one where there is none.
-func CheckpointKey(tx store.Tx, cfg Config, name string, now time.Time) (string, error) {
-	records, err := tx.SigningKeys()
-	if err != nil {
-		return "", err
-	}
+// StoredCheckpointKey returns the key that signs checkpoints, in the forms of the
+// note library: the secret and what verifies; ok is false if there is none.
+func StoredCheckpointKey(records []store.SigningKey, cfg Config) (secret, public string, ok bool, err error) {
 	for _, r := range records {
 		if r.Algorithm == checkpoint {
-			secret, err := cfg.Master.unseal(r.Sealed, r.ID)
-			return string(secret), err
+			b, err := cfg.Master.unseal(r.Sealed, r.ID)
+			return string(b), r.ID, err == nil, err
 		}
 	}
-	secret, public, err := ledger.NewKey(cfg.Random, name)
-	if err != nil {
-		return "", fmt.Errorf("signing: checkpoint key: %w", err)
+	return "", "", false, nil
+}
+
+// CheckpointVerifier returns what verifies checkpoints, which is no secret.
+func CheckpointVerifier(records []store.SigningKey) (string, bool) {
+	for _, r := range records {
+		if r.Algorithm == checkpoint {
+			return r.ID, true
+		}
 	}
-	return secret, tx.PutSigningKey(store.SigningKey{ID: public, Algorithm: checkpoint, Sealed: cfg.Master.seal([]byte(secret), public), Certificate: []byte{}, Created: now, SignFrom: now})
+	return "", false
+}
+
+// CheckpointKey is StoredCheckpointKey, and makes the key where there is none.
+func CheckpointKey(tx store.Tx, cfg Config, name string, now time.Time) (secret, public string, err error) {
+	records, err := tx.SigningKeys()
+	if err != nil {
+		return "", "", err
+	}
+	if secret, public, ok, err := StoredCheckpointKey(records, cfg); ok || err != nil {
+		return secret, public, err
+	}
+	if secret, public, err = ledger.NewKey(cfg.Random, name); err != nil {
+		return "", "", fmt.Errorf("signing: checkpoint key: %w", err)
+	}
+	return secret, public, tx.PutSigningKey(store.SigningKey{ID: public, Algorithm: checkpoint, Sealed: cfg.Master.seal([]byte(secret), public), Certificate: []byte{}, Created: now, SignFrom: now})
 }

@@ -34,6 +34,15 @@ type PolicyInForce struct {
 	Version int64
 	// Broken says why a stored policy cannot be applied. Nothing passes it.
 	Broken error
+
+	hashed sync.Once
+	hash   string
+}
+
+// Hash is the policy's hash as tokens have it.
+func (p *PolicyInForce) Hash() string {
+	p.hashed.Do(func() { p.hash = policy.Hash(p.Policy.Text) })
+	return p.hash
 }
 
 // Tenant is a provider as it was at one time. It is safe for concurrent use.
@@ -89,11 +98,8 @@ func (t *Tenant) Signers(now time.Time) (*signing.Signers, error) {
 	return s, nil
 }
 
-// TPMAuthentication reports whether POST /attest/Tpm needs a caller who may read.
-func (t *Tenant) TPMAuthentication() bool { return strings.EqualFold(t.TPMAuthenticationText(), "Enabled") }
-
-// TPMAuthenticationText is the setting as the control plane shows it.
-func (t *Tenant) TPMAuthenticationText() string { return t.Provider.TPMAuthentication }
+// TPMNeedsCaller reports whether POST /attest/Tpm needs a caller who may read.
+func (t *Tenant) TPMNeedsCaller() bool { return strings.EqualFold(t.TPMAuthentication, "Enabled") }
 
 // Take takes a place for an attestation, or says after how long to come again.
 func (t *Tenant) Take(now time.Time) (free func(), wait time.Duration, ok bool) {

@@ -138,4 +138,3 @@ func checkVersion(ctx context.Context, path string) (err error) {
 	}
 	return nil
 }
-

@@ -1,0 +1,179 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/probity-dev/probity/collateral"
+	"github.com/probity-dev/probity/internal/auth"
+	"github.com/probity-dev/probity/internal/config"
+	"github.com/probity-dev/probity/internal/ledger"
+	"github.com/probity-dev/probity/internal/server"
+	"github.com/probity-dev/probity/internal/signing"
+	"github.com/probity-dev/probity/internal/store"
+	"github.com/probity-dev/probity/internal/store/postgres"
+	"github.com/probity-dev/probity/internal/store/sqlite"
+	"github.com/probity-dev/probity/internal/tenant"
+)
+
+// openStore opens the database that the configuration names.
+func openStore(ctx context.Context, cfg config.Config) (store.Store, error) {
+	url, err := cfg.Store.Postgres()
+	if err != nil {
+		return nil, err
+	}
+	if url != "" {
+		return postgres.Open(ctx, url)
+	}
+	return sqlite.Open(ctx, cfg.DataDir)
+}
+
+func rotation(cfg config.Config) signing.Rotation {
+	return signing.Rotation{Ahead: time.Duration(cfg.Signing.PublishAhead), Overlap: time.Duration(cfg.Signing.Overlap)}
+}
+
+// Background work is done by the node that has its lease.
+const (
+	tendEvery = time.Minute
+	tendLease = 3 * time.Minute
+	forgetMax = 10_000
+)
+
+// tenants opens the ledger and reads the providers. It returns what verifies
+// checkpoints.
+func (s *service) tenants(ctx context.Context, db store.Store, cfg config.Config, master signing.MasterKey, baselines func() []collateral.About, log *slog.Logger) (verifier string, err error) {
+	keys := signing.Config{Master: master, Random: rand.Reader}
+	signer, verifier, err := checkpointSigner(ctx, db, cfg, keys)
+	if err != nil {
+		return "", err
+	}
+	s.ledger = ledger.NewWriter(ledger.Config{Store: db, Signer: signer, Checkpoint: time.Duration(cfg.Ledger.Checkpoint), Queue: cfg.Ledger.Queue, Now: time.Now, Log: log})
+	s.registry, err = tenant.New(ctx, tenant.Config{
+		Store: db, Signing: keys, URL: cfg.URL, HostSuffix: cfg.Tenants.HostSuffix,
+		Defaults: tenant.Defaults{TCB: cfg.TCB, Explain: cfg.ExplainDenials, MaxValidity: time.Duration(cfg.MaxTokenValidity),
+			Rate: cfg.Tenants.RequestsPerSecond, Burst: cfg.Tenants.Burst, Concurrent: cfg.Tenants.Concurrent},
+		Poll: time.Duration(cfg.Store.Poll), Touched: s.ledger.Touch,
+		CheckPolicy: func(in *tenant.PolicyInForce) error { return server.CheckBaseline(in, baselines) },
+		Now:         time.Now, Log: log,
+	})
+	if err != nil {
+		return "", err
+	}
+	s.tend = func(ctx context.Context) { s.tendAll(ctx, db, cfg, log) }
+	return verifier, nil
+}
+
+// checkpointSigner opens the key that signs checkpoints, and makes it at the first
+// start.
+func checkpointSigner(ctx context.Context, db store.Store, cfg config.Config, keys signing.Config) (note.Signer, string, error) {
+	records, err := db.SigningKeys(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	secret, public, ok, err := signing.StoredCheckpointKey(records, keys)
+	if err == nil && !ok {
+		err = db.Update(ctx, store.TopicKeys, "", func(tx store.Tx) (err error) {
+			secret, public, err = signing.CheckpointKey(tx, keys, ledger.KeyName(cfg.URL), time.Now())
+			return err
+		})
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	signer, err := note.NewSigner(secret)
+	return signer, public, err
+}
+
+// tendAll does what must be done now and then, once for all nodes: rotate keys,
+// forget old entries.
+func (s *service) tendAll(ctx context.Context, db store.Store, cfg config.Config, log *slog.Logger) {
+	holder := rand.Text()
+	tick := time.NewTicker(tendEvery)
+	defer tick.Stop()
+	for {
+		now := time.Now()
+		ours, err := db.Lease(ctx, "tend", holder, now, now.Add(tendLease))
+		if err == nil && ours {
+			err = s.registry.Tend(ctx, time.Duration(cfg.Signing.RotateEvery), rotation(cfg))
+			for _, t := range s.registry.All() {
+				if t.Settings.Retention > 0 && err == nil {
+					_, err = db.ForgetLedger(ctx, t.Name, now.AddDate(0, 0, -t.Settings.Retention), forgetMax)
+				}
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			log.Warn("background work is put off", "err", err.Error())
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// callers wires who may manage providers.
+func (s *service) callers(cfg config.Config) (*auth.Authenticator, error) {
+	c := auth.Config{Now: time.Now}
+	admin, err := adminTokenHash(cfg)
+	if err != nil {
+		return nil, err
+	}
+	var fixed []auth.StaticToken
+	if admin != [sha256.Size]byte{} {
+		t, err := auth.NewStaticToken("administrator", hex.EncodeToString(admin[:]), "owner", []string{auth.Everywhere}, time.Time{})
+		if err != nil {
+			return nil, err
+		}
+		fixed = append(fixed, t)
+	}
+	c.Tokens = func() []auth.StaticToken { return append(fixed[:len(fixed):len(fixed)], s.registry.Tokens()...) }
+	for _, i := range cfg.Callers.Issuers {
+		transport, err := transportFor(i.CA)
+		if err != nil {
+			return nil, fmt.Errorf("callers.issuers: %s: ca: %w", i.URL, err)
+		}
+		issuer := &auth.Issuer{URL: i.URL, Audiences: i.Audiences, Client: &http.Client{Transport: transport, Timeout: 5 * time.Second}}
+		if issuer.Rules, err = rules(i.Rules); err != nil {
+			return nil, err
+		}
+		c.Issuers = append(c.Issuers, issuer)
+	}
+	c.Certificates, err = rules(cfg.Callers.Certificates)
+	return auth.New(c), err
+}
+
+func rules(list []config.Rule) (out []auth.Rule, err error) {
+	for _, r := range list {
+		rule, err := r.Rule()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, rule)
+	}
+	return out, nil
+}
+
+// withClients lets clients show certificates. Attesters have none: it stays
+// optional here, and routes say what they need.
+func withClients(c *tls.Config, cfg config.Config) (*tls.Config, error) {
+	if cfg.Callers.CertificateAuthorities == "" {
+		return c, nil
+	}
+	pool, err := roots(cfg.Callers.CertificateAuthorities)
+	if err != nil {
+		return nil, fmt.Errorf("callers.certificateAuthorities: %w", err)
+	}
+	c = c.Clone()
+	c.ClientAuth, c.ClientCAs = tls.VerifyClientCertIfGiven, pool
+	return c, nil
+}

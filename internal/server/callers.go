@@ -1,0 +1,125 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/auth"
+	"github.com/probity-dev/probity/internal/tenant"
+)
+
+// locate finds the provider of a request: by the path prefix /p/NAME, by the host
+// name, or else the default one. It returns the path behind the prefix.
+func (s *Server) locate(r *http.Request) (t *tenant.Tenant, path string, err error) {
+	path = r.URL.Path
+	name := ""
+	if rest, ok := cutPrefixFold(path, "/p/"); ok {
+		name, path, _ = strings.Cut(rest, "/")
+		path = "/" + path
+	} else if suffix := s.cfg.HostSuffix; suffix != "" {
+		host := r.Host
+		if h, _, err := net.SplitHostPort(host); err == nil {
+			host = h
+		}
+		suffix, _, _ := strings.Cut(suffix, ":")
+		if label, ok := strings.CutSuffix(strings.ToLower(host), "."+strings.ToLower(suffix)); ok && !strings.Contains(label, ".") {
+			name = label
+		}
+	}
+	if name == "" {
+		return s.cfg.Registry.Default(), path, nil
+	}
+	t, ok := s.cfg.Registry.Get(name)
+	if !ok {
+		return nil, path, failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: tenant.CheckProvider, Expected: "an attestation provider",
+			Found: fmt.Sprintf("none of the name %.64q", name), Remedy: "compare the address with the provider's attestUri"})
+	}
+	return t, path, nil
+}
+
+func cutPrefixFold(s, prefix string) (rest string, ok bool) {
+	if len(s) < len(prefix) || !strings.EqualFold(s[:len(prefix)], prefix) {
+		return s, false
+	}
+	return s[len(prefix):], true
+}
+
+// private reports whether a provider without public access may answer: to
+// addresses of private networks alone.
+func private(r *http.Request) bool {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && (ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast())
+}
+
+// allow finds the caller where a route needs one, and checks the role.
+func (s *Server) allow(r *http.Request, found *route, c *call) error {
+	isDefault := c.tenant == s.cfg.Registry.Default()
+	if !isDefault && found.where != atProvider {
+		return failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: checkPath, Expected: "this path on the service's own address",
+			Found: "it on a provider's", Remedy: "send it without the provider's prefix or host name"})
+	}
+	if found.where == atProvider && strings.EqualFold(c.tenant.PublicNetworkAccess, "Disabled") && !private(r) {
+		return &apiError{status: http.StatusForbidden, code: codeForbidden, message: "the provider answers to private networks alone (publicNetworkAccess is Disabled)"}
+	}
+	need := found.need
+	if attestationNeed(found, c) {
+		need = reader
+	}
+	if need == anybody {
+		return nil
+	}
+	caller, err := s.cfg.Auth.Caller(r)
+	if err != nil {
+		return s.challenge401(r, err)
+	}
+	c.caller = caller
+	at, ok := c.tenant.Name, false
+	switch found.where {
+	case atProvider:
+		ok = caller.May(need, at)
+	case atNamed:
+		at = c.params["provider"]
+		ok = caller.May(need, at)
+	case everywhere:
+		at = "all providers"
+		ok = caller.May(need, auth.Everywhere)
+	case atSome:
+		at, ok = "any provider", len(caller.Grants) > 0
+	}
+	if !ok {
+		return failed(http.StatusForbidden, codeForbidden, evidence.Check{ID: checkRole, Expected: "the role " + need.String() + " at " + at,
+			Found: "a caller without it: " + caller.Name, Remedy: "let an owner grant the role: a rule under callers in the configuration, or probity token create"})
+	}
+	return nil
+}
+
+// attestationNeed reports whether an attestation needs a caller: those of TPMs
+// where the provider says so.
+func attestationNeed(found *route, c *call) bool {
+	return strings.HasPrefix(found.path, "/attest/") && c.kind == evidence.TPM && c.tenant.TPMNeedsCaller()
+}
+
+// challenge401 says how to authenticate, in the form that Key Vault's clients
+// read.
+func (s *Server) challenge401(r *http.Request, err error) error {
+	if errors.Is(err, auth.ErrUnavailable) {
+		s.cfg.Log.WarnContext(r.Context(), "a caller cannot be known", "err", err.Error())
+		return &apiError{status: http.StatusServiceUnavailable, code: codeUnavailable, message: auth.ErrUnavailable.Error(), header: http.Header{"Retry-After": {"5"}}}
+	}
+	e := failed(http.StatusUnauthorized, codeUnauthorized, evidence.Check{ID: checkCaller, Expected: "a bearer token or client certificate that counts here",
+		Found: err.Error(), Remedy: "send Authorization: Bearer with a token of an issuer, or of probity token create"})
+	challenge := `Bearer resource="https://attest.azure.net"`
+	if s.cfg.Authorization != "" {
+		challenge = `Bearer authorization="` + s.cfg.Authorization + `", resource="https://attest.azure.net"`
+	}
+	e.header = http.Header{"WWW-Authenticate": {challenge}}
+	return e
+}

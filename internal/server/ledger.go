@@ -1,0 +1,89 @@
+package server
+
+import (
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/ledger"
+)
+
+// searchBudget is how many rows one request reads at most.
+const searchBudget = 100_000
+
+// searchLedger answers GET /ledger: entries that match the query, from a row on.
+// With last it begins that many rows before the end.
+func (s *Server) searchLedger(w http.ResponseWriter, r *http.Request, c *call) error {
+	from, err := bound(r, "from", 0, math.MaxInt64)
+	if err != nil {
+		return err
+	}
+	limit, err := bound(r, "limit", 100, 1000)
+	if err != nil {
+		return err
+	}
+	last, err := bound(r, "last", 0, math.MaxInt64)
+	if err != nil {
+		return err
+	}
+	head, err := s.cfg.Store.LedgerHead(r.Context(), c.tenant.Name)
+	if err != nil {
+		return err
+	}
+	if last > 0 {
+		from = max(from, head.Size-last)
+	}
+	q := r.URL.Query()
+	found, next, err := ledger.Search(r.Context(), s.cfg.Store, c.tenant.Name, ledger.Query{Type: q.Get("type"), Kind: q.Get("kind"), Outcome: q.Get("outcome"), Check: q.Get("check"),
+		Evidence: q.Get("evidence"), Token: q.Get("token"), By: q.Get("by"), Action: q.Get("action"), Request: q.Get("request")}, from, int(max(limit, 1)), searchBudget)
+	if err != nil {
+		return err
+	}
+	answer := map[string]any{"value": found, "size": head.Size}
+	if next >= 0 && next < head.Size {
+		answer["next"] = next
+	}
+	return writeJSON(w, answer)
+}
+
+// exportLedger answers GET /ledger/export.
+func (s *Server) exportLedger(w http.ResponseWriter, r *http.Request, c *call) error {
+	from, err := bound(r, "from", 0, math.MaxInt64)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	// An export that breaks off is found incomplete by whoever verifies it.
+	return ledger.Export(r.Context(), w, s.cfg.Store, c.tenant.Name, from)
+}
+
+// checkpoint answers GET /ledger/checkpoint: the newest one, and what verifies it.
+func (s *Server) checkpoint(w http.ResponseWriter, r *http.Request, c *call) error {
+	list, err := s.cfg.Store.Checkpoints(r.Context(), c.tenant.Name, 1)
+	if err != nil {
+		return err
+	}
+	answer := map[string]any{"verifier": s.cfg.CheckpointKey}
+	if len(list) > 0 {
+		answer["size"], answer["checkpoint"] = list[0].Size, list[0].Note
+	}
+	return writeJSON(w, answer)
+}
+
+// proof answers GET /ledger/proof/{seq}.
+func (s *Server) proof(w http.ResponseWriter, r *http.Request, c *call) error {
+	seq, err := strconv.ParseInt(c.params["seq"], 10, 64)
+	if err != nil {
+		return badRequest("request.query", "the number of a row", c.params["seq"], "take seq of an entry")
+	}
+	p, err := ledger.Prove(r.Context(), s.cfg.Store, c.tenant.Name, seq)
+	if errors.Is(err, ledger.ErrNoCheckpoint) {
+		return failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: "ledger.proof", Expected: "an entry that a checkpoint covers", Found: err.Error(), Remedy: "try again after the next checkpoint"})
+	}
+	if err != nil {
+		return notFound(err, "ledger.proof", "an entry that is there", c.params["seq"])
+	}
+	return writeJSON(w, p)
+}

@@ -1,0 +1,438 @@
+package server
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/auth"
+	"github.com/probity-dev/probity/internal/ledger"
+	"github.com/probity-dev/probity/internal/tenant"
+	"github.com/probity-dev/probity/token"
+)
+
+const armPath = "/subscriptions/s1/resourceGroups/g1/providers/Microsoft.Attestation/attestationProviders/"
+
+// as sends a request with a bearer token.
+func (b *bench) as(bearer, method, target, body string, headers ...string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	if bearer != "" {
+		r.Header.Set("Authorization", "Bearer "+bearer)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	b.server.ServeHTTP(w, r)
+	return w
+}
+
+func (b *bench) provider(t *testing.T, name, properties string) {
+	t.Helper()
+	if w := b.admin("PUT", armPath+name+apiVersion, `{"location":"local","properties":{`+properties+`}}`); w.Code != 201 {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+}
+
+func (b *bench) token(t *testing.T, role string, providers ...string) string {
+	t.Helper()
+	secret, err := b.registry.NewToken(t.Context(), fmt.Sprintf("%s-%s", role, strings.ReplaceAll(strings.Join(providers, "-"), "*", "all")), role, providers, time.Time{}, tenant.By{Caller: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secret
+}
+
+// TestEveryRouteSaysWhatItNeeds walks the table anonymously, as each role, and as
+// each role of another provider.
+func TestEveryRouteSaysWhatItNeeds(t *testing.T) {
+	b := newBench(t, nil)
+	b.provider(t, "alpha", "")
+	b.provider(t, "beta", "")
+	callers := map[string]string{"": ""}
+	for _, role := range []string{"reader", "contributor", "owner"} {
+		callers[role+" of alpha"] = b.token(t, role, "alpha")
+		callers[role+" of beta"] = b.token(t, role, "beta")
+		callers[role+" of all"] = b.token(t, role, "*")
+	}
+	fill := strings.NewReplacer("{type}", "SgxEnclave", "{version}", "1", "{proposal}", "x", "{seq}", "0", "{token}", "none", "{subscription}", "s1", "{group}", "g1", "{location}", "westus", "{provider}", "alpha", "{endpoint}", "e")
+	anonymous := 0
+	for _, r := range routes {
+		prefix := ""
+		if r.where == atProvider {
+			prefix = "/p/alpha"
+		}
+		if r.need == anybody {
+			anonymous++
+		}
+		for name, bearer := range callers {
+			w := b.as(bearer, r.method, prefix+fill.Replace(r.path)+apiVersion, "{}")
+			role, _ := auth.ParseRole(strings.SplitN(name, " ", 2)[0])
+			own := strings.HasSuffix(name, "of all") || strings.HasSuffix(name, "of alpha") && r.where != everywhere || r.where == atSome
+			want := 0
+			switch {
+			case r.need == anybody:
+			case name == "":
+				want = 401
+			case r.where != atSome && role < r.need || !own:
+				want = 403
+			}
+			if refused := w.Code == 401 || w.Code == 403; refused != (want != 0) || refused && w.Code != want {
+				t.Errorf("%s %s as %q: %d, want %d\n%s", r.method, r.path, name, w.Code, want, w.Body)
+			}
+			if w.Code == 401 && !strings.HasPrefix(w.Header().Get("WWW-Authenticate"), "Bearer ") {
+				t.Errorf("%s: no challenge", r.path)
+			}
+		}
+	}
+	if len(routes) < 40 || anonymous != 10 {
+		t.Errorf("%d routes, %d for anybody: a new one needs a look", len(routes), anonymous)
+	}
+}
+
+func TestHostileNeighbours(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.Limits.Concurrent = 64 })
+	b.provider(t, "alpha", `"probity":{"requestsPerSecond":1,"burst":2}`)
+	b.provider(t, "beta", "")
+	mallory := b.token(t, "owner", "alpha")
+	attest := `{"quote":"` + b.quote() + `"}`
+
+	// Read or influence.
+	for _, request := range [][2]string{{"GET", "/p/beta/policies/SgxEnclave"}, {"PUT", "/p/beta/policies/SgxEnclave"}, {"GET", "/p/beta/ledger"}, {"GET", "/p/beta/ledger/export"},
+		{"GET", armPath + "beta"}, {"PATCH", armPath + "beta"}, {"DELETE", armPath + "beta"}, {"GET", "/policies/SgxEnclave"}, {"POST", "/signingkeys:rotate"}, {"GET", "/tokens"}, {"POST", "/p/beta/signingkeys:rotate"}} {
+		if w := b.as(mallory, request[0], request[1]+apiVersion, wrap(t, denySVN)); w.Code != 403 {
+			t.Errorf("%s %s: %d %s", request[0], request[1], w.Code, w.Body)
+		}
+	}
+	if w := b.as(mallory, "GET", "/subscriptions/s1/providers/Microsoft.Attestation/attestationProviders"+apiVersion, ""); !strings.Contains(w.Body.String(), "alpha") || strings.Contains(w.Body.String(), "beta") {
+		t.Errorf("the list shows others: %s", w.Body)
+	}
+	// Its own policy is its own.
+	answered(t, b.as(mallory, "PUT", "/p/alpha"+policyPath+apiVersion, wrap(t, denySVN)))
+	for path, want := range map[string]int{"/p/alpha": 400, "/p/beta": 200, "": 200} {
+		if w := b.do("POST", path+sgxPath, attest); w.Code != want {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+	// Tokens name their provider, and verify by its key set alone.
+	for _, name := range []string{"/p/beta", ""} {
+		claims := answered(t, b.do("POST", name+sgxPath, attest))
+		if claims["iss"] != issuer+name {
+			t.Errorf("%s: issuer %v", name, claims["iss"])
+		}
+	}
+	// Slow beyond its quota: what it sends above is turned away, and takes no place.
+	turned := 0
+	for range 20 {
+		if w := b.do("POST", "/p/alpha"+sgxPath, attest); w.Code == 429 && w.Header().Get("Retry-After") != "" {
+			turned++
+		}
+		if w := b.do("POST", "/p/beta"+sgxPath, attest); w.Code != 200 {
+			t.Fatalf("the neighbour is turned away: %d %s", w.Code, w.Body)
+		}
+	}
+	if turned < 18 {
+		t.Errorf("only %d of 20 beyond the quota were turned away", turned)
+	}
+	// Challenges of one count for no other.
+	w := b.do("POST", "/p/alpha/attest/Tpm?api-version=2020-10-01", `{"data":"eyJwYXlsb2FkIjp7InR5cGUiOiJhaWtjZXJ0In19"}`)
+	if w.Code != 200 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := b.do("GET", "/p/nobody/certs", ""); w.Code != 404 {
+		t.Errorf("an unknown provider: %d", w.Code)
+	}
+}
+
+// signer is a key with a certificate that may sign policies.
+type signer struct {
+	key  crypto.Signer
+	cert *x509.Certificate
+}
+
+func newSigners(t *testing.T) (a, b, c signer) {
+	t.Helper()
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ecKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []signer
+	for _, key := range []crypto.Signer{rsaKey, ecKey, other} {
+		cert, err := token.InstanceCertificate(rand.Reader, "signer", key, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, signer{key, cert})
+	}
+	return all[0], all[1], all[2]
+}
+
+func (s signer) policy(t *testing.T, text string) string {
+	t.Helper()
+	jws, err := token.WrapPolicy(rand.Reader, text, s.key, []*x509.Certificate{s.cert})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return jws
+}
+
+func (s signer) certificate(t *testing.T, other signer) string {
+	t.Helper()
+	jws, err := token.WrapCertificate(rand.Reader, other.cert, s.key, []*x509.Certificate{s.cert})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return `"` + jws + `"`
+}
+
+func (s signer) reset(t *testing.T) string {
+	t.Helper()
+	jws, err := token.WrapReset(rand.Reader, s.key, []*x509.Certificate{s.cert})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return jws
+}
+
+func TestAnIsolatedProvider(t *testing.T) {
+	b := newBench(t, nil)
+	a, second, stranger := newSigners(t)
+	b.provider(t, "isolated", `"policySigningCertificates":{"keys":[`+string(token.CertificateKey(a.cert))+`]}`)
+	send := func(method, path, body string) *httptest.ResponseRecorder {
+		return b.admin(method, "/p/isolated"+path+apiVersion, body)
+	}
+	for name, w := range map[string]*httptest.ResponseRecorder{
+		"unsigned set":                send("PUT", policyPath, wrap(t, denySVN)),
+		"unsigned reset":              send("POST", policyPath+":reset", token.NoPolicy),
+		"set signed by a stranger":    send("PUT", policyPath, stranger.policy(t, denySVN)),
+		"reset signed by a stranger":  send("POST", policyPath+":reset", stranger.reset(t)),
+		"certificate of a stranger":   send("POST", "/certificates:add", stranger.certificate(t, stranger)),
+		"removal by a stranger":       send("POST", "/certificates:remove", stranger.certificate(t, a)),
+		"the last certificate":        send("POST", "/certificates:remove", a.certificate(t, a)),
+		"a policy for a certificate":  send("POST", "/certificates:add", a.policy(t, denySVN)),
+		"a certificate for a policy":  send("PUT", policyPath, strings.Trim(a.certificate(t, second), `"`)),
+		"nothing":                     send("POST", "/certificates:add", ""),
+		"an object without the right": send("POST", "/certificates:add", `{"x":"y"}`),
+	} {
+		if doc := decodeError(t, w); w.Code != 400 || doc.Error.Code != "InvalidOperation" {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
+	if claims := answered(t, send("PUT", policyPath, a.policy(t, denySVN))); claims["x-ms-policy-signer"] == nil {
+		t.Errorf("%v", claims)
+	}
+	for range 2 { // twice is as good as once
+		claims := answered(t, send("POST", "/certificates:add", a.certificate(t, second)))
+		if claims["x-ms-policycertificates-result"] != "IsPresent" || claims["x-ms-certificate-thumbprint"] != token.Thumbprint(second.cert) {
+			t.Errorf("%v", claims)
+		}
+	}
+	keys, _ := json.Marshal(answered(t, send("GET", "/certificates", ""))["x-ms-policy-certificates"])
+	if strings.Count(string(keys), "x5c") != 2 {
+		t.Errorf("%s", keys)
+	}
+	answered(t, send("POST", policyPath+":reset", second.reset(t)))
+	object := `{"policyCertificateToRemove":` + second.certificate(t, a) + `}`
+	if claims := answered(t, send("POST", "/certificates:remove", object)); claims["x-ms-policycertificates-result"] != "IsAbsent" {
+		t.Errorf("%v", claims)
+	}
+	if w := send("PUT", policyPath, a.policy(t, denySVN)); w.Code != 400 {
+		t.Errorf("signed by a certificate that was removed: %d", w.Code)
+	}
+	// Rolling back is a change like any other: it needs a signer that still counts.
+	if w := send("POST", policyPath+":rollback", `{"version":1}`); w.Code != 400 {
+		t.Errorf("rolled back to what a removed certificate signed: %d %s", w.Code, w.Body)
+	}
+	wantCheck(t, b.admin("PUT", armPath+"isolated"+apiVersion, `{"location":"local","properties":{"policySigningCertificates":{"keys":[`+string(token.CertificateKey(a.cert))+`]}}}`), 400, tenant.CheckTrustModel)
+}
+
+func TestHistoryAndRollback(t *testing.T) {
+	b := newBench(t, nil)
+	texts := []string{denySVN, `version=1.0;authorizationrules{=> permit();};`}
+	for _, text := range texts {
+		answered(t, b.admin("PUT", policyPath+apiVersion, wrap(t, text)))
+	}
+	answered(t, b.admin("POST", policyPath+":reset"+apiVersion, token.NoPolicy))
+	answered(t, b.admin("POST", policyPath+":rollback", `{"version":1}`))
+	if w := b.do("POST", sgxPath, `{"quote":"`+b.quote()+`"}`); w.Code != 400 {
+		t.Errorf("the first policy is not in force: %d", w.Code)
+	}
+	var history struct {
+		Value []policyVersion `json:"value"`
+	}
+	if err := json.Unmarshal(b.admin("GET", policyPath+"/versions", "").Body.Bytes(), &history); err != nil {
+		t.Fatal(err)
+	}
+	if len(history.Value) != 4 || history.Value[0].From != 1 || history.Value[1].Action != "reset" || history.Value[0].By != "token:administrator" {
+		t.Errorf("%+v", history.Value)
+	}
+	if w := b.admin("GET", policyPath+"/versions/2", ""); !strings.Contains(w.Body.String(), "permit") {
+		t.Errorf("%s", w.Body)
+	}
+	for _, path := range []string{"/versions/9", "/versions/x"} {
+		if w := b.admin("GET", policyPath+path, ""); w.Code != 404 && w.Code != 400 {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+	wantCheck(t, b.admin("POST", policyPath+":rollback", `{"version":9}`), 404, tenant.CheckVersion)
+	found, _, err := ledger.Search(t.Context(), b.db, "default", ledger.Query{Type: ledger.Change, By: "token:administrator"}, 0, 100, 1000)
+	if err != nil || len(found) != 4 || found[3].Details["from"] != "1" {
+		t.Errorf("%+v, %v", found, err)
+	}
+}
+
+// TestConcurrentChanges: one wins, the others are told, and every version is there.
+func TestConcurrentChanges(t *testing.T) {
+	b := newBench(t, nil)
+	answered(t, b.admin("PUT", policyPath+apiVersion, wrap(t, denySVN)))
+	tag := b.admin("GET", policyPath+apiVersion, "").Header().Get("ETag")
+	var wg sync.WaitGroup
+	codes := make([]int, 16)
+	for i := range codes {
+		wg.Go(func() {
+			codes[i] = b.as(adminToken, "PUT", policyPath+apiVersion, wrap(t, fmt.Sprintf("version=1.0;authorizationrules{[type==\"x-ms-sgx-svn\", value>=%d] => permit();};", i)), "If-Match", tag).Code
+		})
+	}
+	wg.Wait()
+	won := 0
+	for _, code := range codes {
+		switch code {
+		case 200:
+			won++
+		case 409, 412:
+		default:
+			t.Errorf("%d", code)
+		}
+	}
+	history, err := b.db.PolicyHistory(t.Context(), "default", "SgxEnclave")
+	if err != nil || won != 1 || len(history) != 2 {
+		t.Errorf("%d won, %d versions, %v", won, len(history), err)
+	}
+	wantCheck(t, b.as(adminToken, "PUT", policyPath+apiVersion, wrap(t, denySVN), "If-Match", `"7"`), 412, tenant.CheckMatch)
+	wantCheck(t, b.as(adminToken, "PUT", policyPath+apiVersion, wrap(t, denySVN), "If-Match", "x"), 400, tenant.CheckMatch)
+}
+
+func TestApprovals(t *testing.T) {
+	b := newBench(t, nil)
+	b.provider(t, "careful", `"probity":{"approvals":3}`)
+	alice, bob, carol := b.token(t, "contributor", "careful"), b.token(t, "owner", "careful"), b.token(t, "contributor", "*")
+	doc := decodeError(t, b.as(alice, "PUT", "/p/careful"+policyPath+apiVersion, wrap(t, denySVN)))
+	if doc.Error.Code != "ApprovalRequired" {
+		t.Fatalf("%+v", doc)
+	}
+	var list struct {
+		Value []struct{ ID string } `json:"value"`
+	}
+	if err := json.Unmarshal(b.as(alice, "GET", "/p/careful/proposals", "").Body.Bytes(), &list, json.MatchCaseInsensitiveNames(true)); err != nil || len(list.Value) != 1 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	path := "/p/careful/proposals/" + list.Value[0].ID
+	wantCheck(t, b.as(alice, "POST", path+":approve", ""), 409, tenant.CheckApproval) // nobody counts twice
+	if w := b.as(bob, "POST", path+":approve", ""); w.Code != 202 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if in, _ := b.registry.Get("careful"); in.Policy(evidence.SGXEnclave).Version != 0 {
+		t.Error("in force before all agreed")
+	}
+	answered(t, b.as(carol, "POST", path+":approve", ""))
+	if in, _ := b.registry.Get("careful"); in.Policy(evidence.SGXEnclave).Version != 1 {
+		t.Error("not in force")
+	}
+	wantCheck(t, b.as(carol, "POST", path+":approve", ""), 404, tenant.CheckApproval)
+	b.as(alice, "POST", "/p/careful"+policyPath+":reset"+apiVersion, token.NoPolicy)
+	if err := json.Unmarshal(b.as(alice, "GET", "/p/careful/proposals", "").Body.Bytes(), &list, json.MatchCaseInsensitiveNames(true)); err != nil || len(list.Value) != 1 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	if w := b.as(bob, "DELETE", "/p/careful/proposals/"+list.Value[0].ID, ""); w.Code != 200 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+func TestTokensAsAProviderWantsThem(t *testing.T) {
+	b := newBench(t, nil)
+	attest := `{"quote":"` + b.quote() + `"}`
+	for i, algorithm := range token.Algorithms() {
+		name := fmt.Sprintf("alg-%d", i)
+		b.provider(t, name, `"probity":{"signingAlgorithm":"`+algorithm+`","audience":["kubernetes"],"subjectClaim":"x-ms-sgx-mrsigner","ownKeys":`+fmt.Sprint(i%2 == 0)+`}`)
+		var answer map[string]string
+		if err := json.Unmarshal(b.do("POST", "/p/"+name+sgxPath, attest).Body.Bytes(), &answer); err != nil {
+			t.Fatal(err)
+		}
+		var keys token.KeySet
+		if err := json.Unmarshal(b.do("GET", "/p/"+name+"/certs", "").Body.Bytes(), &keys); err != nil {
+			t.Fatal(err)
+		}
+		v, err := token.Verify(answer["token"], keys, issuer+"/p/"+name, now)
+		if err != nil || v.Header.Algorithm != algorithm {
+			t.Errorf("%s: %+v, %v", algorithm, v, err)
+			continue
+		}
+		var claims map[string]any
+		if err := json.Unmarshal(v.Payload, &claims); err != nil || claims["aud"] != "kubernetes" || claims["sub"] != claims["x-ms-sgx-mrsigner"] {
+			t.Errorf("%s: aud %v, sub %v, %v", algorithm, claims["aud"], claims["sub"], err)
+		}
+	}
+	if claims := answered(t, b.do("POST", sgxPath, attest)); claims["aud"] != nil || claims["sub"] != nil {
+		t.Errorf("Azure's tokens have neither: %v", claims)
+	}
+}
+
+func TestProvidersThatAreRefused(t *testing.T) {
+	b := newBench(t, nil)
+	b.provider(t, "taken", "")
+	for name, tc := range map[string]struct {
+		path, body, check string
+		status            int
+	}{
+		"a short name":              {armPath + "ab", `{"location":"local"}`, tenant.CheckName, 400},
+		"a long name":               {armPath + strings.Repeat("a", 25), `{"location":"local"}`, tenant.CheckName, 400},
+		"a name with a dot":         {armPath + "a.b.c", `{"location":"local"}`, tenant.CheckName, 400},
+		"a reserved name":           {armPath + "Attest", `{"location":"local"}`, tenant.CheckName, 400},
+		"no location":               {armPath + "fine", `{}`, checkBody, 400},
+		"another group":             {strings.Replace(armPath, "g1", "g2", 1) + "TAKEN", `{"location":"local"}`, tenant.CheckName, 409},
+		"an unknown setting":        {armPath + "fine", `{"location":"local","properties":{"probity":{"tcp":"any"}}}`, tenant.CheckSettings, 400},
+		"an unknown algorithm":      {armPath + "fine", `{"location":"local","properties":{"probity":{"signingAlgorithm":"HS256"}}}`, tenant.CheckSettings, 400},
+		"a status never accepted":   {armPath + "fine", `{"location":"local","properties":{"probity":{"tcb":"Revoked"}}}`, tenant.CheckSettings, 400},
+		"a wrong word":              {armPath + "fine", `{"location":"local","properties":{"publicNetworkAccess":"Maybe"}}`, tenant.CheckSettings, 400},
+		"a key of no certificate":   {armPath + "fine", `{"location":"local","properties":{"policySigningCertificates":{"keys":[{"kty":"RSA"}]}}}`, tenant.CheckCertificate, 400},
+		"a body of another form":    {armPath + "fine", `[]`, checkBody, 400},
+		"a precondition that fails": {armPath + "taken", `{"location":"local"}`, tenant.CheckMatch, 412},
+	} {
+		t.Run(name, func(t *testing.T) {
+			headers := []string{}
+			if tc.status == 412 {
+				headers = []string{"If-Match", `"99"`}
+			}
+			wantCheck(t, b.as(adminToken, "PUT", tc.path+apiVersion, tc.body, headers...), tc.status, tc.check)
+		})
+	}
+	if w := b.admin("DELETE", armPath+"taken"+apiVersion, ""); w.Code != 200 || w.Body.Len() != 0 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := b.admin("DELETE", armPath+"taken"+apiVersion, ""); w.Code != 204 {
+		t.Errorf("deleted twice: %d", w.Code)
+	}
+	if w := b.admin("GET", armPath+"taken"+apiVersion, ""); w.Code != 404 {
+		t.Errorf("%d", w.Code)
+	}
+}

@@ -1,0 +1,139 @@
+package tenant
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/probity-dev/probity/internal/auth"
+	"github.com/probity-dev/probity/internal/ledger"
+	"github.com/probity-dev/probity/internal/signing"
+	"github.com/probity-dev/probity/internal/store"
+)
+
+var tokenName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// NewToken makes a static token and returns its secret, which is kept nowhere.
+func (r *Registry) NewToken(ctx context.Context, name, role string, providers []string, expires time.Time, by By) (string, error) {
+	bad := func(expected, found string) error {
+		return refuse(Invalid, CheckToken, expected, found, "compare with: probity token create --help")
+	}
+	if !tokenName.MatchString(name) {
+		return "", bad("a name of 1 to 64 letters, digits, dots, dashes and underscores", fmt.Sprintf("%q", name))
+	}
+	parsed, err := auth.ParseRole(role)
+	if err != nil {
+		return "", bad("a role", err.Error())
+	}
+	if len(providers) == 0 || len(providers) > 100 {
+		return "", bad("1 to 100 providers, or *", fmt.Sprint(len(providers)))
+	}
+	for _, p := range providers {
+		if _, ok := r.Get(p); !ok && p != auth.Everywhere {
+			return "", noProvider(p)
+		}
+	}
+	if !expires.IsZero() && !expires.After(r.cfg.Now()) {
+		return "", bad("an expiry to come", expires.Format(time.RFC3339))
+	}
+	secret := "prb_" + rand.Text() // 130 bits
+	sum := sha256.Sum256([]byte(secret))
+	err = r.cfg.Store.Update(ctx, store.TopicTokens, name, func(tx store.Tx) error {
+		err := tx.PutToken(store.Token{Name: name, Hash: hex.EncodeToString(sum[:]), Role: parsed.String(), Providers: providers, Created: r.now(), CreatedBy: by.Caller, Expires: expires})
+		if errors.Is(err, store.ErrConflict) {
+			return refuse(Conflict, CheckToken, "a name that is free", fmt.Sprintf("%q, which is taken", name), "choose another name, or revoke the token first")
+		}
+		if err != nil {
+			return err
+		}
+		return ledger.Append(tx, store.DefaultProvider, r.entry(by, "caller.create", "token:"+name, map[string]string{"role": parsed.String(), "providers": strings.Join(providers, ",")}))
+	})
+	if err != nil {
+		return "", err
+	}
+	r.changed(ctx, store.DefaultProvider)
+	return secret, nil
+}
+
+// RevokeToken removes a static token.
+func (r *Registry) RevokeToken(ctx context.Context, name string, by By) error {
+	err := r.cfg.Store.Update(ctx, store.TopicTokens, name, func(tx store.Tx) error {
+		err := tx.DeleteToken(name)
+		if errors.Is(err, store.ErrNotFound) {
+			return refuse(NotFound, CheckToken, "a token that is there", fmt.Sprintf("none of the name %q", name), "list them: probity token list")
+		}
+		if err != nil {
+			return err
+		}
+		return ledger.Append(tx, store.DefaultProvider, r.entry(by, "caller.revoke", "token:"+name, nil))
+	})
+	if err == nil {
+		r.changed(ctx, store.DefaultProvider)
+	}
+	return err
+}
+
+// RotateKey makes the next signing key of a provider's own keys, or of the shared
+// ones if provider is empty.
+func (r *Registry) RotateKey(ctx context.Context, provider, algorithm string, rotation signing.Rotation, by By) (store.SigningKey, error) {
+	var next store.SigningKey
+	err := r.cfg.Store.Update(ctx, store.TopicKeys, provider, func(tx store.Tx) (err error) {
+		next, err = signing.Rotate(tx, r.cfg.Signing, provider, algorithm, rotation, by.Caller, r.cfg.Now())
+		return err
+	})
+	return next, r.keyChange(ctx, err)
+}
+
+// RetireKey ends a signing key at once. With a provider it must be that one's.
+func (r *Registry) RetireKey(ctx context.Context, id string, by By) (store.SigningKey, error) {
+	var retired store.SigningKey
+	err := r.cfg.Store.Update(ctx, store.TopicKeys, "", func(tx store.Tx) (err error) {
+		retired, err = signing.Retire(tx, id, by.Caller, r.cfg.Now())
+		return err
+	})
+	return retired, r.keyChange(ctx, err)
+}
+
+func (r *Registry) keyChange(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		r.changed(ctx, store.DefaultProvider)
+		return nil
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, signing.ErrNoKey):
+		return refuse(NotFound, CheckKey, "a signing key", err.Error(), "list them: probity keys list")
+	case errors.Is(err, signing.ErrPending), errors.Is(err, signing.ErrLastKey):
+		return refuse(Conflict, CheckKey, "a key that can be replaced now", err.Error(), "list them: probity keys list")
+	}
+	return err
+}
+
+// Tend rotates keys that are due and removes those that have left the key sets:
+// background work, of one node.
+func (r *Registry) Tend(ctx context.Context, every time.Duration, rotation signing.Rotation) error {
+	records, err := r.cfg.Store.SigningKeys(ctx)
+	if err != nil {
+		return err
+	}
+	if every > 0 {
+		for _, k := range signing.Due(records, every, rotation, r.cfg.Now()) {
+			algorithm := k.Algorithm
+			if algorithm == "" {
+				algorithm = signing.DefaultAlgorithm
+			}
+			if _, err := r.RotateKey(ctx, k.Provider, algorithm, rotation, By{Caller: "rotation"}); err != nil {
+				return err
+			}
+		}
+	}
+	if !signing.Expired(records, r.cfg.Now()) {
+		return nil
+	}
+	err = r.cfg.Store.Update(ctx, store.TopicKeys, "", func(tx store.Tx) error { return signing.Prune(tx, r.cfg.Now()) })
+	return r.keyChange(ctx, err)
+}

@@ -1,0 +1,211 @@
+package tenant
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/probity-dev/probity/internal/ledger"
+	"github.com/probity-dev/probity/internal/signing"
+	"github.com/probity-dev/probity/internal/store"
+)
+
+// providerName is what Azure's clients take.
+var providerName = regexp.MustCompile(`^[a-zA-Z0-9-]{3,24}$`)
+
+// reserved names mean something else in a URL.
+var reserved = []string{store.DefaultProvider, "www", "certs", "attest", "policies"}
+
+// ProviderChange is what a caller wants a provider to be. Nil members stay as
+// they are.
+type ProviderChange struct {
+	Name, Subscription, Group string
+	Location                  *string
+	Tags                      map[string]string
+	// Signers, at the creation alone, make the provider Isolated.
+	Signers             []jsontext.Value
+	PublicNetworkAccess *string
+	TPMAuthentication   *string
+	Settings            jsontext.Value
+	// Match, if not nil, is the revision that must be in force; 0 means that the
+	// provider must not be there.
+	Match *int64
+	By    By
+}
+
+const (
+	maxTags      = 50
+	maxTagLength = 256
+)
+
+func (c *ProviderChange) check() error {
+	if !providerName.MatchString(c.Name) || slices.Contains(reserved, strings.ToLower(c.Name)) && c.Name != store.DefaultProvider {
+		return refuse(Invalid, CheckName, "3 to 24 letters, digits and dashes, and no reserved word", fmt.Sprintf("%q", c.Name), "choose another name")
+	}
+	if _, err := ReadSettings(c.Settings); err != nil {
+		return refuse(Invalid, CheckSettings, "settings as docs/guide/tenants.md has them", err.Error(), "correct the setting")
+	}
+	for _, v := range []*string{c.PublicNetworkAccess, c.TPMAuthentication} {
+		if v != nil && *v != "" && *v != "Enabled" && *v != "Disabled" {
+			return refuse(Invalid, CheckSettings, "Enabled or Disabled", fmt.Sprintf("%q", *v), "correct publicNetworkAccess or tpmAttestationAuthentication")
+		}
+	}
+	if len(c.Tags) > maxTags {
+		return refuse(Invalid, CheckSettings, fmt.Sprintf("at most %d tags", maxTags), fmt.Sprint(len(c.Tags)), "send fewer tags")
+	}
+	for name, value := range c.Tags {
+		if name == "" || len(name) > maxTagLength || len(value) > maxTagLength {
+			return refuse(Invalid, CheckSettings, fmt.Sprintf("tags of at most %d characters", maxTagLength), "a longer one, or one without a name", "shorten the tag")
+		}
+	}
+	return checkSigners(c.Signers)
+}
+
+// PutProvider creates a provider, or changes one where create is false or it is
+// there.
+func (r *Registry) PutProvider(ctx context.Context, c ProviderChange, mayCreate bool) (t *Tenant, created bool, err error) {
+	if err := c.check(); err != nil {
+		return nil, false, err
+	}
+	name := c.Name
+	if known, ok := r.Get(name); ok {
+		name = known.Name
+	}
+	err = r.cfg.Store.Update(ctx, store.TopicProvider, name, func(tx store.Tx) error {
+		created = false
+		p, err := tx.Provider(name)
+		switch {
+		case errors.Is(err, store.ErrNotFound) && mayCreate:
+			created = true
+			p = store.Provider{Name: name, Subscription: c.Subscription, Group: c.Group, Isolated: len(c.Signers) > 0, Signers: c.Signers, Created: r.now(), CreatedBy: c.By.Caller}
+		case errors.Is(err, store.ErrNotFound):
+			return noProvider(name)
+		case err != nil:
+			return err
+		case !strings.EqualFold(p.Subscription, c.Subscription) || !strings.EqualFold(p.Group, c.Group):
+			return refuse(Conflict, CheckName, "a name that no provider of another resource group has", "a name that is taken", "choose another name")
+		case len(c.Signers) > 0 && !sameSigners(p, c.Signers):
+			return refuse(Invalid, CheckTrustModel, "policySigningCertificates only at the creation", "others than those registered", "use /certificates:add and :remove, or create another provider")
+		}
+		if c.Match != nil && *c.Match != p.Revision {
+			return refuse(Stale, CheckMatch, fmt.Sprintf("revision %d in force", *c.Match), fmt.Sprintf("revision %d", p.Revision), remedyConcurrent)
+		}
+		settings, err := r.apply(&p, c)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.PutProvider(p); err != nil {
+			return err
+		}
+		if err := signing.Ensure(tx, r.cfg.Signing, name, settings.algorithm(), settings.OwnKeys, r.cfg.Now()); err != nil {
+			return err
+		}
+		action := "provider.update"
+		if created {
+			action = "provider.create"
+		}
+		details := map[string]string{}
+		if len(c.Settings) > 0 {
+			details["settings"] = string(c.Settings)
+		}
+		return ledger.Append(tx, name, r.entry(c.By, action, name, details))
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	r.changed(ctx, name)
+	t, ok := r.Get(name)
+	if !ok {
+		return nil, false, fmt.Errorf("tenant: %s: %w", name, store.ErrUnavailable)
+	}
+	return t, created, nil
+}
+
+// apply writes the members of a change that are there.
+func (r *Registry) apply(p *store.Provider, c ProviderChange) (Settings, error) {
+	p.Updated, p.UpdatedBy = r.now(), c.By.Caller
+	if c.Location != nil {
+		p.Location = *c.Location
+	}
+	if c.Tags != nil {
+		p.Tags = c.Tags
+	}
+	if c.PublicNetworkAccess != nil {
+		p.PublicNetworkAccess = *c.PublicNetworkAccess
+	}
+	if c.TPMAuthentication != nil {
+		p.TPMAuthentication = *c.TPMAuthentication
+	}
+	if len(c.Settings) > 0 {
+		p.Settings = c.Settings
+	}
+	return ReadSettings(p.Settings)
+}
+
+// sameSigners reports whether keys are those that a provider has: a creation that
+// is repeated.
+func sameSigners(p store.Provider, keys []jsontext.Value) bool {
+	return slices.EqualFunc(p.Signers, keys, func(a, b jsontext.Value) bool { return bytes.Equal(canonical(a), canonical(b)) })
+}
+
+func canonical(v jsontext.Value) []byte {
+	c := v.Clone()
+	if c.Canonicalize() != nil {
+		return v
+	}
+	return c
+}
+
+// DeleteProvider removes a provider; its ledger stays.
+func (r *Registry) DeleteProvider(ctx context.Context, name string, by By) error {
+	if name == store.DefaultProvider {
+		return refuse(Conflict, CheckName, "another provider than the one of the bare address", name, "reset its policies instead")
+	}
+	err := r.cfg.Store.Update(ctx, store.TopicProvider, name, func(tx store.Tx) error {
+		if _, err := provider(tx, name); err != nil {
+			return err
+		}
+		return errors.Join(tx.DeleteProvider(name), ledger.Append(tx, name, r.entry(by, "provider.delete", name, nil)))
+	})
+	if err == nil {
+		r.changed(ctx, name)
+	}
+	return err
+}
+
+// SetEndpoint sets a private endpoint connection of a provider; a nil value
+// removes it.
+func (r *Registry) SetEndpoint(ctx context.Context, name, endpoint string, value jsontext.Value, by By) error {
+	err := r.cfg.Store.Update(ctx, store.TopicProvider, name, func(tx store.Tx) error {
+		p, err := provider(tx, name)
+		if err != nil {
+			return err
+		}
+		if value == nil {
+			delete(p.Endpoints, endpoint)
+		} else {
+			if p.Endpoints == nil {
+				p.Endpoints = map[string]jsontext.Value{}
+			}
+			p.Endpoints[endpoint] = value
+		}
+		if len(p.Endpoints) > maxTags {
+			return refuse(Invalid, CheckSettings, fmt.Sprintf("at most %d private endpoint connections", maxTags), "more", "remove one first")
+		}
+		p.Updated, p.UpdatedBy = r.now(), by.Caller
+		if _, err := tx.PutProvider(p); err != nil {
+			return err
+		}
+		return ledger.Append(tx, name, r.entry(by, "provider.endpoint", endpoint, nil))
+	})
+	if err == nil {
+		r.changed(ctx, name)
+	}
+	return err
+}
