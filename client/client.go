@@ -1,5 +1,5 @@
 // Package client is a Go client of the attestation service: attest an enclave,
-// read policies, keys and metadata, and verify tokens.
+// verify tokens, and manage providers, policies, keys, callers and the ledger.
 //
 // Start with [New]. Redirects are not followed. Answers other than success are [*Error]s that hold the
 // service's code and the failed check.
@@ -38,14 +38,17 @@ type Config struct {
 	// Roots are the CAs that may have issued the service's certificate. Nil
 	// means the system's.
 	Roots *x509.CertPool
+	// Token, if not empty, is the bearer token that is sent with each request.
+	Token string
 	// Timeout bounds each request. Zero means 30 seconds.
 	Timeout time.Duration
 }
 
 // Client talks to one service. It is safe for concurrent use.
 type Client struct {
-	base string
-	http *http.Client
+	base   string
+	bearer string
+	http   *http.Client
 }
 
 // New returns a client.
@@ -59,7 +62,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{RootCAs: cfg.Roots, MinVersion: tls.VersionTLS12}
-	return &Client{base: strings.TrimSuffix(cfg.URL, "/"), http: &http.Client{
+	return &Client{base: strings.TrimSuffix(cfg.URL, "/"), bearer: cfg.Token, http: &http.Client{
 		Transport: transport, Timeout: cfg.Timeout,
 		// Security: a redirect could send evidence, or the search for keys, to
 		// another host or out of TLS. It becomes an [*Error].
@@ -181,33 +184,53 @@ func (c *Client) token(ctx context.Context, method, path string, body any) (stri
 	return answer.Token, nil
 }
 
-func (c *Client) do(ctx context.Context, method, target string, body, answer any) error {
+// send sends a request with a JSON body, if it has one.
+func (c *Client) send(ctx context.Context, method, target string, body any) (*http.Response, error) {
 	var reader io.Reader
 	if body != nil {
 		b, err := json.Marshal(body)
 		if err != nil {
-			return fmt.Errorf("client: %w", err)
+			return nil, fmt.Errorf("client: %w", err)
 		}
 		reader = bytes.NewReader(b)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, target, reader)
 	if err != nil {
-		return fmt.Errorf("client: %w", err)
+		return nil, fmt.Errorf("client: %w", err)
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	if c.bearer != "" {
+		req.Header.Set("Authorization", "Bearer "+c.bearer)
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("client: %w", err)
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	return resp, nil
+}
+
+// do sends a request and reads its answer, unless answer is nil.
+func (c *Client) do(ctx context.Context, method, target string, body, answer any) error {
+	resp, err := c.send(ctx, method, target, body)
+	if err != nil {
+		return err
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
-	if resp.StatusCode != http.StatusOK {
+	switch resp.StatusCode {
+	case http.StatusOK, http.StatusCreated:
+	case http.StatusNoContent:
+		return nil
+	default:
 		return asError(resp.StatusCode, b)
+	}
+	if answer == nil {
+		return nil
 	}
 	if err := json.Unmarshal(b, answer); err != nil {
 		return fmt.Errorf("client: answer of %s: %w", target, err)

@@ -42,6 +42,12 @@ type commands struct {
 	Agent  agentCommands `cmd:"" help:"Keep this host attested, and enrol its TPM."`
 	TPM    tpmCommands   `cmd:"" name:"tpm" help:"Authorities and enrolled keys of TPMs, at the service."`
 
+	Provider providerCommands `cmd:"" help:"Attestation providers (tenants) of a service."`
+	Keys     keysCommands     `cmd:"" help:"Keys that sign tokens."`
+	Token    tokenCommands    `cmd:"" help:"Static bearer tokens of those who manage a service."`
+	Ledger   ledgerCommands   `cmd:"" help:"The record of decisions and changes."`
+	Config   configCommands   `cmd:"" help:"Check configurations."`
+
 	Collateral collateralCommands `cmd:"" help:"Fetch, list, carry and verify what vendors publish about their hardware."`
 	Simulate   simulateCommand    `cmd:"" help:"Write evidence under test roots, for those without such hardware."`
 	Version    versionCommand     `cmd:"" help:"Print the version."`
@@ -111,7 +117,7 @@ func usageError(w io.Writer, args []string, err error) int {
 	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Selected() != nil {
 		help = parse.Context.Selected().FullPath()
 	} else if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-		names := []string{"serve", "demo", "verify", "policy", "inspect", "attest", "agent", "tpm", "collateral", "simulate", "version"}
+		names := []string{"serve", "demo", "verify", "policy", "inspect", "attest", "agent", "tpm", "provider", "keys", "token", "ledger", "config", "collateral", "simulate", "version"}
 		if near := spelling.Nearest(args[0], names); near != args[0] {
 			fmt.Fprintf(w, "did you mean: probity %s\n", near)
 		} else {

@@ -28,7 +28,17 @@ type policyCommands struct {
 	Hash    policyHashCommand    `cmd:"" help:"Print the hash that tokens carry (x-ms-policy-hash)."`
 	Sign    policySignCommand    `cmd:"" help:"Wrap a policy into the JWS that the service takes, signed or not."`
 	Unwrap  policyUnwrapCommand  `cmd:"" help:"Take a policy out of its JWS and verify the signature."`
-	LSP     policyLSPCommand     `cmd:"" name:"lsp" help:"Serve editors over standard input and output (Language Server Protocol)."`
+
+	Set       policySetCommand       `cmd:"" help:"Put a policy in force at a service."`
+	Reset     policyResetCommand     `cmd:"" help:"Put the default policy in force again."`
+	History   policyHistoryCommand   `cmd:"" help:"List all versions of a policy: when, by whom, signed by whom."`
+	Show      policyShowCommand      `cmd:"" help:"Print one version of a policy."`
+	Rollback  policyRollbackCommand  `cmd:"" help:"Put an earlier version in force again."`
+	Proposals policyProposalsCommand `cmd:"" help:"List changes that wait for approvals."`
+	Approve   policyApproveCommand   `cmd:"" help:"Agree to a change, or reject it."`
+	Signers   policySignersCommands  `cmd:"" help:"Certificates that may sign policies of an Isolated provider."`
+
+	LSP policyLSPCommand `cmd:"" name:"lsp" help:"Serve editors over standard input and output (Language Server Protocol)."`
 }
 
 type policyCheckCommand struct {

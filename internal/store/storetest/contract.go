@@ -262,6 +262,13 @@ func keys(t *testing.T, open Open) {
 			tx.PutSigningKey(store.SigningKey{ID: "new", Sealed: []byte{2}, Certificate: []byte{2}, Created: created.Add(time.Hour)}),
 			tx.PutSigningKey(store.SigningKey{ID: "old", Sealed: []byte{9}, Certificate: []byte{9}, Created: created.Add(2 * time.Hour), SignUntil: created}))
 	})
+	// What is empty can be read and written again.
+	update(t, s, func(tx store.Tx) error { return tx.PutSigningKey(store.SigningKey{ID: "bare", Created: created.Add(-time.Hour)}) })
+	update(t, s, func(tx store.Tx) error {
+		all, err := tx.SigningKeys()
+		must(t, err)
+		return errors.Join(tx.PutSigningKey(all[2]), tx.DeleteSigningKey("bare"))
+	})
 	keys, err := s.SigningKeys(t.Context())
 	must(t, err)
 	if len(keys) != 2 || keys[0].ID != "new" || keys[1].Sealed[0] != 1 || keys[1].Certificate[0] != 9 || !keys[1].SignUntil.Equal(created) {

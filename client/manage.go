@@ -1,0 +1,325 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/probity-dev/probity/evidence"
+)
+
+// PolicyVersion is one version of a policy.
+type PolicyVersion struct {
+	Version int64     `json:"version"`
+	Action  string    `json:"action"`
+	By      string    `json:"by"`
+	Signer  string    `json:"signer"`
+	From    int64     `json:"rolledBackTo"`
+	At      time.Time `json:"at"`
+	// JWS is what was submitted, Text the policy in it; a list leaves them out.
+	JWS  string `json:"jws"`
+	Text string `json:"policy"`
+}
+
+// Proposal is a change of a policy that waits for approvals.
+type Proposal struct {
+	ID        string    `json:"id"`
+	Type      string    `json:"type"`
+	Action    string    `json:"action"`
+	JWS       string    `json:"jws"`
+	Approvals []string  `json:"approvals"`
+	Needed    int       `json:"needed"`
+	Created   time.Time `json:"created"`
+	Expires   time.Time `json:"expires"`
+}
+
+// list is how lists are answered.
+type list[T any] struct {
+	Value []T `json:"value"`
+}
+
+func (c *Client) call(ctx context.Context, method, path string, body, answer any) error {
+	return c.do(ctx, method, c.base+path, body, answer)
+}
+
+// SetPolicy puts a policy in force: a compact JWS, exactly as it is to be kept. The
+// answer is the service's token about it.
+func (c *Client) SetPolicy(ctx context.Context, kind evidence.Kind, jws string) (string, error) {
+	return c.token(ctx, http.MethodPut, "/policies/"+string(kind), jws)
+}
+
+// ResetPolicy puts the default in force again; jws is a request to reset, signed
+// for an Isolated provider.
+func (c *Client) ResetPolicy(ctx context.Context, kind evidence.Kind, jws string) (string, error) {
+	return c.token(ctx, http.MethodPost, "/policies/"+string(kind)+":reset", jws)
+}
+
+// PolicyHistory returns all versions of a policy, the newest first.
+func (c *Client) PolicyHistory(ctx context.Context, kind evidence.Kind) ([]PolicyVersion, error) {
+	var l list[PolicyVersion]
+	err := c.call(ctx, http.MethodGet, "/policies/"+string(kind)+"/versions", nil, &l)
+	return l.Value, err
+}
+
+// PolicyVersion returns one version, with its text.
+func (c *Client) PolicyVersion(ctx context.Context, kind evidence.Kind, version int64) (*PolicyVersion, error) {
+	var p PolicyVersion
+	if err := c.call(ctx, http.MethodGet, fmt.Sprintf("/policies/%s/versions/%d", kind, version), nil, &p); err != nil {
+		return nil, err
+	}
+	return &p, nil
+}
+
+// Rollback puts an earlier version in force again.
+func (c *Client) Rollback(ctx context.Context, kind evidence.Kind, version int64) error {
+	return c.call(ctx, http.MethodPost, "/policies/"+string(kind)+":rollback", map[string]int64{"version": version}, &struct{}{})
+}
+
+// Proposals returns changes that wait for approvals.
+func (c *Client) Proposals(ctx context.Context) ([]Proposal, error) {
+	var l list[Proposal]
+	err := c.call(ctx, http.MethodGet, "/proposals", nil, &l)
+	return l.Value, err
+}
+
+// Approve agrees to a proposal. An *[Error] with the code ApprovalRequired says
+// that more must agree.
+func (c *Client) Approve(ctx context.Context, id string) error {
+	return c.call(ctx, http.MethodPost, "/proposals/"+url.PathEscape(id)+":approve", nil, &struct{}{})
+}
+
+// Reject removes a proposal.
+func (c *Client) Reject(ctx context.Context, id string) error {
+	return c.call(ctx, http.MethodDelete, "/proposals/"+url.PathEscape(id), nil, &struct{}{})
+}
+
+// Certificates returns the token whose claim x-ms-policy-certificates lists the
+// certificates that may sign policies.
+func (c *Client) Certificates(ctx context.Context) (string, error) {
+	return c.token(ctx, http.MethodGet, "/certificates", nil)
+}
+
+// ChangeCertificate adds or removes a certificate as the signed request asks.
+func (c *Client) ChangeCertificate(ctx context.Context, jws string, add bool) (string, error) {
+	action := "remove"
+	if add {
+		action = "add"
+	}
+	return c.token(ctx, http.MethodPost, "/certificates:"+action, jws)
+}
+
+// SigningKey is a key that signs tokens, signed them, or will.
+type SigningKey struct {
+	ID           string    `json:"kid"`
+	Algorithm    string    `json:"algorithm"`
+	Shared       bool      `json:"shared"`
+	Hardware     bool      `json:"hardware"`
+	State        string    `json:"state"`
+	Created      time.Time `json:"created"`
+	SignFrom     time.Time `json:"signFrom"`
+	SignUntil    time.Time `json:"signUntil"`
+	PublishUntil time.Time `json:"publishUntil"`
+}
+
+// SigningKeys returns the provider's own keys and the shared ones.
+func (c *Client) SigningKeys(ctx context.Context) ([]SigningKey, error) {
+	var l list[SigningKey]
+	err := c.call(ctx, http.MethodGet, "/signingkeys", nil, &l)
+	return l.Value, err
+}
+
+// RotateKey makes the next key. With now it signs at once.
+func (c *Client) RotateKey(ctx context.Context, algorithm string, now bool) (*SigningKey, error) {
+	var k SigningKey
+	if err := c.call(ctx, http.MethodPost, "/signingkeys:rotate", map[string]any{"algorithm": algorithm, "now": now}, &k); err != nil {
+		return nil, err
+	}
+	return &k, nil
+}
+
+// RetireKey ends a key at once: tokens that it signed are refused from then on.
+func (c *Client) RetireKey(ctx context.Context, id string) error {
+	return c.call(ctx, http.MethodPost, "/signingkeys:retire", map[string]string{"kid": id}, &struct{}{})
+}
+
+// StaticToken is a static bearer token without its secret.
+type StaticToken struct {
+	Name      string    `json:"name"`
+	Role      string    `json:"role"`
+	Providers []string  `json:"providers"`
+	Created   time.Time `json:"created,omitzero"`
+	CreatedBy string    `json:"createdBy,omitzero"`
+	Expires   time.Time `json:"expires,omitzero"`
+}
+
+// Tokens returns the static tokens.
+func (c *Client) Tokens(ctx context.Context) ([]StaticToken, error) {
+	var l list[StaticToken]
+	err := c.call(ctx, http.MethodGet, "/tokens", nil, &l)
+	return l.Value, err
+}
+
+// CreateToken makes a static token and returns its secret, which cannot be read
+// again.
+func (c *Client) CreateToken(ctx context.Context, t StaticToken) (string, error) {
+	var answer struct {
+		Token string `json:"token"`
+	}
+	err := c.call(ctx, http.MethodPost, "/tokens", StaticToken{Name: t.Name, Role: t.Role, Providers: t.Providers, Expires: t.Expires}, &answer)
+	return answer.Token, err
+}
+
+// RevokeToken removes a static token.
+func (c *Client) RevokeToken(ctx context.Context, name string) error {
+	return c.call(ctx, http.MethodDelete, "/tokens/"+url.PathEscape(name), nil, &struct{}{})
+}
+
+// Provider is an attestation provider as the resource manager shows it.
+type Provider struct {
+	ID         string             `json:"id,omitzero"`
+	Name       string             `json:"name,omitzero"`
+	Location   string             `json:"location,omitzero"`
+	Tags       map[string]string  `json:"tags,omitzero"`
+	Properties ProviderProperties `json:"properties"`
+}
+
+// ProviderProperties are a provider's properties. Probity are its settings, in
+// JSON.
+type ProviderProperties struct {
+	TrustModel          string         `json:"trustModel,omitzero"`
+	Status              string         `json:"status,omitzero"`
+	AttestURI           string         `json:"attestUri,omitzero"`
+	PublicNetworkAccess string         `json:"publicNetworkAccess,omitzero"`
+	TPMAuthentication   string         `json:"tpmAttestationAuthentication,omitzero"`
+	Signers             *SignerSet     `json:"policySigningCertificates,omitzero"`
+	Probity             jsontext.Value `json:"probity,omitzero"`
+}
+
+// SignerSet are certificates that may sign policies, as JSON Web Keys.
+type SignerSet struct {
+	Keys []jsontext.Value `json:"keys"`
+}
+
+// Scope is where providers are listed: a subscription and a resource group.
+type Scope struct{ Subscription, Group string }
+
+const armVersion = "?api-version=2021-06-01"
+
+func (s Scope) path(name string) string {
+	p := "/subscriptions/" + url.PathEscape(s.Subscription) + "/resourceGroups/" + url.PathEscape(s.Group) + "/providers/Microsoft.Attestation/attestationProviders"
+	if name != "" {
+		p += "/" + url.PathEscape(name)
+	}
+	return p + armVersion
+}
+
+// Providers lists the providers of a scope that the caller may read.
+func (c *Client) Providers(ctx context.Context, s Scope) ([]Provider, error) {
+	var l list[Provider]
+	err := c.call(ctx, http.MethodGet, s.path(""), nil, &l)
+	return l.Value, err
+}
+
+// Provider returns one.
+func (c *Client) Provider(ctx context.Context, s Scope, name string) (*Provider, error) {
+	return c.provider(ctx, http.MethodGet, s, name, nil)
+}
+
+// PutProvider creates a provider, or replaces what it says.
+func (c *Client) PutProvider(ctx context.Context, s Scope, name string, p Provider) (*Provider, error) {
+	return c.provider(ctx, http.MethodPut, s, name, p)
+}
+
+// UpdateProvider changes what p says of a provider.
+func (c *Client) UpdateProvider(ctx context.Context, s Scope, name string, p Provider) (*Provider, error) {
+	return c.provider(ctx, http.MethodPatch, s, name, p)
+}
+
+func (c *Client) provider(ctx context.Context, method string, s Scope, name string, body any) (*Provider, error) {
+	var p Provider
+	if err := c.call(ctx, method, s.path(name), body, &p); err != nil {
+		return nil, err
+	}
+	return &p, nil
+}
+
+// DeleteProvider removes a provider; its ledger stays.
+func (c *Client) DeleteProvider(ctx context.Context, s Scope, name string) error {
+	return c.call(ctx, http.MethodDelete, s.path(name), nil, nil)
+}
+
+// LedgerPage is a part of a ledger.
+type LedgerPage struct {
+	Value []jsontext.Value `json:"value"`
+	// Size is the ledger's, Next the row to go on from, if there is more.
+	Size int64  `json:"size"`
+	Next *int64 `json:"next"`
+}
+
+// Ledger returns entries that match the query: from, last, limit, type, kind,
+// outcome, check, evidence, token, by, action, request.
+func (c *Client) Ledger(ctx context.Context, query map[string]string) (*LedgerPage, error) {
+	q := url.Values{}
+	for name, value := range query {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	var p LedgerPage
+	if err := c.call(ctx, http.MethodGet, "/ledger?"+q.Encode(), nil, &p); err != nil {
+		return nil, err
+	}
+	return &p, nil
+}
+
+// ExportLedger copies the whole ledger as NDJSON to w.
+func (c *Client) ExportLedger(ctx context.Context, w io.Writer) error {
+	resp, err := c.send(ctx, http.MethodGet, c.base+"/ledger/export", nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		b, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+		return asError(resp.StatusCode, b)
+	}
+	_, err = io.Copy(w, resp.Body)
+	return err
+}
+
+// Checkpoint is the newest checkpoint of a ledger, and what verifies it.
+type Checkpoint struct {
+	Verifier   string `json:"verifier"`
+	Size       int64  `json:"size"`
+	Checkpoint string `json:"checkpoint"`
+}
+
+// Checkpoint returns the newest checkpoint.
+func (c *Client) Checkpoint(ctx context.Context) (*Checkpoint, error) {
+	var p Checkpoint
+	if err := c.call(ctx, http.MethodGet, "/ledger/checkpoint", nil, &p); err != nil {
+		return nil, err
+	}
+	return &p, nil
+}
+
+// Proof returns the proof that an entry is in the ledger, as JSON.
+func (c *Client) Proof(ctx context.Context, seq int64) (jsontext.Value, error) {
+	var p jsontext.Value
+	err := c.call(ctx, http.MethodGet, "/ledger/proof/"+strconv.FormatInt(seq, 10), nil, &p)
+	return p, err
+}
+
+// ForProvider returns a client of another provider of the same service.
+func (c *Client) ForProvider(name string) *Client {
+	other := *c
+	other.base = strings.TrimSuffix(c.base, "/") + "/p/" + url.PathEscape(name)
+	return &other
+}

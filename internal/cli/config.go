@@ -1,0 +1,51 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/probity-dev/probity/internal/config"
+)
+
+type configCommands struct {
+	Check configCheckCommand `cmd:"" help:"Check a configuration: every mistake, and the defaults."`
+}
+
+type configCheckCommand struct {
+	File string `arg:"" help:"Configuration file (JSON)."`
+	Dev  bool   `help:"As for serve --dev."`
+	Show bool   `help:"Print the configuration with its defaults."`
+}
+
+// Help gives the examples of the help text.
+func (configCheckCommand) Help() string {
+	return `Exit code 0: good; 1: not, with every mistake. Files that it names are read; databases and networks are not asked.
+
+Examples:
+  probity config check probity.json
+  probity config check probity.json --show`
+}
+
+// Run checks a configuration.
+func (c *configCheckCommand) Run(e *env) error {
+	cfg, err := config.Load(c.File, c.Dev)
+	for _, check := range []func() error{
+		func() error { _, err := cfg.Store.Postgres(); return err },
+		func() error { _, err := trustOf(cfg); return err },
+		func() error { _, err := adminTokenHash(cfg); return err },
+		func() error { _, err := collateralFiles(cfg.Collateral); return err },
+		func() error { _, err := roots(cfg.Callers.CertificateAuthorities); return err },
+	} {
+		if err == nil {
+			err = check()
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(e.Out, err)
+		return exit(exitNo)
+	}
+	if c.Show {
+		return printJSON(e.Out, cfg)
+	}
+	fmt.Fprintf(e.Out, "%s is good: the service listens on %s and answers as %s\n", c.File, cfg.Listen, cfg.URL)
+	return nil
+}

@@ -1,0 +1,333 @@
+package cli
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/probity-dev/probity/client"
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/token"
+)
+
+// policyFlags say which policy of which service.
+type policyFlags struct {
+	manageFlags
+	providerFlag
+	Type string `arg:"" help:"Attestation type, for instance SgxEnclave."`
+}
+
+func (f policyFlags) open() (*client.Client, evidence.Kind, error) {
+	kind, err := evidence.ParseKind(f.Type)
+	if err != nil {
+		return nil, "", err
+	}
+	c, err := f.at(f.providerFlag)
+	return c, kind, err
+}
+
+// signFlags name the key that signs, for Isolated providers.
+type signFlags struct {
+	Key  string `help:"PEM file with the private key that signs, for an Isolated provider." placeholder:"FILE"`
+	Cert string `help:"PEM file with the key's certificate chain, leaf first." placeholder:"FILE"`
+}
+
+func (f signFlags) open() (crypto.Signer, []*x509.Certificate, error) {
+	if (f.Key == "") != (f.Cert == "") {
+		return nil, nil, errors.New("--key and --cert belong together")
+	}
+	if f.Key == "" {
+		return nil, nil, nil
+	}
+	key, err := readKey(f.Key)
+	if err != nil {
+		return nil, nil, err
+	}
+	chain, err := readChain(f.Cert)
+	return key, chain, err
+}
+
+// signerSet reads certificates as JSON Web Keys.
+func signerSet(files []string) (*client.SignerSet, error) {
+	if len(files) == 0 {
+		return nil, nil
+	}
+	set := &client.SignerSet{}
+	for _, file := range files {
+		chain, err := readChain(file)
+		if err != nil {
+			return nil, err
+		}
+		set.Keys = append(set.Keys, token.CertificateKey(chain[0]))
+	}
+	return set, nil
+}
+
+type policySetCommand struct {
+	policyFlags
+	signFlags
+	File string `arg:"" help:"Policy file; - reads standard input."`
+}
+
+// Help gives the examples of the help text.
+func (policySetCommand) Help() string {
+	return `Puts a policy in force at a service. PROBITY_URL, PROBITY_CA and PROBITY_TOKEN may stand for the flags.
+
+Examples:
+  probity policy set SgxEnclave enclave.policy
+  probity policy set SgxEnclave enclave.policy --provider payments --key signer-key.pem --cert signer.pem`
+}
+
+// Run sets the policy.
+func (c *policySetCommand) Run(e *env) error {
+	api, kind, err := c.policyFlags.open()
+	if err != nil {
+		return err
+	}
+	p, err := e.readPolicy(c.File, false)
+	if err != nil {
+		return err
+	}
+	key, chain, err := c.signFlags.open()
+	if err != nil {
+		return err
+	}
+	jws, err := token.WrapPolicy(rand.Reader, p.Text, key, chain)
+	if err != nil {
+		return err
+	}
+	if _, err := api.SetPolicy(e.ctx, kind, jws); err != nil {
+		return refusedBy(e, err)
+	}
+	fmt.Fprintf(e.Out, "the policy of %s is in force\n", kind)
+	return nil
+}
+
+type policyResetCommand struct {
+	policyFlags
+	signFlags
+}
+
+// Run resets the policy.
+func (c *policyResetCommand) Run(e *env) error {
+	api, kind, err := c.policyFlags.open()
+	if err != nil {
+		return err
+	}
+	key, chain, err := c.signFlags.open()
+	if err != nil {
+		return err
+	}
+	jws, err := token.WrapReset(rand.Reader, key, chain)
+	if err != nil {
+		return err
+	}
+	if _, err := api.ResetPolicy(e.ctx, kind, jws); err != nil {
+		return refusedBy(e, err)
+	}
+	fmt.Fprintf(e.Out, "the default policy of %s is in force\n", kind)
+	return nil
+}
+
+type policyHistoryCommand struct{ policyFlags }
+
+// Run lists the versions.
+func (c *policyHistoryCommand) Run(e *env) error {
+	api, kind, err := c.open()
+	if err != nil {
+		return err
+	}
+	history, err := api.PolicyHistory(e.ctx, kind)
+	if err != nil {
+		return refusedBy(e, err)
+	}
+	if c.JSON {
+		return printJSON(e.Out, history)
+	}
+	if len(history) == 0 {
+		fmt.Fprintf(e.Out, "the policy of %s was never changed\n", kind)
+	}
+	for _, v := range history {
+		what := v.Action
+		if v.From > 0 {
+			what = fmt.Sprintf("back to %d", v.From)
+		}
+		signer := ""
+		if v.Signer != "" {
+			signer = ", signed by " + v.Signer[:16] + "…"
+		}
+		fmt.Fprintf(e.Out, "%4d  %s  %-10s  %s%s\n", v.Version, stamp(v.At), what, v.By, signer)
+	}
+	return nil
+}
+
+type policyShowCommand struct {
+	policyFlags
+	Version int64 `arg:"" help:"Number of the version."`
+}
+
+// Run prints the text of a version.
+func (c *policyShowCommand) Run(e *env) error {
+	api, kind, err := c.open()
+	if err != nil {
+		return err
+	}
+	v, err := api.PolicyVersion(e.ctx, kind, c.Version)
+	if err != nil {
+		return refusedBy(e, err)
+	}
+	if c.JSON {
+		return printJSON(e.Out, v)
+	}
+	fmt.Fprintln(e.Out, strings.TrimSuffix(v.Text, "\n"))
+	fmt.Fprintf(e.Err, "version %d, %s, of %s by %s\n", v.Version, v.Action, stamp(v.At), v.By)
+	return nil
+}
+
+type policyRollbackCommand struct {
+	policyFlags
+	Version int64 `arg:"" help:"Number of the version to put in force again."`
+}
+
+// Run rolls back.
+func (c *policyRollbackCommand) Run(e *env) error {
+	api, kind, err := c.open()
+	if err != nil {
+		return err
+	}
+	if err := api.Rollback(e.ctx, kind, c.Version); err != nil {
+		return refusedBy(e, err)
+	}
+	fmt.Fprintf(e.Out, "what version %d of the policy of %s said is in force, as a new version\n", c.Version, kind)
+	return nil
+}
+
+type policyProposalsCommand struct {
+	manageFlags
+	providerFlag
+}
+
+// Run lists proposals.
+func (c *policyProposalsCommand) Run(e *env) error {
+	api, err := c.at(c.providerFlag)
+	if err != nil {
+		return err
+	}
+	waiting, err := api.Proposals(e.ctx)
+	if err != nil {
+		return refusedBy(e, err)
+	}
+	if c.JSON {
+		return printJSON(e.Out, waiting)
+	}
+	for _, p := range waiting {
+		fmt.Fprintf(e.Out, "%s  %s %s  %d of %d agree: %s  until %s\n", p.ID, p.Action, p.Type, len(p.Approvals), p.Needed, strings.Join(p.Approvals, ", "), stamp(p.Expires))
+	}
+	return nil
+}
+
+type policyApproveCommand struct {
+	manageFlags
+	providerFlag
+	Proposal string `arg:"" help:"Id of the proposal."`
+	Reject   bool   `help:"Remove the proposal instead."`
+}
+
+// Run approves or rejects a proposal.
+func (c *policyApproveCommand) Run(e *env) error {
+	api, err := c.at(c.providerFlag)
+	if err != nil {
+		return err
+	}
+	if c.Reject {
+		if err := api.Reject(e.ctx, c.Proposal); err != nil {
+			return refusedBy(e, err)
+		}
+		fmt.Fprintln(e.Out, "rejected")
+		return nil
+	}
+	err = api.Approve(e.ctx, c.Proposal)
+	var answer *client.Error
+	if errors.As(err, &answer) && answer.Code == "ApprovalRequired" {
+		fmt.Fprintln(e.Out, "approved; more must agree")
+		return nil
+	}
+	if err != nil {
+		return refusedBy(e, err)
+	}
+	fmt.Fprintln(e.Out, "approved; the policy is in force")
+	return nil
+}
+
+type policySignersCommands struct {
+	List   policySignersListCommand   `cmd:"" help:"List the certificates that may sign policies."`
+	Add    policySignersChangeCommand `cmd:"" help:"Add a certificate."`
+	Remove policySignersRemoveCommand `cmd:"" help:"Remove a certificate; the last one stays."`
+}
+
+type policySignersListCommand struct {
+	manageFlags
+	providerFlag
+}
+
+// Run prints the certificates.
+func (c *policySignersListCommand) Run(e *env) error {
+	api, err := c.at(c.providerFlag)
+	if err != nil {
+		return err
+	}
+	compact, err := api.Certificates(e.ctx)
+	if err != nil {
+		return refusedBy(e, err)
+	}
+	_, payload, err := token.Decode(compact)
+	if err != nil {
+		return err
+	}
+	return printJSON(e.Out, payload)
+}
+
+type policySignersChangeCommand struct {
+	manageFlags
+	providerFlag
+	signFlags
+	Certificate string `arg:"" help:"PEM file with the certificate."`
+}
+
+// Run adds the certificate.
+func (c *policySignersChangeCommand) Run(e *env) error { return c.change(e, true) }
+
+func (c *policySignersChangeCommand) change(e *env, add bool) error {
+	if c.Key == "" || c.Cert == "" {
+		return errors.New("name a registered certificate and its key, which sign the request: --cert FILE --key FILE")
+	}
+	api, err := c.at(c.providerFlag)
+	if err != nil {
+		return err
+	}
+	key, chain, err := c.signFlags.open()
+	if err != nil {
+		return err
+	}
+	subject, err := readChain(c.Certificate)
+	if err != nil {
+		return err
+	}
+	jws, err := token.WrapCertificate(rand.Reader, subject[0], key, chain)
+	if err != nil {
+		return err
+	}
+	if _, err := api.ChangeCertificate(e.ctx, jws, add); err != nil {
+		return refusedBy(e, err)
+	}
+	fmt.Fprintf(e.Out, "%s  %s\n", token.Thumbprint(subject[0]), map[bool]string{true: "may sign policies", false: "may not sign policies"}[add])
+	return nil
+}
+
+type policySignersRemoveCommand struct{ policySignersChangeCommand }
+
+// Run removes the certificate.
+func (c *policySignersRemoveCommand) Run(e *env) error { return c.change(e, false) }
