@@ -68,6 +68,11 @@ func (s *service) tenants(ctx context.Context, db store.Store, cfg config.Config
 	if err != nil {
 		return "", err
 	}
+	// A master key that does not open the signing keys is found now, not by the
+	// first client.
+	if _, err := s.registry.Default().Signers(time.Now()); err != nil {
+		return "", err
+	}
 	s.tend = func(ctx context.Context) { s.tendAll(ctx, db, cfg, log) }
 	return verifier, nil
 }

@@ -222,19 +222,19 @@ func (w *Writer) flush(batch []item) {
 		byProvider[it.provider] = list
 	}
 	w.mu.Lock()
-	losses := map[string]int64{}
-	for provider := range byProvider {
-		if n := w.lost[provider]; n > 0 {
-			losses[provider] = n
-			delete(w.lost, provider)
-		}
-	}
+	losses := w.lost
+	w.lost = map[string]int64{}
 	w.mu.Unlock()
 	for provider, n := range losses {
 		byProvider[provider] = append(byProvider[provider], &Entry{Time: w.cfg.Now().UTC(), Type: Loss, Lost: n})
 	}
 	err := w.write(byProvider)
 	w.mu.Lock()
+	if err != nil {
+		for provider, n := range losses {
+			w.lost[provider] += n
+		}
+	}
 	for _, it := range batch {
 		if w.waiting[it.provider]--; w.waiting[it.provider] == 0 {
 			delete(w.waiting, it.provider)
@@ -341,6 +341,12 @@ func (w *Writer) remember(next map[string]*edge) {
 
 // checkpoints makes those that are due where nothing more was added.
 func (w *Writer) checkpoints(all bool) {
+	w.mu.Lock()
+	untold := len(w.lost) > 0
+	w.mu.Unlock()
+	if untold {
+		w.flush(nil)
+	}
 	due := map[string][]*Entry{}
 	for provider, since := range w.dirty {
 		if all || w.cfg.Now().Sub(since) >= w.cfg.Checkpoint {

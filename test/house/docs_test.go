@@ -37,7 +37,7 @@ func TestTheListOfChecksIsComplete(t *testing.T) {
 // configuration in the guide.
 func TestTheConfigurationGuideIsComplete(t *testing.T) {
 	guide, source := "", ""
-	for _, name := range []string{"run-the-service.md", "collateral.md"} {
+	for _, name := range []string{"run-the-service.md", "collateral.md", "tenants.md"} {
 		guide += string(read(t, filepath.Join(root, "docs", "guide", name)))
 	}
 	for _, file := range goFiles(t, filepath.Join("internal", "config")) {
