@@ -9,6 +9,8 @@ FUZZ_PACKAGES = $(shell grep -rl --include=*_test.go '^func Fuzz' . | xargs -n1 
 .DEFAULT_GOAL := help
 .PHONY: help run deps test check corpus interop bench fuzz oracle
 ORACLE_INPUTS ?= 100000
+# What `make deps` installs must not be missing from the tests.
+REQUIRE = PROBITY_REQUIRE_SWTPM=1 PROBITY_REQUIRE_POSTGRES=1
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,8 +22,8 @@ deps: ## install what the tests need: Node and Python packages, Debian packages 
 	sh test/deps.sh
 
 test: deps ## install what the tests need and run all of them, real clients included; with CORPUS=folder its evidence too
-	PROBITY_REQUIRE_SWTPM=1 $(GO) test ./...
-	PROBITY_REQUIRE_SWTPM=1 PROBITY_CORPUS="$(abspath $(CORPUS))" $(GO) test -tags interop ./test/interop
+	$(REQUIRE) $(GO) test ./...
+	$(REQUIRE) PROBITY_CORPUS="$(abspath $(CORPUS))" $(GO) test -tags interop ./test/interop
 	cd test/oracle && PROBITY_CORPUS="$(abspath $(CORPUS))" $(GO) test .
 	$(if $(CORPUS),$(GO) run ./test/corpus "$(CORPUS)")
 
@@ -44,7 +46,7 @@ corpus: ## check recorded evidence against its manifests: make corpus CORPUS=fol
 	@$(GO) run ./test/corpus "$(CORPUS)"
 
 interop: deps ## run Microsoft's JavaScript and Python clients, and tpm2-tools, against the service
-	PROBITY_REQUIRE_SWTPM=1 PROBITY_CORPUS="$(abspath $(CORPUS))" $(GO) test -tags interop -count=1 -v ./test/interop
+	$(REQUIRE) PROBITY_CORPUS="$(abspath $(CORPUS))" $(GO) test -tags interop -count=1 -v ./test/interop
 
 oracle: ## hold the verifiers against Google's over ORACLE_INPUTS (100000) altered inputs
 	cd test/oracle && ORACLE_INPUTS=$(ORACLE_INPUTS) PROBITY_CORPUS="$(abspath $(CORPUS))" $(GO) test -count=1 -timeout 30m -v .

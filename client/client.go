@@ -14,8 +14,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,6 +42,8 @@ type Config struct {
 	Roots *x509.CertPool
 	// Token, if not empty, is the bearer token that is sent with each request.
 	Token string
+	// Dial, if not nil, makes the connections.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Timeout bounds each request. Zero means 30 seconds.
 	Timeout time.Duration
 }
@@ -61,6 +65,9 @@ func New(cfg Config) (*Client, error) {
 		cfg.Timeout = 30 * time.Second
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
+	if cfg.Dial != nil {
+		transport.DialContext = cfg.Dial
+	}
 	transport.TLSClientConfig = &tls.Config{RootCAs: cfg.Roots, MinVersion: tls.VersionTLS12}
 	return &Client{base: strings.TrimSuffix(cfg.URL, "/"), bearer: cfg.Token, http: &http.Client{
 		Transport: transport, Timeout: cfg.Timeout,
@@ -72,10 +79,12 @@ func New(cfg Config) (*Client, error) {
 
 // Error is an answer other than success.
 type Error struct {
-	Status  int
-	Code    string   `json:"code"`
-	Message string   `json:"message"`
-	Details []Detail `json:"details"`
+	Status int
+	// RetryAfter is when to try again, if the service says so.
+	RetryAfter time.Duration `json:"-"`
+	Code       string        `json:"code"`
+	Message    string        `json:"message"`
+	Details    []Detail      `json:"details"`
 }
 
 // Detail explains a failed check.
@@ -227,7 +236,7 @@ func (c *Client) do(ctx context.Context, method, target string, body, answer any
 	case http.StatusNoContent:
 		return nil
 	default:
-		return asError(resp.StatusCode, b)
+		return withRetry(asError(resp.StatusCode, b), resp.Header.Get("Retry-After"))
 	}
 	if answer == nil {
 		return nil
@@ -236,6 +245,15 @@ func (c *Client) do(ctx context.Context, method, target string, body, answer any
 		return fmt.Errorf("client: answer of %s: %w", target, err)
 	}
 	return nil
+}
+
+// withRetry adds what the header Retry-After says, in seconds.
+func withRetry(err error, header string) error {
+	var e *Error
+	if seconds, parseErr := strconv.Atoi(header); parseErr == nil && errors.As(err, &e) {
+		e.RetryAfter = time.Duration(seconds) * time.Second
+	}
+	return err
 }
 
 func asError(status int, body []byte) error {

@@ -24,6 +24,7 @@ need python3 python3 python3-venv
 need swtpm swtpm
 need swtpm_setup swtpm-tools
 need tpm2_quote tpm2-tools libtss2-tcti-swtpm0
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need initdb postgresql
 
 # A stamp of the lock file tells whether the packages are those it names.
 stamp=js/node_modules/.stamp

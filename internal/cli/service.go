@@ -100,6 +100,10 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 	if err != nil {
 		return nil, err
 	}
+	// It holds the master key and a development CA, wherever the database is.
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
 	db, err := openStore(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -222,9 +226,6 @@ func masterKey(ctx context.Context, db store.Store, cfg config.Config) (signing.
 	keys, err := db.SigningKeys(ctx)
 	if err != nil {
 		return signing.MasterKey{}, err
-	}
-	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
-		return signing.MasterKey{}, fmt.Errorf("data directory: %w", err)
 	}
 	// A lost master key must not be replaced silently: the keys that it
 	// sealed would be lost with it.
