@@ -109,7 +109,10 @@ func TestPublishSignRetire(t *testing.T) {
 	before := s.signers("p", "RS256", "https://a", now)
 	rotation := Rotation{Ahead: 24 * time.Hour, Overlap: 9 * time.Hour}
 	var next store.SigningKey
-	s.update(func(tx store.Tx) (err error) { next, err = Rotate(tx, s.cfg, "", "RS256", rotation, "me", now); return err })
+	s.update(func(tx store.Tx) (err error) {
+		next, err = Rotate(tx, s.cfg, "", "RS256", rotation, "me", now)
+		return err
+	})
 	if err := s.db.Update(t.Context(), "", "", func(tx store.Tx) error {
 		_, err := Rotate(tx, s.cfg, "", "RS256", rotation, "me", now.Add(time.Hour))
 		return err

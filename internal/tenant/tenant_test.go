@@ -98,7 +98,7 @@ func TestManyProviders(t *testing.T) {
 func TestABrokenProviderBreaksNoOther(t *testing.T) {
 	db := open(t)
 	if err := db.Update(t.Context(), store.TopicProvider, "", func(tx store.Tx) error {
-		for name, settings := range map[string]string{"sound": ``, "unknown-setting": `{"later":1}`} {
+		for name, settings := range map[string]string{"sound": `{}`, "unknown-setting": `{"later":1}`} {
 			if _, err := tx.PutProvider(store.Provider{Name: name, Settings: []byte(settings)}); err != nil {
 				return err
 			}

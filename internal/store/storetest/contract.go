@@ -263,7 +263,9 @@ func keys(t *testing.T, open Open) {
 			tx.PutSigningKey(store.SigningKey{ID: "old", Sealed: []byte{9}, Certificate: []byte{9}, Created: created.Add(2 * time.Hour), SignUntil: created}))
 	})
 	// What is empty can be read and written again.
-	update(t, s, func(tx store.Tx) error { return tx.PutSigningKey(store.SigningKey{ID: "bare", Created: created.Add(-time.Hour)}) })
+	update(t, s, func(tx store.Tx) error {
+		return tx.PutSigningKey(store.SigningKey{ID: "bare", Created: created.Add(-time.Hour)})
+	})
 	update(t, s, func(tx store.Tx) error {
 		all, err := tx.SigningKeys()
 		must(t, err)
