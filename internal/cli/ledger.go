@@ -15,6 +15,7 @@ import (
 
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/signing"
+	"github.com/probity-dev/probity/internal/store"
 )
 
 type ledgerCommands struct {
@@ -221,6 +222,7 @@ type ledgerVerifyCommand struct {
 	Provider   string   `help:"Attestation provider; by default all that the database has a ledger of." placeholder:"NAME"`
 	Export     string   `help:"Verify this export instead of a database." placeholder:"FILE"`
 	Verifier   string   `help:"What verifies checkpoints, as ledger key prints it; by default that of the database." placeholder:"KEY"`
+	From       string   `name:"verifier-from" help:"Data directory whose key verifies the checkpoints of an export." placeholder:"DIR"`
 	Checkpoint []string `help:"Files with checkpoints that were kept elsewhere." placeholder:"FILE"`
 	JSON       bool     `name:"json" help:"Answer in JSON."`
 }
@@ -300,8 +302,15 @@ func (e *env) rows() func(int64) {
 
 func (c *ledgerVerifyCommand) open(e *env) (ledger.History, []string, string, error) {
 	if c.Export != "" {
-		if c.Verifier == "" {
-			return nil, nil, "", errors.New("an export says nothing about its key: name it with --verifier, as probity ledger key printed it")
+		key := c.Verifier
+		if key == "" && c.From != "" {
+			var err error
+			if key, err = (dataFlag{DataDir: c.From}).verifier(e); err != nil {
+				return nil, nil, "", err
+			}
+		}
+		if key == "" {
+			return nil, nil, "", errors.New("an export says nothing about its key: name it with --verifier, as probity ledger key printed it, or --verifier-from")
 		}
 		f, err := os.Open(c.Export)
 		if err != nil {
@@ -312,7 +321,7 @@ func (c *ledgerVerifyCommand) open(e *env) (ledger.History, []string, string, er
 		if err != nil {
 			return nil, nil, "", err
 		}
-		return x, []string{x.Provider}, c.Verifier, nil
+		return x, []string{x.Provider}, key, nil
 	}
 	db, err := c.openStore(e)
 	if err != nil {
@@ -320,13 +329,8 @@ func (c *ledgerVerifyCommand) open(e *env) (ledger.History, []string, string, er
 	}
 	key := c.Verifier
 	if key == "" {
-		records, err := db.SigningKeys(e.ctx)
-		if err != nil {
+		if key, err = storedVerifier(e, db); err != nil {
 			return nil, nil, "", errors.Join(err, db.Close())
-		}
-		var ok bool
-		if key, ok = signing.CheckpointVerifier(records); !ok {
-			return nil, nil, "", errors.Join(errors.New("the database has no checkpoint key"), db.Close())
 		}
 	}
 	providers := []string{c.Provider}
@@ -336,4 +340,26 @@ func (c *ledgerVerifyCommand) open(e *env) (ledger.History, []string, string, er
 		}
 	}
 	return db, providers, key, nil
+}
+
+// verifier reads what verifies checkpoints from a database.
+func (f dataFlag) verifier(e *env) (string, error) {
+	db, err := f.openStore(e)
+	if err != nil {
+		return "", err
+	}
+	defer db.Close()
+	return storedVerifier(e, db)
+}
+
+func storedVerifier(e *env, db store.Store) (string, error) {
+	records, err := db.SigningKeys(e.ctx)
+	if err != nil {
+		return "", err
+	}
+	key, ok := signing.CheckpointVerifier(records)
+	if !ok {
+		return "", errors.New("the database has no checkpoint key")
+	}
+	return key, nil
 }

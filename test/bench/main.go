@@ -38,6 +38,9 @@ func main() {
 			missed++
 		}
 	}
+	if !sustained() {
+		missed++
+	}
 	fmt.Printf("%d rounds, interleaved, CPU time, medians; %d goals missed\n", rounds, missed)
 }
 

@@ -29,7 +29,7 @@ import (
 func pairs() []pair {
 	list := verifications()
 	list = append(list, decoding(10<<10), decoding(60<<10))
-	return append(list, signing())
+	return append(list, signing(), recording())
 }
 
 // verifications measures SGX and TDX with real sizes: a TCB info of 18 levels, a
@@ -141,8 +141,7 @@ func decoding(size int) pair {
 		}}
 }
 
-// signing makes a token of usual size beside the bare RSA signature.
-func signing() pair {
+func rsaKey() (*rsa.PrivateKey, *x509.Certificate) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		panic(err)
@@ -151,6 +150,12 @@ func signing() pair {
 	if err != nil {
 		panic(err)
 	}
+	return key, cert
+}
+
+// signing makes a token of usual size beside the bare RSA signature.
+func signing() pair {
+	key, cert := rsaKey()
 	signer, err := token.NewSigner("https://localhost:8443", key, cert, "")
 	if err != nil {
 		panic(err)

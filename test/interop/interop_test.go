@@ -121,8 +121,8 @@ func (i instance) env(caVariable string) []string {
 
 func TestJavaScriptClient(t *testing.T) {
 	i := simulated(t)
-	// One after the other: the second file changes policies.
-	for _, file := range []string{"attest.test.mjs", "policy.test.mjs"} {
+	// One after the other: the later files change policies.
+	for _, file := range []string{"attest.test.mjs", "policy.test.mjs", "tenants.test.mjs"} {
 		run(t, "js", i.env("NODE_EXTRA_CA_CERTS"), "node", "--test", "--test-reporter=spec", file)
 	}
 }
