@@ -63,6 +63,9 @@ type Config struct {
 	// Warn is how long before its end a piece is warned of; 0 stands for three
 	// days.
 	Warn time.Duration
+	// Ours, if not nil, reports whether this process renews collateral now, for all
+	// that share the store; the others read what it fetched.
+	Ours func(context.Context) bool
 	// Outage is for how long after its end a piece is still given, marked as
 	// stale, while the vendor's service fails. 0 stands for not at all.
 	Outage time.Duration

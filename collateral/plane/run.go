@@ -27,6 +27,7 @@ func (p *Plane) Renew(ctx context.Context) {
 	if err := p.load(ctx); err != nil {
 		p.cfg.Log.Error("collateral could not be read from the store", "err", err.Error())
 	}
+	ours := p.cfg.Ours == nil || p.cfg.Ours(ctx)
 	for _, e := range p.held() {
 		if ctx.Err() != nil {
 			return
@@ -35,7 +36,7 @@ func (p *Plane) Renew(ctx context.Context) {
 			p.forget(e)
 			continue
 		}
-		if p.due(e) {
+		if ours && p.due(e) {
 			p.renew(ctx, e)
 		}
 		p.warn(e)

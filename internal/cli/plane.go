@@ -2,10 +2,11 @@ package cli
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
@@ -41,18 +42,28 @@ func (s planeStore) PutCollateral(ctx context.Context, r plane.Record) error {
 	return s.Store.PutCollateral(ctx, store.Collateral(r))
 }
 
+// refreshLease is how long renewing collateral stays with a node that is gone.
+const refreshLease = 5 * time.Minute
+
 // newPlane wires the collateral plane: services, checks, store. Nil stands for
 // no store and no fallback.
 func newPlane(ctx context.Context, f config.Fetch, trust appraisal.Trust, db store.Store, fallback collateral.Source, now func() time.Time, log *slog.Logger) (*plane.Plane, error) {
 	engine, chips := dcap.New(trust.Intel), snp.New(trust.AMD)
 	cfg := plane.Config{
 		Checks: plane.Checks{Intel: engine.CheckCollateral, AMD: chips.CheckPublished, VCEK: chips.CheckVCEK},
-		Now:    now, Jitter: rand.Float64, Refresh: time.Duration(f.Refresh), Warn: time.Duration(f.Warn), Outage: time.Duration(f.Outage),
+		Now:    now, Jitter: mathrand.Float64, Refresh: time.Duration(f.Refresh), Warn: time.Duration(f.Warn), Outage: time.Duration(f.Outage),
 		Fallback: fallback, Log: log,
 	}
 	var slots plane.Slots
 	if db != nil {
 		cfg.Store, slots = planeStore{db}, db
+		holder := rand.Text()
+		cfg.Ours = func(ctx context.Context) bool {
+			now := time.Now()
+			ours, err := db.Lease(ctx, "collateral", holder, now, now.Add(refreshLease))
+			// Without a store nobody else has it either.
+			return ours || err != nil
+		}
 	}
 	if f.Intel.URL != "" {
 		transport, err := transportFor(f.Intel.CA)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -434,5 +435,110 @@ func TestProvidersThatAreRefused(t *testing.T) {
 	}
 	if w := b.admin("GET", armPath+"taken"+apiVersion, ""); w.Code != 404 {
 		t.Errorf("%d", w.Code)
+	}
+}
+
+func TestAProviderForPrivateNetworks(t *testing.T) {
+	b := newBench(t, nil)
+	b.provider(t, "inside", `"publicNetworkAccess":"Disabled"`)
+	for address, want := range map[string]int{"10.1.2.3:1": 200, "127.0.0.1:1": 200, "[fd00::1]:1": 200, "192.0.2.1:1": 403, "[2001:db8::1]:1": 403, "nonsense": 403} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest("GET", "/p/inside/certs", nil)
+		r.RemoteAddr = address
+		b.server.ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("%s: %d", address, w.Code)
+		}
+	}
+}
+
+func TestATPMNeedsACallerWhereTheProviderSaysSo(t *testing.T) {
+	b := newBench(t, nil)
+	b.provider(t, "strict", `"tpmAttestationAuthentication":"Enabled"`)
+	reader := b.token(t, "reader", "strict")
+	message := `{"data":"eyJwYXlsb2FkIjp7InR5cGUiOiJhaWtjZXJ0In19"}`
+	for bearer, want := range map[string]int{"": 401, "wrong": 401, reader: 200} {
+		if w := b.as(bearer, "POST", "/p/strict/attest/Tpm?api-version=2020-10-01", message); w.Code != want {
+			t.Errorf("%q: %d %s", bearer, w.Code, w.Body)
+		}
+	}
+	if w := b.do("POST", "/p/strict"+sgxPath, `{"quote":"`+b.quote()+`"}`); w.Code != 200 {
+		t.Errorf("other evidence: %d", w.Code)
+	}
+}
+
+func TestProvidersByHostName(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.HostSuffix = "attest.example.org" }, func(c *tenant.Config) { c.HostSuffix = "attest.example.org" })
+	b.provider(t, "alpha", "")
+	for host, want := range map[string]string{"alpha.attest.example.org": "https://alpha.attest.example.org", "ALPHA.attest.example.org:443": "https://alpha.attest.example.org", "attest.example.org": issuer,
+		"localhost": issuer, "alpha.attest.example.org.evil.example": issuer, "alphaattest.example.org": issuer} {
+		r := httptest.NewRequest("GET", "/.well-known/openid-configuration", nil)
+		r.Host = host
+		w := httptest.NewRecorder()
+		b.server.ServeHTTP(w, r)
+		var d token.Discovery
+		if err := json.Unmarshal(w.Body.Bytes(), &d); err != nil || d.Issuer != want {
+			t.Errorf("%s: %q, %v", host, d.Issuer, err)
+		}
+	}
+	r := httptest.NewRequest("GET", "/certs", nil)
+	r.Host = "beta.attest.example.org"
+	w := httptest.NewRecorder()
+	if b.server.ServeHTTP(w, r); w.Code != 404 {
+		t.Errorf("an unknown provider's host: %d", w.Code)
+	}
+}
+
+// deadLedger takes nothing.
+type deadLedger struct{}
+
+func (deadLedger) Record(context.Context, string, ledger.Entry, bool) error { return ledger.ErrFull }
+
+func TestNoLedgerNoToken(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.Ledger = deadLedger{} })
+	b.provider(t, "closed", `"probity":{"ledger":"failClosed"}`)
+	attest := `{"quote":"` + b.quote() + `"}`
+	w := b.do("POST", "/p/closed"+sgxPath, attest)
+	wantCheck(t, w, 503, checkLedger)
+	if w.Header().Get("Retry-After") == "" || strings.Contains(w.Body.String(), "eyJ") {
+		t.Errorf("%v %s", w.Header(), w.Body)
+	}
+	if w := b.do("POST", "/p/closed"+sgxPath, `{"quote":"AAAA"}`); w.Code != 503 {
+		t.Errorf("a refusal that is not recorded: %d", w.Code)
+	}
+	if w := b.do("POST", sgxPath, attest); w.Code != 200 {
+		t.Errorf("a provider that counts its losses: %d", w.Code)
+	}
+}
+
+// TestDecisionsAreRecorded with hashes, and without what they are of.
+func TestDecisionsAreRecorded(t *testing.T) {
+	b := newBench(t, nil)
+	claims := answered(t, b.do("POST", sgxPath, `{"quote":"`+b.quote()+`"}`))
+	b.do("POST", sgxPath, `{"quote":"AAAA"}`)
+	b.do("POST", sgxPath, `{"quote":"`+b.quote()+`","draftPolicyForAttestation":"version=1.0;authorizationrules{=> deny();};"}`)
+	b.ledger.Close(t.Context())
+	found, _, err := ledger.Search(t.Context(), b.db, "default", ledger.Query{Type: ledger.Decision}, 0, 100, 1000)
+	if err != nil || len(found) != 3 {
+		t.Fatalf("%+v, %v", found, err)
+	}
+	a, refused, draft := found[0], found[1], found[2]
+	if a.Outcome != "accepted" || a.Token != claims["jti"] || a.Policy != claims["x-ms-policy-hash"] || len(a.Evidence) != 64 || len(a.Collateral) != 64 || a.Request == "" {
+		t.Errorf("%+v", a)
+	}
+	if refused.Outcome != "refused" || refused.Check != "dcap.quote.format" || refused.Token != "" {
+		t.Errorf("%+v", refused)
+	}
+	if !draft.Draft || draft.Check != "policy" || draft.Policy == a.Policy {
+		t.Errorf("%+v", draft)
+	}
+	rows, err := b.db.Ledger(t.Context(), "default", 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range rows {
+		if strings.Contains(string(row.Entry), canary) || strings.Contains(string(row.Entry), "eyJ") {
+			t.Errorf("%s", row.Entry)
+		}
 	}
 }

@@ -73,10 +73,8 @@ func (r *Registry) PutProvider(ctx context.Context, c ProviderChange, mayCreate 
 	if err := c.check(); err != nil {
 		return nil, false, err
 	}
-	name := c.Name
-	if known, ok := r.Get(name); ok {
-		name = known.Name
-	}
+	// Names are compared without case everywhere; the store knows one form alone.
+	name := strings.ToLower(c.Name)
 	err = r.cfg.Store.Update(ctx, store.TopicProvider, name, func(tx store.Tx) error {
 		created = false
 		p, err := tx.Provider(name)

@@ -152,9 +152,12 @@ func (r *Registry) build(p store.Provider, policies []store.PolicyVersion, keys 
 		t.Certificates = append(t.Certificates, cert)
 	}
 	t.Explain = t.Settings.Explain || d.Explain
-	if t.MaxValidity = d.MaxValidity; t.Settings.MaxValidity > 0 {
-		t.MaxValidity = time.Duration(t.Settings.MaxValidity) * time.Minute
+	// Keys stay published as long as the service's cap says.
+	longest := d.MaxValidity
+	if longest == 0 {
+		longest = token.Validity
 	}
+	t.MaxValidity = atMost(time.Duration(t.Settings.MaxValidity)*time.Minute, longest)
 	if len(keys) > 0 {
 		t.enrolled = make(map[string]string, len(keys))
 		for _, k := range keys {

@@ -139,21 +139,22 @@ type Defaults struct {
 	Concurrent  int
 }
 
+// atMost is what a provider asks for within what the service gives; zero asks for
+// all of it, and gives without bound.
+func atMost[T int | float64 | time.Duration](asked, given T) T {
+	if asked == 0 || given > 0 && asked > given {
+		return given
+	}
+	return asked
+}
+
 // newQuota returns the quota of settings, the earlier one if nothing changed.
 func newQuota(s Settings, d Defaults, earlier *Tenant) *quota {
 	if earlier != nil && earlier.Settings.Rate == s.Rate && earlier.Settings.Burst == s.Burst && earlier.Settings.Concurrent == s.Concurrent {
 		return earlier.quota
 	}
-	perSecond, burst, concurrent := s.Rate, s.Burst, s.Concurrent
-	if perSecond == 0 {
-		perSecond = d.Rate
-	}
-	if burst == 0 {
-		burst = d.Burst
-	}
-	if concurrent == 0 || d.Concurrent > 0 && concurrent > d.Concurrent {
-		concurrent = d.Concurrent
-	}
+	// Security: a provider may ask for less than the service gives, never for more.
+	perSecond, burst, concurrent := atMost(s.Rate, d.Rate), atMost(s.Burst, d.Burst), atMost(s.Concurrent, d.Concurrent)
 	q := &quota{slots: make(chan struct{}, max(concurrent, 1))}
 	if perSecond > 0 {
 		q.rate = rate.NewLimiter(rate.Limit(perSecond), max(burst, int(perSecond), 1))

@@ -123,6 +123,53 @@ func TestABrokenProviderBreaksNoOther(t *testing.T) {
 	}
 }
 
+// A provider asks for less than the service gives, never for more.
+func TestAProviderCannotRaiseItsBounds(t *testing.T) {
+	db := open(t)
+	cfg := config(t, db)
+	cfg.Defaults = tenant.Defaults{Rate: 2, Burst: 2, Concurrent: 1, MaxValidity: 10 * time.Hour}
+	r, err := tenant.New(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	local := "local"
+	for name, tc := range map[string]struct {
+		settings string
+		taken    int
+		validity time.Duration
+	}{
+		"greedy":  {`{"requestsPerSecond":1000,"burst":1000,"concurrent":1000,"maxTokenValidityMinutes":100000}`, 2, 10 * time.Hour},
+		"modest":  {`{"requestsPerSecond":1,"burst":1,"maxTokenValidityMinutes":60}`, 1, time.Hour},
+		"silent":  {`{}`, 2, 10 * time.Hour},
+		"MixedCa": {`{}`, 2, 10 * time.Hour},
+	} {
+		p, created, err := r.PutProvider(t.Context(), tenant.ProviderChange{Name: name, Subscription: "s", Group: "g", Location: &local, Settings: []byte(tc.settings)}, true)
+		if err != nil || !created {
+			t.Fatal(err)
+		}
+		taken := 0
+		for range 10 {
+			if free, _, ok := p.Take(now); ok {
+				taken++
+				free()
+			}
+		}
+		later := now.Add(time.Hour)
+		if _, _, ok := p.Take(later); !ok {
+			t.Errorf("%s: the quota does not come back", name)
+		}
+		if _, wait, ok := p.Take(later.Add(time.Minute)); ok || wait == 0 {
+			t.Errorf("%s: two run at once", name)
+		}
+		if taken > tc.taken || p.MaxValidity != tc.validity {
+			t.Errorf("%s: %d taken, validity %s", name, taken, p.MaxValidity)
+		}
+	}
+	if _, created, err := r.PutProvider(t.Context(), tenant.ProviderChange{Name: "mixedca", Subscription: "s", Group: "g", Location: &local}, true); err != nil || created {
+		t.Errorf("the same name in another case is another provider: %t, %v", created, err)
+	}
+}
+
 func TestSettingsThatAreRefused(t *testing.T) {
 	for _, text := range []string{`{"tcb":"Revoked"}`, `{"signingAlgorithm":"none"}`, `{"ledger":"open"}`, `{"approvals":-1}`, `{"approvals":17}`, `{"burst":-1}`, `{"requestsPerSecond":-0.5}`,
 		`{"maxTokenValidityMinutes":1000000}`, `{"audience":[""]}`, `{"subjectClaim":"a b"}`, `{"unknown":1}`, `{"tcb":"any","tcb":"any"}`, `[]`, `{`} {
