@@ -21,6 +21,7 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/collateral/plane"
 	"github.com/probity-dev/probity/internal/config"
+	"github.com/probity-dev/probity/internal/devissuer"
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/server"
 	"github.com/probity-dev/probity/internal/signing"
@@ -42,6 +43,7 @@ type service struct {
 	registry *tenant.Registry
 	ledger   *ledger.Writer
 	tend     func(context.Context)
+	dev      *devissuer.Issuer // with --dev alone
 	// background ends with stop, at the latest when the service is closed.
 	stop context.CancelFunc
 	work sync.WaitGroup
@@ -87,6 +89,10 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 	}()
 	if dev {
 		warnDevelopment(log, cfg.Development)
+		if s.dev, err = devissuer.New(cfg.URL, time.Now); err != nil {
+			return nil, err
+		}
+		log.Warn("DEVELOPMENT: everyone who asks gets a token of any role", "issuer", s.dev.URL)
 	}
 	trust, err := trustOf(cfg)
 	if err != nil {
@@ -150,7 +156,15 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 	}
 	metrics := telemetry.New(func() telemetry.Collateral { return measured(s.plane, held()) })
 	metrics.Ledger(func() (int64, int64, int) { st := s.ledger.Stats(); return st.Written, st.Lost, st.Waiting })
+	var extra http.Handler
+	authorization := ""
+	if s.dev != nil {
+		extra, authorization = s.dev, s.dev.Authorization()
+	} else if len(cfg.Callers.Issuers) > 0 {
+		authorization = cfg.Callers.Issuers[0].URL
+	}
 	s.handler = server.New(server.Config{
+		Extra: extra, ExtraPrefix: "/" + devissuer.Tenant + "/", Authorization: authorization,
 		Registry: s.registry, Auth: callers, HostSuffix: cfg.Tenants.HostSuffix,
 		Appraiser: &appraisal.Appraiser{
 			Verifiers: appraisal.Verifiers(trust), Collateral: s.plane, Random: rand.Reader,

@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/config"
+	"github.com/probity-dev/probity/internal/devissuer"
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/server"
 	"github.com/probity-dev/probity/internal/signing"
@@ -153,9 +156,42 @@ func (s *service) callers(cfg config.Config) (*auth.Authenticator, error) {
 		}
 		c.Issuers = append(c.Issuers, issuer)
 	}
+	if s.dev != nil {
+		issuer := &auth.Issuer{URL: s.dev.URL, Audiences: []string{"https://attest.azure.net", cfg.URL, "https://management.azure.com"},
+			Client: &http.Client{Transport: within{s.dev}}}
+		for _, role := range devissuer.Roles() {
+			parsed, err := auth.ParseRole(role)
+			if err != nil {
+				return nil, err
+			}
+			issuer.Rules = append(issuer.Rules, auth.Rule{Claim: "roles", Value: role, Grant: auth.Grant{Role: parsed, Providers: []string{auth.Everywhere}}})
+		}
+		c.Issuers = append(c.Issuers, issuer)
+	}
 	c.Certificates, err = rules(cfg.Callers.Certificates)
 	return auth.New(c), err
 }
+
+// within is a transport to a handler of this process.
+type within struct{ handler http.Handler }
+
+// RoundTrip implements http.RoundTripper.
+func (t within) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := &memory{header: http.Header{}, status: http.StatusOK}
+	t.handler.ServeHTTP(w, r)
+	return &http.Response{StatusCode: w.status, Status: http.StatusText(w.status), Header: w.header, Body: io.NopCloser(&w.body), Request: r, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}, nil
+}
+
+// memory is an answer that is kept.
+type memory struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (m *memory) Header() http.Header         { return m.header }
+func (m *memory) WriteHeader(status int)      { m.status = status }
+func (m *memory) Write(b []byte) (int, error) { return m.body.Write(b) }
 
 func rules(list []config.Rule) (out []auth.Rule, err error) {
 	for _, r := range list {

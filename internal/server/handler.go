@@ -75,6 +75,10 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request, found *route, c *ca
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
+	if found == nil && s.cfg.Extra != nil && strings.HasPrefix(r.URL.Path, s.cfg.ExtraPrefix) {
+		s.cfg.Extra.ServeHTTP(w, r)
+		return nil
+	}
 	if found == nil && len(methods) > 0 {
 		return &apiError{status: http.StatusMethodNotAllowed, code: codeMethod,
 			message: "this path answers " + strings.Join(methods, ", "), header: http.Header{"Allow": {strings.Join(methods, ", ")}}}

@@ -61,8 +61,10 @@ type Config struct {
 	Sealer Sealer
 	// TPM says how TPMs are challenged and enrolled.
 	TPM TPM
-	// Extra, if not nil, answers what no route does.
-	Extra http.Handler
+	// Extra, if not nil, answers below ExtraPrefix on the service's own address, and
+	// nothing that a route does.
+	Extra       http.Handler
+	ExtraPrefix string
 	// Ready returns an error while the service should get no requests.
 	Ready func(context.Context) error
 }

@@ -42,6 +42,7 @@ var walls = []struct {
 	{"internal/tenant", []string{"appraisal", "evidence", "policy", "token", "internal/auth", "internal/jsonerror", "internal/ledger", "internal/signing", "internal/store"}, []string{"net/http", "database/sql"}},
 	{"internal/auth", nil, []string{"database/sql"}},
 	{"internal/ledger", []string{"internal/store"}, []string{"net/http", "database/sql"}},
+	{"internal/devissuer", nil, []string{"database/sql"}},
 	{"internal/pgtest", nil, []string{"net/http"}},
 	{"internal/jsonerror", nil, []string{"net/http"}},
 	{"internal/wire", []string{"evidence", "internal/jsonerror"}, []string{"net/http"}},

@@ -122,7 +122,7 @@ func (i instance) env(caVariable string) []string {
 func TestJavaScriptClient(t *testing.T) {
 	i := simulated(t)
 	// One after the other: the later files change policies.
-	for _, file := range []string{"attest.test.mjs", "policy.test.mjs", "tenants.test.mjs"} {
+	for _, file := range []string{"attest.test.mjs", "policy.test.mjs", "tenants.test.mjs", "login.test.mjs"} {
 		run(t, "js", i.env("NODE_EXTRA_CA_CERTS"), "node", "--test", "--test-reporter=spec", file)
 	}
 }
