@@ -43,11 +43,11 @@ type node struct {
 
 // fleet is nodes that share a database, and evidence that they accept.
 type fleet struct {
-	binary, url, database string
-	config                map[string]any
-	quote                 []byte
-	master                string
-	server                *pgtest.Server
+	binary, database string
+	config           map[string]any
+	quote            []byte
+	master           string
+	server           *pgtest.Server
 }
 
 func newFleet(t *testing.T) *fleet {
