@@ -24,6 +24,8 @@ need python3 python3 python3-venv
 need swtpm swtpm
 need swtpm_setup swtpm-tools
 need haproxy haproxy
+need softhsm2-util softhsm2
+need gcc gcc libc6-dev
 need tpm2_quote tpm2-tools libtss2-tcti-swtpm0
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need initdb postgresql
 

@@ -84,6 +84,19 @@ type Signing struct {
 	// Overlap is how long a key stays published after it signed. Zero means the
 	// longest life of a token and an hour.
 	Overlap Duration `json:"overlap,omitzero"`
+	// PKCS11 makes new keys in a PKCS#11 token. It needs a program built with the
+	// tag pkcs11.
+	PKCS11 PKCS11 `json:"pkcs11,omitzero"`
+}
+
+// PKCS11 names a token.
+type PKCS11 struct {
+	// Module is the vendor's library.
+	Module string `json:"module"`
+	// Token is the token's label.
+	Token string `json:"token"`
+	// PINFile holds the user's PIN.
+	PINFile string `json:"pinFile"`
 }
 
 // Callers says who may manage providers, besides the static tokens in the store
@@ -163,6 +176,9 @@ func (c *Config) completeTenants(problem func(string, ...any)) {
 	}
 	if c.Signing.RotateEvery > 0 && c.Signing.RotateEvery < 2*c.Signing.PublishAhead {
 		problem("signing.rotateEvery: %s is less than twice publishAhead", time.Duration(c.Signing.RotateEvery))
+	}
+	if p := c.Signing.PKCS11; p != (PKCS11{}) && (p.Module == "" || p.Token == "" || p.PINFile == "") {
+		problem("signing.pkcs11: module, token and pinFile belong together")
 	}
 	for i := range c.Callers.Issuers {
 		issuer := &c.Callers.Issuers[i]

@@ -1,0 +1,211 @@
+//go:build pkcs11
+
+package hsm
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"encoding/asn1"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"sync"
+
+	"github.com/miekg/pkcs11"
+)
+
+// Built reports whether the program knows PKCS#11.
+const Built = true
+
+// Token is a logged-in session with a PKCS#11 token. It is safe for concurrent
+// use: calls take turns.
+type Token struct {
+	mu      sync.Mutex
+	module  *pkcs11.Ctx
+	session pkcs11.SessionHandle
+}
+
+// Open loads a module and logs in to the token of a label.
+func Open(module, label, pin string) (*Token, error) {
+	ctx := pkcs11.New(module)
+	if ctx == nil {
+		return nil, fmt.Errorf("pkcs11: the module %s cannot be loaded", module)
+	}
+	if err := ctx.Initialize(); err != nil && !errors.Is(err, pkcs11.Error(pkcs11.CKR_CRYPTOKI_ALREADY_INITIALIZED)) {
+		return nil, fmt.Errorf("pkcs11: %w", err)
+	}
+	slots, err := ctx.GetSlotList(true)
+	if err != nil {
+		return nil, fmt.Errorf("pkcs11: %w", err)
+	}
+	for _, slot := range slots {
+		info, err := ctx.GetTokenInfo(slot)
+		if err != nil || info.Label != label {
+			continue
+		}
+		session, err := ctx.OpenSession(slot, pkcs11.CKF_SERIAL_SESSION|pkcs11.CKF_RW_SESSION)
+		if err != nil {
+			return nil, fmt.Errorf("pkcs11: %w", err)
+		}
+		if err := ctx.Login(session, pkcs11.CKU_USER, pin); err != nil && !errors.Is(err, pkcs11.Error(pkcs11.CKR_USER_ALREADY_LOGGED_IN)) {
+			return nil, fmt.Errorf("pkcs11: log in to %q: %w", label, err)
+		}
+		return &Token{module: ctx, session: session}, nil
+	}
+	return nil, fmt.Errorf("pkcs11: no token is labelled %q", label)
+}
+
+// curves are the object identifiers of the curves that sign tokens.
+var curves = map[string]struct {
+	oid   asn1.ObjectIdentifier
+	curve elliptic.Curve
+}{
+	"ES256": {asn1.ObjectIdentifier{1, 2, 840, 10045, 3, 1, 7}, elliptic.P256()},
+	"ES384": {asn1.ObjectIdentifier{1, 3, 132, 0, 34}, elliptic.P384()},
+}
+
+// Generate makes a key pair that never leaves the token.
+func (t *Token) Generate(algorithm, label string) (crypto.Signer, error) {
+	public := []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true), pkcs11.NewAttribute(pkcs11.CKA_VERIFY, true), pkcs11.NewAttribute(pkcs11.CKA_LABEL, label)}
+	private := []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true), pkcs11.NewAttribute(pkcs11.CKA_SIGN, true), pkcs11.NewAttribute(pkcs11.CKA_SENSITIVE, true),
+		pkcs11.NewAttribute(pkcs11.CKA_EXTRACTABLE, false), pkcs11.NewAttribute(pkcs11.CKA_LABEL, label)}
+	var mechanism uint = pkcs11.CKM_RSA_PKCS_KEY_PAIR_GEN
+	switch c, ec := curves[algorithm]; {
+	case ec:
+		params, err := asn1.Marshal(c.oid)
+		if err != nil {
+			return nil, err
+		}
+		mechanism = pkcs11.CKM_EC_KEY_PAIR_GEN
+		public = append(public, pkcs11.NewAttribute(pkcs11.CKA_EC_PARAMS, params))
+	case algorithm == "RS256" || algorithm == "PS256":
+		public = append(public, pkcs11.NewAttribute(pkcs11.CKA_MODULUS_BITS, 2048), pkcs11.NewAttribute(pkcs11.CKA_PUBLIC_EXPONENT, []byte{1, 0, 1}))
+	default:
+		return nil, fmt.Errorf("pkcs11: no keys of algorithm %s; RS256, PS256, ES256 and ES384 are made in tokens", algorithm)
+	}
+	t.mu.Lock()
+	_, _, err := t.module.GenerateKeyPair(t.session, []*pkcs11.Mechanism{pkcs11.NewMechanism(mechanism, nil)}, public, private)
+	t.mu.Unlock()
+	if err != nil {
+		return nil, fmt.Errorf("pkcs11: new key: %w", err)
+	}
+	return t.Find(label)
+}
+
+// Find returns the key pair of a label.
+func (t *Token) Find(label string) (crypto.Signer, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	private, err := t.object(pkcs11.CKO_PRIVATE_KEY, label)
+	if err != nil {
+		return nil, err
+	}
+	object, err := t.object(pkcs11.CKO_PUBLIC_KEY, label)
+	if err != nil {
+		return nil, err
+	}
+	public, err := t.public(object)
+	if err != nil {
+		return nil, err
+	}
+	return &key{t, private, public}, nil
+}
+
+func (t *Token) object(class uint, label string) (pkcs11.ObjectHandle, error) {
+	if err := t.module.FindObjectsInit(t.session, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_CLASS, class), pkcs11.NewAttribute(pkcs11.CKA_LABEL, label)}); err != nil {
+		return 0, fmt.Errorf("pkcs11: %w", err)
+	}
+	found, _, err := t.module.FindObjects(t.session, 2)
+	if err := errors.Join(err, t.module.FindObjectsFinal(t.session)); err != nil {
+		return 0, fmt.Errorf("pkcs11: %w", err)
+	}
+	if len(found) != 1 {
+		return 0, fmt.Errorf("pkcs11: %d keys are labelled %q, want one", len(found), label)
+	}
+	return found[0], nil
+}
+
+func (t *Token) public(object pkcs11.ObjectHandle) (crypto.PublicKey, error) {
+	if a, err := t.module.GetAttributeValue(t.session, object, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_MODULUS, nil), pkcs11.NewAttribute(pkcs11.CKA_PUBLIC_EXPONENT, nil)}); err == nil {
+		e := new(big.Int).SetBytes(a[1].Value)
+		if !e.IsInt64() || e.Int64() > 1<<31-1 {
+			return nil, errors.New("pkcs11: the RSA exponent is too large")
+		}
+		return &rsa.PublicKey{N: new(big.Int).SetBytes(a[0].Value), E: int(e.Int64())}, nil
+	}
+	a, err := t.module.GetAttributeValue(t.session, object, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_EC_PARAMS, nil), pkcs11.NewAttribute(pkcs11.CKA_EC_POINT, nil)})
+	if err != nil {
+		return nil, fmt.Errorf("pkcs11: public key: %w", err)
+	}
+	var oid asn1.ObjectIdentifier
+	var point []byte
+	_, oidErr := asn1.Unmarshal(a[0].Value, &oid)
+	_, pointErr := asn1.Unmarshal(a[1].Value, &point)
+	if err := errors.Join(oidErr, pointErr); err != nil {
+		return nil, fmt.Errorf("pkcs11: public key: %w", err)
+	}
+	for _, c := range curves {
+		if oid.Equal(c.oid) {
+			return ecdsa.ParseUncompressedPublicKey(c.curve, point)
+		}
+	}
+	return nil, fmt.Errorf("pkcs11: the curve %s signs no tokens", oid)
+}
+
+// key is a key pair of a token.
+type key struct {
+	t       *Token
+	private pkcs11.ObjectHandle
+	public  crypto.PublicKey
+}
+
+// Public implements crypto.Signer.
+func (k *key) Public() crypto.PublicKey { return k.public }
+
+// digestInfo are the DER prefixes of digests in signatures of PKCS#1 v1.5 (RFC
+// 8017, section 9.2).
+var digestInfo = map[crypto.Hash][]byte{
+	crypto.SHA256: {0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20},
+	crypto.SHA384: {0x30, 0x41, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02, 0x05, 0x00, 0x04, 0x30},
+}
+
+// Sign implements crypto.Signer.
+func (k *key) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	switch k.public.(type) {
+	case *ecdsa.PublicKey:
+		raw, err := k.sign(pkcs11.NewMechanism(pkcs11.CKM_ECDSA, nil), digest)
+		if err != nil {
+			return nil, err
+		}
+		half := len(raw) / 2
+		return asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(raw[:half]), new(big.Int).SetBytes(raw[half:])})
+	default:
+		if _, pss := opts.(*rsa.PSSOptions); pss {
+			if opts.HashFunc() != crypto.SHA256 {
+				return nil, errors.New("pkcs11: PSS is done with SHA-256 alone")
+			}
+			return k.sign(pkcs11.NewMechanism(pkcs11.CKM_RSA_PKCS_PSS, pkcs11.NewPSSParams(pkcs11.CKM_SHA256, pkcs11.CKG_MGF1_SHA256, 32)), digest)
+		}
+		prefix, ok := digestInfo[opts.HashFunc()]
+		if !ok {
+			return nil, fmt.Errorf("pkcs11: no signatures over %v", opts.HashFunc())
+		}
+		return k.sign(pkcs11.NewMechanism(pkcs11.CKM_RSA_PKCS, nil), append(prefix[:len(prefix):len(prefix)], digest...))
+	}
+}
+
+func (k *key) sign(m *pkcs11.Mechanism, input []byte) ([]byte, error) {
+	k.t.mu.Lock()
+	defer k.t.mu.Unlock()
+	if err := k.t.module.SignInit(k.t.session, []*pkcs11.Mechanism{m}, k.private); err != nil {
+		return nil, fmt.Errorf("pkcs11: sign: %w", err)
+	}
+	out, err := k.t.module.Sign(k.t.session, input)
+	if err != nil {
+		return nil, fmt.Errorf("pkcs11: sign: %w", err)
+	}
+	return out, nil
+}
