@@ -48,12 +48,22 @@ type fleet struct {
 	quote            []byte
 	master           string
 	server           *pgtest.Server
+	// prepare, if not nil, is called with a node's data directory before it starts.
+	prepare func(string)
 }
 
 func newFleet(t *testing.T) *fleet {
 	t.Helper()
-	f := &fleet{server: pgtest.Start(t), binary: filepath.Join(t.TempDir(), "probity")}
-	f.database = f.server.Database(t)
+	server := pgtest.Start(t)
+	f := newAlone(t)
+	f.server, f.database = server, server.Database(t)
+	return f
+}
+
+// newAlone is for nodes with an embedded store each.
+func newAlone(t *testing.T) *fleet {
+	t.Helper()
+	f := &fleet{binary: filepath.Join(t.TempDir(), "probity")}
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", f.binary, "../../cmd/probity").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
@@ -95,7 +105,13 @@ func (f *fleet) node(t *testing.T) *node {
 	if err := os.WriteFile(filepath.Join(n.dir, "probity.json"), b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	n.env = append(os.Environ(), "PROBITY_ADMIN_TOKEN="+adminToken, "PROBITY_MASTER_KEY="+f.master, "PROBITY_POSTGRES="+f.database)
+	n.env = append(os.Environ(), "PROBITY_ADMIN_TOKEN="+adminToken, "PROBITY_MASTER_KEY="+f.master)
+	if f.database != "" {
+		n.env = append(n.env, "PROBITY_POSTGRES="+f.database)
+	}
+	if f.prepare != nil {
+		f.prepare(filepath.Join(n.dir, "data"))
+	}
 	n.run(t, f)
 	t.Cleanup(func() {
 		n.cmd.Process.Signal(os.Interrupt)
