@@ -281,7 +281,11 @@ func (c *Client) Ledger(ctx context.Context, query map[string]string) (*LedgerPa
 
 // ExportLedger copies the whole ledger as NDJSON to w.
 func (c *Client) ExportLedger(ctx context.Context, w io.Writer) error {
-	resp, err := c.send(ctx, http.MethodGet, c.base+"/ledger/export", nil)
+	patient := *c
+	unbound := *c.http
+	unbound.Timeout = 0 // a ledger may be long; ctx bounds it
+	patient.http = &unbound
+	resp, err := patient.send(ctx, http.MethodGet, c.base+"/ledger/export", nil)
 	if err != nil {
 		return err
 	}

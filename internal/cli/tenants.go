@@ -127,8 +127,9 @@ func (s *service) tendAll(ctx context.Context, db store.Store, cfg config.Config
 		if err == nil && ours {
 			err = s.registry.Tend(ctx, time.Duration(cfg.Signing.RotateEvery), rotation(cfg))
 			for _, t := range s.registry.All() {
-				if t.Settings.Retention > 0 && err == nil {
-					_, err = db.ForgetLedger(ctx, t.Name, now.AddDate(0, 0, -t.Settings.Retention), forgetMax)
+				// In steps: nobody waits long for the rows, and all of it is done.
+				for forgotten := int64(forgetMax); t.Settings.Retention > 0 && err == nil && forgotten == forgetMax; {
+					forgotten, err = db.ForgetLedger(ctx, t.Name, now.AddDate(0, 0, -t.Settings.Retention), forgetMax)
 				}
 			}
 		}

@@ -117,6 +117,9 @@ type statusRecorder struct {
 	status int
 }
 
+// Unwrap lets http.ResponseController find the connection.
+func (r *statusRecorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
 // WriteHeader remembers the status.
 func (r *statusRecorder) WriteHeader(status int) {
 	r.status = status

@@ -1,10 +1,12 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"math"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/ledger"
@@ -12,6 +14,9 @@ import (
 
 // searchBudget is how many rows one request reads at most.
 const searchBudget = 100_000
+
+// exportTime is how long an export may take.
+const exportTime = time.Hour
 
 // searchLedger answers GET /ledger: entries that match the query, from a row on.
 // With last it begins that many rows before the end.
@@ -55,8 +60,15 @@ func (s *Server) exportLedger(w http.ResponseWriter, r *http.Request, c *call) e
 		return err
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	// An export that breaks off is found incomplete by whoever verifies it.
-	return ledger.Export(r.Context(), w, s.cfg.Store, c.tenant.Name, from)
+	// A ledger may be long: its export may take longer than other requests, and ends
+	// when its reader goes. One that breaks off is found incomplete by whoever verifies
+	// it.
+	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(exportTime)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), exportTime)
+	defer cancel()
+	return ledger.Export(ctx, w, s.cfg.Store, c.tenant.Name, from)
 }
 
 // checkpoint answers GET /ledger/checkpoint: the newest one, and what verifies it.

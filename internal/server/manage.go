@@ -49,6 +49,9 @@ func (s *Server) listKeys(w http.ResponseWriter, r *http.Request, c *call) error
 		}
 		row := signingKey{ID: k.ID, Algorithm: k.Algorithm, Shared: k.Provider == "", Hardware: k.Label != "", State: "signing", Created: k.Created,
 			SignFrom: k.SignFrom, SignUntil: k.SignUntil, PublishUntil: k.PublishUntil}
+		if row.SignFrom.IsZero() { // a key of the first versions
+			row.SignFrom = k.Created
+		}
 		if row.Algorithm == "" {
 			row.Algorithm = signing.DefaultAlgorithm
 		}

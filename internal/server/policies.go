@@ -110,15 +110,15 @@ func (s *Server) changePolicy(w http.ResponseWriter, r *http.Request, c *call, a
 	if err != nil {
 		return err
 	}
-	return s.policyChanged(w, c, in, action)
+	return s.policyChanged(w, c, in)
 }
 
 // policyChanged answers with what a change did.
-func (s *Server) policyChanged(w http.ResponseWriter, c *call, in *tenant.PolicyInForce, action string) error {
-	if action == store.PolicyReset {
+func (s *Server) policyChanged(w http.ResponseWriter, c *call, in *tenant.Done) error {
+	w.Header().Set("ETag", etag(in.Version))
+	if in.Action == store.PolicyReset {
 		return s.answer(w, c, map[string]any{"x-ms-policy-result": "Removed"})
 	}
-	w.Header().Set("ETag", etag(in.Version))
 	members := map[string]any{"x-ms-policy-result": "Updated", "x-ms-policy-token-hash": in.Submitted.Hash()}
 	if key := in.Submitted.SignerKey(); key != nil {
 		members["x-ms-policy-signer"] = key
@@ -188,11 +188,7 @@ func (s *Server) rollbackPolicy(w http.ResponseWriter, r *http.Request, c *call)
 	if err != nil {
 		return err
 	}
-	action := store.PolicySet
-	if p.Submitted.Empty {
-		action = store.PolicyReset
-	}
-	return s.policyChanged(w, c, p, action)
+	return s.policyChanged(w, c, p)
 }
 
 // readJSON reads a body strictly.
@@ -229,7 +225,7 @@ func (s *Server) approve(w http.ResponseWriter, r *http.Request, c *call) error 
 	if err != nil {
 		return err
 	}
-	return s.policyChanged(w, c, in, store.PolicySet)
+	return s.policyChanged(w, c, in)
 }
 
 // reject answers DELETE /proposals/{proposal}.

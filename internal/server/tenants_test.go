@@ -364,6 +364,15 @@ func TestApprovals(t *testing.T) {
 	if err := json.Unmarshal(b.as(alice, "GET", "/p/careful/proposals", "").Body.Bytes(), &list, json.MatchCaseInsensitiveNames(true)); err != nil || len(list.Value) != 1 {
 		t.Fatalf("%+v, %v", list, err)
 	}
+	reset := "/p/careful/proposals/" + list.Value[0].ID
+	b.as(bob, "POST", reset+":approve", "")
+	if claims := answered(t, b.as(carol, "POST", reset+":approve", "")); claims["x-ms-policy-result"] != "Removed" {
+		t.Errorf("%v", claims)
+	}
+	b.as(alice, "PUT", "/p/careful"+policyPath+apiVersion, wrap(t, denySVN))
+	if err := json.Unmarshal(b.as(alice, "GET", "/p/careful/proposals", "").Body.Bytes(), &list, json.MatchCaseInsensitiveNames(true)); err != nil || len(list.Value) != 1 {
+		t.Fatalf("%+v, %v", list, err)
+	}
 	if w := b.as(bob, "DELETE", "/p/careful/proposals/"+list.Value[0].ID, ""); w.Code != 200 {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}

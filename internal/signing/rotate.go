@@ -143,7 +143,11 @@ func Prune(tx store.Tx, now time.Time) error {
 // and algorithm, where the newest key has signed long enough.
 func Due(records []store.SigningKey, every time.Duration, r Rotation, now time.Time) (due []store.SigningKey) {
 	for _, k := range records {
-		if k.Algorithm != checkpoint && k.SignUntil.IsZero() && !k.SignFrom.Add(every-r.Ahead).After(now) {
+		from := k.SignFrom
+		if from.IsZero() { // a key of the first versions
+			from = k.Created
+		}
+		if k.Algorithm != checkpoint && k.SignUntil.IsZero() && !from.Add(every-r.Ahead).After(now) {
 			due = append(due, k)
 		}
 	}

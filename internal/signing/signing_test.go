@@ -146,6 +146,10 @@ func TestPublishSignRetire(t *testing.T) {
 	if records, err := s.db.SigningKeys(t.Context()); err != nil || len(records) != 1 || records[0].ID != next.ID {
 		t.Errorf("%d keys, %v", len(records), err)
 	}
+	old := []store.SigningKey{{ID: "of the first versions", Created: now}}
+	if due := Due(old, 30*24*time.Hour, rotation, now.Add(time.Hour)); len(due) != 0 {
+		t.Errorf("an old key without dates is due at once: %+v", due)
+	}
 	if due := Due(records, 30*24*time.Hour, rotation, now.Add(29*24*time.Hour)); len(due) != 0 {
 		t.Errorf("due too early: %+v", due)
 	}

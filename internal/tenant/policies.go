@@ -36,10 +36,9 @@ type PolicyChange struct {
 // proposalLife is how long a proposal waits for approvals.
 const proposalLife = 7 * 24 * time.Hour
 
-// Change makes a change of a policy, or says why not. It returns the policy that
-// is in force then. Malformed policies give an error that wraps
+// Change makes a change of a policy, or says why not. Malformed policies give an error that wraps
 // token.ErrPolicyJWS or is a *policy.ParseError.
-func (r *Registry) Change(ctx context.Context, c PolicyChange) (*PolicyInForce, error) {
+func (r *Registry) Change(ctx context.Context, c PolicyChange) (*Done, error) {
 	base, err := r.version(ctx, c.Provider, string(c.Kind))
 	if err != nil {
 		return nil, err
@@ -64,7 +63,7 @@ func (r *Registry) version(ctx context.Context, provider, kind string) (int64, e
 	return 0, nil
 }
 
-func (r *Registry) change(ctx context.Context, c PolicyChange) (*PolicyInForce, error) {
+func (r *Registry) change(ctx context.Context, c PolicyChange) (*Done, error) {
 	submitted, err := r.read(c)
 	if err != nil {
 		return nil, err
@@ -98,10 +97,19 @@ func (r *Registry) change(ctx context.Context, c PolicyChange) (*PolicyInForce, 
 	if pending != nil {
 		return nil, pending
 	}
-	if c.Action == store.PolicyReset {
-		return &PolicyInForce{Submitted: submitted}, nil
-	}
-	return &PolicyInForce{Submitted: submitted, Version: c.base + 1}, nil
+	return c.done(submitted), nil
+}
+
+// Done is what a change did.
+type Done struct {
+	// Action is store.PolicySet or store.PolicyReset, Version the new one.
+	Action    string
+	Version   int64
+	Submitted *token.SubmittedPolicy
+}
+
+func (c PolicyChange) done(submitted *token.SubmittedPolicy) *Done {
+	return &Done{c.Action, c.base + 1, submitted}
 }
 
 // read checks what was submitted, by itself.
@@ -187,7 +195,7 @@ func (r *Registry) put(tx store.Tx, c PolicyChange, submitted *token.SubmittedPo
 
 // Rollback puts an earlier version in force again, as a new version: what was
 // submitted then is checked as if it were submitted now.
-func (r *Registry) Rollback(ctx context.Context, providerName string, kind evidence.Kind, version int64, match *int64, by By) (*PolicyInForce, error) {
+func (r *Registry) Rollback(ctx context.Context, providerName string, kind evidence.Kind, version int64, match *int64, by By) (*Done, error) {
 	earlier, err := r.cfg.Store.PolicyVersion(ctx, providerName, string(kind), version)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, refuse(NotFound, CheckVersion, "a version of the policy of "+string(kind), fmt.Sprintf("none of the number %d", version), "list the versions: probity policy history "+string(kind))
@@ -222,8 +230,9 @@ func awaiting(p store.Proposal, needed int) *Refusal {
 
 // Approve adds a caller's agreement to a proposal, and makes the change once
 // there are enough. A caller counts once.
-func (r *Registry) Approve(ctx context.Context, providerName, id string, by By) (*PolicyInForce, error) {
+func (r *Registry) Approve(ctx context.Context, providerName, id string, by By) (*Done, error) {
 	var c PolicyChange
+	var submitted *token.SubmittedPolicy
 	var pending *Refusal
 	err := r.cfg.Store.Update(ctx, store.TopicPolicy, providerName, func(tx store.Tx) error {
 		pending = nil
@@ -254,8 +263,7 @@ func (r *Registry) Approve(ctx context.Context, providerName, id string, by By) 
 			return tx.PutProposal(p)
 		}
 		c = PolicyChange{Provider: providerName, Kind: evidence.Kind(p.Kind), Action: p.Action, JWS: p.JWS, By: by, base: p.Base, from: p.From, approved: p.Approvals}
-		submitted, err := r.read(c)
-		if err != nil {
+		if submitted, err = r.read(c); err != nil {
 			return err
 		}
 		if err := r.signed(record, submitted); err != nil {
@@ -276,11 +284,7 @@ func (r *Registry) Approve(ctx context.Context, providerName, id string, by By) 
 	if pending != nil {
 		return nil, pending
 	}
-	t, ok := r.Get(providerName)
-	if !ok {
-		return nil, noProvider(providerName)
-	}
-	return t.Policy(c.Kind), nil
+	return c.done(submitted), nil
 }
 
 // Reject removes a proposal.
