@@ -106,3 +106,48 @@ func read(t *testing.T, path string) string {
 	}
 	return string(b)
 }
+
+// TestADatabaseOfTheFirstVersions keeps its policies and keys.
+func TestADatabaseOfTheFirstVersions(t *testing.T) {
+	dir := t.TempDir()
+	db, err := sql.Open("sqlite", dsn(filepath.Join(dir, FileName), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := provider(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.UpTo(t.Context(), 3); err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{
+		`INSERT INTO providers (name, tcb, created) VALUES ('default', 'UpToDate', 1772366400)`,
+		`INSERT INTO policies (provider, kind, jws, updated) VALUES ('default', 'SgxEnclave', 'a.b.c', 1772366400)`,
+		`INSERT INTO signing_keys (id, sealed, certificate, created) VALUES ('k', x'01', x'02', 1772366400)`,
+		`INSERT INTO tpm_keys (provider, key, endorsement_key, name, created) VALUES ('default', 'k', 'e', 'host', 1772366400)`,
+	} {
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := mustOpen(t, dir)
+	policies, err := s.Policies(t.Context(), "default")
+	if err != nil || len(policies) != 1 || policies[0].JWS != "a.b.c" || policies[0].Version != 1 || policies[0].Action != store.PolicySet {
+		t.Errorf("%+v, %v", policies, err)
+	}
+	keys, err := s.SigningKeys(t.Context())
+	if err != nil || len(keys) != 1 || keys[0].Algorithm != "" || keys[0].Created.Unix() != 1772366400 {
+		t.Errorf("%+v, %v", keys, err)
+	}
+	got, err := s.Provider(t.Context(), "default")
+	if err != nil || got.Created.Unix() != 1772366400 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if tpms, err := s.TPMKeys(t.Context(), "default"); err != nil || len(tpms) != 1 {
+		t.Errorf("%+v, %v", tpms, err)
+	}
+}
