@@ -12,8 +12,8 @@
 package evidence
 
 import (
-	"crypto/sha256"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"time"
 

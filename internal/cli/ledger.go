@@ -284,6 +284,9 @@ func (c *ledgerVerifyCommand) Run(e *env) error {
 func (c *ledgerVerifyCommand) report(e *env, r *ledger.Report) {
 	if len(r.Problems) == 0 {
 		fmt.Fprintf(e.Out, "%s  %s: %d entries, %d checkpoints, signed up to entry %d, root %s\n", e.ui.bold("whole"), r.Provider, r.Size, r.Checkpoints, r.Covered, r.Root)
+		if r.Forgotten > 0 {
+			fmt.Fprintf(e.Out, "  the text of the first %d entries was removed; compare with the provider's ledgerRetentionDays\n", r.Forgotten)
+		}
 		return
 	}
 	fmt.Fprintf(e.Out, "%s  %s: %d entries, %d problems\n", e.ui.bold("not whole"), r.Provider, r.Size, len(r.Problems))

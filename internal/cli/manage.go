@@ -44,7 +44,7 @@ func (f manageFlags) client() (*client.Client, error) {
 		bearer = string(b)
 	}
 	if strings.TrimSpace(bearer) == "" {
-		return nil, errors.New("no bearer token: set PROBITY_TOKEN, or name a file with --token-file; make one with: probity token create")
+		return nil, errors.New("no bearer token: set PROBITY_TOKEN, or name a file with --token-file; the first one is the administrator's (adminTokenFile of the service), others are made by: probity token create")
 	}
 	return client.New(client.Config{URL: f.Service, Roots: pool, Token: strings.TrimSpace(bearer)})
 }

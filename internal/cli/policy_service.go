@@ -157,7 +157,7 @@ func (c *policyHistoryCommand) Run(e *env) error {
 		}
 		signer := ""
 		if v.Signer != "" {
-			signer = ", signed by " + v.Signer[:16] + "…"
+			signer = ", signed by " + shorten(v.Signer, 17)
 		}
 		fmt.Fprintf(e.Out, "%4d  %s  %-10s  %s%s\n", v.Version, stamp(v.At), what, v.By, signer)
 	}

@@ -116,7 +116,9 @@ func (r *Report) row(e *edge, row store.LedgerRow) {
 	}
 	switch {
 	case row.Entry == nil:
-		r.Forgotten++
+		if r.Forgotten++; r.Forgotten != row.Seq+1 {
+			r.problem("ledger.row", row.Seq, "the entry's text was removed, and not by retention: an older one is there")
+		}
 	case tlog.RecordHash(row.Entry) != leaf:
 		r.problem("ledger.row", row.Seq, "the entry is not the one that was recorded")
 		leaf = tlog.RecordHash(row.Entry)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/auth"
+	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/tenant"
 )
 
@@ -61,7 +62,8 @@ func private(r *http.Request) bool {
 
 // allow finds the caller where a route needs one, and checks the role.
 func (s *Server) allow(r *http.Request, found *route, c *call) error {
-	isDefault := c.tenant == s.cfg.Registry.Default()
+	// By name: the provider may have been read anew since the request was located.
+	isDefault := c.tenant.Name == store.DefaultProvider
 	if !isDefault && found.where != atProvider {
 		return failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: checkPath, Expected: "this path on the service's own address",
 			Found: "it on a provider's", Remedy: "send it without the provider's prefix or host name"})
@@ -102,9 +104,10 @@ func (s *Server) allow(r *http.Request, found *route, c *call) error {
 }
 
 // attestationNeed reports whether an attestation needs a caller: those of TPMs
-// where the provider says so.
+// where the provider says so. Both types lead to the one protocol, whichever of the two
+// is then appraised.
 func attestationNeed(found *route, c *call) bool {
-	return strings.HasPrefix(found.path, "/attest/") && c.kind == evidence.TPM && c.tenant.TPMNeedsCaller()
+	return strings.HasPrefix(found.path, "/attest/") && (c.kind == evidence.TPM || c.kind == evidence.VBSEnclave) && c.tenant.TPMNeedsCaller()
 }
 
 // challenge401 says how to authenticate, in the form that Key Vault's clients

@@ -54,6 +54,8 @@ const (
 	checkRole       = "caller.role"
 	checkLedger     = "ledger.recorded"
 	checkStore      = "store.available"
+	checkQuery      = "request.query"
+	checkProof      = "ledger.proof"
 )
 
 const remedyCollateral = "try again later, or send VCEK and chain with SEV-SNP evidence; the operator can import a bundle: probity collateral import"
@@ -81,6 +83,8 @@ func Catalogue() []evidence.Definition {
 		{ID: checkCaller, Meaning: "the caller is known, on routes that are not for anybody", Remedy: "send a bearer token of an issuer that counts, or of probity token create"},
 		{ID: checkRole, Meaning: "the caller has the role that the route needs, at the provider", Remedy: "let an owner grant the role"},
 		{ID: checkLedger, Meaning: "the decision is in the ledger, where the provider fails closed", Remedy: "try again later; see what the service's log says of its store"},
+		{ID: checkQuery, Meaning: "a number in the query or path is one, and within its bounds", Remedy: "correct the query parameter"},
+		{ID: checkProof, Meaning: "the entry is there, and a checkpoint covers it", Remedy: "try again after the next checkpoint"},
 		{ID: checkStore, Meaning: "the store answers; attestations go on without it, management does not", Remedy: "try again after the time in Retry-After"},
 		{ID: checkPolicyText, Meaning: "the policy, or draft policy, parses", Remedy: "check the policy text at the line and column given"},
 	}

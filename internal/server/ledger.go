@@ -88,14 +88,14 @@ func (s *Server) checkpoint(w http.ResponseWriter, r *http.Request, c *call) err
 func (s *Server) proof(w http.ResponseWriter, r *http.Request, c *call) error {
 	seq, err := strconv.ParseInt(c.params["seq"], 10, 64)
 	if err != nil {
-		return badRequest("request.query", "the number of a row", c.params["seq"], "take seq of an entry")
+		return badRequest(checkQuery, "the number of a row", c.params["seq"], "take seq of an entry")
 	}
 	p, err := ledger.Prove(r.Context(), s.cfg.Store, c.tenant.Name, seq)
 	if errors.Is(err, ledger.ErrNoCheckpoint) {
-		return failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: "ledger.proof", Expected: "an entry that a checkpoint covers", Found: err.Error(), Remedy: "try again after the next checkpoint"})
+		return failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: checkProof, Expected: "an entry that a checkpoint covers", Found: err.Error(), Remedy: "try again after the next checkpoint"})
 	}
 	if err != nil {
-		return notFound(err, "ledger.proof", "an entry that is there", c.params["seq"])
+		return notFound(err, checkProof, "an entry that is there", c.params["seq"])
 	}
 	return writeJSON(w, p)
 }

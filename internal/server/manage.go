@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/probity-dev/probity/evidence"
@@ -166,9 +167,9 @@ func bound(r *http.Request, name string, standard, most int64) (int64, error) {
 	if text == "" {
 		return standard, nil
 	}
-	var n int64
-	if _, err := fmt.Sscanf(text, "%d", &n); err != nil || n < 0 || n > most {
-		return 0, badRequest("request.query", fmt.Sprintf("%s from 0 to %d", name, most), fmt.Sprintf("%.40q", text), "correct the query parameter")
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 || n > most {
+		return 0, badRequest(checkQuery, fmt.Sprintf("%s from 0 to %d", name, most), fmt.Sprintf("%.40q", text), "correct the query parameter")
 	}
 	return n, nil
 }

@@ -333,6 +333,22 @@ func TestConcurrentChanges(t *testing.T) {
 	wantCheck(t, b.as(adminToken, "PUT", policyPath+apiVersion, wrap(t, denySVN), "If-Match", "x"), 400, tenant.CheckMatch)
 }
 
+// TestTheDefaultProviderIsKnownByName, also while it is read anew.
+func TestTheDefaultProviderIsKnownByName(t *testing.T) {
+	b := newBench(t, nil)
+	before := b.registry.Default()
+	answered(t, b.admin("PUT", policyPath+apiVersion, wrap(t, denySVN)))
+	if before == b.registry.Default() {
+		t.Fatal("nothing was read anew")
+	}
+	found, params, _ := match("GET", "/tokens")
+	r := httptest.NewRequest("GET", "/tokens", nil)
+	r.Header.Set("Authorization", "Bearer "+adminToken)
+	if err := b.server.allow(r, found, &call{tenant: before, params: params}); err != nil {
+		t.Errorf("a request that began before the change: %v", err)
+	}
+}
+
 func TestApprovals(t *testing.T) {
 	b := newBench(t, nil)
 	b.provider(t, "careful", `"probity":{"approvals":3}`)
@@ -469,6 +485,12 @@ func TestATPMNeedsACallerWhereTheProviderSaysSo(t *testing.T) {
 	for bearer, want := range map[string]int{"": 401, "wrong": 401, reader: 200} {
 		if w := b.as(bearer, "POST", "/p/strict/attest/Tpm?api-version=2020-10-01", message); w.Code != want {
 			t.Errorf("%q: %d %s", bearer, w.Code, w.Body)
+		}
+	}
+	// Every path that leads to the protocol needs the caller.
+	for _, path := range []string{"/attest/tpm", "/attest/VbsEnclave", "/attest/vbsenclave", "/attest/tee/Tpm", "/attest/tee/VbsEnclave"} {
+		if w := b.do("POST", "/p/strict"+path+"?api-version=2020-10-01", message); w.Code != 401 {
+			t.Errorf("%s: %d", path, w.Code)
 		}
 	}
 	if w := b.do("POST", "/p/strict"+sgxPath, `{"quote":"`+b.quote()+`"}`); w.Code != 200 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/internal/server"
+	"github.com/probity-dev/probity/internal/tenant"
 )
 
 // TestTheListOfChecksIsComplete compares the guide's list with the catalogues;
@@ -20,7 +21,7 @@ func TestTheListOfChecksIsComplete(t *testing.T) {
 	b.WriteString("# Checks\n\nEvery check that can refuse evidence or a request, in the order in which they are made. The id is the same in the\n" +
 		"answers of the service (`details[].check`), on the command line (`code`, `checks[].id`) and in metrics.\n\n" +
 		"| id | holds when | if it fails |\n|---|---|---|\n")
-	for _, d := range slices.Concat(server.Catalogue(), appraisal.Checks()) {
+	for _, d := range slices.Concat(server.Catalogue(), tenant.Catalogue(), appraisal.Checks()) {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", d.ID, d.Meaning, d.Remedy)
 	}
 	if os.Getenv("UPDATE") != "" {
