@@ -23,14 +23,14 @@ deps: ## install what the tests need: Node and Python packages, Debian packages 
 
 test: deps ## install what the tests need and run all of them, real clients included; with CORPUS=folder its evidence too
 	$(REQUIRE) $(GO) test ./...
-	CGO_ENABLED=1 $(GO) test -tags pkcs11 ./internal/signing/hsm
+	CGO_ENABLED=1 $(GO) test -tags pkcs11 ./internal/signing/hsm ./test/e2e -run 'Token|PKCS11'
 	$(REQUIRE) PROBITY_CORPUS="$(abspath $(CORPUS))" $(GO) test -tags interop ./test/interop
 	cd test/oracle && PROBITY_CORPUS="$(abspath $(CORPUS))" $(GO) test .
 	$(if $(CORPUS),$(GO) run ./test/corpus "$(CORPUS)")
 
 check: ## format, vet, staticcheck, module hygiene, race detector, short fuzzing
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w on these"; exit 1; }
-	$(GO) vet ./... && $(GO) vet -tags interop ./test/interop && CGO_ENABLED=1 $(GO) vet -tags pkcs11 ./internal/signing/... && (cd test/peers && $(GO) vet ./...) && cd test/oracle && $(GO) vet ./...
+	$(GO) vet ./... && $(GO) vet -tags interop ./test/interop && CGO_ENABLED=1 $(GO) vet -tags pkcs11 ./internal/signing/... ./test/e2e && (cd test/peers && $(GO) vet ./...) && cd test/oracle && $(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) mod tidy -diff
 	$(GO) mod verify

@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/probity-dev/probity/internal/config"
@@ -65,11 +64,6 @@ func warnDevelopment(log *slog.Logger, d config.Development) {
 		}
 	}
 }
-
-// masterKeyEnv replaces the master key file.
-const masterKeyEnv = "PROBITY_MASTER_KEY"
-
-func masterKeyText() (string, bool) { return os.LookupEnv(masterKeyEnv) }
 
 func addressError(address string, err error) error {
 	return fmt.Errorf("cannot listen on %s: %w; choose another address with --listen", address, err)

@@ -24,7 +24,6 @@ import (
 	"github.com/probity-dev/probity/internal/devissuer"
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/server"
-	"github.com/probity-dev/probity/internal/signing"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/telemetry"
 	"github.com/probity-dev/probity/internal/tenant"
@@ -135,12 +134,12 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 	if tpms.Enrolment, err = enrolment(cfg); err != nil {
 		return nil, err
 	}
-	master, err := masterKey(ctx, db, cfg)
+	keys, err := keysAtRest(ctx, db, cfg)
 	if err != nil {
 		return nil, err
 	}
 	baselines := func() []collateral.About { return append(s.plane.Baselines(), static.List()...) }
-	checkpointKey, err := s.tenants(ctx, db, cfg, master, baselines, log)
+	checkpointKey, err := s.tenants(ctx, db, cfg, keys, baselines, log)
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +171,7 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 		Limits: s.limits, Baselines: baselines, Held: held, WarnBefore: warnBefore(cfg.Fetch),
 		Log: log, Metrics: metrics, Now: time.Now, AppraisalTime: cfg.Development.Time,
 		Version: version(), Ready: db.Ping, Store: db, Ledger: s.ledger, CheckpointKey: checkpointKey, Rotation: rotation(cfg),
-		Sealer: master, TPM: tpms,
+		Sealer: keys.Master, TPM: tpms,
 	})
 	return s, nil
 }
@@ -226,24 +225,6 @@ func adminTokenHash(cfg config.Config) (hash [sha256.Size]byte, err error) {
 		return hash, fmt.Errorf("%s: the administrator's token has fewer than 16 characters; make one with: openssl rand -hex 32", source)
 	}
 	return sha256.Sum256([]byte(text)), nil
-}
-
-// masterKey returns what seals keys at rest.
-func masterKey(ctx context.Context, db store.Store, cfg config.Config) (signing.MasterKey, error) {
-	if text, set := masterKeyText(); set {
-		return signing.ParseMasterKey(text)
-	}
-	path := cfg.MasterKeyFile
-	if path == "" {
-		path = filepath.Join(cfg.DataDir, "master.key")
-	}
-	keys, err := db.SigningKeys(ctx)
-	if err != nil {
-		return signing.MasterKey{}, err
-	}
-	// A lost master key must not be replaced silently: the keys that it
-	// sealed would be lost with it.
-	return signing.LoadMasterKey(path, rand.Reader, len(keys) == 0)
 }
 
 func certificates(cfg config.Config, log *slog.Logger) (*tls.Config, error) {

@@ -11,8 +11,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"os"
-	"strings"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -24,7 +22,6 @@ import (
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/server"
 	"github.com/probity-dev/probity/internal/signing"
-	"github.com/probity-dev/probity/internal/signing/hsm"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/store/postgres"
 	"github.com/probity-dev/probity/internal/store/sqlite"
@@ -56,19 +53,7 @@ const (
 
 // tenants opens the ledger and reads the providers. It returns what verifies
 // checkpoints.
-func (s *service) tenants(ctx context.Context, db store.Store, cfg config.Config, master signing.MasterKey, baselines func() []collateral.About, log *slog.Logger) (verifier string, err error) {
-	keys := signing.Config{Master: master, Random: rand.Reader}
-	if p := cfg.Signing.PKCS11; p.Module != "" {
-		pin, err := os.ReadFile(p.PINFile)
-		if err != nil {
-			return "", fmt.Errorf("signing.pkcs11.pinFile: %w", err)
-		}
-		opened, err := hsm.Open(p.Module, p.Token, strings.TrimSpace(string(pin)))
-		if err != nil {
-			return "", fmt.Errorf("signing.pkcs11: %w", err)
-		}
-		keys.Token = opened
-	}
+func (s *service) tenants(ctx context.Context, db store.Store, cfg config.Config, keys signing.Config, baselines func() []collateral.About, log *slog.Logger) (verifier string, err error) {
 	signer, verifier, err := checkpointSigner(ctx, db, cfg, keys)
 	if err != nil {
 		return "", err

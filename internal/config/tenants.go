@@ -97,6 +97,10 @@ type PKCS11 struct {
 	Token string `json:"token"`
 	// PINFile holds the user's PIN.
 	PINFile string `json:"pinFile"`
+	// MasterKey is the label of a secret key in the token, for instance
+	// "probity-master", from which the token derives the master key; the first start
+	// makes it. It replaces MasterKeyFile.
+	MasterKey string `json:"masterKey,omitzero"`
 }
 
 // Callers says who may manage providers, besides the static tokens in the store
@@ -179,6 +183,9 @@ func (c *Config) completeTenants(problem func(string, ...any)) {
 	}
 	if p := c.Signing.PKCS11; p != (PKCS11{}) && (p.Module == "" || p.Token == "" || p.PINFile == "") {
 		problem("signing.pkcs11: module, token and pinFile belong together")
+	}
+	if c.MasterKeyFile != "" && c.Signing.PKCS11.MasterKey != "" {
+		problem("masterKeyFile and signing.pkcs11.masterKey: give one of them")
 	}
 	for i := range c.Callers.Issuers {
 		issuer := &c.Callers.Issuers[i]

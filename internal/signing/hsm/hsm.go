@@ -122,11 +122,16 @@ func (t *Token) object(class uint, label string) (pkcs11.ObjectHandle, error) {
 	if err := errors.Join(err, t.module.FindObjectsFinal(t.session)); err != nil {
 		return 0, fmt.Errorf("pkcs11: %w", err)
 	}
-	if len(found) != 1 {
-		return 0, fmt.Errorf("pkcs11: %d keys are labelled %q, want one", len(found), label)
+	if len(found) == 0 {
+		return 0, fmt.Errorf("pkcs11: %w %q", errAbsent, label)
+	}
+	if len(found) > 1 {
+		return 0, fmt.Errorf("pkcs11: several keys are labelled %q, want one", label)
 	}
 	return found[0], nil
 }
+
+var errAbsent = errors.New("no key is labelled")
 
 func (t *Token) public(object pkcs11.ObjectHandle) (crypto.PublicKey, error) {
 	if a, err := t.module.GetAttributeValue(t.session, object, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_MODULUS, nil), pkcs11.NewAttribute(pkcs11.CKA_PUBLIC_EXPONENT, nil)}); err == nil {

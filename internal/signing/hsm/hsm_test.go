@@ -3,52 +3,48 @@
 package hsm_test
 
 import (
+	"bytes"
 	"crypto/rand"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/miekg/pkcs11"
+
 	"github.com/probity-dev/probity/internal/signing"
 	"github.com/probity-dev/probity/internal/signing/hsm"
+	"github.com/probity-dev/probity/internal/softhsm"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/store/sqlite"
 	"github.com/probity-dev/probity/token"
 )
 
-const pin = "1234"
+const pin = softhsm.PIN
 
-// softHSM makes a token of SoftHSM2, and returns its module.
-func softHSM(t *testing.T) string {
-	t.Helper()
-	modules, _ := filepath.Glob("/usr/lib/*/softhsm/libsofthsm2.so")
-	modules = append(modules, "/usr/lib/softhsm/libsofthsm2.so")
-	module := ""
-	for _, m := range modules {
-		if _, err := os.Stat(m); err == nil {
-			module = m
+// module is SoftHSM2 with one token: a process initialises a module once.
+var module string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "softhsm")
+		if err == nil {
+			defer os.RemoveAll(dir)
+			var conf string
+			if module, conf, err = softhsm.Token(dir); err == nil {
+				err = os.Setenv("SOFTHSM2_CONF", conf)
+			}
 		}
-	}
-	if module == "" {
-		t.Fatal("SoftHSM2 is missing: install softhsm2")
-	}
-	dir := t.TempDir()
-	conf := filepath.Join(dir, "softhsm2.conf")
-	if err := os.WriteFile(conf, []byte("directories.tokendir = "+dir+"\nlog.level = ERROR\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("SOFTHSM2_CONF", conf)
-	if out, err := exec.Command("softhsm2-util", "--init-token", "--free", "--label", "probity", "--pin", pin, "--so-pin", "5678").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return module
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return m.Run()
+	}())
 }
 
 func TestKeysOfAToken(t *testing.T) {
-	module := softHSM(t)
 	for name, try := range map[string][3]string{"another PIN": {module, "probity", "0000"}, "another label": {module, "other", pin}, "no module": {module + ".none", "probity", pin}} {
 		if _, err := hsm.Open(try[0], try[1], try[2]); err == nil || strings.Contains(err.Error(), try[2]) {
 			t.Errorf("%s: %v", name, err)
@@ -111,5 +107,58 @@ func TestKeysOfAToken(t *testing.T) {
 	cfg.Token = nil
 	if _, err := signing.NewRing(cfg, records, nil).For("p", "RS256", "https://a", now.Add(time.Second)); err == nil || !strings.Contains(err.Error(), "PKCS#11") {
 		t.Errorf("error = %v", err)
+	}
+}
+
+func TestTheMasterKeyOfAToken(t *testing.T) {
+	opened, err := hsm.Open(module, "probity", pin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A lost one is not replaced.
+	if _, err := opened.MasterSecret("probity-master", false); err == nil || !strings.Contains(err.Error(), `no key is labelled "probity-master"`) {
+		t.Errorf("error = %v", err)
+	}
+	first, err := opened.MasterSecret("probity-master", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := opened.MasterSecret("probity-master", false)
+	if err != nil || len(first) != 32 || !bytes.Equal(first, again) {
+		t.Fatalf("%d bytes, again the same: %v; %v", len(first), bytes.Equal(first, again), err)
+	}
+	other, err := opened.MasterSecret("another", true)
+	if err != nil || bytes.Equal(first, other) {
+		t.Errorf("another key derives the same: %v", err)
+	}
+	put(t, "readable", true)
+	put(t, "twice", false)
+	put(t, "twice", false)
+	for label, want := range map[string]string{"readable": "can be read out of the token", "twice": "several keys are labelled"} {
+		if _, err := opened.MasterSecret(label, true); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", label, err)
+		}
+	}
+}
+
+// put brings a secret key into the token, as another program would.
+func put(t *testing.T, label string, readable bool) {
+	t.Helper()
+	ctx := pkcs11.New(module)
+	slots, err := ctx.GetSlotList(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := ctx.OpenSession(slots[0], pkcs11.CKF_SERIAL_SESSION|pkcs11.CKF_RW_SESSION)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ctx.CloseSession(session)
+	if _, err := ctx.CreateObject(session, []*pkcs11.Attribute{
+		pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_SECRET_KEY), pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_GENERIC_SECRET),
+		pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true), pkcs11.NewAttribute(pkcs11.CKA_SENSITIVE, !readable), pkcs11.NewAttribute(pkcs11.CKA_EXTRACTABLE, readable),
+		pkcs11.NewAttribute(pkcs11.CKA_SIGN, true), pkcs11.NewAttribute(pkcs11.CKA_VALUE, make([]byte, 32)), pkcs11.NewAttribute(pkcs11.CKA_LABEL, label),
+	}); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -24,3 +24,6 @@ func (*Token) Generate(_, _ string) (crypto.Signer, error) { return nil, ErrNotB
 
 // Find returns ErrNotBuilt.
 func (*Token) Find(string) (crypto.Signer, error) { return nil, ErrNotBuilt }
+
+// MasterSecret returns ErrNotBuilt.
+func (*Token) MasterSecret(string, bool) ([]byte, error) { return nil, ErrNotBuilt }

@@ -1,0 +1,65 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/probity-dev/probity/internal/config"
+	"github.com/probity-dev/probity/internal/signing"
+	"github.com/probity-dev/probity/internal/signing/hsm"
+	"github.com/probity-dev/probity/internal/store"
+)
+
+// masterKeyEnv replaces the master key file.
+const masterKeyEnv = "PROBITY_MASTER_KEY"
+
+// keysAtRest opens what keeps the signing keys: the master key, and a PKCS#11 token
+// if one is configured.
+func keysAtRest(ctx context.Context, db store.Store, cfg config.Config) (signing.Config, error) {
+	keys := signing.Config{Random: rand.Reader}
+	records, err := db.SigningKeys(ctx)
+	if err != nil {
+		return keys, err
+	}
+	// A lost master key must not be replaced silently: the keys that it
+	// sealed would be lost with it.
+	create := len(records) == 0
+	p := cfg.Signing.PKCS11
+	if p.Module != "" {
+		pin, err := os.ReadFile(p.PINFile)
+		if err != nil {
+			return keys, fmt.Errorf("signing.pkcs11.pinFile: %w", err)
+		}
+		opened, err := hsm.Open(p.Module, p.Token, strings.TrimSpace(string(pin)))
+		if err != nil {
+			return keys, fmt.Errorf("signing.pkcs11: %w", err)
+		}
+		keys.Token = opened
+		if p.MasterKey != "" {
+			if _, set := os.LookupEnv(masterKeyEnv); set {
+				return keys, errors.New(masterKeyEnv + " is set, and signing.pkcs11.masterKey too: which of the two is the master key?")
+			}
+			secret, err := opened.MasterSecret(p.MasterKey, create)
+			if err != nil {
+				return keys, fmt.Errorf("signing.pkcs11.masterKey: %w", err)
+			}
+			keys.Master, err = signing.NewMasterKey(secret)
+			return keys, err
+		}
+	}
+	if text, set := os.LookupEnv(masterKeyEnv); set {
+		keys.Master, err = signing.ParseMasterKey(text)
+		return keys, err
+	}
+	path := cfg.MasterKeyFile
+	if path == "" {
+		path = filepath.Join(cfg.DataDir, "master.key")
+	}
+	keys.Master, err = signing.LoadMasterKey(path, keys.Random, create)
+	return keys, err
+}

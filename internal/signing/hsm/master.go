@@ -1,0 +1,53 @@
+//go:build pkcs11
+
+package hsm
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/miekg/pkcs11"
+)
+
+// masterPurpose is what the master key is derived from; another purpose would be
+// another key.
+const masterPurpose = "probity master key 1"
+
+// MasterSecret derives 32 bytes from the secret key of a label: HMAC-SHA256 (PKCS#11
+// 2.40, section 2.21) of a fixed text, computed in the token, so that every node
+// with the token has the same master key and no copy of it lies anywhere. With
+// create, a missing key is made; it never leaves the token.
+func (t *Token) MasterSecret(label string, create bool) ([]byte, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	secret, err := t.object(pkcs11.CKO_SECRET_KEY, label)
+	if errors.Is(err, errAbsent) && create {
+		secret, err = t.module.GenerateKey(t.session, []*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_GENERIC_SECRET_KEY_GEN, nil)}, []*pkcs11.Attribute{
+			pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_SECRET_KEY), pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_GENERIC_SECRET),
+			pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true), pkcs11.NewAttribute(pkcs11.CKA_SENSITIVE, true), pkcs11.NewAttribute(pkcs11.CKA_EXTRACTABLE, false),
+			pkcs11.NewAttribute(pkcs11.CKA_SIGN, true), pkcs11.NewAttribute(pkcs11.CKA_VALUE_LEN, 32), pkcs11.NewAttribute(pkcs11.CKA_LABEL, label),
+		})
+	}
+	if err != nil {
+		return nil, err
+	}
+	// Only what the token keeps is a master key: one that can be read out of it, or
+	// was once, protects no more than a file.
+	a, err := t.module.GetAttributeValue(t.session, secret, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_SENSITIVE, nil), pkcs11.NewAttribute(pkcs11.CKA_EXTRACTABLE, nil)})
+	if err != nil {
+		return nil, fmt.Errorf("pkcs11: %w", err)
+	}
+	if !isTrue(a[0]) || isTrue(a[1]) {
+		return nil, fmt.Errorf("pkcs11: the key %q can be read out of the token: make one that is sensitive and not extractable", label)
+	}
+	if err := t.module.SignInit(t.session, []*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_SHA256_HMAC, nil)}, secret); err != nil {
+		return nil, fmt.Errorf("pkcs11: derive the master key: %w", err)
+	}
+	out, err := t.module.Sign(t.session, []byte(masterPurpose))
+	if err != nil {
+		return nil, fmt.Errorf("pkcs11: derive the master key: %w", err)
+	}
+	return out, nil
+}
+
+func isTrue(a *pkcs11.Attribute) bool { return len(a.Value) == 1 && a.Value[0] != 0 }
