@@ -33,7 +33,7 @@ func (b *bench) admin(method, target, body string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest(method, target, strings.NewReader(body))
 	r.Header.Set("Authorization", "Bearer "+adminToken)
-	b.server.ServeHTTP(w, r)
+	b.handler.ServeHTTP(w, r)
 	return w
 }
 
@@ -236,7 +236,7 @@ func TestOnlyTheAdministratorManagesPolicies(t *testing.T) {
 				r := httptest.NewRequest(request[0], request[1], strings.NewReader(request[2]))
 				r.Header.Set("Authorization", tc.header)
 				w := httptest.NewRecorder()
-				b.server.ServeHTTP(w, r)
+				b.handler.ServeHTTP(w, r)
 				if w.Code != 401 || decodeError(t, w).Error.Code != "Unauthorized" || w.Header().Get("WWW-Authenticate") == "" {
 					t.Errorf("%s: %d %s", request[0], w.Code, w.Body)
 				}

@@ -130,6 +130,24 @@ const (
 	armProvider     = armGroup + "/attestationProviders/{provider}"
 )
 
+// Route is a row of the table, for those who describe the interface.
+type Route struct {
+	Method, Path string
+	// Versioned says that api-version is needed, Role which role is, and Where at
+	// what: the provider of the address, the named one, some, or everywhere.
+	Versioned   bool
+	Role, Where string
+}
+
+// Routes returns what the service answers.
+func Routes() []Route {
+	out := make([]Route, 0, len(routes))
+	for _, r := range routes {
+		out = append(out, Route{r.method, r.path, r.versioned, r.need.String(), []string{"provider", "named", "some", "everywhere"}[r.where]})
+	}
+	return out
+}
+
 // match finds the route of a request. Where the path is known and the method
 // is not, it returns the methods that are.
 func match(method, path string) (found *route, params map[string]string, methods []string) {

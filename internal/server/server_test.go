@@ -30,6 +30,7 @@ import (
 	"github.com/probity-dev/probity/internal/telemetry"
 	"github.com/probity-dev/probity/internal/tenant"
 	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/internal/traffic"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -43,8 +44,10 @@ const canary = "canary-7f3d"
 
 type bench struct {
 	server *Server
-	log    *bytes.Buffer
-	m      *testtee.Platform
+	// handler is the server, or a recorder before it.
+	handler http.Handler
+	log     *bytes.Buffer
+	m       *testtee.Platform
 
 	db       *sqlite.Store
 	settings tenant.Config
@@ -113,12 +116,15 @@ func newBench(t *testing.T, edit func(*Config), settings ...func(*tenant.Config)
 		cfg.Auth = auth.New(auth.Config{Tokens: func() []auth.StaticToken { return append(b.registry.Tokens(), admin) }, Now: clock})
 	}
 	b.server = New(cfg)
+	if b.handler, err = traffic.Record(b.server); err != nil {
+		t.Fatal(err)
+	}
 	return b
 }
 
 func (b *bench) do(method, target, body string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	b.server.ServeHTTP(w, httptest.NewRequest(method, target, strings.NewReader(body)))
+	b.handler.ServeHTTP(w, httptest.NewRequest(method, target, strings.NewReader(body)))
 	return w
 }
 
@@ -327,7 +333,7 @@ func TestSlowSendersTakeNoPlace(t *testing.T) {
 	done := make(chan int)
 	go func() {
 		w := httptest.NewRecorder()
-		b.server.ServeHTTP(w, httptest.NewRequest("POST", sgxPath, body))
+		b.handler.ServeHTTP(w, httptest.NewRequest("POST", sgxPath, body))
 		done <- w.Code
 	}()
 	if _, err := send.Write([]byte(`{"quote":"`)); err != nil { // returns when the server has read it
@@ -409,7 +415,7 @@ func TestAFixedTimeIsSaidInEveryAnswer(t *testing.T) {
 func TestBodiesThatEndEarly(t *testing.T) {
 	b := newBench(t, nil)
 	w := httptest.NewRecorder()
-	b.server.ServeHTTP(w, httptest.NewRequest("POST", sgxPath, io.MultiReader(strings.NewReader(`{"quote":`), brokenReader{})))
+	b.handler.ServeHTTP(w, httptest.NewRequest("POST", sgxPath, io.MultiReader(strings.NewReader(`{"quote":`), brokenReader{})))
 	if w.Code != 400 {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}

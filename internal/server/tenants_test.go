@@ -36,7 +36,7 @@ func (b *bench) as(bearer, method, target, body string, headers ...string) *http
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
-	b.server.ServeHTTP(w, r)
+	b.handler.ServeHTTP(w, r)
 	return w
 }
 
@@ -470,7 +470,7 @@ func TestAProviderForPrivateNetworks(t *testing.T) {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest("GET", "/p/inside/certs", nil)
 		r.RemoteAddr = address
-		b.server.ServeHTTP(w, r)
+		b.handler.ServeHTTP(w, r)
 		if w.Code != want {
 			t.Errorf("%s: %d", address, w.Code)
 		}
@@ -506,7 +506,7 @@ func TestProvidersByHostName(t *testing.T) {
 		r := httptest.NewRequest("GET", "/.well-known/openid-configuration", nil)
 		r.Host = host
 		w := httptest.NewRecorder()
-		b.server.ServeHTTP(w, r)
+		b.handler.ServeHTTP(w, r)
 		var d token.Discovery
 		if err := json.Unmarshal(w.Body.Bytes(), &d); err != nil || d.Issuer != want {
 			t.Errorf("%s: %q, %v", host, d.Issuer, err)
@@ -515,7 +515,7 @@ func TestProvidersByHostName(t *testing.T) {
 	r := httptest.NewRequest("GET", "/certs", nil)
 	r.Host = "beta.attest.example.org"
 	w := httptest.NewRecorder()
-	if b.server.ServeHTTP(w, r); w.Code != 404 {
+	if b.handler.ServeHTTP(w, r); w.Code != 404 {
 		t.Errorf("an unknown provider's host: %d", w.Code)
 	}
 }

@@ -8,13 +8,16 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/signing"
+	"github.com/probity-dev/probity/internal/spelling"
 	"github.com/probity-dev/probity/internal/store"
+	"github.com/probity-dev/probity/token"
 )
 
 var tokenName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
@@ -83,6 +86,9 @@ func (r *Registry) RevokeToken(ctx context.Context, name string, by By) error {
 // ones if provider is empty.
 func (r *Registry) RotateKey(ctx context.Context, provider, algorithm string, rotation signing.Rotation, by By) (store.SigningKey, error) {
 	var next store.SigningKey
+	if known := token.Algorithms(); !slices.Contains(known, algorithm) {
+		return next, refuse(Invalid, CheckKey, "one of "+strings.Join(known, ", "), fmt.Sprintf("the algorithm %.40q", algorithm), "did you mean "+spelling.Nearest(algorithm, known)+"?")
+	}
 	err := r.cfg.Store.Update(ctx, store.TopicKeys, provider, func(tx store.Tx) (err error) {
 		next, err = signing.Rotate(tx, r.cfg.Signing, provider, algorithm, rotation, by.Caller, r.cfg.Now())
 		return err

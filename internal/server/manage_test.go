@@ -1,0 +1,158 @@
+package server
+
+import (
+	"encoding/base64"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/probity-dev/probity/internal/signing"
+	"github.com/probity-dev/probity/internal/testtee"
+)
+
+// object returns the members of an answer with a status.
+func object(t *testing.T, w *httptest.ResponseRecorder, status int) map[string]any {
+	t.Helper()
+	var members map[string]any
+	if w.Code != status || w.Body.Len() > 0 && json.Unmarshal(w.Body.Bytes(), &members) != nil {
+		t.Fatalf("%d %s, want %d", w.Code, w.Body, status)
+	}
+	return members
+}
+
+func TestStaticTokens(t *testing.T) {
+	b := newBench(t, nil)
+	b.provider(t, "alpha", "")
+	created := object(t, b.admin("POST", "/tokens", `{"name":"ci","role":"reader","providers":["alpha"],"expires":"2027-01-01T00:00:00Z"}`), 200)
+	secret, _ := created["token"].(string)
+	if w := b.as(secret, "GET", "/p/alpha/policies/SgxEnclave"+apiVersion, ""); w.Code != 200 {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	listed := b.admin("GET", "/tokens", "")
+	rows, _ := object(t, listed, 200)["value"].([]any)
+	if row, _ := rows[0].(map[string]any); len(rows) != 1 || row["name"] != "ci" || row["role"] != "reader" || row["createdBy"] != "token:administrator" {
+		t.Errorf("%v", rows)
+	}
+	if len(secret) < 26 || strings.Contains(listed.Body.String(), secret) {
+		t.Error("the list shows the secret")
+	}
+	for name, body := range map[string]string{"a name that is taken": `{"name":"ci","role":"reader"}`, "another role": `{"name":"x","role":"ownr"}`, "a name that is none": `{"name":"a b","role":"reader"}`,
+		"an end in the past": `{"name":"x","role":"reader","expires":"2020-01-01T00:00:00Z"}`, "an unknown member": `{"name":"x","role":"reader","admin":true}`} {
+		if w := b.admin("POST", "/tokens", body); w.Code != 400 && w.Code != 409 {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
+	object(t, b.admin("DELETE", "/tokens/ci", ""), 200)
+	wantStatus(t, b.as(secret, "GET", "/p/alpha/policies/SgxEnclave"+apiVersion, ""), 401)
+	wantStatus(t, b.admin("DELETE", "/tokens/ci", ""), 404)
+}
+
+func wantStatus(t *testing.T, w *httptest.ResponseRecorder, status int) {
+	t.Helper()
+	if w.Code != status {
+		t.Errorf("%d %s, want %d", w.Code, w.Body, status)
+	}
+}
+
+func TestSigningKeysFollowEachOther(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.Rotation = signing.Rotation{Overlap: time.Hour} })
+	b.provider(t, "alpha", `"probity":{"ownKeys":true}`)
+	before := object(t, b.do("GET", "/certs", ""), 200)
+	next := object(t, b.admin("POST", "/signingkeys:rotate", `{"now":true}`), 200)
+	kid, _ := next["kid"].(string)
+	old, _ := before["keys"].([]any)[0].(map[string]any)["kid"].(string)
+	listed := b.admin("GET", "/signingkeys", "").Body.String()
+	if kid == "" || old == "" || kid == old || !strings.Contains(listed, kid) || strings.Contains(listed, "PRIVATE") {
+		t.Errorf("%v after %v: %s", kid, old, listed)
+	}
+	// Owners of a provider rotate its keys, and not those that all share.
+	owner := b.token(t, "owner", "alpha")
+	object(t, b.as(owner, "POST", "/p/alpha/signingkeys:rotate", `{}`), 200)
+	wantStatus(t, b.as(owner, "POST", "/signingkeys:rotate", `{}`), 403)
+	wantStatus(t, b.as(owner, "POST", "/signingkeys:retire", `{"kid":"`+kid+`"}`), 403)
+	wantStatus(t, b.admin("POST", "/signingkeys:rotate", `{"algorithm":"HS256"}`), 400)
+	wantStatus(t, b.admin("POST", "/signingkeys:retire", `{"kid":"none"}`), 404)
+
+	// A retired key is published no more, and the one that signs stays.
+	published := func() string { return b.do("GET", "/certs", "").Body.String() }
+	if text := published(); !strings.Contains(text, old) || !strings.Contains(text, kid) {
+		t.Errorf("one of %s and %s is not published", old, kid)
+	}
+	wantStatus(t, b.admin("POST", "/signingkeys:retire", `{"kid":"`+kid+`"}`), 409)
+	object(t, b.admin("POST", "/signingkeys:retire", `{"kid":"`+old+`"}`), 200)
+	if text := published(); strings.Contains(text, old) || !strings.Contains(text, kid) {
+		t.Errorf("after %s was retired: %s", old, text)
+	}
+}
+
+func TestProofsAreServed(t *testing.T) {
+	b := newBench(t, nil)
+	answered(t, b.do("POST", sgxPath, `{"quote":"`+b.quote()+`"}`))
+	wantStatus(t, b.admin("GET", "/ledger/proof/1", ""), 404) // no checkpoint covers it yet
+	b.ledger.Close(t.Context())
+	proof := object(t, b.admin("GET", "/ledger/proof/1", ""), 200)
+	checkpoint := object(t, b.admin("GET", "/ledger/checkpoint", ""), 200)
+	if proof["checkpoint"] != checkpoint["checkpoint"] || checkpoint["checkpoint"] == "" || !strings.Contains(proof["entry"].(string), `"outcome":"accepted"`) {
+		t.Errorf("%v\n%v", proof, checkpoint)
+	}
+	wantStatus(t, b.admin("GET", "/ledger/proof/999", ""), 404)
+	wantStatus(t, b.admin("GET", "/ledger/proof/x", ""), 400)
+	if exported := b.admin("GET", "/ledger/export", "").Body.String(); strings.Count(exported, "\n") < 3 {
+		t.Errorf("%s", exported)
+	}
+}
+
+func TestPrivateEndpointConnections(t *testing.T) {
+	b := newBench(t, nil)
+	b.provider(t, "alpha", "")
+	list, one := armPath+"alpha/privateEndpointConnections"+apiVersion, armPath+"alpha/privateEndpointConnections/e1"+apiVersion
+	wantStatus(t, b.admin("GET", one, ""), 404)
+	put := object(t, b.admin("PUT", one, `{"properties":{"privateEndpoint":{"id":"/x"},"privateLinkServiceConnectionState":{"status":"Approved"}}}`), 200)
+	if p, _ := put["properties"].(map[string]any); p["provisioningState"] != "Succeeded" || put["name"] != "e1" {
+		t.Errorf("%v", put)
+	}
+	wantStatus(t, b.admin("PUT", one, `[]`), 400)
+	if rows, _ := object(t, b.admin("GET", list, ""), 200)["value"].([]any); len(rows) != 1 {
+		t.Errorf("%v", rows)
+	}
+	object(t, b.admin("GET", one, ""), 200)
+	if rows, _ := object(t, b.admin("GET", armPath+"alpha/privateLinkResources"+apiVersion, ""), 200)["value"].([]any); len(rows) != 1 {
+		t.Errorf("%v", rows)
+	}
+	wantStatus(t, b.admin("DELETE", one, ""), 200)
+	wantStatus(t, b.admin("DELETE", one, ""), 204)
+	wantStatus(t, b.admin("GET", armPath+"none/privateLinkResources"+apiVersion, ""), 404)
+}
+
+// TestTheFirstVersionsPath has names of its own: all evidence is a quote, and the
+// token is the whole answer.
+func TestTheFirstVersionsPath(t *testing.T) {
+	b := newBench(t, nil)
+	quote := b.quote()
+	raw, err := base64.RawURLEncoding.DecodeString(quote)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := base64.RawURLEncoding.EncodeToString(testtee.OpenEnclaveReport(raw))
+	held := base64.RawURLEncoding.EncodeToString([]byte(canary))
+	for kind, evidence := range map[string]string{"SgxEnclave": quote, "OpenEnclave": report} {
+		w := b.do("POST", "/attest/Tee/"+kind+"?api-version=2018-09-01-preview", `{"quote":"`+evidence+`","enclaveHeldData":"`+held+`"}`)
+		var text string
+		if err := json.Unmarshal(w.Body.Bytes(), &text); err != nil || w.Code != 200 || strings.Count(text, ".") != 2 {
+			t.Errorf("%s: %d %s", kind, w.Code, w.Body)
+		}
+	}
+	answered(t, b.do("POST", "/attest/OpenEnclave"+apiVersion, `{"report":"`+report+`"}`))
+	wantStatus(t, b.do("POST", "/attest/Tee/SgxEnclave?api-version=2018-09-01-preview", `{"report":"`+report+`"}`), 400)
+}
+
+func TestVBSEnclavesAreChallenged(t *testing.T) {
+	b := newTPMBench(t, bootPolicy, nil)
+	message := base64.RawURLEncoding.EncodeToString([]byte(`{"payload":{"type":"aikcert"}}`))
+	if p := payload(t, b.do("POST", "/attest/VbsEnclave"+apiVersion, `{"data":"`+message+`"}`)); p["challenge"] == "" {
+		t.Errorf("%v", p)
+	}
+}
