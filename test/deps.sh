@@ -44,3 +44,11 @@ if [ ! -f "$stamp" ] || ! cmp -s python/requirements.txt "$stamp"; then
 	python/.venv/bin/pip install --quiet --disable-pip-version-check -r python/requirements.txt
 	cp python/requirements.txt "$stamp"
 fi
+
+step=v0.30.2
+bin=$(cd .. && pwd)/relying/bin
+if [ ! -x "$bin/step-ca" ] || [ "$(cat "$bin/.version" 2>/dev/null)" != "$step" ]; then
+	echo "building step-ca, which takes minutes"
+	CGO_ENABLED=0 GOBIN="$bin" ${GO:-go} install "github.com/smallstep/certificates/cmd/step-ca@$step"
+	echo "$step" >"$bin/.version"
+fi

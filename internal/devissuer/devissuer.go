@@ -87,12 +87,23 @@ func (i *Issuer) token(w http.ResponseWriter, r *http.Request) {
 	}
 	now := i.now()
 	text, err := jwt.Signed(i.signer).Claims(map[string]any{"iss": i.URL, "sub": role, "roles": []string{role}, "iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(lifetime).Unix(),
-		"aud": strings.TrimSuffix(strings.TrimSuffix(r.PostFormValue("scope"), "/.default"), "/")}).Serialize()
+		"aud": audience(r.PostFormValue("scope"))}).Serialize()
 	if err != nil {
 		answer(w, http.StatusInternalServerError, map[string]string{"error": "server_error"})
 		return
 	}
 	answer(w, http.StatusOK, map[string]any{"token_type": "Bearer", "expires_in": int(lifetime / time.Second), "access_token": text})
+}
+
+// audience is the resource that a scope asks for. Microsoft's library for Go asks for
+// openid, offline_access and profile beside it.
+func audience(scope string) string {
+	for _, s := range strings.Fields(scope) {
+		if resource, ok := strings.CutSuffix(s, "/.default"); ok {
+			return strings.TrimSuffix(resource, "/")
+		}
+	}
+	return scope
 }
 
 func answer(w http.ResponseWriter, status int, v any) {

@@ -41,10 +41,12 @@ func TestATokenForEachRole(t *testing.T) {
 		return resp, v
 	}
 	for _, role := range devissuer.Roles() {
-		_, v := post(url.Values{"grant_type": {"client_credentials"}, "client_id": {role}, "client_secret": {"any"}, "scope": {"https://attest.azure.net/.default"}})
-		token, err := p.VerifierContext(ctx, &oidc.Config{ClientID: "https://attest.azure.net"}).Verify(ctx, v["access_token"].(string))
-		if err != nil || token.Subject != role {
-			t.Errorf("%s: %+v, %v", role, token, err)
+		for _, scope := range []string{"https://attest.azure.net/.default", "https://attest.azure.net//.default", "https://attest.azure.net/.default openid offline_access profile"} {
+			_, v := post(url.Values{"grant_type": {"client_credentials"}, "client_id": {role}, "client_secret": {"any"}, "scope": {scope}})
+			token, err := p.VerifierContext(ctx, &oidc.Config{ClientID: "https://attest.azure.net"}).Verify(ctx, v["access_token"].(string))
+			if err != nil || token.Subject != role {
+				t.Errorf("%s, %s: %+v, %v", role, scope, token, err)
+			}
 		}
 	}
 	for name, form := range map[string]url.Values{"an unknown client": {"grant_type": {"client_credentials"}, "client_id": {"root"}}, "another grant": {"grant_type": {"password"}, "client_id": {"owner"}},

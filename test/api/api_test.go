@@ -225,14 +225,48 @@ func init() {
 	openapi3filter.RegisterBodyDecoder("application/jose", text)
 }
 
+func requestSchema(d *described) *openapi3.Schema {
+	if d.op.RequestBody == nil || !strings.HasPrefix(d.path, "/attest/") {
+		return nil
+	}
+	return d.op.RequestBody.Value.Content.Get("application/json").Schema.Value
+}
+
+// canonical writes the members of an attestation request as the documents do: the
+// service compares them without case.
+func canonical(schema *openapi3.Schema, body []byte) []byte {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(body, &members) != nil {
+		return body
+	}
+	out := map[string]json.RawMessage{}
+	for name, value := range members {
+		for want, property := range schema.Properties {
+			if strings.EqualFold(name, want) {
+				name, value = want, canonical(property.Value, value)
+			}
+		}
+		out[name] = value
+	}
+	b, err := json.Marshal(out)
+	if err != nil {
+		return body
+	}
+	return b
+}
+
 // validate checks the answer, and the request if it was accepted.
 func validate(d *described, params map[string]string, e *traffic.Exchange) error {
-	req, err := http.NewRequest(e.Method, "https://localhost"+e.URL, bytes.NewReader(e.Body))
+	body := e.Body
+	if content := requestSchema(d); content != nil {
+		body = canonical(content, body)
+	}
+	req, err := http.NewRequest(e.Method, "https://localhost"+e.URL, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
 	req.Header = e.Header.Clone()
-	// Types and content types are compared without care by the service, and the
+	// The service looks neither at the case of types, nor at content types; the
 	// documents say so.
 	for _, kind := range evidence.Kinds() {
 		if strings.EqualFold(params["type"], string(kind)) {

@@ -6,12 +6,7 @@
 package interop
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,110 +15,35 @@ import (
 
 	"github.com/probity-dev/probity/client"
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/internal/servicetest"
 )
 
-const adminToken = "administrator-of-the-interop-tests"
+const adminToken = servicetest.AdminToken
 
 // instance is a running service with evidence that it accepts.
-type instance struct {
-	url, folder, ca string
-}
+type instance = servicetest.Instance
 
-// start builds and runs the service as an operator would.
-func start(t *testing.T, cfg map[string]any) instance {
-	t.Helper()
-	dir := t.TempDir()
-	binary := filepath.Join(dir, "probity")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "../../cmd/probity").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	l, err := net.Listen("tcp", "localhost:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	l.Close()
-	i := instance{url: "https://localhost:" + port, folder: dir, ca: filepath.Join(dir, "data", "ca.pem")}
-	cfg["listen"] = "localhost:" + port
-	cfg["dataDir"] = filepath.Join(dir, "data")
-	b, err := json.Marshal(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(dir, "probity.json")
-	write(t, file, b)
-	var log bytes.Buffer
-	cmd := exec.Command(binary, "serve", "--dev", "--config", file)
-	cmd.Env = append(os.Environ(), "PROBITY_ADMIN_TOKEN="+adminToken)
-	cmd.Stderr = &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Signal(os.Interrupt)
-		cmd.Wait()
-		if t.Failed() {
-			t.Logf("log of the service:\n%s", log.Bytes())
-		}
-	})
-	i.wait(t)
-	return i
-}
+func start(t *testing.T, cfg map[string]any) instance { return servicetest.Start(t, cfg) }
 
-func (i instance) wait(t *testing.T) {
-	t.Helper()
-	for range 100 {
-		if resp, err := (&http.Client{Transport: &http.Transport{TLSClientConfig: trust(i.ca)}}).Get(i.url + "/readyz"); err == nil {
-			io.Copy(io.Discard, resp.Body)
-			resp.Body.Close()
-			return
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	t.Fatal("the service did not start")
-}
-
-// simulated starts a service that trusts a test root, and leaves evidence.
+// simulated starts a service that trusts a test root, and leaves evidence and policy
+// signers.
 func simulated(t *testing.T) instance {
 	t.Helper()
-	files := t.TempDir()
-	now := time.Now()
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	m := pki.Platform(testtee.HealthyPlatform())
-	set, err := pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTCB(now)}).Marshal()
-	if err != nil {
-		t.Fatal(err)
-	}
-	runtime := []byte("{ \"key\" : {\"kty\":\"EC\",\"x\":\"18w\"}, \"a\":[1,2.50] }")
-	initTime := []byte(`{"config":"release"}`)
-	enclave := testtee.DemoEnclave()
-	enclave.ReportData = testtee.BindData(runtime)
-	quote := m.Quote(testtee.QuoteConfig{Enclave: enclave})
-	enclave.KSS, enclave.ConfigID = true, testtee.BindData(initTime)
-	for name, b := range map[string][]byte{
-		"collateral.json": set, "root.pem": pki.Root.PEM(), "quote.bin": quote, "report.bin": testtee.OpenEnclaveReport(quote),
-		"quote-kss.bin": m.Quote(testtee.QuoteConfig{Enclave: enclave}), "runtime.bin": runtime, "inittime.bin": initTime,
-	} {
-		write(t, filepath.Join(files, name), b)
-	}
-	writeSigners(t, files)
-	i := start(t, map[string]any{"collateral": []string{filepath.Join(files, "collateral.json")},
-		"development": map[string]any{"intelRoot": filepath.Join(files, "root.pem")}})
-	i.folder = files
+	i := servicetest.Simulated(t)
+	writeSigners(t, i.Folder)
 	return i
 }
 
 // env is what a client's script needs; caVariable is where it looks for CAs.
-func (i instance) env(caVariable string) []string {
-	return []string{caVariable + "=" + i.ca, "PROBITY_URL=" + i.url, "PROBITY_EVIDENCE=" + i.folder, "PROBITY_ADMIN_TOKEN=" + adminToken}
+func env(i instance, caVariable string) []string {
+	return []string{caVariable + "=" + i.CA, "PROBITY_URL=" + i.URL, "PROBITY_EVIDENCE=" + i.Folder, "PROBITY_ADMIN_TOKEN=" + adminToken}
 }
 
 func TestJavaScriptClient(t *testing.T) {
 	i := simulated(t)
 	// One after the other: the later files change policies.
 	for _, file := range []string{"attest.test.mjs", "policy.test.mjs", "tenants.test.mjs", "login.test.mjs"} {
-		run(t, "js", i.env("NODE_EXTRA_CA_CERTS"), "node", "--test", "--test-reporter=spec", file)
+		run(t, "js", env(i, "NODE_EXTRA_CA_CERTS"), "node", "--test", "--test-reporter=spec", file)
 	}
 }
 
@@ -133,7 +53,7 @@ func TestPythonClient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run(t, "python", i.env("REQUESTS_CA_BUNDLE"), python, "-m", "unittest", "-v")
+	run(t, "python", env(i, "REQUESTS_CA_BUNDLE"), python, "-m", "unittest", "-v")
 }
 
 // TestRecordedAzureEvidence replays the evidence that Azure's SDKs test with,
@@ -148,7 +68,7 @@ func TestRecordedAzureEvidence(t *testing.T) {
 	runtime := read(t, filepath.Join(folder, "runtime_data.bin"))
 	i := start(t, map[string]any{"collateral": []string{filepath.Join(folder, "collateral.json")}, "tcb": "OutOfDate",
 		"development": map[string]any{"time": "2025-06-11T19:18:17Z"}})
-	c, err := client.New(client.Config{URL: i.url, Roots: trust(i.ca).RootCAs})
+	c, err := client.New(client.Config{URL: i.URL, Roots: i.Trust().RootCAs})
 	if err != nil {
 		t.Fatal(err)
 	}

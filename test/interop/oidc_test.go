@@ -94,7 +94,7 @@ func TestAnOpenIDProvider(t *testing.T) {
 	i := start(t, map[string]any{"callers": map[string]any{"issuers": []any{map[string]any{"url": issuer, "ca": ca, "rules": []any{
 		map[string]any{"claim": "groups", "value": "platform", "role": "owner"}, map[string]any{"claim": "groups", "value": "staff", "role": "reader"}}}}}})
 	as := func(bearer string) *client.Client {
-		c, err := client.New(client.Config{URL: i.url, Roots: trust(i.ca).RootCAs, Token: bearer})
+		c, err := client.New(client.Config{URL: i.URL, Roots: i.Trust().RootCAs, Token: bearer})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -19,35 +19,15 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 
 	"github.com/probity-dev/probity/client"
-	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/servicetest"
 )
-
-// relying starts a service with a provider whose tokens have an audience, and
-// returns the provider's URL and a token.
-func relying(t *testing.T) (i instance, issuer, compact string) {
-	t.Helper()
-	i = simulated(t)
-	c, err := client.New(client.Config{URL: i.url, Roots: trust(i.ca).RootCAs, Token: adminToken})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := c.PutProvider(t.Context(), client.Scope{Subscription: "s", Group: "g"}, "relying", client.Provider{Location: "local",
-		Properties: client.ProviderProperties{Probity: []byte(`{"audience":["workload"],"subjectClaim":"x-ms-sgx-mrenclave"}`)}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	compact, err = c.ForProvider("relying").Attest(t.Context(), client.Request{Kind: evidence.SGXEnclave, Evidence: read(t, filepath.Join(i.folder, "quote.bin"))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return i, p.Properties.AttestURI, compact
-}
 
 // TestGoOIDC: the library that most Go programs verify tokens with finds keys by
 // discovery and takes the token for its audience alone.
 func TestGoOIDC(t *testing.T) {
-	i, issuer, compact := relying(t)
-	ctx := oidc.ClientContext(t.Context(), &http.Client{Transport: &http.Transport{TLSClientConfig: trust(i.ca)}})
+	i, issuer, attest := servicetest.Relying(t)
+	compact := attest()
+	ctx := oidc.ClientContext(t.Context(), &http.Client{Transport: &http.Transport{TLSClientConfig: i.Trust()}})
 	p, err := oidc.NewProvider(ctx, issuer)
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +39,7 @@ func TestGoOIDC(t *testing.T) {
 	if _, err := p.Verifier(&oidc.Config{ClientID: "another"}).Verify(ctx, compact); err == nil {
 		t.Error("taken for another audience")
 	}
-	other, err := oidc.NewProvider(ctx, i.url)
+	other, err := oidc.NewProvider(ctx, i.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,8 +50,9 @@ func TestGoOIDC(t *testing.T) {
 
 // TestHAProxy: a proxy in front of a workload lets attested callers pass.
 func TestHAProxy(t *testing.T) {
-	i, issuer, compact := relying(t)
-	c, err := client.New(client.Config{URL: i.url, Roots: trust(i.ca).RootCAs})
+	i, issuer, attest := servicetest.Relying(t)
+	compact := attest()
+	c, err := client.New(client.Config{URL: i.URL, Roots: i.Trust().RootCAs})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -148,7 +148,7 @@ func TestQuoteOfTPM2Tools(t *testing.T) {
 		x.run(t, "tpm2_pcrextend", fmt.Sprintf("%d:sha256=%x", e.Register, e.Digest(eventlog.SHA256)))
 	}
 	i := start(t, map[string]any{"tpm": map[string]any{"endorsementAuthorities": x.sim.Roots}})
-	c, err := client.New(client.Config{URL: i.url, Roots: trust(i.ca).RootCAs})
+	c, err := client.New(client.Config{URL: i.URL, Roots: i.Trust().RootCAs})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,12 +285,12 @@ func setPolicy(t *testing.T, i instance, kind evidence.Kind, text string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req, err := http.NewRequest(http.MethodPut, i.url+"/policies/"+string(kind)+"?api-version=2022-08-01", strings.NewReader(jws))
+	req, err := http.NewRequest(http.MethodPut, i.URL+"/policies/"+string(kind)+"?api-version=2022-08-01", strings.NewReader(jws))
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+adminToken)
-	resp, err := (&http.Client{Transport: &http.Transport{TLSClientConfig: trust(i.ca)}}).Do(req)
+	resp, err := (&http.Client{Transport: &http.Transport{TLSClientConfig: i.Trust()}}).Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
