@@ -90,6 +90,9 @@ type provider struct {
 	*httptest.Server
 	key  *ecdsa.PrivateKey
 	down bool
+	// asked counts requests for the keys; padding makes the metadata longer.
+	asked   int
+	padding string
 }
 
 func newProvider(t *testing.T) *provider {
@@ -111,10 +114,11 @@ func newProvider(t *testing.T) *provider {
 		}
 	}
 	mux.HandleFunc("/.well-known/openid-configuration", answer(func() any {
-		return map[string]any{"issuer": p.URL, "jwks_uri": p.URL + "/keys", "authorization_endpoint": p.URL + "/auth", "token_endpoint": p.URL + "/token", "id_token_signing_alg_values_supported": []string{"ES256"}}
+		return map[string]any{"issuer": p.URL, "jwks_uri": p.URL + "/keys", "authorization_endpoint": p.URL + "/auth", "token_endpoint": p.URL + "/token", "id_token_signing_alg_values_supported": []string{"ES256"}, "padding": p.padding}
 	}))
 	mux.HandleFunc("/keys", answer(func() any {
-		return jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: &key.PublicKey, KeyID: "k", Algorithm: "ES256", Use: "sig"}}}
+		p.asked++
+		return jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: &p.key.PublicKey, KeyID: "k", Algorithm: "ES256", Use: "sig"}}}
 	}))
 	p.Server = httptest.NewTLSServer(mux)
 	t.Cleanup(p.Close)
@@ -183,6 +187,48 @@ func TestOpenIDConnect(t *testing.T) {
 		if c, err := a.Caller(request("Bearer " + bearer)); !errors.Is(err, ErrRefused) {
 			t.Errorf("%s: %+v, %v", name, c, err)
 		}
+	}
+}
+
+// TestTokensThatDoNotVerifyAskTheIssuerSeldom: anybody can send such tokens.
+func TestTokensThatDoNotVerifyAskTheIssuerSeldom(t *testing.T) {
+	p := newProvider(t)
+	now := time.Now()
+	clock := func() time.Time { return now }
+	a := New(Config{Issuers: []*Issuer{{URL: p.URL, Audiences: []string{"a"}, Client: p.Client(), Now: clock}}, Now: clock})
+	next, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bearer := request("Bearer " + sign(t, next, jose.ES256, map[string]any{"iss": p.URL, "sub": "x", "aud": "a", "exp": now.Add(time.Hour).Unix()}))
+	for range 100 {
+		if _, err := a.Caller(bearer); !errors.Is(err, ErrRefused) {
+			t.Fatalf("error = %v", err)
+		}
+	}
+	if p.asked != 1 {
+		t.Errorf("the keys were asked for %d times", p.asked)
+	}
+	// The issuer rotates: its new key is found a little later.
+	p.key = next
+	now = now.Add(issuerAgain)
+	for range 100 { // the library may still hold what it fetched last
+		if _, err = a.Caller(bearer); err == nil {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if err != nil || p.asked != 2 {
+		t.Errorf("%v, asked %d times", err, p.asked)
+	}
+}
+
+func TestAnIssuerThatSaysTooMuch(t *testing.T) {
+	p := newProvider(t)
+	p.padding = strings.Repeat("x", maxDocument)
+	a := New(Config{Issuers: []*Issuer{{URL: p.URL, Audiences: []string{"a"}, Client: p.Client()}}, Now: time.Now})
+	if _, err := a.Caller(request("Bearer " + sign(t, p.key, jose.ES256, map[string]any{"iss": p.URL, "sub": "x", "aud": "a", "exp": time.Now().Add(time.Hour).Unix()}))); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "more than") {
+		t.Errorf("error = %v", err)
 	}
 }
 

@@ -37,8 +37,8 @@ type Issuer struct {
 // the service knock without end.
 const issuerAgain = 5 * time.Second
 
-// ready fetches the issuer's metadata, once. Keys are fetched, and fetched anew
-// for an unknown key id, by the library.
+// ready fetches the issuer's metadata, once. The library fetches keys, and fetches
+// them anew for every token that none of them verifies; see sparing.
 func (i *Issuer) ready(ctx context.Context, now time.Time) (*oidc.IDTokenVerifier, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -49,12 +49,13 @@ func (i *Issuer) ready(ctx context.Context, now time.Time) (*oidc.IDTokenVerifie
 		return nil, i.reason
 	}
 	// The provider keeps this context's client for its keys, not its deadline.
-	p, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), i.Client), i.URL)
+	ctx = oidc.ClientContext(context.WithoutCancel(ctx), i.sparing())
+	p, err := oidc.NewProvider(ctx, i.URL)
 	if err != nil {
 		i.failed, i.reason = now, fmt.Errorf("%w: %s: %w", ErrUnavailable, i.URL, err)
 		return nil, i.reason
 	}
-	i.verifier = p.VerifierContext(oidc.ClientContext(context.WithoutCancel(ctx), i.Client), &oidc.Config{
+	i.verifier = p.VerifierContext(ctx, &oidc.Config{
 		SkipClientIDCheck:    true, // several audiences count; they are checked below
 		SupportedSigningAlgs: []string{oidc.RS256, oidc.PS256, oidc.ES256, oidc.ES384, oidc.EdDSA},
 		Now:                  i.Now,

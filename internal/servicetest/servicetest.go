@@ -109,7 +109,18 @@ func recordingProxy(t *testing.T, i *Instance, cfg map[string]any) func(service 
 			r.SetURL(target)
 			r.Out.Host = r.In.Host
 		}}
-		handler, err := traffic.Record(proxy)
+		// The whole body first: the service may answer before the proxy has seen where
+		// the body ends, and the proxy then breaks the answer off.
+		whole := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				w.WriteHeader(http.StatusBadRequest)
+				return
+			}
+			r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+			proxy.ServeHTTP(w, r)
+		})
+		handler, err := traffic.Record(whole)
 		if err != nil {
 			t.Fatal(err)
 		}
