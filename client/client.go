@@ -42,6 +42,8 @@ type Config struct {
 	Roots *x509.CertPool
 	// Token, if not empty, is the bearer token that is sent with each request.
 	Token string
+	// Certificate, if not nil, is shown to services that know callers by theirs.
+	Certificate *tls.Certificate
 	// Dial, if not nil, makes the connections.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Timeout bounds each request. Zero means 30 seconds.
@@ -50,9 +52,10 @@ type Config struct {
 
 // Client talks to one service. It is safe for concurrent use.
 type Client struct {
-	base   string
-	bearer string
-	http   *http.Client
+	base    string
+	bearer  string
+	ifMatch string
+	http    *http.Client
 }
 
 // New returns a client.
@@ -69,6 +72,9 @@ func New(cfg Config) (*Client, error) {
 		transport.DialContext = cfg.Dial
 	}
 	transport.TLSClientConfig = &tls.Config{RootCAs: cfg.Roots, MinVersion: tls.VersionTLS12}
+	if cfg.Certificate != nil {
+		transport.TLSClientConfig.Certificates = []tls.Certificate{*cfg.Certificate}
+	}
 	return &Client{base: strings.TrimSuffix(cfg.URL, "/"), bearer: cfg.Token, http: &http.Client{
 		Transport: transport, Timeout: cfg.Timeout,
 		// Security: a redirect could send evidence, or the search for keys, to
@@ -134,6 +140,32 @@ func (c *Client) Attest(ctx context.Context, r Request) (string, error) {
 		body["nonce"] = r.Nonce
 	}
 	return c.token(ctx, http.MethodPost, "/attest/"+string(r.Kind), body)
+}
+
+// IfMatch returns a client whose changes are refused with status 412 if another
+// version than this one is in force: of a policy, as [Client.PolicyHistory] has it.
+func (c *Client) IfMatch(version int64) *Client {
+	other := *c
+	other.ifMatch = `"` + strconv.FormatInt(version, 10) + `"`
+	return &other
+}
+
+// Baseline is a TCB baseline that policies may name in x-ms-sgx-tcbidentifier.
+type Baseline struct {
+	Identifier       string `json:"tcbIdentifier"`
+	EvaluationNumber uint32 `json:"tcbEvaluationDataNumber"`
+	ReleaseDate      string `json:"tcbReleaseDate"`
+	// Selected says that the policy in force uses it.
+	Selected bool `json:"isSelectedTcb"`
+}
+
+// Baselines returns the TCB baselines of a type, the newest first.
+func (c *Client) Baselines(ctx context.Context, kind evidence.Kind) ([]Baseline, error) {
+	var answer struct {
+		List []Baseline `json:"tcbBaselines"`
+	}
+	err := c.call(ctx, http.MethodGet, "/tcbbaselines/"+string(kind)+"?api-version="+apiVersion, nil, &answer)
+	return answer.List, err
 }
 
 // Policy returns the policy of a type as the service's token states it: the
@@ -212,6 +244,9 @@ func (c *Client) send(ctx context.Context, method, target string, body any) (*ht
 	}
 	if c.bearer != "" {
 		req.Header.Set("Authorization", "Bearer "+c.bearer)
+	}
+	if c.ifMatch != "" && method != http.MethodGet {
+		req.Header.Set("If-Match", c.ifMatch)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -181,80 +180,6 @@ func (c *Client) RevokeToken(ctx context.Context, name string) error {
 	return c.call(ctx, http.MethodDelete, "/tokens/"+url.PathEscape(name), nil, &struct{}{})
 }
 
-// Provider is an attestation provider as the resource manager shows it.
-type Provider struct {
-	ID         string             `json:"id,omitzero"`
-	Name       string             `json:"name,omitzero"`
-	Location   string             `json:"location,omitzero"`
-	Tags       map[string]string  `json:"tags,omitzero"`
-	Properties ProviderProperties `json:"properties"`
-}
-
-// ProviderProperties are a provider's properties. Probity are its settings, in
-// JSON.
-type ProviderProperties struct {
-	TrustModel          string         `json:"trustModel,omitzero"`
-	Status              string         `json:"status,omitzero"`
-	AttestURI           string         `json:"attestUri,omitzero"`
-	PublicNetworkAccess string         `json:"publicNetworkAccess,omitzero"`
-	TPMAuthentication   string         `json:"tpmAttestationAuthentication,omitzero"`
-	Signers             *SignerSet     `json:"policySigningCertificates,omitzero"`
-	Probity             jsontext.Value `json:"probity,omitzero"`
-}
-
-// SignerSet are certificates that may sign policies, as JSON Web Keys.
-type SignerSet struct {
-	Keys []jsontext.Value `json:"keys"`
-}
-
-// Scope is where providers are listed: a subscription and a resource group.
-type Scope struct{ Subscription, Group string }
-
-const armVersion = "?api-version=2021-06-01"
-
-func (s Scope) path(name string) string {
-	p := "/subscriptions/" + url.PathEscape(s.Subscription) + "/resourceGroups/" + url.PathEscape(s.Group) + "/providers/Microsoft.Attestation/attestationProviders"
-	if name != "" {
-		p += "/" + url.PathEscape(name)
-	}
-	return p + armVersion
-}
-
-// Providers lists the providers of a scope that the caller may read.
-func (c *Client) Providers(ctx context.Context, s Scope) ([]Provider, error) {
-	var l list[Provider]
-	err := c.call(ctx, http.MethodGet, s.path(""), nil, &l)
-	return l.Value, err
-}
-
-// Provider returns one.
-func (c *Client) Provider(ctx context.Context, s Scope, name string) (*Provider, error) {
-	return c.provider(ctx, http.MethodGet, s, name, nil)
-}
-
-// PutProvider creates a provider, or replaces what it says.
-func (c *Client) PutProvider(ctx context.Context, s Scope, name string, p Provider) (*Provider, error) {
-	return c.provider(ctx, http.MethodPut, s, name, p)
-}
-
-// UpdateProvider changes what p says of a provider.
-func (c *Client) UpdateProvider(ctx context.Context, s Scope, name string, p Provider) (*Provider, error) {
-	return c.provider(ctx, http.MethodPatch, s, name, p)
-}
-
-func (c *Client) provider(ctx context.Context, method string, s Scope, name string, body any) (*Provider, error) {
-	var p Provider
-	if err := c.call(ctx, method, s.path(name), body, &p); err != nil {
-		return nil, err
-	}
-	return &p, nil
-}
-
-// DeleteProvider removes a provider; its ledger stays.
-func (c *Client) DeleteProvider(ctx context.Context, s Scope, name string) error {
-	return c.call(ctx, http.MethodDelete, s.path(name), nil, nil)
-}
-
 // LedgerPage is a part of a ledger.
 type LedgerPage struct {
 	Value []jsontext.Value `json:"value"`
@@ -319,11 +244,4 @@ func (c *Client) Proof(ctx context.Context, seq int64) (jsontext.Value, error) {
 	var p jsontext.Value
 	err := c.call(ctx, http.MethodGet, "/ledger/proof/"+strconv.FormatInt(seq, 10), nil, &p)
 	return p, err
-}
-
-// ForProvider returns a client of another provider of the same service.
-func (c *Client) ForProvider(name string) *Client {
-	other := *c
-	other.base = strings.TrimSuffix(c.base, "/") + "/p/" + url.PathEscape(name)
-	return &other
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -19,10 +20,12 @@ const tokenEnv = "PROBITY_TOKEN"
 
 // manageFlags say which service, and who asks.
 type manageFlags struct {
-	Service   string `help:"URL of the service." env:"PROBITY_URL" default:"https://localhost:8443" placeholder:"URL"`
-	CA        string `name:"ca" help:"PEM file with the CA of the service, instead of the system's." env:"PROBITY_CA" placeholder:"FILE"`
-	TokenFile string `help:"File with the bearer token, instead of the environment variable PROBITY_TOKEN." placeholder:"FILE"`
-	JSON      bool   `name:"json" help:"Answer in JSON."`
+	Service    string `help:"URL of the service." env:"PROBITY_URL" default:"https://localhost:8443" placeholder:"URL"`
+	CA         string `name:"ca" help:"PEM file with the CA of the service, instead of the system's." env:"PROBITY_CA" placeholder:"FILE"`
+	TokenFile  string `help:"File with the bearer token, instead of the environment variable PROBITY_TOKEN." placeholder:"FILE"`
+	ClientCert string `help:"PEM file with a client certificate, for services that know callers by theirs." placeholder:"FILE"`
+	ClientKey  string `help:"PEM file with the client certificate's key." placeholder:"FILE"`
+	JSON       bool   `name:"json" help:"Answer in JSON."`
 }
 
 // providerFlag names the provider that a command is about.
@@ -43,10 +46,20 @@ func (f manageFlags) client() (*client.Client, error) {
 		}
 		bearer = string(b)
 	}
-	if strings.TrimSpace(bearer) == "" {
-		return nil, errors.New("no bearer token: set PROBITY_TOKEN, or name a file with --token-file; the first one is the administrator's (adminTokenFile of the service), others are made by: probity token create")
+	cfg := client.Config{URL: f.Service, Roots: pool, Token: strings.TrimSpace(bearer)}
+	if (f.ClientCert == "") != (f.ClientKey == "") {
+		return nil, errors.New("--client-cert and --client-key belong together")
 	}
-	return client.New(client.Config{URL: f.Service, Roots: pool, Token: strings.TrimSpace(bearer)})
+	if f.ClientCert != "" {
+		cert, err := tls.LoadX509KeyPair(f.ClientCert, f.ClientKey)
+		if err != nil {
+			return nil, fmt.Errorf("client certificate: %w", err)
+		}
+		cfg.Certificate = &cert
+	} else if cfg.Token == "" {
+		return nil, errors.New("no bearer token: set PROBITY_TOKEN, or name a file with --token-file, or show a certificate with --client-cert; the first one is the administrator's (adminTokenFile of the service), others are made by: probity token create")
+	}
+	return client.New(cfg)
 }
 
 func (f manageFlags) at(p providerFlag) (*client.Client, error) {

@@ -29,6 +29,20 @@ func (f policyFlags) open() (*client.Client, evidence.Kind, error) {
 	return c, kind, err
 }
 
+// changeFlags say what a change replaces.
+type changeFlags struct {
+	policyFlags
+	IfVersion *int64 `help:"Change nothing unless this version is in force; policy history lists them, 0 is the default." placeholder:"N"`
+}
+
+func (f changeFlags) open() (*client.Client, evidence.Kind, error) {
+	c, kind, err := f.policyFlags.open()
+	if err == nil && f.IfVersion != nil {
+		c = c.IfMatch(*f.IfVersion)
+	}
+	return c, kind, err
+}
+
 // signFlags name the key that signs, for Isolated providers.
 type signFlags struct {
 	Key  string `help:"PEM file with the private key that signs, for an Isolated provider." placeholder:"FILE"`
@@ -67,7 +81,7 @@ func signerSet(files []string) (*client.SignerSet, error) {
 }
 
 type policySetCommand struct {
-	policyFlags
+	changeFlags
 	signFlags
 	File string `arg:"" help:"Policy file; - reads standard input."`
 }
@@ -83,7 +97,7 @@ Examples:
 
 // Run sets the policy.
 func (c *policySetCommand) Run(e *env) error {
-	api, kind, err := c.policyFlags.open()
+	api, kind, err := c.changeFlags.open()
 	if err != nil {
 		return err
 	}
@@ -107,13 +121,13 @@ func (c *policySetCommand) Run(e *env) error {
 }
 
 type policyResetCommand struct {
-	policyFlags
+	changeFlags
 	signFlags
 }
 
 // Run resets the policy.
 func (c *policyResetCommand) Run(e *env) error {
-	api, kind, err := c.policyFlags.open()
+	api, kind, err := c.changeFlags.open()
 	if err != nil {
 		return err
 	}
@@ -188,7 +202,7 @@ func (c *policyShowCommand) Run(e *env) error {
 }
 
 type policyRollbackCommand struct {
-	policyFlags
+	changeFlags
 	Version int64 `arg:"" help:"Number of the version to put in force again."`
 }
 

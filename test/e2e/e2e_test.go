@@ -4,10 +4,15 @@ package e2e
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
@@ -102,6 +107,9 @@ func setup(env *testscript.Env) error {
 			return err
 		}
 	}
+	if err := clientCertificate(env, now); err != nil {
+		return err
+	}
 	l, err := net.Listen("tcp", "localhost:0")
 	if err != nil {
 		return err
@@ -121,6 +129,28 @@ func setup(env *testscript.Env) error {
 	env.Setenv("HEALTH", health)
 	env.Setenv("HOME", env.WorkDir)
 	return err
+}
+
+// clientCertificate leaves a certificate of the caller "operator" with its key.
+func clientCertificate(env *testscript.Env, now time.Time) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	cert, err := token.InstanceCertificate(rand.Reader, "operator", key, now.Add(-time.Hour))
+	if err != nil {
+		return err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	for name, block := range map[string]*pem.Block{"client.pem": {Type: "CERTIFICATE", Bytes: cert.Raw}, "client-key.pem": {Type: "PRIVATE KEY", Bytes: der}} {
+		if err := os.WriteFile(filepath.Join(env.WorkDir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // otherTools leaves the files that snpguest and configfs-tsm write.
