@@ -91,8 +91,10 @@ type provider struct {
 	key  *ecdsa.PrivateKey
 	down bool
 	// asked counts requests for the keys; padding makes the metadata longer.
-	asked   int
-	padding string
+	asked    int
+	padding  string
+	keysDown bool
+	first    *ecdsa.PrivateKey
 }
 
 func newProvider(t *testing.T) *provider {
@@ -101,7 +103,7 @@ func newProvider(t *testing.T) *provider {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &provider{key: key}
+	p := &provider{key: key, first: key}
 	mux := http.NewServeMux()
 	answer := func(v func() any) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
@@ -118,6 +120,9 @@ func newProvider(t *testing.T) *provider {
 	}))
 	mux.HandleFunc("/keys", answer(func() any {
 		p.asked++
+		if p.keysDown {
+			return "no keys"
+		}
 		return jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: &p.key.PublicKey, KeyID: "k", Algorithm: "ES256", Use: "sig"}}}
 	}))
 	p.Server = httptest.NewTLSServer(mux)
@@ -220,6 +225,19 @@ func TestTokensThatDoNotVerifyAskTheIssuerSeldom(t *testing.T) {
 	}
 	if err != nil || p.asked != 2 {
 		t.Errorf("%v, asked %d times", err, p.asked)
+	}
+
+	// It is away: that is remembered as well.
+	p.keysDown = true
+	now = now.Add(issuerAgain)
+	other := request("Bearer " + sign(t, p.first, jose.ES256, map[string]any{"iss": p.URL, "sub": "x", "aud": "a", "exp": now.Add(time.Hour).Unix()}))
+	for range 20 {
+		if _, err := a.Caller(other); err == nil {
+			t.Fatal("the old key still counts")
+		}
+	}
+	if p.asked != 3 {
+		t.Errorf("the keys of an issuer that is away were asked for %d times", p.asked-2)
 	}
 }
 

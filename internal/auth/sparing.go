@@ -32,14 +32,16 @@ func (i *Issuer) sparing() *http.Client {
 	return &client
 }
 
+// document is what an address answered, or why it did not.
 type document struct {
-	answer *http.Response // without a body
+	answer *http.Response // its body is read
 	body   []byte
+	err    error
 	at     time.Time
 }
 
-// remembering keeps good answers for a while. An issuer has two documents, at
-// addresses of its own choice.
+// remembering keeps answers for a while, good and bad. An issuer has two
+// documents, at addresses of its own choice.
 type remembering struct {
 	next http.RoundTripper
 	now  func() time.Time
@@ -55,25 +57,31 @@ func (r *remembering) RoundTrip(req *http.Request) (*http.Response, error) {
 	key := req.URL.String()
 	d, ok := r.documents[key]
 	if age := r.now().Sub(d.at); !ok || age < 0 || age >= issuerAgain {
-		resp, err := r.next.RoundTrip(req)
-		if err != nil {
-			return nil, err
-		}
-		defer resp.Body.Close()
-		body, err := io.ReadAll(io.LimitReader(resp.Body, maxDocument+1))
-		if err != nil {
-			return nil, err
-		}
-		if len(body) > maxDocument {
-			return nil, fmt.Errorf("auth: %s answers with more than %d bytes", req.URL.Host, maxDocument)
-		}
-		d = document{resp, body, r.now()}
-		if resp.StatusCode == http.StatusOK {
-			r.documents[key] = d
-		}
+		d = document{at: r.now()}
+		d.answer, d.body, d.err = r.fetch(req)
+		r.documents[key] = d
+	}
+	if d.err != nil {
+		return nil, d.err
 	}
 	answer := *d.answer
 	answer.Request, answer.Header = req, d.answer.Header.Clone()
 	answer.Body = io.NopCloser(bytes.NewReader(d.body))
 	return &answer, nil
+}
+
+func (r *remembering) fetch(req *http.Request) (*http.Response, []byte, error) {
+	resp, err := r.next.RoundTrip(req)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxDocument+1))
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(body) > maxDocument {
+		return nil, nil, fmt.Errorf("auth: %s answers with more than %d bytes", req.URL.Host, maxDocument)
+	}
+	return resp, body, nil
 }

@@ -18,7 +18,7 @@ type configCheckCommand struct {
 
 // Help gives the examples of the help text.
 func (configCheckCommand) Help() string {
-	return `Exit code 0: good; 1: not, with every mistake. Files that it names are read; databases and networks are not asked.
+	return `Exit code 0: good; 1: not, with every mistake. Files that it names are read; databases, networks and PKCS#11 tokens are not asked.
 
 Examples:
   probity config check probity.json
@@ -32,6 +32,7 @@ func (c *configCheckCommand) Run(e *env) error {
 		func() error { _, err := cfg.Store.Postgres(); return err },
 		func() error { _, err := trustOf(cfg); return err },
 		func() error { _, err := adminTokenHash(cfg); return err },
+		func() error { _, err := tokenPIN(cfg); return err },
 		func() error { _, err := collateralFiles(cfg.Collateral); return err },
 		func() error { _, err := roots(cfg.Callers.CertificateAuthorities); return err },
 	} {

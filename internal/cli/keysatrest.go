@@ -31,11 +31,11 @@ func keysAtRest(ctx context.Context, db store.Store, cfg config.Config) (signing
 	create := len(records) == 0
 	p := cfg.Signing.PKCS11
 	if p.Module != "" {
-		pin, err := os.ReadFile(p.PINFile)
+		pin, err := tokenPIN(cfg)
 		if err != nil {
-			return keys, fmt.Errorf("signing.pkcs11.pinFile: %w", err)
+			return keys, err
 		}
-		opened, err := hsm.Open(p.Module, p.Token, strings.TrimSpace(string(pin)))
+		opened, err := hsm.Open(p.Module, p.Token, pin)
 		if err != nil {
 			return keys, fmt.Errorf("signing.pkcs11: %w", err)
 		}
@@ -62,4 +62,21 @@ func keysAtRest(ctx context.Context, db store.Store, cfg config.Config) (signing
 	}
 	keys.Master, err = signing.LoadMasterKey(path, keys.Random, create)
 	return keys, err
+}
+
+// tokenPIN reads the PIN of the PKCS#11 token, if one is configured and this program
+// can use it.
+func tokenPIN(cfg config.Config) (string, error) {
+	p := cfg.Signing.PKCS11
+	if p.Module == "" {
+		return "", nil
+	}
+	if !hsm.Built {
+		return "", fmt.Errorf("signing.pkcs11: %w", hsm.ErrNotBuilt)
+	}
+	pin, err := os.ReadFile(p.PINFile)
+	if err != nil {
+		return "", fmt.Errorf("signing.pkcs11.pinFile: %w", err)
+	}
+	return strings.TrimSpace(string(pin)), nil
 }

@@ -2,16 +2,10 @@
 
 package hsm
 
-import (
-	"crypto"
-	"errors"
-)
+import "crypto"
 
 // Built reports whether the program knows PKCS#11.
 const Built = false
-
-// ErrNotBuilt is returned by programs without PKCS#11.
-var ErrNotBuilt = errors.New("this program was built without PKCS#11: build it with cgo and -tags pkcs11")
 
 // Token stands for a token that cannot be opened.
 type Token struct{}
