@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/probity-dev/probity/agent"
-	"github.com/probity-dev/probity/client"
 )
 
 type agentCommands struct {
@@ -91,14 +90,11 @@ func (c *agentRunCommand) Run(e *env) error {
 	if err := writable(c.TokenFile); err != nil {
 		return fmt.Errorf("--token-file: %w", err)
 	}
-	service, err := c.connect()
-	if err != nil {
+	if _, err := c.connect(); err != nil {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(e.Err, nil))
-	loop := &agent.Loop{Every: c.Every, Jitter: c.Jitter, Retry: c.Retry, TokenFile: c.TokenFile, Log: log, Attest: func(ctx context.Context) (string, error) {
-		return c.once(ctx, service)
-	}}
+	loop := &agent.Loop{Every: c.Every, Jitter: c.Jitter, Retry: c.Retry, TokenFile: c.TokenFile, Log: log, Attest: c.once}
 	if c.Health != "" {
 		l, err := (&net.ListenConfig{}).Listen(e.ctx, "tcp", c.Health)
 		if err != nil {
@@ -111,13 +107,13 @@ func (c *agentRunCommand) Run(e *env) error {
 	return loop.Run(e.ctx)
 }
 
-// once opens the host anew: a TPM is shared with others.
-func (c *agentRunCommand) once(ctx context.Context, service *client.Client) (string, error) {
+// once opens the host anew: a TPM is shared with others, and what says who attests
+// may have been renewed.
+func (c *agentRunCommand) once(ctx context.Context) (string, error) {
 	h, err := c.open()
 	if err != nil {
 		return "", err
 	}
 	defer h.close()
-	h.client = service
 	return h.attest(ctx)
 }

@@ -35,7 +35,9 @@ type hostFlags struct {
 	State       string `help:"Folder in which the attestation key is kept; by default /var/lib/probity." default:"/var/lib/probity" placeholder:"DIR"`
 	RuntimeData string `help:"File with the data that the report of a guest binds, or that come back in the token of an Azure guest (JSON)." placeholder:"FILE"`
 	EventLog    string `help:"Log of measured boot, by default the kernel's." placeholder:"FILE"`
+	BearerFile  string `help:"File with a bearer token, for services that ask who attests; it is read each time." placeholder:"FILE"`
 	IMA         string `name:"ima" help:"List of measured files (IMA), by default the kernel's." placeholder:"FILE"`
+	certificateFlags
 }
 
 // Help gives the examples of the help text.
@@ -155,7 +157,18 @@ func (f hostFlags) connect() (*client.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--ca: %w", err)
 	}
-	return client.New(client.Config{URL: f.Service, Roots: pool})
+	cfg := client.Config{URL: f.Service, Roots: pool}
+	if f.BearerFile != "" {
+		b, err := os.ReadFile(f.BearerFile)
+		if err != nil {
+			return nil, fmt.Errorf("--bearer-file: %w", err)
+		}
+		cfg.Token = strings.TrimSpace(string(b))
+	}
+	if cfg.Certificate, err = f.certificate(); err != nil {
+		return nil, err
+	}
+	return client.New(cfg)
 }
 
 // open finds out what the host has, and opens it.

@@ -20,12 +20,32 @@ const tokenEnv = "PROBITY_TOKEN"
 
 // manageFlags say which service, and who asks.
 type manageFlags struct {
-	Service    string `help:"URL of the service." env:"PROBITY_URL" default:"https://localhost:8443" placeholder:"URL"`
-	CA         string `name:"ca" help:"PEM file with the CA of the service, instead of the system's." env:"PROBITY_CA" placeholder:"FILE"`
-	TokenFile  string `help:"File with the bearer token, instead of the environment variable PROBITY_TOKEN." placeholder:"FILE"`
+	Service   string `help:"URL of the service." env:"PROBITY_URL" default:"https://localhost:8443" placeholder:"URL"`
+	CA        string `name:"ca" help:"PEM file with the CA of the service, instead of the system's." env:"PROBITY_CA" placeholder:"FILE"`
+	TokenFile string `help:"File with the bearer token, instead of the environment variable PROBITY_TOKEN." placeholder:"FILE"`
+	JSON      bool   `name:"json" help:"Answer in JSON."`
+	certificateFlags
+}
+
+// certificateFlags name a client certificate.
+type certificateFlags struct {
 	ClientCert string `help:"PEM file with a client certificate, for services that know callers by theirs." placeholder:"FILE"`
 	ClientKey  string `help:"PEM file with the client certificate's key." placeholder:"FILE"`
-	JSON       bool   `name:"json" help:"Answer in JSON."`
+}
+
+// certificate returns nil if none is named.
+func (f certificateFlags) certificate() (*tls.Certificate, error) {
+	if (f.ClientCert == "") != (f.ClientKey == "") {
+		return nil, errors.New("--client-cert and --client-key belong together")
+	}
+	if f.ClientCert == "" {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(f.ClientCert, f.ClientKey)
+	if err != nil {
+		return nil, fmt.Errorf("client certificate: %w", err)
+	}
+	return &cert, nil
 }
 
 // providerFlag names the provider that a command is about.
@@ -47,16 +67,10 @@ func (f manageFlags) client() (*client.Client, error) {
 		bearer = string(b)
 	}
 	cfg := client.Config{URL: f.Service, Roots: pool, Token: strings.TrimSpace(bearer)}
-	if (f.ClientCert == "") != (f.ClientKey == "") {
-		return nil, errors.New("--client-cert and --client-key belong together")
+	if cfg.Certificate, err = f.certificate(); err != nil {
+		return nil, err
 	}
-	if f.ClientCert != "" {
-		cert, err := tls.LoadX509KeyPair(f.ClientCert, f.ClientKey)
-		if err != nil {
-			return nil, fmt.Errorf("client certificate: %w", err)
-		}
-		cfg.Certificate = &cert
-	} else if cfg.Token == "" {
+	if cfg.Token == "" && cfg.Certificate == nil {
 		return nil, errors.New("no bearer token: set PROBITY_TOKEN, or name a file with --token-file, or show a certificate with --client-cert; the first one is the administrator's (adminTokenFile of the service), others are made by: probity token create")
 	}
 	return client.New(cfg)
@@ -131,7 +145,7 @@ func (c *providerListCommand) Run(e *env) error {
 		return printJSON(e.Out, all)
 	}
 	if len(all) == 0 {
-		fmt.Fprintf(e.Err, "no providers in resource group %s of subscription %s; the service's own address is the provider default\n", c.Group, c.Subscription)
+		fmt.Fprintf(e.Err, "no providers in resource group %s of subscription %s that you may read\n", c.Group, c.Subscription)
 	}
 	for _, p := range all {
 		fmt.Fprintf(e.Out, "%-24s  %-8s  %-8s  %s\n", p.Name, p.Properties.TrustModel, p.Properties.Status, p.Properties.AttestURI)
@@ -157,8 +171,15 @@ func (c *providerShowCommand) Run(e *env) error {
 	return printJSON(e.Out, p)
 }
 
+// accessFlags are properties that Azure's providers have too.
+type accessFlags struct {
+	PublicNetworkAccess string `help:"Enabled; Disabled answers to private networks alone." enum:",Enabled,Disabled" default:"" placeholder:"Enabled|Disabled"`
+	TPMAuthentication   string `name:"tpm-authentication" help:"Enabled: TPMs attest for callers alone who may read, which is the default; Disabled: for anybody." enum:",Enabled,Disabled" default:"" placeholder:"Enabled|Disabled"`
+}
+
 type providerCreateCommand struct {
 	scopeFlags
+	accessFlags
 	Name     string            `arg:"" help:"Name: 3 to 24 letters, digits and dashes."`
 	Location string            `help:"Location that it shows." default:"local" placeholder:"NAME"`
 	Tag      map[string]string `help:"Tags, as NAME=VALUE." placeholder:"NAME=VALUE"`
@@ -180,6 +201,7 @@ func (c *providerCreateCommand) Run(e *env) error {
 		return err
 	}
 	p := client.Provider{Location: c.Location, Tags: c.Tag}
+	p.Properties.PublicNetworkAccess, p.Properties.TPMAuthentication = c.PublicNetworkAccess, c.TPMAuthentication
 	if p.Properties.Probity, err = settingsFile(c.Settings); err != nil {
 		return err
 	}
@@ -214,7 +236,8 @@ func settingsFile(path string) (jsontext.Value, error) {
 
 type providerUpdateCommand struct {
 	scopeFlags
-	Name     string            `arg:"" help:"Name of the provider."`
+	accessFlags
+	Name     string            `arg:"" help:"Name of the provider; default is the one of the service's own address."`
 	Tag      map[string]string `help:"Tags, as NAME=VALUE, instead of those it has." placeholder:"NAME=VALUE"`
 	Settings string            `help:"JSON file with settings, instead of those it has." placeholder:"FILE"`
 }
@@ -226,6 +249,7 @@ func (c *providerUpdateCommand) Run(e *env) error {
 		return err
 	}
 	p := client.Provider{Tags: c.Tag}
+	p.Properties.PublicNetworkAccess, p.Properties.TPMAuthentication = c.PublicNetworkAccess, c.TPMAuthentication
 	if p.Properties.Probity, err = settingsFile(c.Settings); err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func (s *service) tenants(ctx context.Context, db store.Store, cfg config.Config
 	s.ledger = ledger.NewWriter(ledger.Config{Store: db, Signer: signer, Checkpoint: time.Duration(cfg.Ledger.Checkpoint), Queue: cfg.Ledger.Queue, Now: time.Now, Log: log})
 	s.registry, err = tenant.New(ctx, tenant.Config{
 		Store: db, Signing: keys, URL: cfg.URL, HostSuffix: cfg.Tenants.HostSuffix,
-		Defaults: tenant.Defaults{TCB: cfg.TCB, Explain: cfg.ExplainDenials, MaxValidity: time.Duration(cfg.MaxTokenValidity),
+		Defaults: tenant.Defaults{TCB: cfg.TCB, Explain: cfg.ExplainDenials, MaxValidity: time.Duration(cfg.MaxTokenValidity), TPMNeedsCaller: cfg.TPM.Authentication == "Enabled",
 			Rate: cfg.Tenants.RequestsPerSecond, Burst: cfg.Tenants.Burst, Concurrent: cfg.Tenants.Concurrent},
 		Poll: time.Duration(cfg.Store.Poll), Touched: s.ledger.Touch,
 		CheckPolicy: func(in *tenant.PolicyInForce) error { return server.CheckBaseline(in, baselines) },

@@ -39,6 +39,10 @@ type TPM struct {
 	// SingleUse refuses a challenge that was answered before, on any node that
 	// shares the database. It costs one write for each attestation.
 	SingleUse bool `json:"singleUse,omitzero"`
+	// Authentication is "Enabled" if TPMs attest at the default provider for callers
+	// alone who may read there. Empty means "Disabled". Other providers have
+	// tpmAttestationAuthentication.
+	Authentication string `json:"authentication,omitzero"`
 	// SecureBoot says which secure boot databases of Azure guests are good. Empty
 	// lists mean what Microsoft publishes.
 	SecureBoot azureguest.Baseline `json:"secureBoot,omitzero"`
@@ -61,6 +65,9 @@ func (c TPM) check() error {
 	}
 	if time.Duration(c.ChallengeLifetime) > maxChallengeLifetime {
 		return fmt.Errorf("challengeLifetime: %s is more than %s", time.Duration(c.ChallengeLifetime), maxChallengeLifetime)
+	}
+	if a := c.Authentication; a != "" && a != "Enabled" && a != "Disabled" {
+		return fmt.Errorf("authentication: %q; want Enabled or Disabled", a)
 	}
 	if err := c.SecureBoot.Check(); err != nil {
 		return fmt.Errorf("secureBoot: %w", err)

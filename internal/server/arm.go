@@ -9,7 +9,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/tenant"
 )
 
@@ -93,7 +92,7 @@ func (s *Server) getProvider(w http.ResponseWriter, _ *http.Request, c *call) er
 func (s *Server) listProviders(w http.ResponseWriter, _ *http.Request, c *call) error {
 	list := []resource{}
 	for _, t := range s.cfg.Registry.All() {
-		if t.Name == store.DefaultProvider || !strings.EqualFold(t.Subscription, c.params["subscription"]) || !c.caller.May(reader, t.Name) {
+		if !strings.EqualFold(t.Subscription, c.params["subscription"]) || !c.caller.May(reader, t.Name) {
 			continue
 		}
 		if group, ok := c.params["group"]; !ok || strings.EqualFold(group, t.Group) {

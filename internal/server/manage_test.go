@@ -156,3 +156,42 @@ func TestVBSEnclavesAreChallenged(t *testing.T) {
 		t.Errorf("%v", p)
 	}
 }
+
+// TestTheDefaultProviderHasSettings: it is a resource as any other, that stays.
+func TestTheDefaultProviderHasSettings(t *testing.T) {
+	b := newBench(t, nil)
+	b.provider(t, "alpha", "")
+	const path = "/subscriptions/probity/resourceGroups/default/providers/Microsoft.Attestation/attestationProviders"
+	list, _ := object(t, b.admin("GET", path+apiVersion, ""), 200)["value"].([]any)
+	if row, _ := list[0].(map[string]any); len(list) != 1 || row["name"] != "default" {
+		t.Errorf("%v", list)
+	}
+	object(t, b.admin("PATCH", path+"/default"+apiVersion, `{"properties":{"tpmAttestationAuthentication":"Enabled","probity":{"audience":["workload"],"signingAlgorithm":"ES256"}}}`), 200)
+	claims := answered(t, b.do("POST", sgxPath, `{"quote":"`+b.quote()+`"}`))
+	if claims["aud"] != "workload" || claims["iss"] != issuer {
+		t.Errorf("%v", claims)
+	}
+	wantStatus(t, b.do("POST", "/attest/Tpm"+apiVersion, `{"data":"eyJwYXlsb2FkIjp7InR5cGUiOiJhaWtjZXJ0In19"}`), 401)
+	found := b.admin("GET", "/ledger?action=provider.update", "").Body.String()
+	if !strings.Contains(found, `"tpmAttestationAuthentication":"Enabled"`) || !strings.Contains(found, "ES256") {
+		t.Errorf("%s", found)
+	}
+	for name, try := range map[string][3]string{
+		"its removal":           {"DELETE", path + "/default", ""},
+		"keys of its own":       {"PATCH", path + "/default", `{"properties":{"probity":{"ownKeys":true}}}`},
+		"another resource":      {"PATCH", armPath + "default", `{"tags":{"a":"b"}}`},
+		"its name elsewhere":    {"PUT", armPath + "default", `{"location":"local"}`},
+		"another trust model":   {"PUT", path + "/default", `{"location":"local","properties":{"policySigningCertificates":{"keys":[{"kty":"RSA","x5c":["AA"]}]}}}`},
+		"its name in capitals":  {"PUT", path + "/DEFAULT", `{"location":"local"}`},
+		"by an owner of others": {"PATCH", path + "/default", ""},
+	} {
+		bearer := adminToken
+		if strings.HasPrefix(name, "by") {
+			bearer = b.token(t, "owner", "alpha")
+		}
+		if w := b.as(bearer, try[0], try[1]+apiVersion, try[2]); w.Code < 400 || w.Code >= 500 {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
+	answered(t, b.do("POST", sgxPath, `{"quote":"`+b.quote()+`"}`))
+}

@@ -148,7 +148,7 @@ func TestHostileNeighbours(t *testing.T) {
 		t.Errorf("only %d of 20 beyond the quota were turned away", turned)
 	}
 	// Challenges of one count for no other.
-	w := b.do("POST", "/p/alpha/attest/Tpm?api-version=2020-10-01", `{"data":"eyJwYXlsb2FkIjp7InR5cGUiOiJhaWtjZXJ0In19"}`)
+	w := b.as(mallory, "POST", "/p/alpha/attest/Tpm?api-version=2020-10-01", `{"data":"eyJwYXlsb2FkIjp7InR5cGUiOiJhaWtjZXJ0In19"}`)
 	if w.Code != 200 {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
@@ -477,15 +477,26 @@ func TestAProviderForPrivateNetworks(t *testing.T) {
 	}
 }
 
-func TestATPMNeedsACallerWhereTheProviderSaysSo(t *testing.T) {
+func TestATPMNeedsACallerUnlessTheProviderSaysOtherwise(t *testing.T) {
 	b := newBench(t, nil)
-	b.provider(t, "strict", `"tpmAttestationAuthentication":"Enabled"`)
+	b.provider(t, "strict", "") // as at Azure, it need not say so
+	b.provider(t, "said", `"tpmAttestationAuthentication":"Enabled"`)
+	b.provider(t, "open", `"tpmAttestationAuthentication":"Disabled"`)
 	reader := b.token(t, "reader", "strict")
 	message := `{"data":"eyJwYXlsb2FkIjp7InR5cGUiOiJhaWtjZXJ0In19"}`
 	for bearer, want := range map[string]int{"": 401, "wrong": 401, reader: 200} {
 		if w := b.as(bearer, "POST", "/p/strict/attest/Tpm?api-version=2020-10-01", message); w.Code != want {
 			t.Errorf("%q: %d %s", bearer, w.Code, w.Body)
 		}
+	}
+	for path, want := range map[string]int{"/p/said": 401, "/p/open": 200, "": 200} {
+		if w := b.do("POST", path+"/attest/Tpm?api-version=2020-10-01", message); w.Code != want {
+			t.Errorf("%q: %d %s", path, w.Code, w.Body)
+		}
+	}
+	closed := newBench(t, nil, func(c *tenant.Config) { c.Defaults.TPMNeedsCaller = true })
+	if w := closed.do("POST", "/attest/Tpm?api-version=2020-10-01", message); w.Code != 401 {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	// Every path that leads to the protocol needs the caller.
 	for _, path := range []string{"/attest/tpm", "/attest/VbsEnclave", "/attest/vbsenclave", "/attest/tee/Tpm", "/attest/tee/VbsEnclave"} {

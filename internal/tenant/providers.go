@@ -22,6 +22,22 @@ var providerName = regexp.MustCompile(`^[a-zA-Z0-9-]{3,24}$`)
 // reserved names mean something else in a URL.
 var reserved = []string{store.DefaultProvider, "www", "certs", "attest", "policies"}
 
+// The default provider has a place among the resources too, so that its settings can
+// be changed as those of any other.
+const (
+	defaultSubscription = "probity"
+	defaultGroup        = "default"
+	defaultLocation     = "local"
+)
+
+// placed gives the default provider its place; the first databases have none.
+func placed(p store.Provider) store.Provider {
+	if p.Name == store.DefaultProvider && p.Subscription == "" {
+		p.Subscription, p.Group, p.Location = defaultSubscription, defaultGroup, defaultLocation
+	}
+	return p
+}
+
 // ProviderChange is what a caller wants a provider to be. Nil members stay as
 // they are.
 type ProviderChange struct {
@@ -78,6 +94,7 @@ func (r *Registry) PutProvider(ctx context.Context, c ProviderChange, mayCreate 
 	err = r.cfg.Store.Update(ctx, store.TopicProvider, name, func(tx store.Tx) error {
 		created = false
 		p, err := tx.Provider(name)
+		p = placed(p)
 		switch {
 		case errors.Is(err, store.ErrNotFound) && mayCreate:
 			created = true
@@ -98,6 +115,9 @@ func (r *Registry) PutProvider(ctx context.Context, c ProviderChange, mayCreate 
 		if err != nil {
 			return err
 		}
+		if name == store.DefaultProvider && settings.OwnKeys {
+			return refuse(Invalid, CheckSettings, "ownKeys at other providers", "it at the default provider", "leave ownKeys out: the default provider signs with the keys that are shared")
+		}
 		if _, err := tx.PutProvider(p); err != nil {
 			return err
 		}
@@ -111,6 +131,11 @@ func (r *Registry) PutProvider(ctx context.Context, c ProviderChange, mayCreate 
 		details := map[string]string{}
 		if len(c.Settings) > 0 {
 			details["settings"] = string(c.Settings)
+		}
+		for what, v := range map[string]*string{"publicNetworkAccess": c.PublicNetworkAccess, "tpmAttestationAuthentication": c.TPMAuthentication} {
+			if v != nil {
+				details[what] = *v
+			}
 		}
 		return ledger.Append(tx, name, r.entry(c.By, action, name, details))
 	})

@@ -120,6 +120,7 @@ func fingerprint(key [32]byte) string { return hex.EncodeToString(key[:]) }
 // build makes a tenant of what is stored. What cannot be read lets nothing pass,
 // but takes no other provider with it.
 func (r *Registry) build(p store.Provider, policies []store.PolicyVersion, keys []store.TPMKey, earlier *Tenant) *Tenant {
+	p = placed(p)
 	t := &Tenant{Provider: p, URL: r.url(p.Name), ring: &r.ring}
 	d := r.cfg.Defaults
 	var err error
@@ -152,6 +153,10 @@ func (r *Registry) build(p store.Provider, policies []store.PolicyVersion, keys 
 		t.Certificates = append(t.Certificates, cert)
 	}
 	t.Explain = t.Settings.Explain || d.Explain
+	t.tpmNeedsCaller = !strings.EqualFold(p.TPMAuthentication, "Disabled")
+	if p.Name == store.DefaultProvider && p.TPMAuthentication == "" {
+		t.tpmNeedsCaller = d.TPMNeedsCaller
+	}
 	// Keys stay published as long as the service's cap says.
 	longest := d.MaxValidity
 	if longest == 0 {

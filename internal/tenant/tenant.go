@@ -11,7 +11,6 @@ package tenant
 import (
 	"crypto/sha256"
 	"crypto/x509"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,8 +60,10 @@ type Tenant struct {
 	policies map[evidence.Kind]*PolicyInForce
 	enrolled map[string]string // attestation key to endorsement key
 	quota    *quota
-	ring     *atomic.Pointer[signing.Ring]
-	signers  atomic.Pointer[cachedSigners]
+	// tpmNeedsCaller says whether TPMs attest for callers alone.
+	tpmNeedsCaller bool
+	ring           *atomic.Pointer[signing.Ring]
+	signers        atomic.Pointer[cachedSigners]
 }
 
 type cachedSigners struct {
@@ -98,8 +99,10 @@ func (t *Tenant) Signers(now time.Time) (*signing.Signers, error) {
 	return s, nil
 }
 
-// TPMNeedsCaller reports whether POST /attest/Tpm needs a caller who may read.
-func (t *Tenant) TPMNeedsCaller() bool { return strings.EqualFold(t.TPMAuthentication, "Enabled") }
+// TPMNeedsCaller reports whether POST /attest/Tpm needs a caller who may read: as at
+// Azure, unless the provider's tpmAttestationAuthentication is Disabled. Where the default
+// provider does not say, the service's configuration does.
+func (t *Tenant) TPMNeedsCaller() bool { return t.tpmNeedsCaller }
 
 // Take takes a place for an attestation, or says after how long to come again.
 func (t *Tenant) Take(now time.Time) (free func(), wait time.Duration, ok bool) {
@@ -134,9 +137,11 @@ type Defaults struct {
 	TCB         string
 	Explain     bool
 	MaxValidity time.Duration
-	Rate        float64
-	Burst       int
-	Concurrent  int
+	// TPMNeedsCaller is for the default provider alone.
+	TPMNeedsCaller bool
+	Rate           float64
+	Burst          int
+	Concurrent     int
 }
 
 // atMost is what a provider asks for within what the service gives; zero asks for
