@@ -394,6 +394,29 @@ func TestApprovals(t *testing.T) {
 	}
 }
 
+// TestProposalsAreBounded: they wait in the store, and one that nobody looked at is
+// forgotten in the end.
+func TestProposalsAreBounded(t *testing.T) {
+	at := now
+	b := newBench(t, func(c *Config) { c.Now = func() time.Time { return at } })
+	b.provider(t, "careful", `"probity":{"approvals":2}`)
+	propose := func() int { return b.admin("PUT", "/p/careful"+policyPath+apiVersion, wrap(t, denySVN)).Code }
+	for n := range 32 {
+		if code := propose(); code != 202 {
+			t.Fatalf("proposal %d: %d", n, code)
+		}
+	}
+	wantCheck(t, b.admin("PUT", "/p/careful"+policyPath+apiVersion, wrap(t, denySVN)), 409, tenant.CheckApproval)
+	at = at.Add(8 * 24 * time.Hour)
+	if code := propose(); code != 202 {
+		t.Errorf("after the others expired: %d", code)
+	}
+	left, err := b.db.Proposals(t.Context(), "careful")
+	if err != nil || len(left) != 1 {
+		t.Errorf("%d left, %v", len(left), err)
+	}
+}
+
 func TestTokensAsAProviderWantsThem(t *testing.T) {
 	b := newBench(t, nil)
 	attest := `{"quote":"` + b.quote() + `"}`

@@ -236,6 +236,7 @@ type Tx interface {
 	PutPolicy(p PolicyVersion) (int64, error)
 
 	Proposal(provider, id string) (Proposal, error)
+	Proposals(provider string) ([]Proposal, error)
 	PutProposal(p Proposal) error
 	DeleteProposal(provider, id string) error
 

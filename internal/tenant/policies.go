@@ -36,6 +36,10 @@ type PolicyChange struct {
 // proposalLife is how long a proposal waits for approvals.
 const proposalLife = 7 * 24 * time.Hour
 
+// maxProposals bounds how many wait at one provider: each may be as large as a
+// policy.
+const maxProposals = 32
+
 // Change makes a change of a policy, or says why not. Malformed policies give an error that wraps
 // token.ErrPolicyJWS or is a *policy.ParseError.
 func (r *Registry) Change(ctx context.Context, c PolicyChange) (*Done, error) {
@@ -212,6 +216,21 @@ func (r *Registry) Rollback(ctx context.Context, providerName string, kind evide
 
 // propose keeps a change until others agree.
 func (r *Registry) propose(tx store.Tx, c PolicyChange, needed int) (*Refusal, error) {
+	waiting, err := tx.Proposals(c.Provider)
+	if err != nil {
+		return nil, err
+	}
+	live := 0
+	for _, p := range waiting {
+		if r.cfg.Now().Before(p.Expires) {
+			live++
+		} else if err := tx.DeleteProposal(p.Provider, p.ID); err != nil {
+			return nil, err
+		}
+	}
+	if live >= maxProposals {
+		return nil, refuse(Conflict, CheckApproval, fmt.Sprintf("fewer than %d changes that wait", maxProposals), strconv.Itoa(live), "approve or reject some: probity policy proposals")
+	}
 	p := store.Proposal{ID: rand.Text()[:12], Provider: c.Provider, Kind: string(c.Kind), Action: c.Action, JWS: c.JWS, From: c.from, Base: c.base,
 		Approvals: c.approved, Created: r.now(), Expires: r.now().Add(proposalLife)}
 	if err := tx.PutProposal(p); err != nil {

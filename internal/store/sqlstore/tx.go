@@ -110,6 +110,11 @@ func (t *tx) Proposal(provider, id string) (store.Proposal, error) {
 	return one(t.ctx, t.s, t.q, "proposal "+id, scanProposal, selectProposal+` WHERE provider = $1 AND id = $2`, provider, id)
 }
 
+// Proposals implements [store.Tx].
+func (t *tx) Proposals(provider string) ([]store.Proposal, error) {
+	return list(t.ctx, t.s, t.q, "proposals", scanProposal, selectProposal+` WHERE provider = $1 ORDER BY id`, provider)
+}
+
 // PutProposal implements [store.Tx].
 func (t *tx) PutProposal(p store.Proposal) error {
 	text, err := marshal(p)

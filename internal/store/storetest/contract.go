@@ -512,6 +512,9 @@ func notFound(t *testing.T, open Open) {
 		if _, err := tx.Policy("nobody", "Tpm"); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("policy: %v", err)
 		}
+		if all, err := tx.Proposals("nobody"); err != nil || len(all) != 0 {
+			t.Errorf("proposals: %v, %v", all, err)
+		}
 		if _, err := tx.Proposal("nobody", "1"); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("proposal: %v", err)
 		}
