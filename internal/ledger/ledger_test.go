@@ -328,6 +328,62 @@ func TestTwoWritersShareALedger(t *testing.T) {
 	}
 }
 
+// gate is a store whose first batch waits.
+type gate struct {
+	appender
+	once    sync.Once
+	entered chan struct{}
+	open    chan struct{}
+}
+
+func (g *gate) AppendLedger(ctx context.Context, batch string, at time.Time, f func(store.LedgerTx) error) error {
+	g.once.Do(func() { close(g.entered); <-g.open })
+	return g.appender.AppendLedger(ctx, batch, at, f)
+}
+
+// TestABrokenLedgerIsItsOwnersTrouble: it takes no entries, and those of others that
+// were in one batch with its own are written.
+func TestABrokenLedgerIsItsOwnersTrouble(t *testing.T) {
+	s, v, signer := filled(t, 50)
+	if _, err := s.DB().Exec(`DELETE FROM ledger WHERE provider = 'a' AND seq = 49`); err != nil {
+		t.Fatal(err)
+	}
+	g := &gate{appender: s, entered: make(chan struct{}), open: make(chan struct{})}
+	w := writer(t, g, signer)
+	var wg sync.WaitGroup
+	var broken, written atomic.Int32
+	record := func(provider string) {
+		wg.Go(func() {
+			if w.Record(t.Context(), provider, decision(0), true) != nil {
+				broken.Add(1)
+			} else {
+				written.Add(1)
+			}
+		})
+	}
+	record("b")
+	<-g.entered
+	for range 10 {
+		record("a")
+		record("b")
+	}
+	for w.Stats().Waiting < 20 {
+		time.Sleep(time.Millisecond)
+	}
+	close(g.open)
+	wg.Wait()
+	if broken.Load() != 10 || written.Load() != 11 {
+		t.Errorf("%d refused, %d written", broken.Load(), written.Load())
+	}
+	w.Close(t.Context())
+	if stats := w.Stats(); stats.Written != 11 || stats.Lost != 10 {
+		t.Errorf("%+v", stats)
+	}
+	if r, err := Verify(t.Context(), s, "b", v, nil, nil); err != nil || len(r.Problems) != 0 || r.Size != 11 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 // flaky is a store that fails for a while; lying, it has done what it says that
 // failed.
 type flaky struct {

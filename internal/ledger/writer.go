@@ -228,10 +228,11 @@ func (w *Writer) flush(batch []item) {
 	for provider, n := range losses {
 		byProvider[provider] = append(byProvider[provider], &Entry{Time: w.cfg.Now().UTC(), Type: Loss, Lost: n})
 	}
-	err := w.write(byProvider)
+	failed := w.writeEach(byProvider)
+	lost := 0
 	w.mu.Lock()
-	if err != nil {
-		for provider, n := range losses {
+	for provider, n := range losses {
+		if failed[provider] != nil {
 			w.lost[provider] += n
 		}
 	}
@@ -239,19 +240,41 @@ func (w *Writer) flush(batch []item) {
 		if w.waiting[it.provider]--; w.waiting[it.provider] == 0 {
 			delete(w.waiting, it.provider)
 		}
+		if it.entry != nil && failed[it.provider] != nil {
+			lost++
+		}
 	}
 	w.mu.Unlock()
-	if err == nil {
-		w.written.Add(int64(entries))
-	} else {
-		w.losses.Add(int64(entries))
-		w.cfg.Log.Error("decisions were not recorded", "lost", entries, "err", err.Error())
+	w.written.Add(int64(entries - lost))
+	w.losses.Add(int64(lost))
+	for provider, err := range failed {
+		w.cfg.Log.Error("decisions were not recorded", "provider", provider, "lost of all", lost, "err", err.Error())
 	}
 	for _, it := range batch {
 		if it.done != nil {
-			it.done <- err
+			it.done <- failed[it.provider]
 		}
 	}
+}
+
+// writeEach writes a batch, and says whose entries were not written. A ledger that
+// takes no entries keeps no other one from its own.
+func (w *Writer) writeEach(byProvider map[string][]*Entry) (failed map[string]error) {
+	err := w.write(byProvider)
+	if err == nil {
+		return nil
+	}
+	failed = map[string]error{}
+	for provider, list := range byProvider {
+		if len(byProvider) > 1 && !errors.Is(err, store.ErrUnavailable) {
+			if one := w.write(map[string][]*Entry{provider: list}); one != nil {
+				failed[provider] = one
+			}
+			continue
+		}
+		failed[provider] = err
+	}
+	return failed
 }
 
 // write adds entries to ledgers in one transaction. Its name keeps a batch whose
@@ -357,11 +380,12 @@ func (w *Writer) checkpoints(all bool) {
 	if len(due) == 0 {
 		return
 	}
-	if err := w.write(due); err != nil {
-		w.cfg.Log.Warn("no checkpoint of the ledger was made", "err", err.Error())
-		return
-	}
+	failed := w.writeEach(due)
 	for provider := range due {
+		if err := failed[provider]; err != nil {
+			w.cfg.Log.Warn("no checkpoint of the ledger was made", "provider", provider, "err", err.Error())
+			continue
+		}
 		delete(w.dirty, provider)
 	}
 }
