@@ -119,24 +119,36 @@ func Retire(tx store.Tx, id, by string, now time.Time) (store.SigningKey, error)
 	return retired, note(tx, "key.retire", retired, by, now, nil)
 }
 
-// Prune removes keys that left the key sets.
-func Prune(tx store.Tx, now time.Time) error {
+// Prune removes keys that left the key sets, and returns them for [Config.Destroy].
+func Prune(tx store.Tx, now time.Time) (removed []store.SigningKey, err error) {
 	records, err := tx.SigningKeys()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, r := range records {
 		if r.PublishUntil.IsZero() || now.Before(r.PublishUntil) {
 			continue
 		}
 		if err := tx.DeleteSigningKey(r.ID); err != nil {
-			return err
+			return nil, err
 		}
 		if err := note(tx, "key.remove", r, "", now, nil); err != nil {
-			return err
+			return nil, err
+		}
+		removed = append(removed, r)
+	}
+	return removed, nil
+}
+
+// Destroy destroys those of removed keys that are in the PKCS#11 token.
+func (c Config) Destroy(removed []store.SigningKey) error {
+	var problems []error
+	for _, r := range removed {
+		if r.Label != "" && c.Token != nil {
+			problems = append(problems, c.Token.Remove(r.Label))
 		}
 	}
-	return nil
+	return errors.Join(problems...)
 }
 
 // Due returns the keys that a rotation every so often would replace: by provider

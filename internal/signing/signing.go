@@ -54,6 +54,8 @@ type Hardware interface {
 	Generate(algorithm, label string) (crypto.Signer, error)
 	// Find returns the key pair under a label.
 	Find(label string) (crypto.Signer, error)
+	// Remove destroys the key pair under a label, if it is there.
+	Remove(label string) error
 }
 
 // Ring is the keys as they were stored at one time. It is safe for concurrent
@@ -218,7 +220,11 @@ func (c Config) generate(provider, algorithm string, now time.Time) (store.Signi
 	var private crypto.Signer
 	var err error
 	if c.Token != nil {
-		record.Label = fmt.Sprintf("probity %s %s %d", provider, algorithm, now.UnixNano())
+		var unique [8]byte
+		if _, err := io.ReadFull(c.Random, unique[:]); err != nil {
+			return record, fmt.Errorf("signing: new key: %w", err)
+		}
+		record.Label = fmt.Sprintf("probity %s %s %s %x", provider, algorithm, now.UTC().Format(time.DateOnly), unique)
 		private, err = c.Token.Generate(algorithm, record.Label)
 	} else {
 		private, err = c.software(algorithm)

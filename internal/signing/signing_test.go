@@ -142,9 +142,10 @@ func TestPublishSignRetire(t *testing.T) {
 	if err != nil || !Expired(records, now.Add(33*time.Hour)) || Expired(records, now) {
 		t.Errorf("expired at the wrong time, %v", err)
 	}
-	s.update(func(tx store.Tx) error { return Prune(tx, now.Add(33*time.Hour)) })
-	if records, err := s.db.SigningKeys(t.Context()); err != nil || len(records) != 1 || records[0].ID != next.ID {
-		t.Errorf("%d keys, %v", len(records), err)
+	var removed []store.SigningKey
+	s.update(func(tx store.Tx) (err error) { removed, err = Prune(tx, now.Add(33*time.Hour)); return err })
+	if records, err := s.db.SigningKeys(t.Context()); err != nil || len(records) != 1 || records[0].ID != next.ID || len(removed) != 1 || removed[0].ID == next.ID {
+		t.Errorf("%d keys, %d removed, %v", len(records), len(removed), err)
 	}
 	old := []store.SigningKey{{ID: "of the first versions", Created: now}}
 	if due := Due(old, 30*24*time.Hour, rotation, now.Add(time.Hour)); len(due) != 0 {

@@ -140,6 +140,16 @@ func (r *Registry) Tend(ctx context.Context, every time.Duration, rotation signi
 	if !signing.Expired(records, r.cfg.Now()) {
 		return nil
 	}
-	err = r.cfg.Store.Update(ctx, store.TopicKeys, "", func(tx store.Tx) error { return signing.Prune(tx, r.cfg.Now()) })
-	return r.keyChange(ctx, err)
+	var removed []store.SigningKey
+	err = r.cfg.Store.Update(ctx, store.TopicKeys, "", func(tx store.Tx) (err error) {
+		removed, err = signing.Prune(tx, r.cfg.Now())
+		return err
+	})
+	if err != nil {
+		return r.keyChange(ctx, err)
+	}
+	if err := r.cfg.Signing.Destroy(removed); err != nil {
+		r.cfg.Log.Warn("a key that signs no more is left in the PKCS#11 token", "err", err.Error())
+	}
+	return r.keyChange(ctx, nil)
 }

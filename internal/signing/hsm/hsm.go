@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"slices"
 	"sync"
 
 	"github.com/miekg/pkcs11"
@@ -21,11 +22,15 @@ import (
 const Built = true
 
 // Token is a logged-in session with a PKCS#11 token. It is safe for concurrent
-// use: calls take turns.
+// use: calls take turns. A session that the token ended is opened anew.
 type Token struct {
 	mu      sync.Mutex
 	module  *pkcs11.Ctx
+	slot    uint
+	pin     string
 	session pkcs11.SessionHandle
+	// logins counts sessions: handles of objects are good for one.
+	logins int
 }
 
 // Open loads a module and logs in to the token of a label.
@@ -46,16 +51,44 @@ func Open(module, label, pin string) (*Token, error) {
 		if err != nil || info.Label != label {
 			continue
 		}
-		session, err := ctx.OpenSession(slot, pkcs11.CKF_SERIAL_SESSION|pkcs11.CKF_RW_SESSION)
-		if err != nil {
-			return nil, fmt.Errorf("pkcs11: %w", err)
-		}
-		if err := ctx.Login(session, pkcs11.CKU_USER, pin); err != nil && !errors.Is(err, pkcs11.Error(pkcs11.CKR_USER_ALREADY_LOGGED_IN)) {
+		t := &Token{module: ctx, slot: slot, pin: pin}
+		if err := t.login(); err != nil {
 			return nil, fmt.Errorf("pkcs11: log in to %q: %w", label, err)
 		}
-		return &Token{module: ctx, session: session}, nil
+		return t, nil
 	}
 	return nil, fmt.Errorf("pkcs11: no token is labelled %q", label)
+}
+
+func (t *Token) login() error {
+	session, err := t.module.OpenSession(t.slot, pkcs11.CKF_SERIAL_SESSION|pkcs11.CKF_RW_SESSION)
+	if err != nil {
+		return err
+	}
+	if err := t.module.Login(session, pkcs11.CKU_USER, t.pin); err != nil && !errors.Is(err, pkcs11.Error(pkcs11.CKR_USER_ALREADY_LOGGED_IN)) {
+		return errors.Join(err, t.module.CloseSession(session))
+	}
+	t.session = session
+	t.logins++
+	return nil
+}
+
+// ended are the errors of sessions that are no more.
+var ended = []pkcs11.Error{pkcs11.CKR_SESSION_HANDLE_INVALID, pkcs11.CKR_SESSION_CLOSED, pkcs11.CKR_USER_NOT_LOGGED_IN, pkcs11.CKR_OBJECT_HANDLE_INVALID, pkcs11.CKR_KEY_HANDLE_INVALID}
+
+// turn calls f while no other call runs, and once more in a new session if the token
+// ended the one it had.
+func (t *Token) turn(f func() error) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	err := f()
+	if slices.ContainsFunc(ended, func(e pkcs11.Error) bool { return errors.Is(err, e) }) {
+		if again := t.login(); again != nil {
+			return fmt.Errorf("pkcs11: the token ended the session: %w", again)
+		}
+		err = f()
+	}
+	return err
 }
 
 // curves are the object identifiers of the curves that sign tokens.
@@ -86,10 +119,10 @@ func (t *Token) Generate(algorithm, label string) (crypto.Signer, error) {
 	default:
 		return nil, fmt.Errorf("pkcs11: no keys of algorithm %s; RS256, PS256, ES256 and ES384 are made in tokens", algorithm)
 	}
-	t.mu.Lock()
-	_, _, err := t.module.GenerateKeyPair(t.session, []*pkcs11.Mechanism{pkcs11.NewMechanism(mechanism, nil)}, public, private)
-	t.mu.Unlock()
-	if err != nil {
+	if err := t.turn(func() error {
+		_, _, err := t.module.GenerateKeyPair(t.session, []*pkcs11.Mechanism{pkcs11.NewMechanism(mechanism, nil)}, public, private)
+		return err
+	}); err != nil {
 		return nil, fmt.Errorf("pkcs11: new key: %w", err)
 	}
 	return t.Find(label)
@@ -97,21 +130,41 @@ func (t *Token) Generate(algorithm, label string) (crypto.Signer, error) {
 
 // Find returns the key pair of a label.
 func (t *Token) Find(label string) (crypto.Signer, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	private, err := t.object(pkcs11.CKO_PRIVATE_KEY, label)
+	k := &key{t: t, label: label}
+	err := t.turn(func() error {
+		if err := k.find(); err != nil {
+			return err
+		}
+		object, err := t.object(pkcs11.CKO_PUBLIC_KEY, label)
+		if err != nil {
+			return err
+		}
+		k.public, err = t.public(object)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	object, err := t.object(pkcs11.CKO_PUBLIC_KEY, label)
-	if err != nil {
-		return nil, err
-	}
-	public, err := t.public(object)
-	if err != nil {
-		return nil, err
-	}
-	return &key{t, private, public}, nil
+	return k, nil
+}
+
+// Remove destroys the key pair of a label; one that is not there is done with.
+func (t *Token) Remove(label string) error {
+	return t.turn(func() error {
+		for _, class := range []uint{pkcs11.CKO_PRIVATE_KEY, pkcs11.CKO_PUBLIC_KEY} {
+			object, err := t.object(class, label)
+			if errors.Is(err, errAbsent) {
+				continue
+			}
+			if err == nil {
+				err = t.module.DestroyObject(t.session, object)
+			}
+			if err != nil {
+				return fmt.Errorf("pkcs11: remove %q: %w", label, err)
+			}
+		}
+		return nil
+	})
 }
 
 func (t *Token) object(class uint, label string) (pkcs11.ObjectHandle, error) {
@@ -162,9 +215,23 @@ func (t *Token) public(object pkcs11.ObjectHandle) (crypto.PublicKey, error) {
 
 // key is a key pair of a token.
 type key struct {
-	t       *Token
+	t      *Token
+	label  string
+	public crypto.PublicKey
+
 	private pkcs11.ObjectHandle
-	public  crypto.PublicKey
+	login   int // whose session the handle is of
+}
+
+// find finds the private key, once for each session.
+func (k *key) find() (err error) {
+	if k.login != k.t.logins {
+		k.private, err = k.t.object(pkcs11.CKO_PRIVATE_KEY, k.label)
+	}
+	if err == nil {
+		k.login = k.t.logins
+	}
+	return err
 }
 
 // Public implements crypto.Signer.
@@ -202,15 +269,18 @@ func (k *key) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, 
 	}
 }
 
-func (k *key) sign(m *pkcs11.Mechanism, input []byte) ([]byte, error) {
-	k.t.mu.Lock()
-	defer k.t.mu.Unlock()
-	if err := k.t.module.SignInit(k.t.session, []*pkcs11.Mechanism{m}, k.private); err != nil {
-		return nil, fmt.Errorf("pkcs11: sign: %w", err)
-	}
-	out, err := k.t.module.Sign(k.t.session, input)
-	if err != nil {
-		return nil, fmt.Errorf("pkcs11: sign: %w", err)
-	}
-	return out, nil
+func (k *key) sign(m *pkcs11.Mechanism, input []byte) (out []byte, err error) {
+	err = k.t.turn(func() error {
+		if err := k.find(); err != nil {
+			return err
+		}
+		if err := k.t.module.SignInit(k.t.session, []*pkcs11.Mechanism{m}, k.private); err != nil {
+			return fmt.Errorf("pkcs11: sign: %w", err)
+		}
+		if out, err = k.t.module.Sign(k.t.session, input); err != nil {
+			return fmt.Errorf("pkcs11: sign: %w", err)
+		}
+		return nil
+	})
+	return out, err
 }

@@ -4,7 +4,10 @@ package hsm_test
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/ecdsa"
 	"crypto/rand"
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"strings"
@@ -45,7 +48,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestKeysOfAToken(t *testing.T) {
-	for name, try := range map[string][3]string{"another PIN": {module, "probity", "0000"}, "another label": {module, "other", pin}, "no module": {module + ".none", "probity", pin}} {
+	for name, try := range map[string][3]string{"another label": {module, "other", pin}, "no module": {module + ".none", "probity", pin}} {
 		if _, err := hsm.Open(try[0], try[1], try[2]); err == nil || strings.Contains(err.Error(), try[2]) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -103,6 +106,26 @@ func TestKeysOfAToken(t *testing.T) {
 			t.Errorf("%s left the token", r.Algorithm)
 		}
 	}
+	// A key that left the key sets leaves the token.
+	var gone store.SigningKey
+	if err := db.Update(t.Context(), store.TopicKeys, "", func(tx store.Tx) error {
+		if _, err := signing.Rotate(tx, cfg, "", "ES256", signing.Rotation{}, "test", now); err != nil {
+			return err
+		}
+		removed, err := signing.Prune(tx, now.Add(time.Hour))
+		if err == nil && len(removed) == 1 {
+			gone = removed[0]
+		}
+		return err
+	}); err != nil || gone.Label == "" {
+		t.Fatalf("%+v, %v", gone, err)
+	}
+	if err := cfg.Destroy([]store.SigningKey{gone, {ID: "in software"}}); err != nil {
+		t.Error(err)
+	}
+	if _, err := opened.Find(gone.Label); err == nil {
+		t.Error("a removed key is still in the token")
+	}
 	// Without the token nobody signs.
 	cfg.Token = nil
 	if _, err := signing.NewRing(cfg, records, nil).For("p", "RS256", "https://a", now.Add(time.Second)); err == nil || !strings.Contains(err.Error(), "PKCS#11") {
@@ -111,33 +134,92 @@ func TestKeysOfAToken(t *testing.T) {
 }
 
 func TestTheMasterKeyOfAToken(t *testing.T) {
+	run := rand.Text() // the token is that of all runs
+	master, another, readable, twice := "master "+run, "another "+run, "readable "+run, "twice "+run
 	opened, err := hsm.Open(module, "probity", pin)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// A lost one is not replaced.
-	if _, err := opened.MasterSecret("probity-master", false); err == nil || !strings.Contains(err.Error(), `no key is labelled "probity-master"`) {
+	if _, err := opened.MasterSecret(master, false); err == nil || !strings.Contains(err.Error(), "no key is labelled") {
 		t.Errorf("error = %v", err)
 	}
-	first, err := opened.MasterSecret("probity-master", true)
+	first, err := opened.MasterSecret(master, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := opened.MasterSecret("probity-master", false)
+	again, err := opened.MasterSecret(master, false)
 	if err != nil || len(first) != 32 || !bytes.Equal(first, again) {
 		t.Fatalf("%d bytes, again the same: %v; %v", len(first), bytes.Equal(first, again), err)
 	}
-	other, err := opened.MasterSecret("another", true)
+	other, err := opened.MasterSecret(another, true)
 	if err != nil || bytes.Equal(first, other) {
 		t.Errorf("another key derives the same: %v", err)
 	}
-	put(t, "readable", true)
-	put(t, "twice", false)
-	put(t, "twice", false)
-	for label, want := range map[string]string{"readable": "can be read out of the token", "twice": "several keys are labelled"} {
+	put(t, readable, true)
+	put(t, twice, false)
+	put(t, twice, false)
+	for label, want := range map[string]string{readable: "can be read out of the token", twice: "several keys are labelled"} {
 		if _, err := opened.MasterSecret(label, true); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", label, err)
 		}
+	}
+}
+
+// TestATokenThatEndsSessions: an HSM may do that at any time, and the service goes on.
+func TestATokenThatEndsSessions(t *testing.T) {
+	label := rand.Text() // the token is that of all runs
+	opened, err := hsm.Open(module, "probity", pin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := opened.Generate("ES256", label)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := opened.MasterSecret(label, true); err != nil {
+		t.Fatal(err)
+	}
+	end := func() {
+		t.Helper()
+		ctx := pkcs11.New(module)
+		slots, err := ctx.GetSlotList(true)
+		if err == nil {
+			err = ctx.CloseAllSessions(slots[0])
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	digest := sha256.Sum256([]byte("x"))
+	for name, call := range map[string]func() error{
+		"sign": func() error {
+			signature, err := signer.Sign(nil, digest[:], crypto.SHA256)
+			if err == nil && !ecdsa.VerifyASN1(signer.Public().(*ecdsa.PublicKey), digest[:], signature) {
+				t.Error("another signature")
+			}
+			return err
+		},
+		"find":   func() error { _, err := opened.Find(label); return err },
+		"new":    func() error { _, err := opened.Generate("ES256", label+" 2"); return err },
+		"master": func() error { _, err := opened.MasterSecret(label, false); return err },
+	} {
+		end()
+		if err := call(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	end()
+	for range 2 { // what is gone is done with
+		if err := opened.Remove(label); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := opened.Find(label); err == nil {
+		t.Error("a removed key is found")
+	}
+	if _, err := signer.Sign(nil, digest[:], crypto.SHA256); err == nil {
+		t.Error("a removed key signs")
 	}
 }
 

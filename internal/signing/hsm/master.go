@@ -17,9 +17,12 @@ const masterPurpose = "probity master key 1"
 // 2.40, section 2.21) of a fixed text, computed in the token, so that every node
 // with the token has the same master key and no copy of it lies anywhere. With
 // create, a missing key is made; it never leaves the token.
-func (t *Token) MasterSecret(label string, create bool) ([]byte, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+func (t *Token) MasterSecret(label string, create bool) (secret []byte, err error) {
+	err = t.turn(func() error { secret, err = t.masterSecret(label, create); return err })
+	return secret, err
+}
+
+func (t *Token) masterSecret(label string, create bool) ([]byte, error) {
 	secret, err := t.object(pkcs11.CKO_SECRET_KEY, label)
 	if errors.Is(err, errAbsent) && create {
 		secret, err = t.module.GenerateKey(t.session, []*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_GENERIC_SECRET_KEY_GEN, nil)}, []*pkcs11.Attribute{

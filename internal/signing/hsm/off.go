@@ -21,3 +21,6 @@ func (*Token) Find(string) (crypto.Signer, error) { return nil, ErrNotBuilt }
 
 // MasterSecret returns ErrNotBuilt.
 func (*Token) MasterSecret(string, bool) ([]byte, error) { return nil, ErrNotBuilt }
+
+// Remove returns ErrNotBuilt.
+func (*Token) Remove(string) error { return ErrNotBuilt }
