@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/term"
 
+	"github.com/probity-dev/probity/client"
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/signing"
 	"github.com/probity-dev/probity/internal/store"
@@ -69,11 +71,22 @@ func (c *ledgerTailCommand) Run(e *env) error {
 		return err
 	}
 	query := map[string]string{"last": strconv.Itoa(c.N), "limit": "1000"}
+	away := false
 	for {
 		page, err := api.Ledger(e.ctx, query)
 		if err != nil {
-			return refusedBy(e, err)
+			if !c.Follow || !passes(err) {
+				return refusedBy(e, err)
+			}
+			if !away {
+				fmt.Fprintf(e.Err, "the service does not answer now, and is asked again: %v\n", err)
+			}
+			if away = true; !pause(e.ctx, followAgain) {
+				return nil
+			}
+			continue
 		}
+		away = false
 		for _, text := range page.Value {
 			if c.JSON {
 				fmt.Fprintln(e.Out, string(text))
@@ -88,13 +101,30 @@ func (c *ledgerTailCommand) Run(e *env) error {
 			return nil
 		}
 		query = map[string]string{"from": strconv.FormatInt(next, 10), "limit": "1000"}
-		if page.Next == nil {
-			select {
-			case <-e.ctx.Done():
-				return nil
-			case <-time.After(time.Second):
-			}
+		if page.Next == nil && !pause(e.ctx, time.Second) {
+			return nil
 		}
+	}
+}
+
+// followAgain is how long after a failure a ledger that is followed is asked for
+// again.
+const followAgain = 2 * time.Second
+
+// passes reports whether a failure may pass by itself: the service is busy, fails, or
+// cannot be reached.
+func passes(err error) bool {
+	var answer *client.Error
+	return !errors.As(err, &answer) || answer.Status == http.StatusTooManyRequests || answer.Status >= 500
+}
+
+// pause waits, unless ctx ends first.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
 	}
 }
 

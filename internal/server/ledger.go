@@ -10,6 +10,7 @@ import (
 
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/ledger"
+	"github.com/probity-dev/probity/internal/tenant"
 )
 
 // searchBudget is how many rows one request reads at most.
@@ -17,6 +18,16 @@ const searchBudget = 100_000
 
 // exportTime is how long an export may take.
 const exportTime = time.Hour
+
+// reading takes one of the provider's places for reading its ledger, which may be
+// long: a provider with many readers slows no other one.
+func reading(t *tenant.Tenant) (free func(), err error) {
+	free, ok := t.TakeRead()
+	if !ok {
+		return nil, &apiError{status: http.StatusTooManyRequests, code: codeTooMany, message: "too many requests read the provider's ledger", header: http.Header{"Retry-After": {"1"}}}
+	}
+	return free, nil
+}
 
 // searchLedger answers GET /ledger: entries that match the query, from a row on.
 // With last it begins that many rows before the end.
@@ -33,6 +44,11 @@ func (s *Server) searchLedger(w http.ResponseWriter, r *http.Request, c *call) e
 	if err != nil {
 		return err
 	}
+	free, err := reading(c.tenant)
+	if err != nil {
+		return err
+	}
+	defer free()
 	head, err := s.cfg.Store.LedgerHead(r.Context(), c.tenant.Name)
 	if err != nil {
 		return err
@@ -59,6 +75,11 @@ func (s *Server) exportLedger(w http.ResponseWriter, r *http.Request, c *call) e
 	if err != nil {
 		return err
 	}
+	free, err := reading(c.tenant)
+	if err != nil {
+		return err
+	}
+	defer free()
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	// A ledger may be long: its export may take longer than other requests, and ends
 	// when its reader goes. One that breaks off is found incomplete by whoever verifies

@@ -157,6 +157,45 @@ func TestHostileNeighbours(t *testing.T) {
 	}
 }
 
+// slowReader is a client that takes an answer slowly.
+type slowReader struct {
+	*httptest.ResponseRecorder
+	began chan<- struct{}
+	end   <-chan struct{}
+}
+
+func (s slowReader) Write(b []byte) (int, error) {
+	s.began <- struct{}{}
+	<-s.end
+	return s.ResponseRecorder.Write(b)
+}
+
+// TestReadersOfOneLedgerSlowNoOther: each may read much.
+func TestReadersOfOneLedgerSlowNoOther(t *testing.T) {
+	b := newBench(t, nil)
+	b.provider(t, "alpha", "")
+	b.provider(t, "beta", "")
+	began, end := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			r := httptest.NewRequest("GET", "/p/alpha/ledger/export", nil)
+			r.Header.Set("Authorization", "Bearer "+adminToken)
+			b.server.ServeHTTP(slowReader{httptest.NewRecorder(), began, end}, r)
+		})
+		<-began
+	}
+	for _, path := range []string{"/ledger", "/ledger/export"} {
+		if w := b.admin("GET", "/p/alpha"+path, ""); w.Code != 429 || w.Header().Get("Retry-After") == "" {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+		wantStatus(t, b.admin("GET", "/p/beta"+path, ""), 200)
+	}
+	close(end)
+	wg.Wait()
+	wantStatus(t, b.admin("GET", "/p/alpha/ledger", ""), 200)
+}
+
 // signer is a key with a certificate that may sign policies.
 type signer struct {
 	key  crypto.Signer

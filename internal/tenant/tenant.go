@@ -114,6 +114,22 @@ func (t *Tenant) Take(now time.Time) (free func(), wait time.Duration, ok bool) 
 type quota struct {
 	rate  *rate.Limiter // nil without a bound
 	slots chan struct{}
+	// reads are readers of the ledger at the same time.
+	reads chan struct{}
+}
+
+// maxReads is how many requests of one provider read its ledger at once: they may
+// read many rows each.
+const maxReads = 4
+
+// TakeRead takes a place for reading the ledger.
+func (t *Tenant) TakeRead() (free func(), ok bool) {
+	select {
+	case t.quota.reads <- struct{}{}:
+		return func() { <-t.quota.reads }, true
+	default:
+		return nil, false
+	}
 }
 
 func (q *quota) take(now time.Time) (free func(), wait time.Duration, ok bool) {
@@ -160,7 +176,7 @@ func newQuota(s Settings, d Defaults, earlier *Tenant) *quota {
 	}
 	// Security: a provider may ask for less than the service gives, never for more.
 	perSecond, burst, concurrent := atMost(s.Rate, d.Rate), atMost(s.Burst, d.Burst), atMost(s.Concurrent, d.Concurrent)
-	q := &quota{slots: make(chan struct{}, max(concurrent, 1))}
+	q := &quota{slots: make(chan struct{}, max(concurrent, 1)), reads: make(chan struct{}, maxReads)}
 	if perSecond > 0 {
 		q.rate = rate.NewLimiter(rate.Limit(perSecond), max(burst, int(perSecond), 1))
 	}
