@@ -313,13 +313,13 @@ func (c *ledgerVerifyCommand) Run(e *env) error {
 
 func (c *ledgerVerifyCommand) report(e *env, r *ledger.Report) {
 	if len(r.Problems) == 0 {
-		fmt.Fprintf(e.Out, "%s  %s: %d entries, %d checkpoints, signed up to entry %d, root %s\n", e.ui.bold("whole"), r.Provider, r.Size, r.Checkpoints, r.Covered, r.Root)
+		fmt.Fprintf(e.Out, "%s  %s: %s, %s, signed up to entry %d, root %s\n", e.ui.bold("whole"), r.Provider, entries(r.Size), plural(r.Checkpoints, "checkpoint"), r.Covered, r.Root)
 		if r.Forgotten > 0 {
 			fmt.Fprintf(e.Out, "  the text of the first %d entries was removed; compare with the provider's ledgerRetentionDays\n", r.Forgotten)
 		}
 		return
 	}
-	fmt.Fprintf(e.Out, "%s  %s: %d entries, %d problems\n", e.ui.bold("not whole"), r.Provider, r.Size, len(r.Problems))
+	fmt.Fprintf(e.Out, "%s  %s: %s, %s\n", e.ui.bold("not whole"), r.Provider, entries(r.Size), plural(len(r.Problems), "problem"))
 	for _, p := range r.Problems {
 		fmt.Fprintf(e.Out, "  %-18s  %8d  %s\n", p.Check, p.Seq, p.Message)
 	}
@@ -395,4 +395,11 @@ func storedVerifier(e *env, db store.Store) (string, error) {
 		return "", errors.New("the database has no checkpoint key")
 	}
 	return key, nil
+}
+
+func entries(n int64) string {
+	if n == 1 {
+		return "1 entry"
+	}
+	return fmt.Sprintf("%d entries", n)
 }

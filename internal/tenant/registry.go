@@ -75,6 +75,9 @@ func New(ctx context.Context, cfg Config) (*Registry, error) {
 		if err != nil {
 			return nil, err
 		}
+		if cfg.Touched != nil {
+			cfg.Touched(store.DefaultProvider)
+		}
 	}
 	return r, r.readAll(ctx)
 }

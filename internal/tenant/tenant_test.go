@@ -190,3 +190,20 @@ func FuzzReadSettings(f *testing.F) {
 		}
 	})
 }
+
+// TestTheFirstEntryGetsACheckpoint: the key that the first start makes is a change as
+// any other.
+func TestTheFirstEntryGetsACheckpoint(t *testing.T) {
+	db := open(t)
+	cfg := config(t, db)
+	var touched []string
+	cfg.Touched = func(provider string) { touched = append(touched, provider) }
+	for range 2 { // the second start changes nothing
+		if _, err := tenant.New(t.Context(), cfg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(touched) != 1 || touched[0] != store.DefaultProvider {
+		t.Errorf("%v", touched)
+	}
+}
