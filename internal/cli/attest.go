@@ -163,7 +163,9 @@ func (f hostFlags) connect() (*client.Client, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--bearer-file: %w", err)
 		}
-		cfg.Token = strings.TrimSpace(string(b))
+		if cfg.Token = strings.TrimSpace(string(b)); cfg.Token == "" {
+			return nil, fmt.Errorf("--bearer-file: %s is empty", f.BearerFile)
+		}
 	}
 	if cfg.Certificate, err = f.certificate(); err != nil {
 		return nil, err

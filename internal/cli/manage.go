@@ -70,6 +70,9 @@ func (f manageFlags) client() (*client.Client, error) {
 	if cfg.Certificate, err = f.certificate(); err != nil {
 		return nil, err
 	}
+	if cfg.Certificate != nil && f.TokenFile == "" {
+		cfg.Token = "" // a flag says more than the environment, and services look at tokens first
+	}
 	if cfg.Token == "" && cfg.Certificate == nil {
 		return nil, errors.New("no bearer token: set PROBITY_TOKEN, or name a file with --token-file, or show a certificate with --client-cert; the first one is the administrator's (adminTokenFile of the service), others are made by: probity token create")
 	}

@@ -18,7 +18,8 @@ import (
 func (s *Server) locate(r *http.Request) (t *tenant.Tenant, path string, err error) {
 	path = r.URL.Path
 	name := ""
-	if rest, ok := cutPrefixFold(path, "/p/"); ok {
+	rest, prefixed := cutPrefixFold(path, "/p/")
+	if prefixed {
 		name, path, _ = strings.Cut(rest, "/")
 		path = "/" + path
 	} else if suffix := s.cfg.HostSuffix; suffix != "" {
@@ -31,7 +32,7 @@ func (s *Server) locate(r *http.Request) (t *tenant.Tenant, path string, err err
 			name = label
 		}
 	}
-	if name == "" {
+	if name == "" && !prefixed {
 		return s.cfg.Registry.Default(), path, nil
 	}
 	t, ok := s.cfg.Registry.Get(name)

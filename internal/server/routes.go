@@ -139,6 +139,9 @@ type Route struct {
 	Role, Where string
 }
 
+// APIVersions returns the versions that it speaks.
+func APIVersions() []string { return slices.Clone(apiVersions) }
+
 // Routes returns what the service answers.
 func Routes() []Route {
 	out := make([]Route, 0, len(routes))

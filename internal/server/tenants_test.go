@@ -152,8 +152,10 @@ func TestHostileNeighbours(t *testing.T) {
 	if w.Code != 200 {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	if w := b.do("GET", "/p/nobody/certs", ""); w.Code != 404 {
-		t.Errorf("an unknown provider: %d", w.Code)
+	for _, path := range []string{"/p/nobody/certs", "/p//certs", "/p/", "/p/alpha/p/beta/certs"} {
+		if w := b.do("GET", path, ""); w.Code != 404 {
+			t.Errorf("%s: %d", path, w.Code)
+		}
 	}
 }
 

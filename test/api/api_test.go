@@ -143,6 +143,18 @@ func TestTheTypesAreThoseOfTheService(t *testing.T) {
 	}
 }
 
+func TestTheVersionsAreThoseOfTheService(t *testing.T) {
+	var versions []any
+	for _, v := range server.APIVersions() {
+		versions = append(versions, v)
+	}
+	for _, file := range []string{dataPlane, controlPlane} {
+		if got := load(t, file).Components.Parameters["ApiVersion"].Value.Schema.Value.Enum; !slices.Equal(got, versions) {
+			t.Errorf("%s: versions %v, want %v", file, got, versions)
+		}
+	}
+}
+
 // TestTheDocumentsAgreeWithTraffic validates what the service was sent and what it
 // answered: in the tests of package server, which it runs, and in the recording that
 // the environment names, of Microsoft's clients.

@@ -61,6 +61,9 @@ func Open(module, label, pin string) (*Token, error) {
 }
 
 func (t *Token) login() error {
+	if t.logins > 0 {
+		_ = t.module.CloseSession(t.session) // mostly gone already; a token has few
+	}
 	session, err := t.module.OpenSession(t.slot, pkcs11.CKF_SERIAL_SESSION|pkcs11.CKF_RW_SESSION)
 	if err != nil {
 		return err

@@ -135,7 +135,7 @@ func TestKeysOfAToken(t *testing.T) {
 
 func TestTheMasterKeyOfAToken(t *testing.T) {
 	run := rand.Text() // the token is that of all runs
-	master, another, readable, twice := "master "+run, "another "+run, "readable "+run, "twice "+run
+	master, another, readable, twice, short := "master "+run, "another "+run, "readable "+run, "twice "+run, "short "+run
 	opened, err := hsm.Open(module, "probity", pin)
 	if err != nil {
 		t.Fatal(err)
@@ -156,10 +156,11 @@ func TestTheMasterKeyOfAToken(t *testing.T) {
 	if err != nil || bytes.Equal(first, other) {
 		t.Errorf("another key derives the same: %v", err)
 	}
-	put(t, readable, true)
-	put(t, twice, false)
-	put(t, twice, false)
-	for label, want := range map[string]string{readable: "can be read out of the token", twice: "several keys are labelled"} {
+	put(t, readable, 32, true)
+	put(t, twice, 32, false)
+	put(t, twice, 32, false)
+	put(t, short, 31, false)
+	for label, want := range map[string]string{readable: "can be read out of the token", twice: "several keys are labelled", short: "has 31 bytes"} {
 		if _, err := opened.MasterSecret(label, true); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", label, err)
 		}
@@ -224,7 +225,7 @@ func TestATokenThatEndsSessions(t *testing.T) {
 }
 
 // put brings a secret key into the token, as another program would.
-func put(t *testing.T, label string, readable bool) {
+func put(t *testing.T, label string, size int, readable bool) {
 	t.Helper()
 	ctx := pkcs11.New(module)
 	slots, err := ctx.GetSlotList(true)
@@ -239,7 +240,7 @@ func put(t *testing.T, label string, readable bool) {
 	if _, err := ctx.CreateObject(session, []*pkcs11.Attribute{
 		pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_SECRET_KEY), pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_GENERIC_SECRET),
 		pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true), pkcs11.NewAttribute(pkcs11.CKA_SENSITIVE, !readable), pkcs11.NewAttribute(pkcs11.CKA_EXTRACTABLE, readable),
-		pkcs11.NewAttribute(pkcs11.CKA_SIGN, true), pkcs11.NewAttribute(pkcs11.CKA_VALUE, make([]byte, 32)), pkcs11.NewAttribute(pkcs11.CKA_LABEL, label),
+		pkcs11.NewAttribute(pkcs11.CKA_SIGN, true), pkcs11.NewAttribute(pkcs11.CKA_VALUE, make([]byte, size)), pkcs11.NewAttribute(pkcs11.CKA_LABEL, label),
 	}); err != nil {
 		t.Fatal(err)
 	}
