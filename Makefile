@@ -27,13 +27,13 @@ test: deps ## install what the tests need and run all of them, real clients incl
 	@# The clients' traffic is recorded, and the OpenAPI documents are held against it.
 	traffic=$$(mktemp -d) && trap 'rm -rf "$$traffic"' EXIT && export PROBITY_TRAFFIC="$$traffic" && \
 	  $(REQUIRE) PROBITY_CORPUS="$(abspath $(CORPUS))" $(GO) test -tags interop ./test/interop && \
-	  (cd test/relying && $(GO) test .) && cd test/api && $(GO) test -count=1 -v .
+	  (cd test/thirdparty && $(GO) test .) && cd test/api && $(GO) test -count=1 -v .
 	cd test/oracle && PROBITY_CORPUS="$(abspath $(CORPUS))" $(GO) test .
 	$(if $(CORPUS),$(GO) run ./test/corpus "$(CORPUS)")
 
 check: ## format, vet, staticcheck, module hygiene, race detector, short fuzzing
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w on these"; exit 1; }
-	$(GO) vet ./... && $(GO) vet -tags interop ./test/interop && CGO_ENABLED=1 $(GO) vet -tags pkcs11 ./internal/signing/... ./test/e2e && for m in test/api test/relying test/oracle test/peers; do (cd $$m && $(GO) vet ./... && $(GO) mod tidy -diff) || exit 1; done
+	$(GO) vet ./... && $(GO) vet -tags interop ./test/interop && CGO_ENABLED=1 $(GO) vet -tags pkcs11 ./internal/signing/... ./test/e2e && for m in test/api test/thirdparty test/oracle test/peers; do (cd $$m && $(GO) vet ./... && $(GO) mod tidy -diff) || exit 1; done
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) mod tidy -diff
 	$(GO) mod verify
@@ -51,7 +51,7 @@ corpus: ## check recorded evidence against its manifests: make corpus CORPUS=fol
 
 interop: deps ## run Microsoft's clients, relying parties and tpm2-tools against the service
 	$(REQUIRE) PROBITY_CORPUS="$(abspath $(CORPUS))" $(GO) test -tags interop -count=1 -v ./test/interop
-	cd test/relying && $(GO) test -count=1 -v .
+	cd test/thirdparty && $(GO) test -count=1 -v .
 
 oracle: ## hold the verifiers against Google's over ORACLE_INPUTS (100000) altered inputs
 	cd test/oracle && ORACLE_INPUTS=$(ORACLE_INPUTS) PROBITY_CORPUS="$(abspath $(CORPUS))" $(GO) test -count=1 -timeout 30m -v .

@@ -46,7 +46,7 @@ if [ ! -f "$stamp" ] || ! cmp -s python/requirements.txt "$stamp"; then
 fi
 
 step=v0.30.2
-bin=$(cd .. && pwd)/relying/bin
+bin=$(cd .. && pwd)/thirdparty/bin
 if [ ! -x "$bin/step-ca" ] || [ "$(cat "$bin/.version" 2>/dev/null)" != "$step" ]; then
 	echo "building step-ca, which takes minutes"
 	CGO_ENABLED=0 GOBIN="$bin" ${GO:-go} install "github.com/smallstep/certificates/cmd/step-ca@$step"

@@ -1,4 +1,4 @@
-package relying
+package thirdparty
 
 import (
 	"context"
@@ -36,7 +36,7 @@ func as(t *testing.T, i servicetest.Instance, role string) resources {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := arm.NewClient("probity/relying", "v1.0.0", credential, &arm.ClientOptions{ClientOptions: options, DisableRPRegistration: true})
+	c, err := arm.NewClient("probity/thirdparty", "v1.0.0", credential, &arm.ClientOptions{ClientOptions: options, DisableRPRegistration: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-module github.com/probity-dev/probity/test/relying
+module github.com/probity-dev/probity/test/thirdparty
 
 go 1.26.0
 

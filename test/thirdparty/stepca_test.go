@@ -1,4 +1,4 @@
-package relying
+package thirdparty
 
 import (
 	"bytes"

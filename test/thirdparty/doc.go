@@ -1,5 +1,5 @@
-// Package relying holds programs of others against the service that are too large for
+// Package thirdparty holds programs of others against the service that are too large for
 // the product's own list of modules: Azure's SDK for Go manages providers, Kubernetes'
 // authenticator and smallstep's certificate authority take tokens. Its tests need what
 // `make deps` builds.
-package relying
+package thirdparty
