@@ -40,7 +40,7 @@ func (s *Server) searchLedger(w http.ResponseWriter, r *http.Request, c *call) e
 	if err != nil {
 		return err
 	}
-	last, err := bound(r, "last", 0, math.MaxInt64)
+	last, err := bound(r, "last", -1, math.MaxInt64)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (s *Server) searchLedger(w http.ResponseWriter, r *http.Request, c *call) e
 	if err != nil {
 		return err
 	}
-	if last > 0 {
+	if last >= 0 {
 		from = max(from, head.Size-last)
 	}
 	q := r.URL.Query()

@@ -98,6 +98,12 @@ func TestProofsAreServed(t *testing.T) {
 	if proof["checkpoint"] != checkpoint["checkpoint"] || checkpoint["checkpoint"] == "" || !strings.Contains(proof["entry"].(string), `"outcome":"accepted"`) {
 		t.Errorf("%v\n%v", proof, checkpoint)
 	}
+	for last, want := range map[string]int{"": 2, "?last=0": 0, "?last=1": 1, "?last=9": 2} {
+		if rows, _ := object(t, b.admin("GET", "/ledger"+last, ""), 200)["value"].([]any); len(rows) != want {
+			t.Errorf("%q: %d rows, want %d", last, len(rows), want)
+		}
+	}
+	wantStatus(t, b.admin("GET", "/ledger?last=-1", ""), 400)
 	wantStatus(t, b.admin("GET", "/ledger/proof/999", ""), 404)
 	wantStatus(t, b.admin("GET", "/ledger/proof/x", ""), 400)
 	if exported := b.admin("GET", "/ledger/export", "").Body.String(); strings.Count(exported, "\n") < 3 {
