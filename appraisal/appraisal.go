@@ -26,6 +26,7 @@ import (
 	"github.com/probity-dev/probity/claims"
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/forms"
 	"github.com/probity-dev/probity/policy"
 	"github.com/probity-dev/probity/token"
 )
@@ -164,6 +165,7 @@ func (a *Appraiser) Appraise(ctx context.Context, req Request, p Provider) (*Ver
 	}
 	if errors.As(err, &rejection) {
 		v.Rejection = rejection
+		v.explain(req)
 		return v, nil
 	}
 	if err != nil {
@@ -190,6 +192,23 @@ func (a *Appraiser) Appraise(ctx context.Context, req Request, p Provider) (*Ver
 		}
 	}
 	return v, nil
+}
+
+// explain says what evidence is that its verifier could not read at all: evidence of
+// another kind, text around evidence, a file that was cut off.
+func (v *Verdict) explain(req Request) {
+	last := len(v.Checks) - 1
+	if last != 0 && v.Rejection.Check.ID != "dcap.quote.tee" {
+		return
+	}
+	found, remedy := forms.Explain(req.Kind, req.Evidence)
+	if found == "" {
+		return
+	}
+	v.Rejection.Check.Found, v.Rejection.Check.Remedy = found, remedy
+	if last >= 0 {
+		v.Checks[last] = v.Rejection.Check
+	}
 }
 
 // refuse adds the failed check to the verdict.

@@ -12,7 +12,6 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/collateral/kds"
 	"github.com/probity-dev/probity/collateral/pcs"
-	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
 	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/internal/config"
@@ -129,7 +128,7 @@ func (c *collateralFetchCommand) wishes(e *env) (list []wish, err error) {
 		}
 	}
 	for _, path := range c.Evidence {
-		b, err := e.readLimited(path, evidence.MaxSize)
+		b, err := e.evidence(path, "")
 		if err != nil {
 			return nil, err
 		}

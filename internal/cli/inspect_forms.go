@@ -23,8 +23,8 @@ import (
 // inspect tries one form after the other, the most telling ones first.
 func inspect(b []byte) fields {
 	for _, try := range []func([]byte) fields{
-		inspectToken, inspectPEM, inspectBoot, inspectHCL, inspectSNP, inspectJSON, inspectPolicy, inspectQuote, inspectEndorsements, inspectFramed, inspectDER,
-		inspectUVM, inspectNitro, inspectCCA, inspectLog, inspectIMA,
+		inspectEncoded, inspectToken, inspectPEM, inspectBoot, inspectHCL, inspectSNP, inspectJSON, inspectPolicy, inspectQuote, inspectEndorsements, inspectFramed, inspectDER,
+		inspectUVM, inspectNitro, inspectCCA, inspectLog, inspectIMA, inspectForm,
 	} {
 		if found := try(b); found != nil {
 			return found

@@ -8,9 +8,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/forms"
 	"github.com/probity-dev/probity/evidence/openenclave"
 	"github.com/probity-dev/probity/internal/store/sqlite"
 )
@@ -32,6 +34,32 @@ func (e *env) readLimited(path string, limit int64) ([]byte, error) {
 	}
 	if int64(len(b)) > limit {
 		return nil, fmt.Errorf("%s: larger than %d bytes", path, limit)
+	}
+	return b, nil
+}
+
+// evidence reads a file with evidence. Evidence in a text encoding is taken out of
+// it, with a note on standard error. The kind "" stands for any.
+func (e *env) evidence(path string, kind evidence.Kind) ([]byte, error) {
+	b, err := e.readLimited(path, forms.MaxText)
+	if err != nil {
+		return nil, err
+	}
+	d, ok, err := forms.Decode(kind, b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if ok {
+		if !e.quiet {
+			fmt.Fprintf(e.Err, "probity: %s: %s, decoded from %s (%d bytes)\n", path, d.Form.Name, d.How(), len(d.Bytes))
+			if len(d.Others) > 0 {
+				fmt.Fprintf(e.Err, "probity: %s: not used beside it: %s\n", path, strings.Join(d.Others, ", "))
+			}
+		}
+		b = d.Bytes
+	}
+	if len(b) > evidence.MaxSize {
+		return nil, fmt.Errorf("%s: %d bytes, at most %d are read as evidence", path, len(b), evidence.MaxSize)
 	}
 	return b, nil
 }

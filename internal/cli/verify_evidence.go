@@ -13,13 +13,14 @@ import (
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/claims"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/forms"
 	"github.com/probity-dev/probity/internal/config"
 	"github.com/probity-dev/probity/policy"
 )
 
 type verifyEvidenceCommand struct {
 	Kind   string `arg:"" help:"Attestation type: SgxEnclave, OpenEnclave, TdxVm, SevSnpVm, Tpm, VbsEnclave, AzureGuest, NitroEnclave, ArmCca."`
-	File   string `arg:"" help:"File with the raw evidence; - reads standard input."`
+	File   string `arg:"" help:"File with the evidence, raw or as hex, base64, JSON or PEM; - reads standard input."`
 	Policy string `help:"File with an attestation policy to apply." placeholder:"FILE"`
 	TCB    string `name:"tcb" help:"Accepted TCB statuses, separated by commas; any asks for the facts alone." placeholder:"STATUSES"`
 	Format string `help:"Output: text or json." enum:"text,json" default:"text"`
@@ -97,7 +98,7 @@ func (c *verifyEvidenceCommand) prepare(e *env) (*appraisal.Request, *appraisal.
 			return nil, nil, nil, fmt.Errorf("--at: %q is not a time such as 2025-06-11T19:18:17Z", c.At)
 		}
 	}
-	if request.Evidence, err = e.readLimited(c.File, evidence.MaxSize); err != nil {
+	if request.Evidence, err = e.evidence(c.File, kind); err != nil {
 		return nil, nil, nil, err
 	}
 	if (c.Certs != "" || len(c.UVM) > 0) && kind != evidence.SEVSNPVM {
@@ -137,6 +138,9 @@ func (c *verifyEvidenceCommand) prepare(e *env) (*appraisal.Request, *appraisal.
 		return nil, nil, nil, err
 	}
 	trust, err := c.trust(e, kind)
+	if found := forms.Recognize(request.Evidence).Kind; found != "" && !forms.Fits(kind, found) {
+		err = nil // evidence of another kind is refused with any root, and told so
+	}
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -1,0 +1,313 @@
+package forms
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/pem"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf16"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/probity-dev/probity/evidence"
+)
+
+// Bounds of decoding: how much text is read, in bytes, how many wrappings are taken
+// off, and how many pieces are looked at.
+const (
+	MaxText   = 6 * evidence.MaxSize
+	maxDepth  = 5
+	maxPieces = 64
+)
+
+// Decoded is evidence that was taken out of its text.
+type Decoded struct {
+	Bytes []byte
+	Form  Form
+	// Steps says how, from the outside in: "hex", "JSON member quote, base64".
+	Steps []string
+	// Others are members beside the one with the evidence, which were not used.
+	Others []string
+}
+
+// How writes the steps for people.
+func (d Decoded) How() string { return strings.Join(d.Steps, ", then ") }
+
+// Decode takes evidence out of its text encodings: hex (with 0x, separators, line
+// breaks), base64 in either alphabet, JSON strings and arrays of bytes, JSON objects
+// with evidence in a member, PEM, UTF-16, percent-encoding, each inside the other to
+// a bounded depth. It reports false for bytes that are evidence of the kind as they
+// are, and for those in which it finds no evidence. The kind "" stands for any. Members of different content that
+// are evidence of the same kind are an error.
+func Decode(kind evidence.Kind, b []byte) (Decoded, bool, error) {
+	if len(b) > MaxText {
+		return Decoded{}, false, nil
+	}
+	whole := Recognize(b)
+	if Fits(kind, whole.Kind) || kind == "" && whole.Kind != "" {
+		if clean := trim(b); len(clean) > 0 && clean[0] == '{' && bytes.HasPrefix(b, byteOrderMark) {
+			return Decoded{Bytes: clean, Form: whole, Steps: []string{"text with a byte order mark"}}, true, nil
+		}
+		return Decoded{}, false, nil
+	}
+	level := []piece{{bytes: b}}
+	var other *Decoded
+	seen := 0
+	for range maxDepth {
+		var next []piece
+		var found []Decoded
+		for _, p := range level {
+			for _, inner := range unwrapOnce(p) {
+				if seen++; seen > maxPieces {
+					break
+				}
+				f := Recognize(inner.bytes)
+				d := Decoded{Bytes: inner.bytes, Form: f, Steps: inner.steps, Others: inner.others}
+				switch {
+				case Fits(kind, f.Kind):
+					found = append(found, d)
+				case (f.Kind != "" || f.Cut != "") && other == nil && whole.Kind == "":
+					other = &d
+				}
+				next = append(next, inner)
+			}
+		}
+		for _, d := range found {
+			if !bytes.Equal(d.Bytes, found[0].Bytes) {
+				return Decoded{}, false, fmt.Errorf("it holds two different pieces of evidence (%s; %s): send the one to be verified", found[0].How(), d.How())
+			}
+		}
+		if len(found) > 0 {
+			return found[0], true, nil
+		}
+		level = next
+	}
+	if other != nil {
+		return *other, true, nil
+	}
+	return Decoded{}, false, nil
+}
+
+// Fits reports whether bytes of a form are what a kind's verifier reads.
+func Fits(kind, form evidence.Kind) bool {
+	switch {
+	case form == "":
+		return false
+	case kind == evidence.VBSEnclave:
+		return form == evidence.TPM
+	case kind == evidence.OpenEnclave:
+		return form == evidence.OpenEnclave || form == evidence.SGXEnclave
+	}
+	return kind == form
+}
+
+type piece struct {
+	bytes  []byte
+	steps  []string
+	others []string
+}
+
+// inside makes the piece that lies inside p.
+func (p piece) inside(b []byte, step string) piece {
+	return piece{b, append(slices.Clone(p.steps), step), p.others}
+}
+
+// unwrapOnce takes off one wrapping, in each way in which it may be read.
+func unwrapOnce(p piece) (list []piece) {
+	if wide, ok := fromUTF16(p.bytes); ok {
+		return []piece{p.inside(wide, "UTF-16 text")}
+	}
+	if isSNPResponse(p.bytes) {
+		return []piece{p.inside(p.bytes[snpResponseHead:snpResponseHead+snpReportSize], "the firmware's response")}
+	}
+	text := trim(p.bytes)
+	if len(text) == 0 {
+		return nil
+	}
+	switch text[0] {
+	case '{':
+		if list := fromObject(p, text); list != nil {
+			return list
+		}
+	case '[':
+		if b, ok := byteArray(text); ok {
+			return []piece{p.inside(b, "JSON array of bytes")}
+		}
+		if list := fromArray(p, text); list != nil {
+			return list
+		}
+	case '"':
+		var s string
+		if json.Unmarshal(text, &s) == nil {
+			return []piece{p.inside([]byte(s), "JSON string")}
+		}
+	case '-':
+		if block, rest := pem.Decode(text); block != nil && len(trim(rest)) == 0 {
+			return []piece{p.inside(block.Bytes, "PEM")}
+		} else if block != nil && block.Type == "CERTIFICATE" {
+			return []piece{p.inside(block.Bytes, "PEM, first certificate")}
+		}
+	}
+	if bytes.IndexByte(text, '%') >= 0 && isText(text) {
+		if plain, err := url.PathUnescape(string(text)); err == nil && plain != string(text) {
+			list = append(list, p.inside([]byte(plain), "percent-encoding"))
+		}
+	}
+	if b, ok := fromHex(text); ok {
+		list = append(list, p.inside(b, "hex"))
+	}
+	if b, ok := fromBase64(text); ok {
+		list = append(list, p.inside(b, "base64"))
+	}
+	return list
+}
+
+func isText(b []byte) bool {
+	return !slices.ContainsFunc(b, func(c byte) bool { return c < ' ' && c != '\n' && c != '\r' && c != '\t' || c > '~' })
+}
+
+// fromUTF16 reads text that PowerShell redirected: UTF-16 with a byte order mark.
+func fromUTF16(b []byte) ([]byte, bool) {
+	little, big := bytes.HasPrefix(b, []byte{0xff, 0xfe}), bytes.HasPrefix(b, []byte{0xfe, 0xff})
+	if !little && !big || len(b)%2 != 0 || len(b) < 4 || bytes.HasPrefix(b, []byte{0xff, 'T'}) {
+		return nil, false
+	}
+	units := make([]uint16, 0, len(b)/2-1)
+	for i := 2; i < len(b); i += 2 {
+		if little {
+			units = append(units, uint16(b[i])|uint16(b[i+1])<<8)
+		} else {
+			units = append(units, uint16(b[i])<<8|uint16(b[i+1]))
+		}
+	}
+	return []byte(string(utf16.Decode(units))), true
+}
+
+// fromHex reads hex with or without 0x, one prefix for all or one a byte, and with
+// white space, commas, colons and braces between the bytes.
+func fromHex(text []byte) ([]byte, bool) {
+	digits := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case (c == '0' || c == '\\') && i+1 < len(text) && (text[i+1] == 'x' || text[i+1] == 'X'):
+			i++
+		case strings.IndexByte(" \t\r\n,:;{}[]-", c) >= 0:
+		case '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F':
+			digits = append(digits, c)
+		default:
+			return nil, false
+		}
+	}
+	if len(digits) < 2 || len(digits)%2 != 0 {
+		return nil, false
+	}
+	out := make([]byte, len(digits)/2)
+	if _, err := hex.Decode(out, digits); err != nil {
+		return nil, false
+	}
+	return out, true
+}
+
+// fromBase64 reads base64 in either alphabet, padded or not, in lines or in one, and
+// behind the head of a data URL.
+func fromBase64(text []byte) ([]byte, bool) {
+	if at := bytes.Index(text[:min(len(text), 128)], []byte(";base64,")); at >= 0 && bytes.HasPrefix(text, []byte("data:")) {
+		text = text[at+len(";base64,"):]
+	}
+	clean := bytes.Map(func(r rune) rune {
+		switch r {
+		case ' ', '\t', '\r', '\n':
+			return -1
+		case '-':
+			return '+'
+		case '_':
+			return '/'
+		}
+		return r
+	}, text)
+	for range 2 {
+		clean = bytes.TrimSuffix(clean, []byte("="))
+	}
+	if len(clean) < 4 {
+		return nil, false
+	}
+	out := make([]byte, base64.RawStdEncoding.DecodedLen(len(clean)))
+	n, err := base64.RawStdEncoding.Decode(out, clean)
+	return out[:n], err == nil
+}
+
+// byteArray reads a JSON array of numbers from 0 to 255, or, as Java writes bytes,
+// from -128 to 127.
+func byteArray(text []byte) ([]byte, bool) {
+	var numbers []int16
+	if json.Unmarshal(text, &numbers) != nil || len(numbers) == 0 {
+		return nil, false
+	}
+	out := make([]byte, len(numbers))
+	for i, n := range numbers {
+		if n < -128 || n > 255 {
+			return nil, false
+		}
+		out[i] = byte(n)
+	}
+	return out, true
+}
+
+// evidenceMembers are the names, folded, under which tools and services write
+// evidence.
+var evidenceMembers = []string{
+	"quote", "evidence", "report", "attestation", "attestationreport", "attestationdocument", "document", "token", "data", "attestationinfo",
+	"tdxquote", "tdquote", "sgxquote", "intelquote", "rawquote", "quotehex", "quotebase64", "quoteb64", "snpreport", "sevsnpreport", "rawreport", "rawevidence", "raw",
+	"outblob", "nitrodocument", "ccatoken", "quotedata", "evidencedata", "value", "result", "body", "attestationquote", "oereport", "enclavequote", "hwreport", "hardwarereport",
+}
+
+func fromObject(p piece, text []byte) (list []piece) {
+	var members map[string]jsontext.Value
+	if json.Unmarshal(text, &members) != nil {
+		return nil
+	}
+	names := make([]string, 0, len(members))
+	for name := range members {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if !slices.Contains(evidenceMembers, fold(name)) {
+			continue
+		}
+		inner := fromValue(p, members[name], "JSON member "+name)
+		for _, other := range names {
+			if other != name && len(inner.others) < 8 {
+				inner.others = append(slices.Clone(inner.others), other)
+			}
+		}
+		list = append(list, inner)
+	}
+	return list
+}
+
+// fromArray looks into the first few values of a list.
+func fromArray(p piece, text []byte) (list []piece) {
+	var values []jsontext.Value
+	if json.Unmarshal(text, &values) != nil {
+		return nil
+	}
+	for i, value := range values[:min(len(values), 8)] {
+		list = append(list, fromValue(p, value, fmt.Sprintf("JSON item %d", i+1)))
+	}
+	return list
+}
+
+// fromValue takes strings out of their quotes with the same step.
+func fromValue(p piece, value jsontext.Value, step string) piece {
+	var s string
+	if value.Kind() == '"' && json.Unmarshal(value, &s) == nil {
+		return p.inside([]byte(s), step)
+	}
+	return p.inside(value, step)
+}

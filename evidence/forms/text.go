@@ -1,0 +1,172 @@
+package forms
+
+import (
+	"bytes"
+	"encoding/pem"
+	"errors"
+	"io"
+	"regexp"
+	"strings"
+
+	"github.com/fxamacker/cbor/v2"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/probity-dev/probity/evidence"
+)
+
+// nitroHeader begins a document: an array of four, the protected header with ES384,
+// and an empty unprotected header.
+var nitroHeader = []byte{0x84, 0x44, 0xa1, 0x01, 0x38, 0x22, 0xa0}
+
+// cborForm names COSE messages: documents of Nitro enclaves, tokens of Arm CCA
+// and PSA, endorsements of utility VMs.
+func cborForm(b []byte) Form {
+	var f Form
+	switch {
+	case bytes.HasPrefix(b, []byte{0xd9, 0x01, 0x8f, 0xa2}):
+		f = Form{Kind: evidence.ArmCCA, Name: "an Arm CCA token"}
+	case !bytes.HasPrefix(bytes.TrimPrefix(b, []byte{0xd2}), []byte{0x84}):
+		return Form{}
+	case bytes.HasPrefix(bytes.TrimPrefix(b, []byte{0xd2}), nitroHeader) || bytes.Contains(b, []byte("module_id")):
+		f = Form{Kind: evidence.NitroEnclave, Name: "an AWS Nitro attestation document"}
+	case bytes.Contains(b, []byte("did:x509:")):
+		f = Form{Name: "an endorsement of a utility VM", Hint: "name it with --uvm beside its SEV-SNP report"}
+	case bytes.Contains(b, []byte("psa")) || bytes.Contains(b, []byte("PSA_IOT_PROFILE")):
+		f = Form{Kind: evidence.ArmCCA, Name: "a PSA token"}
+	default:
+		return Form{}
+	}
+	if err := cbor.Wellformed(b); errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		f.Cut = "ends before its last part"
+	}
+	return f
+}
+
+// xxd is a line of a hex dump with offsets.
+var xxd = regexp.MustCompile(`^0*:? ?[0-9a-fA-F]{2,4} [0-9a-fA-F]{2,4} [0-9a-fA-F]{2,4} `)
+
+// textForm names text: JSON documents, PEM, tokens, and what is often sent by mistake.
+func textForm(b []byte) Form {
+	text := trim(b)
+	switch {
+	case len(text) == 0:
+		return Form{}
+	case text[0] == '{':
+		return objectForm(text)
+	case bytes.HasPrefix(text, []byte("-----BEGIN ")):
+		return pemForm(text)
+	case bytes.HasPrefix(text, []byte("eyJ")) && bytes.Count(text, []byte(".")) == 2 && !bytes.ContainsAny(text, " \n{"):
+		return Form{Name: "a token (JWT)", Hint: "check a token with probity verify token"}
+	case bytes.HasPrefix(text, []byte("version https://git-lfs")):
+		return Form{Name: "a pointer of Git LFS, not the file", Hint: "fetch the file: git lfs pull"}
+	case bytes.HasPrefix(text, []byte("version=")) || bytes.HasPrefix(text, []byte("version =")):
+		return Form{Name: "an attestation policy", Hint: "name it with --policy"}
+	case bytes.HasPrefix(text, []byte("<")) && (hasFold(text, "<!doctype html") || hasFold(text, "<html") || hasFold(text, "<?xml")):
+		return Form{Name: "a web page or XML document", Hint: "the download failed: fetch the file again"}
+	case bytes.HasPrefix(text, []byte("report:")) || bytes.HasPrefix(text, []byte("report {")) || bytes.HasPrefix(text, []byte("header:")) || bytes.HasPrefix(text, []byte("header {")):
+		return Form{Name: "a report in protocol buffer text, which no longer has the signed bytes", Hint: "make it again with -outform bin"}
+	case xxd.Match(text[:min(len(text), 80)]) && bytes.IndexByte(text, '\n') > 0:
+		return Form{Name: "a hex dump with offsets", Hint: "turn it back into bytes with xxd -r, or make it with xxd -p"}
+	}
+	return Form{}
+}
+
+func hasFold(text []byte, prefix string) bool {
+	return len(text) >= len(prefix) && strings.EqualFold(string(text[:len(prefix)]), prefix)
+}
+
+func pemForm(text []byte) Form {
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return Form{Name: "PEM text", Cut: "has no END line that fits its BEGIN line"}
+	}
+	switch {
+	case block.Type == "CERTIFICATE":
+		f := derForm(block.Bytes)
+		if f.Kind != "" {
+			return Form{} // decoded, and then named
+		}
+		if f.Name == "" {
+			f.Name = "a certificate"
+		}
+		f.Name += " in PEM"
+		return f
+	case block.Type == "X509 CRL":
+		return Form{Name: "a certificate revocation list in PEM", Hint: "it is collateral: name it with --collateral"}
+	case strings.Contains(block.Type, "PRIVATE KEY"):
+		return Form{Name: "a private key", Hint: "a private key is never evidence: keep it secret, and replace it if you sent it"}
+	case strings.Contains(block.Type, "PUBLIC KEY"):
+		return Form{Name: "a public key in PEM", Hint: "name bound data with --runtime-data, and a platform's key with --root"}
+	}
+	return Form{}
+}
+
+// objectForm names JSON objects by their members.
+func objectForm(text []byte) Form {
+	members, err := object(text)
+	if err != nil {
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return Form{Name: "a JSON object", Cut: "ends before its last brace"}
+		}
+		return Form{}
+	}
+	has := func(names ...string) bool {
+		for _, name := range names {
+			if _, ok := members[fold(name)]; ok {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case has("SnpReport"):
+		return Form{Kind: evidence.SEVSNPVM, Name: "a SEV-SNP report as JSON of Azure Attestation's clients"}
+	case has("AttestationProtocolVersion") || has("TpmInfo") && has("IsolationInfo"):
+		return Form{Kind: evidence.AzureGuest, Name: "attestation info of an Azure guest"}
+	case has("att_type") || has("current_attestation") || has("boot_attestation"):
+		return Form{Kind: evidence.TPM, Name: "a message of the TPM attestation protocol"}
+	case has("request") && bytes.Contains(members["request"], []byte(`"eyJ`)):
+		return Form{Kind: evidence.TPM, Name: "a message of the TPM attestation protocol"}
+	case has("payload") && (has("request") || bytes.Contains(members["payload"], []byte(`"request"`)) || bytes.Contains(members["payload"], []byte(`"type"`))):
+		return Form{Kind: evidence.TPM, Name: "a message of the TPM attestation protocol"}
+	case has("keys"):
+		return Form{Name: "a JSON Web Key Set", Hint: "it goes with probity verify token"}
+	case has("tcbInfo") || has("enclaveIdentity") || has("tcb_info") || has("pck_crl") || has("collaterals"):
+		return Form{Name: "Intel collateral", Hint: "name it with --collateral"}
+	case has("format"):
+		var probe struct {
+			Format string `json:"format"`
+		}
+		if json.Unmarshal(text, &probe) == nil && strings.HasPrefix(probe.Format, "probity-collateral/") {
+			return Form{Name: "a collateral bundle", Hint: "name it with --collateral"}
+		}
+	}
+	return Form{}
+}
+
+// object reads the members of a JSON object by their folded names.
+func object(text []byte) (map[string]jsontext.Value, error) {
+	var raw map[string]jsontext.Value
+	if err := json.Unmarshal(text, &raw); err != nil {
+		return nil, err
+	}
+	out := make(map[string]jsontext.Value, len(raw))
+	for name, value := range raw {
+		out[fold(name)] = value
+	}
+	return out, nil
+}
+
+// fold makes names of members alike: tdxQuote, tdx_quote and TDX-Quote.
+func fold(name string) string {
+	return strings.ToLower(strings.NewReplacer("_", "", "-", "", " ", "").Replace(name))
+}
+
+// byteOrderMark is what some editors put in front of UTF-8.
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
+// trim takes off byte order marks, white space and the NUL of C strings.
+func trim(b []byte) []byte {
+	return bytes.TrimRight(bytes.TrimLeft(bytes.TrimPrefix(b, byteOrderMark), " \t\r\n"), " \t\r\n\x00")
+}

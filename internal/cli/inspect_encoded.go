@@ -1,0 +1,41 @@
+package cli
+
+import (
+	"github.com/probity-dev/probity/evidence/forms"
+)
+
+// inspectEncoded looks at evidence in a text encoding, and at evidence that was cut
+// off, which no other recogniser may read as something else.
+func inspectEncoded(b []byte) fields {
+	if f := forms.Recognize(b); f.Cut != "" {
+		return inspectForm(b)
+	}
+	d, ok, err := forms.Decode("", b)
+	if err != nil {
+		return fields{{"what", "text with more than one piece of evidence"}, {"problem", err.Error()}}
+	}
+	if !ok {
+		return nil
+	}
+	inner := inspect(d.Bytes)
+	if inner == nil {
+		return nil
+	}
+	return append(inner, field{"encoding", d.How()})
+}
+
+// inspectForm names what has a known form and is not decoded further.
+func inspectForm(b []byte) fields {
+	f := forms.Recognize(b)
+	if f.Name == "" {
+		return nil
+	}
+	out := fields{{"what", f.Name}}
+	if f.Cut != "" {
+		out.add("problem", f.Cut)
+	}
+	if f.Hint != "" {
+		out.add("hint", f.Hint)
+	}
+	return out
+}
