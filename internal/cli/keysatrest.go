@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	anchors "github.com/probity-dev/probity/internal/anchor"
 	"github.com/probity-dev/probity/internal/config"
 	"github.com/probity-dev/probity/internal/signing"
 	"github.com/probity-dev/probity/internal/signing/hsm"
@@ -62,6 +63,15 @@ func keysAtRest(ctx context.Context, db store.Store, cfg config.Config) (signing
 	}
 	keys.Master, err = signing.LoadMasterKey(path, keys.Random, create)
 	return keys, err
+}
+
+// keyMemory opens what remembers the signing keys outside the database.
+func keyMemory(cfg config.Config) (*signing.Memory, error) {
+	folder, err := anchors.Open(filepath.Join(cfg.DataDir, anchors.Dir))
+	if err != nil {
+		return nil, err
+	}
+	return signing.NewMemory(folder)
 }
 
 // tokenPIN reads the PIN of the PKCS#11 token, if one is configured and this program

@@ -24,6 +24,7 @@ import (
 	"github.com/probity-dev/probity/internal/devissuer"
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/server"
+	"github.com/probity-dev/probity/internal/signing"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/telemetry"
 	"github.com/probity-dev/probity/internal/tenant"
@@ -136,6 +137,12 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 	}
 	keys, err := keysAtRest(ctx, db, cfg)
 	if err != nil {
+		return nil, err
+	}
+	if keys.Memory, err = keyMemory(cfg); err != nil {
+		return nil, err
+	}
+	if err := signing.Upgrade(ctx, db, keys); err != nil {
 		return nil, err
 	}
 	baselines := func() []collateral.About { return append(s.plane.Baselines(), static.List()...) }

@@ -3,7 +3,11 @@ package signing
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -15,20 +19,72 @@ import (
 
 const masterSize = 32
 
-// MasterKey seals keys at rest with AES-256-GCM.
-type MasterKey struct{ aead cipher.AEAD }
+// MasterKey is the root of all keys that protect what the service keeps or hands
+// out. It encrypts nothing itself: each use has a subkey of its own, derived with
+// HKDF-SHA-256 (RFC 5869), so that what was made for one use proves nothing in
+// another.
+type MasterKey struct {
+	key []byte // pseudorandom key of HKDF
+	// first is AES-256-GCM under the master key itself, as the first versions sealed.
+	first cipher.AEAD
+}
+
+// The uses of subkeys. Other packages name their own in [MasterKey.Subkey] and
+// [MasterKey.Authenticate]; a name is never used for two things.
+const (
+	useTokenKeys     = "token signing keys"
+	useCheckpointKey = "checkpoint key"
+	useKeyRows       = "rows of signing keys"
+	// UseRows authenticates rows of the database other than those of signing keys.
+	UseRows = "rows of the database"
+)
 
 // NewMasterKey returns a master key of 32 bytes.
 func NewMasterKey(key []byte) (MasterKey, error) {
 	if len(key) != masterSize {
 		return MasterKey{}, fmt.Errorf("signing: master key is %d bytes, want %d", len(key), masterSize)
 	}
-	block, err := aes.NewCipher(key)
+	prk, err := hkdf.Extract(sha256.New, key, []byte("probity master key"))
 	if err != nil {
 		return MasterKey{}, err
 	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
-	return MasterKey{aead}, err
+	first, err := newGCM(key)
+	return MasterKey{prk, first}, err
+}
+
+func newGCM(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCMWithRandomNonce(block)
+}
+
+// Subkey derives the 32 bytes of a use.
+func (m MasterKey) Subkey(use string) []byte {
+	key, err := hkdf.Expand(sha256.New, m.key, "probity 1 "+use, sha256.Size)
+	if err != nil {
+		// Only a result of more than 255 hashes fails, or a hash that FIPS mode forbids.
+		panic("signing: HKDF-SHA-256: " + err.Error())
+	}
+	return key
+}
+
+// Authenticate returns the HMAC-SHA-256 of fields under the subkey of a use. Each
+// field goes in with its length, so that bytes cannot move from one to the next.
+// [MasterKey.Authentic] checks it.
+func (m MasterKey) Authenticate(use string, fields ...[]byte) []byte {
+	mac := hmac.New(sha256.New, m.Subkey(use))
+	for _, f := range fields {
+		mac.Write(binary.BigEndian.AppendUint64(nil, uint64(len(f))))
+		mac.Write(f)
+	}
+	return mac.Sum(nil)
+}
+
+// Authentic reports whether mac is what [MasterKey.Authenticate] returns.
+func (m MasterKey) Authentic(mac []byte, use string, fields ...[]byte) bool {
+	return hmac.Equal(mac, m.Authenticate(use, fields...))
 }
 
 // ParseMasterKey reads a master key from base64 text.
@@ -76,31 +132,55 @@ func createMasterKey(path string, random io.Reader) (MasterKey, error) {
 	return NewMasterKey(key)
 }
 
-// seal encrypts a private key; the key's id is bound to the result, so that
-// rows of the database cannot be swapped.
-func (m MasterKey) seal(plain []byte, id string) []byte {
-	return m.aead.Seal(nil, nil, plain, []byte("probity signing key "+id))
+func (m MasterKey) aead(use string) cipher.AEAD {
+	aead, err := newGCM(m.Subkey(use))
+	if err != nil {
+		panic("signing: AES-256-GCM: " + err.Error()) // a key of 32 bytes always fits
+	}
+	return aead
 }
 
-func (m MasterKey) unseal(sealed []byte, id string) ([]byte, error) {
-	plain, err := m.aead.Open(nil, nil, sealed, []byte("probity signing key "+id))
+// seal encrypts a private key; the key's id is bound to the result, so that
+// rows of the database cannot be swapped.
+func (m MasterKey) seal(use string, plain []byte, id string) []byte {
+	return m.aead(use).Seal(nil, nil, plain, []byte(id))
+}
+
+var errUnseal = errors.New("the master key does not open it: use the master key of this data directory")
+
+func (m MasterKey) unseal(use string, sealed []byte, id string) ([]byte, error) {
+	plain, err := m.aead(use).Open(nil, nil, sealed, []byte(id))
 	if err != nil {
-		return nil, errors.New("the master key does not open it: use the master key of this data directory")
+		return nil, errUnseal
 	}
 	return plain, nil
 }
 
-// Seal encrypts what clients are handed to bring back; the purpose is bound to it.
+// unsealFirst opens what the first versions sealed.
+func (m MasterKey) unsealFirst(sealed []byte, id string) ([]byte, error) {
+	plain, err := m.first.Open(nil, nil, sealed, []byte("probity signing key "+id))
+	if err != nil {
+		return nil, errUnseal
+	}
+	return plain, nil
+}
+
+// Seal encrypts what clients are handed to bring back, under the subkey of the
+// purpose.
 func (m MasterKey) Seal(plain []byte, purpose string) []byte {
-	return m.aead.Seal(nil, nil, plain, []byte("probity "+purpose))
+	return m.aead("sealed "+purpose).Seal(nil, nil, plain, []byte(purpose))
 }
 
 // ErrSealed is returned for what this key did not seal for the purpose.
 var ErrSealed = errors.New("not sealed by this service for this purpose")
 
-// Open decrypts what Seal made.
+// Open decrypts what Seal made. It also opens what a node of the first versions
+// sealed: during an upgrade clients bring that back for some minutes.
 func (m MasterKey) Open(sealed []byte, purpose string) ([]byte, error) {
-	plain, err := m.aead.Open(nil, nil, sealed, []byte("probity "+purpose))
+	plain, err := m.aead("sealed "+purpose).Open(nil, nil, sealed, []byte(purpose))
+	if err != nil {
+		plain, err = m.first.Open(nil, nil, sealed, []byte("probity "+purpose))
+	}
 	if err != nil {
 		return nil, ErrSealed
 	}

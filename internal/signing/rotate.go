@@ -16,7 +16,7 @@ func Ensure(tx store.Tx, cfg Config, provider, algorithm string, own bool, now t
 	if !own {
 		provider = ""
 	}
-	records, err := tx.SigningKeys()
+	records, err := cfg.rows(tx)
 	if err != nil {
 		return err
 	}
@@ -31,7 +31,7 @@ func Ensure(tx store.Tx, cfg Config, provider, algorithm string, own bool, now t
 		return err
 	}
 	record.SignFrom = now
-	if err := tx.PutSigningKey(record); err != nil {
+	if err := cfg.put(tx, record); err != nil {
 		return err
 	}
 	return note(tx, "key.create", record, "", now, nil)
@@ -52,7 +52,7 @@ var ErrPending = errors.New("a key waits to sign already")
 // Rotate makes the next key of a provider's own keys or, with an empty provider,
 // of the shared ones, and gives those before it their dates.
 func Rotate(tx store.Tx, cfg Config, provider, algorithm string, r Rotation, by string, now time.Time) (store.SigningKey, error) {
-	records, err := tx.SigningKeys()
+	records, err := cfg.rows(tx)
 	if err != nil {
 		return store.SigningKey{}, err
 	}
@@ -77,11 +77,11 @@ func Rotate(tx store.Tx, cfg Config, provider, algorithm string, r Rotation, by 
 	next.SignFrom = now.Add(r.Ahead).Truncate(time.Second)
 	for _, old := range before {
 		old.SignUntil, old.PublishUntil = next.SignFrom, next.SignFrom.Add(r.Overlap)
-		if err := tx.PutSigningKey(old); err != nil {
+		if err := cfg.put(tx, old); err != nil {
 			return next, err
 		}
 	}
-	if err := tx.PutSigningKey(next); err != nil {
+	if err := cfg.put(tx, next); err != nil {
 		return next, err
 	}
 	return next, note(tx, "key.rotate", next, by, now, map[string]string{"signFrom": next.SignFrom.Format(time.RFC3339)})
@@ -91,8 +91,9 @@ func Rotate(tx store.Tx, cfg Config, provider, algorithm string, r Rotation, by 
 var ErrLastKey = errors.New("no other key signs in its place")
 
 // Retire ends a key at once: it signs no more and leaves the key set, so that
-// tokens that it signed are refused.
-func Retire(tx store.Tx, id, by string, now time.Time) (store.SigningKey, error) {
+// tokens that it signed are refused. A key whose row was changed in the database is
+// removed.
+func Retire(tx store.Tx, cfg Config, id, by string, now time.Time) (store.SigningKey, error) {
 	records, err := tx.SigningKeys()
 	if err != nil {
 		return store.SigningKey{}, err
@@ -102,6 +103,10 @@ func Retire(tx store.Tx, id, by string, now time.Time) (store.SigningKey, error)
 		return store.SigningKey{}, fmt.Errorf("signing: key %q: %w", id, store.ErrNotFound)
 	}
 	retired := records[i]
+	if err := cfg.check(retired); err != nil {
+		return retired, errors.Join(tx.DeleteSigningKey(id), note(tx, "key.remove", retired, by, now, map[string]string{"reason": err.Error()}))
+	}
+	records = slices.DeleteFunc(records, func(r store.SigningKey) bool { return cfg.check(r) != nil })
 	same := func(r store.SigningKey) bool {
 		a, b := key{SigningKey: r}, key{SigningKey: retired}
 		return r.ID != id && r.Provider == retired.Provider && a.algorithm() == b.algorithm()
@@ -113,19 +118,22 @@ func Retire(tx store.Tx, id, by string, now time.Time) (store.SigningKey, error)
 		return retired, fmt.Errorf("signing: key %s: %w; rotate first, with no time ahead if it is urgent", id, ErrLastKey)
 	}
 	retired.SignUntil, retired.PublishUntil = now, now
-	if err := tx.PutSigningKey(retired); err != nil {
+	if err := cfg.put(tx, retired); err != nil {
 		return retired, err
 	}
 	return retired, note(tx, "key.retire", retired, by, now, nil)
 }
 
 // Prune removes keys that left the key sets, and returns them for [Config.Destroy].
-func Prune(tx store.Tx, now time.Time) (removed []store.SigningKey, err error) {
+func Prune(tx store.Tx, cfg Config, now time.Time) (removed []store.SigningKey, err error) {
 	records, err := tx.SigningKeys()
 	if err != nil {
 		return nil, err
 	}
 	for _, r := range records {
+		if cfg.check(r) != nil {
+			continue // kept as evidence of who changed it
+		}
 		if r.PublishUntil.IsZero() || now.Before(r.PublishUntil) {
 			continue
 		}
@@ -191,7 +199,10 @@ func note(tx store.Tx, action string, k store.SigningKey, by string, now time.Ti
 func StoredCheckpointKey(records []store.SigningKey, cfg Config) (secret, public string, ok bool, err error) {
 	for _, r := range records {
 		if r.Algorithm == checkpoint {
-			b, err := cfg.Master.unseal(r.Sealed, r.ID)
+			if err := cfg.check(r); err != nil {
+				return "", "", false, err
+			}
+			b, err := cfg.Master.unseal(useCheckpointKey, r.Sealed, r.ID)
 			return string(b), r.ID, err == nil, err
 		}
 	}
@@ -220,5 +231,6 @@ func CheckpointKey(tx store.Tx, cfg Config, name string, now time.Time) (secret,
 	if secret, public, err = ledger.NewKey(cfg.Random, name); err != nil {
 		return "", "", fmt.Errorf("signing: checkpoint key: %w", err)
 	}
-	return secret, public, tx.PutSigningKey(store.SigningKey{ID: public, Algorithm: checkpoint, Sealed: cfg.Master.seal([]byte(secret), public), Certificate: []byte{}, Created: now, SignFrom: now})
+	return secret, public, cfg.put(tx, store.SigningKey{ID: public, Algorithm: checkpoint, Sealed: cfg.Master.seal(useCheckpointKey, []byte(secret), public),
+		Certificate: []byte{}, Created: now, SignFrom: now})
 }

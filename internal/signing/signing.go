@@ -11,6 +11,7 @@
 package signing
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -46,6 +47,8 @@ type Config struct {
 	// Token, if not nil, makes and finds keys in a PKCS#11 token; without, keys are
 	// made in software.
 	Token Hardware
+	// Memory, if not nil, shows that old rows were put back.
+	Memory *Memory
 }
 
 // Hardware is a PKCS#11 token.
@@ -61,8 +64,9 @@ type Hardware interface {
 // Ring is the keys as they were stored at one time. It is safe for concurrent
 // use.
 type Ring struct {
-	cfg  Config
-	keys []*key
+	cfg    Config
+	keys   []*key
+	broken []error
 }
 
 type key struct {
@@ -79,24 +83,42 @@ func (k *key) algorithm() string {
 }
 
 // NewRing returns a ring. Keys are opened when they are first needed; those that
-// an earlier ring opened stay open.
+// an earlier ring opened stay open. Rows that are not as the service wrote them are
+// left out; see [Ring.Broken].
 func NewRing(cfg Config, records []store.SigningKey, earlier *Ring) *Ring {
 	r := &Ring{cfg: cfg}
+	var authentic []store.SigningKey
 	for _, record := range records {
 		if record.Algorithm == checkpoint {
 			continue
 		}
+		// Security: a row that someone changed in the database neither signs nor is
+		// published.
+		if err := cfg.check(record); err != nil {
+			r.broken = append(r.broken, err)
+			continue
+		}
+		authentic = append(authentic, record)
 		k := &key{SigningKey: record}
 		k.open = sync.OnceValues(func() (crypto.Signer, error) { return cfg.openKey(record) })
 		if earlier != nil {
-			if i := slices.IndexFunc(earlier.keys, func(e *key) bool { return e.ID == record.ID }); i >= 0 {
+			if i := slices.IndexFunc(earlier.keys, func(e *key) bool {
+				return e.ID == record.ID && bytes.Equal(e.Sealed, record.Sealed) && e.Label == record.Label
+			}); i >= 0 {
 				k.open = earlier.keys[i].open
 			}
 		}
 		r.keys = append(r.keys, k)
 	}
+	if err := cfg.Memory.learn(authentic); err != nil {
+		r.broken = append(r.broken, err)
+	}
 	return r
 }
+
+// Broken returns what is wrong with rows that were left out, or why their versions
+// could not be remembered.
+func (r *Ring) Broken() []error { return r.broken }
 
 func (c Config) openKey(record store.SigningKey) (crypto.Signer, error) {
 	if record.Label != "" {
@@ -105,7 +127,7 @@ func (c Config) openKey(record store.SigningKey) (crypto.Signer, error) {
 		}
 		return c.Token.Find(record.Label)
 	}
-	der, err := c.Master.unseal(record.Sealed, record.ID)
+	der, err := c.Master.unseal(useTokenKeys, record.Sealed, record.ID)
 	if err != nil {
 		return nil, fmt.Errorf("signing: key %s: %w", record.ID, err)
 	}
@@ -179,7 +201,7 @@ func (r *Ring) For(provider, algorithm, issuer string, now time.Time) (*Signers,
 		}
 	}
 	if signing == nil {
-		return nil, fmt.Errorf("signing: provider %q, algorithm %s: %w", provider, algorithm, ErrNoKey)
+		return nil, errors.Join(fmt.Errorf("signing: provider %q, algorithm %s: %w", provider, algorithm, ErrNoKey), errors.Join(r.broken...))
 	}
 	slices.SortStableFunc(published, func(a, b *key) int {
 		switch signing {
@@ -240,7 +262,7 @@ func (c Config) generate(provider, algorithm string, now time.Time) (store.Signi
 		if err != nil {
 			return record, fmt.Errorf("signing: new key: %w", err)
 		}
-		record.Sealed = c.Master.seal(der, record.ID)
+		record.Sealed = c.Master.seal(useTokenKeys, der, record.ID)
 	}
 	return record, nil
 }

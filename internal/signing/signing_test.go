@@ -143,7 +143,7 @@ func TestPublishSignRetire(t *testing.T) {
 		t.Errorf("expired at the wrong time, %v", err)
 	}
 	var removed []store.SigningKey
-	s.update(func(tx store.Tx) (err error) { removed, err = Prune(tx, now.Add(33*time.Hour)); return err })
+	s.update(func(tx store.Tx) (err error) { removed, err = Prune(tx, s.cfg, now.Add(33*time.Hour)); return err })
 	if records, err := s.db.SigningKeys(t.Context()); err != nil || len(records) != 1 || records[0].ID != next.ID || len(removed) != 1 || removed[0].ID == next.ID {
 		t.Errorf("%d keys, %d removed, %v", len(records), len(removed), err)
 	}
@@ -164,7 +164,7 @@ func TestTheLastKeyIsNotRetired(t *testing.T) {
 	s.ensure("", "ES256", false)
 	old := s.signers("", "ES256", "https://a", now).Sign.KeyID
 	retire := func(id string) error {
-		return s.db.Update(t.Context(), "", "", func(tx store.Tx) error { _, err := Retire(tx, id, "me", now); return err })
+		return s.db.Update(t.Context(), "", "", func(tx store.Tx) error { _, err := Retire(tx, s.cfg, id, "me", now); return err })
 	}
 	if err := retire(old); !errors.Is(err, ErrLastKey) {
 		t.Errorf("error = %v", err)
@@ -207,12 +207,12 @@ func TestSealedKeysCannotBeSwapped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sealed := m.seal([]byte("secret"), "a")
-	if _, err := m.unseal(sealed, "b"); err == nil {
+	sealed := m.seal(useTokenKeys, []byte("secret"), "a")
+	if _, err := m.unseal(useTokenKeys, sealed, "b"); err == nil {
 		t.Error("opened under another id")
 	}
 	for _, cut := range [][]byte{nil, sealed[:10], sealed[:len(sealed)-1]} {
-		if _, err := m.unseal(cut, "a"); err == nil {
+		if _, err := m.unseal(useTokenKeys, cut, "a"); err == nil {
 			t.Errorf("opened %d of %d bytes", len(cut), len(sealed))
 		}
 	}

@@ -106,10 +106,14 @@ type SigningKey struct {
 	Label string `json:"label,omitzero"`
 	// SignFrom is when the key begins to sign; it is published before. SignUntil is
 	// when it ends, PublishUntil when it leaves the key set; zero means never.
-	SignFrom     time.Time      `json:"signFrom,omitzero"`
-	SignUntil    time.Time      `json:"signUntil,omitzero"`
-	PublishUntil time.Time      `json:"publishUntil,omitzero"`
-	Later        jsontext.Value `json:",embed"`
+	SignFrom     time.Time `json:"signFrom,omitzero"`
+	SignUntil    time.Time `json:"signUntil,omitzero"`
+	PublishUntil time.Time `json:"publishUntil,omitzero"`
+	// Version grows with each change of the row.
+	Version int64 `json:"version,omitzero"`
+	// Seal authenticates the row; see package signing.
+	Seal  []byte         `json:"seal,omitzero"`
+	Later jsontext.Value `json:",embed"`
 }
 
 // Token is a static bearer token of a caller. Only its hash is kept.
@@ -241,7 +245,7 @@ type Tx interface {
 	DeleteProposal(provider, id string) error
 
 	SigningKeys() ([]SigningKey, error)
-	// PutSigningKey creates a key, or replaces all but its sealed form.
+	// PutSigningKey creates a key, or replaces one.
 	PutSigningKey(k SigningKey) error
 	DeleteSigningKey(id string) error
 

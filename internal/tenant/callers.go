@@ -100,7 +100,7 @@ func (r *Registry) RotateKey(ctx context.Context, provider, algorithm string, ro
 func (r *Registry) RetireKey(ctx context.Context, id string, by By) (store.SigningKey, error) {
 	var retired store.SigningKey
 	err := r.cfg.Store.Update(ctx, store.TopicKeys, "", func(tx store.Tx) (err error) {
-		retired, err = signing.Retire(tx, id, by.Caller, r.cfg.Now())
+		retired, err = signing.Retire(tx, r.cfg.Signing, id, by.Caller, r.cfg.Now())
 		return err
 	})
 	return retired, r.keyChange(ctx, err)
@@ -142,7 +142,7 @@ func (r *Registry) Tend(ctx context.Context, every time.Duration, rotation signi
 	}
 	var removed []store.SigningKey
 	err = r.cfg.Store.Update(ctx, store.TopicKeys, "", func(tx store.Tx) (err error) {
-		removed, err = signing.Prune(tx, r.cfg.Now())
+		removed, err = signing.Prune(tx, r.cfg.Signing, r.cfg.Now())
 		return err
 	})
 	if err != nil {

@@ -17,7 +17,11 @@ func (r *Registry) readKeys(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.ring.Store(signing.NewRing(r.cfg.Signing, records, r.ring.Load()))
+	ring := signing.NewRing(r.cfg.Signing, records, r.ring.Load())
+	for _, err := range ring.Broken() {
+		r.cfg.Log.Error("signing keys: a key is not used, or cannot be remembered", "err", err.Error())
+	}
+	r.ring.Store(ring)
 	return nil
 }
 

@@ -47,7 +47,7 @@ var walls = []struct {
 	{"internal/pgtest", nil, []string{"net/http"}},
 	{"internal/jsonerror", nil, []string{"net/http"}},
 	{"internal/wire", []string{"evidence", "internal/jsonerror"}, []string{"net/http"}},
-	{"internal/signing", []string{"token", "internal/ledger", "internal/signing", "internal/store"}, []string{"net/http"}},
+	{"internal/signing", []string{"token", "internal/anchor", "internal/ledger", "internal/signing", "internal/store"}, []string{"net/http"}},
 	{"internal/store", []string{"internal/store"}, []string{"net/http"}},
 	{"internal/telemetry", nil, nil},
 	{"internal/lsp", []string{"policy"}, []string{"net/http", "os"}},

@@ -112,7 +112,7 @@ func TestKeysOfAToken(t *testing.T) {
 		if _, err := signing.Rotate(tx, cfg, "", "ES256", signing.Rotation{}, "test", now); err != nil {
 			return err
 		}
-		removed, err := signing.Prune(tx, now.Add(time.Hour))
+		removed, err := signing.Prune(tx, cfg, now.Add(time.Hour))
 		if err == nil && len(removed) == 1 {
 			gone = removed[0]
 		}

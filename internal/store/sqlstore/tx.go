@@ -144,7 +144,7 @@ func (t *tx) PutSigningKey(k store.SigningKey) error {
 	// An empty value is not an absent one.
 	sealed, certificate := append([]byte{}, k.Sealed...), append([]byte{}, k.Certificate...)
 	return t.s.exec(t.ctx, t.q, "signing key", `INSERT INTO signing_keys (id, sealed, certificate, created, data) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (id) DO UPDATE SET certificate = excluded.certificate, data = excluded.data`, k.ID, sealed, certificate, k.Created.Unix(), text)
+		ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, certificate = excluded.certificate, data = excluded.data`, k.ID, sealed, certificate, k.Created.Unix(), text)
 }
 
 // DeleteSigningKey implements [store.Tx].

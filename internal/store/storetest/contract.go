@@ -273,7 +273,7 @@ func keys(t *testing.T, open Open) {
 	})
 	keys, err := s.SigningKeys(t.Context())
 	must(t, err)
-	if len(keys) != 2 || keys[0].ID != "new" || keys[1].Sealed[0] != 1 || keys[1].Certificate[0] != 9 || !keys[1].SignUntil.Equal(created) {
+	if len(keys) != 2 || keys[0].ID != "new" || keys[1].Sealed[0] != 9 || keys[1].Certificate[0] != 9 || !keys[1].SignUntil.Equal(created) {
 		t.Errorf("keys = %+v", keys)
 	}
 }
