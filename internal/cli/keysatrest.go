@@ -27,9 +27,13 @@ func keysAtRest(ctx context.Context, db store.Store, cfg config.Config) (signing
 	if err != nil {
 		return keys, err
 	}
-	// A lost master key must not be replaced silently: the keys that it
-	// sealed would be lost with it.
-	create := len(records) == 0
+	// A lost master key is never replaced: what it sealed would be lost with it. Only a
+	// database that was never used gets a new one.
+	providers, err := db.Providers(ctx)
+	if err != nil {
+		return keys, err
+	}
+	create := len(records) == 0 && len(providers) == 0
 	p := cfg.Signing.PKCS11
 	if p.Module != "" {
 		pin, err := tokenPIN(cfg)

@@ -91,14 +91,14 @@ func TestSigningKeysFollowEachOther(t *testing.T) {
 func TestProofsAreServed(t *testing.T) {
 	b := newBench(t, nil)
 	answered(t, b.do("POST", sgxPath, `{"quote":"`+b.quote()+`"}`))
-	wantStatus(t, b.admin("GET", "/ledger/proof/1", ""), 404) // no checkpoint covers it yet
+	wantStatus(t, b.admin("GET", "/ledger/proof/2", ""), 404) // no checkpoint covers it yet
 	b.ledger.Close(t.Context())
-	proof := object(t, b.admin("GET", "/ledger/proof/1", ""), 200)
+	proof := object(t, b.admin("GET", "/ledger/proof/2", ""), 200)
 	checkpoint := object(t, b.admin("GET", "/ledger/checkpoint", ""), 200)
 	if proof["checkpoint"] != checkpoint["checkpoint"] || checkpoint["checkpoint"] == "" || !strings.Contains(proof["entry"].(string), `"outcome":"accepted"`) {
 		t.Errorf("%v\n%v", proof, checkpoint)
 	}
-	for last, want := range map[string]int{"": 2, "?last=0": 0, "?last=1": 1, "?last=9": 2} {
+	for last, want := range map[string]int{"": 3, "?last=0": 0, "?last=1": 1, "?last=9": 3} {
 		if rows, _ := object(t, b.admin("GET", "/ledger"+last, ""), 200)["value"].([]any); len(rows) != want {
 			t.Errorf("%q: %d rows, want %d", last, len(rows), want)
 		}

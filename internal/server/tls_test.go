@@ -1,15 +1,18 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -142,5 +145,36 @@ func TestShutdownLetsRequestsEnd(t *testing.T) {
 	}
 	if err := <-served; err != nil {
 		t.Errorf("Serve = %v", err)
+	}
+}
+
+// A CA is made only where there is none: what exists may be trusted by clients.
+func TestADevelopmentCAIsNotReplaced(t *testing.T) {
+	for name, spoil := range map[string]func(dir string) error{
+		"the key is missing":         func(dir string) error { return os.Remove(filepath.Join(dir, devCAKeyFile)) },
+		"the certificate is missing": func(dir string) error { return os.Remove(filepath.Join(dir, DevCAFile)) },
+		"the key is cut off":         func(dir string) error { return os.Truncate(filepath.Join(dir, devCAKeyFile), 20) },
+		"the certificate is empty":   func(dir string) error { return os.Truncate(filepath.Join(dir, DevCAFile), 0) },
+		"the certificate is dangling": func(dir string) error {
+			return errors.Join(os.Remove(filepath.Join(dir, DevCAFile)), os.Symlink("away", filepath.Join(dir, DevCAFile)))
+		},
+		"the key cannot be read at all": func(dir string) error {
+			return errors.Join(os.Remove(filepath.Join(dir, devCAKeyFile)), os.Mkdir(filepath.Join(dir, devCAKeyFile), 0o700))
+		},
+	} {
+		dir := t.TempDir()
+		if _, err := DevCertificate(dir, "", time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		kept, err := os.ReadFile(filepath.Join(dir, DevCAFile))
+		if err = errors.Join(err, spoil(dir)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := DevCertificate(dir, "", time.Now()); err == nil || !strings.Contains(err.Error(), "remove ca.pem and ca-key.pem") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if after, err := os.ReadFile(filepath.Join(dir, DevCAFile)); err == nil && len(after) > 0 && !bytes.Equal(after, kept) {
+			t.Errorf("%s: the certificate was replaced", name)
+		}
 	}
 }

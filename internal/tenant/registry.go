@@ -3,6 +3,7 @@ package tenant
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -15,6 +16,7 @@ import (
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/auth"
+	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/signing"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/token"
@@ -51,35 +53,56 @@ type Registry struct {
 	revision   int64
 }
 
-// New reads all providers. The default provider is made if it is not there.
+// New reads all providers. The default provider and its first key are created if they
+// do not exist, each with an entry in the ledger.
 func New(ctx context.Context, cfg Config) (*Registry, error) {
 	r := &Registry{cfg: cfg}
-	now := cfg.Now()
-	_, err := cfg.Store.Provider(ctx, store.DefaultProvider)
-	keys, keysErr := cfg.Store.SigningKeys(ctx)
-	if keysErr != nil {
-		return nil, keysErr
+	if err := r.first(ctx); err != nil {
+		return nil, err
+	}
+	return r, r.readAll(ctx)
+}
+
+// first creates what every service has: the default provider and a shared key.
+func (r *Registry) first(ctx context.Context) error {
+	_, err := r.cfg.Store.Provider(ctx, store.DefaultProvider)
+	// Security: a provider that cannot be read exists. To create it again would put an
+	// empty one in its place, without its settings, approvals and network rules.
+	missing := errors.Is(err, store.ErrNotFound)
+	if err != nil && !missing {
+		return fmt.Errorf("tenant: the default provider cannot be read, and is left as it is; repair the database or restore a backup: %w", err)
+	}
+	keys, err := r.cfg.Store.SigningKeys(ctx)
+	if err != nil {
+		return err
 	}
 	hasKey := slices.ContainsFunc(keys, func(k store.SigningKey) bool {
 		return k.Provider == "" && (k.Algorithm == "" || k.Algorithm == signing.DefaultAlgorithm)
 	})
-	if err != nil || !hasKey {
-		err = cfg.Store.Update(ctx, store.TopicProvider, store.DefaultProvider, func(tx store.Tx) error {
-			if _, err := tx.Provider(store.DefaultProvider); err != nil {
-				if _, err := tx.PutProvider(store.Provider{Name: store.DefaultProvider, Created: now.UTC().Truncate(time.Second)}); err != nil {
-					return err
-				}
-			}
-			return signing.Ensure(tx, cfg.Signing, "", signing.DefaultAlgorithm, false, now)
-		})
-		if err != nil {
-			return nil, err
-		}
-		if cfg.Touched != nil {
-			cfg.Touched(store.DefaultProvider)
-		}
+	if !missing && hasKey {
+		return nil
 	}
-	return r, r.readAll(ctx)
+	now := r.cfg.Now()
+	err = r.cfg.Store.Update(ctx, store.TopicProvider, store.DefaultProvider, func(tx store.Tx) error {
+		// Once more: another node may have been faster.
+		switch _, err := tx.Provider(store.DefaultProvider); {
+		case errors.Is(err, store.ErrNotFound):
+			if _, err := tx.PutProvider(store.Provider{Name: store.DefaultProvider, Created: r.now()}); err != nil {
+				return err
+			}
+			created := r.entry(By{Caller: "first start"}, "provider.create", store.DefaultProvider, nil)
+			if err := ledger.Append(tx, store.DefaultProvider, created); err != nil {
+				return err
+			}
+		case err != nil:
+			return err
+		}
+		return signing.Ensure(tx, r.cfg.Signing, "", signing.DefaultAlgorithm, false, now)
+	})
+	if err == nil && r.cfg.Touched != nil {
+		r.cfg.Touched(store.DefaultProvider)
+	}
+	return err
 }
 
 // Get returns a provider by its name, in any case.
