@@ -18,7 +18,7 @@ help: ## show this help
 run: ## start the demonstration: a service, simulated evidence, a token
 	$(GO) run ./cmd/probity demo
 
-deps: ## install what the tests need: Node and Python packages, step-ca, Debian packages where root
+deps: ## install what the tests need: Node, Python and Maven packages, step-ca, Debian packages where root
 	sh test/deps.sh
 
 test: deps ## install what the tests need and run all of them, real clients included; with CORPUS=folder its evidence too

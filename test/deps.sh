@@ -21,6 +21,8 @@ need() { # need PROGRAM PACKAGE...
 need node nodejs
 need npm npm
 need python3 python3 python3-venv
+need javac default-jdk-headless
+need mvn maven
 need swtpm swtpm
 need swtpm_setup swtpm-tools
 need haproxy haproxy
@@ -43,6 +45,14 @@ if [ ! -f "$stamp" ] || ! cmp -s python/requirements.txt "$stamp"; then
 	python3 -m venv python/.venv || { need no-such-program python3-venv; python3 -m venv python/.venv; }
 	python/.venv/bin/pip install --quiet --disable-pip-version-check -r python/requirements.txt
 	cp python/requirements.txt "$stamp"
+fi
+
+# The tests run Maven offline: all that pom.xml names is fetched here.
+stamp=java/.stamp
+if [ ! -f "$stamp" ] || ! cmp -s java/pom.xml "$stamp"; then
+	echo "installing Maven packages"
+	(cd java && mvn --batch-mode --quiet -DskipTests test)
+	cp java/pom.xml "$stamp"
 fi
 
 step=v0.30.2

@@ -71,13 +71,29 @@ func (a *Attestation) Payload() ([]byte, error) {
 	service["x-ms-ver"] = "1.0"
 	service["x-ms-policy-hash"] = a.PolicyHash
 	if len(a.PolicySigner) > 0 {
-		service["x-ms-policy-signer"] = map[string]any{"jwk": a.PolicySigner}
+		signer, err := policySigner(a.PolicySigner)
+		if err != nil {
+			return nil, err
+		}
+		service["x-ms-policy-signer"] = signer
 	}
 	if len(a.Nonce) > 0 {
 		service["nonce"] = a.Nonce
 	}
 	maps.Copy(members, service)
 	return marshal(members)
+}
+
+// policySigner is the claim x-ms-policy-signer. Azure documents a member jwk; its SDKs
+// for Java, JavaScript and Python read the members of the key beside it, and the one for
+// Java fails on a token without them.
+func policySigner(jwk jsontext.Value) (map[string]any, error) {
+	members := map[string]any{}
+	if err := json.Unmarshal(jwk, &members); err != nil {
+		return nil, fmt.Errorf("token: policy signer: %w", err)
+	}
+	members["jwk"] = jwk
+	return members, nil
 }
 
 // Management returns the payload of a token about policies or certificates.

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -147,8 +148,9 @@ func (i Instance) wait(t *testing.T) {
 	t.Fatal("the service did not start")
 }
 
-// Simulated starts a service that trusts a test root, and leaves evidence.
-func Simulated(t *testing.T) Instance {
+// Simulated starts a service that trusts a test root, and leaves evidence. More
+// members of its configuration may be given.
+func Simulated(t *testing.T, more ...map[string]any) Instance {
 	t.Helper()
 	files := t.TempDir()
 	now := time.Now()
@@ -170,8 +172,12 @@ func Simulated(t *testing.T) Instance {
 	} {
 		write(t, filepath.Join(files, name), b)
 	}
-	i := Start(t, map[string]any{"collateral": []string{filepath.Join(files, "collateral.json")},
-		"development": map[string]any{"intelRoot": filepath.Join(files, "root.pem")}})
+	cfg := map[string]any{"collateral": []string{filepath.Join(files, "collateral.json")},
+		"development": map[string]any{"intelRoot": filepath.Join(files, "root.pem")}}
+	for _, members := range more {
+		maps.Copy(cfg, members)
+	}
+	i := Start(t, cfg)
 	i.Folder = files
 	return i
 }

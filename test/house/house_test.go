@@ -135,7 +135,7 @@ func TestTheProjectSpeaksOfItselfOnly(t *testing.T) {
 	foreign := regexp.MustCompile(`(?i)/work/|proxy\.golang\.org|registry\.npmjs|pypi\.org|\.\./shared`)
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
-			if d != nil && slices.Contains([]string{".git", "node_modules", ".venv"}, d.Name()) {
+			if d != nil && slices.Contains([]string{".git", "node_modules", ".venv", "target"}, d.Name()) {
 				return fs.SkipDir
 			}
 			return err
@@ -230,7 +230,7 @@ func goFiles(t *testing.T, tree string) []string {
 	t.Helper()
 	var files []string
 	err := filepath.WalkDir(filepath.Join(root, tree), func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() && slices.Contains([]string{".git", "node_modules", ".venv"}, d.Name()) {
+		if err == nil && d.IsDir() && slices.Contains([]string{".git", "node_modules", ".venv", "target"}, d.Name()) {
 			return fs.SkipDir
 		}
 		if strings.HasSuffix(path, ".go") {

@@ -1,8 +1,8 @@
 //go:build interop
 
 // Package interop runs real clients against the service: Microsoft's SDKs,
-// unmodified. It needs Node with the packages of js/ installed, and the Python
-// environment of `make deps`; an absent one is a failure, not a skip.
+// unmodified. It needs Node with the packages of js/, and the Python and Maven
+// packages of `make deps`; an absent one is a failure, not a skip.
 package interop
 
 import (
@@ -27,9 +27,9 @@ func start(t *testing.T, cfg map[string]any) instance { return servicetest.Start
 
 // simulated starts a service that trusts a test root, and leaves evidence and policy
 // signers.
-func simulated(t *testing.T) instance {
+func simulated(t *testing.T, more ...map[string]any) instance {
 	t.Helper()
-	i := servicetest.Simulated(t)
+	i := servicetest.Simulated(t, more...)
 	writeSigners(t, i.Folder)
 	return i
 }
