@@ -10,6 +10,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/probity-dev/probity/internal/jsonerror"
 )
 
 // Bundle is any mix of collateral of all vendors: what a file for a site
@@ -21,17 +23,19 @@ type Bundle struct {
 	Intel   []*Intel
 	AMD     []*AMD
 	VCEK    []*VCEK
+	// Notes say which files a [Loader] did not use, and why. They are not written.
+	Notes []string
 }
 
 // bundleFormat names the form of bundle files.
 const bundleFormat = "probity-collateral/1"
 
 type bundleJSON struct {
-	Format  string     `json:"format"`
-	Created time.Time  `json:"created"`
-	Intel   []file     `json:"intel,omitempty"`
-	AMD     []amdJSON  `json:"amd,omitempty"`
-	VCEK    []vcekJSON `json:"vcek,omitempty"`
+	Format  string           `json:"format"`
+	Created time.Time        `json:"created"`
+	Intel   []jsontext.Value `json:"intel,omitempty"`
+	AMD     []amdJSON        `json:"amd,omitempty"`
+	VCEK    []vcekJSON       `json:"vcek,omitempty"`
 }
 
 type amdJSON struct {
@@ -54,6 +58,7 @@ func (b *Bundle) Add(other *Bundle) {
 	b.Intel = append(b.Intel, other.Intel...)
 	b.AMD = append(b.AMD, other.AMD...)
 	b.VCEK = append(b.VCEK, other.VCEK...)
+	b.Notes = append(b.Notes, other.Notes...)
 }
 
 // Len is the number of pieces.
@@ -72,11 +77,11 @@ func ParseBundle(text []byte) (*Bundle, error) {
 	}
 	var in bundleJSON
 	if err := json.Unmarshal(text, &in, json.RejectUnknownMembers(true)); err != nil {
-		return nil, fmt.Errorf("collateral bundle: %w", err)
+		return nil, fmt.Errorf("collateral bundle: %s", jsonerror.Text(err))
 	}
 	b := &Bundle{Created: in.Created}
 	for i, f := range in.Intel {
-		c, err := f.set()
+		c, err := ParseSet(f)
 		if err != nil {
 			return nil, fmt.Errorf("collateral bundle: intel %d: %w", i+1, err)
 		}
@@ -103,7 +108,11 @@ func ParseBundle(text []byte) (*Bundle, error) {
 func (b *Bundle) Marshal() ([]byte, error) {
 	out := bundleJSON{Format: bundleFormat, Created: b.Created.UTC()}
 	for _, c := range b.Intel {
-		out.Intel = append(out.Intel, c.file())
+		set, err := c.Marshal()
+		if err != nil {
+			return nil, err
+		}
+		out.Intel = append(out.Intel, set)
 	}
 	for _, a := range b.AMD {
 		crl := ""

@@ -3,104 +3,120 @@ package collateral
 import (
 	"bytes"
 	"crypto/x509"
-	"encoding/base64"
-	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/probity-dev/probity/internal/jsonerror"
 )
 
-// maxFile bounds one collateral file, in bytes.
-const maxFile = 16 << 20
+// Bounds of what is read from a path: bytes of one file, files of a folder, and how
+// deep its subfolders go.
+const (
+	maxFile    = 16 << 20
+	maxFiles   = 4096
+	maxFolders = 6
+)
 
-// Load reads collateral from a file or a folder. A file holds a bundle (see
-// [ParseBundle]) or one Intel set as a JSON object (see [ParseSet]). A folder
-// holds such files, directly or in subfolders one level down, or the pieces of
-// one Intel set as Intel's service sends them: TCB info and enclave identity
-// responses, CRLs (DER, PEM or hex) and PEM chains, told apart by content.
-func Load(path string) (*Bundle, error) {
+// Loader reads collateral from files. Its functions read forms that only the packages
+// of a kind of evidence know; they may be nil.
+type Loader struct {
+	// Endorsements reads the blobs of a quote verification library.
+	Endorsements func([]byte) (*Intel, error)
+	// VCEK tells which chip and TCB a certificate is for.
+	VCEK func(*x509.Certificate) (*VCEK, error)
+}
+
+// Load reads collateral with the zero [Loader].
+func Load(path string) (*Bundle, error) { return Loader{}.Load(path) }
+
+// Load reads collateral from a file or a folder.
+//
+// A file holds a bundle (see [ParseBundle]), sets (see [ParseSet]), the file of
+// Intel's PCCS admin tool (platform_collaterals.json), responses of Intel's service
+// with their headers or without, a CRL, or certificates; text may be JSON, hex,
+// base64 or percent-encoded.
+//
+// A folder holds any number of such files, for any number of platforms, in subfolders
+// or not. Loose pieces are told apart by content. For every TCB info a set is made
+// with the other pieces, those of its own folder first, then those of the folders
+// above, then others. Of two pieces that may both be meant the newer one is used; two
+// that differ and are of the same date are an error that names both. What was not
+// used is named in [Bundle.Notes].
+func (l Loader) Load(path string) (*Bundle, error) {
 	st, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
+	p := &pieces{loader: l, root: path}
 	if !st.IsDir() {
 		b, err := readFile(path)
 		if err != nil {
 			return nil, err
 		}
-		bundle, err := parseFile(b)
-		if err != nil {
+		if found, err := p.take(path, b); err != nil || !found {
+			if err == nil {
+				err = errors.New("no form of collateral that is known")
+			}
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		return bundle, nil
+		return p.bundle()
 	}
-	return loadFolder(path)
-}
-
-// parseFile reads a bundle or a single set.
-func parseFile(b []byte) (*Bundle, error) {
-	bundle, err := ParseBundle(b)
-	if !errors.Is(err, ErrNoBundle) {
-		return bundle, err
-	}
-	c, err := ParseSet(b)
-	if err != nil {
+	if err := p.folder(path); err != nil {
 		return nil, err
 	}
-	return &Bundle{Intel: []*Intel{c}}, nil
+	return p.bundle()
 }
 
-func loadFolder(path string) (*Bundle, error) {
-	var files []string
-	for _, pattern := range []string{"*", "*/*"} {
-		found, err := filepath.Glob(filepath.Join(escapeGlob(path), pattern))
+// folder takes every file below path.
+func (p *pieces) folder(path string) error {
+	files := 0
+	return filepath.WalkDir(path, func(file string, entry fs.DirEntry, err error) error {
 		if err != nil {
-			return nil, err
+			return err
 		}
-		files = append(files, found...)
-	}
-	all := &Bundle{}
-	var loose Intel
-	for _, file := range files {
-		st, err := os.Stat(file)
-		if err != nil {
-			return nil, err
+		if entry.IsDir() {
+			if depth := strings.Count(strings.TrimPrefix(file, path), string(filepath.Separator)); depth > maxFolders {
+				p.ignore(file, fmt.Sprintf("deeper than %d folders", maxFolders))
+				return fs.SkipDir
+			}
+			return nil
 		}
-		if !st.Mode().IsRegular() || st.Size() > maxFile {
-			continue
+		if files++; files > maxFiles {
+			return fmt.Errorf("%s: more than %d files", path, maxFiles)
+		}
+		st, err := os.Stat(file) // follows links, as mounted secrets are
+		switch {
+		case err != nil:
+			return err
+		case st.IsDir():
+			return nil // Kubernetes' ..data, whose files have links of their own
+		case !st.Mode().IsRegular():
+			p.ignore(file, "not a regular file")
+			return nil
+		case st.Size() > maxFile:
+			p.ignore(file, fmt.Sprintf("larger than %d bytes", maxFile))
+			return nil
 		}
 		b, err := readFile(file)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if bundle, err := parseFile(b); err == nil {
-			all.Add(bundle)
-			continue
+		found, err := p.take(file, b)
+		if err != nil {
+			p.ignore(file, err.Error())
+		} else if !found {
+			p.ignore(file, "no form of collateral")
 		}
-		// Only the folder itself may hold loose pieces: mixing those of
-		// several platforms would give sets that nobody published.
-		if filepath.Dir(file) == filepath.Clean(path) {
-			loose.take(b)
-		}
-	}
-	if len(loose.TCBInfo) > 0 || len(loose.PCKCertificateChain) > 0 {
-		all.Intel = append(all.Intel, &loose)
-	}
-	if all.Len() == 0 {
-		return nil, fmt.Errorf("%s: no collateral in this folder", path)
-	}
-	return all, nil
-}
-
-func escapeGlob(path string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+		return nil
+	})
 }
 
 func readFile(path string) ([]byte, error) {
@@ -119,203 +135,38 @@ func readFile(path string) ([]byte, error) {
 	return b, nil
 }
 
-// file is the JSON form of a set. Its names are those of Intel's quote
-// verification library.
-type file struct {
-	PCKCRLIssuerChain     string `json:"pck_crl_issuer_chain"`
-	RootCACRL             string `json:"root_ca_crl"`
-	PCKCRL                string `json:"pck_crl"`
-	TCBInfoIssuerChain    string `json:"tcb_info_issuer_chain"`
-	TCBInfo               string `json:"tcb_info"`
-	TCBInfoSignature      string `json:"tcb_info_signature"`
-	QEIdentityIssuerChain string `json:"qe_identity_issuer_chain"`
-	QEIdentity            string `json:"qe_identity"`
-	QEIdentitySignature   string `json:"qe_identity_signature"`
-	PCKCertificateChain   string `json:"pck_certificate_chain,omitzero"`
-}
-
-// ParseSet reads one set from a JSON object with the string members
-// pck_crl_issuer_chain, root_ca_crl, pck_crl, tcb_info_issuer_chain, tcb_info,
-// tcb_info_signature, qe_identity_issuer_chain, qe_identity,
-// qe_identity_signature and, optionally, pck_certificate_chain. Chains are PEM;
-// CRLs are hex, base64 or PEM; signatures are hex r || s; tcb_info and
-// qe_identity are the exact signed texts. Absent members are absent pieces;
-// unknown and duplicate members are refused.
-func ParseSet(b []byte) (*Intel, error) {
-	var f file
-	if err := json.Unmarshal(b, &f, json.RejectUnknownMembers(true)); err != nil {
-		return nil, fmt.Errorf("collateral: %w", err)
+// take reads one file, and reports whether it held collateral.
+func (p *pieces) take(file string, b []byte) (bool, error) {
+	before := p.taken
+	if err := p.text(file, b, 0, false); err != nil {
+		return false, err
 	}
-	c, err := f.set()
-	if err != nil {
-		return nil, fmt.Errorf("collateral: %w", err)
+	if p.taken > before {
+		return true, nil
 	}
-	return c, nil
-}
-
-// set decodes the members.
-func (f *file) set() (*Intel, error) {
-	c := &Intel{
-		PCKCRLIssuerChain:     []byte(f.PCKCRLIssuerChain),
-		TCBInfoIssuerChain:    []byte(f.TCBInfoIssuerChain),
-		TCBInfo:               []byte(f.TCBInfo),
-		QEIdentityIssuerChain: []byte(f.QEIdentityIssuerChain),
-		QEIdentity:            []byte(f.QEIdentity),
-		PCKCertificateChain:   []byte(f.PCKCertificateChain),
-	}
-	var err error
-	if c.RootCRL, err = DecodeCRL([]byte(f.RootCACRL)); err != nil {
-		return nil, fmt.Errorf("root_ca_crl: %w", err)
-	}
-	if c.PCKCRL, err = DecodeCRL([]byte(f.PCKCRL)); err != nil {
-		return nil, fmt.Errorf("pck_crl: %w", err)
-	}
-	if c.TCBInfoSignature, err = hex.DecodeString(f.TCBInfoSignature); err != nil {
-		return nil, fmt.Errorf("tcb_info_signature: %w", err)
-	}
-	if c.QEIdentitySignature, err = hex.DecodeString(f.QEIdentitySignature); err != nil {
-		return nil, fmt.Errorf("qe_identity_signature: %w", err)
-	}
-	return c, nil
-}
-
-// Marshal writes the set in the form that [ParseSet] reads.
-func (c *Intel) Marshal() ([]byte, error) {
-	return json.Marshal(c.file(), jsontext.WithIndent("  "))
-}
-
-func (c *Intel) file() file {
-	return file{
-		PCKCRLIssuerChain:     string(c.PCKCRLIssuerChain),
-		RootCACRL:             hex.EncodeToString(c.RootCRL),
-		PCKCRL:                hex.EncodeToString(c.PCKCRL),
-		TCBInfoIssuerChain:    string(c.TCBInfoIssuerChain),
-		TCBInfo:               string(c.TCBInfo),
-		TCBInfoSignature:      hex.EncodeToString(c.TCBInfoSignature),
-		QEIdentityIssuerChain: string(c.QEIdentityIssuerChain),
-		QEIdentity:            string(c.QEIdentity),
-		QEIdentitySignature:   hex.EncodeToString(c.QEIdentitySignature),
-		PCKCertificateChain:   string(c.PCKCertificateChain),
-	}
-}
-
-// DecodeCRL returns the DER bytes of a revocation list that is DER, PEM, hex
-// (as Intel's caching service sends) or base64. Empty input gives nil. It does
-// not parse the list.
-func DecodeCRL(b []byte) ([]byte, error) {
-	if len(b) > 0 && b[0] == 0x30 && !isHex(b) {
-		return b, nil
-	}
-	text := bytes.Trim(b, " \t\r\n\x00")
-	switch {
-	case len(text) == 0:
-		return nil, nil
-	case bytes.HasPrefix(text, []byte("-----BEGIN")):
-		block, rest := pem.Decode(text)
-		if block == nil || block.Type != "X509 CRL" || len(bytes.TrimSpace(rest)) > 0 {
-			return nil, errors.New("not one PEM block of type X509 CRL")
+	if p.loader.Endorsements != nil && len(trim(b)) > 0 {
+		set, err := p.loader.Endorsements(b)
+		if err == nil {
+			p.add(&Bundle{Intel: []*Intel{set}})
+			return true, nil
 		}
-		return block.Bytes, nil
-	case isHex(text):
-		return hex.AppendDecode(nil, text)
-	default:
-		der, err := base64.StdEncoding.AppendDecode(nil, text)
-		if err != nil {
-			return nil, errors.New("neither DER nor PEM, hex or base64")
-		}
-		return der, nil
-	}
-}
-
-func isHex(b []byte) bool {
-	for _, c := range b {
-		if !('0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F') {
-			return false
+		if !printable(b) {
+			return false, err
 		}
 	}
-	return len(b)%2 == 0
+	return false, nil
 }
 
-// take puts a loose piece where it belongs; what it does not know it leaves.
-func (c *Intel) take(b []byte) {
-	trimmed := bytes.Trim(b, " \t\r\n\x00")
-	if len(trimmed) > 0 && trimmed[0] == '{' {
-		c.takeResponse(trimmed)
-		return
-	}
-	if bytes.HasPrefix(trimmed, []byte("-----BEGIN CERTIFICATE")) {
-		c.takeChain(trimmed)
-		return
-	}
-	der, err := DecodeCRL(b)
-	if err != nil {
-		return
-	}
-	if crl, err := x509.ParseRevocationList(der); err == nil {
-		if CAType(crl.Issuer.CommonName) != "" {
-			c.PCKCRL = der
-		} else {
-			c.RootCRL = der
-		}
-	}
+// printable reports whether b is text.
+func printable(b []byte) bool {
+	return bytes.IndexFunc(trim(b), func(r rune) bool { return r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == 0xfffd }) < 0
 }
 
-func (c *Intel) takeResponse(b []byte) {
-	if signed, signature, err := ParseResponse(b, "tcbInfo"); err == nil {
-		c.TCBInfo, c.TCBInfoSignature = signed, signature
-	} else if signed, signature, err := ParseResponse(b, "enclaveIdentity"); err == nil {
-		c.QEIdentity, c.QEIdentitySignature = signed, signature
+// jsonMembers reads a JSON object.
+func jsonMembers(text []byte) (map[string]jsontext.Value, error) {
+	var members map[string]jsontext.Value
+	if err := json.Unmarshal(text, &members); err != nil {
+		return nil, errors.New("JSON: " + jsonerror.Text(err))
 	}
-}
-
-func (c *Intel) takeChain(b []byte) {
-	var leaf string
-	for rest := b; ; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
-		}
-		cert, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return
-		}
-		switch name := cert.Subject.CommonName; {
-		case strings.Contains(name, "TCB Signing"):
-			leaf = "tcb"
-		case strings.Contains(name, "PCK Certificate"):
-			leaf = "pck"
-		case CAType(name) != "" && leaf == "":
-			leaf = "ca"
-		}
-	}
-	switch leaf {
-	case "tcb":
-		c.TCBInfoIssuerChain, c.QEIdentityIssuerChain = b, b
-	case "ca":
-		c.PCKCRLIssuerChain = b
-		c.PCKCertificateChain = append(append(c.PCKCertificateChain, b...), '\n')
-	case "pck":
-		c.PCKCertificateChain = append(append(bytes.Clone(b), '\n'), c.PCKCertificateChain...)
-	}
-}
-
-// ParseResponse splits a response of Intel's service, {"tcbInfo":…} or
-// {"enclaveIdentity":…} with its signature, into the exact signed bytes and
-// the raw signature.
-func ParseResponse(b []byte, member string) (signed, signature []byte, err error) {
-	var response map[string]jsontext.Value
-	if err := json.Unmarshal(b, &response); err != nil {
-		return nil, nil, err
-	}
-	var text string
-	if err := json.Unmarshal(response["signature"], &text); err != nil {
-		return nil, nil, fmt.Errorf("signature: %w", err)
-	}
-	if signature, err = hex.DecodeString(text); err != nil {
-		return nil, nil, fmt.Errorf("signature: %w", err)
-	}
-	if response[member] == nil {
-		return nil, nil, fmt.Errorf("no member %s", member)
-	}
-	return bytes.Clone(response[member]), signature, nil
+	return members, nil
 }

@@ -2,7 +2,11 @@ package collateral
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 )
 
 // Fixed is a source that answers every query for Intel platforms with one set,
@@ -71,12 +75,37 @@ func NewStatic(b *Bundle) (*Static, error) {
 		s.entries = append(s.entries, entry{about, c.Seal()})
 	}
 	for _, c := range b.AMD {
-		s.amd[c.AMDQuery] = c
+		s.amd[c.AMDQuery] = merge(s.amd[c.AMDQuery], c)
 	}
 	for _, c := range b.VCEK {
 		s.vceks[c.Path] = c
 	}
 	return s, nil
+}
+
+// merge returns what two sources say about a branch together: the newer list, and a
+// chain if either has one.
+func merge(a, b *AMD) *AMD {
+	if a == nil {
+		return b
+	}
+	newer, older := *b, a
+	if issued(a.CRL).After(issued(b.CRL)) {
+		newer, older = *a, b
+	}
+	if len(newer.Chain) == 0 {
+		newer.Chain = older.Chain
+	}
+	return &newer
+}
+
+// issued is when a list was issued; zero if there is none.
+func issued(der []byte) time.Time {
+	list, err := x509.ParseRevocationList(der)
+	if err != nil {
+		return time.Time{}
+	}
+	return list.ThisUpdate
 }
 
 // Intel returns the newest set that matches q: the highest evaluation number,
@@ -93,9 +122,22 @@ func (s *Static) Intel(_ context.Context, q Query) (*Intel, error) {
 		}
 	}
 	if best == nil {
-		return nil, fmt.Errorf("%s: %w", q, ErrNotFound)
+		return nil, fmt.Errorf("%s: %w%s", q, ErrNotFound, s.have())
 	}
 	return best.c, nil
+}
+
+// have lists what is held, for those whose query was not found.
+func (s *Static) have() string {
+	var names []string
+	for _, e := range s.entries {
+		names = append(names, Query{TEE: e.about.TEE, FMSPC: e.about.FMSPC, CA: e.about.CA}.String())
+	}
+	slices.Sort(names)
+	if names = slices.Compact(names); len(names) > 0 {
+		return "; there is " + strings.Join(names[:min(len(names), 6)], ", ")
+	}
+	return ""
 }
 
 // AMD returns the chain and CRL of the branch.

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 )
@@ -87,7 +89,7 @@ func (v *Verifier) openTCBInfo(rec *evidence.Recorder, e *endorsements, c *colla
 	}
 	rec.Pass(checkTCBInfoChain, tcbSigningName+" under the pinned root", "a certificate valid until "+day(e.signers[0].NotAfter))
 	if !verifyRaw(key, c.TCBInfo, c.TCBInfoSignature) {
-		return v.fail(rec, checkTCBInfoSign, "a signature of the TCB signing key over the bytes sent", "one that does not verify")
+		return v.failSignature(rec, checkTCBInfoSign, c.TCBInfo)
 	}
 	if e.tcb, err = ParseTCBInfo(c.TCBInfo); err != nil {
 		return v.failErr(rec, checkTCBInfoFormat, "a TCB info of version 2 or 3", err)
@@ -109,7 +111,7 @@ func (v *Verifier) openIdentity(rec *evidence.Recorder, e *endorsements, c *coll
 	}
 	rec.Pass(checkQEIDChain, tcbSigningName+" under the pinned root", "a certificate valid until "+day(e.signers[1].NotAfter))
 	if !verifyRaw(key, c.QEIdentity, c.QEIdentitySignature) {
-		return v.fail(rec, checkQEIDSign, "a signature of the TCB signing key over the bytes sent", "one that does not verify")
+		return v.failSignature(rec, checkQEIDSign, c.QEIdentity)
 	}
 	if e.identity, err = ParseIdentity(c.QEIdentity); err != nil {
 		return v.failErr(rec, checkQEIDFormat, "an enclave identity of version 2", err)
@@ -118,6 +120,18 @@ func (v *Verifier) openIdentity(rec *evidence.Recorder, e *endorsements, c *coll
 		e.identity.ID, e.identity.EvaluationNumber, day(e.identity.NextUpdate)))
 	rec.Pass(checkQEIDFormat, "version 2", fmt.Sprintf("%d levels", len(e.identity.Levels)))
 	return nil
+}
+
+// failSignature refuses a document whose signature does not verify. White space between
+// tokens, which Intel's documents have none of, shows that a tool wrote the JSON anew.
+func (v *Verifier) failSignature(rec *evidence.Recorder, id string, text []byte) error {
+	const expected = "a signature of the TCB signing key over the bytes sent"
+	compact := jsontext.Value(bytes.Clone(text))
+	if err := compact.Compact(); err == nil && !bytes.Equal(compact, text) {
+		return rec.Fail(id, expected, "re-formatted JSON (with white space between its tokens), so the signature cannot match",
+			"save the body of Intel's response as sent, byte for byte: curl -o FILE, without jq or an editor")
+	}
+	return v.fail(rec, id, expected, "a signature that does not verify: the document was changed, or another key signed it")
 }
 
 // signer verifies the TCB signing certificate in chain and returns its key.

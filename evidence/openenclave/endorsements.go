@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/probity-dev/probity/collateral"
+	"github.com/probity-dev/probity/evidence/dcap"
 )
 
 // endorsementItems is the number of items of an endorsements blob: version,
@@ -14,10 +15,14 @@ import (
 // identity chain, creation time.
 const endorsementItems = 9
 
-// ParseEndorsements reads an SGX endorsements blob (oe_endorsements): version,
-// type, size and number of items, then offsets and data. It returns the pieces
-// without verifying them.
+// ParseEndorsements reads an endorsements blob without verifying its pieces. For SGX
+// that is oe_endorsements: version, type, size and number of items, then offsets and
+// data. For TDX (oe_get_tdx_endorsements) it is Intel's sgx_ql_qve_collateral_t as it
+// lies in memory, with the data of its pointers behind it.
 func ParseEndorsements(b []byte) (*collateral.Intel, error) {
+	if len(b) >= structHeader && binary.LittleEndian.Uint32(b[4:]) == dcap.TEETypeTDX {
+		return parseStruct(b)
+	}
 	if len(b) < 16+4*endorsementItems {
 		return nil, errors.New("openenclave: endorsements: shorter than their header")
 	}
@@ -46,6 +51,37 @@ func ParseEndorsements(b []byte) (*collateral.Intel, error) {
 		items[i] = data[from:to]
 	}
 	return endorsementSet(items)
+}
+
+// The structure of TDX endorsements: version, TEE type, and seven pieces of pointer,
+// size and padding. The pointers are those of the process that wrote them.
+const (
+	structPieces = 7
+	structHeader = 8 + 16*structPieces
+)
+
+// parseStruct reads TDX endorsements. The data follow in the order of the pieces.
+func parseStruct(b []byte) (*collateral.Intel, error) {
+	if version := binary.LittleEndian.Uint32(b); version&0xffff != 3 && version&0xffff != 4 {
+		return nil, fmt.Errorf("openenclave: TDX endorsements: version %d.%d, want 3 or 4", version&0xffff, version>>16)
+	}
+	var pieces [structPieces][]byte
+	data := b[structHeader:]
+	for i := range pieces {
+		size := binary.LittleEndian.Uint32(b[8+16*i+8:])
+		if uint64(size) > uint64(len(data)) {
+			return nil, fmt.Errorf("openenclave: TDX endorsements: piece %d of %d bytes, but %d are left: the file was cut off", i+1, size, len(data))
+		}
+		pieces[i], data = data[:size], data[size:]
+	}
+	if len(bytes.Trim(data, "\x00")) > 0 {
+		return nil, fmt.Errorf("openenclave: TDX endorsements: %d bytes behind the last piece", len(data))
+	}
+	c, err := collateral.NewIntel(pieces)
+	if err != nil {
+		return nil, fmt.Errorf("openenclave: TDX endorsements: %w", err)
+	}
+	return c, nil
 }
 
 func endorsementSet(items [endorsementItems][]byte) (*collateral.Intel, error) {

@@ -196,6 +196,54 @@ func TestEndorsementsServeAsCollateral(t *testing.T) {
 	}
 }
 
+// structBlob writes TDX endorsements as the SDK does: the structure with pointers of
+// some process, and the data behind it.
+func (l *lab) structBlob(version uint32) []byte {
+	items := l.items()
+	crls := func(der []byte) []byte { return append([]byte(hex.EncodeToString(der)), 0) }
+	if version == 0x10003 {
+		crls = func(der []byte) []byte { return der }
+	}
+	set, err := l.source.Intel(context.Background(), collateral.Query{})
+	if err != nil {
+		panic(err)
+	}
+	pieces := [][]byte{items[5], crls(set.RootCRL), crls(set.PCKCRL), items[2], items[1], items[7], items[6]}
+	b := binary.LittleEndian.AppendUint32(nil, version)
+	b = binary.LittleEndian.AppendUint32(b, 0x81)
+	var data []byte
+	for _, piece := range pieces {
+		b = binary.LittleEndian.AppendUint64(b, uint64(0x7f0000001000+len(data)))
+		b = binary.LittleEndian.AppendUint64(b, uint64(len(piece)))
+		data = append(data, piece...)
+	}
+	return append(b, data...)
+}
+
+func TestTDXEndorsementsAreRead(t *testing.T) {
+	l := newLab()
+	want, err := l.source.Intel(t.Context(), collateral.Query{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, version := range []uint32{3, 0x10003, 4} {
+		set, err := openenclave.ParseEndorsements(l.structBlob(version))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if set.Seal().Digest() != want.Seal().Digest() {
+			t.Errorf("version %x: another set", version)
+		}
+	}
+	blob := l.structBlob(4)
+	for name, b := range map[string][]byte{"version 9": edit(blob, 0, 9), "cut off": blob[:len(blob)-1], "only a header": blob[:120], "a size too large": edit(blob, 19, 0xff),
+		"a size too small": edit(blob, 16, blob[16]-5), "bytes behind": append(slices.Clone(blob), 1)} {
+		if _, err := openenclave.ParseEndorsements(b); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
 func TestCertificatesCarryEvidence(t *testing.T) {
 	l := newLab()
 	other := l.pki.TCBSigner
@@ -279,6 +327,7 @@ func FuzzParseCustomClaims(f *testing.F) {
 
 func FuzzParseEndorsements(f *testing.F) {
 	f.Add(testtee.Endorsements(newLab().items()))
+	f.Add(newLab().structBlob(4))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		set, err := openenclave.ParseEndorsements(b)
 		if err == nil && (len(set.TCBInfo) == 0 || len(set.QEIdentity) == 0) {

@@ -9,6 +9,19 @@ import (
 	"github.com/probity-dev/probity/collateral"
 )
 
+// VCEKOf reads from a VCEK certificate which chip and TCB it is for, so that it can be
+// found. It verifies nothing.
+func VCEKOf(cert *x509.Certificate) (*collateral.VCEK, error) {
+	leaf, err := parseLeaf(cert)
+	if err != nil {
+		return nil, err
+	}
+	if leaf.VLEK {
+		return nil, errors.New("a VLEK is not for one chip: send it with the report")
+	}
+	return &collateral.VCEK{Path: leaf.Line.Query(leaf.HWID, leaf.TCB).String(), Certificate: cert.Raw}, nil
+}
+
 // CheckVCEK verifies a certificate from AMD's service before it is kept: that it
 // is the one that was asked for, signed by the CA of its line (one that is
 // known, or in the given chain) under the pinned root, and valid at the time.

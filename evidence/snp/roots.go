@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence/internal/sigverify"
 )
 
@@ -112,6 +113,16 @@ func (r *Roots) known(line Line, vlek bool) (found []*x509.Certificate) {
 		}
 	}
 	return found
+}
+
+// Intermediates returns the known CAs of a branch in PEM, for a revocation list that
+// came without them.
+func (r *Roots) Intermediates(q collateral.AMDQuery) []byte {
+	var out []byte
+	for _, cert := range r.known(Line(q.Line), q.VLEK) {
+		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})...)
+	}
+	return out
 }
 
 // intermediateName is the subject of the CA of a branch.

@@ -2,76 +2,136 @@ package cli
 
 import (
 	"bytes"
+	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 
+	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/snp"
 )
 
 // assemble puts a report, the certificates of a file or folder, and
-// endorsements of the utility VM into one piece of evidence.
-func (e *env) assemble(raw []byte, certificates string, endorsements []string) ([]byte, error) {
+// endorsements of the utility VM into one piece of evidence. It also returns the
+// revocation lists that were among the certificates.
+func (e *env) assemble(raw []byte, certificates string, endorsements []string) ([]byte, []*collateral.AMD, error) {
 	if certificates == "" && len(endorsements) == 0 {
-		return raw, nil
+		return raw, nil, nil
 	}
+	var lists []*collateral.AMD
 	framed, err := snp.Frame(raw)
 	if err != nil {
-		return raw, nil // the verifier says why, with the same exit code as without --certs
+		return raw, nil, nil // the verifier says why, with the same exit code as without --certs
 	}
 	if certificates != "" {
-		if framed.Certificates, err = e.certificates(certificates); err != nil {
-			return nil, fmt.Errorf("--certs: %w", err)
+		if framed.Certificates, lists, err = e.certificates(certificates); err != nil {
+			return nil, nil, fmt.Errorf("--certs: %w", err)
 		}
 	}
 	for _, path := range endorsements {
 		b, err := e.readLimited(path, evidence.MaxSize)
 		if err != nil {
-			return nil, fmt.Errorf("--uvm: %w", err)
+			return nil, nil, fmt.Errorf("--uvm: %w", err)
 		}
 		framed.Endorsements = append(framed.Endorsements, b)
 	}
-	return framed.Marshal()
+	whole, err := framed.Marshal()
+	return whole, lists, err
 }
 
-// certificates reads the certificates of a file, in any form that hosts hand
-// them out in, or of all files of a folder, and returns them in PEM. Of a
-// folder, the certificate of the report's own key is what must be there.
-func (e *env) certificates(path string) ([]byte, error) {
+// certificates reads the certificates of a file, in any form that hosts hand them
+// out in, or of all files of a folder and its subfolders, and returns them in PEM,
+// with the revocation lists among them. Files of a folder that are neither are named
+// on standard error.
+func (e *env) certificates(path string) (certs []byte, lists []*collateral.AMD, err error) {
 	files := []string{path}
-	if st, err := os.Stat(path); err == nil && st.IsDir() {
-		entries, err := os.ReadDir(path)
-		if err != nil {
-			return nil, err
-		}
-		files = nil
-		for _, entry := range entries {
-			if entry.Type().IsRegular() && slices.Contains([]string{".pem", ".der", ".crt", ".cert", ".cer"}, filepath.Ext(entry.Name())) {
-				files = append(files, filepath.Join(path, entry.Name()))
-			}
-		}
-		if len(files) == 0 {
-			return nil, fmt.Errorf("%s: no .pem, .der, .crt, .cert or .cer in this folder", path)
+	st, err := os.Stat(path)
+	folder := err == nil && st.IsDir()
+	if folder {
+		if files, err = regularFiles(path); err != nil {
+			return nil, nil, err
 		}
 	}
 	var out bytes.Buffer
 	for _, file := range files {
-		b, err := e.readLimited(file, evidence.MaxSize)
-		if err != nil {
-			return nil, err
+		list, more, err := e.certificateFile(file)
+		if err != nil && folder {
+			if !e.quiet {
+				fmt.Fprintf(e.Err, "probity: --certs: %s: not used: %v\n", file, err)
+			}
+			continue
 		}
-		list, err := snp.ParseCertificates(b)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
+			return nil, nil, fmt.Errorf("%s: %w", file, err)
 		}
+		lists = append(lists, more...)
 		for _, cert := range list {
 			if err := pem.Encode(&out, &pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 		}
 	}
-	return out.Bytes(), nil
+	if out.Len() == 0 && len(lists) == 0 {
+		return nil, nil, fmt.Errorf("%s: no certificates and no revocation lists", path)
+	}
+	return out.Bytes(), lists, nil
+}
+
+// certificateFile reads certificates, or what else of AMD's the loader of collateral
+// finds in the file.
+func (e *env) certificateFile(file string) ([]*x509.Certificate, []*collateral.AMD, error) {
+	b, err := e.readLimited(file, evidence.MaxSize)
+	if err != nil {
+		return nil, nil, err
+	}
+	list, certErr := snp.ParseCertificates(b)
+	if certErr == nil && len(list) > 0 {
+		return list, nil, nil
+	}
+	bundle, err := loader.Load(file)
+	if err != nil || len(bundle.AMD)+len(bundle.VCEK) == 0 {
+		return nil, nil, errors.New("neither certificates (PEM, DER, certificate table) nor a revocation list of AMD")
+	}
+	for _, c := range bundle.AMD {
+		more, err := snp.ParseCertificates(c.Chain)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, cert := range more {
+			if !slices.ContainsFunc(list, cert.Equal) {
+				list = append(list, cert)
+			}
+		}
+	}
+	for _, c := range bundle.VCEK {
+		cert, err := x509.ParseCertificate(c.Certificate)
+		if err != nil {
+			return nil, nil, errors.New("a certificate that does not decode")
+		}
+		list = append(list, cert)
+	}
+	lists := slices.DeleteFunc(bundle.AMD, func(c *collateral.AMD) bool { return len(c.CRL) == 0 })
+	return list, lists, nil
+}
+
+// regularFiles lists the files below a folder, sorted.
+func regularFiles(path string) (files []string, err error) {
+	err = filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		if st, err := os.Stat(name); err == nil && st.Mode().IsRegular() {
+			files = append(files, name)
+		}
+		if len(files) > 1024 {
+			return fmt.Errorf("%s: more than 1024 files", path)
+		}
+		return nil
+	})
+	return files, err
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/collateral/plane"
+	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/internal/config"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/store/sqlite"
@@ -121,7 +122,7 @@ func storedBundle(ctx context.Context, dir string) (*collateral.Bundle, error) {
 // holds.
 func (h *held) bundleAt(e *env, file string) (*collateral.Bundle, error) {
 	if file != "" {
-		return loadBundle(file)
+		return e.loadBundle(file)
 	}
 	cfg, err := h.settings()
 	if err != nil {
@@ -132,6 +133,29 @@ func (h *held) bundleAt(e *env, file string) (*collateral.Bundle, error) {
 		return nil, fmt.Errorf("no data directory at %s; name it with --data, or name a bundle file", cfg.DataDir)
 	}
 	return b, err
+}
+
+// addIntermediates gives AMD's revocation lists that came alone the known CAs of
+// their branches.
+func (h *held) addIntermediates(b *collateral.Bundle) error {
+	cfg, err := h.settings()
+	if err != nil {
+		return err
+	}
+	trust, err := trustOf(cfg)
+	if err != nil {
+		return err
+	}
+	roots := trust.AMD.Roots
+	if roots == nil {
+		roots = snp.AMDRoots()
+	}
+	for _, c := range b.AMD {
+		if len(c.Chain) == 0 {
+			c.Chain = roots.Intermediates(c.AMDQuery)
+		}
+	}
+	return nil
 }
 
 type collateralListCommand struct {
@@ -273,7 +297,7 @@ func (e *env) writeBundle(path string, b *collateral.Bundle) error {
 }
 
 type collateralImportCommand struct {
-	File  string `arg:"" help:"Bundle, or other collateral: a JSON set, an Open Enclave endorsements blob, a folder."`
+	File  string `arg:"" help:"Bundle, or other collateral: a JSON set, responses of Intel's service, platform_collaterals.json, Open Enclave endorsements, AMD's revocation list, or a folder of these."`
 	Older bool   `help:"Let an older release replace a newer one."`
 	held
 }
@@ -288,8 +312,11 @@ Examples:
 
 // Run imports the bundle.
 func (c *collateralImportCommand) Run(e *env) error {
-	b, err := loadBundle(c.File)
+	b, err := e.loadBundle(c.File)
 	if err != nil {
+		return err
+	}
+	if err := c.addIntermediates(b); err != nil {
 		return err
 	}
 	w, err := c.open(e, false, time.Time{}, nil)
@@ -317,7 +344,7 @@ Examples:
 
 // Run verifies the bundle.
 func (c *collateralVerifyCommand) Run(e *env) error {
-	b, err := loadBundle(c.File)
+	b, err := e.loadBundle(c.File)
 	if err != nil {
 		return err
 	}
@@ -326,6 +353,9 @@ func (c *collateralVerifyCommand) Run(e *env) error {
 		if at, err = time.Parse(time.RFC3339, c.At); err != nil {
 			return fmt.Errorf("--at: %q is not a time such as 2025-06-11T19:18:17Z", c.At)
 		}
+	}
+	if err := c.addIntermediates(b); err != nil {
+		return err
 	}
 	w, err := c.open(e, true, at, nil)
 	if err != nil {

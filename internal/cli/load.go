@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/forms"
 	"github.com/probity-dev/probity/evidence/openenclave"
+	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/internal/store/sqlite"
 )
 
@@ -64,20 +64,23 @@ func (e *env) evidence(path string, kind evidence.Kind) ([]byte, error) {
 	return b, nil
 }
 
-// source returns a source of the collateral at path: a bundle, a file with one
-// Intel set, an Open Enclave endorsements blob, a folder, or the data directory
-// of a service.
-func (e *env) source(path string) (collateral.Source, error) {
-	if path == "" {
+// source returns a source of the collateral at path: anything that
+// [collateral.Loader] reads, or the data directory of a service.
+func (e *env) source(path string, more ...*collateral.AMD) (collateral.Source, error) {
+	bundle := &collateral.Bundle{}
+	if path != "" {
+		read := func() (*collateral.Bundle, error) { return e.loadBundle(path) }
+		if _, err := os.Stat(filepath.Join(path, sqlite.FileName)); err == nil {
+			read = func() (*collateral.Bundle, error) { return storedBundle(e.ctx, path) }
+		}
+		var err error
+		if bundle, err = read(); err != nil {
+			return nil, fmt.Errorf("collateral: %w", err)
+		}
+	}
+	bundle.AMD = append(bundle.AMD, more...)
+	if bundle.Len() == 0 && path == "" {
 		return nil, nil
-	}
-	read := func() (*collateral.Bundle, error) { return loadBundle(path) }
-	if _, err := os.Stat(filepath.Join(path, sqlite.FileName)); err == nil {
-		read = func() (*collateral.Bundle, error) { return storedBundle(e.ctx, path) }
-	}
-	bundle, err := read()
-	if err != nil {
-		return nil, fmt.Errorf("collateral: %w", err)
 	}
 	if len(bundle.Intel) == 1 && bundle.Len() == 1 {
 		return collateral.Fixed(bundle.Intel[0]), nil
@@ -85,26 +88,18 @@ func (e *env) source(path string) (collateral.Source, error) {
 	return collateral.NewStatic(bundle)
 }
 
-func loadBundle(path string) (*collateral.Bundle, error) {
-	bundle, err := collateral.Load(path)
-	if err == nil {
-		return bundle, nil
+// loader reads collateral in every form that some kind of evidence brings.
+var loader = collateral.Loader{Endorsements: openenclave.ParseEndorsements, VCEK: snp.VCEKOf}
+
+// loadBundle reads collateral, and says which files it did not use.
+func (e *env) loadBundle(path string) (*collateral.Bundle, error) {
+	bundle, err := loader.Load(path)
+	if err == nil && !e.quiet {
+		for _, note := range bundle.Notes {
+			fmt.Fprintln(e.Err, "probity: collateral:", note)
+		}
 	}
-	if st, statErr := os.Stat(path); statErr != nil || st.IsDir() || st.Size() > evidence.MaxSize {
-		return nil, err
-	}
-	b, readErr := os.ReadFile(path)
-	if readErr != nil {
-		return nil, readErr
-	}
-	if bytes.HasPrefix(bytes.TrimSpace(b), []byte("{")) {
-		return nil, err
-	}
-	set, blobErr := openenclave.ParseEndorsements(b)
-	if blobErr != nil {
-		return nil, fmt.Errorf("%s: neither a collateral file (%w) nor an endorsements blob (%w)", path, err, blobErr)
-	}
-	return &collateral.Bundle{Intel: []*collateral.Intel{set}}, nil
+	return bundle, err
 }
 
 // roots reads the CAs in a PEM file; nil stands for the system's.

@@ -152,6 +152,13 @@ func (c *policyDiffCommand) Run(e *env) error {
 		return fmt.Errorf("%s: no *.json files with claims", c.Claims)
 	}
 	slices.Sort(files)
+	if all, err := os.ReadDir(c.Claims); err == nil && !e.quiet {
+		for _, entry := range all {
+			if !slices.Contains(files, filepath.Join(c.Claims, entry.Name())) {
+				fmt.Fprintf(e.Err, "probity: %s: not used: its name does not end in .json\n", filepath.Join(c.Claims, entry.Name()))
+			}
+		}
+	}
 	changed := 0
 	for _, file := range files {
 		b, err := os.ReadFile(file)

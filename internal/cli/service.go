@@ -187,7 +187,7 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 func collateralFiles(paths []string) (*collateral.Bundle, error) {
 	all := &collateral.Bundle{}
 	for _, path := range paths {
-		more, err := loadBundle(path)
+		more, err := loader.Load(path)
 		if err != nil {
 			return nil, fmt.Errorf("collateral: %w", err)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/claims"
+	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/forms"
 	"github.com/probity-dev/probity/internal/config"
@@ -29,14 +30,14 @@ type verifyEvidenceCommand struct {
 
 // evidenceFlags say what belongs to a piece of evidence, and what to trust.
 type evidenceFlags struct {
-	Collateral  string   `help:"Collateral: a bundle, a JSON file, an Open Enclave endorsements blob, a folder, or a data directory." placeholder:"PATH"`
+	Collateral  string   `help:"Collateral: a bundle, a JSON file, responses of Intel's service, the PCCS admin tool's file, Open Enclave endorsements, AMD's revocation list, a folder of these, or a data directory." placeholder:"PATH"`
 	RuntimeData string   `help:"File with the data that the report data must bind." placeholder:"FILE"`
 	InitData    string   `help:"File with the data that the launch configuration must bind." placeholder:"FILE"`
 	EventLog    string   `help:"File with the event log of a TDX guest (CCEL), to be replayed against its registers." placeholder:"FILE"`
 	Challenge   string   `help:"What evidence with a TPM in it must have been made for: text, or hex:HEX." placeholder:"TEXT"`
 	DataType    string   `help:"How the bound data are returned in the claims: Binary or JSON." default:"Binary"`
 	At          string   `help:"Judge at this time (RFC 3339) instead of now." placeholder:"TIME"`
-	Certs       string   `help:"Certificates that go with an SEV-SNP report: a file (PEM, DER, certificate table, THIM JSON) or a folder." placeholder:"PATH"`
+	Certs       string   `help:"Certificates that go with an SEV-SNP report, and AMD's revocation list: a file (PEM, DER, certificate table, THIM JSON) or a folder." placeholder:"PATH"`
 	UVM         []string `name:"uvm" help:"Endorsement of the utility VM that goes with an SEV-SNP report." placeholder:"FILE"`
 	Config      string   `help:"Take snp and cca from the configuration of a service." placeholder:"FILE"`
 	Root        string   `help:"PEM file with a root to trust instead of the vendor's, for simulated evidence; for ArmCca the platform's public key." placeholder:"FILE"`
@@ -104,7 +105,8 @@ func (c *verifyEvidenceCommand) prepare(e *env) (*appraisal.Request, *appraisal.
 	if (c.Certs != "" || len(c.UVM) > 0) && kind != evidence.SEVSNPVM {
 		return nil, nil, nil, fmt.Errorf("--certs and --uvm go with %s", evidence.SEVSNPVM)
 	}
-	if request.Evidence, err = e.assemble(request.Evidence, c.Certs, c.UVM); err != nil {
+	var lists []*collateral.AMD
+	if request.Evidence, lists, err = e.assemble(request.Evidence, c.Certs, c.UVM); err != nil {
 		return nil, nil, nil, err
 	}
 	if c.Challenge != "" {
@@ -145,7 +147,7 @@ func (c *verifyEvidenceCommand) prepare(e *env) (*appraisal.Request, *appraisal.
 		return nil, nil, nil, err
 	}
 	appraiser := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(trust)}
-	appraiser.Collateral, err = e.source(c.Collateral)
+	appraiser.Collateral, err = e.source(c.Collateral, lists...)
 	return request, provider, appraiser, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -97,11 +98,16 @@ func (c TPM) Endorsement(dataDir string) (*tpmca.Roots, error) {
 
 func authorities(files []string, dataDir, folder string) (*tpmca.Roots, error) {
 	if dataDir != "" {
-		imported, err := filepath.Glob(filepath.Join(dataDir, filepath.FromSlash(folder), "*.pem"))
-		if err != nil {
+		// A file that is no certificate is an error: nothing is left out unseen.
+		imported, err := os.ReadDir(filepath.Join(dataDir, filepath.FromSlash(folder)))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
-		files = append(files[:len(files):len(files)], imported...)
+		for _, entry := range imported {
+			if !entry.IsDir() {
+				files = append(files[:len(files):len(files)], filepath.Join(dataDir, filepath.FromSlash(folder), entry.Name()))
+			}
+		}
 	}
 	if len(files) == 0 {
 		return nil, nil
