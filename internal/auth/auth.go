@@ -96,7 +96,7 @@ func (c *Caller) May(role Role, provider string) bool {
 // The reasons why a request has no caller.
 var (
 	ErrAnonymous = errors.New("the request names no caller")
-	ErrRefused   = errors.New("the credential does not count")
+	ErrRefused   = errors.New("the credential is not accepted")
 	// ErrUnavailable means that it cannot be told now.
 	ErrUnavailable = errors.New("the issuer of the token cannot be reached")
 )
@@ -139,7 +139,9 @@ type Config struct {
 	Issuers []*Issuer
 	// Certificates are rules for client certificates that the TLS layer verified.
 	Certificates []Rule
-	Now          func() time.Time
+	// Authorities returns those who certify clients now; see [Authorities.Pool].
+	Authorities func() *x509.CertPool
+	Now         func() time.Time
 }
 
 // Authenticator finds the caller of a request. It is safe for concurrent use.
@@ -196,11 +198,14 @@ func (a *Authenticator) static(bearer string) (*Caller, error) {
 
 // certificate finds the caller of a connection.
 func (a *Authenticator) certificate(state *tls.ConnectionState) (*Caller, error) {
-	// Security: only what the TLS layer verified counts.
-	if state == nil || len(state.VerifiedChains) == 0 || len(a.cfg.Certificates) == 0 {
+	// Security: only what the TLS layer verified is looked at.
+	if state == nil || len(state.VerifiedChains) == 0 || len(state.PeerCertificates) == 0 || len(a.cfg.Certificates) == 0 {
 		return nil, ErrAnonymous
 	}
-	leaf := state.VerifiedChains[0][0]
+	if err := a.valid(state); err != nil {
+		return nil, fmt.Errorf("%w: the client certificate is no longer valid: %w", ErrRefused, err)
+	}
+	leaf := state.PeerCertificates[0]
 	c := &Caller{Name: "cert:" + leaf.Subject.String()}
 	for _, rule := range a.cfg.Certificates {
 		if rule.matches(leaf) {

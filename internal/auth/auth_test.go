@@ -5,12 +5,8 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/hex"
 	"errors"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -94,7 +90,9 @@ type provider struct {
 	asked    int
 	padding  string
 	keysDown bool
-	first    *ecdsa.PrivateKey
+	// cache is sent as Cache-Control.
+	cache string
+	first *ecdsa.PrivateKey
 }
 
 func newProvider(t *testing.T) *provider {
@@ -110,6 +108,9 @@ func newProvider(t *testing.T) *provider {
 			if p.down {
 				w.WriteHeader(500)
 				return
+			}
+			if p.cache != "" {
+				w.Header().Set("Cache-Control", p.cache)
 			}
 			b, _ := json.Marshal(v())
 			w.Write(b)
@@ -266,47 +267,6 @@ func TestAnIssuerThatIsAway(t *testing.T) {
 	now = now.Add(issuerAgain)
 	if _, err := a.Caller(bearer); err != nil {
 		t.Errorf("after a while: %v", err)
-	}
-}
-
-func TestClientCertificates(t *testing.T) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "ci"}, DNSNames: []string{"ci.example.org"}}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := sha256.Sum256(der)
-	for name, tc := range map[string]struct {
-		rule     Rule
-		verified bool
-		want     bool
-	}{
-		"by name":                 {Rule{Claim: "subject", Value: "ci"}, true, true},
-		"by DNS name":             {Rule{Claim: "dns", Value: "ci.example.org"}, true, true},
-		"by fingerprint":          {Rule{Claim: "sha256", Value: strings.ToUpper(hex.EncodeToString(sum[:]))}, true, true},
-		"a name that only begins": {Rule{Claim: "dns", Value: "ci.example"}, true, false},
-		"by URI, which it lacks":  {Rule{Claim: "uri", Value: ""}, true, false},
-		"an unknown claim":        {Rule{Claim: "x", Value: ""}, true, false},
-		"not verified":            {Rule{Claim: "subject", Value: "ci"}, false, false},
-	} {
-		tc.rule.Grant = Grant{Owner, []string{Everywhere}}
-		r := request("")
-		r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{cert}}
-		if tc.verified {
-			r.TLS.VerifiedChains = [][]*x509.Certificate{{cert}}
-		}
-		c, err := New(Config{Certificates: []Rule{tc.rule}, Now: time.Now}).Caller(r)
-		if got := err == nil && c.May(Owner, "x"); got != tc.want {
-			t.Errorf("%s: %+v, %v", name, c, err)
-		}
 	}
 }
 

@@ -2,16 +2,13 @@ package auth
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
-	"github.com/go-json-experiment/json"
 )
 
 // Issuer is an OpenID Connect issuer whose tokens count.
@@ -24,67 +21,43 @@ type Issuer struct {
 	Rules []Rule
 	// Client fetches the issuer's metadata and keys.
 	Client *http.Client
-	// Now is the clock of tokens. Nil means the system's.
+	// TokenType, if it is [TokenTypeAccess], accepts access tokens of RFC 9068 alone;
+	// empty accepts those without a type and with the type JWT too, ID tokens among
+	// them.
+	TokenType string
+	// Now is the clock of tokens and keys. Nil means the authenticator's.
 	Now func() time.Time
 
-	mu       sync.Mutex
-	verifier *oidc.IDTokenVerifier
-	failed   time.Time
-	reason   error
-}
-
-// issuerAgain is how long an issuer that failed is left alone: callers cannot make
-// the service knock without end.
-const issuerAgain = 5 * time.Second
-
-// ready fetches the issuer's metadata, once. The library fetches keys, and fetches
-// them anew for every token that none of them verifies; see sparing.
-func (i *Issuer) ready(ctx context.Context, now time.Time) (*oidc.IDTokenVerifier, error) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.verifier != nil {
-		return i.verifier, nil
-	}
-	if i.reason != nil && now.Sub(i.failed) < issuerAgain {
-		return nil, i.reason
-	}
-	// The provider keeps this context's client for its keys, not its deadline.
-	ctx = oidc.ClientContext(context.WithoutCancel(ctx), i.sparing())
-	p, err := oidc.NewProvider(ctx, i.URL)
-	if err != nil {
-		i.failed, i.reason = now, fmt.Errorf("%w: %s: %w", ErrUnavailable, i.URL, err)
-		return nil, i.reason
-	}
-	i.verifier = p.VerifierContext(ctx, &oidc.Config{
-		SkipClientIDCheck:    true, // several audiences count; they are checked below
-		SupportedSigningAlgs: []string{oidc.RS256, oidc.PS256, oidc.ES256, oidc.ES384, oidc.EdDSA},
-		Now:                  i.Now,
-	})
-	return i.verifier, nil
+	published keySet
 }
 
 // openID verifies a bearer token by the keys of the issuer that it names, if that
-// one counts. The token's own header names no key that is trusted.
+// one is configured. The token's own header names no key that is trusted.
 func (a *Authenticator) openID(ctx context.Context, bearer string) (*Caller, error) {
-	name, err := unverifiedIssuer(bearer)
+	header, claimed, err := readBearer(bearer)
 	if err != nil {
 		return nil, err
 	}
+	name := claimed.Issuer
 	at := slices.IndexFunc(a.cfg.Issuers, func(i *Issuer) bool { return i.URL == name })
 	if at < 0 {
-		return nil, fmt.Errorf("%w: its issuer %.200q is none of those that count here", ErrRefused, name)
+		return nil, fmt.Errorf("%w: its issuer %.200q is not in callers.issuers", ErrRefused, name)
 	}
 	issuer := a.cfg.Issuers[at]
-	verifier, err := issuer.ready(ctx, a.cfg.Now())
-	if err != nil {
+	clock := issuer.Now
+	if clock == nil {
+		clock = a.cfg.Now
+	}
+	// Cheap checks come first: what they refuse asks no issuer for keys.
+	if err := header.check(issuer.TokenType); err != nil {
 		return nil, err
 	}
-	t, err := verifier.Verify(ctx, bearer)
+	if err := claimed.check(clock()); err != nil {
+		return nil, err
+	}
+	t, err := issuer.verify(ctx, bearer, clock)
 	if err != nil {
-		if strings.Contains(err.Error(), "fetching keys") {
-			return nil, fmt.Errorf("%w: %s: %w", ErrUnavailable, name, err)
-		}
-		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+		return nil, err
 	}
 	if !slices.ContainsFunc(t.Audience, func(aud string) bool {
 		return slices.Contains(issuer.Audiences, strings.TrimSuffix(aud, "/"))
@@ -118,15 +91,28 @@ func holds(claim any, value string) bool {
 	return false
 }
 
-func unverifiedIssuer(bearer string) (string, error) {
-	_, rest, _ := strings.Cut(bearer, ".")
-	payload, _, _ := strings.Cut(rest, ".")
-	b, err := base64.RawURLEncoding.DecodeString(payload)
-	var c struct {
-		Issuer string `json:"iss"`
+// verify checks a token's signature by the issuer's keys, which are fetched again if
+// none of them fits.
+func (i *Issuer) verify(ctx context.Context, bearer string, clock func() time.Time) (*oidc.IDToken, error) {
+	for retry := false; ; retry = true {
+		keys, ok, err := i.current(ctx, clock(), retry)
+		if err != nil {
+			return nil, err
+		}
+		t, err := oidc.NewVerifier(i.URL, verifies(keys), &oidc.Config{
+			SkipClientIDCheck:    true, // several audiences count; the caller checks them
+			SupportedSigningAlgs: algorithmNames(),
+			Now:                  clock,
+		}).Verify(ctx, bearer)
+		if err == nil {
+			return t, nil
+		}
+		if failure := i.published.lastFailure(); !ok && failure != nil {
+			// It may be signed with a new key, which cannot be fetched now.
+			return nil, failure
+		}
+		if retry || !ok {
+			return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+		}
 	}
-	if err != nil || json.Unmarshal(b, &c) != nil || c.Issuer == "" {
-		return "", fmt.Errorf("%w: the bearer token is not a JSON Web Token with an issuer", ErrRefused)
-	}
-	return c.Issuer, nil
 }

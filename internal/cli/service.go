@@ -20,6 +20,7 @@ import (
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/collateral/plane"
+	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/config"
 	"github.com/probity-dev/probity/internal/devissuer"
 	"github.com/probity-dev/probity/internal/ledger"
@@ -44,6 +45,8 @@ type service struct {
 	ledger   *ledger.Writer
 	tend     func(context.Context)
 	dev      *devissuer.Issuer // with --dev alone
+	// clientCAs certify callers; nil without callers.certificateAuthorities.
+	clientCAs *auth.Authorities
 	// background ends with stop, at the latest when the service is closed.
 	stop context.CancelFunc
 	work sync.WaitGroup
@@ -150,11 +153,11 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 	if err != nil {
 		return nil, err
 	}
-	callers, err := s.callers(cfg)
+	callers, err := s.callers(cfg, log)
 	if err != nil {
 		return nil, err
 	}
-	if s.tls, err = certificates(cfg, log); err != nil {
+	if s.tls, err = s.certificates(cfg, log); err != nil {
 		return nil, err
 	}
 	if s.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen); err != nil {
@@ -234,13 +237,13 @@ func adminTokenHash(cfg config.Config) (hash [sha256.Size]byte, err error) {
 	return sha256.Sum256([]byte(text)), nil
 }
 
-func certificates(cfg config.Config, log *slog.Logger) (*tls.Config, error) {
+func (s *service) certificates(cfg config.Config, log *slog.Logger) (*tls.Config, error) {
 	if cfg.TLS.Certificate != "" {
 		c, err := server.NewCertificates(cfg.TLS.Certificate, cfg.TLS.Key, log)
 		if err != nil {
 			return nil, err
 		}
-		return withClients(c.Config(), cfg)
+		return s.withClients(c.Config()), nil
 	}
 	u, err := url.Parse(cfg.URL)
 	if err != nil {
@@ -251,5 +254,5 @@ func certificates(cfg config.Config, log *slog.Logger) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return withClients(c, cfg)
+	return s.withClients(c), nil
 }

@@ -130,8 +130,15 @@ func (s *service) tendAll(ctx context.Context, db store.Store, cfg config.Config
 }
 
 // callers wires who may manage providers.
-func (s *service) callers(cfg config.Config) (*auth.Authenticator, error) {
+func (s *service) callers(cfg config.Config, log *slog.Logger) (*auth.Authenticator, error) {
 	c := auth.Config{Now: time.Now}
+	if path := cfg.Callers.CertificateAuthorities; path != "" {
+		var err error
+		if s.clientCAs, err = auth.NewAuthorities(path, time.Now, log); err != nil {
+			return nil, fmt.Errorf("callers.certificateAuthorities: %w", err)
+		}
+		c.Authorities = s.clientCAs.Pool
+	}
 	admin, err := adminTokenHash(cfg)
 	if err != nil {
 		return nil, err
@@ -150,7 +157,7 @@ func (s *service) callers(cfg config.Config) (*auth.Authenticator, error) {
 		if err != nil {
 			return nil, fmt.Errorf("callers.issuers: %s: ca: %w", i.URL, err)
 		}
-		issuer := &auth.Issuer{URL: i.URL, Audiences: i.Audiences, Client: &http.Client{Transport: transport, Timeout: 5 * time.Second}}
+		issuer := &auth.Issuer{URL: i.URL, Audiences: i.Audiences, TokenType: i.TokenType, Client: &http.Client{Transport: transport, Timeout: 5 * time.Second}}
 		if issuer.Rules, err = rules(i.Rules); err != nil {
 			return nil, err
 		}
@@ -204,17 +211,10 @@ func rules(list []config.Rule) (out []auth.Rule, err error) {
 	return out, nil
 }
 
-// withClients lets clients show certificates. Attesters have none: it stays
-// optional here, and routes say what they need.
-func withClients(c *tls.Config, cfg config.Config) (*tls.Config, error) {
-	if cfg.Callers.CertificateAuthorities == "" {
-		return c, nil
+// withClients lets clients show certificates, if authorities are configured.
+func (s *service) withClients(c *tls.Config) *tls.Config {
+	if s.clientCAs == nil {
+		return c
 	}
-	pool, err := roots(cfg.Callers.CertificateAuthorities)
-	if err != nil {
-		return nil, fmt.Errorf("callers.certificateAuthorities: %w", err)
-	}
-	c = c.Clone()
-	c.ClientAuth, c.ClientCAs = tls.VerifyClientCertIfGiven, pool
-	return c, nil
+	return s.clientCAs.TLS(c)
 }

@@ -70,6 +70,7 @@ func TestRefusals(t *testing.T) {
 		"master key of no token":    {`{"signing":{"pkcs11":{"masterKey":"k"}}}`, "belong together"},
 		"two master keys":           {`{"masterKeyFile":"f","signing":{"pkcs11":{"module":"m","token":"t","pinFile":"p","masterKey":"k"}}}`, "give one of them"},
 		"issuer over http":          {`{"callers":{"issuers":[{"url":"http://x"}]}}`, "not an https URL"},
+		"a token type of its own":   {`{"callers":{"issuers":[{"url":"https://x","tokenType":"JWT"}]}}`, "want at+jwt"},
 		"unknown role":              {`{"callers":{"issuers":[{"url":"https://x","rules":[{"claim":"a","value":"b","role":"root"}]}]}}`, "unknown role"},
 		"rule without a value":      {`{"callers":{"issuers":[{"url":"https://x","rules":[{"claim":"a","role":"owner"}]}]}}`, "claim and value"},
 		"claim of no certificate":   {`{"callers":{"certificateAuthorities":"f","certificates":[{"claim":"email","value":"b","role":"owner"}]}}`, "want subject, dns, uri or sha256"},

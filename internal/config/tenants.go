@@ -125,6 +125,9 @@ type Issuer struct {
 	// CA is a PEM file with the authorities of the issuer's certificate. Empty means
 	// the system's.
 	CA string `json:"ca,omitzero"`
+	// TokenType "at+jwt" accepts access tokens of RFC 9068 alone. Empty accepts tokens
+	// without a type and of type JWT as well, ID tokens among them.
+	TokenType string `json:"tokenType,omitzero"`
 	// Rules give roles by claims of its tokens.
 	Rules []Rule `json:"rules"`
 }
@@ -191,6 +194,9 @@ func (c *Config) completeTenants(problem func(string, ...any)) {
 		issuer := &c.Callers.Issuers[i]
 		if u, err := url.Parse(issuer.URL); err != nil || u.Scheme != "https" || u.Host == "" {
 			problem("callers.issuers: %q is not an https URL", issuer.URL)
+		}
+		if issuer.TokenType != "" && issuer.TokenType != auth.TokenTypeAccess {
+			problem("callers.issuers: %s: tokenType: %q; want %s, or leave it out", issuer.URL, issuer.TokenType, auth.TokenTypeAccess)
 		}
 		if len(issuer.Audiences) == 0 {
 			issuer.Audiences = []string{"https://attest.azure.net", c.URL}
