@@ -182,7 +182,7 @@ func (c *demoCommand) play(e *env, cfg config.Config, made *scene) error {
 // explain runs the same appraisal here, to show the checks that the service's
 // answer does not repeat for accepted evidence.
 func explain(ctx context.Context, made *scene) (*appraisal.Verdict, error) {
-	root, err := anchor(made.rootFile)
+	root, err := readAnchor(made.rootFile)
 	if err != nil {
 		return nil, err
 	}

@@ -291,7 +291,7 @@ func (c *ledgerVerifyCommand) Run(e *env) error {
 	}
 	whole := true
 	for _, provider := range providers {
-		r, err := ledger.Verify(e.ctx, history, provider, verifier, kept, e.rows())
+		r, err := ledger.Verify(e.ctx, history, provider, ledger.Keys{verifier}, kept, e.rows())
 		if err != nil {
 			return err
 		}
@@ -368,8 +368,13 @@ func (c *ledgerVerifyCommand) open(e *env) (ledger.History, []string, string, er
 	}
 	providers := []string{c.Provider}
 	if c.Provider == "" {
-		if providers, err = db.LedgerProviders(context.WithoutCancel(e.ctx)); err != nil {
+		heads, err := db.LedgerHeads(context.WithoutCancel(e.ctx))
+		if err != nil {
 			return nil, nil, "", errors.Join(err, db.Close())
+		}
+		providers = nil
+		for _, h := range heads {
+			providers = append(providers, h.Provider)
 		}
 	}
 	return db, providers, key, nil

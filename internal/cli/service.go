@@ -76,7 +76,7 @@ func (s *service) close() {
 // run does the background work until ctx ends or the service is closed.
 func (s *service) run(ctx context.Context) {
 	ctx, s.stop = context.WithCancel(ctx)
-	for _, f := range []func(context.Context){s.plane.Run, s.registry.Watch, s.tend} {
+	for _, f := range []func(context.Context){s.plane.Run, s.registry.Watch, s.ledger.Watch, s.tend} {
 		s.work.Go(func() { f(ctx) })
 	}
 }
@@ -164,7 +164,10 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 		return nil, addressError(cfg.Listen, err)
 	}
 	metrics := telemetry.New(func() telemetry.Collateral { return measured(s.plane, held()) })
-	metrics.Ledger(func() (int64, int64, int) { st := s.ledger.Stats(); return st.Written, st.Lost, st.Waiting })
+	metrics.Ledger(func() telemetry.Ledger {
+		st := s.ledger.Stats()
+		return telemetry.Ledger{Written: st.Written, Lost: st.Lost, Waiting: st.Waiting, Alerts: st.Alerts, Stopped: st.Stopped, Kept: s.ledger.Kept()}
+	})
 	var extra http.Handler
 	authorization := ""
 	if s.dev != nil {

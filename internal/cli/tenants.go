@@ -54,13 +54,25 @@ const (
 // tenants opens the ledger and reads the providers. It returns what verifies
 // checkpoints.
 func (s *service) tenants(ctx context.Context, db store.Store, cfg config.Config, keys signing.Config, baselines func() []collateral.About, log *slog.Logger) (verifier string, err error) {
-	signer, verifier, err := checkpointSigner(ctx, db, cfg, keys)
+	outside, err := outsideOf(cfg.DataDir)
 	if err != nil {
 		return "", err
 	}
-	s.ledger = ledger.NewWriter(ledger.Config{Store: db, Signer: signer, Checkpoint: time.Duration(cfg.Ledger.Checkpoint), Queue: cfg.Ledger.Queue, Now: time.Now, Log: log})
+	signer, verifier, err := checkpointSigner(ctx, db, cfg, keys, outside)
+	if err != nil {
+		return "", err
+	}
+	key, err := note.NewVerifier(verifier)
+	if err != nil {
+		return "", err
+	}
+	s.ledger, err = ledger.NewWriter(ctx, ledger.Config{Store: db, Outside: outside, Signer: signer, Keys: ledger.Keys{key},
+		Checkpoint: time.Duration(cfg.Ledger.Checkpoint), Audit: time.Duration(cfg.Ledger.Audit), Queue: cfg.Ledger.Queue, Now: time.Now, Log: log})
+	if err != nil {
+		return "", err
+	}
 	s.registry, err = tenant.New(ctx, tenant.Config{
-		Store: db, Signing: keys, URL: cfg.URL, HostSuffix: cfg.Tenants.HostSuffix,
+		Store: s.ledger.Guard(db), Signing: keys, URL: cfg.URL, HostSuffix: cfg.Tenants.HostSuffix,
 		Defaults: tenant.Defaults{TCB: cfg.TCB, Explain: cfg.ExplainDenials, MaxValidity: time.Duration(cfg.MaxTokenValidity), TPMNeedsCaller: cfg.TPM.Authentication == "Enabled",
 			Rate: cfg.Tenants.RequestsPerSecond, Burst: cfg.Tenants.Burst, Concurrent: cfg.Tenants.Concurrent},
 		Poll: time.Duration(cfg.Store.Poll), Touched: s.ledger.Touch,
@@ -77,27 +89,6 @@ func (s *service) tenants(ctx context.Context, db store.Store, cfg config.Config
 	}
 	s.tend = func(ctx context.Context) { s.tendAll(ctx, db, cfg, log) }
 	return verifier, nil
-}
-
-// checkpointSigner opens the key that signs checkpoints, and makes it at the first
-// start.
-func checkpointSigner(ctx context.Context, db store.Store, cfg config.Config, keys signing.Config) (note.Signer, string, error) {
-	records, err := db.SigningKeys(ctx)
-	if err != nil {
-		return nil, "", err
-	}
-	secret, public, ok, err := signing.StoredCheckpointKey(records, keys)
-	if err == nil && !ok {
-		err = db.Update(ctx, store.TopicKeys, "", func(tx store.Tx) (err error) {
-			secret, public, err = signing.CheckpointKey(tx, keys, ledger.KeyName(cfg.URL), time.Now())
-			return err
-		})
-	}
-	if err != nil {
-		return nil, "", err
-	}
-	signer, err := note.NewSigner(secret)
-	return signer, public, err
 }
 
 // tendAll does what must be done now and then, once for all nodes: rotate keys,

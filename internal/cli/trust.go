@@ -31,7 +31,7 @@ func trustOf(cfg config.Config) (appraisal.Trust, error) {
 		return t, fmt.Errorf("tpm: %w", err)
 	}
 	t.Azure = azureguest.Config{Authorities: t.TPM.Authorities, Baseline: cfg.TPM.SecureBoot}
-	if t.Intel.Anchor, err = anchor(cfg.Development.IntelRoot); err != nil {
+	if t.Intel.Anchor, err = readAnchor(cfg.Development.IntelRoot); err != nil {
 		return t, fmt.Errorf("development.intelRoot: %w", err)
 	}
 	if t.AMD.Roots, err = amdRoots(cfg.Development.AMDRoots); err != nil {
@@ -63,13 +63,13 @@ func addRoot(t *appraisal.Trust, kind evidence.Kind, path string) (err error) {
 		}
 		t.Azure.Authorities = t.TPM.Authorities
 	default:
-		t.Intel.Anchor, err = anchor(path)
+		t.Intel.Anchor, err = readAnchor(path)
 	}
 	return err
 }
 
-// anchor reads a root of trust from a PEM file; nil stands for Intel's.
-func anchor(path string) (*dcap.Anchor, error) {
+// readAnchor reads a root of trust from a PEM file; nil stands for Intel's.
+func readAnchor(path string) (*dcap.Anchor, error) {
 	cert, err := rootCertificate(path)
 	if err != nil || cert == nil {
 		return nil, err

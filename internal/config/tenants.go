@@ -71,6 +71,9 @@ type Ledger struct {
 	// Checkpoint is how often a ledger that grew gets a signed checkpoint. Zero
 	// means "10s".
 	Checkpoint Duration `json:"checkpoint,omitzero"`
+	// Audit is how often all rows of all ledgers are read and checked. Zero means
+	// "24h".
+	Audit Duration `json:"audit,omitzero"`
 }
 
 // Signing says how signing keys follow each other.
@@ -167,6 +170,7 @@ func (c *Config) completeTenants(problem func(string, ...any)) {
 	}
 	zero(&c.Store.Poll, 500*time.Millisecond)
 	zero(&c.Ledger.Checkpoint, 10*time.Second)
+	zero(&c.Ledger.Audit, 24*time.Hour)
 	zero(&c.Signing.PublishAhead, 24*time.Hour)
 	zero(&c.Signing.Overlap, max(8*time.Hour, time.Duration(c.MaxTokenValidity))+time.Hour)
 	if c.Ledger.Queue == 0 {

@@ -48,13 +48,29 @@ type Checkpoint struct {
 // ErrCheckpoint is returned for what is no checkpoint of the key.
 var ErrCheckpoint = errors.New("not a checkpoint signed by this key")
 
-// OpenCheckpoint verifies a checkpoint.
-func OpenCheckpoint(text string, v note.Verifier) (*Checkpoint, error) {
-	n, err := note.Open([]byte(text), note.VerifierList(v))
+// OpenCheckpoint verifies a checkpoint by any of the keys.
+func OpenCheckpoint(text string, keys ...note.Verifier) (*Checkpoint, error) {
+	n, err := note.Open([]byte(text), note.VerifierList(keys...))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCheckpoint, err)
 	}
 	return readCheckpoint(n.Text)
+}
+
+// Keys verify checkpoints of a service: the key in use first, then those before it.
+// All have one name.
+type Keys []note.Verifier
+
+// open verifies a checkpoint of a provider.
+func (k Keys) open(provider, text string) (Checkpoint, error) {
+	c, err := OpenCheckpoint(text, k...)
+	if err != nil {
+		return Checkpoint{Size: -1}, err
+	}
+	if want := Origin(k[0].Name(), provider); c.Origin != want {
+		return Checkpoint{Size: -1}, fmt.Errorf("%w: it is of %s, not of %s", ErrCheckpoint, c.Origin, want)
+	}
+	return *c, nil
 }
 
 func readCheckpoint(text string) (*Checkpoint, error) {

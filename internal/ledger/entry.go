@@ -27,6 +27,8 @@ const (
 	Change   = "change"
 	// Loss says how many decisions could not be recorded before it.
 	Loss = "loss"
+	// Withheld says that the token of an earlier decision never left the service.
+	Withheld = "withheld"
 )
 
 // Outcomes of decisions.
@@ -42,8 +44,11 @@ type Entry struct {
 	Provider string    `json:"provider"`
 	Time     time.Time `json:"time"`
 	Type     string    `json:"type"`
-	// Request is the id of the request that led to it.
+	// Request is the id that the service gave the request that led to it.
 	Request string `json:"request,omitzero"`
+	// Client is what the client sent as ids of its own, by header. They are its
+	// claims: others may have sent the same.
+	Client map[string]string `json:"client,omitzero"`
 
 	// Of decisions: the attestation type, the outcome, and the check that failed.
 	Kind    string `json:"kind,omitzero"`
@@ -61,6 +66,8 @@ type Entry struct {
 	Draft   bool   `json:"draft,omitzero"`
 	// Token is the token's id (jti).
 	Token string `json:"token,omitzero"`
+	// Reason says why the token never left the service.
+	Reason string `json:"reason,omitzero"`
 
 	// Of changes: what was done, to what, and by whom.
 	Action  string            `json:"action,omitzero"`

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/probity-dev/probity/internal/store"
@@ -38,9 +37,12 @@ type Report struct {
 	Forgotten int64 `json:"forgotten"`
 	// Checkpoints counts those that were verified, Covered the entries up to the
 	// newest one.
-	Checkpoints int       `json:"checkpoints"`
-	Covered     int64     `json:"covered"`
-	Problems    []Problem `json:"problems"`
+	Checkpoints int   `json:"checkpoints"`
+	Covered     int64 `json:"covered"`
+	// Uncovered counts the last entries, which no checkpoint covers yet: whoever can
+	// write the database can change them.
+	Uncovered int64     `json:"uncovered"`
+	Problems  []Problem `json:"problems"`
 }
 
 // maxProblems bounds a report.
@@ -62,7 +64,7 @@ const maxCheckpoints = 1_000_000
 // every checkpoint: the ledger's own and those kept elsewhere. Progress, if not
 // nil, is told how many rows were read. The error means that it could not be
 // told.
-func Verify(ctx context.Context, h History, provider string, v note.Verifier, elsewhere []string, progress func(int64)) (*Report, error) {
+func Verify(ctx context.Context, h History, provider string, keys Keys, elsewhere []string, progress func(int64)) (*Report, error) {
 	r := &Report{Provider: provider, Problems: []Problem{}}
 	own, err := h.Checkpoints(ctx, provider, maxCheckpoints)
 	if err != nil {
@@ -73,7 +75,7 @@ func Verify(ctx context.Context, h History, provider string, v note.Verifier, el
 	if err != nil {
 		return nil, err
 	}
-	stated := r.open(v, own, elsewhere)
+	stated := r.open(keys, own, elsewhere)
 	e := &edge{}
 	r.compare(e, stated)
 	for e.size < head.Size {
@@ -103,7 +105,7 @@ func Verify(ctx context.Context, h History, provider string, v note.Verifier, el
 	case e.size < head.Size:
 		r.problem("ledger.gap", e.size, "rows %d to %d are missing at the end", e.size, head.Size-1)
 	case !bytes.Equal(e.chain, head.Chain):
-		r.problem("ledger.head", e.size, "the chain does not lead to the head")
+		r.problem("ledger.head", e.size, "the chain of hashes does not lead to the head: the last rows were changed")
 	}
 	return r.end(e, stated), nil
 }
@@ -117,19 +119,19 @@ func (r *Report) row(e *edge, row store.LedgerRow) {
 	switch {
 	case row.Entry == nil:
 		if r.Forgotten++; r.Forgotten != row.Seq+1 {
-			r.problem("ledger.row", row.Seq, "the entry's text was removed, and not by retention: an older one is there")
+			r.problem("ledger.row", row.Seq, "the text of the entry was removed, but not by retention: older ones are still there")
 		}
 	case tlog.RecordHash(row.Entry) != leaf:
-		r.problem("ledger.row", row.Seq, "the entry is not the one that was recorded")
+		r.problem("ledger.row", row.Seq, "the text of the entry was changed")
 		leaf = tlog.RecordHash(row.Entry)
 	default:
 		if entry, err := Parse(row.Entry); err != nil || entry.Seq != row.Seq || entry.Provider != r.Provider {
-			r.problem("ledger.row", row.Seq, "the entry belongs to another place or provider")
+			r.problem("ledger.row", row.Seq, "the entry was moved from another row or provider")
 		}
 	}
 	e.push(leaf, nil)
 	if !bytes.Equal(e.chain, row.Chain) {
-		r.problem("ledger.chain", row.Seq, "the row does not follow from those before it")
+		r.problem("ledger.chain", row.Seq, "the chain of hashes is broken: a row before this one was changed or removed")
 		// One broken link is one problem; the rows behind it are judged by theirs.
 		e.chain = row.Chain
 	}
@@ -142,18 +144,15 @@ type statement struct {
 }
 
 // open verifies checkpoints and sorts them by size.
-func (r *Report) open(v note.Verifier, own []store.Checkpoint, elsewhere []string) []statement {
+func (r *Report) open(keys Keys, own []store.Checkpoint, elsewhere []string) []statement {
 	var all []statement
 	add := func(text string, size int64, foreign bool) {
-		c, err := OpenCheckpoint(text, v)
-		switch {
-		case err != nil:
+		c, err := keys.open(r.Provider, text)
+		if err != nil {
 			r.problem("ledger.checkpoint", size, "%v", err)
-		case c.Origin != Origin(v.Name(), r.Provider):
-			r.problem("ledger.checkpoint", size, "the checkpoint is of %s", c.Origin)
-		default:
-			all = append(all, statement{*c, foreign})
+			return
 		}
+		all = append(all, statement{c, foreign})
 	}
 	for _, c := range own {
 		add(c.Note, c.Size, false)
@@ -174,7 +173,7 @@ func (r *Report) compare(e *edge, stated []statement) {
 	root := e.root()
 	for ; i < len(stated) && stated[i].Size == e.size; i++ {
 		if stated[i].Root != root {
-			r.problem("ledger.fork", e.size, "the checkpoint of size %d has another root: the history was rewritten, or forked", e.size)
+			r.problem("ledger.fork", e.size, "the first %d entries are not those of a checkpoint: the history was rewritten", e.size)
 			continue
 		}
 		r.Checkpoints++
@@ -184,15 +183,19 @@ func (r *Report) compare(e *edge, stated []statement) {
 
 // end looks for checkpoints that nothing reached.
 func (r *Report) end(e *edge, stated []statement) *Report {
-	r.Size, r.Root = e.size, e.root().String()
+	r.Size, r.Root, r.Uncovered = e.size, e.root().String(), e.size-r.Covered
 	for _, s := range stated {
 		if s.Size > e.size {
 			where := "a checkpoint"
 			if s.elsewhere {
 				where = "a checkpoint kept elsewhere"
 			}
-			r.problem("ledger.fork", s.Size, "%s says %d rows, but there are %d: rows were removed, or the history was forked", where, s.Size, e.size)
+			r.problem("ledger.fork", s.Size, "%s says %d entries, but there are %d: entries were removed, or the database is an older copy", where, s.Size, e.size)
 		}
+	}
+	// Without a checkpoint, anybody who writes the database can make such a history.
+	if e.size > 0 && len(stated) == 0 {
+		r.problem("ledger.checkpoint", -1, "there are %d entries, and no checkpoint of this key: nothing shows that they are the ones that were recorded", e.size)
 	}
 	return r
 }

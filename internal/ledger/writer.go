@@ -2,35 +2,46 @@ package ledger
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/probity-dev/probity/internal/anchor"
 	"github.com/probity-dev/probity/internal/store"
 )
 
-// appender is what a writer needs of a store.
-type appender interface {
+// Database is what a writer needs of a store.
+type Database interface {
+	Store
 	AppendLedger(ctx context.Context, batch string, now time.Time, f func(store.LedgerTx) error) error
+	LedgerHeads(ctx context.Context) ([]store.LedgerState, error)
 }
 
 // Config says how a writer works.
 type Config struct {
-	Store appender
-	// Signer signs checkpoints, every so often where something was added.
+	Store Database
+	// Outside keeps the newest checkpoint of each ledger outside the database.
+	Outside *anchor.Folder
+	// Signer signs checkpoints, every so often where something was added. Keys verify
+	// them: the signer's, and those before it.
 	Signer     note.Signer
+	Keys       Keys
 	Checkpoint time.Duration
+	// Audit is how often all ledgers are read whole; zero means never.
+	Audit time.Duration
 	// Queue is how many decisions may wait; one provider may take half of it.
 	Queue int
-	Now   func() time.Time
-	Log   *slog.Logger
+	// Patience is how long a write may take before callers that wait for it are
+	// refused. Zero means two seconds.
+	Patience time.Duration
+	Now      func() time.Time
+	Log      *slog.Logger
+	// Kept, if not nil, is told of each checkpoint that was kept. It must not block.
+	Kept func(provider, text string, c Checkpoint)
 }
 
 const (
@@ -39,22 +50,23 @@ const (
 	// retryFirst and retryLast are the pauses between attempts to write a batch.
 	retryFirst = 50 * time.Millisecond
 	retryLast  = 2 * time.Second
-	// edges is how many providers' right edges are remembered.
-	edges = 1024
+	patience   = 2 * time.Second
 )
 
-// Errors of [Writer.Record].
+// Errors of [Writer.Record]. [ErrStopped] is another one.
 var (
 	// ErrFull means that the queue, or the provider's share of it, is full.
 	ErrFull = errors.New("the ledger's queue is full")
 	// ErrClosed means that the writer ends.
 	ErrClosed = errors.New("the ledger is closed")
+	// ErrNotWriting means that the database takes no entries now.
+	ErrNotWriting = errors.New("the database takes no entries of the ledger now")
 )
 
 // Writer adds decisions in batches. It is safe for concurrent use.
 type Writer struct {
 	cfg    Config
-	queue  chan item
+	queue  chan *item
 	done   chan struct{}
 	closed chan struct{} // closed when no more is taken
 	// giveUp ends attempts to write when the time to close is over.
@@ -62,57 +74,74 @@ type Writer struct {
 	cancel context.CancelFunc
 	once   sync.Once
 
-	mu      sync.Mutex
-	waiting map[string]int   // by provider: entries in the queue
-	lost    map[string]int64 // by provider: decisions lost and not yet told of
+	keeping sync.Mutex // held while a checkpoint is kept
 
-	written, losses atomic.Int64
+	mu        sync.Mutex
+	waiting   map[string]int      // by provider: entries in the queue
+	lost      map[string]int64    // by provider: decisions lost and not yet told of
+	withheld  map[string][]*Entry // by provider: what is to be said of tokens that never left
+	recalled  map[string]bool     // by provider: losses of the run before are in a file
+	histories map[string]*history
+	// trouble is closed while nothing can be written.
+	trouble chan struct{}
+	failing bool
 
-	// Of the writing goroutine alone.
-	edges map[string]*edge
-	dirty map[string]time.Time // providers with entries after their checkpoint
+	written, losses, alerts atomic.Int64
 }
 
+// item is an entry, or without one the wish for a checkpoint.
 type item struct {
 	provider string
 	entry    *Entry
+	sign     bool
 	done     chan error // nil if nobody waits
+	// answered is taken once: by the caller who waits no longer, or by the writer.
+	answered atomic.Bool
+	left     atomic.Bool // by the caller
 }
 
-// NewWriter starts a writer.
-func NewWriter(cfg Config) *Writer {
-	w := &Writer{cfg: cfg, queue: make(chan item, cfg.Queue), done: make(chan struct{}), closed: make(chan struct{}),
-		waiting: map[string]int{}, lost: map[string]int64{}, edges: map[string]*edge{}, dirty: map[string]time.Time{}}
+// NewWriter checks all ledgers and starts a writer. Ledgers whose history does not
+// extend their last checkpoint are stopped, which is no error: see
+// [Writer.Stopped].
+func NewWriter(ctx context.Context, cfg Config) (*Writer, error) {
+	if cfg.Patience == 0 {
+		cfg.Patience = patience
+	}
+	w := &Writer{cfg: cfg, queue: make(chan *item, cfg.Queue), done: make(chan struct{}), closed: make(chan struct{}), trouble: make(chan struct{}),
+		waiting: map[string]int{}, lost: map[string]int64{}, withheld: map[string][]*Entry{}, recalled: map[string]bool{}, histories: map[string]*history{}}
 	w.giveUp, w.cancel = context.WithCancel(context.Background())
+	if err := errors.Join(w.recall(), w.open(ctx)); err != nil {
+		w.cancel()
+		return nil, err
+	}
 	go w.run()
-	return w
+	return w, nil
 }
 
-// Stats counts what was written, what was lost, and what waits.
+// Stats counts what was written, what was lost, what waits, and what the operator
+// must look at.
 type Stats struct {
-	Written, Lost int64
-	Waiting       int
+	Written, Lost, Alerts int64
+	Waiting, Stopped      int
 }
 
 // Stats returns the counts.
 func (w *Writer) Stats() Stats {
-	return Stats{w.written.Load(), w.losses.Load(), len(w.queue)}
+	return Stats{w.written.Load(), w.losses.Load(), w.alerts.Load(), len(w.queue), len(w.Stopped())}
 }
 
-// Record hands an entry over. With wait it returns once the entry is committed;
-// without, at once, and an entry that finds no place is counted as lost: the
-// ledger says so as soon as it can.
+// Record hands an entry over. With wait it returns once the entry is committed, or
+// as soon as the database is known to take none; without, at once. Each entry that
+// is not recorded counts as lost, and the ledger says so as soon as it can.
 func (w *Writer) Record(ctx context.Context, provider string, e Entry, wait bool) error {
-	it := item{provider: provider, entry: &e}
+	it := &item{provider: provider, entry: &e}
 	if wait {
 		it.done = make(chan error, 1)
 	}
-	if err := w.enqueue(it); err != nil {
-		if !wait {
-			w.mu.Lock()
-			w.lost[provider]++
-			w.mu.Unlock()
-			w.losses.Add(1)
+	trouble, err := w.admit(it)
+	if err != nil {
+		if e.Type == Decision {
+			w.lose(provider, 1)
 		}
 		return err
 	}
@@ -122,18 +151,62 @@ func (w *Writer) Record(ctx context.Context, provider string, e Entry, wait bool
 	select {
 	case err := <-it.done:
 		return err
+	case <-trouble:
+		err = ErrNotWriting
 	case <-ctx.Done():
-		return ctx.Err()
+		err = ctx.Err()
 	}
+	it.left.Store(true)
+	if !it.answered.CompareAndSwap(false, true) {
+		return <-it.done // written after all
+	}
+	return err
+}
+
+// admit puts an entry into the queue, unless it is known that it cannot be written.
+func (w *Writer) admit(it *item) (trouble <-chan struct{}, err error) {
+	// An entry that has no text must not take its batch with it.
+	if _, err := it.entry.text(); err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	h := w.of(it.provider)
+	stop, trouble, failing := h.stop, w.trouble, w.failing
+	w.mu.Unlock()
+	switch {
+	case stop != nil:
+		return nil, stop
+	case failing && it.done != nil:
+		return nil, ErrNotWriting
+	}
+	return trouble, w.enqueue(it)
+}
+
+// Withhold puts on record that the token of a decision never left the service.
+func (w *Writer) Withhold(provider string, of Entry, reason string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.withhold(provider, &of, reason)
+}
+
+// withhold is Withhold for the holder of w.mu.
+func (w *Writer) withhold(provider string, of *Entry, reason string) {
+	if len(w.withheld[provider]) >= maxBatch {
+		w.lost[provider]++
+		w.losses.Add(1)
+		return
+	}
+	w.withheld[provider] = append(w.withheld[provider], &Entry{Time: w.cfg.Now().UTC(), Type: Withheld, Request: of.Request, Client: of.Client,
+		Kind: of.Kind, Token: of.Token, Reason: reason})
 }
 
 // Touch asks for a checkpoint of a ledger to which [Append] added.
 func (w *Writer) Touch(provider string) {
-	// Without a place in the queue the next decision brings the checkpoint.
-	_ = w.enqueue(item{provider: provider})
+	// Without a place in the queue, Watch brings the checkpoint.
+	_ = w.enqueue(&item{provider: provider, sign: true})
 }
 
-func (w *Writer) enqueue(it item) error {
+func (w *Writer) enqueue(it *item) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	select {
@@ -154,7 +227,8 @@ func (w *Writer) enqueue(it item) error {
 	}
 }
 
-// Close writes what waits, for as long as ctx allows, and ends.
+// Close writes what waits, for as long as ctx allows, and ends. Losses that could
+// not be told of are kept outside the database for the next start.
 func (w *Writer) Close(ctx context.Context) {
 	w.once.Do(func() {
 		w.mu.Lock()
@@ -175,11 +249,13 @@ func (w *Writer) run() {
 	defer close(w.done)
 	tick := time.NewTicker(max(w.cfg.Checkpoint/2, 10*time.Millisecond))
 	defer tick.Stop()
+	w.checkpoints(false)
 	for {
 		select {
 		case it, ok := <-w.queue:
 			if !ok {
 				w.checkpoints(true)
+				w.leave()
 				return
 			}
 			w.flush(w.gather(it))
@@ -191,8 +267,8 @@ func (w *Writer) run() {
 
 // gather takes what waits, up to a batch. Whatever came while the last batch was
 // written makes the next one: the busier, the larger.
-func (w *Writer) gather(first item) []item {
-	batch := []item{first}
+func (w *Writer) gather(first *item) []*item {
+	batch := []*item{first}
 	for len(batch) < maxBatch {
 		select {
 		case it, ok := <-w.queue:
@@ -207,48 +283,82 @@ func (w *Writer) gather(first item) []item {
 	return batch
 }
 
+// reasonGone says of an entry that its caller had been refused before it was
+// written.
+const reasonGone = "the caller had been refused, or had left, before the ledger had the decision"
+
 // flush writes a batch, again and again until it is written.
-func (w *Writer) flush(batch []item) {
+func (w *Writer) flush(batch []*item) {
 	byProvider := map[string][]*Entry{}
 	entries := 0
+	w.mu.Lock()
 	for _, it := range batch {
 		list := byProvider[it.provider]
+		if it.sign {
+			h := w.of(it.provider)
+			h.dirty, h.since = true, time.Time{} // due
+		}
 		if it.entry != nil {
+			if it.left.Load() && it.answered.Load() {
+				it.entry.Reason = reasonGone
+			}
 			list = append(list, it.entry)
 			entries++
-		} else {
-			w.dirty[it.provider] = time.Time{} // due
 		}
 		byProvider[it.provider] = list
 	}
-	w.mu.Lock()
-	losses := w.lost
-	w.lost = map[string]int64{}
-	w.mu.Unlock()
+	losses, withheld := w.lost, w.withheld
+	w.lost, w.withheld = map[string]int64{}, map[string][]*Entry{}
 	for provider, n := range losses {
+		if w.of(provider).stop != nil { // it is told later
+			w.lost[provider] = n
+			delete(losses, provider)
+			continue
+		}
 		byProvider[provider] = append(byProvider[provider], &Entry{Time: w.cfg.Now().UTC(), Type: Loss, Lost: n})
 	}
+	for provider, list := range withheld {
+		byProvider[provider] = append(byProvider[provider], list...)
+	}
+	w.mu.Unlock()
+	if len(byProvider) == 0 {
+		return
+	}
 	failed := w.writeEach(byProvider)
-	lost := 0
 	w.mu.Lock()
 	for provider, n := range losses {
 		if failed[provider] != nil {
 			w.lost[provider] += n
+		} else {
+			w.told(provider)
+		}
+	}
+	lost := map[string]int64{}
+	for provider, list := range withheld {
+		if failed[provider] != nil {
+			lost[provider] += int64(len(list))
 		}
 	}
 	for _, it := range batch {
 		if w.waiting[it.provider]--; w.waiting[it.provider] == 0 {
 			delete(w.waiting, it.provider)
 		}
-		if it.entry != nil && failed[it.provider] != nil {
-			lost++
+		switch {
+		case it.entry == nil:
+		case failed[it.provider] != nil:
+			lost[it.provider]++
+			entries--
+		case it.done != nil && !it.answered.CompareAndSwap(false, true) && it.entry.Reason == "":
+			w.withhold(it.provider, it.entry, reasonGone)
 		}
 	}
 	w.mu.Unlock()
-	w.written.Add(int64(entries - lost))
-	w.losses.Add(int64(lost))
+	w.written.Add(int64(entries))
+	for provider, n := range lost {
+		w.lose(provider, n)
+	}
 	for provider, err := range failed {
-		w.cfg.Log.Error("decisions were not recorded", "provider", provider, "lost of all", lost, "err", err.Error())
+		w.cfg.Log.Error("decisions were not recorded", "provider", provider, "lost", lost[provider], "err", err.Error())
 	}
 	for _, it := range batch {
 		if it.done != nil {
@@ -257,135 +367,33 @@ func (w *Writer) flush(batch []item) {
 	}
 }
 
-// writeEach writes a batch, and says whose entries were not written. A ledger that
-// takes no entries keeps no other one from its own.
-func (w *Writer) writeEach(byProvider map[string][]*Entry) (failed map[string]error) {
-	err := w.write(byProvider)
-	if err == nil {
-		return nil
-	}
-	failed = map[string]error{}
-	for provider, list := range byProvider {
-		if len(byProvider) > 1 && !errors.Is(err, store.ErrUnavailable) {
-			if one := w.write(map[string][]*Entry{provider: list}); one != nil {
-				failed[provider] = one
-			}
-			continue
-		}
-		failed[provider] = err
-	}
-	return failed
-}
-
-// write adds entries to ledgers in one transaction. Its name keeps a batch whose
-// commit was not answered from being added twice.
-func (w *Writer) write(byProvider map[string][]*Entry) error {
-	name := rand.Text()
-	pause := retryFirst
-	for {
-		next := map[string]*edge{}
-		err := w.cfg.Store.AppendLedger(w.giveUp, name, w.cfg.Now(), func(tx store.LedgerTx) error {
-			clear(next)
-			// One order for all nodes, so that none waits for the other in a ring.
-			for _, provider := range slices.Sorted(maps.Keys(byProvider)) {
-				e, err := w.append(tx, provider, byProvider[provider])
-				if err != nil {
-					return err
-				}
-				next[provider] = e
-			}
-			return nil
-		})
-		if err == nil {
-			w.remember(next)
-			return nil
-		}
-		clear(w.edges)
-		if !errors.Is(err, store.ErrUnavailable) {
-			return err
-		}
-		w.cfg.Log.Warn("the ledger waits for the store", "waiting", len(w.queue), "err", err.Error())
-		select {
-		case <-w.giveUp.Done():
-			return err
-		case <-time.After(pause):
-		}
-		pause = min(2*pause, retryLast)
-	}
-}
-
-func (w *Writer) append(tx store.LedgerTx, provider string, entries []*Entry) (*edge, error) {
-	head, err := tx.LedgerHead(provider)
-	if err != nil {
-		return nil, err
-	}
-	var e *edge
-	// Another node may have written since: what is remembered counts only if it is
-	// what stands there.
-	if known := w.edges[provider]; known != nil && known.size == head.Size && string(known.chain) == string(head.Chain) {
-		e = known.clone()
-	} else if e, err = load(inTx{tx, provider}, head); err != nil {
-		return nil, err
-	}
-	a, err := e.append(provider, entries)
-	if err != nil {
-		return nil, err
-	}
-	if w.due(provider) && e.size > 0 {
-		text, err := sign(w.cfg.Signer, provider, e.size, e.root())
-		if err != nil {
-			return nil, err
-		}
-		a.Checkpoint = &store.Checkpoint{Size: e.size, Note: text}
-	}
-	return e, tx.AppendLedger(provider, a)
-}
-
-// due reports whether a checkpoint is to be made.
-func (w *Writer) due(provider string) bool {
-	since, dirty := w.dirty[provider]
-	return dirty && w.cfg.Now().Sub(since) >= w.cfg.Checkpoint
-}
-
-// remember keeps the edges of what was written, and since when entries have had
-// no checkpoint.
-func (w *Writer) remember(next map[string]*edge) {
-	if len(w.edges)+len(next) > edges {
-		clear(w.edges)
-	}
-	now := w.cfg.Now()
-	for provider, e := range next {
-		w.edges[provider] = e
-		if since, dirty := w.dirty[provider]; !dirty || now.Sub(since) >= w.cfg.Checkpoint {
-			w.dirty[provider] = now
-		}
-	}
-}
-
-// checkpoints makes those that are due where nothing more was added.
+// checkpoints makes those that are due where nothing more was added, and says what
+// was lost.
 func (w *Writer) checkpoints(all bool) {
 	w.mu.Lock()
-	untold := len(w.lost) > 0
+	untold := len(w.withheld) > 0
+	for provider := range w.lost {
+		untold = untold || w.of(provider).stop == nil
+	}
 	w.mu.Unlock()
 	if untold {
 		w.flush(nil)
 	}
 	due := map[string][]*Entry{}
-	for provider, since := range w.dirty {
-		if all || w.cfg.Now().Sub(since) >= w.cfg.Checkpoint {
+	w.mu.Lock()
+	for provider, h := range w.histories {
+		if h.dirty && h.stop == nil && (all || w.cfg.Now().Sub(h.since) >= w.cfg.Checkpoint) {
 			due[provider] = nil
-			w.dirty[provider] = time.Time{}
+			h.since = time.Time{}
 		}
 	}
+	w.mu.Unlock()
 	if len(due) == 0 {
 		return
 	}
-	failed := w.writeEach(due)
-	for provider := range due {
-		if err := failed[provider]; err != nil {
+	for provider, err := range w.writeEach(due) {
+		if err != nil {
 			w.cfg.Log.Warn("no checkpoint of the ledger was made", "provider", provider, "err", err.Error())
-			continue
 		}
-		delete(w.dirty, provider)
 	}
 }

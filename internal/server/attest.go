@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -98,7 +99,7 @@ func (s *Server) record(ctx context.Context, c *call, request *appraisal.Request
 	if s.cfg.Ledger == nil {
 		return nil
 	}
-	e := ledger.Entry{Time: s.cfg.Now().UTC(), Type: ledger.Decision, Request: c.id, Kind: string(request.Kind), Outcome: ledger.Accepted,
+	e := ledger.Entry{Time: s.cfg.Now().UTC(), Type: ledger.Decision, Request: c.id, Client: c.clientIDs, Kind: string(request.Kind), Outcome: ledger.Accepted,
 		Evidence: digest(request.Evidence), Version: in.Version, Draft: request.DraftPolicy != "", Token: v.TokenID}
 	if c.caller != nil {
 		e.By = c.caller.Name
@@ -120,14 +121,27 @@ func (s *Server) record(ctx context.Context, c *call, request *appraisal.Request
 	}
 	closed := c.tenant.Settings.Ledger == tenant.LedgerFailClosed
 	err := s.cfg.Ledger.Record(ctx, c.tenant.Name, e, closed)
+	if err == nil {
+		c.decision = &e
+	}
 	if err == nil || !closed {
 		return nil // what is lost is counted, in the ledger and as a metric
 	}
 	s.cfg.Log.ErrorContext(ctx, "a decision was not recorded, and its provider fails closed", "provider", c.tenant.Name, "err", err.Error())
-	e503 := failed(http.StatusServiceUnavailable, codeUnavailable, evidence.Check{ID: checkLedger, Expected: "a ledger that takes the decision",
-		Found: "one that does not", Remedy: "try again later; the provider gives no token without an entry in its ledger"})
+	if errors.Is(err, ledger.ErrStopped) {
+		return ledgerStopped()
+	}
+	e503 := failed(http.StatusServiceUnavailable, codeUnavailable, evidence.Check{ID: checkLedger, Expected: "the decision is recorded in the ledger before the token is sent",
+		Found: "the ledger cannot be written now", Remedy: "try again later; the provider gives no token without an entry in its ledger"})
 	e503.header = http.Header{"Retry-After": {"5"}}
 	return e503
+}
+
+// ledgerStopped is the answer where a ledger's history in the database is not the
+// one that was signed.
+func ledgerStopped() *apiError {
+	return failed(http.StatusServiceUnavailable, codeUnavailable, evidence.Check{ID: checkIntact, Expected: "the ledger in the database extends its last checkpoint",
+		Found: "it does not, and the provider's ledger is stopped", Remedy: remedyIntact})
 }
 
 func digest(b []byte) string {

@@ -5,9 +5,11 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/tenant"
 	"github.com/probity-dev/probity/token"
 )
@@ -101,6 +103,17 @@ type readiness struct {
 	Status     string           `json:"status"`
 	Reason     string           `json:"reason,omitzero"`
 	Collateral []collateralItem `json:"collateral"`
+	// StoppedLedgers are alerts: the database was changed.
+	StoppedLedgers []stoppedLedger `json:"stoppedLedgers,omitzero"`
+}
+
+// stoppedLedger is a ledger whose history in the database is not the one that was
+// signed.
+type stoppedLedger struct {
+	Provider string    `json:"provider"`
+	Since    time.Time `json:"since"`
+	Reason   string    `json:"reason"`
+	Remedy   string    `json:"remedy"`
 }
 
 // collateralItem is a piece of collateral with what is to be known of its age.
@@ -125,6 +138,9 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request, _ *call) error {
 		}
 		answer.Collateral = append(answer.Collateral, collateralItem{item, at.After(item.NextUpdate), at.After(item.NextUpdate.Add(-s.cfg.WarnBefore))})
 	}
+	for _, stop := range s.stopped() {
+		answer.StoppedLedgers = append(answer.StoppedLedgers, stoppedLedger{stop.Provider, stop.Since, stop.Reason, ledger.RemedyStopped})
+	}
 	if s.cfg.Ready != nil {
 		if err := s.cfg.Ready(r.Context()); err != nil {
 			s.cfg.Log.WarnContext(r.Context(), "not ready", "err", err.Error())
@@ -133,6 +149,15 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request, _ *call) error {
 		}
 	}
 	return writeJSON(w, answer)
+}
+
+// stopped returns the first of the ledgers that are stopped.
+func (s *Server) stopped() []*ledger.Stop {
+	if s.cfg.Ledger == nil {
+		return nil
+	}
+	all := s.cfg.Ledger.Stopped()
+	return all[:min(len(all), maxReadyItems)]
 }
 
 // metrics answers GET /metrics.

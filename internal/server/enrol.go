@@ -179,7 +179,7 @@ func (s *Server) enrolled(w http.ResponseWriter, r *http.Request, c *call, in en
 		return refuse("an answer that was not given before", "one that was")
 	}
 	key := store.TPMKey{Provider: c.tenant.Name, Key: pending.Key, EndorsementKey: pending.EndorsementKey, Name: pending.Name, Created: s.cfg.Now().UTC().Truncate(time.Second)}
-	err = s.cfg.Registry.Enrol(r.Context(), key, tenant.By{Caller: "tpm:" + key.EndorsementKey, Request: c.id})
+	err = s.cfg.Registry.Enrol(r.Context(), key, tenant.By{Caller: "tpm:" + key.EndorsementKey, Request: c.id, Client: c.clientIDs})
 	if errors.Is(err, store.ErrConflict) {
 		s.cfg.Log.WarnContext(r.Context(), "a TPM asked for a name or key of another", "name", key.Name, "ek", key.EndorsementKey)
 		return failed(http.StatusConflict, codeInvalidOperation, evidence.Check{ID: checkEnrolment, Expected: "a name and a key of no other TPM",

@@ -3,12 +3,14 @@ package server
 import (
 	"errors"
 	"net/http"
+	"strconv"
 
 	"github.com/go-json-experiment/json"
 
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/tenant"
 	"github.com/probity-dev/probity/internal/wire"
@@ -53,12 +55,15 @@ const (
 	checkCaller     = "caller.known"
 	checkRole       = "caller.role"
 	checkLedger     = "ledger.recorded"
+	checkIntact     = "ledger.intact"
 	checkStore      = "store.available"
 	checkQuery      = "request.query"
 	checkProof      = "ledger.proof"
 )
 
 const remedyCollateral = "try again later, or send VCEK and chain with SEV-SNP evidence; the operator can import a bundle: probity collateral import"
+
+const remedyIntact = "the operator finds the reason in the service's log, and what to do in docs/guide/tenants.md#the-ledger"
 
 const (
 	remedyContext   = "begin anew: ask for a challenge with {\"type\":\"aikcert\"}, and answer it before it expires"
@@ -83,6 +88,7 @@ func Catalogue() []evidence.Definition {
 		{ID: checkCaller, Meaning: "the caller is known, on routes that are not for anybody", Remedy: "send a bearer token of an issuer that counts, or of probity token create"},
 		{ID: checkRole, Meaning: "the caller has the role that the route needs, at the provider", Remedy: "let an owner grant the role"},
 		{ID: checkLedger, Meaning: "the decision is in the ledger, where the provider fails closed", Remedy: "try again later; see what the service's log says of its store"},
+		{ID: checkIntact, Meaning: "the provider's ledger in the database extends its last checkpoint, which is kept outside the database", Remedy: remedyIntact},
 		{ID: checkQuery, Meaning: "a number in the query or path is one, and within its bounds", Remedy: "correct the query parameter"},
 		{ID: checkProof, Meaning: "the entry is there, and a checkpoint covers it", Remedy: "try again after the next checkpoint"},
 		{ID: checkStore, Meaning: "the store answers; attestations go on without it, management does not", Remedy: "try again after the time in Retry-After"},
@@ -156,6 +162,8 @@ func asAPIError(err error) (e *apiError, internal bool) {
 		return changeRefused(refused), false
 	case errors.Is(err, token.ErrPolicyJWS):
 		return invalidOperation(err.Error()), false
+	case errors.Is(err, ledger.ErrStopped):
+		return ledgerStopped(), true
 	case errors.Is(err, store.ErrUnavailable):
 		e := failed(http.StatusServiceUnavailable, codeUnavailable, evidence.Check{ID: checkStore, Expected: "a store that answers", Found: "one that does not",
 			Remedy: "try again after the time in Retry-After"})
@@ -216,6 +224,7 @@ func (e *apiError) write(w http.ResponseWriter) {
 
 func writeBody(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	w.Write(body) // a client that went away is no error of ours
 }

@@ -20,7 +20,8 @@ import (
 // document. Each request gives one line of log, without bodies.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	id := requestID(r.Header.Get("traceparent"))
+	id := newRequestID()
+	claimed := clientIDs(r.Header)
 	header := w.Header()
 	header.Set("x-ms-request-id", id)
 	header.Set("x-ms-maa-service-version", s.cfg.Version)
@@ -39,9 +40,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if found != nil {
 		name = found.path
 	}
-	attrs := []any{"method", r.Method, "route", name, "request", id}
+	attrs := []any{"method", method(r.Method), "route", name, "request", id}
+	if len(claimed) > 0 {
+		attrs = append(attrs, "client", claimed)
+	}
+	c := &call{tenant: at, params: params, id: id, clientIDs: claimed}
 	if err == nil {
-		c := &call{tenant: at, params: params, id: id}
 		err = s.run(recorder, r, found, c, methods)
 		attrs = append(attrs, "provider", at.Name)
 		if c.caller != nil {
@@ -61,6 +65,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.cfg.Log.ErrorContext(ctx, "request failed", append(attrs, "err", err.Error())...)
 		}
 	}
+	s.undelivered(r, c, recorder)
 	elapsed := time.Since(start)
 	s.cfg.Metrics.Requests.WithLabelValues(name, strconv.Itoa(recorder.status)).Inc()
 	s.cfg.Metrics.Seconds.WithLabelValues(name).Observe(elapsed.Seconds())
@@ -112,9 +117,32 @@ func (s *Server) timedOut(r *http.Request, err error) error {
 	return err
 }
 
+// undelivered puts on record that a token which was issued did not reach the client.
+func (s *Server) undelivered(r *http.Request, c *call, w *statusRecorder) {
+	if c.decision == nil || c.decision.Token == "" {
+		return
+	}
+	if err := http.NewResponseController(w).Flush(); w.failed == nil && !errors.Is(err, http.ErrNotSupported) {
+		w.failed = err
+	}
+	reason := ""
+	switch {
+	case w.status != http.StatusOK:
+		reason = "the service answered with an error after its decision"
+	case w.failed != nil:
+		reason = "the answer could not be sent"
+	case errors.Is(r.Context().Err(), context.Canceled):
+		reason = "the client closed the connection"
+	default:
+		return
+	}
+	s.cfg.Ledger.Withhold(c.tenant.Name, *c.decision, reason)
+}
+
 type statusRecorder struct {
 	http.ResponseWriter
 	status int
+	failed error // of the first write that failed
 }
 
 // Unwrap lets http.ResponseController find the connection.
@@ -131,17 +159,60 @@ func (r *statusRecorder) Write(b []byte) (int, error) {
 	if r.status == 0 {
 		r.status = http.StatusOK
 	}
-	return r.ResponseWriter.Write(b)
+	n, err := r.ResponseWriter.Write(b)
+	if r.failed == nil {
+		r.failed = err
+	}
+	return n, err
 }
 
 var traceparent = regexp.MustCompile(`^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
 
-// requestID returns the caller's trace, or a new one (W3C Trace Context).
-func requestID(parent string) string {
-	if traceparent.MatchString(parent) {
-		return parent
-	}
+// newRequestID returns an id in the form of W3C Trace Context, as Azure's service
+// answers. It is always the service's own: with an id that a client may choose,
+// anybody could give entries of a ledger the id of another request.
+func newRequestID() string {
 	var b [24]byte
 	rand.Read(b[:]) // never fails
 	return "00-" + hex.EncodeToString(b[:16]) + "-" + hex.EncodeToString(b[16:]) + "-00"
+}
+
+// maxClientID bounds what is recorded of a client's own id, in bytes.
+const maxClientID = 128
+
+// clientIDs returns the ids that a client sent, by header, for records that say
+// that they are the client's.
+func clientIDs(h http.Header) map[string]string {
+	var ids map[string]string
+	for _, name := range []string{"traceparent", "x-ms-client-request-id", "x-ms-request-id", "x-ms-correlation-request-id"} {
+		value := h.Get(name)
+		if value == "" || name == "traceparent" && !traceparent.MatchString(value) {
+			continue
+		}
+		if ids == nil {
+			ids = map[string]string{}
+		}
+		ids[name] = printable(value)
+	}
+	return ids
+}
+
+// printable bounds a text from outside, and leaves out what is not printable ASCII.
+func printable(text string) string {
+	text = text[:min(len(text), maxClientID)]
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, text)
+}
+
+// method is a request's method for the log: clients can send any word.
+func method(m string) string {
+	switch m {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return m
+	}
+	return "other"
 }

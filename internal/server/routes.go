@@ -7,6 +7,7 @@ import (
 
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/auth"
+	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/tenant"
 )
 
@@ -25,12 +26,16 @@ type call struct {
 	caller *auth.Caller // nil on routes for anybody
 	// params are the variable parts of the path.
 	params map[string]string
-	id     string
+	// id is the service's own; clientIDs are what the client sent as its ids.
+	id        string
+	clientIDs map[string]string
+	// decision is what was recorded, if the route made one.
+	decision *ledger.Entry
 }
 
 // by names the caller in records of changes.
 func (c *call) by() tenant.By {
-	by := tenant.By{Request: c.id}
+	by := tenant.By{Request: c.id, Client: c.clientIDs}
 	if c.caller != nil {
 		by.Caller = c.caller.Name
 	}

@@ -83,6 +83,10 @@ type Store interface {
 // Ledger records decisions.
 type Ledger interface {
 	Record(ctx context.Context, provider string, e ledger.Entry, wait bool) error
+	// Withhold puts on record that the token of a decision never left.
+	Withhold(provider string, of ledger.Entry, reason string)
+	// Stopped returns the ledgers whose history was changed.
+	Stopped() []*ledger.Stop
 }
 
 // Limits bound what requests may take.

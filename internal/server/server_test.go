@@ -23,6 +23,7 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/internal/anchor"
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/signing"
@@ -86,8 +87,21 @@ func newBench(t *testing.T, edit func(*Config), settings ...func(*tenant.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.ledger = ledger.NewWriter(ledger.Config{Store: db, Signer: signer, Checkpoint: time.Hour, Queue: 1000, Now: clock, Log: log})
+	outside, err := anchor.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkpointKey, err := note.NewVerifier(verifier)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.ledger, err = ledger.NewWriter(t.Context(), ledger.Config{Store: db, Outside: outside, Signer: signer, Keys: ledger.Keys{checkpointKey},
+		Checkpoint: time.Hour, Queue: 1000, Now: clock, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { b.ledger.Close(context.Background()) })
+	b.settings.Store = b.ledger.Guard(db)
 	sum := sha256.Sum256([]byte(adminToken))
 	admin, err := auth.NewStaticToken("administrator", hex.EncodeToString(sum[:]), "owner", []string{"*"}, time.Time{})
 	if err != nil {

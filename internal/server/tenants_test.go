@@ -598,6 +598,9 @@ func TestProvidersByHostName(t *testing.T) {
 // deadLedger takes nothing.
 type deadLedger struct{}
 
+func (deadLedger) Withhold(string, ledger.Entry, string) {}
+func (deadLedger) Stopped() []*ledger.Stop               { return nil }
+
 func (deadLedger) Record(context.Context, string, ledger.Entry, bool) error { return ledger.ErrFull }
 
 func TestNoLedgerNoToken(t *testing.T) {

@@ -192,6 +192,14 @@ type LedgerHead struct {
 	Chain []byte
 }
 
+// LedgerState is where the ledger of a provider ends, and the size of its newest
+// checkpoint, or -1 if it has none.
+type LedgerState struct {
+	Provider string
+	LedgerHead
+	Signed int64
+}
+
 // Checkpoint is a signed statement of a ledger's size and root.
 type Checkpoint struct {
 	Size int64
@@ -341,10 +349,12 @@ type Store interface {
 	// LedgerLeaves and LedgerNode are as in LedgerTx.
 	LedgerLeaves(ctx context.Context, provider string, from, n int64) ([][]byte, error)
 	LedgerNode(ctx context.Context, provider string, level int, n int64) ([]byte, error)
-	// LedgerProviders returns who has a ledger.
-	LedgerProviders(ctx context.Context) ([]string, error)
+	// LedgerHeads returns where all ledgers end, by provider.
+	LedgerHeads(ctx context.Context) ([]LedgerState, error)
 	// Checkpoints returns those of a ledger, the newest first.
 	Checkpoints(ctx context.Context, provider string, limit int) ([]Checkpoint, error)
+	// DeleteCheckpoints removes those of a ledger that the operator no longer accepts.
+	DeleteCheckpoints(ctx context.Context, provider string) error
 	// ForgetLedger removes the text of up to limit entries older than before; their
 	// hashes stay. It returns how many it removed.
 	ForgetLedger(ctx context.Context, provider string, before time.Time, limit int) (int64, error)

@@ -46,17 +46,6 @@ func New(collateral func() Collateral) *Metrics {
 	return m
 }
 
-// Ledger adds the counts of the ledger's writer: written, lost, waiting.
-func (m *Metrics) Ledger(stats func() (written, lost int64, waiting int)) {
-	m.registry.MustRegister(
-		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "probity_ledger_written_total", Help: "Decisions recorded in ledgers."},
-			func() float64 { n, _, _ := stats(); return float64(n) }),
-		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "probity_ledger_lost_total", Help: "Decisions that found no place in a ledger."},
-			func() float64 { _, n, _ := stats(); return float64(n) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "probity_ledger_waiting", Help: "Decisions that wait to be recorded."},
-			func() float64 { _, _, n := stats(); return float64(n) }))
-}
-
 // Handler serves the metrics as text.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})

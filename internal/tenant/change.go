@@ -83,14 +83,16 @@ func Catalogue() []evidence.Definition {
 	}
 }
 
-// By is who asks for a change, and by which request.
+// By is who asks for a change, and by which request. Client holds the ids that the
+// client gave it.
 type By struct {
 	Caller, Request string
+	Client          map[string]string
 }
 
 // entry begins the record of a change.
 func (r *Registry) entry(by By, action, subject string, details map[string]string) *ledger.Entry {
-	return &ledger.Entry{Time: r.cfg.Now().UTC(), Type: ledger.Change, Request: by.Request, By: by.Caller, Action: action, Subject: subject, Details: details}
+	return &ledger.Entry{Time: r.cfg.Now().UTC(), Type: ledger.Change, Request: by.Request, Client: by.Client, By: by.Caller, Action: action, Subject: subject, Details: details}
 }
 
 // provider reads a provider in a transaction.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/internal/anchor"
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/store/sqlite"
 	"github.com/probity-dev/probity/internal/testtee"
@@ -30,11 +32,17 @@ func openLedger() (w *ledger.Writer, end func()) {
 	must(err)
 	db, err := sqlite.Open(context.Background(), dir)
 	must(err)
-	secret, _, err := ledger.NewKey(rand.Reader, "bench")
+	secret, public, err := ledger.NewKey(rand.Reader, "bench")
 	must(err)
 	signer, err := note.NewSigner(secret)
 	must(err)
-	w = ledger.NewWriter(ledger.Config{Store: db, Signer: signer, Checkpoint: 10 * time.Second, Queue: 200_000, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	verifier, err := note.NewVerifier(public)
+	must(err)
+	outside, err := anchor.Open(filepath.Join(dir, anchor.Dir))
+	must(err)
+	w, err = ledger.NewWriter(context.Background(), ledger.Config{Store: db, Outside: outside, Signer: signer, Keys: ledger.Keys{verifier},
+		Checkpoint: 10 * time.Second, Queue: 200_000, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	must(err)
 	return w, func() {
 		w.Close(context.Background())
 		db.Close()

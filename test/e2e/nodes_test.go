@@ -296,7 +296,7 @@ func (f *fleet) recorded(t *testing.T, provider string) map[string]bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	report, err := ledger.Verify(t.Context(), db, provider, verifier, nil, nil)
+	report, err := ledger.Verify(t.Context(), db, provider, ledger.Keys{verifier}, nil, nil)
 	if err != nil || len(report.Problems) != 0 {
 		t.Fatalf("%+v, %v", report, err)
 	}

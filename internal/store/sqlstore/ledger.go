@@ -43,9 +43,12 @@ func (s *Store) LedgerHead(ctx context.Context, provider string) (store.LedgerHe
 	return heads[0], nil
 }
 
-// LedgerProviders returns who has a ledger.
-func (s *Store) LedgerProviders(ctx context.Context) ([]string, error) {
-	return read(ctx, s, "ledger", func(r row) (name string, err error) { return name, r.Scan(&name) }, `SELECT provider FROM ledger_heads ORDER BY provider`)
+// LedgerHeads returns where all ledgers end.
+func (s *Store) LedgerHeads(ctx context.Context) ([]store.LedgerState, error) {
+	return read(ctx, s, "ledger", func(r row) (l store.LedgerState, err error) {
+		return l, r.Scan(&l.Provider, &l.Size, &l.Chain, &l.Signed)
+	}, `SELECT h.provider, h.size, h.chain, coalesce((SELECT max(c.size) FROM ledger_checkpoints c WHERE c.provider = h.provider), -1)
+		FROM ledger_heads h ORDER BY h.provider`)
 }
 
 func scanBytes(r row) (b []byte, err error) { return b, r.Scan(&b) }
@@ -151,6 +154,13 @@ func (s *Store) Ledger(ctx context.Context, provider string, from int64, limit i
 func (s *Store) Checkpoints(ctx context.Context, provider string, limit int) ([]store.Checkpoint, error) {
 	return read(ctx, s, "checkpoints", func(r row) (c store.Checkpoint, err error) { return c, r.Scan(&c.Size, &c.Note) },
 		`SELECT size, note FROM ledger_checkpoints WHERE provider = $1 ORDER BY size DESC LIMIT $2`, provider, limit)
+}
+
+// DeleteCheckpoints removes the checkpoints of a ledger.
+func (s *Store) DeleteCheckpoints(ctx context.Context, provider string) error {
+	ctx, cancel := s.bound(ctx)
+	defer cancel()
+	return s.exec(ctx, s.db, "checkpoints", `DELETE FROM ledger_checkpoints WHERE provider = $1`, provider)
 }
 
 // ForgetLedger removes the text of old entries from the beginning on, up to the first

@@ -452,10 +452,17 @@ func ledger(t *testing.T, open Open) {
 	must(t, err)
 	checkpoints, err := s.Checkpoints(ctx, "a", 2)
 	must(t, err)
-	who, err := s.LedgerProviders(ctx)
+	heads, err := s.LedgerHeads(ctx)
 	must(t, err)
-	if len(rows) != n || head.Size != n || len(leaves) != 3 || leaves[0][1] != 2 || node[0] != 3 || len(checkpoints) != 2 || checkpoints[0].Size != n || len(who) != 1 {
-		t.Errorf("%d rows, head %+v, leaves %v, node %v, checkpoints %+v of %v", len(rows), head, leaves, node, checkpoints, who)
+	if len(heads) != 1 || heads[0].Provider != "a" || heads[0].Size != n || heads[0].Signed != n {
+		t.Errorf("heads %+v", heads)
+	}
+	if len(rows) != n || head.Size != n || len(leaves) != 3 || leaves[0][1] != 2 || node[0] != 3 || len(checkpoints) != 2 || checkpoints[0].Size != n {
+		t.Errorf("%d rows, head %+v, leaves %v, node %v, checkpoints %+v", len(rows), head, leaves, node, checkpoints)
+	}
+	must(t, s.DeleteCheckpoints(ctx, "a"))
+	if heads, err = s.LedgerHeads(ctx); err != nil || heads[0].Signed != -1 {
+		t.Errorf("without checkpoints: %+v, %v", heads, err)
 	}
 	if head, err := s.LedgerHead(ctx, "nobody"); err != nil || head.Size != 0 {
 		t.Errorf("an empty ledger: %+v, %v", head, err)

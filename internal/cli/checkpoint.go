@@ -1,0 +1,106 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/probity-dev/probity/internal/anchor"
+	"github.com/probity-dev/probity/internal/config"
+	"github.com/probity-dev/probity/internal/ledger"
+	"github.com/probity-dev/probity/internal/signing"
+	"github.com/probity-dev/probity/internal/store"
+)
+
+// ledgerFolder is the folder of a data directory with the newest checkpoints.
+const ledgerFolder = "ledger"
+
+// outsideOf opens the folder of a data directory with the newest checkpoints.
+func outsideOf(dataDir string) (*anchor.Folder, error) {
+	f, err := anchor.Open(filepath.Join(dataDir, anchor.Dir))
+	if err != nil {
+		return nil, err
+	}
+	return f.Sub(ledgerFolder)
+}
+
+// checkpointKeyFile is the name under which the folder remembers what verifies
+// checkpoints. No provider has it.
+const checkpointKeyFile = "key:checkpoint"
+
+const remedyCheckpointKey = "restore the database that this service used; if it is lost, move the folder %s away, and know that nothing shows then whether older entries were changed"
+
+// checkpointSigner opens the key that signs checkpoints. It makes one at the first
+// start alone: a key that appears beside older ledgers, or that is not the one that
+// the data directory remembers, is refused.
+func checkpointSigner(ctx context.Context, db store.Store, cfg config.Config, keys signing.Config, outside *anchor.Folder) (note.Signer, string, error) {
+	known, err := outside.Read(checkpointKeyFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, "", err
+	}
+	records, err := db.SigningKeys(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	secret, public, ok, err := signing.StoredCheckpointKey(records, keys)
+	if err == nil && !ok {
+		secret, public, err = firstCheckpointKey(ctx, db, cfg, keys, len(known) > 0)
+	}
+	remedy := fmt.Sprintf(remedyCheckpointKey, filepath.Dir(outside.Path(checkpointKeyFile)))
+	switch {
+	case errors.Is(err, errNoCheckpointKey):
+		return nil, "", fmt.Errorf("%w; %s", err, remedy)
+	case err != nil:
+		return nil, "", err
+	case len(known) == 0:
+		err = outside.Write(checkpointKeyFile, []byte(public+"\n"))
+	case strings.TrimSpace(string(known)) != public:
+		err = fmt.Errorf("the checkpoint key in the database is %s, but this service used %s: the key was exchanged; %s", public, strings.TrimSpace(string(known)), remedy)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	signer, err := note.NewSigner(secret)
+	return signer, public, err
+}
+
+var errNoCheckpointKey = errors.New("the database has no checkpoint key, but this service had one: the key was removed, or it is another database")
+
+// firstCheckpointKey makes the key, with its entry in the ledger of the default
+// provider. Nodes that start together make one.
+func firstCheckpointKey(ctx context.Context, db store.Store, cfg config.Config, keys signing.Config, had bool) (secret, public string, err error) {
+	heads, err := db.LedgerHeads(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	for _, h := range heads {
+		had = had || h.Size > 0 || h.Signed >= 0
+	}
+	if had {
+		return "", "", errNoCheckpointKey
+	}
+	err = db.Update(ctx, store.TopicKeys, "", func(tx store.Tx) error {
+		records, err := tx.SigningKeys()
+		if err != nil {
+			return err
+		}
+		_, exists := signing.CheckpointVerifier(records)
+		now := time.Now()
+		if secret, public, err = signing.CheckpointKey(tx, keys, ledger.KeyName(cfg.URL), now); err != nil || exists {
+			return err
+		}
+		signer, err := note.NewSigner(secret)
+		if err != nil {
+			return err
+		}
+		return ledger.AppendFirst(tx, signer, store.DefaultProvider,
+			&ledger.Entry{Time: now.UTC(), Type: ledger.Change, Action: "checkpoint.key", Subject: public})
+	})
+	return secret, public, err
+}
