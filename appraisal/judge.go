@@ -130,6 +130,11 @@ func (p TCBPolicy) judge(kind evidence.Kind, tcb *evidence.TCB) []evidence.Check
 	}
 	check.Found = tcb.Summary()
 	check.Remedy = "update the BIOS and microcode"
+	if len(tcb.Shortfall) > 0 {
+		needs, has := evidence.Shortcomings(tcb.Shortfall)
+		check.Found += ": " + has + ", where the newest level needs " + needs
+		check.Remedy = evidence.RemedyFor(tcb.Shortfall)
+	}
 	if strings.Contains(tcb.Status, "Configuration") {
 		check.Remedy += ", and change the configuration that the advisories name"
 	}

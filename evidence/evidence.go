@@ -129,7 +129,7 @@ type TCB struct {
 	// Status is the converged status of all parts, in the vendor's words.
 	Status string `json:"status"`
 	// Date is the earliest date of the levels that were met.
-	Date time.Time `json:"date"`
+	Date time.Time `json:"date,omitzero"`
 	// Advisories lists the open security advisories, sorted.
 	Advisories []string `json:"advisories"`
 	// EvaluationDataNumber tells which release of the vendor's TCB baseline
@@ -147,7 +147,13 @@ type TCB struct {
 
 	// Shortfall names the components that are below the newest level.
 	Shortfall []Component `json:"shortfall,omitempty"`
+	// BelowLowest names the components that are below the vendor's lowest level. Such
+	// a platform is refused, and Status is NotSupported.
+	BelowLowest []Component `json:"belowLowest,omitempty"`
 }
+
+// NotSupported is the status of a platform below every level of its vendor.
+const NotSupported = "NotSupported"
 
 // Summary writes the status with the level that it comes from.
 func (t *TCB) Summary() string {
@@ -156,11 +162,4 @@ func (t *TCB) Summary() string {
 		level += fmt.Sprintf(", evaluation %d", t.EvaluationDataNumber)
 	}
 	return t.Status + " (" + level + ")"
-}
-
-// Component is one part of a TCB that is older than the vendor's newest level.
-type Component struct {
-	Name  string `json:"name"`
-	Needs int    `json:"needs"`
-	Has   int    `json:"has"`
 }

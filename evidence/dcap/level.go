@@ -3,8 +3,10 @@ package dcap
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 )
 
@@ -21,23 +23,79 @@ func (info *TCBInfo) platformLevel(pck *PCK) (*Level, bool) {
 	return nil, false
 }
 
-// shortfall lists what keeps the platform from the newest level.
-func (info *TCBInfo) shortfall(pck *PCK) []evidence.Component {
-	newest := &info.Levels[0]
+// label is what a TCB info says a component is.
+type label struct{ typ, category string }
+
+// standardLabels are what Intel's TCB infos for TDX call the components, for documents
+// that leave the names out.
+var standardLabels = map[bool]map[int]label{
+	false: {1: {"Early Microcode Update", "BIOS"}, 2: {"SGX Late Microcode Update", "OS/VMM"}, 3: {"TXT SINIT", "OS/VMM"}, 4: {"", "BIOS"}, 5: {"", "BIOS"}, 6: {"", "BIOS"}, 8: {"SEAMLDR ACM", "OS/VMM"}},
+	true:  {1: {"TDX Module", "OS/VMM"}, 2: {"TDX Module", "OS/VMM"}, 3: {"TDX Late Microcode Update", "OS/VMM"}},
+}
+
+// component describes the component i, from 0, of the SGX or the TDX components.
+func (info *TCBInfo) component(tdx bool, i int, needs, has uint8) evidence.Component {
+	l, tee := info.labels.sgx[i], "SGX"
+	if tdx {
+		l, tee = info.labels.tdx[i], "TDX"
+	}
+	if l == (label{}) && info.TEE == collateral.TDX {
+		l = standardLabels[tdx][i+1]
+	}
+	name := fmt.Sprintf("%s TCB component %d", tee, i+1)
+	if words := slices.DeleteFunc([]string{l.typ, l.category}, func(s string) bool { return s == "" }); len(words) > 0 {
+		name += " (" + strings.Join(words, ", ") + ")"
+	}
+	return evidence.Component{Name: name, Number: i + 1, Type: l.typ, Category: l.category, Needs: int(needs), Has: int(has)}
+}
+
+// shortfall lists what keeps the platform from a level.
+func (info *TCBInfo) shortfall(level *Level, pck *PCK) []evidence.Component {
 	var list []evidence.Component
-	for i, needs := range newest.SGX {
+	for i, needs := range level.SGX {
 		if pck.Components[i] < needs {
-			name := fmt.Sprintf("SGX TCB component %d", i+1)
-			if info.names[i] != "" {
-				name += " (" + info.names[i] + ")"
-			}
-			list = append(list, evidence.Component{Name: name, Needs: int(needs), Has: int(pck.Components[i])})
+			list = append(list, info.component(false, i, needs, pck.Components[i]))
 		}
 	}
-	if pck.PCESVN < newest.PCESVN {
-		list = append(list, evidence.Component{Name: "PCE SVN", Needs: int(newest.PCESVN), Has: int(pck.PCESVN)})
+	if pck.PCESVN < level.PCESVN {
+		list = append(list, evidence.Component{Name: "PCE SVN", Type: "PCE", Needs: int(level.PCESVN), Has: int(pck.PCESVN)})
 	}
 	return list
+}
+
+// shortfallTD lists what keeps a TD's module and loader from a level.
+func (info *TCBInfo) shortfallTD(level *Level, svn *[16]byte) []evidence.Component {
+	var list []evidence.Component
+	for i := moduleSVNs(svn); i < len(svn); i++ {
+		if svn[i] < level.TDX[i] {
+			list = append(list, info.component(true, i, level.TDX[i], svn[i]))
+		}
+	}
+	return list
+}
+
+// moduleSVNs is how many of the first SVNs are rated by the identity of the module
+// instead of by the platform's levels.
+func moduleSVNs(svn *[16]byte) int {
+	if svn[1] > 0 {
+		return 2
+	}
+	return 0
+}
+
+// failLevel refuses a platform that is below every level: it names the components
+// that are below the lowest one, and how they are updated.
+func (v *Verifier) failLevel(rec *evidence.Recorder, info *TCBInfo, pck *PCK, svn *[16]byte, when string) (*evidence.TCB, error) {
+	lowest := &info.Levels[len(info.Levels)-1]
+	below, newest := info.shortfall(lowest, pck), info.shortfall(&info.Levels[0], pck)
+	if svn != nil {
+		below = append(below, info.shortfallTD(lowest, svn)...)
+		newest = append(newest, info.shortfallTD(&info.Levels[0], svn)...)
+	}
+	needs, has := evidence.Shortcomings(below)
+	remedy := evidence.RemedyFor(below) + "; then fetch a new PCK certificate for the platform. No status that is accepted changes this: Intel supports no lower level"
+	err := rec.Fail(checkTCBLevel, fmt.Sprintf("at least the lowest level of the TCB info (%s, of %s): %s", lowest.Status, day(lowest.Date), needs), has+when, remedy)
+	return &evidence.TCB{Status: evidence.NotSupported, EvaluationDataNumber: info.EvaluationNumber, Advisories: []string{}, Shortfall: newest, BelowLowest: below}, err
 }
 
 // state merges the platform's level with that of its quoting enclave.
@@ -56,7 +114,7 @@ func (info *TCBInfo) state(pck *PCK, level *Level, qe IdentityLevel) *evidence.T
 		PlatformStatus:       string(level.Status),
 		PlatformDate:         level.Date,
 		QEStatus:             string(qe.Status),
-		Shortfall:            info.shortfall(pck),
+		Shortfall:            info.shortfall(&info.Levels[0], pck),
 	}
 }
 

@@ -62,10 +62,7 @@ func (info *TCBInfo) module(svn *[16]byte) (*ModuleIdentity, bool) {
 // versions above 0 the first two SVNs are the module's own and are rated by its
 // identity.
 func (info *TCBInfo) tdLevel(pck *PCK, svn *[16]byte) (*Level, bool) {
-	from := 0
-	if svn[1] > 0 {
-		from = 2
-	}
+	from := moduleSVNs(svn)
 	for i := range info.Levels {
 		l := &info.Levels[i]
 		if atLeast(&pck.Components, &l.SGX, 0) && pck.PCESVN >= l.PCESVN && atLeast(svn, &l.TDX, from) {
@@ -101,7 +98,7 @@ func (v *Verifier) appraiseTD(rec *evidence.Recorder, q *Quote, pck *PCK, info *
 	}
 	launch, err := v.rateTD(rec, "launch", td, &td.TEETCBSVN, pck, info, qe)
 	if err != nil {
-		return nil, err
+		return launch, err
 	}
 	launch.LaunchStatus = launch.Status
 	if !td.V15 {
@@ -109,7 +106,7 @@ func (v *Verifier) appraiseTD(rec *evidence.Recorder, q *Quote, pck *PCK, info *
 	}
 	current, err := v.rateTD(rec, "now", td, &td.TEETCBSVN2, pck, info, qe)
 	if err != nil {
-		return nil, err
+		return current, err
 	}
 	launch.CurrentStatus = current.Status
 	launch.Status = string(relaunch(Status(launch.Status), Status(current.Status)))
@@ -134,15 +131,14 @@ func (v *Verifier) rateTD(rec *evidence.Recorder, when string, td *TDReport, svn
 	rec.Pass(checkTDXModule, "Intel's TDX module", fmt.Sprintf("version %d, SVN %d (%s)", svn[1], svn[0], when))
 	level, ok := info.tdLevel(pck, svn)
 	if !ok {
-		return nil, v.fail(rec, checkTCBLevel, "at least the lowest level of the TCB info",
-			fmt.Sprintf("components %v, PCESVN %d, TEE TCB SVN %x (%s)", pck.Components, pck.PCESVN, *svn, when))
+		return v.failLevel(rec, info, pck, svn, " ("+when+")")
 	}
 	rec.Pass(checkTCBLevel, "a level of the TCB info", fmt.Sprintf("%s (level of %s, %s)", level.Status, day(level.Date), when))
 	tcb := info.state(pck, level, qe)
 	if svn[1] > 0 {
 		moduleLevel, ok := meets(module.Levels, uint16(svn[0]))
 		if !ok {
-			return nil, v.fail(rec, checkTDXModuleTCB, fmt.Sprintf("SVN of at least %d", module.Levels[len(module.Levels)-1].ISVSVN), fmt.Sprint(svn[0]))
+			return nil, v.fail(rec, checkTDXModuleTCB, fmt.Sprintf("a TDX module %s with an SVN of at least %d, that of its lowest level", module.ID, module.Levels[len(module.Levels)-1].ISVSVN), fmt.Sprintf("SVN %d (%s)", svn[0], when))
 		}
 		rec.Pass(checkTDXModuleTCB, "a level of the module's identity", fmt.Sprintf("%s (level of %s, %s)", moduleLevel.Status, day(moduleLevel.Date), when))
 		tcb.Status = string(converge(level.Status, qe.Status, moduleLevel.Status))
@@ -152,14 +148,6 @@ func (v *Verifier) rateTD(rec *evidence.Recorder, when string, td *TDReport, svn
 		slices.Sort(tcb.Advisories)
 		tcb.Advisories = slices.Compact(tcb.Advisories)
 	}
-	from := 0
-	if svn[1] > 0 {
-		from = 2
-	}
-	for i := from; i < len(svn); i++ {
-		if needs := info.Levels[0].TDX[i]; svn[i] < needs {
-			tcb.Shortfall = append(tcb.Shortfall, evidence.Component{Name: fmt.Sprintf("TDX TCB component %d", i+1), Needs: int(needs), Has: int(svn[i])})
-		}
-	}
+	tcb.Shortfall = append(tcb.Shortfall, info.shortfallTD(&info.Levels[0], svn)...)
 	return tcb, nil
 }

@@ -35,7 +35,7 @@ type TCBInfo struct {
 	Module  *ModuleIdentity
 	Modules []*ModuleIdentity
 
-	names [16]string // what the SGX components are, where the document says
+	labels labels // what the components are, where the document says
 }
 
 // Level is one TCB level: a platform meets it if every SVN is at least that of
@@ -77,8 +77,11 @@ type tcbJSON struct {
 	seen         struct{ sgx, tdx, v2 uint16 }
 	PCESVN       uint16
 	hasPCESVN    bool
-	names        *[16]string
+	labels       *labels
 }
+
+// labels are what the sixteen components of each kind are.
+type labels struct{ sgx, tdx [16]label }
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (t *tcbJSON) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
@@ -113,12 +116,9 @@ func (t *tcbJSON) member(dec *jsontext.Decoder, name string) error {
 		t.hasPCESVN = true
 		return json.UnmarshalDecode(dec, &t.PCESVN)
 	case "sgxtcbcomponents":
-		if t.names == nil {
-			t.names = new([16]string)
-		}
-		return readComponents(dec, &t.SGX, &t.seen.sgx, t.names)
+		return t.readComponents(dec, &t.SGX, &t.seen.sgx, false)
 	case "tdxtcbcomponents":
-		return readComponents(dec, &t.TDX, &t.seen.tdx, nil)
+		return t.readComponents(dec, &t.TDX, &t.seen.tdx, true)
 	}
 	number, ok := strings.CutPrefix(name, "sgxtcbcomp")
 	number, ok2 := strings.CutSuffix(number, "svn")
@@ -129,8 +129,19 @@ func (t *tcbJSON) member(dec *jsontext.Decoder, name string) error {
 	return dec.SkipValue()
 }
 
+// label is where the words for a component go; it is made when there are any.
+func (t *tcbJSON) label(tdx bool, n int) *label {
+	if t.labels == nil {
+		t.labels = new(labels)
+	}
+	if tdx {
+		return &t.labels.tdx[n]
+	}
+	return &t.labels.sgx[n]
+}
+
 // readComponents reads an array of exactly sixteen components.
-func readComponents(dec *jsontext.Decoder, dst *[16]uint8, seen *uint16, names *[16]string) error {
+func (t *tcbJSON) readComponents(dec *jsontext.Decoder, dst *[16]uint8, seen *uint16, tdx bool) error {
 	if dec.PeekKind() != '[' {
 		return errors.New("components are not an array")
 	}
@@ -143,7 +154,7 @@ func readComponents(dec *jsontext.Decoder, dst *[16]uint8, seen *uint16, names *
 			// Security: a list of another length would leave SVNs uncompared.
 			return errors.New("more than 16 components")
 		}
-		if err := readComponent(dec, n, dst, seen, names); err != nil {
+		if err := t.readComponent(dec, n, dst, seen, tdx); err != nil {
 			return err
 		}
 	}
@@ -151,14 +162,16 @@ func readComponents(dec *jsontext.Decoder, dst *[16]uint8, seen *uint16, names *
 	return err
 }
 
-func readComponent(dec *jsontext.Decoder, n int, dst *[16]uint8, seen *uint16, names *[16]string) error {
+func (t *tcbJSON) readComponent(dec *jsontext.Decoder, n int, dst *[16]uint8, seen *uint16, tdx bool) error {
 	return eachMember(dec, func(name string) error {
 		switch {
 		case name == "svn":
 			*seen |= 1 << n
 			return json.UnmarshalDecode(dec, &dst[n])
-		case name == "type" && names != nil:
-			return json.UnmarshalDecode(dec, &names[n])
+		case name == "type":
+			return json.UnmarshalDecode(dec, &t.label(tdx, n).typ)
+		case name == "category":
+			return json.UnmarshalDecode(dec, &t.label(tdx, n).category)
 		default:
 			return dec.SkipValue()
 		}
@@ -256,8 +269,8 @@ func (info *TCBInfo) readLevel(i int, j *tcbLevelJSON) error {
 			return errors.New("tdxtcbcomponents are not 16 with an svn each")
 		}
 	}
-	if i == 0 && j.TCB.names != nil {
-		info.names = *j.TCB.names
+	if i == 0 && j.TCB.labels != nil {
+		info.labels = *j.TCB.labels
 	}
 	return nil
 }

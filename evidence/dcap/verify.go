@@ -101,7 +101,7 @@ func (v *Verifier) failErr(rec *evidence.Recorder, id, expected string, err erro
 // Verify parses and verifies raw as a quote of the given TEE with the
 // collateral and at the time of ev (Intel DCAP quote verification library). It
 // records every check in rec and returns the first failed one as a
-// *evidence.Rejection.
+// *evidence.Rejection. For a platform below every level the proof has the TCB alone.
 func (v *Verifier) Verify(ctx context.Context, rec *evidence.Recorder, raw []byte, tee collateral.TEE, ev evidence.Evidence) (*Proof, error) {
 	rec.Checks = slices.Grow(rec.Checks, 48) // more than there are
 	q, err := ParseQuote(raw)
@@ -127,7 +127,7 @@ func (v *Verifier) Verify(ctx context.Context, rec *evidence.Recorder, raw []byt
 	}
 	tcb, err := v.appraiseTCB(rec, q, chain.pck, e, tee, ev)
 	if err != nil {
-		return nil, err
+		return &Proof{TCB: tcb}, err
 	}
 	return &Proof{Quote: q, PCK: chain.pck, TCB: tcb, Hashes: e.hashes, Stale: stale}, nil
 }
@@ -297,7 +297,7 @@ func (v *Verifier) appraiseTCB(rec *evidence.Recorder, q *Quote, pck *PCK, e *en
 	rec.Pass(checkQEDebug, "a production enclave", "not debuggable")
 	qeLevel, ok := meets(e.identity.Levels, qe.ISVSVN)
 	if !ok {
-		return nil, v.fail(rec, checkQETCB, fmt.Sprintf("ISVSVN of at least %d", e.identity.Levels[len(e.identity.Levels)-1].ISVSVN), fmt.Sprint(qe.ISVSVN))
+		return nil, v.fail(rec, checkQETCB, fmt.Sprintf("a quoting enclave (%s) with an ISVSVN of at least %d, that of its lowest level", wantID, e.identity.Levels[len(e.identity.Levels)-1].ISVSVN), fmt.Sprintf("ISVSVN %d", qe.ISVSVN))
 	}
 	rec.Pass(checkQETCB, "a level of the QE identity", fmt.Sprintf("%s (level of %s)", qeLevel.Status, day(qeLevel.Date)))
 	var tcb *evidence.TCB
@@ -307,7 +307,7 @@ func (v *Verifier) appraiseTCB(rec *evidence.Recorder, q *Quote, pck *PCK, e *en
 		tcb, err = v.appraiseEnclave(rec, pck, e.tcb, qeLevel)
 	}
 	if err != nil {
-		return nil, err
+		return tcb, err
 	}
 	if tcb.Status == string(Revoked) {
 		return nil, v.fail(rec, checkTCBRevoked, "any status but Revoked", "Revoked")
@@ -320,9 +320,7 @@ func (v *Verifier) appraiseTCB(rec *evidence.Recorder, q *Quote, pck *PCK, e *en
 func (v *Verifier) appraiseEnclave(rec *evidence.Recorder, pck *PCK, info *TCBInfo, qe IdentityLevel) (*evidence.TCB, error) {
 	level, ok := info.platformLevel(pck)
 	if !ok {
-		lowest := &info.Levels[len(info.Levels)-1]
-		return nil, v.fail(rec, checkTCBLevel, fmt.Sprintf("at least the lowest level: components %v, PCESVN %d", lowest.SGX, lowest.PCESVN),
-			fmt.Sprintf("components %v, PCESVN %d", pck.Components, pck.PCESVN))
+		return v.failLevel(rec, info, pck, nil, "")
 	}
 	rec.Pass(checkTCBLevel, "a level of the TCB info", fmt.Sprintf("%s (level of %s)", level.Status, day(level.Date)))
 	return info.state(pck, level, qe), nil

@@ -70,6 +70,9 @@ func (v *Verifier) VerifyQuote(ctx context.Context, rec *evidence.Recorder, quot
 func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, quote []byte, ev evidence.Evidence, result *evidence.Result) error {
 	proof, err := v.dcap.Verify(ctx, rec, quote, collateral.SGX, ev)
 	if err != nil {
+		if proof != nil {
+			result.TCB = proof.TCB
+		}
 		return err
 	}
 	report, err := dcap.ParseReport(proof.Quote.Body)

@@ -32,7 +32,7 @@ func assess(line Line, r *Report) *evidence.TCB {
 	tcb := &evidence.TCB{Status: "UpToDate", Date: floorDate}
 	if f, ok := floors[line]; ok && line.Parse(r.ReportedTCB).SNP < f.snp {
 		tcb.Status, tcb.Advisories = "OutOfDate", f.advisories
-		tcb.Shortfall = []evidence.Component{{Name: "SNP firmware (" + string(line) + ")", Needs: int(f.snp), Has: int(line.Parse(r.ReportedTCB).SNP)}}
+		tcb.Shortfall = []evidence.Component{{Name: "SNP firmware (" + string(line) + ")", Type: "SNP firmware", Needs: int(f.snp), Has: int(line.Parse(r.ReportedTCB).SNP)}}
 	}
 	return tcb
 }

@@ -75,6 +75,9 @@ func (v *Verifier) Verify(ctx context.Context, ev evidence.Evidence) (*evidence.
 func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, ev evidence.Evidence, result *evidence.Result) error {
 	proof, err := v.dcap.Verify(ctx, rec, ev.Raw, collateral.TDX, ev)
 	if err != nil {
+		if proof != nil {
+			result.TCB = proof.TCB
+		}
 		return err
 	}
 	td, err := dcap.ParseTDReport(proof.Quote.Body)

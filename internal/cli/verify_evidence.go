@@ -234,7 +234,7 @@ func (c *verifyEvidenceCommand) printText(e *env, v *appraisal.Verdict) {
 		fmt.Fprintln(e.Out)
 	}
 	e.ui.checks(e.Out, "  ", v.Checks)
-	if tcb := v.TCB; tcb != nil {
+	if tcb := v.TCB; tcb != nil && tcb.Status != evidence.NotSupported {
 		fmt.Fprintf(e.Out, "\n  TCB  %s\n", e.ui.bold(tcb.Summary()))
 		if tcb.CurrentStatus != "" {
 			fmt.Fprintf(e.Out, "       at launch %s, now %s\n", tcb.LaunchStatus, tcb.CurrentStatus)
@@ -283,13 +283,21 @@ func printLeniency(e *env, v *appraisal.Verdict) {
 	}
 }
 
-// printShortfall shows what keeps the platform from the newest level.
+// printShortfall shows what keeps the platform from the lowest and the newest level.
 func printShortfall(e *env, tcb *evidence.TCB) {
-	if tcb == nil || len(tcb.Shortfall) == 0 {
+	if tcb == nil {
 		return
 	}
-	fmt.Fprintf(e.Out, "\n  %-44s %5s %5s\n", "component", "needs", "has")
-	for _, c := range tcb.Shortfall {
-		fmt.Fprintf(e.Out, "  %-44s %5d %5d\n", c.Name, c.Needs, c.Has)
+	for _, table := range []struct {
+		level string
+		list  []evidence.Component
+	}{{"lowest", tcb.BelowLowest}, {"newest", tcb.Shortfall}} {
+		if len(table.list) == 0 || table.level == "newest" && slices.Equal(tcb.BelowLowest, tcb.Shortfall) {
+			continue
+		}
+		fmt.Fprintf(e.Out, "\n  %-52s %5s %5s\n", "below the "+table.level+" level", "needs", "has")
+		for _, c := range table.list {
+			fmt.Fprintf(e.Out, "  %-52s %5d %5d\n", c.Name, c.Needs, c.Has)
+		}
 	}
 }
