@@ -84,7 +84,10 @@ type Verdict struct {
 	Claims   claims.Set
 	// Known are Claims and all else that policies may read.
 	Known claims.Set
-	TCB   *evidence.TCB
+	// Issued are the claims that the policy issued, and Properties those with which
+	// it steers the token; both are empty for evidence that is refused.
+	Issued, Properties claims.Set
+	TCB                *evidence.TCB
 	// Reservations are facts that nobody should accept without knowing.
 	Reservations []evidence.Reservation
 	Policy       policy.Trace
@@ -184,6 +187,7 @@ func (a *Appraiser) Appraise(ctx context.Context, req Request, p Provider) (*Ver
 		return v.refuse(rejection), nil
 	}
 	v.Accepted = true
+	v.Issued, v.Properties = outcome.Issued, outcome.Properties
 
 	// Answer: a token that any relying party can check.
 	if p.Signer != nil {
@@ -223,6 +227,22 @@ func rulesFor(req Request, p Provider) (*policy.Policy, error) {
 		return p.Policy, nil
 	}
 	return policy.Parse(req.DraftPolicy)
+}
+
+// JudgeClaims applies a policy to claims that somebody vouches for, such as recorded
+// ones. There is no evidence: the policy's configuration rules are read as in
+// [Appraiser.Appraise], and nothing is left that they could ask for.
+func JudgeClaims(known claims.Set, rules *policy.Policy) *Verdict {
+	v := &Verdict{Claims: known, Known: known.Clone()}
+	if _, rejection := demands(rules); rejection != nil {
+		return v.refuse(rejection)
+	}
+	outcome, rejection := v.apply(rules)
+	if rejection != nil {
+		return v.refuse(rejection)
+	}
+	v.Accepted, v.Issued, v.Properties = true, outcome.Issued, outcome.Properties
+	return v
 }
 
 // apply evaluates the policy over everything that is known.

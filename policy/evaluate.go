@@ -121,7 +121,7 @@ func (e *evaluation) section(name string) error {
 	e.current = name
 	rules := e.program.sections[name]
 	for i := range rules {
-		e.out.Trace.Rules = append(e.out.Trace.Rules, RuleTrace{rule: &rules[i]})
+		e.out.Trace.Rules = append(e.out.Trace.Rules, RuleTrace{rule: &rules[i], seen: int32(e.in.Len())}) // at most maxClaims
 		if err := e.rule(&rules[i], &e.out.Trace.Rules[len(e.out.Trace.Rules)-1]); err != nil {
 			return err
 		}

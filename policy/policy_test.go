@@ -290,7 +290,7 @@ func TestADenialSaysWhy(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, err := p.Evaluate(incoming)
-	want := "rule 1 (line 3) does not permit: condition 1: claim svn is 3; rule 2 (line 4) does not permit: condition 1: there is no claim absent"
+	want := `rule 1 (line 3) does not permit: condition 1: claim svn is 3, and the rule needs [type=="svn", value==7]; rule 2 (line 4) does not permit: condition 1: there is no claim absent`
 	if err != nil || out.Trace.Reason() != want {
 		t.Errorf("reason = %q, %v; want %q", out.Trace.Reason(), err, want)
 	}

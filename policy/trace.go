@@ -1,9 +1,6 @@
 package policy
 
 import (
-	"fmt"
-	"strings"
-
 	"github.com/probity-dev/probity/claims"
 )
 
@@ -22,6 +19,7 @@ type RuleTrace struct {
 	rule    *compiledRule
 	more    *ruleDetail // nil for a rule that made nothing
 	failed  int32       // the condition that was not met, from 1; 0 if none
+	seen    int32       // how many claims there were when the rule ran
 	Matched bool
 }
 
@@ -70,37 +68,6 @@ func (t *RuleTrace) Action() string { return t.rule.source.Action.Name }
 // Failed returns the number of the condition that was not met, from 1, or 0.
 func (t *RuleTrace) Failed() int { return int(t.failed) }
 
-// Why says why the condition of a rule was not met: that no claim has the type
-// it names, or which values those that have it hold. It is "" for a rule that
-// matched.
-func (t *Trace) Why(r *RuleTrace) string {
-	if r.failed == 0 {
-		return ""
-	}
-	c := r.rule.source.Conditions[r.failed-1]
-	name := conditionType(c)
-	var values []string
-	if name != "" {
-		for _, claim := range t.claims.All() {
-			if claim.Type == name {
-				values = append(values, clip(claim.Value.String()))
-			}
-		}
-	}
-	switch {
-	case c.Negated:
-		return fmt.Sprintf("condition %d: there is a claim that must not be there, %s", r.failed, formatCondition(c))
-	case name == "":
-		return fmt.Sprintf("condition %d: no claim satisfies %s", r.failed, formatCondition(c))
-	case len(values) == 0:
-		return fmt.Sprintf("condition %d: there is no claim %s", r.failed, name)
-	case len(values) == 1:
-		return fmt.Sprintf("condition %d: claim %s is %s", r.failed, name, values[0])
-	default:
-		return fmt.Sprintf("condition %d: the claims %s are %s", r.failed, name, strings.Join(values, ", "))
-	}
-}
-
 // conditionType returns the claim type that a condition asks for, or "".
 func conditionType(c *Condition) string {
 	for _, prop := range c.Properties {
@@ -109,33 +76,6 @@ func conditionType(c *Condition) string {
 		}
 	}
 	return ""
-}
-
-// Reason says in one line why the verdict is what it is. A denial names the
-// rules that could have permitted, and the condition on which each one failed.
-func (t *Trace) Reason() string {
-	if t.err != nil {
-		return t.err.Error()
-	}
-	var reasons []string
-	for i := range t.Rules {
-		r := &t.Rules[i]
-		if r.Section() != Authorization {
-			continue
-		}
-		switch action := r.Action(); {
-		case t.denied && action == "deny" && r.Matched:
-			reasons = append(reasons, fmt.Sprintf("rule %d (line %d) denies", r.Number(), r.Line()))
-		case !t.denied && t.permitted && action == "permit" && r.Matched && len(reasons) == 0:
-			reasons = append(reasons, fmt.Sprintf("rule %d (line %d) permits", r.Number(), r.Line()))
-		case !t.denied && !t.permitted && action == "permit":
-			reasons = append(reasons, fmt.Sprintf("rule %d (line %d) does not permit: %s", r.Number(), r.Line(), t.Why(r)))
-		}
-	}
-	if len(reasons) == 0 {
-		return "no rule can permit"
-	}
-	return strings.Join(reasons, "; ")
 }
 
 // Report is a trace for programs.
@@ -147,12 +87,14 @@ type Report struct {
 
 // RuleReport is a rule's trace for programs.
 type RuleReport struct {
-	Section string   `json:"section"`
-	Rule    int      `json:"rule"`
-	Line    int      `json:"line"`
-	Action  string   `json:"action"`
-	Matched bool     `json:"matched"`
-	Failed  string   `json:"failed,omitempty"`
+	Section string `json:"section"`
+	Rule    int    `json:"rule"`
+	Line    int    `json:"line"`
+	Action  string `json:"action"`
+	Matched bool   `json:"matched"`
+	Failed  string `json:"failed,omitempty"`
+	// Because says which claims met the conditions of a rule that denies.
+	Because string   `json:"because,omitempty"`
 	Made    []string `json:"made,omitempty"`
 	Skipped []string `json:"skipped,omitempty"`
 }
@@ -164,6 +106,9 @@ func (t *Trace) Report() Report {
 		r := &t.Rules[i]
 		line := RuleReport{Section: r.Section(), Rule: r.Number(), Line: r.Line(), Action: r.Action(), Matched: r.Matched,
 			Failed: t.Why(r), Skipped: r.Skipped()}
+		if r.Matched && r.Action() == "deny" {
+			line.Because = t.because(r)
+		}
 		for _, c := range r.Made() {
 			line.Made = append(line.Made, c.Type+" = "+clip(c.Value.String()))
 		}

@@ -94,16 +94,25 @@ func Run(ctx context.Context, args []string, stdio IO) int {
 	if code >= 0 { // --help
 		return code
 	}
+	asJSON := wantsJSON(args)
 	if err != nil {
+		if asJSON {
+			printError(stdio.Out, usageFault(err.Error()))
+		}
 		return usageError(stdio.Err, args, err)
 	}
-	e := &env{IO: stdio, ctx: ctx, ui: newUI(stdio.Out, c.NoColor), quiet: c.Quiet}
-	err = parsed.Run(e)
+	ui := newUI(stdio.Out, c.NoColor)
+	out := &counted{Writer: stdio.Out}
+	stdio.Out = out
+	err = parsed.Run(&env{IO: stdio, ctx: ctx, ui: ui, quiet: c.Quiet})
 	var own exit
 	switch {
 	case errors.As(err, &own):
 		return int(own)
 	case err != nil:
+		if asJSON && out.n == 0 {
+			printError(out, err)
+		}
 		fmt.Fprintln(stdio.Err, "probity:", err)
 		return exitTrouble
 	}

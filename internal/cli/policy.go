@@ -70,6 +70,10 @@ type finding struct {
 	Suggestion string `json:"suggestion,omitzero"`
 }
 
+func findingOf(file string, d policy.Diagnostic) finding {
+	return finding{file, d.Pos.Line, d.Pos.Column, string(d.Severity), d.Message, d.Found, d.Expected, d.Suggestion}
+}
+
 // Run checks the files.
 func (c *policyCheckCommand) Run(e *env) error {
 	if c.Type != "" {
@@ -89,7 +93,7 @@ func (c *policyCheckCommand) Run(e *env) error {
 			} else {
 				warnings++
 			}
-			findings = append(findings, finding{file, d.Pos.Line, d.Pos.Column, string(d.Severity), d.Message, d.Found, d.Expected, d.Suggestion})
+			findings = append(findings, findingOf(file, d))
 			if c.Format == "text" {
 				printDiagnostic(e, file, string(text), d)
 			}
@@ -176,7 +180,7 @@ func (e *env) readPolicy(file string, lenient bool) (*policy.Policy, error) {
 		for _, d := range parse.Diagnostics {
 			fmt.Fprintf(e.Err, "%s:%s\n", file, d)
 		}
-		return nil, fmt.Errorf("%s: the policy does not parse", file)
+		return nil, &policyFault{file, parse.Diagnostics}
 	}
 	return p, err
 }

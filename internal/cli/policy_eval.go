@@ -1,17 +1,13 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
-
+	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/claims"
-	"github.com/probity-dev/probity/policy"
 )
 
 type policyEvalCommand struct {
@@ -28,7 +24,7 @@ type policyEvalCommand struct {
 
 // Help gives the examples of the help text.
 func (policyEvalCommand) Help() string {
-	return `Exit code 0: permitted; 1: denied, or the evidence is refused before the policy sees it; 2: could not tell.
+	return `Exit code 0: permitted; 1: denied, or the evidence is refused before the policy sees it; 2: could not tell. With --evidence the verdict is that of verify evidence --policy and of the service: the policy's configuration rules are obeyed. --format json prints the object that verify evidence prints, in every outcome.
 
 Examples:
   probity policy eval --policy enclave.policy --claims claims.json --trace
@@ -36,88 +32,85 @@ Examples:
   probity policy eval --policy aci.policy --evidence SevSnpVm report.bin --certs certs/ --uvm reference_info.cose --trace`
 }
 
-// Run evaluates the policy.
+// Run evaluates the policy. Evidence takes the way of verify evidence and of the
+// service: the policy's configuration rules decide what is asked of it.
 func (c *policyEvalCommand) Run(e *env) error {
-	p, err := e.readPolicy(c.Policy, c.Lenient)
-	if err != nil {
-		return err
-	}
 	if (c.Claims == "") == (c.Evidence == "") {
-		return errors.New("give either --claims FILE or --evidence TYPE FILE")
+		return usage("give either --claims FILE or --evidence TYPE FILE")
 	}
-	set, err := c.claims(e)
+	var verdict *appraisal.Verdict
+	var err error
+	if c.Claims != "" {
+		verdict, err = c.judgeClaims(e)
+	} else {
+		verdict, err = c.judgeEvidence(e)
+	}
 	if err != nil {
-		return err
-	}
-	outcome, err := p.Evaluate(set)
-	var evaluation *policy.EvaluationError
-	if err != nil && !errors.As(err, &evaluation) {
 		return err
 	}
 	if c.Format == "json" {
-		b, err := json.Marshal(map[string]any{"trace": outcome.Trace.Report(), "issued": outcome.Issued, "properties": outcome.Properties},
-			jsontext.WithIndent("  "), json.Deterministic(true))
-		if err != nil {
+		if err := printVerdict(e, verdict); err != nil {
 			return err
 		}
-		fmt.Fprintf(e.Out, "%s\n", b)
 	} else {
-		c.print(e, outcome)
+		c.print(e, verdict)
 	}
-	if !outcome.Permitted {
+	if !verdict.Accepted {
 		return exit(exitNo)
 	}
 	return nil
 }
 
-func (c *policyEvalCommand) print(e *env, outcome *policy.Outcome) {
+// judgeClaims applies the policy to the claims in a file.
+func (c *policyEvalCommand) judgeClaims(e *env) (*appraisal.Verdict, error) {
+	if c.File != "" {
+		return nil, usage("%s: evidence goes with --evidence TYPE, not with --claims", c.File)
+	}
+	p, err := e.readPolicy(c.Policy, c.Lenient)
+	if err != nil {
+		return nil, err
+	}
+	b, err := e.readLimited(c.Claims, 4<<20)
+	if err != nil {
+		return nil, err
+	}
+	set, err := claims.ParseSet(b, claims.AttestationService)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.Claims, err)
+	}
+	return appraisal.JudgeClaims(set, p), nil
+}
+
+// judgeEvidence verifies evidence and applies the policy, as verify evidence does.
+func (c *policyEvalCommand) judgeEvidence(e *env) (*appraisal.Verdict, error) {
+	if c.File == "" {
+		return nil, usage("--evidence needs the file with the evidence")
+	}
+	verify := verifyEvidenceCommand{Kind: c.Evidence, File: c.File, Policy: c.Policy, lenient: c.Lenient, evidenceFlags: c.evidenceFlags}
+	return verify.appraise(e)
+}
+
+func (c *policyEvalCommand) print(e *env, v *appraisal.Verdict) {
+	if v.Rejection != nil && v.Rejection.Check.ID != appraisal.CheckPolicy {
+		verify := verifyEvidenceCommand{Policy: c.Policy}
+		verify.printText(e, v)
+		return
+	}
 	word := e.ui.good("permitted:")
-	if !outcome.Permitted {
+	if !v.Accepted {
 		word = e.ui.bad("denied:")
 	}
-	fmt.Fprintf(e.Out, "%s %s\n", word, outcome.Trace.Reason())
+	fmt.Fprintf(e.Out, "%s %s\n", word, v.Policy.Reason())
 	if c.Trace {
 		fmt.Fprintln(e.Out)
-		printTrace(e, &outcome.Trace)
+		printTrace(e, &v.Policy)
 	}
-	if outcome.Permitted && outcome.Issued.Len() > 0 {
+	if v.Accepted && v.Issued.Len() > 0 {
 		fmt.Fprintln(e.Out, "\n  issued")
-		for _, claim := range outcome.Issued.All() {
+		for _, claim := range v.Issued.All() {
 			fmt.Fprintf(e.Out, "  %-28s %s\n", claim.Type, shorten(claim.Value.String(), 80))
 		}
 	}
-}
-
-// claims returns the claims in a file, or those that evidence proves.
-func (c *policyEvalCommand) claims(e *env) (claims.Set, error) {
-	if c.Claims != "" {
-		b, err := e.readLimited(c.Claims, 4<<20)
-		if err != nil {
-			return claims.Set{}, err
-		}
-		set, err := claims.ParseSet(b, claims.AttestationService)
-		if err != nil {
-			return set, fmt.Errorf("%s: %w", c.Claims, err)
-		}
-		return set, nil
-	}
-	if c.File == "" {
-		return claims.Set{}, errors.New("--evidence needs the file with the evidence")
-	}
-	verify := verifyEvidenceCommand{Kind: c.Evidence, File: c.File, TCB: "any", evidenceFlags: c.evidenceFlags}
-	request, provider, appraiser, err := verify.prepare(e)
-	if err != nil {
-		return claims.Set{}, err
-	}
-	verdict, err := appraiser.Appraise(e.ctx, *request, *provider)
-	if err != nil {
-		return claims.Set{}, err
-	}
-	if !verdict.Accepted {
-		verify.printText(e, verdict)
-		return claims.Set{}, exit(exitNo)
-	}
-	return verdict.Known, nil
 }
 
 type policyDiffCommand struct {
@@ -169,8 +162,7 @@ func (c *policyDiffCommand) Run(e *env) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", file, err)
 		}
-		was, _ := before.Evaluate(set) // an error is a denial with its reason
-		is, _ := after.Evaluate(set)
+		was, is := appraisal.JudgeClaims(set, before), appraisal.JudgeClaims(set, after)
 		if lines := differences(was, is); len(lines) > 0 {
 			changed++
 			fmt.Fprintln(e.Out, e.ui.bold(file))
@@ -186,13 +178,17 @@ func (c *policyDiffCommand) Run(e *env) error {
 	return nil
 }
 
-func differences(was, is *policy.Outcome) []string {
+func differences(was, is *appraisal.Verdict) []string {
 	word := map[bool]string{true: "permitted", false: "denied"}
 	var lines []string
-	if was.Permitted != is.Permitted {
-		lines = append(lines, fmt.Sprintf("%s → %s: %s", word[was.Permitted], word[is.Permitted], is.Trace.Reason()))
+	if was.Accepted != is.Accepted {
+		reason := is.Policy.Reason()
+		if is.Rejection != nil {
+			reason = is.Rejection.Check.Found
+		}
+		lines = append(lines, fmt.Sprintf("%s → %s: %s", word[was.Accepted], word[is.Accepted], reason))
 	}
-	if !was.Permitted || !is.Permitted {
+	if !was.Accepted || !is.Accepted {
 		return lines
 	}
 	old, current := was.Issued.All(), is.Issued.All()

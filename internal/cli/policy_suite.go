@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/claims"
 	"github.com/probity-dev/probity/internal/jsonerror"
 	"github.com/probity-dev/probity/policy"
@@ -31,7 +32,7 @@ func (policyTestCommand) Help() string {
    "cases":  [{"claims": "good", "want": "permit", "issued": {"svn": 3}},
               {"claims": "old",  "want": "deny",   "reason": "svn"}]}
 
-want is permit, deny or error; issued, if given, is all that the policy issues; reason is part of the reason. Paths are relative to the test file. The coverage names rules and conditions that no case made true, or none made false.
+want is permit, deny or error (a rule that fails, or configuration rules with wrong values); issued, if given, is all that the policy issues; reason is part of the reason. Paths are relative to the test file. The coverage names rules and conditions that no case made true, or none made false.
 
 Examples:
   probity policy test policies/
@@ -123,9 +124,9 @@ func runSuite(e *env, file string) (passed, failed int, err error) {
 		if !ok {
 			return 0, 0, fmt.Errorf("case %d: there are no claims %q", i+1, test.Claims)
 		}
-		outcome, evalErr := p.Evaluate(set)
-		cover.add(outcome)
-		problem, err := test.judge(outcome, evalErr)
+		verdict := appraisal.JudgeClaims(set, p)
+		cover.add(&verdict.Policy)
+		problem, err := test.judge(verdict)
 		if err != nil {
 			return 0, 0, fmt.Errorf("case %d: %w", i+1, err)
 		}
@@ -154,19 +155,18 @@ func (s *suite) policy(e *env, file string) (*policy.Policy, error) {
 	return policy.Parse(s.Policy)
 }
 
-// judge returns what is wrong with an outcome, or "".
-func (c *suiteCase) judge(outcome *policy.Outcome, evalErr error) (string, error) {
-	got := "deny"
-	switch {
-	case evalErr != nil:
-		got = "error"
-	case outcome.Permitted:
-		got = "permit"
+// judge returns what is wrong with a verdict, or "".
+func (c *suiteCase) judge(v *appraisal.Verdict) (string, error) {
+	got, reason := "permit", v.Policy.Reason()
+	if !v.Accepted {
+		got, reason = "deny", v.Rejection.Check.Found
+		if v.Rejection.Cause != nil || v.Rejection.Check.ID != appraisal.CheckPolicy {
+			got = "error"
+		}
 	}
 	if !slices.Contains([]string{"permit", "deny", "error"}, c.Want) {
 		return "", fmt.Errorf("want is %q, not permit, deny or error", c.Want)
 	}
-	reason := outcome.Trace.Reason()
 	if got != c.Want {
 		return fmt.Sprintf("want %s, got %s: %s", c.Want, got, reason), nil
 	}
@@ -176,7 +176,7 @@ func (c *suiteCase) judge(outcome *policy.Outcome, evalErr error) (string, error
 	if c.Issued == nil {
 		return "", nil
 	}
-	issued, err := outcome.Issued.MarshalJSON()
+	issued, err := v.Issued.MarshalJSON()
 	if err != nil {
 		return "", err
 	}
@@ -219,9 +219,9 @@ func newCoverage(p *policy.Policy) *coverage {
 	return c
 }
 
-func (c *coverage) add(outcome *policy.Outcome) {
-	for i := range outcome.Trace.Rules {
-		r := &outcome.Trace.Rules[i]
+func (c *coverage) add(trace *policy.Trace) {
+	for i := range trace.Rules {
+		r := &trace.Rules[i]
 		at := slices.IndexFunc(c.rules, func(rule ruleCoverage) bool { return rule.section == r.Section() && rule.number == r.Number() })
 		rule := &c.rules[at]
 		rule.ran++

@@ -7,11 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/probity-dev/probity/appraisal"
-	"github.com/probity-dev/probity/claims"
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/forms"
@@ -26,6 +22,8 @@ type verifyEvidenceCommand struct {
 	TCB    string `name:"tcb" help:"Accepted TCB statuses, separated by commas; any asks for the facts alone." placeholder:"STATUSES"`
 	Format string `help:"Output: text or json." enum:"text,json" default:"text"`
 	evidenceFlags
+
+	lenient bool // read the policy leniently, for policy eval
 }
 
 // evidenceFlags say what belongs to a piece of evidence, and what to trust.
@@ -63,19 +61,12 @@ Examples:
 
 // Run verifies the evidence and prints the verdict.
 func (c *verifyEvidenceCommand) Run(e *env) error {
-	request, provider, appraiser, err := c.prepare(e)
-	if err != nil {
-		return err
-	}
-	verdict, err := appraiser.Appraise(e.ctx, *request, *provider)
-	if errors.Is(err, appraisal.ErrKind) {
-		return fmt.Errorf("%w; this build verifies %s", err, appraiser.Kinds())
-	}
+	verdict, err := c.appraise(e)
 	if err != nil {
 		return err
 	}
 	if c.Format == "json" {
-		err = c.printJSON(e, verdict)
+		err = printVerdict(e, verdict)
 	} else {
 		c.printText(e, verdict)
 	}
@@ -86,6 +77,19 @@ func (c *verifyEvidenceCommand) Run(e *env) error {
 		return exit(exitNo)
 	}
 	return nil
+}
+
+// appraise is the command line's only way from evidence to a verdict.
+func (c *verifyEvidenceCommand) appraise(e *env) (*appraisal.Verdict, error) {
+	request, provider, appraiser, err := c.prepare(e)
+	if err != nil {
+		return nil, err
+	}
+	verdict, err := appraiser.Appraise(e.ctx, *request, *provider)
+	if errors.Is(err, appraisal.ErrKind) {
+		return nil, fmt.Errorf("%w; this build verifies %s", err, appraiser.Kinds())
+	}
+	return verdict, err
 }
 
 func (c *verifyEvidenceCommand) prepare(e *env) (*appraisal.Request, *appraisal.Provider, *appraisal.Appraiser, error) {
@@ -191,34 +195,7 @@ func (c *verifyEvidenceCommand) policy(e *env) (*policy.Policy, error) {
 	if c.Policy == "" {
 		return nil, nil
 	}
-	return e.readPolicy(c.Policy, false)
-}
-
-// verdictJSON is the machine-readable verdict.
-type verdictJSON struct {
-	Verdict string           `json:"verdict"`
-	Code    string           `json:"code"`
-	Checks  []evidence.Check `json:"checks"`
-	TCB     *evidence.TCB    `json:"tcb"`
-	Claims  claims.Set       `json:"claims"`
-	Policy  *policy.Report   `json:"policy,omitzero"`
-}
-
-func (c *verifyEvidenceCommand) printJSON(e *env, v *appraisal.Verdict) error {
-	out := verdictJSON{Verdict: "accepted", Checks: v.Checks, TCB: v.TCB, Claims: v.Claims}
-	if !v.Accepted {
-		out.Verdict, out.Code = "rejected", v.Rejection.Check.ID
-	}
-	if len(v.Policy.Rules) > 0 {
-		report := v.Policy.Report()
-		out.Policy = &report
-	}
-	b, err := json.Marshal(out, jsontext.WithIndent("  "), json.Deterministic(true))
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(e.Out, "%s\n", b)
-	return err
+	return e.readPolicy(c.Policy, c.lenient)
 }
 
 func (c *verifyEvidenceCommand) printText(e *env, v *appraisal.Verdict) {

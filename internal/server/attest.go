@@ -93,6 +93,17 @@ func (s *Server) judge(r *http.Request, c *call, request *appraisal.Request, in 
 	})
 }
 
+// maxReason bounds what the ledger keeps of the reason of a denial, in bytes.
+const maxReason = 1024
+
+// shortened cuts text at a character.
+func shortened(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
 // record puts the decision into the provider's ledger. A provider that fails
 // closed gives no token, and no refusal, that is not recorded.
 func (s *Server) record(ctx context.Context, c *call, request *appraisal.Request, in *tenant.PolicyInForce, v *appraisal.Verdict) error {
@@ -118,6 +129,9 @@ func (s *Server) record(ctx context.Context, c *call, request *appraisal.Request
 	}
 	if !v.Accepted {
 		e.Outcome, e.Check = ledger.Refused, v.Rejection.Check.ID
+		if e.Check == appraisal.CheckPolicy {
+			e.Details = map[string]string{"reason": shortened(v.Rejection.Check.Found, maxReason)}
+		}
 	}
 	closed := c.tenant.Settings.Ledger == tenant.LedgerFailClosed
 	err := s.cfg.Ledger.Record(ctx, c.tenant.Name, e, closed)

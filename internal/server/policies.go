@@ -318,6 +318,8 @@ func traceDetails(t *tenant.Tenant, e *apiError, trace *policy.Trace) *apiError 
 			found := "matched"
 			if !r.Matched {
 				found = r.Failed
+			} else if r.Because != "" {
+				found = "matched: " + r.Because
 			}
 			e.details = append(e.details, detail{Code: "policy.rule", Message: fmt.Sprintf("rule %d (line %d, %s): %s", r.Rule, r.Line, r.Action, found),
 				Check: "policy.rule", Expected: r.Action, Found: found, Line: r.Line})

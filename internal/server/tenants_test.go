@@ -638,7 +638,7 @@ func TestDecisionsAreRecorded(t *testing.T) {
 	if refused.Outcome != "refused" || refused.Check != "dcap.quote.format" || refused.Token != "" {
 		t.Errorf("%+v", refused)
 	}
-	if !draft.Draft || draft.Check != "policy" || draft.Policy == a.Policy {
+	if !draft.Draft || draft.Check != "policy" || draft.Policy == a.Policy || draft.Details["reason"] != "rule 1 (line 1) denies: it has no condition" || refused.Details != nil {
 		t.Errorf("%+v", draft)
 	}
 	rows, err := b.db.Ledger(t.Context(), "default", 0, 100)
