@@ -282,11 +282,15 @@ func (c *Client) do(ctx context.Context, method, target string, body, answer any
 	return nil
 }
 
+// maxRetrySeconds bounds what a Retry-After may ask for: a day.
+const maxRetrySeconds = 24 * 60 * 60
+
 // withRetry adds what the header Retry-After says, in seconds.
 func withRetry(err error, header string) error {
 	var e *Error
-	if seconds, parseErr := strconv.Atoi(header); parseErr == nil && errors.As(err, &e) {
-		e.RetryAfter = time.Duration(seconds) * time.Second
+	if seconds, parseErr := strconv.Atoi(header); parseErr == nil && seconds >= 0 && errors.As(err, &e) {
+		// Before the product: a large number would overflow to a negative one.
+		e.RetryAfter = time.Duration(min(seconds, maxRetrySeconds)) * time.Second
 	}
 	return err
 }

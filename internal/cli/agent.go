@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/probity-dev/probity/agent"
+	"github.com/probity-dev/probity/internal/bounds"
 )
 
 type agentCommands struct {
@@ -84,8 +85,8 @@ func (c *agentRunCommand) Run(e *env) error {
 	if c.Service == "" {
 		return errors.New("name the service with --service")
 	}
-	if c.Every <= 0 || c.Retry <= 0 || c.Jitter < 0 {
-		return errors.New("--every and --retry are times such as 1h and 1m, and --jitter is not negative")
+	if err := errors.Join(bounds.Check("--every", c.Every, time.Second, 30*24*time.Hour), bounds.Check("--retry", c.Retry, time.Millisecond, 24*time.Hour), bounds.Check("--jitter", c.Jitter, 0, 24*time.Hour)); err != nil {
+		return err
 	}
 	if err := writable(c.TokenFile); err != nil {
 		return fmt.Errorf("--token-file: %w", err)

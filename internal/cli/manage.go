@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/probity-dev/probity/client"
+	"github.com/probity-dev/probity/internal/bounds"
 )
 
 // tokenEnv holds the bearer token of commands that manage a service.
@@ -388,6 +389,9 @@ func (c *tokenCreateCommand) Run(e *env) error {
 		return err
 	}
 	t := client.StaticToken{Name: c.Name, Role: c.Role, Providers: c.Provider}
+	if err := bounds.Optional("--for", c.For, time.Second, 10*365*24*time.Hour); err != nil {
+		return err
+	}
 	if c.For > 0 {
 		t.Expires = time.Now().Add(c.For).UTC().Truncate(time.Second)
 	}

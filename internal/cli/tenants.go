@@ -48,7 +48,6 @@ func rotation(cfg config.Config) signing.Rotation {
 const (
 	tendEvery = time.Minute
 	tendLease = 3 * time.Minute
-	forgetMax = 10_000
 )
 
 // tenants opens the ledger and reads the providers. It returns what verifies
@@ -77,7 +76,7 @@ func (s *service) tenants(ctx context.Context, db store.Store, cfg config.Config
 			Rate: cfg.Tenants.RequestsPerSecond, Burst: cfg.Tenants.Burst, Concurrent: cfg.Tenants.Concurrent},
 		Poll: time.Duration(cfg.Store.Poll), Touched: s.ledger.Touch,
 		CheckPolicy: func(in *tenant.PolicyInForce) error { return server.CheckBaseline(in, baselines) },
-		Now:         time.Now, Log: log,
+		Now:         time.Now, Log: log, MinRetention: cfg.Ledger.MinRetentionDays,
 	})
 	if err != nil {
 		return "", err
@@ -103,9 +102,8 @@ func (s *service) tendAll(ctx context.Context, db store.Store, cfg config.Config
 		if err == nil && ours {
 			err = s.registry.Tend(ctx, time.Duration(cfg.Signing.RotateEvery), rotation(cfg))
 			for _, t := range s.registry.All() {
-				// In steps: nobody waits long for the rows, and all of it is done.
-				for forgotten := int64(forgetMax); t.Settings.Retention > 0 && err == nil && forgotten == forgetMax; {
-					forgotten, err = db.ForgetLedger(ctx, t.Name, now.AddDate(0, 0, -t.Settings.Retention), forgetMax)
+				if err == nil {
+					err = s.registry.Forget(ctx, t)
 				}
 			}
 		}

@@ -219,8 +219,10 @@ func (c *Config) check(dev bool) error {
 	if err := c.TPM.check(); err != nil {
 		problem("tpm: %w", err)
 	}
-	if c.Limits.Body < 0 || c.Limits.Concurrent < 0 {
-		problem("limits: negative numbers")
+	for _, err := range c.bounds() {
+		if err != nil {
+			problem("%w", err)
+		}
 	}
 	if !dev && c.Development != (Development{}) {
 		problem("development settings need --dev")

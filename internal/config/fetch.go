@@ -71,7 +71,4 @@ func (f Fetch) check(problem func(string, ...any)) {
 	if u := f.Intel.Update; u != "" && u != "standard" && u != "early" {
 		problem("fetch.intel.update: %q; want standard or early", u)
 	}
-	if time.Duration(f.Outage) > maxOutage {
-		problem("fetch.outage: %s is more than %s", time.Duration(f.Outage), maxOutage)
-	}
 }

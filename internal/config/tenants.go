@@ -74,6 +74,9 @@ type Ledger struct {
 	// Audit is how often all rows of all ledgers are read and checked. Zero means
 	// "24h".
 	Audit Duration `json:"audit,omitzero"`
+	// MinRetentionDays is for how many days the text of entries is kept at least,
+	// whatever a provider's ledgerRetentionDays says. Zero means one day.
+	MinRetentionDays int `json:"minRetentionDays,omitzero"`
 }
 
 // Signing says how signing keys follow each other.
@@ -178,9 +181,6 @@ func (c *Config) completeTenants(problem func(string, ...any)) {
 	}
 	if c.Tenants.Concurrent == 0 {
 		c.Tenants.Concurrent = max(1, c.Limits.Concurrent/2)
-	}
-	if c.Ledger.Queue < 2 || c.Tenants.RequestsPerSecond < 0 || c.Tenants.Burst < 0 || c.Tenants.Concurrent < 0 {
-		problem("ledger.queue must be at least 2, and the numbers under tenants must not be negative")
 	}
 	if strings.ContainsAny(c.Tenants.HostSuffix, "/ ") || strings.HasPrefix(c.Tenants.HostSuffix, ".") {
 		problem("tenants.hostSuffix: %q is not a host name such as attest.example.org", c.Tenants.HostSuffix)

@@ -64,9 +64,6 @@ func (c TPM) check() error {
 			return fmt.Errorf("endorsementKeys: %q is not a SHA-256 in lower-case hex", key)
 		}
 	}
-	if time.Duration(c.ChallengeLifetime) > maxChallengeLifetime {
-		return fmt.Errorf("challengeLifetime: %s is more than %s", time.Duration(c.ChallengeLifetime), maxChallengeLifetime)
-	}
 	if a := c.Authentication; a != "" && a != "Enabled" && a != "Disabled" {
 		return fmt.Errorf("authentication: %q; want Enabled or Disabled", a)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/probity-dev/probity/internal/auth"
+	"github.com/probity-dev/probity/internal/bounds"
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/signing"
 	"github.com/probity-dev/probity/internal/spelling"
@@ -21,6 +22,9 @@ import (
 )
 
 var tokenName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// maxTokenLife is how far ahead a static token may expire.
+const maxTokenLife = 10 * 366 * 24 * time.Hour
 
 // NewToken makes a static token and returns its secret, which is kept nowhere.
 func (r *Registry) NewToken(ctx context.Context, name, role string, providers []string, expires time.Time, by By) (string, error) {
@@ -42,8 +46,12 @@ func (r *Registry) NewToken(ctx context.Context, name, role string, providers []
 			return "", noProvider(p)
 		}
 	}
-	if !expires.IsZero() && !expires.After(r.cfg.Now()) {
-		return "", bad("an expiry to come", expires.Format(time.RFC3339))
+	if !expires.IsZero() {
+		if err := bounds.Time("expires", expires, r.now().Add(time.Second), r.now().Add(maxTokenLife)); err != nil {
+			return "", bad("an expiry in the future, within ten years, or none", err.Error())
+		}
+		// As the store can write it: in UTC, in whole seconds.
+		expires = expires.UTC().Truncate(time.Second)
 	}
 	secret := "prb_" + rand.Text() // 130 bits
 	sum := sha256.Sum256([]byte(secret))

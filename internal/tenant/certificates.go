@@ -12,6 +12,9 @@ import (
 	"github.com/probity-dev/probity/token"
 )
 
+// maxSigners bounds the policy signing certificates of a provider.
+const maxSigners = 32
+
 // ChangeCertificate adds or removes a certificate that may sign policies, as the
 // signed request asks. Adding one that is there, and removing one that is not,
 // changes nothing. It returns the certificate's thumbprint.
@@ -42,6 +45,8 @@ func (r *Registry) ChangeCertificate(ctx context.Context, providerName, jws stri
 		switch {
 		case add == (at >= 0):
 			return nil
+		case add && len(p.Signers) >= maxSigners:
+			return refuse(Invalid, CheckCertificate, fmt.Sprintf("at most %d certificates", maxSigners), fmt.Sprint(len(p.Signers)), "remove one first, or register a CA instead of each of its certificates")
 		case add:
 			action = "certificate.add"
 			p.Signers = append(p.Signers, in.Key)
@@ -65,6 +70,9 @@ func (r *Registry) ChangeCertificate(ctx context.Context, providerName, jws stri
 
 // checkSigners reads the certificates that a provider is created with.
 func checkSigners(keys []jsontext.Value) error {
+	if len(keys) > maxSigners {
+		return refuse(Invalid, CheckCertificate, fmt.Sprintf("at most %d certificates", maxSigners), fmt.Sprint(len(keys)), "register a CA instead of each of its certificates")
+	}
 	for i, jwk := range keys {
 		if _, err := token.PolicyCertificate(jwk); err != nil {
 			return refuse(Invalid, CheckCertificate, "JSON Web Keys with a certificate (x5c)", fmt.Sprintf("key %d: %v", i+1, err), "register RSA keys of 2048 bits or more, P-256 or P-384")

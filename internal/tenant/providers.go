@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/probity-dev/probity/internal/bounds"
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/signing"
 	"github.com/probity-dev/probity/internal/store"
@@ -58,13 +59,24 @@ type ProviderChange struct {
 const (
 	maxTags      = 50
 	maxTagLength = 256
+	// maxGroup bounds the names of subscriptions and resource groups, as Azure does;
+	// maxLocation and maxEndpoint bound what is only kept and shown. All in bytes.
+	maxGroup        = 90
+	maxLocation     = 128
+	maxEndpointName = 80
+	maxEndpoint     = 4 << 10
 )
 
-func (c *ProviderChange) check() error {
+// check checks what needs no database. minRetention is in days.
+func (c *ProviderChange) check(minRetention int) error {
 	if !providerName.MatchString(c.Name) || slices.Contains(reserved, strings.ToLower(c.Name)) && c.Name != store.DefaultProvider {
 		return refuse(Invalid, CheckName, "3 to 24 letters, digits and dashes, and no reserved word", fmt.Sprintf("%q", c.Name), "choose another name")
 	}
-	if _, err := ReadSettings(c.Settings); err != nil {
+	settings, err := ReadSettings(c.Settings)
+	if err == nil && settings.Retention > 0 {
+		err = bounds.Check("ledgerRetentionDays", settings.Retention, minRetention, bounds.MaxRetention)
+	}
+	if err != nil {
 		return refuse(Invalid, CheckSettings, "settings as docs/guide/tenants.md has them", err.Error(), "correct the setting")
 	}
 	for _, v := range []*string{c.PublicNetworkAccess, c.TPMAuthentication} {
@@ -72,12 +84,19 @@ func (c *ProviderChange) check() error {
 			return refuse(Invalid, CheckSettings, "Enabled or Disabled", fmt.Sprintf("%q", *v), "correct publicNetworkAccess or tpmAttestationAuthentication")
 		}
 	}
+	problems := []error{bounds.Text("subscription", c.Subscription, maxGroup), bounds.Text("resource group", c.Group, maxGroup)}
+	if c.Location != nil {
+		problems = append(problems, bounds.Text("location", *c.Location, maxLocation))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return refuse(Invalid, CheckName, "a subscription, resource group and location within their bounds", err.Error(), "choose a shorter one")
+	}
 	if len(c.Tags) > maxTags {
 		return refuse(Invalid, CheckSettings, fmt.Sprintf("at most %d tags", maxTags), fmt.Sprint(len(c.Tags)), "send fewer tags")
 	}
 	for name, value := range c.Tags {
-		if name == "" || len(name) > maxTagLength || len(value) > maxTagLength {
-			return refuse(Invalid, CheckSettings, fmt.Sprintf("tags of at most %d characters", maxTagLength), "a longer one, or one without a name", "shorten the tag")
+		if err := errors.Join(bounds.Check("bytes of a tag's name", len(name), 1, maxTagLength), bounds.Text("tag", name, maxTagLength), bounds.Text("tag "+name, value, maxTagLength)); err != nil {
+			return refuse(Invalid, CheckSettings, "tags within their bounds", err.Error(), "correct the tag")
 		}
 	}
 	return checkSigners(c.Signers)
@@ -86,7 +105,7 @@ func (c *ProviderChange) check() error {
 // PutProvider creates a provider, or changes one where create is false or it is
 // there.
 func (r *Registry) PutProvider(ctx context.Context, c ProviderChange, mayCreate bool) (t *Tenant, created bool, err error) {
-	if err := c.check(); err != nil {
+	if err := c.check(r.cfg.MinRetention); err != nil {
 		return nil, false, err
 	}
 	// Names are compared without case everywhere; the store knows one form alone.
@@ -205,6 +224,9 @@ func (r *Registry) DeleteProvider(ctx context.Context, name string, by By) error
 // SetEndpoint sets a private endpoint connection of a provider; a nil value
 // removes it.
 func (r *Registry) SetEndpoint(ctx context.Context, name, endpoint string, value jsontext.Value, by By) error {
+	if err := errors.Join(bounds.Text("name", endpoint, maxEndpointName), bounds.Check("bytes of the connection", len(value), 0, maxEndpoint)); err != nil {
+		return refuse(Invalid, CheckSettings, "a private endpoint connection within its bounds", err.Error(), "shorten it")
+	}
 	err := r.cfg.Store.Update(ctx, store.TopicProvider, name, func(tx store.Tx) error {
 		p, err := provider(tx, name)
 		if err != nil {

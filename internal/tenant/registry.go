@@ -31,6 +31,8 @@ type Config struct {
 	URL        string
 	HostSuffix string
 	Defaults   Defaults
+	// MinRetention is the operator's minimum of ledgerRetentionDays; zero means one day.
+	MinRetention int
 	// Poll is how often changes are looked for that nobody announced.
 	Poll time.Duration
 	// Touched is told whose ledger got an entry with a change.
@@ -57,6 +59,7 @@ type Registry struct {
 // do not exist, each with an entry in the ledger.
 func New(ctx context.Context, cfg Config) (*Registry, error) {
 	r := &Registry{cfg: cfg}
+	r.cfg.MinRetention = max(r.cfg.MinRetention, 1)
 	if err := r.first(ctx); err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/probity-dev/probity/appraisal"
+	"github.com/probity-dev/probity/internal/bounds"
 	"github.com/probity-dev/probity/internal/jsonerror"
 	"github.com/probity-dev/probity/internal/spelling"
 	"github.com/probity-dev/probity/token"
@@ -65,16 +66,26 @@ func ReadSettings(text jsontext.Value) (Settings, error) {
 	if len(text) == 0 {
 		return s, nil
 	}
-	if err := json.Unmarshal(text, &s, json.RejectUnknownMembers(true)); err != nil {
-		return s, errors.New(jsonerror.Text(err))
+	if len(text) > maxSettings {
+		return s, fmt.Errorf("%d bytes of settings; want at most %d", len(text), maxSettings)
 	}
-	return s, s.check()
+	if err := json.Unmarshal(text, &s, json.RejectUnknownMembers(true)); err != nil {
+		return Settings{}, errors.New(jsonerror.Text(err))
+	}
+	if err := s.check(); err != nil {
+		// Security: nothing is built with values that are out of bounds.
+		return Settings{}, err
+	}
+	return s, nil
 }
 
 var claimName = regexp.MustCompile(`^[!-~]{1,128}$`)
 
-// maxValidity is the longest that a token may be good for.
-const maxValidity = 365 * 24 * time.Hour
+const (
+	maxApprovals = 16
+	// maxSettings bounds the text of all settings, in bytes.
+	maxSettings = 16 << 10
+)
 
 func (s *Settings) check() error {
 	var problems []error
@@ -88,17 +99,19 @@ func (s *Settings) check() error {
 	if s.Ledger != "" && s.Ledger != LedgerFailClosed && s.Ledger != LedgerCount {
 		problem("ledger: %q; want %s or %s", s.Ledger, LedgerFailClosed, LedgerCount)
 	}
-	if s.MaxValidity < 0 || time.Duration(s.MaxValidity)*time.Minute > maxValidity {
-		problem("maxTokenValidityMinutes: %d; want 0 to %d", s.MaxValidity, int(maxValidity/time.Minute))
-	}
-	if s.Rate < 0 || s.Burst < 0 || s.Concurrent < 0 || s.Retention < 0 || s.Approvals < 0 || s.Approvals > 16 {
-		problem("a number is negative, or approvals are more than 16")
-	}
+	problems = append(problems,
+		bounds.Text("tcb", s.TCB, 1024),
+		bounds.Optional("maxTokenValidityMinutes", s.MaxValidity, 1, int(bounds.MaxTokenValidity/time.Minute)),
+		bounds.Optional("requestsPerSecond", s.Rate, bounds.MinRate, bounds.MaxRate),
+		bounds.Optional("burst", s.Burst, 1, bounds.MaxBurst),
+		bounds.Optional("concurrent", s.Concurrent, 1, bounds.MaxConcurrent),
+		bounds.Optional("ledgerRetentionDays", s.Retention, 1, bounds.MaxRetention),
+		bounds.Optional("approvals", s.Approvals, 1, maxApprovals))
 	if s.Subject != "" && !claimName.MatchString(s.Subject) {
-		problem("subjectClaim: %q is not the name of a claim", s.Subject)
+		problem("subjectClaim: %.140q is not the name of a claim", s.Subject)
 	}
-	if len(s.Audience) > 16 || slices.ContainsFunc(s.Audience, func(a string) bool { return a == "" || len(a) > 256 }) {
-		problem("audience: at most 16 of 1 to 256 characters")
+	if len(s.Audience) > 16 || slices.ContainsFunc(s.Audience, func(a string) bool { return a == "" || bounds.Text("", a, 256) != nil }) {
+		problem("audience: want at most 16 texts of 1 to 256 bytes without control characters")
 	}
 	return errors.Join(problems...)
 }

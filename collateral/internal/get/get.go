@@ -108,5 +108,6 @@ func retryAfter(h http.Header) time.Duration {
 	if err != nil || n < 0 {
 		return defaultHold
 	}
-	return min(time.Duration(n)*time.Second, maxHold)
+	// Before the product: a large number would overflow to a negative one.
+	return time.Duration(min(n, int(maxHold/time.Second))) * time.Second
 }
