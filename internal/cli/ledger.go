@@ -5,27 +5,24 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"golang.org/x/mod/sumdb/note"
-	"golang.org/x/term"
 
 	"github.com/probity-dev/probity/client"
 	"github.com/probity-dev/probity/internal/ledger"
-	"github.com/probity-dev/probity/internal/signing"
-	"github.com/probity-dev/probity/internal/store"
 )
 
 type ledgerCommands struct {
-	Tail   ledgerTailCommand   `cmd:"" help:"Show the last entries, and go on with those to come."`
+	Tail   ledgerTailCommand   `cmd:"" help:"Show the last entries; with --follow also new ones."`
 	Search ledgerSearchCommand `cmd:"" help:"Find decisions and changes."`
-	Verify ledgerVerifyCommand `cmd:"" help:"Check a ledger whole: every row, the chain, every checkpoint."`
+	Verify ledgerVerifyCommand `cmd:"" help:"Check ledgers: every row, the chain of hashes, every checkpoint."`
+	Accept ledgerAcceptCommand `cmd:"" help:"Go on with the history as it is, after a backup was restored."`
 	Export ledgerExportCommand `cmd:"" help:"Write a ledger as NDJSON, which verify reads."`
-	Key    ledgerKeyCommand    `cmd:"" help:"Print what verifies checkpoints, and the newest checkpoint: keep it elsewhere."`
+	Key    ledgerKeyCommand    `cmd:"" help:"Print the newest checkpoint, and the key that verifies it, to keep them elsewhere."`
 	Prove  ledgerProveCommand  `cmd:"" help:"Print the proof that an entry is in the ledger, and check it."`
 }
 
@@ -52,7 +49,9 @@ func show(e *env, text []byte) error {
 	case ledger.Change:
 		parts = append(parts, entry.Action, entry.Subject, "by "+entry.By)
 	case ledger.Loss:
-		parts = append(parts, fmt.Sprintf("%d decisions were lost", entry.Lost))
+		parts = append(parts, fmt.Sprintf("%d decisions could not be recorded", entry.Lost))
+	case ledger.Withheld:
+		parts = append(parts, "token "+shorten(entry.Token, 40), entry.Reason)
 	}
 	_, err = fmt.Fprintf(e.Out, "%8d  %s  %-8s  %s\n", entry.Seq, entry.Time.UTC().Format(time.RFC3339), entry.Type, strings.Join(parts, "  "))
 	return err
@@ -61,7 +60,7 @@ func show(e *env, text []byte) error {
 type ledgerTailCommand struct {
 	ledgerFlags
 	N      int  `help:"How many entries." short:"n" default:"20" placeholder:"N"`
-	Follow bool `help:"Go on with those to come." short:"f"`
+	Follow bool `help:"Wait for new entries and show them." short:"f"`
 }
 
 // Run shows the end of a ledger.
@@ -79,7 +78,7 @@ func (c *ledgerTailCommand) Run(e *env) error {
 				return refusedBy(e, err)
 			}
 			if !away {
-				fmt.Fprintf(e.Err, "the service does not answer now, and is asked again: %v\n", err)
+				fmt.Fprintf(e.Err, "the service does not answer; trying again: %v\n", err)
 			}
 			if away = true; !pause(e.ctx, followAgain) {
 				return nil
@@ -130,7 +129,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 
 type ledgerSearchCommand struct {
 	ledgerFlags
-	Type     string `help:"decision, change or loss." placeholder:"TYPE"`
+	Type     string `help:"decision, change, loss or withheld." placeholder:"TYPE"`
 	Kind     string `help:"Attestation type." placeholder:"KIND"`
 	Outcome  string `help:"accepted or refused." placeholder:"OUTCOME"`
 	Check    string `help:"The check that failed, for instance dcap.tcb.status." placeholder:"ID"`
@@ -138,7 +137,7 @@ type ledgerSearchCommand struct {
 	TokenID  string `name:"token-id" help:"The token's jti." placeholder:"ID"`
 	By       string `help:"The caller." placeholder:"NAME"`
 	Action   string `help:"What was changed, for instance policy.set." placeholder:"ACTION"`
-	Request  string `help:"The request's id." placeholder:"ID"`
+	Request  string `help:"The id that the service gave the request." placeholder:"ID"`
 	From     int64  `help:"Row to begin with." placeholder:"N"`
 }
 
@@ -176,7 +175,7 @@ func (c *ledgerSearchCommand) Run(e *env) error {
 		from = *page.Next
 	}
 	if found == 0 {
-		fmt.Fprintln(e.Err, "nothing matches")
+		fmt.Fprintln(e.Err, "no entry matches")
 		return exit(exitNo)
 	}
 	return nil
@@ -245,166 +244,4 @@ func (c *ledgerProveCommand) Run(e *env) error {
 		return exit(exitNo)
 	}
 	return printJSON(e.Out, text)
-}
-
-type ledgerVerifyCommand struct {
-	dataFlag
-	Provider   string   `help:"Attestation provider; by default all that the database has a ledger of." placeholder:"NAME"`
-	Export     string   `help:"Verify this export instead of a database." placeholder:"FILE"`
-	Verifier   string   `help:"What verifies checkpoints, as ledger key prints it; by default that of the database." placeholder:"KEY"`
-	From       string   `name:"verifier-from" help:"Data directory whose key verifies the checkpoints of an export." placeholder:"DIR"`
-	Checkpoint []string `help:"Files with checkpoints that were kept elsewhere." placeholder:"FILE"`
-	JSON       bool     `name:"json" help:"Answer in JSON."`
-}
-
-// Help gives the examples of the help text.
-func (ledgerVerifyCommand) Help() string {
-	return `Reads a database, or a copy of one, or an export; changes nothing that was recorded. Exit code 0: whole; 1: not, with every row that is wrong; 2: could not tell.
-
-A checkpoint kept elsewhere convicts even those who hold both the database and its key.
-
-Examples:
-  probity ledger verify --data-dir /var/lib/probity
-  probity ledger verify --export ledger.ndjson --verifier "$KEY" --checkpoint kept.txt`
-}
-
-// Run verifies ledgers.
-func (c *ledgerVerifyCommand) Run(e *env) error {
-	var kept []string
-	for _, file := range c.Checkpoint {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		kept = append(kept, string(b))
-	}
-	history, providers, key, err := c.open(e)
-	if err != nil {
-		return err
-	}
-	if closer, ok := history.(interface{ Close() error }); ok {
-		defer closer.Close()
-	}
-	verifier, err := note.NewVerifier(key)
-	if err != nil {
-		return fmt.Errorf("--verifier: %w", err)
-	}
-	whole := true
-	for _, provider := range providers {
-		r, err := ledger.Verify(e.ctx, history, provider, ledger.Keys{verifier}, kept, e.rows())
-		if err != nil {
-			return err
-		}
-		whole = whole && len(r.Problems) == 0
-		if c.JSON {
-			err = printJSON(e.Out, r)
-		} else {
-			c.report(e, r)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if !whole {
-		return exit(exitNo)
-	}
-	return nil
-}
-
-func (c *ledgerVerifyCommand) report(e *env, r *ledger.Report) {
-	if len(r.Problems) == 0 {
-		fmt.Fprintf(e.Out, "%s  %s: %s, %s, signed up to entry %d, root %s\n", e.ui.bold("whole"), r.Provider, entries(r.Size), plural(r.Checkpoints, "checkpoint"), r.Covered, r.Root)
-		if r.Forgotten > 0 {
-			fmt.Fprintf(e.Out, "  the text of the first %d entries was removed; compare with the provider's ledgerRetentionDays\n", r.Forgotten)
-		}
-		return
-	}
-	fmt.Fprintf(e.Out, "%s  %s: %s, %s\n", e.ui.bold("not whole"), r.Provider, entries(r.Size), plural(len(r.Problems), "problem"))
-	for _, p := range r.Problems {
-		fmt.Fprintf(e.Out, "  %-18s  %8d  %s\n", p.Check, p.Seq, p.Message)
-	}
-}
-
-// rows shows progress on a terminal.
-func (e *env) rows() func(int64) {
-	if f, ok := e.Err.(*os.File); e.quiet || !ok || !term.IsTerminal(int(f.Fd())) {
-		return nil
-	}
-	return func(n int64) { fmt.Fprintf(e.Err, "\r%d rows", n) }
-}
-
-func (c *ledgerVerifyCommand) open(e *env) (ledger.History, []string, string, error) {
-	if c.Export != "" {
-		key := c.Verifier
-		if key == "" && c.From != "" {
-			var err error
-			if key, err = (dataFlag{DataDir: c.From}).verifier(e); err != nil {
-				return nil, nil, "", err
-			}
-		}
-		if key == "" {
-			return nil, nil, "", errors.New("an export says nothing about its key: name it with --verifier, as probity ledger key printed it, or --verifier-from")
-		}
-		f, err := os.Open(c.Export)
-		if err != nil {
-			return nil, nil, "", err
-		}
-		defer f.Close()
-		x, err := ledger.ReadExport(f)
-		if err != nil {
-			return nil, nil, "", err
-		}
-		return x, []string{x.Provider}, key, nil
-	}
-	db, err := c.openStore(e)
-	if err != nil {
-		return nil, nil, "", err
-	}
-	key := c.Verifier
-	if key == "" {
-		if key, err = storedVerifier(e, db); err != nil {
-			return nil, nil, "", errors.Join(err, db.Close())
-		}
-	}
-	providers := []string{c.Provider}
-	if c.Provider == "" {
-		heads, err := db.LedgerHeads(context.WithoutCancel(e.ctx))
-		if err != nil {
-			return nil, nil, "", errors.Join(err, db.Close())
-		}
-		providers = nil
-		for _, h := range heads {
-			providers = append(providers, h.Provider)
-		}
-	}
-	return db, providers, key, nil
-}
-
-// verifier reads what verifies checkpoints from a database.
-func (f dataFlag) verifier(e *env) (string, error) {
-	db, err := f.openStore(e)
-	if err != nil {
-		return "", err
-	}
-	defer db.Close()
-	return storedVerifier(e, db)
-}
-
-func storedVerifier(e *env, db store.Store) (string, error) {
-	records, err := db.SigningKeys(e.ctx)
-	if err != nil {
-		return "", err
-	}
-	key, ok := signing.CheckpointVerifier(records)
-	if !ok {
-		return "", errors.New("the database has no checkpoint key")
-	}
-	return key, nil
-}
-
-func entries(n int64) string {
-	if n == 1 {
-		return "1 entry"
-	}
-	return fmt.Sprintf("%d entries", n)
 }

@@ -1,0 +1,367 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+	"golang.org/x/term"
+
+	"github.com/probity-dev/probity/internal/anchor"
+	"github.com/probity-dev/probity/internal/ledger"
+	"github.com/probity-dev/probity/internal/signing"
+	"github.com/probity-dev/probity/internal/store"
+)
+
+type ledgerVerifyCommand struct {
+	dataFlag
+	Provider   string   `help:"Attestation provider; by default all that have a ledger." placeholder:"NAME"`
+	Export     string   `help:"Verify this export instead of a database." placeholder:"FILE"`
+	Verifier   string   `help:"Key that verifies checkpoints, as ledger key prints it; by default the data directory's." placeholder:"KEY"`
+	From       string   `name:"verifier-from" help:"Data directory whose key verifies the checkpoints of an export." placeholder:"DIR"`
+	Checkpoint []string `help:"Files with checkpoints that were kept elsewhere." placeholder:"FILE"`
+	JSON       bool     `name:"json" help:"Answer in JSON."`
+}
+
+// Help gives the examples of the help text.
+func (ledgerVerifyCommand) Help() string {
+	return `Reads a database, a copy of one, or an export, and changes nothing. Each ledger is compared with its checkpoints in the database, with the one that the service keeps outside it (anchor/ledger in the data directory), and with those of --checkpoint.
+
+Exit code 0: intact; 1: damaged, with every row that is wrong; 2: could not be verified.
+
+A checkpoint kept elsewhere shows a forgery even by someone who has the database, the data directory and the key.
+
+Examples:
+  probity ledger verify --data-dir /var/lib/probity
+  probity ledger verify --export ledger.ndjson --verifier "$KEY" --checkpoint kept.txt`
+}
+
+// verified is what a ledger is verified with.
+type verified struct {
+	history   ledger.History
+	providers []string
+	keys      ledger.Keys
+	// outside is the folder with checkpoints, or nil.
+	outside *anchor.Folder
+	close   func() error
+}
+
+// Run verifies ledgers.
+func (c *ledgerVerifyCommand) Run(e *env) error {
+	v, err := c.open(e)
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	kept, err := c.kept(v)
+	if err != nil {
+		return err
+	}
+	intact := true
+	for _, provider := range v.providers {
+		notes := kept[provider]
+		compared := ""
+		if v.outside != nil {
+			b, err := v.outside.Read(provider)
+			switch {
+			case err == nil:
+				notes, compared = append(slices.Clip(notes), string(b)), v.outside.Path(provider)
+			case !errors.Is(err, fs.ErrNotExist):
+				return err
+			}
+		}
+		r, err := ledger.Verify(e.ctx, v.history, provider, v.keys, notes, e.rows())
+		if err != nil {
+			return err
+		}
+		intact = intact && len(r.Problems) == 0
+		if c.JSON {
+			err = printJSON(e.Out, r)
+		} else {
+			report(e, r, compared)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if !intact {
+		return exit(exitNo)
+	}
+	return nil
+}
+
+// kept reads the files of --checkpoint, by provider.
+func (c *ledgerVerifyCommand) kept(v *verified) (map[string][]string, error) {
+	all := map[string][]string{}
+	for _, file := range c.Checkpoint {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		checkpoint, err := ledger.OpenCheckpoint(string(b), v.keys...)
+		if err != nil {
+			return nil, fmt.Errorf("--checkpoint %s: %w", file, err)
+		}
+		i := slices.IndexFunc(v.providers, func(p string) bool { return checkpoint.Origin == ledger.Origin(v.keys[0].Name(), p) })
+		if i < 0 {
+			return nil, fmt.Errorf("--checkpoint %s: it is of %s, which is not among the ledgers to verify: %s", file, checkpoint.Origin, strings.Join(v.providers, ", "))
+		}
+		all[v.providers[i]] = append(all[v.providers[i]], string(b))
+	}
+	return all, nil
+}
+
+func report(e *env, r *ledger.Report, compared string) {
+	word := "intact"
+	if len(r.Problems) > 0 {
+		word = "damaged"
+	}
+	fmt.Fprintf(e.Out, "%s  %s: %s, %s, root %s\n", e.ui.bold(word), r.Provider, entries(r.Size), plural(r.Checkpoints, "matching checkpoint"), r.Root)
+	for _, p := range r.Problems {
+		at := ""
+		if p.Seq >= 0 {
+			at = fmt.Sprint(p.Seq)
+		}
+		fmt.Fprintf(e.Out, "  %-18s  %8s  %s\n", p.Check, at, p.Message)
+	}
+	if r.Uncovered > 0 {
+		fmt.Fprintf(e.Out, "  no checkpoint covers entries %d to %d: nothing shows whether they were changed\n", r.Covered, r.Size-1)
+	}
+	if r.Forgotten > 0 {
+		fmt.Fprintf(e.Out, "  the text of the first %s was removed; compare with the provider's ledgerRetentionDays\n", entries(r.Forgotten))
+	}
+	if compared != "" {
+		fmt.Fprintf(e.Out, "  compared with the checkpoint outside the database, %s\n", compared)
+	} else if r.Size > 0 {
+		fmt.Fprintln(e.Out, "  no checkpoint outside the database was there to compare with: an older copy of the whole database would look intact")
+	}
+}
+
+// rows shows progress on a terminal.
+func (e *env) rows() func(int64) {
+	if f, ok := e.Err.(*os.File); e.quiet || !ok || !term.IsTerminal(int(f.Fd())) {
+		return nil
+	}
+	return func(n int64) { fmt.Fprintf(e.Err, "\r%d rows", n) }
+}
+
+func (c *ledgerVerifyCommand) open(e *env) (*verified, error) {
+	if c.Export == "" {
+		return c.dataFlag.ledgers(e, c.Provider, c.Verifier)
+	}
+	v := &verified{close: func() error { return nil }}
+	key := c.Verifier
+	if key == "" && c.From != "" {
+		from, err := (dataFlag{DataDir: c.From}).ledgers(e, "", "")
+		if err != nil {
+			return nil, err
+		}
+		v.keys = from.keys
+		if err := from.close(); err != nil {
+			return nil, err
+		}
+	}
+	if key == "" && v.keys == nil {
+		return nil, errors.New("an export does not contain the key that verifies it: give it with --verifier, as probity ledger key printed it, or with --verifier-from")
+	}
+	if key != "" {
+		verifier, err := note.NewVerifier(key)
+		if err != nil {
+			return nil, fmt.Errorf("--verifier: %w", err)
+		}
+		v.keys = ledger.Keys{verifier}
+	}
+	f, err := os.Open(c.Export)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	x, err := ledger.ReadExport(f)
+	if err != nil {
+		return nil, err
+	}
+	v.history, v.providers = x, []string{x.Provider}
+	return v, nil
+}
+
+// ledgers opens the ledgers of a data directory: of one provider, or of all that
+// the database or the folder outside it knows.
+func (f dataFlag) ledgers(e *env, provider, key string) (v *verified, err error) {
+	db, err := f.openStore(e)
+	if err != nil {
+		return nil, err
+	}
+	v = &verified{history: db, close: db.Close}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, db.Close())
+		}
+	}()
+	if v.outside, err = f.outside(); err != nil {
+		return nil, err
+	}
+	if key == "" {
+		if key, err = rememberedVerifier(e, db, v.outside); err != nil {
+			return nil, err
+		}
+	}
+	verifier, err := note.NewVerifier(key)
+	if err != nil {
+		return nil, fmt.Errorf("the key of checkpoints: %w", err)
+	}
+	v.keys = ledger.Keys{verifier}
+	if v.providers = []string{provider}; provider != "" {
+		return v, nil
+	}
+	v.providers = nil
+	heads, err := db.LedgerHeads(context.WithoutCancel(e.ctx))
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range heads {
+		v.providers = append(v.providers, h.Provider)
+	}
+	if v.outside != nil {
+		names, err := v.outside.Names()
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			// A colon is in the names of files that are no ledger's.
+			if !strings.Contains(name, ":") && !slices.Contains(v.providers, name) {
+				v.providers = append(v.providers, name)
+			}
+		}
+	}
+	return v, nil
+}
+
+// outside opens the folder with checkpoints, or returns nil if there is none.
+func (f dataFlag) outside() (*anchor.Folder, error) {
+	dir, err := f.dir()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(dir, anchor.Dir, ledgerFolder)); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return outsideOf(dir)
+}
+
+// rememberedVerifier returns the key that the data directory remembers, else that
+// of the database.
+func rememberedVerifier(e *env, db store.Store, outside *anchor.Folder) (string, error) {
+	records, err := db.SigningKeys(e.ctx)
+	if err != nil {
+		return "", err
+	}
+	key, ok := signing.CheckpointVerifier(records)
+	if outside != nil {
+		b, err := outside.Read(checkpointKeyFile)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+		if known := strings.TrimSpace(string(b)); known != "" {
+			if ok && key != known {
+				fmt.Fprintf(e.Err, "the checkpoint key in the database is %s, but the service used %s: the key was exchanged\n", key, known)
+			}
+			return known, nil
+		}
+	}
+	if !ok {
+		return "", errors.New("the database has no checkpoint key; give the key with --verifier, as probity ledger key printed it")
+	}
+	return key, nil
+}
+
+func entries(n int64) string {
+	if n == 1 {
+		return "1 entry"
+	}
+	return fmt.Sprintf("%d entries", n)
+}
+
+type ledgerAcceptCommand struct {
+	dataFlag
+	Provider string `help:"Attestation provider." required:"" placeholder:"NAME"`
+}
+
+// Help gives the examples of the help text.
+func (ledgerAcceptCommand) Help() string {
+	return `A ledger is stopped when the database does not have the history that was signed. After an older backup was restored, this accepts the history as it is now. Run it on each node, as the service's user; the service goes on within a minute, and records that you did so. The last checkpoint is kept beside the new one, and checkpoints in the database that contradict the history are moved to a file there.
+
+Do not use it before you know who changed the database: entries that are missing then stay missing.
+
+Examples:
+  probity ledger accept --data-dir /var/lib/probity --provider default`
+}
+
+// Run leaves the acceptance for the service.
+func (c *ledgerAcceptCommand) Run(e *env) error {
+	v, err := c.ledgers(e, c.Provider, "")
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	if v.outside == nil {
+		return errors.New("the data directory has no checkpoints outside the database: the service has not been started with it")
+	}
+	r, err := ledger.Verify(e.ctx, v.history, c.Provider, v.keys, nil, e.rows())
+	if err != nil {
+		return err
+	}
+	contradicted := false
+	for _, p := range r.Problems {
+		switch p.Check {
+		case "ledger.fork", "ledger.checkpoint":
+			contradicted = true
+		default:
+			report(e, r, "")
+			return fmt.Errorf("the rows of the ledger do not fit together (%s at %d): restore the database from a backup first", p.Check, p.Seq)
+		}
+	}
+	db := v.history.(store.Store)
+	if contradicted {
+		if err := moveCheckpoints(e, db, v.outside, c.Provider); err != nil {
+			return err
+		}
+	}
+	root, err := tlog.ParseHash(r.Root)
+	if err != nil {
+		return err
+	}
+	if err := ledger.Accept(v.outside, c.Provider, ledger.Acceptance{Size: r.Size, Root: root}); err != nil {
+		return err
+	}
+	fmt.Fprintf(e.Out, "accepted  %s: %s, root %s; the service goes on with it within a minute, or at its next start\n", c.Provider, entries(r.Size), r.Root)
+	return nil
+}
+
+// moveCheckpoints moves the checkpoints of a ledger from the database to a file.
+func moveCheckpoints(e *env, db store.Store, outside *anchor.Folder, provider string) error {
+	list, err := db.Checkpoints(e.ctx, provider, 1_000_000)
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(outside.Path(provider)), provider+".removed-*.txt")
+	if err != nil {
+		return err
+	}
+	for _, c := range list {
+		if _, err = fmt.Fprintln(f, c.Note); err != nil {
+			break
+		}
+	}
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	fmt.Fprintf(e.Err, "checkpoints that contradict the history were moved to %s\n", f.Name())
+	return db.DeleteCheckpoints(e.ctx, provider)
+}
