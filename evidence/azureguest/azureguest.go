@@ -57,7 +57,7 @@ func Catalogue() []evidence.Definition {
 	return []evidence.Definition{
 		{ID: checkFormat, Meaning: "the evidence is the object AttestationInfo of Azure's guests, protocol 2.0", Remedy: "send AttestationInfo as Azure's client makes it"},
 		{ID: checkAK, Meaning: "the attestation key was made in the TPM, cannot leave it, and signs nothing that the TPM did not make", Remedy: "use the attestation key of the machine's TPM (0x81000003)"},
-		{ID: checkAKCert, Meaning: "the attestation key's certificate, if one was sent, is of that key; without a hardware report it must lead to a trusted authority", Remedy: "renew the certificate in the machine's TPM, or add its authority to tpm.authorities"},
+		{ID: checkAKCert, Meaning: "the attestation key's certificate, if one was sent, is of that key; without a hardware report it must lead to a trusted authority", Remedy: "renew the certificate in the machine's TPM, or add its authority to tpm.authorities (--root FILE for simulated evidence)"},
 		{ID: checkRuntime, Meaning: "the runtime data are the paravisor's JSON with the key HCLAkPub", Remedy: "send the variable data of the paravisor's report as they are"},
 		{ID: checkAKRuntime, Meaning: "the attestation key is the one that the runtime data name", Remedy: "send the quote and the paravisor's report of one machine"},
 		{ID: checkNonce, Meaning: "the quote's qualifying data are the challenge, where one is asked for", Remedy: "quote with the challenge as qualifying data"},

@@ -40,7 +40,7 @@ const (
 func Catalogue() []evidence.Definition {
 	return []evidence.Definition{
 		{ID: checkFormat, Meaning: "the evidence is a CCA token with platform and realm, or a PSA token, of a known profile", Remedy: "send the token as the realm got it from its firmware"},
-		{ID: checkAnchor, Meaning: "the platform's key is known by its implementation id and instance id", Remedy: "ask the platform's maker for the key and add it to cca.platformKeys"},
+		{ID: checkAnchor, Meaning: "the platform's key is known by its implementation id and instance id", Remedy: "ask the platform's maker for the key and add it to cca.platformKeys, or name it with --root FILE; for simulated evidence that is cpak.pem of probity simulate"},
 		{ID: checkPlatformSignature, Meaning: "that key signed the platform's token", Remedy: "send the token as it was made; compare the key with the platform's"},
 		{ID: checkLifecycle, Meaning: "the platform is in the lifecycle state secured, or, where DebugGuest is accepted, in debug", Remedy: "use a platform that is provisioned and secured"},
 		{ID: checkRealmSignature, Meaning: "the key in the realm's token signed it", Remedy: "send the token as it was made"},
@@ -88,6 +88,17 @@ func (v *Verifier) Verify(_ context.Context, ev evidence.Evidence) (*evidence.Re
 	return result, err
 }
 
+// simulatedImplementation is the implementation id of simulated platforms.
+var simulatedImplementation = sha256.Sum256([]byte("implementation"))
+
+// unknownPlatform says what a platform is whose key is not known.
+func unknownPlatform(p *Platform) string {
+	if bytes.Equal(p.Implementation, simulatedImplementation[:]) {
+		return "a simulated platform, with a key that is not known"
+	}
+	return "a platform with a key that is not known"
+}
+
 func (v *Verifier) verify(rec *evidence.Recorder, ev evidence.Evidence, result *evidence.Result) error {
 	fail := func(id, expected string, err error) error {
 		return rec.FailErr(id, expected, err, v.book.Remedy(id))
@@ -101,7 +112,7 @@ func (v *Verifier) verify(rec *evidence.Recorder, ev evidence.Evidence, result *
 	ids := fmt.Sprintf("implementation %x, instance %x", p.Implementation, p.Instance)
 	key := v.anchor(p)
 	if key == nil {
-		return rec.Fail(checkAnchor, "a known key of the platform", "none for "+ids, v.book.Remedy(checkAnchor))
+		return rec.Fail(checkAnchor, "a known key of the platform", unknownPlatform(p)+": "+ids, v.book.Remedy(checkAnchor))
 	}
 	rec.Pass(checkAnchor, "a known key of the platform", ids)
 	if err := p.message.Verify(key); err != nil {

@@ -13,6 +13,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/probity-dev/probity/collateral"
+	"github.com/probity-dev/probity/evidence"
 )
 
 // maxChain bounds the certificates read from one PEM text.
@@ -98,6 +99,15 @@ func decodeBase64Lines(b []byte) ([]byte, error) {
 	return packed[:n], err
 }
 
+// otherRoot says what a root is that is not the trusted one.
+func otherRoot(root *x509.Certificate) string {
+	text := fmt.Sprintf("a root named %q with another key than the trusted one", root.Subject.CommonName)
+	if evidence.Simulated(root) {
+		return "a simulated root: " + text
+	}
+	return text
+}
+
 // pckChain is a PCK certificate chain whose signatures were verified up to the
 // anchor. Its validity in time and its revocation are checked for each use.
 type pckChain struct {
@@ -137,7 +147,7 @@ func openChain(text []byte, anchor Anchor, known *caCache) (*pckChain, *chainErr
 		return nil, &chainError{checkPCKChain, errors.New("not one PCK certificate, one PCK CA and one root: " + names(certs))}
 	}
 	if !anchor.is(root) {
-		return nil, &chainError{checkPCKRoot, fmt.Errorf("root %q with another key", root.Subject.CommonName)}
+		return nil, &chainError{checkPCKRoot, errors.New(otherRoot(root))}
 	}
 	if err := c.verifyLinks(anchor); err != nil {
 		return nil, &chainError{checkPCKChain, err}

@@ -51,7 +51,7 @@ const (
 	remedyQuote      = "make a new quote on the machine; send its bytes unchanged"
 	remedyCollateral = "fetch the collateral for this platform anew from Intel's provisioning certification service or your PCCS"
 	remedyForged     = "treat the sender as hostile: this does not happen to genuine evidence in transit"
-	remedyOtherRoot  = "this is not a production platform of Intel, or the quote was forged"
+	remedyOtherRoot  = "simulated evidence (probity simulate, probity demo) needs its own root: --root FILE, or development.intelRoot of a service; other quotes with this root are forged or of no production platform"
 )
 
 // Catalogue lists the checks of this package in order.

@@ -57,7 +57,7 @@ const (
 func Catalogue() []evidence.Definition {
 	return []evidence.Definition{
 		{ID: checkFormat, Meaning: "the evidence is an attestation document with exactly the members that AWS documents, within their bounds", Remedy: "send the document as the Nitro Secure Module returned it; documents of NitroTPM are another kind"},
-		{ID: checkRoot, Meaning: "the first certificate of cabundle is AWS's root G1", Remedy: "send the document of an enclave that runs on AWS"},
+		{ID: checkRoot, Meaning: "the first certificate of cabundle is AWS's root G1", Remedy: "send the document of an enclave that runs on AWS; simulated evidence (probity simulate, probity demo) needs its own root: --root FILE, or development.nitroRoot of a service"},
 		{ID: checkChain, Meaning: "each certificate is signed by the one before with ECDSA P-384, and CAs are CAs", Remedy: "send the document as the Nitro Secure Module returned it"},
 		{ID: checkValidity, Meaning: "every certificate is valid at the evaluation time", Remedy: "make a new document: the enclave's certificate lives three hours"},
 		{ID: checkSignature, Meaning: "the enclave's certificate signed the document", Remedy: "send the document as the Nitro Secure Module returned it"},
@@ -121,6 +121,18 @@ func (v *Verifier) Verify(_ context.Context, ev evidence.Evidence) (*evidence.Re
 	return result, err
 }
 
+// otherRoot says what the first certificate of cabundle is that is not the trusted root.
+func otherRoot(der []byte, sum [sha256.Size]byte) string {
+	text := fmt.Sprintf("a root with SHA-256 %x", sum)
+	if cert, err := x509.ParseCertificate(der); err == nil {
+		text = fmt.Sprintf("a root named %q with SHA-256 %x", cert.Subject.CommonName, sum)
+		if evidence.Simulated(cert) {
+			text = "a simulated root: " + text
+		}
+	}
+	return text
+}
+
 func (v *Verifier) verify(rec *evidence.Recorder, ev evidence.Evidence, result *evidence.Result) error {
 	fail := func(id, expected string, err error) error {
 		return rec.FailErr(id, expected, err, v.book.Remedy(id))
@@ -132,7 +144,7 @@ func (v *Verifier) verify(rec *evidence.Recorder, ev evidence.Evidence, result *
 	rec.Pass(checkFormat, "a Nitro attestation document", fmt.Sprintf("%d PCRs", len(d.PCRs)))
 	root := sha256.Sum256(d.Bundle[0])
 	if !bytes.Equal(root[:], v.root) {
-		return rec.Fail(checkRoot, fmt.Sprintf("a root with SHA-256 %x", v.root), fmt.Sprintf("%x", root), v.book.Remedy(checkRoot))
+		return rec.Fail(checkRoot, fmt.Sprintf("a root with SHA-256 %x", v.root), otherRoot(d.Bundle[0], root), v.book.Remedy(checkRoot))
 	}
 	rec.Pass(checkRoot, "the pinned root", fmt.Sprintf("SHA-256 %x", root))
 	c, err := v.chain(d)

@@ -60,7 +60,7 @@ func Catalogue() []evidence.Definition {
 		{ID: checkFirmware, Meaning: "the committed firmware version is not above the current one", Remedy: "send the report as the guest device returned it"},
 		{ID: checkLeafFormat, Meaning: "the VCEK or VLEK has a P-384 key and AMD's extensions, each once", Remedy: remedyChain},
 		{ID: checkLeafKind, Meaning: "the certificate is of the kind that the report names", Remedy: "send the VLEK for reports signed with a VLEK, else the VCEK"},
-		{ID: checkIntermediate, Meaning: "the CA of the certificate's own line and branch is signed by AMD's pinned root of that line", Remedy: remedyChain},
+		{ID: checkIntermediate, Meaning: "the CA of the certificate's own line and branch is signed by AMD's pinned root of that line", Remedy: "simulated evidence (probity simulate, probity demo) needs its own root: --root FILE, or development.amdRoots of a service; otherwise " + remedyChain},
 		{ID: checkASKValidity, Meaning: "root and intermediate CA are valid at the evaluation time", Remedy: "compare the clocks"},
 		{ID: checkRevoked, Meaning: "the intermediate CA is not revoked", Remedy: "get a new VCEK from AMD; the old CA must not be used any more"},
 		{ID: checkCRL, Meaning: "the revocation list is signed by AMD's root and, where the configuration asks for one, there and current", Remedy: "run: probity collateral fetch --amd LINE, or leave snp.requireCRL off"},

@@ -179,7 +179,7 @@ func (v *Verifier) intermediate(ctx context.Context, rec *evidence.Recorder, lea
 		}
 		ca, err := v.trusted(cert, root)
 		if err != nil {
-			return nil, rec.FailErr(checkIntermediate, name+" signed by "+root.cert.Subject.CommonName, err, v.book.Remedy(checkIntermediate))
+			return nil, rec.FailErr(checkIntermediate, name+" signed by "+root.cert.Subject.CommonName, otherRoot(sent, root, err), v.book.Remedy(checkIntermediate))
 		}
 		// AMD replaced CAs under the same name: the right one has the key that
 		// signed the leaf.
@@ -196,6 +196,21 @@ func (v *Verifier) intermediate(ctx context.Context, rec *evidence.Recorder, lea
 	return nil, rec.Fail(checkIntermediate, name, fmt.Sprintf("%q", found), v.book.Remedy(checkIntermediate))
 }
 
+// otherRoot says which other root was sent along with an intermediate that the trusted
+// one did not sign.
+func otherRoot(sent []*x509.Certificate, root *ca, err error) error {
+	for _, cert := range sent {
+		switch {
+		case cert.Subject.CommonName != root.cert.Subject.CommonName || cert.Equal(root.cert):
+		case evidence.Simulated(cert):
+			return fmt.Errorf("%w: it leads to a simulated root named %s, with another key than the trusted one", err, cert.Subject.CommonName)
+		default:
+			return fmt.Errorf("%w: it leads to a root named %s with another key than the trusted one", err, cert.Subject.CommonName)
+		}
+	}
+	return err
+}
+
 // trusted checks an intermediate under its root, once.
 func (v *Verifier) trusted(cert *x509.Certificate, root *ca) (*ca, error) {
 	key := fingerprint(cert)
@@ -208,7 +223,7 @@ func (v *Verifier) trusted(cert *x509.Certificate, root *ca) (*ca, error) {
 	case len(cert.UnhandledCriticalExtensions) > 0:
 		return nil, fmt.Errorf("critical extension %s is not understood", cert.UnhandledCriticalExtensions[0])
 	case !root.signed(cert):
-		return nil, errors.New("the signature does not hold")
+		return nil, errors.New("signature verification failed")
 	}
 	ca, err := newCA(cert)
 	if err != nil {

@@ -193,6 +193,9 @@ func (v *Verifier) attestationKey(rec *evidence.Recorder, a *attestationJSON, ev
 		switch {
 		case err != nil:
 			trouble = err.Error()
+			if cert, parseErr := ParseCertificate(a.AKCert); parseErr == nil && evidence.Simulated(cert) {
+				trouble = "a certificate of a simulated authority: " + trouble
+			}
 		case !SameKey(c.leaf.PublicKey, k.ak):
 			// Not a matter of trust: the evidence contradicts itself.
 			return fail(checkAKCert, "a certificate of the key in aik_pub", "one of another key")

@@ -74,6 +74,9 @@ func NewAMD(cfg AMDConfig) *AMD {
 		t.NotBefore, t.NotAfter = a.now.AddDate(-5, 0, 0), a.now.AddDate(20, 0, 0)
 		t.IsCA, t.MaxPathLenZero = true, parent != nil
 		t.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+		if parent == nil {
+			t.ExtraExtensions = []pkix.Extension{simulatedMark}
+		}
 		return a.issue(t, key, parent)
 	}
 	a.ARK = ca("ARK-"+string(a.Line), 0x010000, nil)

@@ -40,6 +40,9 @@ func NewNitro(cfg NitroConfig) *Nitro {
 		t := &x509.Certificate{SerialNumber: big.NewInt(int64(i + 1)), Subject: pkix.Name{CommonName: cn, Organization: []string{"Amazon"}, OrganizationalUnit: []string{"AWS"}},
 			NotBefore: n.now.Add(-time.Hour), NotAfter: n.now.AddDate(0, 0, 20), BasicConstraintsValid: true, IsCA: true,
 			KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, SignatureAlgorithm: x509.ECDSAWithSHA384}
+		if i == 0 {
+			t.ExtraExtensions = []pkix.Extension{simulatedMark}
+		}
 		if i > 0 {
 			t.MaxPathLen, t.MaxPathLenZero = len(names)-2-i, i == len(names)-2
 		}

@@ -22,6 +22,7 @@ import (
 	"math/big"
 	"time"
 
+	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
 )
 
@@ -53,6 +54,9 @@ type IntelConfig struct {
 	Edit func(*x509.Certificate)
 }
 
+// simulatedMark is the extension by which messages name a simulated root.
+var simulatedMark = pkix.Extension{Id: evidence.OIDSimulated, Value: []byte{0x05, 0x00}}
+
 // intelName returns a subject in the manner of Intel's.
 func intelName(cn string) pkix.Name {
 	return pkix.Name{CommonName: cn, Organization: []string{"Intel Corporation"}, Locality: []string{"Santa Clara"},
@@ -70,6 +74,9 @@ func NewIntel(cfg IntelConfig) *Intel {
 	ca := func(cn string, pathLen int, parent *Identity) Identity {
 		t := p.template(intelName(cn))
 		t.IsCA, t.MaxPathLen, t.MaxPathLenZero = true, pathLen, pathLen == 0
+		if parent == nil {
+			t.ExtraExtensions = []pkix.Extension{simulatedMark}
+		}
 		t.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
 		edit(t)
 		return p.issue(t, parent)

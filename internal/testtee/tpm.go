@@ -279,7 +279,8 @@ func (s *Signer) CertifyAK(key crypto.PublicKey, now time.Time) []byte {
 
 func (s *Signer) certifyAK(key crypto.PublicKey, now time.Time, edit func(*x509.Certificate)) []byte {
 	t := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "ak.simulated"}, NotBefore: now.AddDate(0, -1, 0), NotAfter: now.AddDate(1, 0, 0),
-		KeyUsage: x509.KeyUsageDigitalSignature, UnknownExtKeyUsage: []asn1.ObjectIdentifier{{2, 23, 133, 8, 3}}}
+		KeyUsage: x509.KeyUsageDigitalSignature, UnknownExtKeyUsage: []asn1.ObjectIdentifier{{2, 23, 133, 8, 3}},
+		ExtraExtensions: []pkix.Extension{simulatedMark}}
 	if edit != nil {
 		edit(t)
 	}
