@@ -1,0 +1,162 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/probity-dev/probity/internal/ledger"
+)
+
+// attestWith sends good evidence with headers.
+func attestWith(b *bench, headers map[string]string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest("POST", sgxPath, strings.NewReader(`{"quote":"`+b.quote()+`"}`))
+	for name, value := range headers {
+		r.Header.Set(name, value)
+	}
+	w := httptest.NewRecorder()
+	b.handler.ServeHTTP(w, r)
+	return w
+}
+
+func entriesOf(t *testing.T, b *bench, q ledger.Query) []*ledger.Entry {
+	t.Helper()
+	b.ledger.Close(t.Context())
+	found, _, err := ledger.Search(t.Context(), b.db, "default", q, 0, 100, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// Whatever ids a client sends, the entry has the service's own; the client's are
+// beside it, as its claim.
+func TestClientsDoNotChooseRequestIDs(t *testing.T) {
+	b := newBench(t, nil)
+	victim := attestWith(b, nil).Header().Get("x-ms-request-id")
+	claims := map[string]string{"traceparent": victim, "x-ms-request-id": victim, "x-ms-client-request-id": victim, "x-ms-correlation-request-id": victim}
+	ids := map[string]bool{victim: true}
+	for range 2 {
+		w := attestWith(b, claims)
+		id := w.Header().Get("x-ms-request-id")
+		if w.Code != 200 || ids[id] || !traceparent.MatchString(id) {
+			t.Errorf("%d, id %q", w.Code, id)
+		}
+		ids[id] = true
+	}
+	attestWith(b, map[string]string{"traceparent": "no trace", "x-ms-client-request-id": "a\x00\xff\u00e4" + strings.Repeat("x", 5000)})
+	found := entriesOf(t, b, ledger.Query{Type: ledger.Decision})
+	if len(found) != 4 {
+		t.Fatalf("%d entries", len(found))
+	}
+	of := 0
+	for _, e := range found {
+		if e.Request == victim {
+			of++
+		}
+	}
+	if of != 1 || found[0].Client != nil || found[1].Client["traceparent"] != victim || len(found[1].Client) != 4 {
+		t.Errorf("%d entries have the id %s; %+v", of, victim, found[1])
+	}
+	odd := found[3].Client
+	if len(odd) != 1 || len(odd["x-ms-client-request-id"]) > maxClientID || !strings.HasPrefix(odd["x-ms-client-request-id"], "a??") {
+		t.Errorf("%q", odd)
+	}
+	if strings.Contains(b.log.String(), strings.Repeat("x", maxClientID+1)) {
+		t.Error("the log has a client's text without a bound")
+	}
+}
+
+// Changes have the service's id as well.
+func TestChangesHaveTheServicesRequestID(t *testing.T) {
+	b := newBench(t, nil)
+	chosen := "00-11111111111111111111111111111111-2222222222222222-01"
+	r := httptest.NewRequest("POST", "/policies/SgxEnclave:reset?api-version=2022-08-01", strings.NewReader("eyJhbGciOiJub25lIn0.."))
+	r.Header.Set("Authorization", "Bearer "+adminToken)
+	r.Header.Set("traceparent", chosen)
+	w := httptest.NewRecorder()
+	b.handler.ServeHTTP(w, r)
+	found := entriesOf(t, b, ledger.Query{Action: "policy.reset"})
+	if w.Code != 200 || len(found) != 1 || found[0].Request == chosen || found[0].Request == "" || found[0].Client["traceparent"] != chosen {
+		t.Errorf("%d %s: %+v", w.Code, w.Body, found)
+	}
+}
+
+// deaf is a client that is not there to read.
+type deaf struct{ http.ResponseWriter }
+
+func (deaf) Write([]byte) (int, error) { return 0, errors.New("the connection was closed") }
+
+// A token that never left is on record, whichever way it was lost.
+func TestTokensThatNeverLeftAreOnRecord(t *testing.T) {
+	b := newBench(t, nil)
+	request := func() *http.Request {
+		return httptest.NewRequest("POST", sgxPath, strings.NewReader(`{"quote":"`+b.quote()+`"}`))
+	}
+	b.handler.ServeHTTP(deaf{httptest.NewRecorder()}, request())
+	gone, cancel := context.WithCancel(t.Context())
+	w := httptest.NewRecorder()
+	b.handler.ServeHTTP(leaving{w, cancel}, request().WithContext(gone))
+	if good := attestWith(b, nil); good.Code != 200 {
+		t.Fatal(good.Body)
+	}
+	// A refusal has no token that could be lost.
+	b.handler.ServeHTTP(deaf{httptest.NewRecorder()}, httptest.NewRequest("POST", sgxPath, strings.NewReader(`{"quote":"AAAA"}`)))
+	found := entriesOf(t, b, ledger.Query{})
+	tokens := map[string]string{}
+	withheld := 0
+	for _, e := range found {
+		switch e.Type {
+		case ledger.Decision:
+			tokens[e.Token] = e.Request
+		case ledger.Withheld:
+			withheld++
+			if e.Token == "" || tokens[e.Token] != e.Request || e.Reason == "" {
+				t.Errorf("%+v", e)
+			}
+		}
+	}
+	if withheld != 2 {
+		t.Errorf("%d tokens on record as withheld, want 2", withheld)
+	}
+}
+
+// leaving is a client that goes while it is answered.
+type leaving struct {
+	http.ResponseWriter
+	leave context.CancelFunc
+}
+
+func (l leaving) Write(b []byte) (int, error) {
+	l.leave()
+	return l.ResponseWriter.Write(b)
+}
+
+// A ledger that was changed in the database is told by /readyz, and its provider
+// fails closed; others go on.
+func TestAChangedLedgerIsTold(t *testing.T) {
+	b := newBench(t, nil)
+	b.provider(t, "closed", `"probity":{"ledger":"failClosed"}`)
+	body := `{"quote":"` + b.quote() + `"}`
+	if w := b.do("POST", "/p/closed"+sgxPath, body); w.Code != 200 {
+		t.Fatal(w.Body)
+	}
+	if _, err := b.db.DB().Exec(`UPDATE ledger_heads SET size = 1 WHERE provider = 'closed'`); err != nil {
+		t.Fatal(err)
+	}
+	wantCheck(t, b.do("POST", "/p/closed"+sgxPath, body), 503, checkIntact)
+	if w := b.do("POST", sgxPath, body); w.Code != 200 {
+		t.Errorf("another provider: %d %s", w.Code, w.Body)
+	}
+	var ready readiness
+	w := b.do("GET", "/readyz", "")
+	if err := json.Unmarshal(w.Body.Bytes(), &ready); err != nil || w.Code != 200 || len(ready.StoppedLedgers) != 1 ||
+		ready.StoppedLedgers[0].Provider != "closed" || ready.StoppedLedgers[0].Remedy == "" {
+		t.Errorf("%d %s, %v", w.Code, w.Body, err)
+	}
+}
