@@ -25,6 +25,9 @@ type agentEnrollCommand struct {
 	TPM     string `name:"tpm" help:"TPM device, or the socket of a simulator: tcp:HOST:PORT, unix:PATH; by default /dev/tpmrm0." default:"/dev/tpmrm0" placeholder:"TPM"`
 	State   string `help:"Folder in which the attestation key is kept; by default /var/lib/probity." default:"/var/lib/probity" placeholder:"DIR"`
 	Name    string `help:"Name of this machine; by default its host name." placeholder:"NAME"`
+
+	BearerFile string `help:"File with a bearer token, for a provider that asks who enrols." placeholder:"FILE"`
+	certificateFlags
 }
 
 // Help gives the examples of the help text.
@@ -45,7 +48,7 @@ func (c *agentEnrollCommand) Run(e *env) error {
 			return fmt.Errorf("%w; name the machine with --name", err)
 		}
 	}
-	flags := hostFlags{Service: c.Service, CA: c.CA, TPM: c.TPM, State: c.State}
+	flags := hostFlags{Service: c.Service, CA: c.CA, TPM: c.TPM, State: c.State, BearerFile: c.BearerFile, certificateFlags: c.certificateFlags}
 	service, err := flags.connect()
 	if err != nil {
 		return err

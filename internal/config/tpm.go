@@ -40,7 +40,9 @@ type TPM struct {
 	// SingleUse refuses a challenge that was answered before, on any node that
 	// shares the database. It costs one write for each attestation.
 	SingleUse bool `json:"singleUse,omitzero"`
-	// Authentication is "Enabled" if TPMs attest at the default provider for callers
+	// MaxKeys bounds the enrolled keys of a provider. Zero means 10,000.
+	MaxKeys int `json:"maxKeys,omitzero"`
+	// Authentication is "Enabled" if TPMs attest and enrol at the default provider for callers
 	// alone who may read there. Empty means "Disabled". Other providers have
 	// tpmAttestationAuthentication.
 	Authentication string `json:"authentication,omitzero"`
@@ -63,6 +65,9 @@ func (c TPM) check() error {
 		if b, err := hex.DecodeString(key); err != nil || len(b) != 32 || key != strings.ToLower(key) {
 			return fmt.Errorf("endorsementKeys: %q is not a SHA-256 in lower-case hex", key)
 		}
+	}
+	if c.MaxKeys < 0 || c.MaxKeys > 1_000_000 {
+		return fmt.Errorf("maxKeys is %d; want 1 to 1,000,000, or 0 for 10,000", c.MaxKeys)
 	}
 	if a := c.Authentication; a != "" && a != "Enabled" && a != "Disabled" {
 		return fmt.Errorf("authentication: %q; want Enabled or Disabled", a)

@@ -104,10 +104,13 @@ func (s *Server) allow(r *http.Request, found *route, c *call) error {
 	return nil
 }
 
-// attestationNeed reports whether an attestation needs a caller: those of TPMs
-// where the provider says so. Both types lead to the one protocol, whichever of the two
+// attestationNeed reports whether an attestation or an enrolment needs a caller: those
+// of TPMs where the provider says so. Both types lead to the one protocol, whichever of the two
 // is then appraised.
 func attestationNeed(found *route, c *call) bool {
+	if found.path == "/tpm/enroll" {
+		return c.tenant.TPMNeedsCaller()
+	}
 	return strings.HasPrefix(found.path, "/attest/") && (c.kind == evidence.TPM || c.kind == evidence.VBSEnclave) && c.tenant.TPMNeedsCaller()
 }
 

@@ -185,6 +185,10 @@ func (s *Server) enrolled(w http.ResponseWriter, r *http.Request, c *call, in en
 		return failed(http.StatusConflict, codeInvalidOperation, evidence.Check{ID: checkEnrolment, Expected: "a name and a key of no other TPM",
 			Found: "name or key of another TPM", Remedy: "choose another name, or let the operator remove the old one: probity tpm keys remove " + key.Name})
 	}
+	if errors.Is(err, tenant.ErrTooManyKeys) {
+		return failed(http.StatusConflict, codeInvalidOperation, evidence.Check{ID: checkEnrolment, Expected: "a TPM and a provider with room for one more key",
+			Found: err.Error(), Remedy: "list the keys with probity tpm keys list, and remove those of old names: probity tpm keys remove NAME"})
+	}
 	if err != nil {
 		return err
 	}

@@ -265,6 +265,9 @@ type Tx interface {
 	// PutTPMKey enrols a key. The error wraps ErrConflict if the name or the key
 	// belongs to another endorsement key.
 	PutTPMKey(k TPMKey) error
+	// CountTPMKeys counts the enrolled keys of a provider, and those of them that belong
+	// to an endorsement key; the key itself is not among them.
+	CountTPMKeys(k TPMKey) (all, same int, err error)
 	// DeleteTPMKeys removes the keys of a name, or returns an error wrapping
 	// ErrNotFound.
 	DeleteTPMKeys(provider, name string) error

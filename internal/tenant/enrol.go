@@ -3,15 +3,41 @@ package tenant
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/store"
 )
 
+// maxKeysOfTPM is how many attestation keys one TPM enrols at a provider: a machine
+// needs one, and a new one when it is set up again.
+const maxKeysOfTPM = 8
+
+// defaultMaxTPMKeys is how many keys a provider enrols by default.
+const defaultMaxTPMKeys = 10_000
+
+// ErrTooManyKeys is returned where a provider or a TPM has as many enrolled keys as
+// it may have.
+var ErrTooManyKeys = errors.New("too many enrolled keys")
+
 // Enrol binds an attestation key to a TPM. The error wraps store.ErrConflict if
-// name or key belong to another TPM.
+// name or key belong to another TPM, and [ErrTooManyKeys].
 func (r *Registry) Enrol(ctx context.Context, k store.TPMKey, by By) error {
 	err := r.cfg.Store.Update(ctx, store.TopicTPM, k.Provider, func(tx store.Tx) error {
+		all, same, err := tx.CountTPMKeys(k)
+		if err != nil {
+			return err
+		}
+		limit := r.cfg.Defaults.MaxTPMKeys
+		if limit == 0 {
+			limit = defaultMaxTPMKeys
+		}
+		switch {
+		case same >= maxKeysOfTPM:
+			return fmt.Errorf("%w: this TPM has %d at the provider, which is the most", ErrTooManyKeys, same)
+		case all >= limit:
+			return fmt.Errorf("%w: the provider has %d, which is the most (tpm.maxKeys)", ErrTooManyKeys, all)
+		}
 		if err := tx.PutTPMKey(k); err != nil {
 			return err
 		}

@@ -99,7 +99,7 @@ func (t *Tenant) Signers(now time.Time) (*signing.Signers, error) {
 	return s, nil
 }
 
-// TPMNeedsCaller reports whether POST /attest/Tpm needs a caller who may read: as at
+// TPMNeedsCaller reports whether POST /attest/Tpm and /tpm/enroll need a caller who may read: as at
 // Azure, unless the provider's tpmAttestationAuthentication is Disabled. Where the default
 // provider does not say, the service's configuration does.
 func (t *Tenant) TPMNeedsCaller() bool { return t.tpmNeedsCaller }
@@ -155,9 +155,11 @@ type Defaults struct {
 	MaxValidity time.Duration
 	// TPMNeedsCaller is for the default provider alone.
 	TPMNeedsCaller bool
-	Rate           float64
-	Burst          int
-	Concurrent     int
+	// MaxTPMKeys bounds the enrolled keys of a provider. Zero means 10,000.
+	MaxTPMKeys int
+	Rate       float64
+	Burst      int
+	Concurrent int
 }
 
 // atMost is what a provider asks for within what the service gives; zero asks for

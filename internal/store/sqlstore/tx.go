@@ -184,6 +184,17 @@ func (t *tx) PutTPMKey(k store.TPMKey) error {
 		ON CONFLICT (provider, key) DO UPDATE SET name = excluded.name`, k.Provider, k.Key, k.EndorsementKey, k.Name, k.Created.Unix())
 }
 
+// CountTPMKeys implements [store.Tx].
+func (t *tx) CountTPMKeys(k store.TPMKey) (all, same int, err error) {
+	type counts struct{ all, same int }
+	n, err := one(t.ctx, t.s, t.q, "TPM keys", func(r row) (c counts, err error) {
+		err = r.Scan(&c.all, &c.same)
+		return c, err
+	},
+		`SELECT count(*), coalesce(sum(CASE WHEN endorsement_key = $3 THEN 1 ELSE 0 END), 0) FROM tpm_keys WHERE provider = $1 AND key <> $2`, k.Provider, k.Key, k.EndorsementKey)
+	return n.all, n.same, err
+}
+
 // DeleteTPMKeys implements [store.Tx].
 func (t *tx) DeleteTPMKeys(provider, name string) error {
 	return t.s.execSome(t.ctx, t.q, "TPM keys of "+name, `DELETE FROM tpm_keys WHERE provider = $1 AND name = $2`, provider, name)
