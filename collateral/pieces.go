@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/probity-dev/probity/internal/plainerror"
 )
 
 // pieces collects what files hold, until sets are made of it.
@@ -54,7 +56,7 @@ func (p *pieces) add(b *Bundle) {
 }
 
 func (p *pieces) ignore(file, why string) {
-	p.notes = append(p.notes, file+": not used: "+why)
+	p.notes = append(p.notes, file+": not used: "+plainerror.Words(why))
 }
 
 // keep adds a piece to a list, unless it is there already.

@@ -1,6 +1,10 @@
 package evidence
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/probity-dev/probity/internal/plainerror"
+)
 
 // Check is one proven or failed fact about evidence. Its ID is stable: the
 // same word stands in HTTP errors, on the command line and in records.
@@ -41,7 +45,7 @@ func (r *Recorder) Pass(id, expected, found string) {
 
 // Fail records a check that did not hold and returns the rejection.
 func (r *Recorder) Fail(id, expected, found, remedy string) *Rejection {
-	c := Check{ID: id, Expected: expected, Found: found, Remedy: remedy}
+	c := Check{ID: id, Expected: plainerror.Words(expected), Found: plainerror.Words(found), Remedy: remedy}
 	r.Checks = append(r.Checks, c)
 	return &Rejection{Check: c}
 }

@@ -97,7 +97,7 @@ func (c *agentRunCommand) Run(e *env) error {
 	if _, err := c.connect(); err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(e.Err, nil))
+	log := slog.New(slog.NewTextHandler(e.Err, &slog.HandlerOptions{ReplaceAttr: plainAttr}))
 	loop := &agent.Loop{Every: c.Every, Jitter: c.Jitter, Retry: c.Retry, TokenFile: c.TokenFile, Log: log, Attest: c.once}
 	if c.Health != "" {
 		l, err := (&net.ListenConfig{}).Listen(e.ctx, "tcp", c.Health)

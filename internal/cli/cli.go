@@ -12,6 +12,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/probity-dev/probity/internal/plainerror"
 	"github.com/probity-dev/probity/internal/spelling"
 )
 
@@ -113,14 +114,14 @@ func Run(ctx context.Context, args []string, stdio IO) int {
 		if asJSON && out.n == 0 {
 			printError(out, err)
 		}
-		fmt.Fprintln(stdio.Err, "probity:", err)
+		fmt.Fprintln(stdio.Err, "probity:", plainerror.Text(err))
 		return exitTrouble
 	}
 	return exitYes
 }
 
 func usageError(w io.Writer, args []string, err error) int {
-	fmt.Fprintln(w, "probity:", err)
+	fmt.Fprintln(w, "probity:", plainerror.Text(err))
 	help := "probity"
 	var parse *kong.ParseError
 	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Selected() != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/probity-dev/probity/collateral/plane"
 	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/internal/config"
+	"github.com/probity-dev/probity/internal/plainerror"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/store/sqlite"
 )
@@ -83,7 +84,7 @@ func (h *held) open(e *env, memory bool, at time.Time, edit func(*config.Config)
 	if !at.IsZero() {
 		now = func() time.Time { return at }
 	}
-	log := slog.New(slog.NewTextHandler(e.Err, &slog.HandlerOptions{Level: slog.LevelError}))
+	log := slog.New(slog.NewTextHandler(e.Err, &slog.HandlerOptions{Level: slog.LevelError, ReplaceAttr: plainAttr}))
 	if w.Plane, err = newPlane(e.ctx, cfg.Fetch, trust, w.store, nil, now, log); err != nil && w.store != nil {
 		w.store.Close()
 	}
@@ -371,7 +372,7 @@ func (e *env) report(outcomes []plane.Outcome, word string) error {
 	for _, out := range outcomes {
 		if out.Err != nil {
 			bad++
-			fmt.Fprintf(e.Out, "%s %s\n    %s\n", e.ui.bad("✗"), out.Item.Key, out.Err)
+			fmt.Fprintf(e.Out, "%s %s\n    %s\n", e.ui.bad("✗"), out.Item.Key, plainerror.Text(out.Err))
 			continue
 		}
 		fmt.Fprintf(e.Out, "%s %s  %s until %s\n", e.ui.good("✓"), out.Item.Key, word, stamp(out.Item.NextUpdate))

@@ -15,6 +15,7 @@ import (
 	"github.com/probity-dev/probity/evidence/dcap"
 	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/internal/config"
+	"github.com/probity-dev/probity/internal/plainerror"
 )
 
 type collateralFetchCommand struct {
@@ -75,7 +76,7 @@ func (c *collateralFetchCommand) Run(e *env) error {
 		}
 		if err := wish.fetch(e.ctx, w); err != nil {
 			failed++
-			fmt.Fprintf(e.Out, "%s %s\n    %s\n", e.ui.bad("✗"), wish.name, err)
+			fmt.Fprintf(e.Out, "%s %s\n    %s\n", e.ui.bad("✗"), wish.name, plainerror.Text(err))
 		}
 	}
 	printItems(e, w.List(), time.Now())

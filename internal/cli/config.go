@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/probity-dev/probity/internal/config"
+	"github.com/probity-dev/probity/internal/plainerror"
 )
 
 type configCommands struct {
@@ -41,7 +42,7 @@ func (c *configCheckCommand) Run(e *env) error {
 		}
 	}
 	if err != nil {
-		fmt.Fprintln(e.Out, err)
+		fmt.Fprintln(e.Out, plainerror.Text(err))
 		return exit(exitNo)
 	}
 	if c.Show {

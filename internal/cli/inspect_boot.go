@@ -8,6 +8,7 @@ import (
 	"github.com/probity-dev/probity/evidence/azureguest"
 	"github.com/probity-dev/probity/evidence/eventlog"
 	"github.com/probity-dev/probity/evidence/tpm"
+	"github.com/probity-dev/probity/internal/plainerror"
 )
 
 // inspectLog shows a log of measured boot: what it leads to, and what it would prove
@@ -160,7 +161,7 @@ func inspectBoot(b []byte) fields {
 func quoteFields(b []byte) fields {
 	a, err := tpm.ParseAttestation(b)
 	if err != nil {
-		return fields{{"problem", err.Error()}}
+		return fields{{"problem", plainerror.Text(err)}}
 	}
 	f := fields{{"qualifyingData", hex.EncodeToString(a.ExtraData)}, {"resetCount", a.Clock.ResetCount}, {"restartCount", a.Clock.RestartCount},
 		{"clock", fmt.Sprintf("%d ms", a.Clock.Milliseconds)}, {"firmware", fmt.Sprintf("%016x", a.Firmware)}, {"pcrDigest", hex.EncodeToString(a.PCRDigest)}}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"github.com/probity-dev/probity/evidence/forms"
+	"github.com/probity-dev/probity/internal/plainerror"
 )
 
 // inspectEncoded looks at evidence in a text encoding, and at evidence that was cut
@@ -12,7 +13,7 @@ func inspectEncoded(b []byte) fields {
 	}
 	d, ok, err := forms.Decode("", b)
 	if err != nil {
-		return fields{{"what", "text with more than one piece of evidence"}, {"problem", err.Error()}}
+		return fields{{"what", "text with more than one piece of evidence"}, {"problem", plainerror.Text(err)}}
 	}
 	if !ok {
 		return nil

@@ -16,6 +16,7 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence/dcap"
 	"github.com/probity-dev/probity/evidence/openenclave"
+	"github.com/probity-dev/probity/internal/plainerror"
 	"github.com/probity-dev/probity/policy"
 	"github.com/probity-dev/probity/token"
 )
@@ -167,7 +168,7 @@ func inspectPolicy(b []byte) fields {
 	}
 	p, err := policy.Parse(string(b))
 	if err != nil {
-		return fields{{"what", "attestation policy that does not parse"}, {"error", err.Error()}}
+		return fields{{"what", "attestation policy that does not parse"}, {"error", plainerror.Text(err)}}
 	}
 	f := fields{{"what", fmt.Sprintf("attestation policy, version %d.%d", p.Version.Major, p.Version.Minor)}, {"hash", policy.Hash(p.Text)}}
 	for _, s := range p.Sections {

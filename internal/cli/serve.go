@@ -40,7 +40,7 @@ func (c *serveCommand) Run(e *env) error {
 	if err := cfg.Complete(c.Dev); err != nil {
 		return err
 	}
-	log := slog.New(slog.NewJSONHandler(e.Err, nil))
+	log := slog.New(slog.NewJSONHandler(e.Err, &slog.HandlerOptions{ReplaceAttr: plainAttr}))
 	s, err := newService(e.ctx, cfg, c.Dev, log)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/plainerror"
 )
 
 // ui prints for people; with colours only on a terminal.
@@ -91,4 +93,12 @@ func span(d time.Duration) string {
 	default:
 		return fmt.Sprintf("%d min", d/time.Minute)
 	}
+}
+
+// plainAttr words the errors in a log for people.
+func plainAttr(_ []string, a slog.Attr) slog.Attr {
+	if a.Key == "err" {
+		a.Value = slog.StringValue(plainerror.Words(a.Value.String()))
+	}
+	return a
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/claims"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/plainerror"
 	"github.com/probity-dev/probity/policy"
 )
 
@@ -76,7 +77,7 @@ func (p *policyFault) Error() string { return p.file + ": the policy does not pa
 
 // printError writes an error as JSON for a program that asked for JSON.
 func printError(w io.Writer, err error) {
-	out := errorJSON{Verdict: verdictError, Code: "input", Message: err.Error()}
+	out := errorJSON{Verdict: verdictError, Code: "input", Message: plainerror.Text(err)}
 	var usage usageFault
 	var parse *policyFault
 	var path *fs.PathError

@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/probity-dev/probity/client"
+	"github.com/probity-dev/probity/internal/plainerror"
 	"github.com/probity-dev/probity/token"
 )
 
@@ -73,14 +74,14 @@ func (c *verifyTokenCommand) Run(e *env) error {
 
 func (c *verifyTokenCommand) refuse(e *env, reason error) error {
 	if c.Format == "json" {
-		b, err := json.Marshal(map[string]any{"valid": false, "reason": reason.Error()}, json.Deterministic(true))
+		b, err := json.Marshal(map[string]any{"valid": false, "reason": plainerror.Text(reason)}, json.Deterministic(true))
 		if err != nil {
 			return err
 		}
 		fmt.Fprintf(e.Out, "%s\n", b)
 		return exit(exitNo)
 	}
-	fmt.Fprintf(e.Out, "%s %v\n", e.ui.bad("not valid:"), reason)
+	fmt.Fprintf(e.Out, "%s %v\n", e.ui.bad("not valid:"), plainerror.Text(reason))
 	return exit(exitNo)
 }
 

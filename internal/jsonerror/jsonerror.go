@@ -10,11 +10,15 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/probity-dev/probity/internal/plainerror"
 )
 
 // Text returns the message of a decoding error without Go's type names, which
 // mean nothing to whoever wrote the JSON.
-func Text(err error) string {
+func Text(err error) string { return plainerror.Words(text(err)) }
+
+func text(err error) string {
 	var semantic *json.SemanticError
 	if errors.As(err, &semantic) {
 		where := string(semantic.JSONPointer)

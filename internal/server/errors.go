@@ -11,6 +11,7 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/ledger"
+	"github.com/probity-dev/probity/internal/plainerror"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/tenant"
 	"github.com/probity-dev/probity/internal/wire"
@@ -126,6 +127,7 @@ func badRequest(check, expected, found, remedy string) *apiError {
 }
 
 func failed(status int, code string, c evidence.Check) *apiError {
+	c.Expected, c.Found = plainerror.Words(c.Expected), plainerror.Words(c.Found)
 	message := c.ID + ": " + c.Found + "; expected " + c.Expected
 	return &apiError{status: status, code: code, message: message,
 		details: []detail{{Code: c.ID, Message: message, Check: c.ID, Expected: c.Expected, Found: c.Found, Remedy: c.Remedy}}}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/ledger"
+	"github.com/probity-dev/probity/internal/plainerror"
 	"github.com/probity-dev/probity/internal/store"
 )
 
@@ -39,7 +40,7 @@ func (r *Refusal) Error() string {
 }
 
 func refuse(reason Reason, id, expected, found, remedy string) *Refusal {
-	return &Refusal{reason, evidence.Check{ID: id, Expected: expected, Found: found, Remedy: remedy}}
+	return &Refusal{reason, evidence.Check{ID: id, Expected: expected, Found: plainerror.Words(found), Remedy: remedy}}
 }
 
 // The checks of changes.

@@ -45,6 +45,7 @@ var walls = []struct {
 	{"internal/ledger", []string{"internal/anchor", "internal/store"}, []string{"net/http", "database/sql"}},
 	{"internal/devissuer", nil, []string{"database/sql"}},
 	{"internal/pgtest", nil, []string{"net/http"}},
+	{"internal/plainerror", nil, []string{"net/http"}},
 	{"internal/jsonerror", nil, []string{"net/http"}},
 	{"internal/wire", []string{"evidence", "internal/jsonerror"}, []string{"net/http"}},
 	{"internal/signing", []string{"token", "internal/anchor", "internal/ledger", "internal/signing", "internal/store"}, []string{"net/http"}},
@@ -58,7 +59,7 @@ var walls = []struct {
 }
 
 // leaves import nothing of ours, and all may import them.
-var leaves = []string{"internal/spelling", "internal/jsonerror", "internal/bounds"}
+var leaves = []string{"internal/spelling", "internal/jsonerror", "internal/plainerror", "internal/bounds"}
 
 func TestWalls(t *testing.T) {
 	for _, p := range packages(t) {
