@@ -37,8 +37,18 @@ type Azure struct {
 	// Host is where the platform answers for hardware evidence; empty means its own
 	// address, which no packet leaves the machine to reach.
 	Host string
+	// Client asks the platform. Nil means one that uses no proxy: the environment of the
+	// agent must not lead evidence through another machine.
+	Client *http.Client
 
 	m *TPM
+}
+
+// platformClient reaches an address on the machine's own link, without the proxies of
+// the environment and without following redirects.
+var platformClient = &http.Client{
+	Transport:     &http.Transport{},
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
 // azureHost is the platform's metadata service.
@@ -253,7 +263,11 @@ func (a *Azure) ask(ctx context.Context, method, path string, body []byte) ([]by
 	}
 	req.Header.Set("Metadata", "true")
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
+	client := a.Client
+	if client == nil {
+		client = platformClient
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		return nil, err
 	}

@@ -284,6 +284,38 @@ func TestSeal(t *testing.T) {
 	}
 }
 
+// TestSealTakesAllRandomnessFromItsSource: the same source gives the same bytes, and
+// one that ends at any byte gives nothing.
+func TestSealTakesAllRandomnessFromItsSource(t *testing.T) {
+	info := guest.Info(testtee.GuestConfig{Boot: boot})
+	source := make([]byte, 1024)
+	for i := range source {
+		source[i] = byte(i) // with zeros, which the padding must skip
+	}
+	sealed, err := azureguest.Seal(bytes.NewReader(source), info, "the.to.ken")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := azureguest.Seal(bytes.NewReader(source), info, "the.to.ken"); err != nil || !bytes.Equal(sealed, again) {
+		t.Errorf("the same source gives other bytes: %v", err)
+	}
+	if other, err := azureguest.Seal(bytes.NewReader(source[1:]), info, "the.to.ken"); err != nil || bytes.Equal(sealed, other) {
+		t.Errorf("another source gives the same bytes: %v", err)
+	}
+	if opened, err := testtee.OpenGuestToken(guest.Ephemeral, sealed); err != nil || opened != "the.to.ken" {
+		t.Errorf("%q, %v", opened, err)
+	}
+	const need = 32 + 12 + 256 - 3 - 32 // key, IV, padding
+	for n := range need {
+		if _, err := azureguest.Seal(bytes.NewReader(source[:n]), info, "x"); err == nil {
+			t.Fatalf("sealed with %d bytes of randomness", n)
+		}
+	}
+	if _, err := azureguest.Seal(bytes.NewReader(make([]byte, 1<<16)), info, "x"); err == nil {
+		t.Error("sealed with zeros alone")
+	}
+}
+
 func TestHCL(t *testing.T) {
 	runtime := guest.Runtime(nil)
 	report := chip.Report(testtee.ReportConfig{ReportData: testtee.BindData(runtime)})

@@ -3,12 +3,12 @@ package azureguest
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 
 	"github.com/go-json-experiment/json"
 )
@@ -70,13 +70,42 @@ func Seal(random io.Reader, raw []byte, token string) ([]byte, error) {
 	sealed := gcm.Seal(nil, iv[:], []byte(token), []byte(transportKey))
 	// The padding is the one that TPM2_RSA_Decrypt of the clients asks for; the
 	// oracle that it can be is the TPM, which is the client's own.
-	//lint:ignore SA1019 the clients' TPM is told to open no other padding
-	wrapped, err := rsa.EncryptPKCS1v15(rand.Reader, key, inner[:])
+	wrapped, err := wrap(random, key, inner[:])
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("azureguest: %w", err)
 	}
 	encode := base64.StdEncoding.EncodeToString
 	at := len(sealed) - gcm.Overhead()
 	return json.Marshal(Sealed{JWT: encode(sealed[:at]), InnerKey: encode(wrapped), Tag: encode(sealed[at:]),
 		Params: sealedParams{"ChainingModeGCM", "PKCS7", "AES", 256, encode(iv[:])}})
+}
+
+// wrap is RSAES-PKCS1-v1_5 encryption (RFC 8017, section 7.2.1). The standard library's
+// ignores the source of randomness that it is given.
+func wrap(random io.Reader, key *rsa.PublicKey, secret []byte) ([]byte, error) {
+	const minBits, maxBits = 2048, 8192
+	if bits := key.N.BitLen(); bits < minBits || bits > maxBits || key.N.Bit(0) == 0 || key.E < 3 {
+		return nil, fmt.Errorf("the ephemeral key is an RSA key of %d bits; want %d to %d", bits, minBits, maxBits)
+	}
+	block := make([]byte, key.Size())
+	block[1] = 2
+	padding := block[2 : len(block)-len(secret)-1]
+	if _, err := io.ReadFull(random, padding); err != nil {
+		return nil, err
+	}
+	for i, tries := 0, 0; i < len(padding); {
+		if padding[i] != 0 {
+			i, tries = i+1, 0
+			continue
+		}
+		if tries++; tries > 64 {
+			return nil, errors.New("the source of randomness gives zeros alone")
+		}
+		if _, err := io.ReadFull(random, padding[i:i+1]); err != nil {
+			return nil, err
+		}
+	}
+	copy(block[len(block)-len(secret):], secret)
+	c := new(big.Int).Exp(new(big.Int).SetBytes(block), big.NewInt(int64(key.E)), key.N)
+	return c.FillBytes(block), nil
 }
