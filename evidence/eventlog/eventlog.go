@@ -194,7 +194,7 @@ func Parse(b []byte) (*Log, error) {
 			return nil, fmt.Errorf("more than %d events", maxEvents)
 		}
 	}
-	return l, l.locality()
+	return l, l.startLocality()
 }
 
 // padding reports whether nothing but one filling byte is left.
@@ -250,7 +250,7 @@ type size struct {
 func specification(first Event) ([]size, []Algorithm, error) {
 	data := &reader{b: first.Data}
 	signature := data.take(16)
-	if first.Type != NoAction || data.err != nil || string(signature) != "Spec ID Event03\x00" {
+	if first.Type != NoAction || data.err != nil || string(signature) != signatureSpecID {
 		return nil, nil, nil
 	}
 	data.take(4 + 1 + 1 + 1 + 1) // platform class, version, errata, size of UINTN
@@ -266,6 +266,15 @@ func specification(first Event) ([]size, []Algorithm, error) {
 			return nil, nil, fmt.Errorf("a header with digests of %d bytes for %v", bytes, algorithm)
 		}
 		sizes, announced = append(sizes, size{algorithm, bytes}), append(announced, algorithm)
+	}
+	if len(data.b) > 0 { // some firmware leaves the vendor's information out
+		vendor := data.take(1)
+		if data.take(uint32(vendor[0])); data.err != nil {
+			return nil, nil, fmt.Errorf("a header with %d bytes of vendor information that is cut off", vendor[0])
+		}
+		if !zeros(data.b) {
+			return nil, nil, fmt.Errorf("a header with %d bytes behind its structure that are not zero padding", len(data.b))
+		}
 	}
 	return sizes, announced, nil
 }
@@ -297,26 +306,6 @@ func (r *reader) event(sizes []size) (Event, error) {
 	}
 	e.Digests = r.keep(list[:n]...)
 	return r.data(e)
-}
-
-// locality reads the record that tells how PCR 0 began (StartupLocality).
-func (l *Log) locality() error {
-	seen := false
-	for i := range l.Events {
-		e := &l.Events[i]
-		if e.Type != NoAction {
-			seen = seen || e.Register == 0
-			continue
-		}
-		if len(e.Data) != 17 || string(e.Data[:16]) != "StartupLocality\x00" || e.Register != 0 {
-			continue
-		}
-		if seen || l.Locality != 0 || e.Data[16] != 0 && e.Data[16] != 3 && e.Data[16] != 4 {
-			return fmt.Errorf("event %d: a startup locality %d where none can be", i+1, e.Data[16])
-		}
-		l.Locality = e.Data[16]
-	}
-	return nil
 }
 
 // Digest returns the digest for a bank, or nil.

@@ -110,7 +110,7 @@ func (p *Proof) secureBoot(f *Facts) {
 			}
 			continue
 		}
-		if e.Type == EFIAction && e.Covered && string(e.Data) == dmaUnprotected {
+		if e.Type == EFIAction && e.Covered && string(bytes.TrimRight(e.Payload, "\x00")) == dmaUnprotected {
 			f.DMAUnprotected = true
 			continue
 		}
@@ -173,7 +173,7 @@ func (p *Proof) windows() (list []tagged, err error) {
 			continue
 		}
 		e := p.event(i)
-		if e.Type == Separator && e.Covered && string(e.Data) == wbclSeparator {
+		if e.Type == Separator && e.Covered && string(unpadded(e.Type, e.Payload)) == wbclSeparator {
 			if ended[e.Register] {
 				return nil, fmt.Errorf("PCR %d: %w", e.Register, ErrSeparator)
 			}

@@ -248,7 +248,11 @@ func (e *Proven) cover(bank Algorithm) {
 	case e.Type.coversData():
 		// Some firmware hashes the data of a boot variable alone: then nothing covers
 		// its name, and it does not count as covered.
-		is(e.Data)
+		if !is(e.Data) {
+			if data := unpadded(e.Type, e.Data); len(data) < len(e.Data) {
+				is(data)
+			}
+		}
 	case e.Type == IPL && e.Register != pcrFiles: // there it is that of a file
 		text := e.Data
 		for _, prefix := range grubPrefixes {
@@ -261,7 +265,8 @@ func (e *Proven) cover(bank Algorithm) {
 		if e.Register == pcrUnifiedKernel && is(append([]byte(utf16Text(e.Data)), 0)) {
 			return // systemd hashes the name of a section in ASCII and logs it in UTF-16
 		}
-		_ = is(trimmed) || is(text) || is(bytes.TrimSuffix(e.Data, []byte{0})) || is(e.Data) || is(bytes.TrimSuffix(e.Data, []byte{0, 0}))
+		_ = is(trimmed) || is(text) || is(bytes.TrimSuffix(e.Data, []byte{0})) || is(e.Data) || is(bytes.TrimSuffix(e.Data, []byte{0, 0})) ||
+			is(bytes.TrimRight(text, "\x00")) || is(bytes.TrimRight(e.Data, "\x00"))
 	}
 }
 

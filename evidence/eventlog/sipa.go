@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -27,18 +28,20 @@ const (
 )
 
 // ParseItems reads the data of a tagged event: a sequence of tag, length and
-// payload, the payload of aggregations being such a sequence again.
+// payload, the payload of aggregations being such a sequence again. Zero padding behind
+// the last one is left out.
 func ParseItems(b []byte) ([]Item, error) {
 	left := maxItems
-	return items(b, maxDepth, &left)
+	return items(b, len(b)-len(bytes.TrimRight(b, "\x00")), maxDepth, &left)
 }
 
-func items(b []byte, depth int, left *int) ([]Item, error) {
+// items reads items until at most padding bytes are left, which are known to be zero.
+func items(b []byte, padding, depth int, left *int) ([]Item, error) {
 	if depth == 0 {
 		return nil, fmt.Errorf("tagged events nested deeper than %d", maxDepth)
 	}
 	var list []Item
-	for len(b) > 0 {
+	for len(b) > padding {
 		if len(b) < 8 {
 			return nil, errors.New("a tagged event that is cut short")
 		}
@@ -53,7 +56,7 @@ func items(b []byte, depth int, left *int) ([]Item, error) {
 		item.Data, b = b[8:8+size], b[8+size:]
 		if item.Tag&tagAggregation != 0 && item.Tag&tagUnmeasured == 0 {
 			var err error
-			if item.Items, err = items(item.Data, depth-1, left); err != nil {
+			if item.Items, err = items(item.Data, 0, depth-1, left); err != nil {
 				return nil, err
 			}
 		}

@@ -61,18 +61,35 @@ type Variable struct {
 	Data   []byte
 }
 
-// ParseVariable reads the data of a variable event.
+// ParseVariable reads the data of a variable event. Zero padding behind the structure is
+// accepted, other bytes are refused.
 func ParseVariable(b []byte) (*Variable, error) {
 	if len(b) < 32 {
 		return nil, errors.New("a variable of fewer than 32 bytes")
 	}
-	name, size := binary.LittleEndian.Uint64(b[16:]), binary.LittleEndian.Uint64(b[24:])
-	rest := b[32:]
-	if name > 1024 || name*2 > uint64(len(rest)) || size != uint64(len(rest))-name*2 {
+	name, size, ok := variableSizes(b)
+	if !ok {
 		return nil, fmt.Errorf("a variable with a name of %d characters and %d bytes of data in %d bytes", name, size, len(b))
 	}
-	return &Variable{Vendor: GUID(b[:16]), Name: utf16Text(rest[:name*2]), Data: rest[name*2:]}, nil
+	end := 32 + 2*name + size
+	if !zeros(b[end:]) {
+		return nil, fmt.Errorf("a variable of %d bytes with %d bytes behind it that are not zero padding", end, uint64(len(b))-end)
+	}
+	return &Variable{Vendor: GUID(b[:16]), Name: utf16Text(b[32 : 32+2*name]), Data: b[32+2*name : end : end]}, nil
 }
+
+// variableSizes returns the length of a variable's name in UTF-16 units and that of its
+// data in bytes. ok is false where they do not fit into b.
+func variableSizes(b []byte) (name, data uint64, ok bool) {
+	if len(b) < 32 {
+		return 0, 0, false
+	}
+	name, data = binary.LittleEndian.Uint64(b[16:]), binary.LittleEndian.Uint64(b[24:])
+	rest := uint64(len(b) - 32)
+	return name, data, name <= maxVariableName && 2*name <= rest && data <= rest-2*name
+}
+
+const maxVariableName = 1024 // UTF-16 units
 
 // utf16Text reads UTF-16 in little-endian order up to a terminator.
 func utf16Text(b []byte) string {
@@ -158,6 +175,9 @@ func ParseImage(b []byte) (*Image, error) {
 	if size > uint64(len(path)) {
 		return nil, fmt.Errorf("a device path of %d bytes in %d", size, len(path))
 	}
+	if rest := path[size:]; !zeros(rest) {
+		return nil, fmt.Errorf("%d bytes behind the device path that are not zero padding", len(rest))
+	}
 	return &Image{u(b), u(b[8:]), u(b[16:]), devicePath(path[:size])}, nil
 }
 
@@ -189,18 +209,26 @@ type Partition struct {
 	Name        string
 }
 
+const (
+	gptHeader     = 92
+	maxGPTEntry   = 4096
+	maxGPTEntries = 256
+)
+
 // ParseGPT reads a partition table event (UEFI_GPT_DATA): the header, 92 bytes,
 // and the entries that are in use.
 func ParseGPT(b []byte) (disk GUID, list []Partition, err error) {
-	const header = 92
-	if len(b) < header+8 || string(b[:8]) != "EFI PART" {
+	if len(b) < gptHeader+8 || string(b[:8]) != "EFI PART" {
 		return disk, nil, errors.New("no partition table")
 	}
 	each := uint64(binary.LittleEndian.Uint32(b[84:]))
-	n := binary.LittleEndian.Uint64(b[header:])
-	entries := b[header+8:]
-	if each < 128 || each > 4096 || n > 256 || n*each > uint64(len(entries)) {
+	n := binary.LittleEndian.Uint64(b[gptHeader:])
+	entries := b[gptHeader+8:]
+	if each < 128 || each > maxGPTEntry || n > maxGPTEntries || n*each > uint64(len(entries)) {
 		return disk, nil, fmt.Errorf("%d partitions of %d bytes in %d", n, each, len(entries))
+	}
+	if rest := entries[n*each:]; !zeros(rest) {
+		return disk, nil, fmt.Errorf("%d bytes behind the partitions that are not zero padding", len(rest))
 	}
 	for ; n > 0; n-- {
 		e := entries[:each]

@@ -21,6 +21,8 @@ type BootEvent struct {
 type Boot struct {
 	Log  []byte
 	PCRs [24][32]byte
+	// Events are what was measured, in order.
+	Events []BootEvent
 }
 
 // NewBoot makes the log of events. Each is also extended into the registers.
@@ -47,6 +49,7 @@ func NewBoot(events ...BootEvent) *Boot {
 // Add goes on with the boot.
 func (boot *Boot) Add(events ...BootEvent) {
 	le := binary.LittleEndian
+	boot.Events = append(boot.Events, events...)
 	for _, e := range events {
 		hashed := e.Hashed
 		if hashed == nil {
