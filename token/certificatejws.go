@@ -29,6 +29,15 @@ type SubmittedCertificate struct {
 	Certificate *x509.Certificate
 }
 
+// certificateMembers are the names under which clients send a certificate.
+type certificateMembers struct {
+	Key    jsontext.Value `json:"policyCertificate"`
+	Legacy jsontext.Value `json:"maa-policyCertificate"`
+	Docs   jsontext.Value `json:"x-ms-policyCertificate"`
+}
+
+func (m certificateMembers) any() bool { return m.Key != nil || m.Legacy != nil || m.Docs != nil }
+
 // ParseCertificate reads a request about a certificate. Its signature, if it has
 // one, is verified; whether the signer may ask is the caller's to decide. The
 // error wraps [ErrPolicyJWS].
@@ -38,9 +47,8 @@ func ParseCertificate(compact string) (*SubmittedCertificate, error) {
 		return nil, err
 	}
 	var body struct {
-		Key    jsontext.Value `json:"policyCertificate"`
-		Legacy jsontext.Value `json:"maa-policyCertificate"`
-		Docs   jsontext.Value `json:"x-ms-policyCertificate"`
+		Policy jsontext.Value `json:"AttestationPolicy"`
+		certificateMembers
 	}
 	if err := json.Unmarshal(payload, &body); err != nil {
 		return nil, fmt.Errorf("%w: the payload is not a JSON object", ErrPolicyJWS)
@@ -49,6 +57,9 @@ func ParseCertificate(compact string) (*SubmittedCertificate, error) {
 		if body.Key == nil {
 			body.Key = other
 		}
+	}
+	if body.Policy != nil {
+		return nil, fmt.Errorf("%w: the payload holds a policy, which is for PUT /policies/{type}", ErrPolicyJWS)
 	}
 	if body.Key == nil {
 		return nil, fmt.Errorf("%w: the payload has no member policyCertificate", ErrPolicyJWS)
@@ -110,6 +121,12 @@ func Thumbprint(cert *x509.Certificate) string {
 	return strings.ToUpper(hex.EncodeToString(sum[:]))
 }
 
+// Randomised reports whether two signatures over the same bytes differ, so that the
+// same JWS twice is a replay and no second request.
+func (p *SubmittedPolicy) Randomised() bool {
+	return strings.HasPrefix(p.algorithm, "ES") || strings.HasPrefix(p.algorithm, "PS")
+}
+
 // SignedBy reports whether the policy or request was signed by one of the
 // registered certificates: by the certificate itself, or by one that chains, at
 // the time, to a registered CA.
@@ -153,19 +170,19 @@ func CertificateKey(cert *x509.Certificate) jsontext.Value {
 
 // WrapCertificate makes a request about a certificate, signed by the key of
 // chain.
-func WrapCertificate(random io.Reader, cert *x509.Certificate, key crypto.Signer, chain []*x509.Certificate) (string, error) {
+func WrapCertificate(random io.Reader, cert *x509.Certificate, key crypto.Signer, chain []*x509.Certificate, binding ...Binding) (string, error) {
 	payload, err := json.Marshal(map[string]any{"policyCertificate": CertificateKey(cert)})
 	if err != nil {
 		return "", err
 	}
-	return wrapSigned(random, payload, key, chain)
+	return wrapSigned(random, payload, key, chain, binding)
 }
 
 // WrapReset makes a request to reset a policy: an empty payload, signed by the
 // key of chain unless key is nil.
-func WrapReset(random io.Reader, key crypto.Signer, chain []*x509.Certificate) (string, error) {
+func WrapReset(random io.Reader, key crypto.Signer, chain []*x509.Certificate, binding ...Binding) (string, error) {
 	if key == nil {
 		return NoPolicy, nil
 	}
-	return wrapSigned(random, nil, key, chain)
+	return wrapSigned(random, nil, key, chain, binding)
 }

@@ -42,6 +42,8 @@ type SubmittedPolicy struct {
 	// Signer is the certificate chain in the header, leaf first; nil if the
 	// policy is not signed. It is nobody's word that the signer may sign.
 	Signer []*x509.Certificate
+	// Binding says what the change is for; nil if the header does not say it.
+	Binding *Binding
 
 	algorithm string
 }
@@ -83,6 +85,7 @@ type policyHeader struct {
 	// Critical names extensions that must be understood (RFC 7515, section
 	// 4.1.11); none is.
 	Critical jsontext.Value `json:"crit"`
+	Binding  jsontext.Value `json:"probity-change"`
 }
 
 // ParsePolicy reads and verifies a submitted policy. The key comes from the
@@ -131,6 +134,9 @@ func parseSubmitted(compact string) (p *SubmittedPolicy, payload []byte, err err
 		return fail("the header has critical extensions (crit), of which none is known here")
 	}
 	p = &SubmittedPolicy{JWS: compact, algorithm: header.Alg}
+	if p.Binding, err = readBinding(header.Binding); err != nil {
+		return fail("%w", err)
+	}
 	if header.Alg == "none" {
 		if len(raw[2]) > 0 {
 			return fail("algorithm none with a signature")
@@ -144,9 +150,10 @@ func parseSubmitted(compact string) (p *SubmittedPolicy, payload []byte, err err
 func (p *SubmittedPolicy) readPayload(payload []byte) error {
 	var body struct {
 		Policy *string `json:"AttestationPolicy"`
+		certificateMembers
 	}
-	if err := json.Unmarshal(payload, &body); err != nil || body.Policy == nil {
-		return fmt.Errorf("%w: the payload is not a JSON object with the member AttestationPolicy", ErrPolicyJWS)
+	if err := json.Unmarshal(payload, &body); err != nil || body.Policy == nil || body.any() {
+		return fmt.Errorf("%w: the payload is not a JSON object with the member AttestationPolicy and without a certificate", ErrPolicyJWS)
 	}
 	text, err := base64.RawURLEncoding.Strict().DecodeString(strings.TrimRight(*body.Policy, "="))
 	if err != nil {
@@ -238,8 +245,9 @@ func digestOf(hash crypto.Hash, input string) []byte {
 }
 
 // WrapPolicy returns a policy as a compact JWS, signed by key with its
-// certificate chain in the header, or unsecured if key is nil.
-func WrapPolicy(random io.Reader, text string, key crypto.Signer, chain []*x509.Certificate) (string, error) {
+// certificate chain in the header, or unsecured if key is nil. A binding, if one is
+// given, says what the signature is for.
+func WrapPolicy(random io.Reader, text string, key crypto.Signer, chain []*x509.Certificate, binding ...Binding) (string, error) {
 	encode := base64.RawURLEncoding.EncodeToString
 	payload, err := json.Marshal(map[string]string{"AttestationPolicy": encode([]byte(text))})
 	if err != nil {
@@ -248,11 +256,11 @@ func WrapPolicy(random io.Reader, text string, key crypto.Signer, chain []*x509.
 	if key == nil {
 		return encode([]byte(`{"alg":"none"}`)) + "." + encode(payload) + ".", nil
 	}
-	return wrapSigned(random, payload, key, chain)
+	return wrapSigned(random, payload, key, chain, binding)
 }
 
 // wrapSigned signs a payload, with the certificates in the header.
-func wrapSigned(random io.Reader, payload []byte, key crypto.Signer, chain []*x509.Certificate) (string, error) {
+func wrapSigned(random io.Reader, payload []byte, key crypto.Signer, chain []*x509.Certificate, binding []Binding) (string, error) {
 	encode := base64.RawURLEncoding.EncodeToString
 	algorithm, err := algorithmFor(key.Public())
 	if err != nil {
@@ -271,7 +279,11 @@ func wrapSigned(random io.Reader, payload []byte, key crypto.Signer, chain []*x5
 	for i, cert := range chain {
 		x5c[i] = base64.StdEncoding.EncodeToString(cert.Raw)
 	}
-	header, err := json.Marshal(map[string]any{"alg": string(algorithm), "x5c": x5c}, json.Deterministic(true))
+	members := map[string]any{"alg": string(algorithm), "x5c": x5c}
+	if len(binding) > 0 {
+		members[bindingHeader] = binding[0]
+	}
+	header, err := json.Marshal(members, json.Deterministic(true))
 	if err != nil {
 		return "", err
 	}

@@ -7,8 +7,10 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"github.com/probity-dev/probity/internal/bounds"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -274,6 +276,26 @@ type policySignCommand struct {
 	File string `arg:"" help:"Policy file; - reads standard input."`
 	Key  string `help:"PEM file with the private key (PKCS#8, RSA or EC); without it the JWS is not signed." placeholder:"FILE"`
 	Cert string `help:"PEM file with the key's certificate chain, leaf first." placeholder:"FILE"`
+
+	For      string        `help:"Sign for this provider alone: its attest URI." placeholder:"URL"`
+	Type     string        `help:"With --for: the attestation type." placeholder:"TYPE"`
+	Replaces int64         `help:"With --for: the version that is in force before; 0 is the default policy." placeholder:"N"`
+	Valid    time.Duration `help:"With --for: how long it can be submitted, at most 744h." default:"24h" placeholder:"DURATION"`
+}
+
+func (c *policySignCommand) binding(signed bool) ([]token.Binding, error) {
+	if c.For == "" {
+		return nil, nil
+	}
+	if !signed {
+		return nil, errors.New("--for needs --key and --cert: only a signature binds")
+	}
+	kind, err := evidence.ParseKind(c.Type)
+	if err == nil {
+		err = errors.Join(bounds.Check("--valid", c.Valid, time.Second, 744*time.Hour), bounds.Check[int64]("--replaces", c.Replaces, 0, 1<<53))
+	}
+	now := time.Now()
+	return []token.Binding{{Purpose: token.PurposeSet, Provider: strings.TrimSuffix(c.For, "/"), Kind: string(kind), Version: &c.Replaces, Issued: now.Unix(), Expires: now.Add(c.Valid).Unix()}}, err
 }
 
 // Help gives the examples of the help text.
@@ -282,7 +304,8 @@ func (policySignCommand) Help() string {
 
 Examples:
   probity policy sign enclave.policy > enclave.jws
-  probity policy sign enclave.policy --key signer-key.pem --cert signer.pem > enclave.jws`
+  probity policy sign enclave.policy --key signer-key.pem --cert signer.pem > enclave.jws
+  probity policy sign enclave.policy --key signer-key.pem --cert signer.pem --for https://localhost:8443/p/payments --type SgxEnclave > enclave.jws`
 }
 
 // Run prints the JWS.
@@ -304,7 +327,11 @@ func (c *policySignCommand) Run(e *env) error {
 			return err
 		}
 	}
-	jws, err := token.WrapPolicy(rand.Reader, p.Text, key, chain)
+	binding, err := c.binding(key != nil)
+	if err != nil {
+		return err
+	}
+	jws, err := token.WrapPolicy(rand.Reader, p.Text, key, chain, binding...)
 	if err != nil {
 		return err
 	}

@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"context"
 	"crypto"
 	"crypto/rand"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/probity-dev/probity/client"
 	"github.com/probity-dev/probity/evidence"
@@ -47,6 +49,35 @@ func (f changeFlags) open() (*client.Client, evidence.Kind, error) {
 type signFlags struct {
 	Key  string `help:"PEM file with the private key that signs, for an Isolated provider." placeholder:"FILE"`
 	Cert string `help:"PEM file with the key's certificate chain, leaf first." placeholder:"FILE"`
+	Bind bool   `help:"Sign what the change is for, too: purpose, provider, type, the version that it replaces, one hour."`
+}
+
+// binding says what a change is for, if it was asked to. Kind is empty for
+// certificates.
+func (f signFlags) binding(ctx context.Context, api *client.Client, purpose string, kind evidence.Kind, version *int64) ([]token.Binding, error) {
+	if !f.Bind {
+		return nil, nil
+	}
+	if f.Key == "" {
+		return nil, errors.New("--bind needs --key and --cert: only a signature binds")
+	}
+	d, err := api.Discovery(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	b := token.Binding{Purpose: purpose, Provider: strings.TrimSuffix(d.Issuer, "/"), Kind: string(kind), Version: version, Issued: now.Unix(), Expires: now.Add(time.Hour).Unix()}
+	if kind != "" && version == nil {
+		history, err := api.PolicyHistory(ctx, kind)
+		if err != nil {
+			return nil, err
+		}
+		b.Version = new(int64)
+		if len(history) > 0 {
+			*b.Version = history[0].Version
+		}
+	}
+	return []token.Binding{b}, nil
 }
 
 func (f signFlags) open() (crypto.Signer, []*x509.Certificate, error) {
@@ -109,7 +140,11 @@ func (c *policySetCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	jws, err := token.WrapPolicy(rand.Reader, p.Text, key, chain)
+	binding, err := c.binding(e.ctx, api, token.PurposeSet, kind, c.IfVersion)
+	if err != nil {
+		return refusedBy(e, err)
+	}
+	jws, err := token.WrapPolicy(rand.Reader, p.Text, key, chain, binding...)
 	if err != nil {
 		return err
 	}
@@ -135,7 +170,11 @@ func (c *policyResetCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	jws, err := token.WrapReset(rand.Reader, key, chain)
+	binding, err := c.binding(e.ctx, api, token.PurposeReset, kind, c.IfVersion)
+	if err != nil {
+		return refusedBy(e, err)
+	}
+	jws, err := token.WrapReset(rand.Reader, key, chain, binding...)
 	if err != nil {
 		return err
 	}
@@ -330,7 +369,15 @@ func (c *policySignersChangeCommand) change(e *env, add bool) error {
 	if err != nil {
 		return err
 	}
-	jws, err := token.WrapCertificate(rand.Reader, subject[0], key, chain)
+	purpose := token.PurposeRemoveCertificate
+	if add {
+		purpose = token.PurposeAddCertificate
+	}
+	binding, err := c.binding(e.ctx, api, purpose, "", nil)
+	if err != nil {
+		return refusedBy(e, err)
+	}
+	jws, err := token.WrapCertificate(rand.Reader, subject[0], key, chain, binding...)
 	if err != nil {
 		return err
 	}

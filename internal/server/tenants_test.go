@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -650,4 +651,54 @@ func TestDecisionsAreRecorded(t *testing.T) {
 			t.Errorf("%s", row.Entry)
 		}
 	}
+}
+
+// A signed change does only what it was signed for: readers see what others signed.
+func TestASignedChangeIsUsedForItsPurpose(t *testing.T) {
+	b := newBench(t, nil)
+	second, a, _ := newSigners(t) // a signs with ES256
+	b.provider(t, "isolated", `"policySigningCertificates":{"keys":[`+string(token.CertificateKey(a.cert))+`]}`)
+	send := func(method, path, body string) *httptest.ResponseRecorder {
+		return b.admin(method, "/p/isolated"+path+apiVersion, body)
+	}
+	set, add := a.policy(t, denySVN), a.certificate(t, second)
+	answered(t, send("PUT", policyPath, set))
+	wantCheck(t, send("POST", policyPath+":reset", set), 400, tenant.CheckPurpose)
+	wantCheck(t, b.admin("POST", policyPath+":reset"+apiVersion, wrap(t, denySVN)), 400, tenant.CheckPurpose)
+	wantCheck(t, send("PUT", policyPath, a.reset(t)), 400, "policy.syntax") // there is no empty policy
+	answered(t, send("POST", "/certificates:add", add))
+	wantCheck(t, send("POST", "/certificates:remove", add), 400, tenant.CheckPurpose)
+	remove := a.certificate(t, second)
+	answered(t, send("POST", "/certificates:remove", remove))
+	wantCheck(t, send("POST", "/certificates:add", add), 400, tenant.CheckPurpose)
+	wantCheck(t, send("POST", "/certificates:add", remove), 400, tenant.CheckPurpose)
+
+	zero, one := int64(0), int64(1)
+	bound := func(text string, edit token.Binding) string {
+		edit.Provider = cmp.Or(edit.Provider, "https://attest.example.org/p/isolated")
+		jws, err := token.WrapPolicy(rand.Reader, text, a.key, []*x509.Certificate{a.cert}, edit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return jws
+	}
+	for name, edit := range map[string]token.Binding{
+		"another type":     {Kind: "TdxVm"},
+		"another purpose":  {Purpose: token.PurposeReset},
+		"another provider": {Provider: "https://attest.example.org"},
+		"version 0":        {Version: &zero},
+		"expired":          {Expires: now.Unix()},
+	} {
+		w := send("PUT", policyPath, bound(denySVN, edit))
+		if doc := decodeError(t, w); w.Code != 400 || doc.Error.Details[0].Check != tenant.CheckPurpose {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
+	whole := token.Binding{Purpose: token.PurposeSet, Kind: "SgxEnclave", Version: &one, Issued: now.Unix(), Expires: now.Add(time.Hour).Unix()}
+	object(t, b.admin("PATCH", armPath+"isolated"+apiVersion, `{"properties":{"probity":{"requireBoundChanges":true}}}`), 200)
+	wantCheck(t, send("PUT", policyPath, a.policy(t, denySVN)), 400, tenant.CheckPurpose)
+	wantCheck(t, send("POST", "/certificates:add", a.certificate(t, second)), 400, tenant.CheckPurpose)
+	jws := bound(denySVN, whole)
+	answered(t, send("PUT", policyPath, jws))
+	wantCheck(t, send("PUT", policyPath, jws), 400, tenant.CheckPurpose) // it replaced version 1
 }

@@ -50,6 +50,9 @@ type Provider struct {
 	// Signers, which are JSON Web Keys as they were registered.
 	Isolated bool             `json:"isolated,omitzero"`
 	Signers  []jsontext.Value `json:"signers,omitzero"`
+	// Used are hashes of the newest requests about certificates, which are not taken
+	// again.
+	Used []string `json:"used,omitzero"`
 	// PublicNetworkAccess and TPMAuthentication are "Enabled", "Disabled" or empty.
 	PublicNetworkAccess string `json:"publicNetworkAccess,omitzero"`
 	TPMAuthentication   string `json:"tpmAttestationAuthentication,omitzero"`

@@ -2,6 +2,9 @@ package tenant
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -11,6 +14,14 @@ import (
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/token"
 )
+
+// maxUsed is how many used requests about certificates are known again.
+const maxUsed = 256
+
+func usedName(jws string) string {
+	sum := sha256.Sum256([]byte(jws))
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
+}
 
 // maxSigners bounds the policy signing certificates of a provider.
 const maxSigners = 32
@@ -34,7 +45,11 @@ func (r *Registry) ChangeCertificate(ctx context.Context, providerName, jws stri
 		if !p.Isolated {
 			return refuse(InvalidOperation, CheckTrustModel, "a provider of the trust model Isolated", "one of the model AAD, which has no certificates", "create a provider with policy signing certificates")
 		}
-		if err := r.signed(p, &in.SubmittedPolicy); err != nil {
+		use := token.Binding{Purpose: token.PurposeRemoveCertificate}
+		if add {
+			use.Purpose = token.PurposeAddCertificate
+		}
+		if err := errors.Join(r.signed(p, &in.SubmittedPolicy), r.bound(p, &in.SubmittedPolicy, use)); err != nil {
 			return err
 		}
 		at := slices.IndexFunc(p.Signers, func(jwk jsontext.Value) bool {
@@ -54,6 +69,17 @@ func (r *Registry) ChangeCertificate(ctx context.Context, providerName, jws stri
 			return refuse(InvalidOperation, CheckLast, "a certificate besides the one removed", "none", "add another certificate first")
 		default:
 			p.Signers = slices.Delete(p.Signers, at, at+1)
+		}
+		// Azure's clients sign the same words to add a certificate and to remove it. Where
+		// each signature is new, the same JWS again is another's copy.
+		if in.Randomised() {
+			used := usedName(jws)
+			if slices.Contains(p.Used, used) {
+				return refuse(InvalidOperation, CheckPurpose, "a request about certificates that was not used before", "a copy of one that was", remedyPurpose)
+			}
+			if p.Used = append(p.Used, used); len(p.Used) > maxUsed {
+				p.Used = p.Used[len(p.Used)-maxUsed:]
+			}
 		}
 		changed = true
 		p.Updated, p.UpdatedBy = r.now(), by.Caller

@@ -52,6 +52,7 @@ const (
 	CheckConcurrent  = "change.concurrent"
 	CheckMatch       = "change.if-match"
 	CheckSigner      = "policy.signer"
+	CheckPurpose     = "policy.purpose"
 	CheckVersion     = "policy.version"
 	CheckApproval    = "policy.approval"
 	CheckCertificate = "policy.certificate"
@@ -62,6 +63,7 @@ const (
 
 const (
 	remedySigner     = "sign it with the key of a certificate that is registered at the provider: probity policy set --key FILE --cert FILE"
+	remedyPurpose    = "sign the change again, for what it does: probity policy set, reset, signers add or signers remove, with --key, --cert and --bind"
 	remedyConcurrent = "read what is in force now, and send the change again if it is still wanted"
 )
 
@@ -75,6 +77,7 @@ func Catalogue() []evidence.Definition {
 		{ID: CheckConcurrent, Meaning: "no other change was made while this one was checked", Remedy: remedyConcurrent},
 		{ID: CheckMatch, Meaning: "the version that If-Match names is the one in force", Remedy: remedyConcurrent},
 		{ID: CheckSigner, Meaning: "a change at an Isolated provider is signed by the key of a registered certificate, or of one that chains to a registered CA", Remedy: remedySigner},
+		{ID: CheckPurpose, Meaning: "a signed change is used for what it was signed for: a reset has an empty payload; a change that names purpose, provider, type, version or time is submitted there and then; certificates are not changed twice by one JWS", Remedy: remedyPurpose},
 		{ID: CheckVersion, Meaning: "the version of the policy is there", Remedy: "list the versions: probity policy history TYPE"},
 		{ID: CheckApproval, Meaning: "as many callers as the provider asks for agree to a change of its policy", Remedy: "let others approve it: probity policy approve ID"},
 		{ID: CheckCertificate, Meaning: "the certificate can sign policies: RSA of 2048 bits or more, P-256 or P-384", Remedy: "choose a key of such a kind"},

@@ -78,7 +78,7 @@ func (r *Registry) change(ctx context.Context, c PolicyChange) (*Done, error) {
 		if err != nil {
 			return err
 		}
-		if err := r.signed(p, submitted); err != nil {
+		if err := errors.Join(r.signed(p, submitted), r.bound(p, submitted, c.use())); err != nil {
 			return err
 		}
 		settings, err := ReadSettings(p.Settings)
@@ -119,7 +119,13 @@ func (c PolicyChange) done(submitted *token.SubmittedPolicy) *Done {
 // read checks what was submitted, by itself.
 func (r *Registry) read(c PolicyChange) (*token.SubmittedPolicy, error) {
 	if c.Action == store.PolicyReset {
-		return token.ParsePolicy(c.JWS)
+		in, err := token.ParsePolicy(c.JWS)
+		// Security: readers see the JWS of the policy in force. Its signature says "set
+		// this policy", not "remove it".
+		if err == nil && !in.Empty {
+			return nil, refuse(InvalidOperation, CheckPurpose, "a JWS with an empty payload", "one that holds a policy, which was signed to set it", remedyPurpose)
+		}
+		return in, err
 	}
 	in, err := ReadPolicy(c.JWS)
 	if err != nil {
@@ -155,6 +161,33 @@ func (r *Registry) signed(p store.Provider, submitted *token.SubmittedPolicy) er
 			"one signed by "+submitted.Signer[0].Subject.String()+", which is not registered", remedySigner)
 	}
 	return nil
+}
+
+// bound refuses a change that was signed for something else. What its header does not
+// say binds nothing, unless the provider requires it.
+func (r *Registry) bound(p store.Provider, in *token.SubmittedPolicy, use token.Binding) error {
+	use.Provider = r.url(p.Name)
+	settings, err := ReadSettings(p.Settings)
+	if err != nil {
+		return fmt.Errorf("tenant: settings of %s: %w", p.Name, err)
+	}
+	err = in.Binding.Check(use, r.cfg.Now())
+	if err == nil && settings.BoundChanges && p.Isolated {
+		err = in.Binding.Complete(use)
+	}
+	if err != nil {
+		return refuse(InvalidOperation, CheckPurpose, "a change signed for "+use.Purpose+" at "+use.Provider, err.Error(), remedyPurpose)
+	}
+	return nil
+}
+
+// use is what a change of a policy is.
+func (c PolicyChange) use() token.Binding {
+	purpose := token.PurposeSet
+	if c.Action == store.PolicyReset {
+		purpose = token.PurposeReset
+	}
+	return token.Binding{Purpose: purpose, Kind: string(c.Kind), Version: &c.base}
 }
 
 // inOrder refuses a change that another one came before.
@@ -285,7 +318,7 @@ func (r *Registry) Approve(ctx context.Context, providerName, id string, by By) 
 		if submitted, err = r.read(c); err != nil {
 			return err
 		}
-		if err := r.signed(record, submitted); err != nil {
+		if err := errors.Join(r.signed(record, submitted), r.bound(record, submitted, c.use())); err != nil {
 			return err
 		}
 		if err := inOrder(tx, c); err != nil {

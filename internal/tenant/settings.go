@@ -49,6 +49,9 @@ type Settings struct {
 	// Retention is for how many days the text of the ledger's entries is kept. Zero
 	// means for ever.
 	Retention int `json:"ledgerRetentionDays,omitzero"`
+	// BoundChanges, at an Isolated provider, takes only signed changes that say what
+	// they are for: purpose, provider, type, version, time (token.Binding).
+	BoundChanges bool `json:"requireBoundChanges,omitzero"`
 	// Approvals is how many callers must agree to a change of a policy, the one who
 	// proposes it included. Zero and one mean that nobody else must.
 	Approvals int `json:"approvals,omitzero"`
