@@ -228,6 +228,10 @@ type Checkpoint struct {
 	Verifier   string `json:"verifier"`
 	Size       int64  `json:"size"`
 	Checkpoint string `json:"checkpoint"`
+	// Cosigned is the newest checkpoint that a witness signed too, CosignedSize its
+	// size; empty without a witness.
+	Cosigned     string `json:"cosigned,omitzero"`
+	CosignedSize int64  `json:"cosignedSize,omitzero"`
 }
 
 // Checkpoint returns the newest checkpoint.

@@ -209,6 +209,9 @@ func (c *ledgerKeyCommand) Run(e *env) error {
 	}
 	fmt.Fprintln(e.Err, p.Verifier)
 	fmt.Fprint(e.Out, p.Checkpoint)
+	if p.Cosigned != "" {
+		fmt.Fprintf(e.Err, "the witness cosigned the first %s:\n%s", entries(p.CosignedSize), p.Cosigned)
+	}
 	return nil
 }
 

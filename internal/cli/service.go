@@ -29,6 +29,7 @@ import (
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/telemetry"
 	"github.com/probity-dev/probity/internal/tenant"
+	"github.com/probity-dev/probity/internal/witness"
 )
 
 // service is everything that `serve` and `demo` run, wired from a
@@ -43,6 +44,7 @@ type service struct {
 	store    store.Store
 	registry *tenant.Registry
 	ledger   *ledger.Writer
+	witness  *witness.Keeper // nil without one
 	tend     func(context.Context)
 	dev      *devissuer.Issuer // with --dev alone
 	// clientCAs certify callers; nil without callers.certificateAuthorities.
@@ -76,7 +78,11 @@ func (s *service) close() {
 // run does the background work until ctx ends or the service is closed.
 func (s *service) run(ctx context.Context) {
 	ctx, s.stop = context.WithCancel(ctx)
-	for _, f := range []func(context.Context){s.plane.Run, s.registry.Watch, s.ledger.Watch, s.tend} {
+	work := []func(context.Context){s.plane.Run, s.registry.Watch, s.ledger.Watch, s.tend}
+	if s.witness != nil {
+		work = append(work, func(ctx context.Context) { s.witness.Run(ctx, s.ledger) })
+	}
+	for _, f := range work {
 		s.work.Go(func() { f(ctx) })
 	}
 }
@@ -166,7 +172,11 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 	metrics := telemetry.New(func() telemetry.Collateral { return measured(s.plane, held()) })
 	metrics.Ledger(func() telemetry.Ledger {
 		st := s.ledger.Stats()
-		return telemetry.Ledger{Written: st.Written, Lost: st.Lost, Waiting: st.Waiting, Alerts: st.Alerts, Stopped: st.Stopped, Kept: s.ledger.Kept()}
+		var cosigned, failed int64
+		if s.witness != nil {
+			cosigned, failed = s.witness.Stats()
+		}
+		return telemetry.Ledger{Cosigned: cosigned, NotCosigned: failed, Written: st.Written, Lost: st.Lost, Waiting: st.Waiting, Alerts: st.Alerts, Stopped: st.Stopped, Kept: s.ledger.Kept()}
 	})
 	var extra http.Handler
 	authorization := ""

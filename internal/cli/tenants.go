@@ -26,6 +26,7 @@ import (
 	"github.com/probity-dev/probity/internal/store/postgres"
 	"github.com/probity-dev/probity/internal/store/sqlite"
 	"github.com/probity-dev/probity/internal/tenant"
+	"github.com/probity-dev/probity/internal/witness"
 )
 
 // openStore opens the database that the configuration names.
@@ -65,10 +66,17 @@ func (s *service) tenants(ctx context.Context, db store.Store, cfg config.Config
 	if err != nil {
 		return "", err
 	}
-	s.ledger, err = ledger.NewWriter(ctx, ledger.Config{Store: db, Outside: outside, Signer: signer, Keys: ledger.Keys{key},
+	kept, err := s.withWitness(cfg.Ledger.Witness, key, log)
+	if err != nil {
+		return "", err
+	}
+	s.ledger, err = ledger.NewWriter(ctx, ledger.Config{Kept: kept, Store: db, Outside: outside, Signer: signer, Keys: ledger.Keys{key},
 		Checkpoint: time.Duration(cfg.Ledger.Checkpoint), Audit: time.Duration(cfg.Ledger.Audit), Queue: cfg.Ledger.Queue, Now: time.Now, Log: log})
 	if err != nil {
 		return "", err
+	}
+	if s.witness != nil {
+		s.ledger.EachKept(s.witness.Offer)
 	}
 	s.registry, err = tenant.New(ctx, tenant.Config{
 		Store: s.ledger.Guard(db), Signing: keys, URL: cfg.URL, HostSuffix: cfg.Tenants.HostSuffix,
@@ -88,6 +96,22 @@ func (s *service) tenants(ctx context.Context, db store.Store, cfg config.Config
 	}
 	s.tend = func(ctx context.Context) { s.tendAll(ctx, db, cfg, log) }
 	return verifier, nil
+}
+
+// withWitness prepares the witness of checkpoints, if one is configured, and returns
+// what shows it a checkpoint.
+func (s *service) withWitness(w config.Witness, key note.Verifier, log *slog.Logger) (func(string, string, ledger.Checkpoint), error) {
+	if w == (config.Witness{}) {
+		return nil, nil
+	}
+	theirs, err := witness.NewVerifier(w.Key)
+	if err != nil {
+		return nil, err
+	}
+	// A witness does not redirect; following it would show checkpoints to others.
+	plain := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	s.witness = witness.NewKeeper(&witness.Client{URL: w.URL, Key: theirs, HTTP: plain}, key, log)
+	return func(provider, text string, c ledger.Checkpoint) { s.witness.Offer(provider, text, c.Size) }, nil
 }
 
 // tendAll does what must be done now and then, once for all nodes: rotate keys,

@@ -65,6 +65,8 @@ func TestRefusals(t *testing.T) {
 		"host suffix with a path":   {`{"tenants":{"hostSuffix":"x/y"}}`, "hostSuffix"},
 		"negative quota":            {`{"tenants":{"requestsPerSecond":-1}}`, "tenants.requestsPerSecond: -1"},
 		"a queue of one":            {`{"ledger":{"queue":1}}`, "ledger.queue"},
+		"witness over http":         {`{"ledger":{"witness":{"url":"http://witness.example.net","key":"k"}}}`, "want an https URL"},
+		"witness without a key":     {`{"ledger":{"witness":{"url":"https://witness.example.net"}}}`, "NAME+HASH+KEY"},
 		"rotation too fast":         {`{"signing":{"rotateEvery":"1h"}}`, "less than twice publishAhead"},
 		"half a PKCS#11 token":      {`{"signing":{"pkcs11":{"module":"m"}}}`, "belong together"},
 		"master key of no token":    {`{"signing":{"pkcs11":{"masterKey":"k"}}}`, "belong together"},

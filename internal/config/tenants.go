@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/spelling"
+	"github.com/probity-dev/probity/internal/witness"
 )
 
 // Store names the database.
@@ -74,9 +76,37 @@ type Ledger struct {
 	// Audit is how often all rows of all ledgers are read and checked. Zero means
 	// "24h".
 	Audit Duration `json:"audit,omitzero"`
+	// Witness is a service of somebody else that cosigns checkpoints.
+	Witness Witness `json:"witness,omitzero"`
 	// MinRetentionDays is for how many days the text of entries is kept at least,
 	// whatever a provider's ledgerRetentionDays says. Zero means one day.
 	MinRetentionDays int `json:"minRetentionDays,omitzero"`
+}
+
+// Witness is a witness of checkpoints (C2SP tlog-witness).
+type Witness struct {
+	// URL is its submission prefix, to which /add-checkpoint is added.
+	URL string `json:"url"`
+	// Key is its verifier key, for cosignatures of version 1: NAME+HASH+KEY.
+	Key string `json:"key"`
+}
+
+// check reads URL and key.
+func (w Witness) check() error {
+	if w == (Witness{}) {
+		return nil
+	}
+	u, err := url.Parse(w.URL)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
+		return fmt.Errorf("url: %q; want an https URL, or http on the loopback interface", w.URL)
+	}
+	_, err = witness.NewVerifier(w.Key)
+	return err
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // Signing says how signing keys follow each other.
@@ -176,6 +206,9 @@ func (c *Config) completeTenants(problem func(string, ...any)) {
 	zero(&c.Ledger.Audit, 24*time.Hour)
 	zero(&c.Signing.PublishAhead, 24*time.Hour)
 	zero(&c.Signing.Overlap, max(8*time.Hour, time.Duration(c.MaxTokenValidity))+time.Hour)
+	if err := c.Ledger.Witness.check(); err != nil {
+		problem("ledger.witness: %w", err)
+	}
 	if c.Ledger.Queue == 0 {
 		c.Ledger.Queue = 200_000
 	}

@@ -318,6 +318,17 @@ func (w *Writer) Kept() map[string]int64 {
 	return sizes
 }
 
+// EachKept calls f with the newest checkpoint of each ledger.
+func (w *Writer) EachKept(f func(provider, text string, size int64)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for provider, h := range w.histories {
+		if h.note != "" {
+			f(provider, h.note, h.kept.Size)
+		}
+	}
+}
+
 // keep puts a checkpoint that is committed, and that extends the one before, into
 // the file outside the database.
 func (w *Writer) keep(provider, text string, c Checkpoint) {

@@ -102,6 +102,11 @@ func (s *Server) checkpoint(w http.ResponseWriter, r *http.Request, c *call) err
 	if len(list) > 0 {
 		answer["size"], answer["checkpoint"] = list[0].Size, list[0].Note
 	}
+	if s.cfg.Ledger != nil {
+		if text, size := s.cfg.Ledger.Cosigned(c.tenant.Name); text != "" {
+			answer["cosigned"], answer["cosignedSize"] = text, size
+		}
+	}
 	return writeJSON(w, answer)
 }
 

@@ -85,6 +85,8 @@ type Ledger interface {
 	Record(ctx context.Context, provider string, e ledger.Entry, wait bool) error
 	// Withhold puts on record that the token of a decision never left.
 	Withhold(provider string, of ledger.Entry, reason string)
+	// Cosigned returns the newest checkpoint that a witness cosigned, or "".
+	Cosigned(provider string) (text string, size int64)
 	// Stopped returns the ledgers whose history was changed.
 	Stopped() []*ledger.Stop
 }

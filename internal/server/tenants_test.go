@@ -600,6 +600,7 @@ func TestProvidersByHostName(t *testing.T) {
 type deadLedger struct{}
 
 func (deadLedger) Withhold(string, ledger.Entry, string) {}
+func (deadLedger) Cosigned(string) (string, int64)       { return "", 0 }
 func (deadLedger) Stopped() []*ledger.Stop               { return nil }
 
 func (deadLedger) Record(context.Context, string, ledger.Entry, bool) error { return ledger.ErrFull }

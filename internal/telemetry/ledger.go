@@ -5,6 +5,9 @@ import "github.com/prometheus/client_golang/prometheus"
 // Ledger is the state of the ledger's writer.
 type Ledger struct {
 	Written, Lost, Alerts int64
+	// Cosigned and NotCosigned count checkpoints that the witness signed, and attempts
+	// that failed.
+	Cosigned, NotCosigned int64
 	Waiting, Stopped      int
 	// Kept are the sizes of the checkpoints outside the database, by provider.
 	Kept map[string]int64
@@ -26,13 +29,15 @@ var (
 		"Signs that ledgers or their checkpoints were changed in the database, and checkpoints that could not be kept outside it.", nil, nil)
 	ledgerStopped = prometheus.NewDesc("probity_ledger_stopped",
 		"Ledgers that are stopped because their history does not extend the last checkpoint.", nil, nil)
-	ledgerKept = prometheus.NewDesc("probity_ledger_checkpoint_entries",
+	ledgerCosigned    = prometheus.NewDesc("probity_ledger_cosigned_total", "Checkpoints that the witness cosigned.", nil, nil)
+	ledgerNotCosigned = prometheus.NewDesc("probity_ledger_witness_failures_total", "Attempts to have a checkpoint cosigned that failed.", nil, nil)
+	ledgerKept        = prometheus.NewDesc("probity_ledger_checkpoint_entries",
 		"Size of the newest checkpoint that is kept outside the database, in entries.", []string{"provider"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (c ledgerCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{ledgerWritten, ledgerLost, ledgerWaiting, ledgerAlerts, ledgerStopped, ledgerKept} {
+	for _, d := range []*prometheus.Desc{ledgerWritten, ledgerLost, ledgerWaiting, ledgerAlerts, ledgerStopped, ledgerCosigned, ledgerNotCosigned, ledgerKept} {
 		ch <- d
 	}
 }
@@ -45,6 +50,8 @@ func (c ledgerCollector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(ledgerWaiting, prometheus.GaugeValue, float64(l.Waiting))
 	ch <- prometheus.MustNewConstMetric(ledgerAlerts, prometheus.CounterValue, float64(l.Alerts))
 	ch <- prometheus.MustNewConstMetric(ledgerStopped, prometheus.GaugeValue, float64(l.Stopped))
+	ch <- prometheus.MustNewConstMetric(ledgerCosigned, prometheus.CounterValue, float64(l.Cosigned))
+	ch <- prometheus.MustNewConstMetric(ledgerNotCosigned, prometheus.CounterValue, float64(l.NotCosigned))
 	if len(l.Kept) > maxLedgers {
 		return // too many series; the files have the sizes
 	}
