@@ -119,11 +119,26 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
+	if dev {
+		if err := resolvesToLoopback(ctx, cfg.Listen); err != nil {
+			return nil, err
+		}
+	}
+	folder, err := folderMode(cfg.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	if err := claimFolder(cfg.DataDir, dev); err != nil {
+		return nil, err
+	}
 	db, err := openStore(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
 	s.store = db
+	if err := claimStore(ctx, db, folder, dev); err != nil {
+		return nil, err
+	}
 	tpms := server.TPM{Lifetime: time.Duration(cfg.TPM.ChallengeLifetime), SingleUse: cfg.TPM.SingleUse}
 	appraisalTime := time.Now
 	if at := cfg.Development.Time; !at.IsZero() {
@@ -168,6 +183,11 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 	}
 	if s.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen); err != nil {
 		return nil, addressError(cfg.Listen, err)
+	}
+	if dev {
+		if err := boundToLoopback(s.listener); err != nil {
+			return nil, err
+		}
 	}
 	metrics := telemetry.New(func() telemetry.Collateral { return measured(s.plane, held()) })
 	metrics.Ledger(func() telemetry.Ledger {

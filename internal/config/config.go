@@ -224,6 +224,9 @@ func (c *Config) check(dev bool) error {
 			problem("%w", err)
 		}
 	}
+	if dev {
+		c.checkDevelopment(problem)
+	}
 	if !dev && c.Development != (Development{}) {
 		problem("development settings need --dev")
 	}

@@ -10,7 +10,9 @@ package devissuer
 import (
 	"crypto/rand"
 	"crypto/rsa"
+	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -63,6 +65,11 @@ func (i *Issuer) Authorization() string { return i.base }
 
 // ServeHTTP answers the metadata, the keys, and the token endpoint.
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !i.local(r) {
+		answer(w, http.StatusMisdirectedRequest, map[string]string{"error": "invalid_request",
+			"error_description": "development: the issuer answers direct requests from this machine only, at localhost"})
+		return
+	}
 	switch path := strings.TrimPrefix(r.URL.Path, "/"+Tenant); {
 	case r.Method == http.MethodGet && path == "/v2.0/.well-known/openid-configuration":
 		answer(w, http.StatusOK, map[string]any{"issuer": i.URL, "jwks_uri": i.base + "/discovery/v2.0/keys", "token_endpoint": i.base + "/oauth2/v2.0/token",
@@ -76,6 +83,33 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		answer(w, http.StatusNotFound, map[string]string{"error": "not_found"})
 	}
+}
+
+// local reports whether a request was made on this machine to this machine's name.
+// A page that had its own name resolve to this machine (DNS rebinding) sends that
+// name as Host, and a proxy says for whom it asks; neither gets an answer.
+func (i *Issuer) local(r *http.Request) bool {
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"} {
+		if r.Header.Get(name) != "" {
+			return false
+		}
+	}
+	if r.RemoteAddr != "" { // empty within the process
+		from, err := netip.ParseAddrPort(r.RemoteAddr)
+		if err != nil || !from.Addr().Unmap().IsLoopback() {
+			return false
+		}
+	}
+	host := r.Host
+	if host == "" {
+		host = r.URL.Host
+	}
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && ip.Unmap().IsLoopback()
 }
 
 func (i *Issuer) token(w http.ResponseWriter, r *http.Request) {
