@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,35 +40,82 @@ const remedyCheckpointKey = "restore the database that this service used; if it 
 // checkpointSigner opens the key that signs checkpoints. It makes one at the first
 // start alone: a key that appears beside older ledgers, or that is not the one that
 // the data directory remembers, is refused.
-func checkpointSigner(ctx context.Context, db store.Store, cfg config.Config, keys signing.Config, outside *anchor.Folder) (note.Signer, string, error) {
-	known, err := outside.Read(checkpointKeyFile)
+func checkpointSigner(ctx context.Context, db store.Store, cfg config.Config, keys signing.Config, outside *anchor.Folder) (note.Signer, ledger.Keys, error) {
+	b, err := outside.Read(checkpointKeyFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, "", err
+		return nil, nil, err
 	}
+	known := strings.Fields(string(b))
 	records, err := db.SigningKeys(ctx)
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
 	secret, public, ok, err := signing.StoredCheckpointKey(records, keys)
 	if err == nil && !ok {
 		secret, public, err = firstCheckpointKey(ctx, db, cfg, keys, len(known) > 0)
 	}
 	remedy := fmt.Sprintf(remedyCheckpointKey, filepath.Dir(outside.Path(checkpointKeyFile)))
-	switch {
-	case errors.Is(err, errNoCheckpointKey):
-		return nil, "", fmt.Errorf("%w; %s", err, remedy)
-	case err != nil:
-		return nil, "", err
-	case len(known) == 0:
-		err = outside.Write(checkpointKeyFile, []byte(public+"\n"))
-	case strings.TrimSpace(string(known)) != public:
-		err = fmt.Errorf("the checkpoint key in the database is %s, but this service used %s: the key was exchanged; %s", public, strings.TrimSpace(string(known)), remedy)
+	if errors.Is(err, errNoCheckpointKey) {
+		return nil, nil, fmt.Errorf("%w; %s", err, remedy)
 	}
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
+	}
+	if len(known) == 0 {
+		known = []string{public}
+	}
+	verifiers, err := endorsedKeys(ctx, db, known, append(signing.CheckpointVerifiers(records), public))
+	if err != nil {
+		return nil, nil, err
 	}
 	signer, err := note.NewSigner(secret)
-	return signer, public, err
+	if err != nil {
+		return nil, nil, err
+	}
+	i := slices.IndexFunc(verifiers, func(v note.Verifier) bool { return v.Name() == signer.Name() && v.KeyHash() == signer.KeyHash() })
+	if i < 0 {
+		return nil, nil, fmt.Errorf("the checkpoint key in the database is %s, but this service used %s, which did not sign it over: the key was exchanged; %s", public, known[0], remedy)
+	}
+	verifiers[0], verifiers[i] = verifiers[i], verifiers[0]
+	if known[0] != public || b == nil {
+		known = append([]string{public}, slices.DeleteFunc(known, func(k string) bool { return k == public })...)
+		if err := outside.Write(checkpointKeyFile, []byte(strings.Join(known, "\n")+"\n")); err != nil {
+			return nil, nil, err
+		}
+	}
+	return signer, verifiers, nil
+}
+
+// maxEndorsements is how many checkpoints are searched for one that two keys signed.
+const maxEndorsements = 100_000
+
+// endorsedKeys returns the keys that are trusted, and those of the database that
+// one of them signed over in a checkpoint.
+func endorsedKeys(ctx context.Context, db store.Store, trusted, stored []string) (ledger.Keys, error) {
+	verifiers := func(texts []string) (list []note.Verifier, err error) {
+		for _, text := range texts {
+			v, err := note.NewVerifier(text)
+			if err != nil {
+				return nil, fmt.Errorf("the key of checkpoints: %w", err)
+			}
+			list = append(list, v)
+		}
+		return list, nil
+	}
+	known, err := verifiers(trusted)
+	if err != nil {
+		return nil, err
+	}
+	others, err := verifiers(stored)
+	if err != nil {
+		return nil, err
+	}
+	// Of one key there is nothing to search for.
+	if !slices.ContainsFunc(stored, func(s string) bool { return !slices.Contains(trusted, s) }) {
+		return known, nil
+	}
+	list, err := db.Checkpoints(ctx, store.DefaultProvider, maxEndorsements)
+	return ledger.Endorsed(list, known, others), err
 }
 
 var errNoCheckpointKey = errors.New("the database has no checkpoint key, but this service had one: the key was removed, or it is another database")
@@ -100,7 +148,7 @@ func firstCheckpointKey(ctx context.Context, db store.Store, cfg config.Config, 
 			return err
 		}
 		return ledger.AppendFirst(tx, signer, store.DefaultProvider,
-			&ledger.Entry{Time: now.UTC(), Type: ledger.Change, Action: "checkpoint.key", Subject: public})
+			&ledger.Entry{Time: now.UTC(), Type: ledger.Change, Action: ledger.ActionKey, Subject: public})
 	})
 	return secret, public, err
 }

@@ -17,13 +17,14 @@ import (
 )
 
 type ledgerCommands struct {
-	Tail   ledgerTailCommand   `cmd:"" help:"Show the last entries; with --follow also new ones."`
-	Search ledgerSearchCommand `cmd:"" help:"Find decisions and changes."`
-	Verify ledgerVerifyCommand `cmd:"" help:"Check ledgers: every row, the chain of hashes, every checkpoint."`
-	Accept ledgerAcceptCommand `cmd:"" help:"Go on with the history as it is, after a backup was restored."`
-	Export ledgerExportCommand `cmd:"" help:"Write a ledger as NDJSON, which verify reads."`
-	Key    ledgerKeyCommand    `cmd:"" help:"Print the newest checkpoint, and the key that verifies it, to keep them elsewhere."`
-	Prove  ledgerProveCommand  `cmd:"" help:"Print the proof that an entry is in the ledger, and check it."`
+	Tail      ledgerTailCommand      `cmd:"" help:"Show the last entries; with --follow also new ones."`
+	Search    ledgerSearchCommand    `cmd:"" help:"Find decisions and changes."`
+	Verify    ledgerVerifyCommand    `cmd:"" help:"Check ledgers: every row, the chain of hashes, every checkpoint."`
+	Accept    ledgerAcceptCommand    `cmd:"" help:"Go on with the history as it is, after a backup was restored."`
+	Export    ledgerExportCommand    `cmd:"" help:"Write a ledger as NDJSON, which verify reads."`
+	Key       ledgerKeyCommand       `cmd:"" help:"Print the newest checkpoint, and the key that verifies it, to keep them elsewhere."`
+	RotateKey ledgerRotateKeyCommand `cmd:"" help:"Make a new key for checkpoints, which the old one signs over."`
+	Prove     ledgerProveCommand     `cmd:"" help:"Print the proof that an entry is in the ledger, and check it."`
 }
 
 type ledgerFlags struct {

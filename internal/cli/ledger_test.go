@@ -198,3 +198,45 @@ func TestACheckpointKeyFromNowhereIsRefused(t *testing.T) {
 		t.Errorf("started: %v", err)
 	}
 }
+
+// A new key is an entry under a checkpoint of both keys. Everything still verifies,
+// on a node that knew the old key alone too.
+func TestTheCheckpointKeyIsRotated(t *testing.T) {
+	dir := t.TempDir()
+	keyFile := filepath.Join(dir, anchor.Dir, ledgerFolder, "key%3acheckpoint")
+	if err := started(t, dir, func(s *service, _ *bytes.Buffer) { record(t, s, 3) }); err != nil {
+		t.Fatal(err)
+	}
+	old, err := os.ReadFile(keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		code, out, text := runCLI(t, "ledger", "rotate-key", "--data-dir", dir)
+		if code != 0 || !strings.Contains(out, "localhost:8443+") || strings.Contains(string(old), strings.TrimSpace(out)) {
+			t.Fatalf("%d %s %s", code, out, text)
+		}
+		if err := os.WriteFile(keyFile, old, 0o600); err != nil { // the first key alone
+			t.Fatal(err)
+		}
+		if err := started(t, dir, func(s *service, _ *bytes.Buffer) {
+			if len(s.ledger.Stopped()) != 0 {
+				t.Errorf("stopped: %v", s.ledger.Stopped())
+			}
+			record(t, s, 2)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if code, out, text := runCLI(t, "ledger", "verify", "--data-dir", dir); code != 0 || text != "" {
+			t.Errorf("%d %s %s", code, out, text)
+		}
+	}
+	// Without the checkpoints that both keys signed, the new key is one from nowhere.
+	if err := os.WriteFile(keyFile, old, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, dir, `DELETE FROM ledger_checkpoints WHERE note LIKE '%—%—%'`)
+	if err := started(t, dir, func(*service, *bytes.Buffer) {}); err == nil || !strings.Contains(err.Error(), "the key was exchanged") {
+		t.Errorf("started: %v", err)
+	}
+}

@@ -207,16 +207,26 @@ func (f dataFlag) ledgers(e *env, provider, key string) (v *verified, err error)
 	if v.outside, err = f.outside(); err != nil {
 		return nil, err
 	}
+	trusted := []string{key}
 	if key == "" {
-		if key, err = rememberedVerifier(e, db, v.outside); err != nil {
+		if trusted, err = rememberedVerifiers(e, db, v.outside); err != nil {
 			return nil, err
 		}
 	}
-	verifier, err := note.NewVerifier(key)
+	records, err := db.SigningKeys(e.ctx)
 	if err != nil {
-		return nil, fmt.Errorf("the key of checkpoints: %w", err)
+		return nil, err
 	}
-	v.keys = ledger.Keys{verifier}
+	if v.keys, err = endorsedKeys(e.ctx, db, trusted, signing.CheckpointVerifiers(records)); err != nil {
+		return nil, err
+	}
+	// A key that nobody signed over is said, and verifies nothing.
+	if now, ok := signing.CheckpointVerifier(records); ok {
+		current, err := note.NewVerifier(now)
+		if err != nil || !slices.ContainsFunc(v.keys, func(k note.Verifier) bool { return k.KeyHash() == current.KeyHash() && k.Name() == current.Name() }) {
+			fmt.Fprintf(e.Err, "the checkpoint key in the database is %s, but the service used %s, which did not sign it over: the key was exchanged\n", now, trusted[0])
+		}
+	}
 	if v.providers = []string{provider}; provider != "" {
 		return v, nil
 	}
@@ -255,30 +265,27 @@ func (f dataFlag) outside() (*anchor.Folder, error) {
 	return outsideOf(dir)
 }
 
-// rememberedVerifier returns the key that the data directory remembers, else that
+// rememberedVerifiers returns the keys that the data directory remembers, else that
 // of the database.
-func rememberedVerifier(e *env, db store.Store, outside *anchor.Folder) (string, error) {
-	records, err := db.SigningKeys(e.ctx)
-	if err != nil {
-		return "", err
-	}
-	key, ok := signing.CheckpointVerifier(records)
+func rememberedVerifiers(e *env, db store.Store, outside *anchor.Folder) ([]string, error) {
 	if outside != nil {
 		b, err := outside.Read(checkpointKeyFile)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return "", err
+			return nil, err
 		}
-		if known := strings.TrimSpace(string(b)); known != "" {
-			if ok && key != known {
-				fmt.Fprintf(e.Err, "the checkpoint key in the database is %s, but the service used %s: the key was exchanged\n", key, known)
-			}
+		if known := strings.Fields(string(b)); len(known) > 0 {
 			return known, nil
 		}
 	}
-	if !ok {
-		return "", errors.New("the database has no checkpoint key; give the key with --verifier, as probity ledger key printed it")
+	records, err := db.SigningKeys(e.ctx)
+	if err != nil {
+		return nil, err
 	}
-	return key, nil
+	key, ok := signing.CheckpointVerifier(records)
+	if !ok {
+		return nil, errors.New("the database has no checkpoint key; give the key with --verifier, as probity ledger key printed it")
+	}
+	return []string{key}, nil
 }
 
 func entries(n int64) string {

@@ -58,19 +58,20 @@ func (s *service) tenants(ctx context.Context, db store.Store, cfg config.Config
 	if err != nil {
 		return "", err
 	}
-	signer, verifier, err := checkpointSigner(ctx, db, cfg, keys, outside)
+	signer, verifiers, err := checkpointSigner(ctx, db, cfg, keys, outside)
 	if err != nil {
 		return "", err
 	}
-	key, err := note.NewVerifier(verifier)
+	records, err := db.SigningKeys(ctx)
 	if err != nil {
 		return "", err
 	}
-	kept, err := s.withWitness(cfg.Ledger.Witness, key, log)
+	verifier, _ = signing.CheckpointVerifier(records)
+	kept, err := s.withWitness(cfg.Ledger.Witness, verifiers[0], log)
 	if err != nil {
 		return "", err
 	}
-	s.ledger, err = ledger.NewWriter(ctx, ledger.Config{Kept: kept, Store: db, Outside: outside, Signer: signer, Keys: ledger.Keys{key},
+	s.ledger, err = ledger.NewWriter(ctx, ledger.Config{Kept: kept, Store: db, Outside: outside, Signer: signer, Keys: verifiers,
 		Checkpoint: time.Duration(cfg.Ledger.Checkpoint), Audit: time.Duration(cfg.Ledger.Audit), Queue: cfg.Ledger.Queue, Now: time.Now, Log: log})
 	if err != nil {
 		return "", err

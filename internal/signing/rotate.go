@@ -198,7 +198,7 @@ func note(tx store.Tx, action string, k store.SigningKey, by string, now time.Ti
 // note library: the secret and what verifies; ok is false if there is none.
 func StoredCheckpointKey(records []store.SigningKey, cfg Config) (secret, public string, ok bool, err error) {
 	for _, r := range records {
-		if r.Algorithm == checkpoint {
+		if r.Algorithm == checkpoint && r.SignUntil.IsZero() {
 			if err := cfg.check(r); err != nil {
 				return "", "", false, err
 			}
@@ -212,7 +212,7 @@ func StoredCheckpointKey(records []store.SigningKey, cfg Config) (secret, public
 // CheckpointVerifier returns what verifies checkpoints, which is no secret.
 func CheckpointVerifier(records []store.SigningKey) (string, bool) {
 	for _, r := range records {
-		if r.Algorithm == checkpoint {
+		if r.Algorithm == checkpoint && r.SignUntil.IsZero() {
 			return r.ID, true
 		}
 	}
@@ -233,4 +233,32 @@ func CheckpointKey(tx store.Tx, cfg Config, name string, now time.Time) (secret,
 	}
 	return secret, public, cfg.put(tx, store.SigningKey{ID: public, Algorithm: checkpoint, Sealed: cfg.Master.seal(useCheckpointKey, []byte(secret), public),
 		Certificate: []byte{}, Created: now, SignFrom: now})
+}
+
+// CheckpointVerifiers returns what verifies checkpoints, of now and of before.
+func CheckpointVerifiers(records []store.SigningKey) (all []string) {
+	for _, r := range records {
+		if r.Algorithm == checkpoint {
+			all = append(all, r.ID)
+		}
+	}
+	return all
+}
+
+// RotateCheckpointKey makes the key that signs checkpoints from now on, of the same
+// name, and ends the one before it, which still verifies.
+func RotateCheckpointKey(tx store.Tx, cfg Config, name string, now time.Time) (secret, public string, err error) {
+	records, err := tx.SigningKeys()
+	if err != nil {
+		return "", "", err
+	}
+	for _, r := range records {
+		if r.Algorithm == checkpoint && r.SignUntil.IsZero() {
+			r.SignUntil = now
+			if err := cfg.put(tx, r); err != nil {
+				return "", "", err
+			}
+		}
+	}
+	return CheckpointKey(tx, cfg, name, now)
 }
