@@ -306,6 +306,8 @@ func (broken) AMD(context.Context, collateral.AMDQuery) (*collateral.AMD, error)
 	return nil, errors.New("disk on fire")
 }
 
+func (broken) PCKs(context.Context) ([][]byte, error) { return nil, errors.New("disk on fire") }
+
 func (broken) VCEK(context.Context, collateral.VCEKQuery) (*collateral.VCEK, error) {
 	return nil, errors.New("disk on fire")
 }

@@ -40,6 +40,10 @@ func (u *usedCollateral) Intel(ctx context.Context, q collateral.Query) (*collat
 	return c, err
 }
 
+// PCKs implements [collateral.Source]. The chain that a verifier picks is not added to the
+// digests: like that of a quote it is part of what is verified, not of what it is judged by.
+func (u *usedCollateral) PCKs(ctx context.Context) ([][]byte, error) { return u.source.PCKs(ctx) }
+
 // AMD implements [collateral.Source].
 func (u *usedCollateral) AMD(ctx context.Context, q collateral.AMDQuery) (*collateral.AMD, error) {
 	c, err := u.source.AMD(ctx, q)

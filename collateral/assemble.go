@@ -3,7 +3,6 @@ package collateral
 import (
 	"bytes"
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -30,6 +29,7 @@ func (p *pieces) bundle() (*Bundle, error) {
 	if err := p.amd(out); err != nil {
 		return nil, err
 	}
+	p.pcks(out)
 	for _, list := range [][]*piece{p.quoted, p.lists, p.chains} {
 		for _, n := range list {
 			if !n.used {
@@ -116,11 +116,9 @@ func (p *pieces) setsFor(info *piece) ([]*Intel, error) {
 		if one.PCKCRLIssuerChain, err = p.caChain(dir, ca); err != nil {
 			return nil, err
 		}
-		one.PCKCertificateChain = p.pckChain(info, ca)
 		sets = append(sets, &one)
 	}
 	if len(sets) == 0 {
-		c.PCKCertificateChain = p.pckChain(info, "")
 		sets = append(sets, &c)
 	}
 	return sets, nil
@@ -148,17 +146,15 @@ func (p *pieces) caChain(dir, ca string) ([]byte, error) {
 	return p.complete(chain), nil
 }
 
-// pckChain finds the chain of the only PCK certificate of the platform.
-func (p *pieces) pckChain(info *piece, ca string) []byte {
-	want := hex.EncodeToString(info.about.FMSPC[:])
-	list := filter(p.leads(func(name string) bool { return strings.Contains(name, "PCK Certificate") }), func(n *piece) bool {
-		return fmspc(n.certs[0]) == want && (ca == "" || CAType(n.certs[0].Issuer.CommonName) == ca)
-	})
-	if len(list) == 0 || slices.ContainsFunc(list, func(n *piece) bool { return !n.certs[0].Equal(list[0].certs[0]) }) {
-		return nil
+// pcks adds the chains of all PCK certificates: which one is a platform's is for the
+// verifier to see.
+func (p *pieces) pcks(out *Bundle) {
+	for _, n := range p.leads(func(name string) bool { return strings.Contains(name, "PCK Certificate") }) {
+		if chain := p.complete(n); !slices.ContainsFunc(out.PCK, func(other []byte) bool { return bytes.Equal(other, chain) }) {
+			out.PCK = append(out.PCK, chain)
+		}
+		n.used = true
 	}
-	list[0].used = true
-	return p.complete(list[0])
 }
 
 // complete returns the text of a chain as it was sent, or, where issuers are missing,

@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +24,9 @@ type Bundle struct {
 	Intel   []*Intel
 	AMD     []*AMD
 	VCEK    []*VCEK
+	// PCK are PCK certificate chains in PEM, for quotes that do not carry their own.
+	// Those in Intel's sets are further ones.
+	PCK [][]byte
 	// Notes say which files a [Loader] did not use, and why. They are not written.
 	Notes []string
 }
@@ -36,6 +40,7 @@ type bundleJSON struct {
 	Intel   []jsontext.Value `json:"intel,omitempty"`
 	AMD     []amdJSON        `json:"amd,omitempty"`
 	VCEK    []vcekJSON       `json:"vcek,omitempty"`
+	PCK     []string         `json:"pck,omitempty"`
 }
 
 type amdJSON struct {
@@ -58,16 +63,17 @@ func (b *Bundle) Add(other *Bundle) {
 	b.Intel = append(b.Intel, other.Intel...)
 	b.AMD = append(b.AMD, other.AMD...)
 	b.VCEK = append(b.VCEK, other.VCEK...)
+	b.PCK = append(b.PCK, other.PCK...)
 	b.Notes = append(b.Notes, other.Notes...)
 }
 
 // Len is the number of pieces.
-func (b *Bundle) Len() int { return len(b.Intel) + len(b.AMD) + len(b.VCEK) }
+func (b *Bundle) Len() int { return len(b.Intel) + len(b.AMD) + len(b.VCEK) + len(b.PCK) }
 
 // ParseBundle reads a bundle file: a JSON object with the members format,
 // created, intel (sets as of [ParseSet]), amd (line, branch "vcek" or "vlek",
-// chain and crl in PEM) and vcek (path, certificate in PEM). Unknown and
-// duplicate members are refused.
+// chain and crl in PEM), vcek (path, certificate in PEM) and pck (chains in PEM).
+// Unknown and duplicate members are refused.
 func ParseBundle(text []byte) (*Bundle, error) {
 	var probe struct {
 		Format string `json:"format"`
@@ -101,7 +107,30 @@ func ParseBundle(text []byte) (*Bundle, error) {
 		}
 		b.VCEK = append(b.VCEK, &VCEK{Path: v.Path, Certificate: block.Bytes})
 	}
+	for i, chain := range in.PCK {
+		if block, _ := pem.Decode([]byte(chain)); block == nil || block.Type != "CERTIFICATE" {
+			return nil, fmt.Errorf("collateral bundle: pck %d: want a certificate chain in PEM", i+1)
+		}
+		b.PCK = append(b.PCK, []byte(chain))
+	}
 	return b, nil
+}
+
+// pckChains returns the PCK certificate chains of the bundle and of its sets, each once.
+func (b *Bundle) pckChains() [][]byte {
+	var list [][]byte
+	add := func(chain []byte) {
+		if len(chain) > 0 && !slices.ContainsFunc(list, func(other []byte) bool { return bytes.Equal(other, chain) }) {
+			list = append(list, chain)
+		}
+	}
+	for _, chain := range b.PCK {
+		add(chain)
+	}
+	for _, c := range b.Intel {
+		add(c.PCKCertificateChain)
+	}
+	return list
 }
 
 // Marshal writes the bundle in the form that [ParseBundle] reads.
@@ -124,6 +153,9 @@ func (b *Bundle) Marshal() ([]byte, error) {
 	for _, v := range b.VCEK {
 		out.VCEK = append(out.VCEK, vcekJSON{Path: v.Path,
 			Certificate: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: v.Certificate}))})
+	}
+	for _, chain := range b.PCK {
+		out.PCK = append(out.PCK, string(chain))
 	}
 	return json.Marshal(out, jsontext.WithIndent("  "))
 }

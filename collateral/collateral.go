@@ -67,7 +67,14 @@ type Source interface {
 	AMD(ctx context.Context, q AMDQuery) (*AMD, error)
 	// VCEK returns the certificate of a chip at a TCB.
 	VCEK(ctx context.Context, q VCEKQuery) (*VCEK, error)
+	// PCKs returns the PCK certificate chains held, each in PEM, for quotes that only
+	// name their platform (certification data of types 1 to 3). The verifier picks the
+	// one of the platform. There are at most [MaxPCKs].
+	PCKs(ctx context.Context) ([][]byte, error)
 }
+
+// MaxPCKs bounds the PCK certificate chains of a source.
+const MaxPCKs = 256
 
 // Intel is the collateral of one platform as Intel's service sends it. Absent
 // pieces are empty. It must not be changed after [Intel.Digest] was called.

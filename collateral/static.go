@@ -10,10 +10,17 @@ import (
 )
 
 // Fixed is a source that answers every query for Intel platforms with one set,
-// so that a mismatch is reported by the verifier that finds it.
-func Fixed(c *Intel) Source { return fixed{c.Seal()} }
+// so that a mismatch is reported by the verifier that finds it. PCK certificate chains may
+// stand beside it.
+func Fixed(c *Intel, pcks ...[]byte) Source {
+	b := Bundle{Intel: []*Intel{c}, PCK: pcks}
+	return fixed{c.Seal(), b.pckChains()}
+}
 
-type fixed struct{ c *Intel }
+type fixed struct {
+	c    *Intel
+	pcks [][]byte
+}
 
 func (f fixed) Intel(context.Context, Query) (*Intel, error) { return f.c, nil }
 
@@ -35,20 +42,13 @@ func (s *Static) Items() []Item {
 	return list
 }
 
-// PCKSource is a Source that can also supply the PCK certificate chain of the
-// platform at hand, for quotes that only name it (certification data types 1
-// to 3). It is found by assertion.
-type PCKSource interface {
-	// PCKChain returns the chain in PEM, or an error wrapping [ErrNotFound].
-	PCKChain(ctx context.Context) ([]byte, error)
-}
+func (f fixed) PCKs(context.Context) ([][]byte, error) { return heldPCKs(f.pcks) }
 
-// PCKChain implements [PCKSource].
-func (f fixed) PCKChain(context.Context) ([]byte, error) {
-	if len(f.c.PCKCertificateChain) == 0 {
+func heldPCKs(list [][]byte) ([][]byte, error) {
+	if len(list) == 0 {
 		return nil, fmt.Errorf("PCK certificate chain: %w", ErrNotFound)
 	}
-	return f.c.PCKCertificateChain, nil
+	return list, nil
 }
 
 // Static is a source over a fixed bundle.
@@ -56,6 +56,7 @@ type Static struct {
 	entries []entry
 	amd     map[AMDQuery]*AMD
 	vceks   map[string]*VCEK
+	pcks    [][]byte
 }
 
 type entry struct {
@@ -79,6 +80,9 @@ func NewStatic(b *Bundle) (*Static, error) {
 	}
 	for _, c := range b.VCEK {
 		s.vceks[c.Path] = c
+	}
+	if s.pcks = b.pckChains(); len(s.pcks) > MaxPCKs {
+		return nil, fmt.Errorf("collateral: %d PCK certificate chains, at most %d are read", len(s.pcks), MaxPCKs)
 	}
 	return s, nil
 }
@@ -155,6 +159,9 @@ func (s *Static) VCEK(_ context.Context, q VCEKQuery) (*VCEK, error) {
 	}
 	return nil, fmt.Errorf("VCEK %s: %w", q, ErrNotFound)
 }
+
+// PCKs returns all chains of the bundle and of its sets.
+func (s *Static) PCKs(context.Context) ([][]byte, error) { return heldPCKs(s.pcks) }
 
 // List describes the Intel sets held, in the order given.
 func (s *Static) List() []About {

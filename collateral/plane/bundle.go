@@ -26,7 +26,19 @@ func (p *Plane) Import(ctx context.Context, b *collateral.Bundle, older bool) []
 		e, err := p.keepAMD(ctx, c, now, older)
 		list = append(list, outcome(e, c.Key(), "amd", err))
 	}
+	for _, chain := range b.PCK {
+		e, err := p.keepPCK(ctx, chain, now)
+		list = append(list, outcome(e, pckKey(chain), "intel", err))
+	}
 	for i, c := range b.Intel {
+		// A renewal replaces the set: its chain, which nobody fetches, is kept beside it.
+		if chain := c.PCKCertificateChain; len(chain) > 0 {
+			e, err := p.keepPCK(ctx, chain, now)
+			list = append(list, outcome(e, pckKey(chain), "intel", err))
+			without := *c
+			without.PCKCertificateChain = nil
+			c = &without
+		}
 		q, err := queryOf(c, false)
 		if err != nil {
 			list = append(list, outcome(nil, fmt.Sprintf("intel set %d", i+1), "intel", err))

@@ -2,7 +2,9 @@ package plane
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -127,6 +129,42 @@ func (p *Plane) vcekEntry(c *collateral.VCEK, q collateral.VCEKQuery, now time.T
 	}
 	return &entry{vcek: c, Item: collateral.Item{Key: q.Key(), Vendor: "amd", Issued: cert.NotBefore, Fetched: now, NextUpdate: cert.NotAfter}}, nil
 }
+
+// keepPCK verifies a PCK certificate chain and keeps it.
+func (p *Plane) keepPCK(ctx context.Context, chain []byte, now time.Time) (*entry, error) {
+	e, err := p.pckEntry(chain, now)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	held := 0
+	for key, other := range p.entries {
+		if other.pck != nil && key != e.Key {
+			held++
+		}
+	}
+	p.mu.Unlock()
+	if held >= collateral.MaxPCKs {
+		return nil, fmt.Errorf("not kept: %d PCK certificate chains are held, the most allowed", held)
+	}
+	return e, p.keep(ctx, e, true)
+}
+
+func (p *Plane) pckEntry(chain []byte, now time.Time) (*entry, error) {
+	from, to, err := p.cfg.Checks.PCK(chain, now)
+	if err != nil {
+		return nil, unverified(err)
+	}
+	return &entry{pck: chain, Item: collateral.Item{Key: pckKey(chain), Vendor: "intel", Issued: from, Fetched: now, NextUpdate: to}}, nil
+}
+
+// pckKey names a chain by its digest: a platform has one for each of its TCB levels.
+func pckKey(chain []byte) string {
+	sum := sha256.Sum256(chain)
+	return pckPrefix + hex.EncodeToString(sum[:16])
+}
+
+const pckPrefix = "intel/PCK/"
 
 // keep puts a verified piece into memory and store, unless an older one would
 // replace a newer one unasked. A store that fails is logged: what is in memory

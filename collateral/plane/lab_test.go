@@ -55,7 +55,7 @@ func newLab(t *testing.T, edit func(*plane.Config)) *lab {
 	engine, chips := dcap.New(l.trust.Intel), snp.New(l.trust.AMD)
 	l.cfg = plane.Config{
 		Intel: intel, AMD: kds.New(kds.Config{URL: l.vendor.URL, Timeout: 2 * time.Second}),
-		Checks: plane.Checks{Intel: engine.CheckCollateral, AMD: chips.CheckPublished, VCEK: chips.CheckVCEK},
+		Checks: plane.Checks{Intel: engine.CheckCollateral, AMD: chips.CheckPublished, VCEK: chips.CheckVCEK, PCK: engine.CheckPCK},
 		Now:    l.clock, Jitter: func() float64 { return 0.5 }, Log: slog.New(slog.NewTextHandler(l.logged, nil)),
 	}
 	if edit != nil {

@@ -12,11 +12,13 @@
 package plane
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -42,6 +44,7 @@ type Checks struct {
 	Intel func(c *collateral.Intel, q collateral.Query, at time.Time) error
 	AMD   func(c *collateral.AMD, at time.Time) (thisUpdate, nextUpdate time.Time, err error)
 	VCEK  func(c *collateral.VCEK, q collateral.VCEKQuery, published *collateral.AMD, at time.Time) error
+	PCK   func(chain []byte, at time.Time) (from, to time.Time, err error)
 }
 
 // Config configures a plane.
@@ -83,7 +86,7 @@ type Plane struct {
 	stop context.CancelFunc
 
 	mu      sync.Mutex
-	entries map[string]*entry // Intel's sets and AMD's branches
+	entries map[string]*entry // Intel's sets and PCK chains, and AMD's branches
 	trouble map[string]trouble
 	stats   map[string]*Stats
 	warned  map[string]time.Time
@@ -105,6 +108,7 @@ type entry struct {
 	intel      *collateral.Intel
 	amd        *collateral.AMD
 	vcek       *collateral.VCEK
+	pck        []byte // a PCK certificate chain, PEM
 	intelQuery collateral.Query
 }
 
@@ -215,6 +219,30 @@ func (p *Plane) VCEK(ctx context.Context, q collateral.VCEKQuery) (*collateral.V
 		return nil, err
 	}
 	return e.vcek, nil
+}
+
+// PCKs implements [collateral.Source]. Chains are imported; they are never fetched.
+func (p *Plane) PCKs(ctx context.Context) ([][]byte, error) {
+	var list [][]byte
+	p.mu.Lock()
+	for _, e := range p.entries {
+		if e.pck != nil {
+			list = append(list, e.pck)
+		}
+	}
+	p.mu.Unlock()
+	if p.cfg.Fallback != nil && len(list) < collateral.MaxPCKs {
+		files, err := p.cfg.Fallback.PCKs(ctx)
+		if err != nil && !errors.Is(err, collateral.ErrNotFound) {
+			return nil, err
+		}
+		list = append(list, files...)
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("PCK certificate chain: %w", collateral.ErrNotFound)
+	}
+	slices.SortFunc(list, bytes.Compare) // the same verdict each time
+	return list[:min(len(list), collateral.MaxPCKs)], nil
 }
 
 // get answers from memory, or fetches. Without anybody to ask it gives what it

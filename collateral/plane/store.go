@@ -33,6 +33,8 @@ func (e *entry) bundle() *collateral.Bundle {
 	switch {
 	case e.intel != nil:
 		b.Intel = []*collateral.Intel{e.intel}
+	case e.pck != nil:
+		b.PCK = [][]byte{e.pck}
 	case e.amd != nil:
 		b.AMD = []*collateral.AMD{e.amd}
 	default:
@@ -141,6 +143,10 @@ func (p *Plane) open(r Record) (*entry, error) {
 			return nil, err
 		}
 		e = &entry{amd: b.AMD[0], Item: collateral.Item{Key: b.AMD[0].Key(), Vendor: "amd", Issued: issued, Fetched: r.Fetched, NextUpdate: next}}
+	case len(b.PCK) == 1:
+		if e, err = p.pckEntry(b.PCK[0], r.Fetched); err != nil {
+			return nil, err
+		}
 	default:
 		q, err := collateral.ParseVCEKQuery(b.VCEK[0].Path)
 		if err != nil {

@@ -50,6 +50,22 @@ func (v *Verifier) CheckCollateral(c *collateral.Intel, q collateral.Query, at t
 	return v.unrevoked(rec, e, ca)
 }
 
+// CheckPCK verifies a PCK certificate chain on its own, before it is kept: every signature
+// up to the anchor, and every window at the given time. It returns when the chain is valid.
+// The error is a *evidence.Rejection.
+func (v *Verifier) CheckPCK(text []byte, at time.Time) (from, to time.Time, err error) {
+	rec := &evidence.Recorder{}
+	chain, chainErr := v.chain(text)
+	if chainErr != nil {
+		return from, to, v.failErr(rec, chainErr.check, "leaf, PCK CA and root under the pinned root key", chainErr.err)
+	}
+	w := chain.validity(v.anchor)
+	if !w.contains(at) {
+		return from, to, v.fail(rec, checkPCKValidity, "a time within "+w.String(), at.UTC().Format(time.RFC3339))
+	}
+	return w.from, w.to, nil
+}
+
 // crlIssuer returns the CA in the chain that came with a PCK CRL.
 func (v *Verifier) crlIssuer(chain []byte) (*x509.Certificate, error) {
 	certs, err := parsePEM(chain, v.cas)

@@ -134,18 +134,9 @@ func (v *Verifier) Verify(ctx context.Context, rec *evidence.Recorder, raw []byt
 
 // verifyQuote checks everything that needs no collateral.
 func (v *Verifier) verifyQuote(ctx context.Context, rec *evidence.Recorder, q *Quote, ev evidence.Evidence) (*pckChain, error) {
-	text, err := v.pckText(ctx, rec, q, ev)
+	chain, err := v.pckChain(ctx, rec, q, ev)
 	if err != nil {
 		return nil, err
-	}
-	chain, chainErr := v.chain(text)
-	if chainErr != nil {
-		return nil, v.failErr(rec, chainErr.check, "leaf, PCK CA and root under the pinned root key", chainErr.err)
-	}
-	if q.CertificationType != certPCKChain {
-		if err := chain.pck.checkCertificationData(q.CertificationType, q.CertificationData); err != nil {
-			return nil, v.failErr(rec, checkPCKCertificates, "the PCK certificate of this platform", err)
-		}
 	}
 	rec.Pass(checkPCKCertificates, "three certificates", "three certificates")
 	rec.Pass(checkPCKRoot, "the pinned root key", v.anchor.Subject)
@@ -185,25 +176,63 @@ func (v *Verifier) verifyQuote(ctx context.Context, rec *evidence.Recorder, q *Q
 	return chain, nil
 }
 
-// pckText returns the PCK chain in PEM: the quote's own, or, for certification
-// data that only name the platform, one from the collateral source.
-func (v *Verifier) pckText(ctx context.Context, rec *evidence.Recorder, q *Quote, ev evidence.Evidence) ([]byte, error) {
+// pckChain returns the quote's own PCK chain, or, for certification data that only name the
+// platform, the one of the collateral source that is this platform's.
+func (v *Verifier) pckChain(ctx context.Context, rec *evidence.Recorder, q *Quote, ev evidence.Evidence) (*pckChain, error) {
+	const wanted = "leaf, PCK CA and root under the pinned root key"
 	if q.CertificationType == certPCKChain {
-		return q.CertificationData, nil
+		chain, err := v.chain(q.CertificationData)
+		if err != nil {
+			return nil, v.failErr(rec, err.check, wanted, err.err)
+		}
+		return chain, nil
 	}
-	if q.CertificationType >= certPPIDClear && q.CertificationType <= certPPIDRSA3072 {
-		if source, ok := ev.Collateral.(collateral.PCKSource); ok {
-			text, err := source.PCKChain(ctx)
-			if err == nil {
-				return text, nil
-			}
-			if !errors.Is(err, collateral.ErrNotFound) {
-				return nil, fmt.Errorf("dcap: PCK chain: %w", err)
+	held, err := v.heldPCKs(ctx, q, ev)
+	if err != nil {
+		return nil, fmt.Errorf("dcap: PCK chains: %w", err)
+	}
+	var best *pckChain
+	var problem *chainError
+	for _, text := range held {
+		chain, chainErr := v.chain(text)
+		if chainErr == nil {
+			if err := chain.pck.checkCertificationData(q.CertificationType, q.CertificationData); err != nil {
+				chainErr = &chainError{checkPCKCertificates, err}
 			}
 		}
+		switch {
+		case chainErr != nil:
+			problem = chainErr
+		case verifyRaw(chain.key, q.QEReport, q.QESignature):
+			return chain, nil // a platform has a certificate for each of its TCB levels
+		case best == nil:
+			best = chain
+		}
 	}
-	return nil, v.fail(rec, checkPCKCertificates, "a PCK certificate chain (certification data type 5), or one supplied with the collateral",
-		fmt.Sprintf("certification data of type %d without a chain", q.CertificationType))
+	switch {
+	case best != nil:
+		return best, nil
+	case problem != nil && len(held) == 1:
+		return nil, v.failErr(rec, problem.check, wanted, problem.err)
+	case problem != nil:
+		return nil, v.fail(rec, checkPCKCertificates, "the PCK certificate of this platform",
+			fmt.Sprintf("%d PCK certificate chains in the collateral, but not this platform's; the last one: %v", len(held), problem.err))
+	}
+	return nil, v.fail(rec, checkPCKCertificates, "a PCK certificate chain in the quote (certification data type 5) or in the collateral",
+		fmt.Sprintf("certification data of type %d, and no chain in the collateral", q.CertificationType))
+}
+
+// heldPCKs returns the chains of the collateral source for certification data that name a
+// platform.
+func (v *Verifier) heldPCKs(ctx context.Context, q *Quote, ev evidence.Evidence) ([][]byte, error) {
+	if ev.Collateral == nil || q.CertificationType < certPPIDClear || q.CertificationType > certPPIDRSA3072 {
+		return nil, nil
+	}
+	held, err := ev.Collateral.PCKs(ctx)
+	if errors.Is(err, collateral.ErrNotFound) {
+		return nil, nil
+	}
+	return held[:min(len(held), collateral.MaxPCKs)], err
 }
 
 func (v *Verifier) chain(text []byte) (*pckChain, *chainError) {

@@ -82,8 +82,8 @@ func (e *env) source(path string, more ...*collateral.AMD) (collateral.Source, e
 	if bundle.Len() == 0 && path == "" {
 		return nil, nil
 	}
-	if len(bundle.Intel) == 1 && bundle.Len() == 1 {
-		return collateral.Fixed(bundle.Intel[0]), nil
+	if len(bundle.Intel) == 1 && bundle.Len() == 1+len(bundle.PCK) {
+		return collateral.Fixed(bundle.Intel[0], bundle.PCK...), nil
 	}
 	return collateral.NewStatic(bundle)
 }

@@ -50,7 +50,7 @@ const refreshLease = 5 * time.Minute
 func newPlane(ctx context.Context, f config.Fetch, trust appraisal.Trust, db store.Store, fallback collateral.Source, now func() time.Time, log *slog.Logger) (*plane.Plane, error) {
 	engine, chips := dcap.New(trust.Intel), snp.New(trust.AMD)
 	cfg := plane.Config{
-		Checks: plane.Checks{Intel: engine.CheckCollateral, AMD: chips.CheckPublished, VCEK: chips.CheckVCEK},
+		Checks: plane.Checks{Intel: engine.CheckCollateral, AMD: chips.CheckPublished, VCEK: chips.CheckVCEK, PCK: engine.CheckPCK},
 		Now:    now, Jitter: mathrand.Float64, Refresh: time.Duration(f.Refresh), Warn: time.Duration(f.Warn), Outage: time.Duration(f.Outage),
 		Fallback: fallback, Log: log,
 	}

@@ -219,6 +219,10 @@ func (unavailable) AMD(context.Context, collateral.AMDQuery) (*collateral.AMD, e
 	return nil, fmt.Errorf("amd: %w", collateral.ErrUnavailable)
 }
 
+func (unavailable) PCKs(context.Context) ([][]byte, error) {
+	return nil, collateral.ErrUnavailable
+}
+
 func (unavailable) VCEK(context.Context, collateral.VCEKQuery) (*collateral.VCEK, error) {
 	return nil, fmt.Errorf("amd: https://secret-mirror.internal: %w", collateral.ErrUnavailable)
 }
