@@ -176,7 +176,7 @@ func (a *Appraiser) Appraise(ctx context.Context, req Request, p Provider) (*Ver
 	}
 
 	// Judge: is it acceptable?
-	for _, check := range append(p.TCB.reserve(result.Reservations), p.TCB.judge(req.Kind, result.TCB)...) {
+	for _, check := range append(p.TCB.reserve(req.Kind, result.Reservations), p.TCB.judge(req.Kind, result.TCB)...) {
 		if !check.OK {
 			return v.refuse(&evidence.Rejection{Check: check}), nil
 		}

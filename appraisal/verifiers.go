@@ -9,6 +9,7 @@ import (
 	"github.com/probity-dev/probity/evidence/dcap"
 	"github.com/probity-dev/probity/evidence/nitro"
 	"github.com/probity-dev/probity/evidence/openenclave"
+	"github.com/probity-dev/probity/evidence/ratls"
 	"github.com/probity-dev/probity/evidence/sgx"
 	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/evidence/tdx"
@@ -48,6 +49,6 @@ func Verifiers(trust Trust) []evidence.Verifier {
 
 // Checks lists every check that an appraisal can make.
 func Checks() []evidence.Definition {
-	return slices.Concat(dcap.Catalogue(), sgx.Catalogue(), tdx.Catalogue(), openenclave.Catalogue(), snp.Catalogue(),
+	return slices.Concat(dcap.Catalogue(), sgx.Catalogue(), tdx.Catalogue(), openenclave.Catalogue(), ratls.Catalogue(), snp.Catalogue(),
 		nitro.Catalogue(), cca.Catalogue(), tpm.Catalogue(), vbs.Catalogue(), azureguest.Catalogue(), Catalogue())
 }

@@ -1,12 +1,14 @@
 package openenclave
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 
 	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/evidence/ratls"
 )
 
 const (
@@ -35,28 +37,48 @@ type Framed struct {
 	Quote []byte
 	// CustomClaims is the serialized custom claims buffer, or empty.
 	CustomClaims []byte
-	// PublicKey is, for a certificate with evidence, what the quote must bind:
-	// the PEM SubjectPublicKeyInfo with a NUL.
-	PublicKey []byte
+	// Header says that the evidence names SGX ECDSA as its format, so that REPORTDATA
+	// holds the hash of the custom claims buffer, also of an empty one.
+	Header bool
+	// Certificate is the certificate that carries the evidence, or nil.
+	Certificate *ratls.Certificate
 }
 
 // Parse takes Open Enclave evidence apart: a report (oe_get_report), evidence
 // with or without its attestation header (oe_get_evidence), a bare quote, or a
-// DER certificate that carries either. Local reports and EPID formats are
+// certificate in DER or PEM that carries either. Local reports and EPID formats are
 // refused.
 func Parse(b []byte) (*Framed, error) {
 	switch {
 	case len(b) < reportHeaderSize:
 		return nil, fmt.Errorf("openenclave: %d bytes are neither a report nor evidence", len(b))
-	case b[0] == 0x30 && b[1]&0x80 != 0:
+	case ratls.Is(b):
 		return parseCertificate(b)
 	case binary.LittleEndian.Uint16(b) >= 3 && binary.LittleEndian.Uint32(b) != 3:
-		return parseECDSA(b, "evidence without attestation header")
+		return parseECDSA(b, "evidence without attestation header", false)
 	}
 	if typ := binary.LittleEndian.Uint32(b[4:]); typ == reportLocal || typ == reportRemote {
 		return parseReport(b)
 	}
 	return parseHeader(b)
+}
+
+// parseCertificate takes the evidence out of a certificate of attested TLS.
+func parseCertificate(b []byte) (*Framed, error) {
+	cert, err := ratls.Parse(b)
+	if err != nil {
+		return nil, fmt.Errorf("openenclave: %w", err)
+	}
+	if cert.SNP {
+		return nil, errors.New("openenclave: the certificate carries a SEV-SNP report: use attestation type SevSnpVm")
+	}
+	f, err := Parse(cert.Evidence)
+	if err != nil {
+		return nil, err
+	}
+	f.Form = fmt.Sprintf("certificate (%s, %s) with %s", cert.Form, cert.Issuer, f.Form)
+	f.Certificate = cert
+	return f, nil
 }
 
 // parseReport reads the 16-byte report header: version, type, size.
@@ -91,7 +113,7 @@ func parseHeader(b []byte) (*Framed, error) {
 	}
 	switch format := hex.EncodeToString(b[4:20]); format {
 	case formatECDSA:
-		return parseECDSA(data, "SGX ECDSA evidence")
+		return parseECDSA(data, "SGX ECDSA evidence", true)
 	case formatLegacyReport:
 		return parseReport(data)
 	case formatRawQuote:
@@ -105,19 +127,16 @@ func parseHeader(b []byte) (*Framed, error) {
 	}
 }
 
-// parseECDSA splits a quote from the custom claims behind it. Zero padding
-// behind the quote is not a claims buffer, which begins with its version 1.
-func parseECDSA(b []byte, form string) (*Framed, error) {
+// parseECDSA splits a quote from the custom claims behind it. Without an attestation
+// header, zero padding behind the quote is not a claims buffer.
+func parseECDSA(b []byte, form string, header bool) (*Framed, error) {
 	quote, rest, err := dcap.Split(b)
 	if err != nil {
 		return nil, fmt.Errorf("openenclave: %s: %w", form, err)
 	}
-	f := &Framed{Form: form, Quote: quote}
-	for _, c := range rest {
-		if c != 0 {
-			f.CustomClaims = rest
-			break
-		}
+	f := &Framed{Form: form, Quote: quote, Header: header}
+	if header || len(bytes.TrimLeft(rest, "\x00")) > 0 {
+		f.CustomClaims = rest
 	}
 	return f, nil
 }

@@ -8,6 +8,7 @@
 package openenclave
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -15,14 +16,18 @@ import (
 	"github.com/probity-dev/probity/claims"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/evidence/ratls"
 	"github.com/probity-dev/probity/evidence/sgx"
 )
 
 const (
-	checkFormat       = "openenclave.format"
-	checkCustomFormat = "openenclave.custom-claims.format"
-	checkCustom       = "openenclave.custom-claims.binding"
-	checkKey          = "openenclave.certificate.key"
+	checkFormat = "openenclave.format"
+	checkCustom = "openenclave.custom-claims.binding"
+	checkKey    = "openenclave.certificate.key"
+
+	// claimBuffer is the claim for custom claims that are not in Open Enclave's own
+	// serialised form (its name is that of OE_CLAIM_CUSTOM_CLAIMS_BUFFER).
+	claimBuffer = "openenclave.custom_claims_buffer"
 )
 
 // Catalogue lists the checks that this package adds to those of packages dcap
@@ -30,9 +35,9 @@ const (
 func Catalogue() []evidence.Definition {
 	return []evidence.Definition{
 		{ID: checkFormat, Meaning: "the evidence is a remote Open Enclave report or SGX ECDSA evidence whose sizes fit", Remedy: "send what oe_get_report or oe_get_evidence returned, unchanged; for a bare quote use SgxEnclave"},
-		{ID: checkCustom, Meaning: "SHA-256 of the custom claims buffer is the first half of REPORTDATA", Remedy: "send the evidence unchanged, with the custom claims it was made with"},
-		{ID: checkCustomFormat, Meaning: "the custom claims buffer is well-formed", Remedy: "send the evidence unchanged, with the custom claims it was made with"},
-		{ID: checkKey, Meaning: "the quote in a certificate binds the certificate's own key", Remedy: "treat the sender as hostile: the evidence was put into another certificate"},
+		{ID: checkCustom, Meaning: "SHA-256 of the custom claims buffer is the first half of REPORTDATA; evidence whose header names SGX ECDSA has a buffer, if only an empty one",
+			Remedy: "send the evidence unchanged, with the custom claims it was made with"},
+		{ID: checkKey, Meaning: "the quote in a certificate binds the certificate's own key, in one of the ways of ratls.certificate.key", Remedy: ratls.Definition().Remedy},
 	}
 }
 
@@ -78,29 +83,33 @@ func (v *Verifier) bindFraming(rec *evidence.Recorder, framed *Framed, result *e
 	if err != nil {
 		return err
 	}
-	if framed.PublicKey != nil {
-		key := evidence.Data{Bytes: framed.PublicKey}
-		if err := key.CheckBound(rec, v.book[checkKey], "the certificate's key", "REPORTDATA", report.ReportData[:]); err != nil {
+	if framed.Certificate != nil {
+		if err := framed.Certificate.CheckKey(rec, v.book[checkKey], "REPORTDATA", report.ReportData[:]); err != nil {
 			return err
 		}
 	}
-	if len(framed.CustomClaims) == 0 {
+	if len(framed.CustomClaims) == 0 && !framed.Header {
 		return nil
 	}
 	// The hash comes first: bytes that nobody vouches for are not parsed.
 	buffer := evidence.Data{Bytes: framed.CustomClaims}
+	if framed.Header && len(bytes.TrimLeft(framed.CustomClaims, "\x00")) == 0 && !buffer.BoundBy(report.ReportData[:]) {
+		buffer.Bytes = nil // zero padding behind the quote: the buffer is empty
+	}
 	if err := buffer.CheckBound(rec, v.book[checkCustom], "custom claims", "REPORTDATA", report.ReportData[:]); err != nil {
 		return err
 	}
-	list, err := ParseCustomClaims(framed.CustomClaims)
-	if err != nil {
-		return rec.FailErr(checkCustomFormat, "a custom claims buffer", err, v.book.Remedy(checkCustomFormat))
+	// The enclave vouches for these, not the service.
+	add := func(name string, value []byte) {
+		result.Aliases.Add(claims.Claim{Type: name, Issuer: claims.CustomClaim, Value: claims.StringValue(base64.RawURLEncoding.EncodeToString(value))})
 	}
-	rec.Pass(checkCustomFormat, "a custom claims buffer", fmt.Sprintf("%d claims", len(list)))
+	list, err := ParseCustomClaims(buffer.Bytes)
+	if err != nil && len(buffer.Bytes) > 0 {
+		// The serialised form is a convention: attested TLS puts the public key there.
+		add(claimBuffer, buffer.Bytes)
+	}
 	for _, c := range list {
-		// The enclave vouches for these, not the service.
-		result.Aliases.Add(claims.Claim{Type: "openenclave." + c.Name, Issuer: claims.CustomClaim,
-			Value: claims.StringValue(base64.RawURLEncoding.EncodeToString(c.Value))})
+		add("openenclave."+c.Name, c.Value)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -100,7 +101,16 @@ func TestFramings(t *testing.T) {
 		"21 custom claims changed":          {edit(withClaims, len(withClaims)-1, 'X'), nil, "openenclave.custom-claims.binding"},
 		"21 custom claims of nobody":        {slices.Concat(l.quote(nil), claims), nil, "openenclave.custom-claims.binding"},
 		"21 custom claims cut short":        {withClaims[:len(withClaims)-1], nil, "openenclave.custom-claims.binding"},
-		"21 bound but not a claims buffer":  {slices.Concat(l.quote([]byte("no buffer")), []byte("no buffer")), nil, "openenclave.custom-claims.format"},
+		"an opaque buffer":                  {slices.Concat(l.quote([]byte("no list")), []byte("no list")), nil, ""},
+		"an opaque buffer behind a header":  {testtee.AttestationHeader(formatECDSA, slices.Concat(l.quote([]byte("no list")), []byte("no list"))), nil, ""},
+		"an opaque buffer of one zero byte": {testtee.AttestationHeader(formatECDSA, append(l.quote([]byte{0}), 0)), nil, ""},
+		"a header and an empty buffer":      {testtee.AttestationHeader(formatECDSA, l.quote([]byte{})), nil, ""},
+		"the same with zero padding":        {testtee.AttestationHeader(formatECDSA, append(l.quote([]byte{}), 0, 0, 0)), nil, ""},
+		"21 custom claims cut off":          {testtee.AttestationHeader(formatECDSA, l.quote(claims)), nil, "openenclave.custom-claims.binding"},
+		"21 the same with zero padding":     {testtee.AttestationHeader(formatECDSA, append(l.quote(claims), 0, 0)), nil, "openenclave.custom-claims.binding"},
+		"21 cut off, sent as runtime data":  {testtee.AttestationHeader(formatECDSA, l.quote(claims)), claims, "openenclave.custom-claims.binding"},
+		"21 a header and nothing bound":     {testtee.AttestationHeader(formatECDSA, l.quote(nil)), nil, "openenclave.custom-claims.binding"},
+		"21 an opaque buffer changed":       {slices.Concat(l.quote([]byte("no list")), []byte("No list")), nil, "openenclave.custom-claims.binding"},
 		"21 local evidence":                 {testtee.AttestationHeader(formatLocal, withClaims), nil, "openenclave.format"},
 		"21 EPID evidence":                  {testtee.AttestationHeader([16]byte{0xf2, 0x28, 0xaa, 0x3f}, withClaims), nil, "openenclave.format"},
 		"21 header size larger":             {edit(testtee.AttestationHeader(formatECDSA, withClaims), 20, 0), nil, "openenclave.format"},
@@ -140,6 +150,23 @@ func TestCustomClaimsAreTheEnclavesWord(t *testing.T) {
 		}
 	}
 	t.Error("the custom claim is missing")
+}
+
+func TestAnOpaqueBufferIsOneClaim(t *testing.T) {
+	l := newLab()
+	result, refused := l.verify(slices.Concat(l.quote([]byte("no list")), []byte("no list")), nil)
+	if refused != "" {
+		t.Fatal(refused)
+	}
+	value, ok := result.Aliases.Get("openenclave.custom_claims_buffer")
+	if text, _ := value.Text(); !ok || text != "bm8gbGlzdA" {
+		t.Errorf("claim = %v, %v", value, ok)
+	}
+	buffer := testtee.CustomClaims("pk", "key")
+	result, _ = l.verify(slices.Concat(l.quote(buffer), buffer), nil)
+	if _, ok := result.Aliases.Get("openenclave.custom_claims_buffer"); ok {
+		t.Error("a list of claims is stated as an opaque buffer too")
+	}
 }
 
 func TestParseCustomClaimsRefuses(t *testing.T) {
@@ -254,6 +281,8 @@ func TestCertificatesCarryEvidence(t *testing.T) {
 	}
 	bound := append(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki}), 0)
 	quote := l.quote(bound)
+	sum := sha256.Sum256(spki)
+	keyClaims := testtee.DICEClaims(1, sum[:])
 	issue := func(key *ecdsa.PrivateKey, extensions ...pkix.Extension) []byte {
 		template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "https://x"}, NotBefore: now, NotAfter: now.AddDate(1, 0, 0), ExtraExtensions: extensions}
 		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
@@ -284,7 +313,15 @@ func TestCertificatesCarryEvidence(t *testing.T) {
 		"evidence twice":                    {issue(key, pkix.Extension{Id: newOID, Value: report}, pkix.Extension{Id: oldOID, Value: quote}), "openenclave.format"},
 		"certificate inside":                {issue(key, pkix.Extension{Id: newOID, Value: good}), "openenclave.format"},
 		"certificate changed after signing": {edit(good, len(good)-200, good[len(good)-200]^1), "openenclave.format"},
-		"certificate signed by another key": {l.m.PCK.Cert.Raw, "openenclave.format"},
+		"certificate without evidence":      {l.m.PCK.Cert.Raw, "openenclave.format"},
+		"issued by a parent":                {testtee.TLSCertificate(key, other.Key, testtee.OIDOpenEnclave, report), ""},
+		"another's, issued by a parent":     {testtee.TLSCertificate(other.Key, key, testtee.OIDOpenEnclave, report), "openenclave.certificate.key"},
+		"key bound by the hash of its DER":  {issue(key, pkix.Extension{Id: newOID, Value: testtee.OpenEnclaveReport(l.quote(spki))}), ""},
+		"in PEM":                            {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: good}), ""},
+		"attested TLS, version 2":           {issue(key, pkix.Extension{Id: newOID, Value: testtee.AttestationHeader(formatECDSA, slices.Concat(quote, bound))}), ""},
+		"the same without the key":          {issue(key, pkix.Extension{Id: newOID, Value: testtee.AttestationHeader(formatECDSA, quote)}), "openenclave.custom-claims.binding"},
+		"Gramine":                           {testtee.TLSCertificate(key, nil, testtee.OIDGramine, l.quote(spki)), ""},
+		"SEV-SNP in DICE":                   {testtee.TLSCertificate(key, nil, testtee.OIDDICE, testtee.DICE(0x1a7504, make([]byte, 1184), keyClaims)), "openenclave.format"},
 		"bytes behind the certificate":      {append(slices.Clone(good), 0), "openenclave.format"},
 	} {
 		t.Run(name, func(t *testing.T) {

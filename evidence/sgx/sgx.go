@@ -5,8 +5,8 @@
 // package dcap; this package adds the binding of runtime data (REPORTDATA) and
 // init-time data (CONFIGID), and the claims.
 //
-// It does not judge the enclave: measurements, product, SVN and the debug flag
-// are claims, and the TCB status is a fact for the caller to judge.
+// It does not judge the enclave: measurements, product and SVN are claims, the TCB status
+// is a fact for the caller to judge, and a debug enclave is a reservation of the result.
 package sgx
 
 import (
@@ -19,6 +19,7 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/evidence/ratls"
 )
 
 const (
@@ -26,6 +27,7 @@ const (
 	checkInitTimeData = "sgx.config-id.init-time-data"
 	checkJSON         = "sgx.runtime-data.json"
 	checkKSS          = "sgx.config-id.kss"
+	checkDebug        = "sgx.debug"
 )
 
 // Catalogue lists the checks that this package adds to those of package dcap.
@@ -34,6 +36,8 @@ func Catalogue() []evidence.Definition {
 		{ID: checkRuntimeData, Meaning: "SHA-256 of the runtime data is the first half of REPORTDATA", Remedy: "send exactly the bytes that the enclave hashed, with every trailing NUL or line break"},
 		{ID: checkJSON, Meaning: "runtime or init-time data of type JSON are a JSON object without duplicate members", Remedy: "send a JSON object, or give dataType Binary"},
 		{ID: checkKSS, Meaning: "the enclave uses key separation and sharing, so that CONFIGID means something", Remedy: "build the enclave with KSS, or leave the init-time data out"},
+		{ID: checkDebug, Meaning: "the enclave is not debuggable, or DebugGuest is accepted; in the service the provider's policy judges it, as in Azure Attestation",
+			Remedy: "build the enclave for production, or accept DebugGuest by name (on the command line --tcb DebugGuest); the operator of the machine can read and change a debug enclave"},
 		{ID: checkInitTimeData, Meaning: "SHA-256 of the init-time data is the first half of CONFIGID", Remedy: "send exactly the bytes whose hash the loader put into CONFIGID"},
 	}
 }
@@ -52,22 +56,31 @@ func New(engine *dcap.Verifier) *Verifier {
 // Kind returns SgxEnclave.
 func (v *Verifier) Kind() evidence.Kind { return evidence.SGXEnclave }
 
-// Verify verifies ev.Raw as a bare quote.
+// Verify verifies ev.Raw as a bare quote, or as a certificate of attested TLS that carries
+// one.
 func (v *Verifier) Verify(ctx context.Context, ev evidence.Evidence) (*evidence.Result, error) {
 	rec := &evidence.Recorder{}
-	return v.VerifyQuote(ctx, rec, ev.Raw, ev)
+	quote, cert, err := dcap.OpenCertificate(rec, ev.Raw)
+	if err != nil {
+		return &evidence.Result{Checks: rec.Checks}, err
+	}
+	return v.verifyAll(ctx, rec, quote, cert, ev)
 }
 
 // VerifyQuote verifies a quote that was taken out of a framing, adding to the
 // checks that are in rec already. The result holds them all.
 func (v *Verifier) VerifyQuote(ctx context.Context, rec *evidence.Recorder, quote []byte, ev evidence.Evidence) (*evidence.Result, error) {
+	return v.verifyAll(ctx, rec, quote, nil, ev)
+}
+
+func (v *Verifier) verifyAll(ctx context.Context, rec *evidence.Recorder, quote []byte, cert *ratls.Certificate, ev evidence.Evidence) (*evidence.Result, error) {
 	result := &evidence.Result{}
-	err := v.verify(ctx, rec, quote, ev, result)
+	err := v.verify(ctx, rec, quote, cert, ev, result)
 	result.Checks = rec.Checks
 	return result, err
 }
 
-func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, quote []byte, ev evidence.Evidence, result *evidence.Result) error {
+func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, quote []byte, cert *ratls.Certificate, ev evidence.Evidence, result *evidence.Result) error {
 	proof, err := v.dcap.Verify(ctx, rec, quote, collateral.SGX, ev)
 	if err != nil {
 		if proof != nil {
@@ -79,10 +92,19 @@ func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, quote []b
 	if err != nil {
 		return err // the parser has fixed the body's size
 	}
+	if cert != nil {
+		if err := cert.CheckKey(rec, evidence.Definition{}, "REPORTDATA", report.ReportData[:]); err != nil {
+			return err
+		}
+	}
 	if err := v.bind(rec, report, ev); err != nil {
 		return err
 	}
 	result.TCB, result.Stale = proof.TCB, proof.Stale
+	if report.Debug() {
+		result.Reservations = append(result.Reservations, evidence.Reservation{Accept: evidence.DebugGuest, Check: evidence.Check{
+			ID: checkDebug, Expected: "ATTRIBUTES without DEBUG", Found: "a debug enclave", Remedy: v.book.Remedy(checkDebug)}})
+	}
 	result.Claims, err = v.claims(rec, proof, report, ev)
 	if err != nil {
 		return err

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/probity-dev/probity/evidence/ratls"
 )
 
 // Framed is evidence taken out of its frame; nothing of it is verified.
@@ -22,6 +24,8 @@ type Framed struct {
 	Certificates []byte
 	// Endorsements are UVM endorsements, COSE_Sign1 each.
 	Endorsements [][]byte
+	// TLS is the certificate of attested TLS that carries the report, or nil.
+	TLS *ratls.Certificate
 }
 
 // Bounds of what is read.
@@ -32,12 +36,16 @@ const (
 
 // Frame reads evidence in one of its forms: the 1184 bytes of a report, alone
 // (snpguest, outblob of configfs-tsm) or followed by a certificate table
-// (extended guest request, AMD publication 56421), or the JSON object that Azure
+// (extended guest request, AMD publication 56421), a certificate of attested TLS that
+// carries either, or the JSON object that Azure
 // Attestation's clients send, with the members SnpReport, VcekCertChain and
 // Endorsements.
 func Frame(raw []byte) (*Framed, error) {
 	if text := bytes.TrimLeft(raw, " \t\r\n"); len(text) > 0 && text[0] == '{' {
 		return frameJSON(text)
+	}
+	if ratls.Is(raw) {
+		return frameCertificate(raw)
 	}
 	if len(raw) < ReportSize {
 		return nil, fmt.Errorf("%d bytes, want a report of %d bytes or a JSON object with SnpReport", len(raw), ReportSize)
@@ -49,6 +57,22 @@ func Frame(raw []byte) (*Framed, error) {
 		}
 		f.Certificates = rest
 	}
+	return f, nil
+}
+
+func frameCertificate(raw []byte) (*Framed, error) {
+	cert, err := ratls.Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	if cert.Form == ratls.DICE && !cert.SNP || ratls.Is(cert.Evidence) {
+		return nil, errors.New("the certificate carries other evidence than a SEV-SNP report")
+	}
+	f, err := Frame(cert.Evidence)
+	if err != nil {
+		return nil, fmt.Errorf("in the certificate's extension: %w", err)
+	}
+	f.TLS = cert
 	return f, nil
 }
 

@@ -126,6 +126,9 @@ func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, ev eviden
 		return rec.FailErr(checkFormat, "an SEV-SNP report", err, v.book.Remedy(checkFormat))
 	}
 	rec.Pass(checkFormat, "an SEV-SNP report", fmt.Sprintf("version %d", r.Version))
+	if framed.TLS != nil {
+		framed.TLS.Pass(rec)
+	}
 	if err := v.static(rec, r); err != nil {
 		return err
 	}
@@ -148,6 +151,11 @@ func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, ev eviden
 		return rec.Fail(checkSignature, "a signature of the key in the "+e.leaf.Cert.Subject.CommonName+" certificate", "one that does not hold", v.book.Remedy(checkSignature))
 	}
 	rec.Pass(checkSignature, "ECDSA P-384 over the first 672 bytes", "holds")
+	if framed.TLS != nil {
+		if err := framed.TLS.CheckKey(rec, evidence.Definition{}, "REPORT_DATA", r.ReportData); err != nil {
+			return err
+		}
+	}
 	if err := v.bind(rec, r, ev); err != nil {
 		return err
 	}

@@ -63,7 +63,8 @@ func New(engine *dcap.Verifier) *Verifier {
 // Kind returns TdxVm.
 func (v *Verifier) Kind() evidence.Kind { return evidence.TDXVM }
 
-// Verify verifies ev.Raw as a bare quote.
+// Verify verifies ev.Raw as a bare quote, or as a certificate of attested TLS that carries
+// one.
 func (v *Verifier) Verify(ctx context.Context, ev evidence.Evidence) (*evidence.Result, error) {
 	rec := &evidence.Recorder{}
 	result := &evidence.Result{}
@@ -73,7 +74,11 @@ func (v *Verifier) Verify(ctx context.Context, ev evidence.Evidence) (*evidence.
 }
 
 func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, ev evidence.Evidence, result *evidence.Result) error {
-	proof, err := v.dcap.Verify(ctx, rec, ev.Raw, collateral.TDX, ev)
+	quote, cert, err := dcap.OpenCertificate(rec, ev.Raw)
+	if err != nil {
+		return err
+	}
+	proof, err := v.dcap.Verify(ctx, rec, quote, collateral.TDX, ev)
 	if err != nil {
 		if proof != nil {
 			result.TCB = proof.TCB
@@ -88,6 +93,11 @@ func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, ev eviden
 		return rec.Fail(checkAttributes, "bits 1 to 7 of TDATTRIBUTES zero", hex.EncodeToString(td.TDAttributes[:]), v.book.Remedy(checkAttributes))
 	}
 	rec.Pass(checkAttributes, "bits 1 to 7 of TDATTRIBUTES zero", "zero")
+	if cert != nil {
+		if err := cert.CheckKey(rec, evidence.Definition{}, "REPORTDATA", td.ReportData[:]); err != nil {
+			return err
+		}
+	}
 	if err := v.bind(rec, td, ev); err != nil {
 		return err
 	}

@@ -241,7 +241,7 @@ func inspectEndorsements(b []byte) fields {
 
 func inspectFramed(b []byte) fields {
 	framed, err := openenclave.Parse(b)
-	if err != nil || framed.PublicKey != nil {
+	if err != nil || framed.Certificate != nil {
 		return nil
 	}
 	f := fields{{"what", "Open Enclave " + framed.Form + " (not verified)"}}

@@ -173,6 +173,7 @@ func (r *Registry) build(p store.Provider, policies []store.PolicyVersion, keys 
 	if t.TCB, err = appraisal.ParseTCBPolicy(accepted); err != nil {
 		broken(err)
 	}
+	t.TCB.EnclaveDebugByPolicy = true
 	for _, jwk := range p.Signers {
 		cert, err := token.PolicyCertificate(jwk)
 		if err != nil {

@@ -1,0 +1,187 @@
+package ratls_test
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/ratls"
+	"github.com/probity-dev/probity/internal/testtee"
+)
+
+func newKey(t testing.TB) *ecdsa.PrivateKey {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func spki(t testing.TB, key *ecdsa.PrivateKey) []byte {
+	der, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+func TestBindings(t *testing.T) {
+	key := newKey(t)
+	der := spki(t, key)
+	text := append(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), 0)
+	field := func(hash []byte, rest ...byte) []byte {
+		out := make([]byte, 64)
+		copy(out, hash)
+		copy(out[len(hash):], rest)
+		return out
+	}
+	sum := func(b []byte) []byte { s := sha256.Sum256(b); return s[:] }
+	sum384 := func(b []byte) []byte { s := sha512.Sum384(b); return s[:] }
+	sum512 := func(b []byte) []byte { s := sha512.Sum512(b); return s[:] }
+	claims := testtee.DICEClaims(1, sum(der))
+	tagged := testtee.DICE(60000, []byte("quote"), claims)
+	plain := testtee.TLSCertificate(key, nil, testtee.OIDGramine, []byte("quote"))
+	dice := testtee.TLSCertificate(key, nil, testtee.OIDDICE, tagged)
+	for name, tc := range map[string]struct {
+		cert  []byte
+		field []byte
+		found string
+	}{
+		"PEM and NUL":            {plain, field(sum(text)), "SHA-256 of the PEM public key with its NUL"},
+		"DER":                    {plain, field(sum(der)), "SHA-256 of the DER public key"},
+		"DER, SHA-384":           {plain, field(sum384(der)), "SHA-384 of the DER public key"},
+		"DER, SHA-512":           {plain, field(sum512(der)), "SHA-512 of the DER public key"},
+		"DICE":                   {dice, field(sum(claims)), "SHA-256 of the claims, which hold a hash of the DER public key"},
+		"PEM without NUL":        {plain, field(sum(text[:len(text)-1])), ""},
+		"another key":            {plain, field(sum(spki(t, newKey(t)))), ""},
+		"zeros":                  {plain, make([]byte, 64), ""},
+		"a field cut short":      {plain, sum(der)[:31], ""},
+		"no field":               {plain, nil, ""},
+		"SHA-384 and more":       {plain, field(sum384(der), 1), ""},
+		"DICE, but bytes behind": {dice, field(sum(claims), 1), ""},
+		"DICE bound as Gramine":  {dice, field(sum(der)), ""},
+	} {
+		c, err := ratls.Parse(tc.cert)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		rec := &evidence.Recorder{}
+		err = c.CheckKey(rec, evidence.Definition{}, "REPORTDATA", tc.field)
+		var rejection *evidence.Rejection
+		switch last := rec.Checks[len(rec.Checks)-1]; {
+		case tc.found != "" && (err != nil || last.Found != tc.found):
+			t.Errorf("%s: %+v, %v", name, last, err)
+		case tc.found == "" && (!errors.As(err, &rejection) || rejection.Check.ID != "ratls.certificate.key" || rejection.Check.Remedy == ""):
+			t.Errorf("%s: accepted: %+v", name, last)
+		}
+	}
+}
+
+func TestParse(t *testing.T) {
+	key, parent := newKey(t), newKey(t)
+	der := spki(t, key)
+	sum := sha256.Sum256(der)
+	good384 := sha512.Sum384(der)
+	claims := testtee.DICEClaims(1, sum[:])
+	gramine := pkix.Extension{Id: testtee.OIDGramine, Value: []byte("quote")}
+	tagged := pkix.Extension{Id: testtee.OIDDICE, Value: testtee.DICE(60000, []byte("quote"), claims)}
+	wrapped, _ := asn1.Marshal([]byte("quote"))
+	self := testtee.TLSCertificate(key, nil, testtee.OIDGramine, []byte("quote"))
+	forged := slices.Clone(self)
+	forged[len(forged)-1] ^= 1
+	huge := hugeRSA(t)
+	dice := func(value []byte) []byte { return testtee.TLSCertificate(key, nil, testtee.OIDDICE, value) }
+	cborText := func(v any) []byte {
+		b, err := cbor.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	for name, tc := range map[string]struct {
+		raw  []byte
+		want string // text of the error
+		form ratls.Form
+	}{
+		"Gramine":                     {self, "", ratls.Gramine},
+		"in PEM":                      {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: self}), "", ratls.Gramine},
+		"in PEM behind white space":   {append([]byte("\r\n "), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: self})...), "", ratls.Gramine},
+		"issued by a parent":          {testtee.TLSCertificate(key, parent, testtee.OIDGramine, []byte("quote")), "", ratls.Gramine},
+		"Open Enclave":                {testtee.TLSCertificate(key, nil, testtee.OIDOpenEnclave, []byte("report")), "", ratls.OpenEnclave},
+		"in a further octet string":   {testtee.TLSCertificate(key, nil, testtee.OIDOpenEnclave, wrapped), "", ratls.OpenEnclave},
+		"DICE":                        {dice(tagged.Value), "", ratls.DICE},
+		"DICE with SHA-384":           {dice(testtee.DICE(60000, []byte("quote"), testtee.DICEClaims(7, good384[:]))), "", ratls.DICE},
+		"DICE beside Gramine":         {testtee.TLSCertificateWith(key, nil, tagged, gramine), "", ratls.DICE},
+		"Gramine beside DICE":         {testtee.TLSCertificateWith(key, nil, gramine, tagged), "", ratls.DICE},
+		"not a certificate":           {[]byte{0x30, 0x82, 0, 1, 0}, "not a certificate", ""},
+		"empty PEM":                   {[]byte("-----BEGIN CERTIFICATE-----\n"), "PEM that cannot be read", ""},
+		"bytes behind it":             {append(slices.Clone(self), 0), "trailing data", ""},
+		"changed":                     {forged, "not signed by its own key", ""},
+		"without evidence":            {testtee.TLSCertificate(key, nil, asn1.ObjectIdentifier{1, 2, 3}, nil), "no evidence", ""},
+		"evidence twice":              {testtee.TLSCertificateWith(key, nil, gramine, pkix.Extension{Id: testtee.OIDOpenEnclave, Value: []byte("report")}), "evidence twice", ""},
+		"a certificate inside":        {testtee.TLSCertificate(key, nil, testtee.OIDGramine, self), "a certificate inside", ""},
+		"a certificate inside DICE":   {dice(testtee.DICE(60000, self, claims)), "a certificate inside", ""},
+		"a huge RSA key":              {huge, "at most 8192", ""},
+		"DICE without tag":            {dice(cborText([][]byte{{1}, claims})), "not one tagged", ""},
+		"DICE with another tag":       {dice(testtee.DICE(60001, []byte("report"), claims)), "tag 60001 is not known", ""},
+		"DICE of three":               {dice(cborText(cbor.Tag{Number: 60000, Content: [][]byte{{1}, claims, {1}}})), "not an array of evidence and claims", ""},
+		"DICE with bytes behind":      {dice(append(slices.Clone(tagged.Value), 0)), "not one tagged", ""},
+		"DICE claims of no form":      {dice(testtee.DICE(60000, []byte("quote"), []byte{1})), "not a CBOR map", ""},
+		"DICE without a key hash":     {dice(testtee.DICE(60000, []byte("quote"), cborText(map[string]any{"nonce": []byte{1}}))), "no pubkey-hash", ""},
+		"DICE with another key":       {dice(testtee.DICE(60000, []byte("quote"), testtee.DICEClaims(1, make([]byte, 32)))), "the certificate's key has", ""},
+		"DICE with an empty hash":     {dice(testtee.DICE(60000, []byte("quote"), testtee.DICEClaims(1, nil))), "the certificate's key has", ""},
+		"DICE with a hash cut short":  {dice(testtee.DICE(60000, []byte("quote"), testtee.DICEClaims(1, sum[:8]))), "the certificate's key has", ""},
+		"DICE with another algorithm": {dice(testtee.DICE(60000, []byte("quote"), testtee.DICEClaims(2, sum[:16]))), "hash algorithm 2 is not known", ""},
+		"DICE with a hash of no form": {dice(testtee.DICE(60000, []byte("quote"), cborText(map[string]any{"pubkey-hash": sum[:]}))), "not an array", ""},
+		"DICE with two key hashes":    {dice(testtee.DICE(60000, []byte("quote"), append([]byte{0xa2}, append(claims[1:], claims[1:]...)...))), "not a CBOR map", ""},
+	} {
+		c, err := ratls.Parse(tc.raw)
+		switch {
+		case tc.want == "" && (err != nil || c.Form != tc.form || !bytes.Equal(c.PublicKey, der)):
+			t.Errorf("%s: %+v, %v", name, c, err)
+		case tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)):
+			t.Errorf("%s: %v, expected %q", name, err, tc.want)
+		}
+	}
+}
+
+// hugeRSA is a certificate with an RSA key of 16,384 bits, which signs nothing.
+func hugeRSA(t *testing.T) []byte {
+	n := new(big.Int).SetBit(big.NewInt(1), 16383, 1)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "huge"},
+		ExtraExtensions: []pkix.Extension{{Id: testtee.OIDGramine, Value: []byte("quote")}}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &rsa.PublicKey{N: n, E: 65537}, newKey(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+func FuzzParse(f *testing.F) {
+	key := newKey(f)
+	sum := sha256.Sum256(spki(f, key))
+	f.Add(testtee.TLSCertificate(key, nil, testtee.OIDGramine, []byte("quote")))
+	f.Add(testtee.TLSCertificate(key, nil, testtee.OIDDICE, testtee.DICE(60000, []byte("quote"), testtee.DICEClaims(1, sum[:]))))
+	f.Add([]byte("-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if c, err := ratls.Parse(b); err == nil && (len(c.PublicKey) == 0 || c.Form == "" || !ratls.Is(b)) {
+			t.Errorf("%+v", c)
+		}
+	})
+}
