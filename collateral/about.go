@@ -9,17 +9,23 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/probity-dev/probity/internal/jsonerror"
 )
 
 // About is what a set claims to be for. It is read without verification, to
 // find the right set; the verifier then checks it.
 type About struct {
-	TEE              TEE
-	FMSPC            [6]byte
-	CA               string
+	TEE   TEE
+	FMSPC [6]byte
+	CA    string
+	// EvaluationNumber is the lower one of TCB info and QE identity. Mixed says that they
+	// are of different releases.
 	EvaluationNumber uint32
+	Mixed            bool
 	Issued           time.Time
-	NextUpdate       time.Time
+	// NextUpdate is that of the piece that expires first: TCB info, QE identity or a CRL.
+	NextUpdate time.Time
 }
 
 // Matches reports whether the set is one for q.
@@ -37,7 +43,8 @@ func (a About) NewerThan(b About) bool {
 	return a.Issued.After(b.Issued)
 }
 
-// About reads what the set is for from its TCB info and its PCK CRL.
+// About reads what the set is for from its TCB info and its PCK CRL, and how new it is from
+// all of its pieces.
 func (c *Intel) About() (About, error) {
 	if len(c.TCBInfo) == 0 {
 		return About{}, errors.New("no TCB info in the set")
@@ -50,7 +57,7 @@ func (c *Intel) About() (About, error) {
 		NextUpdate time.Time `json:"nextUpdate"`
 	}
 	if err := json.Unmarshal(c.TCBInfo, &info); err != nil {
-		return About{}, fmt.Errorf("TCB info: %w", err)
+		return About{}, fmt.Errorf("TCB info: %s", jsonerror.Text(err))
 	}
 	about := About{TEE: SGX, EvaluationNumber: info.Number, Issued: info.IssueDate, NextUpdate: info.NextUpdate}
 	if info.ID == string(TDX) {
@@ -62,21 +69,46 @@ func (c *Intel) About() (About, error) {
 		return About{}, fmt.Errorf("TCB info: FMSPC %q is not 6 bytes of hex", info.FMSPC)
 	}
 	copy(about.FMSPC[:], fmspc)
-	if crl, err := x509.ParseRevocationList(c.PCKCRL); err == nil {
-		about.CA = CAType(crl.Issuer.CommonName)
+	for i, der := range [][]byte{c.PCKCRL, c.RootCRL} {
+		crl, err := x509.ParseRevocationList(der)
+		if err != nil {
+			continue
+		}
+		about.NextUpdate = earliest(about.NextUpdate, crl.NextUpdate)
+		if i == 0 {
+			about.CA = CAType(crl.Issuer.CommonName)
+		}
 	}
+	if len(c.QEIdentity) == 0 {
+		return about, nil
+	}
+	identity, err := c.identity()
+	if err != nil {
+		return About{}, err
+	}
+	about.NextUpdate = earliest(about.NextUpdate, identity.NextUpdate)
+	about.Mixed = identity.Number != info.Number
+	about.EvaluationNumber = min(info.Number, identity.Number)
 	return about, nil
 }
 
-// QENextUpdate reads until when the QE identity counts.
-func (c *Intel) QENextUpdate() (time.Time, error) {
-	var identity struct {
-		NextUpdate time.Time `json:"nextUpdate"`
+func earliest(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
 	}
-	if err := json.Unmarshal(c.QEIdentity, &identity); err != nil {
-		return time.Time{}, fmt.Errorf("QE identity: %w", err)
+	return a
+}
+
+type identityDates struct {
+	Number     uint32    `json:"tcbEvaluationDataNumber"`
+	NextUpdate time.Time `json:"nextUpdate"`
+}
+
+func (c *Intel) identity() (d identityDates, err error) {
+	if err := json.Unmarshal(c.QEIdentity, &d); err != nil {
+		return d, fmt.Errorf("QE identity: %s", jsonerror.Text(err))
 	}
-	return identity.NextUpdate, nil
+	return d, nil
 }
 
 // CAType returns "processor" or "platform" for the common name of the CA that

@@ -133,7 +133,7 @@ type TCB struct {
 	// Advisories lists the open security advisories, sorted.
 	Advisories []string `json:"advisories"`
 	// EvaluationDataNumber tells which release of the vendor's TCB baseline
-	// was used.
+	// was used: for Intel the lower number of TCB info and QE identity.
 	EvaluationDataNumber uint32 `json:"evaluationDataNumber"`
 
 	PlatformStatus string    `json:"platformStatus,omitempty"`

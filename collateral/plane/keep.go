@@ -37,6 +37,13 @@ func (p *Plane) keepIntel(ctx context.Context, c *collateral.Intel, q collateral
 	if err != nil {
 		return nil, err
 	}
+	if about, err := c.About(); err != nil || about.Mixed {
+		// Under a number it would hide the set of which both pieces have it.
+		if err != nil || q.EvaluationNumber != 0 {
+			return nil, fmt.Errorf("%s: TCB info and QE identity are of different releases", q)
+		}
+		return e, p.keep(ctx, e, older)
+	}
 	pinned := *e
 	pinned.intelQuery.EvaluationNumber = e.EvaluationNumber
 	pinned.Key = pinned.intelQuery.Key()
@@ -56,28 +63,8 @@ func intelEntry(c *collateral.Intel, q collateral.Query, fetched time.Time) (*en
 	if err != nil {
 		return nil, err
 	}
-	next := about.NextUpdate
-	var identity time.Time
-	if identity, err = c.QENextUpdate(); err != nil {
-		return nil, err
-	}
-	next = earliest(next, identity)
-	for _, der := range [][]byte{c.RootCRL, c.PCKCRL} {
-		list, err := x509.ParseRevocationList(der)
-		if err != nil {
-			return nil, err
-		}
-		next = earliest(next, list.NextUpdate)
-	}
 	return &entry{intel: c.Seal(), intelQuery: q, Item: collateral.Item{Key: q.Key(), Vendor: "intel", EvaluationNumber: about.EvaluationNumber,
-		Issued: about.Issued, Fetched: fetched, NextUpdate: next}}, nil
-}
-
-func earliest(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
+		Issued: about.Issued, Fetched: fetched, NextUpdate: about.NextUpdate}}, nil
 }
 
 func (p *Plane) fetchAMD(ctx context.Context, q collateral.AMDQuery) (*entry, error) {

@@ -335,6 +335,10 @@ func (v *Verifier) appraiseTCB(rec *evidence.Recorder, q *Quote, pck *PCK, e *en
 	} else {
 		tcb, err = v.appraiseEnclave(rec, pck, e.tcb, qeLevel)
 	}
+	if tcb != nil {
+		// Two signed documents were used: the older release of the two is what was met.
+		tcb.EvaluationDataNumber = min(e.tcb.EvaluationNumber, e.identity.EvaluationNumber)
+	}
 	if err != nil {
 		return tcb, err
 	}
