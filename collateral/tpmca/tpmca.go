@@ -2,10 +2,11 @@
 // certify endorsement keys, and those of clouds and sites, who certify attestation
 // keys.
 //
-// Start with [Parse], which reads certificates from PEM, and [Roots.Verify]. Which
-// authorities count is the operator's choice. [Vendors] is a list of the roots
-// that vendors publish, by fingerprint (nothing is trusted for being in it), so that an operator who fetched one can
-// see that it is the right one. Revocation is not looked for.
+// Start with [Parse], which reads certificates from PEM, and [Roots.Verify]. The operator
+// chooses the authorities. [Vendors] is a list of what vendors publish, by fingerprint
+// (nothing is trusted for being in it), so that an operator who fetched a root can see that
+// it is the right one. [Named] knows the authorities of Azure's virtual TPMs. Revocation is
+// checked for the issuers whose revocation lists are given.
 package tpmca
 
 import (
@@ -28,20 +29,26 @@ import (
 type Roots struct {
 	roots, intermediates *x509.CertPool
 	list                 []*x509.Certificate
+	lists                []*x509.RevocationList
 }
 
 // maxCertificates bounds how many certificates a set has.
 const maxCertificates = 4096
 
-// Parse reads certificates in PEM, or one in DER. Those that are their own issuer
-// or stand in the list of vendors are trusted, others serve to lead there. Certificates that are not authorities
-// are refused.
+// Parse reads certificates and revocation lists in PEM, or one of them in DER.
+// Certificates that are their own issuer, or stand in the list of vendors as roots, are
+// trusted, others serve to lead there. Certificates that are not authorities are refused.
 func Parse(files ...[]byte) (*Roots, error) {
 	r := &Roots{roots: x509.NewCertPool(), intermediates: x509.NewCertPool()}
 	for _, file := range files {
-		certs, err := certificates(file)
+		certs, lists, err := contents(file)
 		if err != nil {
 			return nil, err
+		}
+		for _, der := range lists {
+			if err := r.addList(der); err != nil {
+				return nil, err
+			}
 		}
 		for _, cert := range certs {
 			if err := r.add(cert); err != nil {
@@ -52,34 +59,43 @@ func Parse(files ...[]byte) (*Roots, error) {
 	return r, nil
 }
 
-func certificates(file []byte) (list []*x509.Certificate, err error) {
+// contents returns the certificates of a file, and the DER of its revocation lists.
+func contents(file []byte) (list []*x509.Certificate, lists [][]byte, err error) {
 	if len(file) > 0 && file[0] == 0x30 {
 		cert, err := x509.ParseCertificate(file)
-		if err != nil {
-			return nil, err
+		if err == nil {
+			return []*x509.Certificate{cert}, nil, nil
 		}
-		return []*x509.Certificate{cert}, nil
+		if _, listErr := x509.ParseRevocationList(file); listErr == nil {
+			return nil, [][]byte{file}, nil
+		}
+		return nil, nil, errors.New("neither a certificate nor a revocation list in DER")
 	}
 	for rest := file; ; {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
 			break
 		}
-		if block.Type != "CERTIFICATE" {
-			return nil, fmt.Errorf("a PEM block of type %s, want CERTIFICATE", block.Type)
+		switch block.Type {
+		case "X509 CRL":
+			lists = append(lists, block.Bytes)
+		case "CERTIFICATE":
+			cert, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				return nil, nil, errors.New("a PEM certificate that cannot be read")
+			}
+			list = append(list, cert)
+		default:
+			return nil, nil, fmt.Errorf("a PEM block of type %s, want CERTIFICATE or X509 CRL", block.Type)
 		}
-		cert, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, err
-		}
-		if list = append(list, cert); len(list) > maxCertificates {
-			return nil, fmt.Errorf("more than %d certificates", maxCertificates)
+		if len(list)+len(lists) > maxCertificates {
+			return nil, nil, fmt.Errorf("more than %d certificates and lists", maxCertificates)
 		}
 	}
-	if len(list) == 0 {
-		return nil, errors.New("no PEM certificates")
+	if len(list)+len(lists) == 0 {
+		return nil, nil, errors.New("no PEM certificates")
 	}
-	return list, nil
+	return list, lists, nil
 }
 
 func (r *Roots) add(cert *x509.Certificate) error {
@@ -92,7 +108,7 @@ func (r *Roots) add(cert *x509.Certificate) error {
 		}
 	}
 	r.list = append(r.list, cert)
-	if _, published := VendorOf(cert); published || SelfIssued(cert) {
+	if v, published := VendorOf(cert); published && v.Issuer == "" || SelfIssued(cert) {
 		r.roots.AddCert(cert)
 	} else {
 		r.intermediates.AddCert(cert)
@@ -136,10 +152,16 @@ func (r *Roots) Verify(leaf *x509.Certificate, at time.Time) ([]*x509.Certificat
 	})
 	chains, err := clone.Verify(x509.VerifyOptions{Roots: r.roots, Intermediates: r.intermediates, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	if err != nil {
+		if missing := r.missing(leaf); missing != nil {
+			return nil, missing
+		}
 		return nil, err
 	}
 	chain := slices.Clone(chains[0])
 	chain[0] = leaf
+	if err := r.unrevoked(chain, at); err != nil {
+		return nil, err
+	}
 	return chain, nil
 }
 
@@ -164,18 +186,20 @@ func namesTPM(cert *x509.Certificate) bool {
 	return false
 }
 
-// Vendor is a root that a vendor of TPMs publishes.
+// Vendor is a root, or an intermediate, that a vendor of TPMs or a cloud publishes.
 type Vendor struct {
 	Vendor, Subject string
 	// Fingerprint is the SHA-256 of the certificate, lower-case hex.
 	Fingerprint string
 	NotAfter    string
+	// Issuer is the subject of the root above, for an intermediate.
+	Issuer string
 }
 
 //go:embed vendors.txt
 var vendors string
 
-// Vendors returns the list of published roots.
+// Vendors returns the list of what is published.
 func Vendors() []Vendor { return slices.Clone(published()) }
 
 var published = sync.OnceValue(readVendors)
@@ -186,13 +210,13 @@ func readVendors() (list []Vendor) {
 		if line == "" || line[0] == '#' {
 			continue
 		}
-		part := strings.SplitN(line, "\t", 4)
-		list = append(list, Vendor{Fingerprint: part[0], NotAfter: part[1], Vendor: part[2], Subject: part[3]})
+		part := append(strings.Split(line, "\t"), "")
+		list = append(list, Vendor{Fingerprint: part[0], NotAfter: part[1], Vendor: part[2], Subject: part[3], Issuer: part[4]})
 	}
 	return list
 }
 
-// VendorOf returns the entry of a certificate in the list of published roots.
+// VendorOf returns the entry of a certificate in the list of what is published.
 func VendorOf(cert *x509.Certificate) (Vendor, bool) {
 	fingerprint := Fingerprint(cert)
 	for _, v := range published() {

@@ -101,6 +101,9 @@ func (a *Authorities) verify(der []byte, at time.Time) (*chain, error) {
 			c.end = cert.NotAfter
 		}
 	}
+	if until := a.roots.ValidUntil(certs); !until.IsZero() && until.Before(c.end) {
+		c.end = until
+	}
 	if a.seen != nil {
 		a.seen.Add(id, c)
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ type tpmCommands struct {
 type tpmRootsCommands struct {
 	Import  tpmRootsImportCommand  `cmd:"" help:"Trust the authorities in a file."`
 	List    tpmRootsListCommand    `cmd:"" help:"List the authorities that are trusted."`
-	Vendors tpmRootsVendorsCommand `cmd:"" help:"List the roots that vendors of TPMs publish, by fingerprint."`
+	Vendors tpmRootsVendorsCommand `cmd:"" help:"List the roots and intermediates that vendors of TPMs and clouds publish, by fingerprint."`
 }
 
 type tpmKeysCommands struct {
@@ -58,7 +59,7 @@ func (f dataFlag) dir() (string, error) {
 
 type tpmRootsImportCommand struct {
 	dataFlag
-	File    string `arg:"" help:"PEM file with authorities; - reads standard input."`
+	File    string `arg:"" help:"PEM file with authorities; - reads standard input, azure stands for those of Azure's virtual TPMs."`
 	For     string `help:"What they certify: attestation keys, or endorsement keys of TPMs that may enrol." enum:"attestation,endorsement" required:""`
 	Unknown bool   `help:"Trust roots too that are in no list of vendors: those of clouds, of a site, of simulators."`
 }
@@ -69,7 +70,8 @@ func (tpmRootsImportCommand) Help() string {
 
 Examples:
   probity tpm roots import infineon.pem --for endorsement
-  probity tpm roots import azure-vtpm-root.pem --for attestation --unknown`
+  probity tpm roots import azure --for attestation
+  probity tpm roots import site-root.pem --for attestation --unknown`
 }
 
 // Run imports the authorities.
@@ -78,9 +80,11 @@ func (c *tpmRootsImportCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	b, err := e.readLimited(c.File, 4*evidence.MaxSize)
-	if err != nil {
-		return err
+	b := tpmca.Named(c.File)
+	if b == nil {
+		if b, err = e.readLimited(c.File, 4*evidence.MaxSize); err != nil {
+			return err
+		}
 	}
 	set, err := tpmca.Parse(b)
 	if err != nil {
@@ -105,6 +109,13 @@ func (c *tpmRootsImportCommand) Run(e *env) error {
 		}
 		fmt.Fprintf(e.Out, "%s %s\n  SHA-256 %s\n  until %s, %s\n", e.ui.good("✓"), tpmca.Name(cert), tpmca.Fingerprint(cert), stamp(cert.NotAfter), describeRoot(set, cert.Raw))
 	}
+	for _, der := range set.Lists() {
+		name := fmt.Sprintf("%x.crl.pem", sha256.Sum256(der))
+		if err := os.WriteFile(filepath.Join(folder, name), pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}), 0o600); err != nil {
+			return err
+		}
+		fmt.Fprintf(e.Out, "%s revocation list, kept as %s\n", e.ui.good("✓"), name)
+	}
 	if !e.quiet {
 		fmt.Fprintln(e.Err, "A service that runs reads them at its next start.")
 	}
@@ -117,7 +128,9 @@ func describeRoot(set *tpmca.Roots, raw []byte) string {
 		if !bytes.Equal(cert.Raw, raw) {
 			continue
 		}
-		if v, ok := tpmca.VendorOf(cert); ok {
+		if v, ok := tpmca.VendorOf(cert); ok && v.Issuer != "" {
+			return "an intermediate of " + v.Vendor
+		} else if ok {
 			return "a root of " + v.Vendor
 		}
 		if tpmca.SelfIssued(cert) {

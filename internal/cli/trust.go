@@ -54,9 +54,12 @@ func addRoot(t *appraisal.Trust, kind evidence.Kind, path string) (err error) {
 		key, keyErr := config.ReadPlatformKey(path)
 		t.Arm.Anchors, err = append(t.Arm.Anchors, key), keyErr
 	case evidence.TPM, evidence.VBSEnclave, evidence.AzureGuest:
-		b, readErr := os.ReadFile(path)
-		if readErr != nil {
-			return readErr
+		b := tpmca.Named(path)
+		if b == nil {
+			var readErr error
+			if b, readErr = os.ReadFile(path); readErr != nil {
+				return readErr
+			}
 		}
 		if t.TPM.Authorities, err = tpmca.Parse(b); err != nil {
 			return fmt.Errorf("%s: %w", path, err)

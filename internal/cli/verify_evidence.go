@@ -38,7 +38,7 @@ type evidenceFlags struct {
 	Certs       string   `help:"Certificates that go with an SEV-SNP report, and AMD's revocation list: a file (PEM, DER, certificate table, THIM JSON) or a folder." placeholder:"PATH"`
 	UVM         []string `name:"uvm" help:"Endorsement of the utility VM that goes with an SEV-SNP report." placeholder:"FILE"`
 	Config      string   `help:"Take snp and cca from the configuration of a service." placeholder:"FILE"`
-	Root        string   `help:"PEM file with a root to trust instead of the vendor's, for simulated evidence; for ArmCca the platform's public key." placeholder:"FILE"`
+	Root        string   `help:"PEM file with a root to trust instead of the vendor's, for simulated evidence; for ArmCca the platform's public key; for TPMs and Azure guests the authorities, or azure for those of Azure's virtual TPMs." placeholder:"FILE"`
 }
 
 // Help gives the examples of the help text.
@@ -54,7 +54,7 @@ Examples:
   probity verify evidence SevSnpVm report.bin --certs certs/ --runtime-data runtime.json --data-type JSON
   probity verify evidence SevSnpVm outblob --certs auxblob --uvm reference_info.cose --init-data policy.rego
   probity verify evidence Tpm evidence.json --challenge hex:00112233 --root ak-authorities.pem --policy boot.policy
-  probity verify evidence AzureGuest attestation-info.json --root azure-vtpm-root.pem
+  probity verify evidence AzureGuest attestation-info.json --root azure
   probity verify evidence NitroEnclave document.cbor --at 2026-03-01T12:00:00Z
   probity verify evidence ArmCca token.cbor --root cpak.pem`
 }

@@ -15,12 +15,13 @@ import (
 	"github.com/probity-dev/probity/evidence/tpm"
 )
 
-// TPM says which TPMs count, and how they are challenged. Its zero value trusts no
+// TPM says which TPMs are trusted, and how they are challenged. Its zero value trusts no
 // attestation key, so that TPM evidence is refused.
 type TPM struct {
 	// Authorities lists PEM files with the authorities that certify attestation
-	// keys, of TPMs and of Azure's Trusted Launch machines. Those imported into the
-	// data directory (probity tpm roots import) count too.
+	// keys, of TPMs and of Azure's Trusted Launch machines; "azure" stands for those of
+	// Azure's virtual TPMs. Revocation lists may stand in the files. Those imported into the
+	// data directory (probity tpm roots import) are trusted too.
 	Authorities []string `json:"authorities,omitempty"`
 	// EndorsementAuthorities lists PEM files with the authorities that certify
 	// endorsement keys; with them TPMs may enrol. Imported ones count too.
@@ -117,7 +118,10 @@ func authorities(files []string, dataDir, folder string) (*tpmca.Roots, error) {
 	var list [][]byte
 	var problems []error
 	for _, file := range files {
-		b, err := os.ReadFile(file)
+		b, err := tpmca.Named(file), error(nil)
+		if b == nil {
+			b, err = os.ReadFile(file)
+		}
 		if err == nil {
 			_, err = tpmca.Parse(b)
 		}
