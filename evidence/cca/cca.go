@@ -1,6 +1,6 @@
 // Package cca verifies attestation tokens of Arm CCA realms
 // (draft-ffm-rats-cca-token, and what TF-RMM made before it), and PSA tokens
-// (RFC 9783), and states their claims in the names of those documents.
+// (RFC 9783 and, before it, PSA_IOT_PROFILE_1), and states their claims in the names of those documents.
 //
 // Start with [Verifier.Verify]. A CCA token is two: the platform's, signed with a
 // key that its maker must be asked for (there is no chain), and the realm's,
@@ -245,7 +245,14 @@ func (v *Verifier) claims(rec *evidence.Recorder, t *Token, ev evidence.Evidence
 			s.Hex("psa-boot-seed", p.BootSeed)
 		}
 		if p.Certification != "" {
-			s.Text("psa-certification-reference", p.Certification)
+			name := "psa-certification-reference"
+			if p.Profile == profilePSA1 {
+				name = "psa-hardware-version"
+			}
+			s.Text(name, p.Certification)
+		}
+		if p.NoMeasurement {
+			s.Boolean("psa-no-sw-measurement", true)
 		}
 	} else {
 		s.Hex("cca-platform-config", p.Config)

@@ -189,6 +189,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(a.CCA(testtee.CCAConfig{}))
 	f.Add(a.CCA(testtee.CCAConfig{Legacy: true}))
 	f.Add(a.PSA([32]byte{}, nil))
+	f.Add(a.PSA1([32]byte{}, nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		token, err := cca.Parse(b)
 		if err == nil && (token.Platform == nil || len(token.Platform.Instance) != 33) {

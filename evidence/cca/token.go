@@ -14,6 +14,9 @@ import (
 // tagToken is the CBOR tag of a CCA token: a collection of two tokens.
 const tagToken = 399
 
+// tagMac0 is the CBOR tag of a message with a MAC (RFC 9052).
+const tagMac0 = 17
+
 // Labels of the collection and of the claims in both tokens.
 const (
 	labelPlatform = 44234
@@ -39,6 +42,21 @@ const (
 	claimRAKHash         = 44240
 )
 
+// Labels of PSA tokens of the first profile, before the claims had numbers of IANA.
+const (
+	claim1Profile        = -75000
+	claim1ClientID       = -75001
+	claim1Lifecycle      = -75002
+	claim1Implementation = -75003
+	claim1BootSeed       = -75004
+	claim1Certification  = -75005 // hardware version, as an EAN-13
+	claim1Components     = -75006
+	claim1NoMeasurement  = -75007
+	claim1Nonce          = -75008
+	claim1Instance       = -75009
+	claim1Service        = -75010
+)
+
 // The profiles of platform and realm tokens: the draft's, and what firmware
 // used before.
 const (
@@ -47,6 +65,7 @@ const (
 	profileRealm          = "tag:arm.com,2023:realm#1.0.0"
 	profilePSA            = "tag:psacertified.org,2023:psa#tfm"
 	profilePSALegacy      = "http://arm.com/psa/2.0.0"
+	profilePSA1           = "PSA_IOT_PROFILE_1"
 )
 
 // Component is a software component that the platform measured.
@@ -73,6 +92,9 @@ type Platform struct {
 	ClientID      int64
 	BootSeed      []byte
 	Certification string
+	// NoMeasurement says that a PSA token of the first profile states that its software
+	// was not measured; it then has no components.
+	NoMeasurement bool
 
 	message *cose.Sign1
 }
@@ -105,8 +127,8 @@ type Token struct {
 }
 
 // Parse reads a CCA token (CBOR tag 399 around a platform and a realm token),
-// or a PSA token (COSE_Sign1; RFC 9783). Nothing of it is verified. PSA tokens
-// with a MAC and those of the first profile are not read.
+// or a PSA token (COSE_Sign1; RFC 9783, and PSA_IOT_PROFILE_1 before it). Nothing of it is
+// verified. PSA tokens with a MAC are not read.
 func Parse(b []byte) (*Token, error) {
 	if len(b) > maxToken {
 		return nil, fmt.Errorf("%d bytes, at most %d are read", len(b), maxToken)
@@ -118,6 +140,9 @@ func Parse(b []byte) (*Token, error) {
 	if tag.Number == cose.TagSign1 {
 		p, err := parsePlatform(b, true)
 		return &Token{Platform: p}, err
+	}
+	if tag.Number == tagMac0 {
+		return nil, errors.New("a PSA token with a MAC (COSE_Mac0): its key verifies and forges alike; ask the device for a signed token (COSE_Sign1)")
 	}
 	if tag.Number != tagToken {
 		return nil, fmt.Errorf("CBOR tag %d, want %d for CCA or %d for PSA", tag.Number, tagToken, cose.TagSign1)
@@ -147,30 +172,69 @@ type claim struct {
 	optional bool
 }
 
-// decode reads the claims of a token. Claims that are not listed are left alone:
-// the profiles allow others.
-func decode(b []byte, list []claim) (*cose.Sign1, error) {
+// open reads a signed token and the claims in it, by their labels.
+func open(b []byte) (*cose.Sign1, map[any]cbor.RawMessage, error) {
 	m, err := cose.Parse(b)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var raw map[any]cbor.RawMessage
-	if err := cose.Decode(m.Payload, &raw); err != nil {
-		return nil, err
-	}
+	return m, raw, cose.Decode(m.Payload, &raw)
+}
+
+// take reads the listed claims. Others are left alone: the profiles allow them.
+func take(raw map[any]cbor.RawMessage, list []claim) error {
 	for _, c := range list {
 		value, ok := raw[c.label]
 		if !ok && !c.optional {
-			return nil, fmt.Errorf("no claim %d", c.label)
+			return fmt.Errorf("no claim %d", c.label)
 		}
 		if !ok {
 			continue
 		}
 		if err := cose.Decode(value, c.into); err != nil {
-			return nil, fmt.Errorf("claim %d: %w", c.label, err)
+			return fmt.Errorf("claim %d: %w", c.label, err)
 		}
 	}
-	return m, nil
+	return nil
+}
+
+// firstProfile reports whether the claims of a PSA token are those of PSA_IOT_PROFILE_1.
+func firstProfile(raw map[any]cbor.RawMessage) bool {
+	for label := int64(claim1Service); label <= claim1Profile; label++ {
+		if _, ok := raw[label]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// parseFirst reads a PSA token of PSA_IOT_PROFILE_1.
+func (p *Platform) parseFirst(raw map[any]cbor.RawMessage) error {
+	for _, label := range []int64{claimProfile, claimChallenge, claimInstance, claimImplementation, claimLifecycle, claimComponents, claimClientID} {
+		if _, ok := raw[label]; ok {
+			return fmt.Errorf("claims of two profiles: %d beside those of %s", label, profilePSA1)
+		}
+	}
+	p.Profile = profilePSA1 // the claim is optional
+	var none uint64
+	if err := take(raw, []claim{{claim1Profile, &p.Profile, true}, {claim1ClientID, &p.ClientID, false}, {claim1Lifecycle, &p.Lifecycle, false},
+		{claim1Implementation, &p.Implementation, false}, {claim1BootSeed, &p.BootSeed, false}, {claim1Certification, &p.Certification, true},
+		{claim1Components, &p.Components, true}, {claim1NoMeasurement, &none, true}, {claim1Nonce, &p.Challenge, false},
+		{claim1Instance, &p.Instance, false}, {claim1Service, &p.Service, true}}); err != nil {
+		return err
+	}
+	switch _, stated := raw[int64(claim1NoMeasurement)]; {
+	case p.Profile != profilePSA1:
+		return fmt.Errorf("profile %q, want %s", p.Profile, profilePSA1)
+	case len(p.BootSeed) != 32:
+		return fmt.Errorf("a boot seed of %d bytes, want 32", len(p.BootSeed))
+	case stated && (none != 1 || len(p.Components) > 0):
+		return fmt.Errorf("claim %d says that no software was measured, with the value %d and %d components", claim1NoMeasurement, none, len(p.Components))
+	default:
+		p.NoMeasurement = stated
+	}
+	return nil
 }
 
 func parsePlatform(b []byte, psa bool) (*Platform, error) {
@@ -185,12 +249,18 @@ func parsePlatform(b []byte, psa bool) (*Platform, error) {
 		list = append(list, claim{claimConfig, &p.Config, false}, claim{claimHash, &p.Hash, false})
 		profiles = []string{profilePlatform, profilePlatformLegacy}
 	}
-	var err error
-	if p.message, err = decode(b, list); err != nil {
+	m, raw, err := open(b)
+	if err != nil {
 		return nil, err
 	}
-	if p.Profile != profiles[0] && p.Profile != profiles[1] {
-		return nil, fmt.Errorf("profile %q, want %s or %s", p.Profile, profiles[0], profiles[1])
+	p.message = m
+	if psa && firstProfile(raw) {
+		err = p.parseFirst(raw)
+	} else if err = take(raw, list); err == nil && p.Profile != profiles[0] && p.Profile != profiles[1] {
+		err = fmt.Errorf("profile %q, want %s or %s", p.Profile, profiles[0], profiles[1])
+	}
+	if err != nil {
+		return nil, err
 	}
 	switch n := len(p.Challenge); {
 	case n != 32 && n != 48 && n != 64:
@@ -199,7 +269,7 @@ func parsePlatform(b []byte, psa bool) (*Platform, error) {
 		return nil, errors.New("the instance id is not 33 bytes that begin with 01")
 	case len(p.Implementation) != 32:
 		return nil, errors.New("the implementation id is not 32 bytes")
-	case len(p.Components) == 0:
+	case len(p.Components) == 0 && !p.NoMeasurement:
 		return nil, errors.New("no software components")
 	}
 	for i, c := range p.Components {
@@ -212,8 +282,12 @@ func parsePlatform(b []byte, psa bool) (*Platform, error) {
 
 func parseRealm(b []byte) (*Realm, error) {
 	r := &Realm{}
-	var err error
-	if r.message, err = decode(b, []claim{{claimProfile, &r.Profile, true}, {claimChallenge, &r.Challenge, false},
+	m, raw, err := open(b)
+	if err != nil {
+		return nil, err
+	}
+	r.message = m
+	if err := take(raw, []claim{{claimProfile, &r.Profile, true}, {claimChallenge, &r.Challenge, false},
 		{claimPersonalization, &r.Personalization, false}, {claimRIM, &r.RIM, false}, {claimREM, &r.REM, false},
 		{claimRealmHash, &r.Hash, false}, {claimRAKHash, &r.RAKHash, false}, {claimRAK, &r.RAK, false}}); err != nil {
 		return nil, err

@@ -146,7 +146,10 @@ func parse(b []byte) (*Quote, []byte, error) {
 }
 
 func (q *Quote) checkHeader(keyType uint16) error {
-	if q.Version < 3 || q.Version > 5 {
+	if q.Version > 5 {
+		return fmt.Errorf("%w: version %d, newer than this program knows; expected 3, 4 or 5: update this program", ErrHeader, q.Version)
+	}
+	if q.Version < 3 {
 		return fmt.Errorf("%w: version %d, want 3, 4 or 5", ErrHeader, q.Version)
 	}
 	if keyType != attestationKeyP256 {

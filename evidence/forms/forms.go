@@ -114,8 +114,11 @@ func azureForm(b []byte) Form {
 }
 
 // tpmForm names what TPM tools write: a TPMS_ATTEST (TPM 2.0 part 2, 10.12.12),
-// alone or behind its size.
+// alone or behind its size, and the quotes of TPM 1.2 (TPM Main part 2, 11).
 func tpmForm(b []byte) Form {
+	if len(b) == 48 && string(b[:8]) == "\x01\x01\x00\x00QUOT" || len(b) >= 52 && string(b[:6]) == "\x00\x36QUT2" {
+		return Form{Name: "a quote of a TPM 1.2 (TPM_QUOTE_INFO)", Hint: "TPM 1.2 signs with SHA-1 and is not supported: use a machine with a TPM 2.0"}
+	}
 	for _, at := range []int{0, 2} {
 		if len(b) < at+6 || binary.BigEndian.Uint32(b[at:]) != 0xff544347 {
 			continue

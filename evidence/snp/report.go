@@ -118,8 +118,11 @@ func ParseReport(b []byte) (*Report, error) {
 		CommittedFirmware: Firmware{Build: b[0x1ec], Minor: b[0x1ed], Major: b[0x1ee]},
 		LaunchTCB:         tcb(0x1f0), LaunchMitigations: u64(0x1f8), CurrentMitigations: u64(0x200), Signature: b[0x2a0:0x330],
 	}
-	if r.Version < 2 || r.Version > 5 {
-		return nil, fmt.Errorf("report version %d, want 2 to 5", r.Version)
+	if r.Version < 2 {
+		return nil, fmt.Errorf("report version %d, of firmware before AMD's first published format; expected version 2 to 5: update the SEV firmware of the host", r.Version)
+	}
+	if r.Version > 5 {
+		return nil, fmt.Errorf("report version %d, newer than this program knows; expected version 2 to 5: update this program", r.Version)
 	}
 	return r, nil
 }

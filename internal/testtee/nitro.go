@@ -198,6 +198,18 @@ func (a *Arm) PSA(challenge [32]byte, edit func(map[int64]any)) []byte {
 	return Sign1(a.CPAK, map[any]any{int64(1): int64(-35)}, nil, mustCBOR(claims), true)
 }
 
+// PSA1 makes a PSA token of the platform in the first profile, PSA_IOT_PROFILE_1.
+func (a *Arm) PSA1(challenge [32]byte, edit func(map[int64]any)) []byte {
+	sum := sha256.Sum256([]byte("x"))
+	claims := map[int64]any{-75000: "PSA_IOT_PROFILE_1", -75001: 2, -75002: 0x3000, -75003: sum[:], -75004: sum[:], -75005: "0604565272829-10010",
+		-75006: []any{map[int64]any{1: "BL", 2: sum[:], 4: "1.2", 5: sum[:], 6: "sha-256"}}, -75008: challenge[:],
+		-75009: append([]byte{1}, sum[:]...), -75010: "https://psa-verifier.example"}
+	if edit != nil {
+		edit(claims)
+	}
+	return Sign1(a.CPAK, map[any]any{int64(1): int64(-35)}, nil, mustCBOR(claims), true)
+}
+
 // PlatformKeyPEM returns the platform's public key.
 func (a *Arm) PlatformKeyPEM() []byte {
 	der, err := x509.MarshalPKIXPublicKey(&a.CPAK.PublicKey)
