@@ -103,7 +103,7 @@ func TestTheGoClientSpeaksEveryRoute(t *testing.T) {
 	}
 	_, err = c.IfMatch(9).SetPolicy(ctx, sgx, jws)
 	refused("another version", err, 412)
-	_, err = c.IfMatch(1).ResetPolicy(ctx, sgx, jws)
+	_, err = c.IfMatch(1).ResetPolicy(ctx, sgx, token.NoPolicy)
 	ok("reset of the version that is there", err)
 	refused("roll back another version", c.IfMatch(1).Rollback(ctx, sgx, 1), 412)
 	ok("roll back", c.Rollback(ctx, sgx, 1))
