@@ -80,7 +80,7 @@ func (s *service) tenants(ctx context.Context, db store.Store, cfg config.Config
 		s.ledger.EachKept(s.witness.Offer)
 	}
 	s.registry, err = tenant.New(ctx, tenant.Config{
-		Store: s.ledger.Guard(db), Signing: keys, URL: cfg.URL, HostSuffix: cfg.Tenants.HostSuffix,
+		Store: s.ledger.Guard(db), Signing: keys, Rotation: rotation(cfg), URL: cfg.URL, HostSuffix: cfg.Tenants.HostSuffix,
 		Defaults: tenant.Defaults{TCB: cfg.TCB, Explain: cfg.ExplainDenials, MaxValidity: time.Duration(cfg.MaxTokenValidity), TPMNeedsCaller: cfg.TPM.Authentication == "Enabled", MaxTPMKeys: cfg.TPM.MaxKeys,
 			Rate: cfg.Tenants.RequestsPerSecond, Burst: cfg.Tenants.Burst, Concurrent: cfg.Tenants.Concurrent},
 		Poll: time.Duration(cfg.Store.Poll), Touched: s.ledger.Touch,

@@ -10,31 +10,85 @@ import (
 	"github.com/probity-dev/probity/internal/store"
 )
 
-// Ensure makes a key where a provider has none for an algorithm: its own if own is
-// set, else a shared one. Nodes that start together make it once.
-func Ensure(tx store.Tx, cfg Config, provider, algorithm string, own bool, now time.Time) error {
+// Ensure makes a key where a provider has none that signs now with an algorithm: its
+// own if own is set, else a shared one. Nodes that start together make it once. A key
+// that ready holds is used instead of one that is made within the transaction; used
+// reports whether it was.
+func Ensure(tx store.Tx, cfg Config, ready *store.SigningKey, provider, algorithm string, own bool, now time.Time) (used bool, err error) {
 	if !own {
 		provider = ""
 	}
 	records, err := cfg.rows(tx)
-	if err != nil {
-		return err
+	if err != nil || signs(records, provider, algorithm, now) {
+		return false, err
 	}
-	for _, r := range records {
-		k := key{SigningKey: r}
-		if r.Provider == provider && k.algorithm() == algorithm && (r.SignUntil.IsZero() || now.Before(r.SignUntil)) {
-			return nil
+	if ready != nil && ready.Provider == provider && ready.Algorithm == algorithm {
+		used = true
+	} else {
+		made, err := cfg.New(provider, algorithm, now)
+		if err != nil {
+			return false, err
+		}
+		ready = &made
+	}
+	ready.SignFrom = now
+	if err := cfg.put(tx, *ready); err != nil {
+		return used, err
+	}
+	var details map[string]string
+	if reason := Unusable(records, provider, algorithm, now); reason != "" {
+		details = map[string]string{"reason": reason}
+	}
+	return used, note(tx, "key.create", *ready, "", now, details)
+}
+
+// Ready makes the key that [Ensure] would make, outside the transaction; nil if none is
+// missing.
+func Ready(records []store.SigningKey, cfg Config, provider, algorithm string, own bool, now time.Time) (*store.SigningKey, error) {
+	if !own {
+		provider = ""
+	}
+	if signs(cfg.authentic(records), provider, algorithm, now) {
+		return nil, nil
+	}
+	k, err := cfg.New(provider, algorithm, now)
+	return &k, err
+}
+
+// Signs reports whether a provider has a key that signs now with an algorithm, or, with
+// an empty provider, whether there is a shared one.
+func Signs(records []store.SigningKey, cfg Config, provider, algorithm string, now time.Time) bool {
+	return signs(cfg.authentic(records), provider, algorithm, now)
+}
+
+func signs(rows []store.SigningKey, provider, algorithm string, now time.Time) bool {
+	return slices.ContainsFunc(rows, func(r store.SigningKey) bool { return of(r, provider, algorithm) && active(r, now) })
+}
+
+func of(r store.SigningKey, provider, algorithm string) bool {
+	k := key{SigningKey: r}
+	return r.Provider == provider && k.algorithm() == algorithm
+}
+
+func active(r store.SigningKey, now time.Time) bool {
+	return !now.Before(r.SignFrom) && (r.SignUntil.IsZero() || now.Before(r.SignUntil))
+}
+
+// Unusable says why none of the keys that there are signs now: most often the clock was
+// wrong when they were made. It is empty where there are none.
+func Unusable(rows []store.SigningKey, provider, algorithm string, now time.Time) string {
+	for _, r := range rows { // the newest first
+		switch {
+		case !of(r, provider, algorithm):
+		case now.Before(r.SignFrom):
+			return fmt.Sprintf("key %s signs from %s only, and no other key signs now (%s): the clock was wrong when it was made, or is wrong now",
+				r.ID, r.SignFrom.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+		default:
+			return fmt.Sprintf("key %s signed until %s, and no other key signs now (%s): the clock was wrong when it was replaced, or is wrong now",
+				r.ID, r.SignUntil.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 		}
 	}
-	record, err := cfg.generate(provider, algorithm, now)
-	if err != nil {
-		return err
-	}
-	record.SignFrom = now
-	if err := cfg.put(tx, record); err != nil {
-		return err
-	}
-	return note(tx, "key.create", record, "", now, nil)
+	return ""
 }
 
 // Rotation says when keys follow each other.
@@ -44,33 +98,80 @@ type Rotation struct {
 	// Overlap is how long a key stays published after it signed: longer than any
 	// token is good for.
 	Overlap time.Duration
+	// Scheduled rotations, which happen by their age, have no bounds.
+	Scheduled bool
 }
+
+// Bounds of the keys that callers make by rotating. Each is computed for, sits in the
+// key set, and is read by every relying party.
+const (
+	// maxLive is how many keys of a provider and an algorithm are in the key set.
+	maxLive = 20
+	// maxNew is how many keys of a provider are made within newWindow.
+	maxNew    = 6
+	newWindow = 10 * time.Minute
+)
+
+// ErrTooMany is returned where a provider has as many keys as it may have, or made too
+// many in a short time.
+var ErrTooMany = errors.New("too many signing keys")
 
 // ErrPending is returned where a rotation is under way.
 var ErrPending = errors.New("a key waits to sign already")
 
-// Rotate makes the next key of a provider's own keys or, with an empty provider,
-// of the shared ones, and gives those before it their dates.
-func Rotate(tx store.Tx, cfg Config, provider, algorithm string, r Rotation, by string, now time.Time) (store.SigningKey, error) {
-	records, err := cfg.rows(tx)
-	if err != nil {
-		return store.SigningKey{}, err
-	}
-	var before []store.SigningKey
-	for _, old := range records {
-		k := key{SigningKey: old}
-		if old.Provider != provider || k.algorithm() != algorithm || !old.SignUntil.IsZero() {
+// Rotatable reports why a provider's own keys of an algorithm or, with an empty
+// provider, the shared ones cannot be rotated now. It is asked before the next key is
+// made, outside the transaction; [Rotate] asks again.
+func Rotatable(records []store.SigningKey, cfg Config, provider, algorithm string, r Rotation, now time.Time) error {
+	_, err := replaced(cfg.authentic(records), provider, algorithm, r, now)
+	return err
+}
+
+// replaced returns the keys that a rotation would replace.
+func replaced(rows []store.SigningKey, provider, algorithm string, r Rotation, now time.Time) (before []store.SigningKey, err error) {
+	live, fresh := 0, 0
+	var first time.Time
+	for _, old := range rows {
+		if old.Provider == provider && old.Algorithm != checkpoint && old.Created.After(now.Add(-newWindow)) && !old.Created.After(now) {
+			fresh++
+			first = old.Created // the newest come first
+		}
+		if !of(old, provider, algorithm) {
 			continue
 		}
-		if old.SignFrom.After(now) && r.Ahead > 0 {
-			return store.SigningKey{}, fmt.Errorf("signing: key %s signs from %s: %w", old.ID, old.SignFrom.Format(time.RFC3339), ErrPending)
+		if old.PublishUntil.IsZero() || now.Before(old.PublishUntil) {
+			live++
+		}
+		if !old.SignUntil.IsZero() {
+			continue
+		}
+		// One that begins later than any rotation lets it was made by a wrong clock.
+		if r.Ahead > 0 && old.SignFrom.After(now) && !old.SignFrom.After(now.Add(r.Ahead+time.Minute)) {
+			return nil, fmt.Errorf("signing: key %s signs from %s: %w", old.ID, old.SignFrom.Format(time.RFC3339), ErrPending)
 		}
 		before = append(before, old)
 	}
-	if len(before) == 0 {
-		return store.SigningKey{}, fmt.Errorf("signing: %s keys of %q: %w", algorithm, provider, ErrNoKey)
+	switch {
+	case len(before) == 0:
+		return nil, fmt.Errorf("signing: %s keys of %q: %w", algorithm, provider, ErrNoKey)
+	case r.Scheduled:
+	case live >= maxLive:
+		return nil, fmt.Errorf("signing: %d %s keys are published, at most %d are: %w; wait until the oldest leaves the key set, or retire it", live, algorithm, maxLive, ErrTooMany)
+	case fresh >= maxNew:
+		return nil, fmt.Errorf("signing: %d keys were made since %s, at most %d are within %s: %w; try again after %s",
+			fresh, first.UTC().Format(time.RFC3339), maxNew, newWindow, ErrTooMany, first.Add(newWindow).UTC().Format(time.RFC3339))
 	}
-	next, err := cfg.generate(provider, algorithm, now)
+	return before, nil
+}
+
+// Rotate stores the next key, which [Config.New] made, and gives the keys of the same
+// provider and algorithm before it their dates.
+func Rotate(tx store.Tx, cfg Config, next store.SigningKey, r Rotation, by string, now time.Time) (store.SigningKey, error) {
+	rows, err := cfg.rows(tx)
+	if err != nil {
+		return next, err
+	}
+	before, err := replaced(rows, next.Provider, next.Algorithm, r, now)
 	if err != nil {
 		return next, err
 	}
@@ -111,10 +212,7 @@ func Retire(tx store.Tx, cfg Config, id, by string, now time.Time) (store.Signin
 		a, b := key{SigningKey: r}, key{SigningKey: retired}
 		return r.ID != id && r.Provider == retired.Provider && a.algorithm() == b.algorithm()
 	}
-	signs := func(r store.SigningKey) bool {
-		return !now.Before(r.SignFrom) && (r.SignUntil.IsZero() || now.Before(r.SignUntil))
-	}
-	if signs(retired) && !slices.ContainsFunc(records, func(r store.SigningKey) bool { return same(r) && signs(r) }) {
+	if active(retired, now) && !slices.ContainsFunc(records, func(r store.SigningKey) bool { return same(r) && active(r, now) }) {
 		return retired, fmt.Errorf("signing: key %s: %w; rotate first, with no time ahead if it is urgent", id, ErrLastKey)
 	}
 	retired.SignUntil, retired.PublishUntil = now, now
@@ -134,7 +232,8 @@ func Prune(tx store.Tx, cfg Config, now time.Time) (removed []store.SigningKey, 
 		if cfg.check(r) != nil {
 			continue // kept as evidence of who changed it
 		}
-		if r.PublishUntil.IsZero() || now.Before(r.PublishUntil) {
+		// A key that was just made stays for the bound on how many are made.
+		if r.PublishUntil.IsZero() || now.Before(r.PublishUntil) || now.Sub(r.Created).Abs() < newWindow {
 			continue
 		}
 		if err := tx.DeleteSigningKey(r.ID); err != nil {

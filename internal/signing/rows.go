@@ -39,19 +39,33 @@ func (c Config) check(k store.SigningKey) error {
 	return c.Memory.check(k)
 }
 
+// Authentic reports the first shared row that is not as the service wrote it.
+func Authentic(records []store.SigningKey, c Config) error {
+	for _, k := range records {
+		if err := c.check(k); err != nil && k.Provider == "" {
+			return err
+		}
+	}
+	return nil
+}
+
 // rows returns the rows that are as the service wrote them.
 func (c Config) rows(tx store.Tx) ([]store.SigningKey, error) {
 	all, err := tx.SigningKeys()
 	if err != nil {
 		return nil, err
 	}
-	rows := all[:0]
+	return c.authentic(all), nil
+}
+
+func (c Config) authentic(all []store.SigningKey) []store.SigningKey {
+	rows := make([]store.SigningKey, 0, len(all))
 	for _, k := range all {
 		if c.check(k) == nil {
 			rows = append(rows, k)
 		}
 	}
-	return rows, nil
+	return rows
 }
 
 // put writes a row under a new seal.

@@ -42,7 +42,7 @@ func TestARowThatWasChangedInTheDatabaseNeitherSignsNorIsPublished(t *testing.T)
 	s.ensure("", "ES256", false)
 	old := s.records()[0]
 	s.update(func(tx store.Tx) error {
-		if _, err := Rotate(tx, s.cfg, "", "ES256", Rotation{Overlap: time.Hour}, "me", now); err != nil {
+		if _, err := rotate(tx, s.cfg, "", "ES256", Rotation{Overlap: time.Hour}, "me", now); err != nil {
 			return err
 		}
 		_, err := Retire(tx, s.cfg, old.ID, "me", now)
@@ -84,7 +84,7 @@ func TestARowThatWasChangedInTheDatabaseNeitherSignsNorIsPublished(t *testing.T)
 		if err := tx.PutSigningKey(forged); err != nil {
 			return err
 		}
-		_, err := Rotate(tx, s.cfg, "", "ES256", Rotation{Overlap: time.Hour}, "me", now)
+		_, err := rotate(tx, s.cfg, "", "ES256", Rotation{Overlap: time.Hour}, "me", now)
 		return err
 	})
 	if ring := s.ring(); len(ring.keys) != 2 || len(ring.Broken()) != 1 {
@@ -104,7 +104,7 @@ func TestAnOldRowThatWasPutBackIsNotUsed(t *testing.T) {
 	active := s.records()[0]
 	s.ring()
 	s.update(func(tx store.Tx) error {
-		if _, err := Rotate(tx, s.cfg, "", "ES256", Rotation{}, "me", now); err != nil {
+		if _, err := rotate(tx, s.cfg, "", "ES256", Rotation{}, "me", now); err != nil {
 			return err
 		}
 		_, err := Retire(tx, s.cfg, active.ID, "me", now)

@@ -142,23 +142,35 @@ func (c Config) openKey(record store.SigningKey) (crypto.Signer, error) {
 	return signer, nil
 }
 
-// scope are a provider's keys for an algorithm: its own, if it has any, else the
-// shared ones.
-func (r *Ring) scope(provider, algorithm string) []*key {
-	var own, shared []*key
+// scope are the keys of a use.
+func (r *Ring) scope(provider string, u store.KeyUse) (keys []*key) {
+	if !u.Own {
+		provider = ""
+	}
 	for _, k := range r.keys {
-		switch {
-		case k.algorithm() != algorithm:
-		case k.Provider == "":
-			shared = append(shared, k)
-		case k.Provider == provider:
-			own = append(own, k)
+		if of(k.SigningKey, provider, u.Algorithm) {
+			keys = append(keys, k)
 		}
 	}
-	if len(own) > 0 {
-		return own
+	return keys
+}
+
+// Signs reports whether a provider has a key for what it signs with now.
+func (r *Ring) Signs(provider string, uses []store.KeyUse, now time.Time) (store.KeyUse, bool) {
+	u := current(uses, now)
+	return u, slices.ContainsFunc(r.scope(provider, u), func(k *key) bool { return active(k.SigningKey, now) })
+}
+
+// current is the use that began last. Before the first began, a clock is wrong; the
+// first is then as good as any.
+func current(uses []store.KeyUse, now time.Time) store.KeyUse {
+	u := uses[0]
+	for _, later := range uses[1:] {
+		if !later.From.After(now) {
+			u = later
+		}
 	}
-	return shared
+	return u
 }
 
 // ErrNoKey is returned where no key signs.
@@ -175,29 +187,51 @@ type Signers struct {
 	Until time.Time
 }
 
-// For returns a provider's signers. Certificates are made here, the same on every
-// node where the algorithm is deterministic: they hold the issuer's name, which
-// each provider has its own of.
+// For returns a provider's signers for an algorithm: its own keys, if it has any, else
+// the shared ones.
 func (r *Ring) For(provider, algorithm, issuer string, now time.Time) (*Signers, error) {
+	return r.ForUses(provider, []store.KeyUse{r.Use(provider, algorithm)}, issuer, now)
+}
+
+// Use is what a provider signs with that never changed it.
+func (r *Ring) Use(provider, algorithm string) store.KeyUse {
+	own := store.KeyUse{Own: true, Algorithm: algorithm}
+	own.Own = provider != "" && len(r.scope(provider, own)) > 0
+	return own
+}
+
+// ForUses returns a provider's signers. The key set has the keys of all uses that did not
+// end: those that signed tokens that may still be good, and those to come. Certificates
+// are made here, the same on every node where the algorithm is deterministic: they hold
+// the issuer's name, which each provider has its own of.
+func (r *Ring) ForUses(provider string, uses []store.KeyUse, issuer string, now time.Time) (*Signers, error) {
 	s := &Signers{}
-	var signing *key
-	published := []*key{}
-	for _, k := range r.scope(provider, algorithm) {
-		for _, at := range []time.Time{k.SignFrom, k.SignUntil, k.PublishUntil} {
+	changes := func(times ...time.Time) {
+		for _, at := range times {
 			if at.After(now) && (s.Until.IsZero() || at.Before(s.Until)) {
 				s.Until = at
 			}
 		}
-		if !k.PublishUntil.IsZero() && !now.Before(k.PublishUntil) {
+	}
+	var signing *key
+	published := []*key{}
+	inForce := current(uses, now)
+	algorithm := inForce.Algorithm
+	for _, u := range uses {
+		changes(u.From, u.Until)
+		if !u.Until.IsZero() && !now.Before(u.Until) && u != inForce {
 			continue
 		}
-		published = append(published, k)
-		if now.Before(k.SignFrom) || !k.SignUntil.IsZero() && !now.Before(k.SignUntil) {
-			continue
-		}
-		// The newest of those that may sign does.
-		if signing == nil || k.SignFrom.After(signing.SignFrom) {
-			signing = k
+		for _, k := range r.scope(provider, u) {
+			changes(k.SignFrom, k.SignUntil, k.PublishUntil)
+			if !k.PublishUntil.IsZero() && !now.Before(k.PublishUntil) {
+				continue
+			}
+			published = append(published, k)
+			// The newest of those that may sign does.
+			if u == inForce && active(k.SigningKey, now) && (signing == nil || k.SignFrom.After(signing.SignFrom)) {
+				signing = k
+			}
 		}
 	}
 	if signing == nil {
@@ -236,8 +270,9 @@ func (k *key) signer(issuer string) (*token.Signer, error) {
 	return token.NewSigner(issuer, private, cert, k.algorithm())
 }
 
-// generate makes a key.
-func (c Config) generate(provider, algorithm string, now time.Time) (store.SigningKey, error) {
+// New makes a key, which takes a while: it is done outside transactions. The key signs
+// once [Ensure] or [Rotate] stored it; otherwise [Config.Destroy] removes it.
+func (c Config) New(provider, algorithm string, now time.Time) (store.SigningKey, error) {
 	record := store.SigningKey{Provider: provider, Algorithm: algorithm, Created: now, Certificate: []byte{}}
 	var private crypto.Signer
 	var err error

@@ -45,7 +45,7 @@ func (s *safe) update(f func(store.Tx) error) {
 
 func (s *safe) ensure(provider, algorithm string, own bool) {
 	s.t.Helper()
-	s.update(func(tx store.Tx) error { return Ensure(tx, s.cfg, provider, algorithm, own, now) })
+	s.update(func(tx store.Tx) error { _, err := Ensure(tx, s.cfg, nil, provider, algorithm, own, now); return err })
 }
 
 func (s *safe) ring() *Ring {
@@ -97,7 +97,8 @@ func TestCertificatesAreTheSameOnEveryNode(t *testing.T) {
 		}
 	}
 	if err := open(t, t.TempDir(), 0).db.Update(t.Context(), "", "", func(tx store.Tx) error {
-		return Ensure(tx, Config{Random: rand.Reader}, "", "HS256", false, now)
+		_, err := Ensure(tx, Config{Random: rand.Reader}, nil, "", "HS256", false, now)
+		return err
 	}); err == nil {
 		t.Error("a key of no algorithm was made")
 	}
@@ -110,11 +111,11 @@ func TestPublishSignRetire(t *testing.T) {
 	rotation := Rotation{Ahead: 24 * time.Hour, Overlap: 9 * time.Hour}
 	var next store.SigningKey
 	s.update(func(tx store.Tx) (err error) {
-		next, err = Rotate(tx, s.cfg, "", "RS256", rotation, "me", now)
+		next, err = rotate(tx, s.cfg, "", "RS256", rotation, "me", now)
 		return err
 	})
 	if err := s.db.Update(t.Context(), "", "", func(tx store.Tx) error {
-		_, err := Rotate(tx, s.cfg, "", "RS256", rotation, "me", now.Add(time.Hour))
+		_, err := rotate(tx, s.cfg, "", "RS256", rotation, "me", now.Add(time.Hour))
 		return err
 	}); !errors.Is(err, ErrPending) {
 		t.Errorf("a second rotation: %v", err)
@@ -172,7 +173,7 @@ func TestTheLastKeyIsNotRetired(t *testing.T) {
 	if err := retire("none"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("error = %v", err)
 	}
-	s.update(func(tx store.Tx) error { _, err := Rotate(tx, s.cfg, "", "ES256", Rotation{}, "me", now); return err })
+	s.update(func(tx store.Tx) error { _, err := rotate(tx, s.cfg, "", "ES256", Rotation{}, "me", now); return err })
 	if err := retire(old); err != nil {
 		t.Fatal(err)
 	}
@@ -227,4 +228,13 @@ func TestMasterKeysThatAreRefused(t *testing.T) {
 	if _, err := LoadMasterKey(filepath.Join(t.TempDir(), "absent"), rand.Reader, false); err == nil {
 		t.Error("an absent key file was accepted")
 	}
+}
+
+// rotate makes a key and rotates to it.
+func rotate(tx store.Tx, cfg Config, provider, algorithm string, r Rotation, by string, now time.Time) (store.SigningKey, error) {
+	next, err := cfg.New(provider, algorithm, now)
+	if err != nil {
+		return next, err
+	}
+	return Rotate(tx, cfg, next, r, by, now)
 }

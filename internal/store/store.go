@@ -58,6 +58,9 @@ type Provider struct {
 	TPMAuthentication   string `json:"tpmAttestationAuthentication,omitzero"`
 	// Endpoints are private endpoint connections, by name.
 	Endpoints map[string]jsontext.Value `json:"privateEndpoints,omitzero"`
+	// KeyUses are the kinds of keys that the provider signed with lately, signs with, and
+	// is about to sign with, the oldest first. Empty until the kind is changed once.
+	KeyUses []KeyUse `json:"keyUses,omitzero"`
 	// Settings are the provider's own, as package tenant reads them.
 	Settings  jsontext.Value `json:"settings,omitzero"`
 	Created   time.Time      `json:"created,omitzero"`
@@ -66,6 +69,17 @@ type Provider struct {
 	UpdatedBy string         `json:"updatedBy,omitzero"`
 	// Later holds the members of later versions.
 	Later jsontext.Value `json:",embed"`
+}
+
+// KeyUse is a kind of keys that a provider signs with for a while.
+type KeyUse struct {
+	// Own keys are the provider's, others are shared.
+	Own       bool   `json:"own,omitzero"`
+	Algorithm string `json:"algorithm"`
+	// From is when the provider begins to sign with them; they are published before.
+	From time.Time `json:"from,omitzero"`
+	// Until is when they leave its key set; zero means that no date is known.
+	Until time.Time `json:"until,omitzero"`
 }
 
 // What a version of a policy does.

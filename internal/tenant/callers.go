@@ -8,17 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/bounds"
 	"github.com/probity-dev/probity/internal/ledger"
-	"github.com/probity-dev/probity/internal/signing"
-	"github.com/probity-dev/probity/internal/spelling"
 	"github.com/probity-dev/probity/internal/store"
-	"github.com/probity-dev/probity/token"
 )
 
 var tokenName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
@@ -88,76 +84,4 @@ func (r *Registry) RevokeToken(ctx context.Context, name string, by By) error {
 		r.changed(ctx, store.DefaultProvider)
 	}
 	return err
-}
-
-// RotateKey makes the next signing key of a provider's own keys, or of the shared
-// ones if provider is empty.
-func (r *Registry) RotateKey(ctx context.Context, provider, algorithm string, rotation signing.Rotation, by By) (store.SigningKey, error) {
-	var next store.SigningKey
-	if known := token.Algorithms(); !slices.Contains(known, algorithm) {
-		return next, refuse(Invalid, CheckKey, "one of "+strings.Join(known, ", "), fmt.Sprintf("the algorithm %.40q", algorithm), "did you mean "+spelling.Nearest(algorithm, known)+"?")
-	}
-	err := r.cfg.Store.Update(ctx, store.TopicKeys, provider, func(tx store.Tx) (err error) {
-		next, err = signing.Rotate(tx, r.cfg.Signing, provider, algorithm, rotation, by.Caller, r.cfg.Now())
-		return err
-	})
-	return next, r.keyChange(ctx, err)
-}
-
-// RetireKey ends a signing key at once. With a provider it must be that one's.
-func (r *Registry) RetireKey(ctx context.Context, id string, by By) (store.SigningKey, error) {
-	var retired store.SigningKey
-	err := r.cfg.Store.Update(ctx, store.TopicKeys, "", func(tx store.Tx) (err error) {
-		retired, err = signing.Retire(tx, r.cfg.Signing, id, by.Caller, r.cfg.Now())
-		return err
-	})
-	return retired, r.keyChange(ctx, err)
-}
-
-func (r *Registry) keyChange(ctx context.Context, err error) error {
-	switch {
-	case err == nil:
-		r.changed(ctx, store.DefaultProvider)
-		return nil
-	case errors.Is(err, store.ErrNotFound), errors.Is(err, signing.ErrNoKey):
-		return refuse(NotFound, CheckKey, "a signing key", err.Error(), "list them: probity keys list")
-	case errors.Is(err, signing.ErrPending), errors.Is(err, signing.ErrLastKey):
-		return refuse(Conflict, CheckKey, "a key that can be replaced now", err.Error(), "list them: probity keys list")
-	}
-	return err
-}
-
-// Tend rotates keys that are due and removes those that have left the key sets:
-// background work, of one node.
-func (r *Registry) Tend(ctx context.Context, every time.Duration, rotation signing.Rotation) error {
-	records, err := r.cfg.Store.SigningKeys(ctx)
-	if err != nil {
-		return err
-	}
-	if every > 0 {
-		for _, k := range signing.Due(records, every, rotation, r.cfg.Now()) {
-			algorithm := k.Algorithm
-			if algorithm == "" {
-				algorithm = signing.DefaultAlgorithm
-			}
-			if _, err := r.RotateKey(ctx, k.Provider, algorithm, rotation, By{Caller: "rotation"}); err != nil {
-				return err
-			}
-		}
-	}
-	if !signing.Expired(records, r.cfg.Now()) {
-		return nil
-	}
-	var removed []store.SigningKey
-	err = r.cfg.Store.Update(ctx, store.TopicKeys, "", func(tx store.Tx) (err error) {
-		removed, err = signing.Prune(tx, r.cfg.Signing, r.cfg.Now())
-		return err
-	})
-	if err != nil {
-		return r.keyChange(ctx, err)
-	}
-	if err := r.cfg.Signing.Destroy(removed); err != nil {
-		r.cfg.Log.Warn("a key that signs no more is left in the PKCS#11 token", "err", err.Error())
-	}
-	return r.keyChange(ctx, nil)
 }

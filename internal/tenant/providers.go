@@ -110,8 +110,23 @@ func (r *Registry) PutProvider(ctx context.Context, c ProviderChange, mayCreate 
 	}
 	// Names are compared without case everywhere; the store knows one form alone.
 	name := strings.ToLower(c.Name)
+	// A key that the provider will need is made before the transaction.
+	wanted, _ := ReadSettings(c.Settings)
+	var ready *store.SigningKey
+	at, exists := r.Get(name)
+	if len(c.Settings) > 0 && (name != store.DefaultProvider || !wanted.OwnKeys) && (exists || mayCreate) && (c.Match == nil || exists && at.Revision == *c.Match) {
+		if ready, err = r.readyKey(ctx, name, wanted.algorithm(), wanted.OwnKeys); err != nil {
+			return nil, false, err
+		}
+	}
+	used := false
+	defer func() {
+		if !used || err != nil {
+			r.discard(ready)
+		}
+	}()
 	err = r.cfg.Store.Update(ctx, store.TopicProvider, name, func(tx store.Tx) error {
-		created = false
+		created, used = false, false
 		p, err := tx.Provider(name)
 		p = placed(p)
 		switch {
@@ -130,6 +145,7 @@ func (r *Registry) PutProvider(ctx context.Context, c ProviderChange, mayCreate 
 		if c.Match != nil && *c.Match != p.Revision {
 			return refuse(Stale, CheckMatch, fmt.Sprintf("revision %d in force", *c.Match), fmt.Sprintf("revision %d", p.Revision), remedyConcurrent)
 		}
+		before, _ := ReadSettings(p.Settings) // broken ones chose nothing
 		settings, err := r.apply(&p, c)
 		if err != nil {
 			return err
@@ -137,10 +153,19 @@ func (r *Registry) PutProvider(ctx context.Context, c ProviderChange, mayCreate 
 		if name == store.DefaultProvider && settings.OwnKeys {
 			return refuse(Invalid, CheckSettings, "ownKeys at other providers", "it at the default provider", "leave ownKeys out: the default provider signs with the keys that are shared")
 		}
+		if created {
+			p.KeyUses = []store.KeyUse{{Own: settings.OwnKeys, Algorithm: settings.algorithm()}}
+		} else if len(c.Settings) > 0 && (settings.OwnKeys != before.OwnKeys || settings.algorithm() != before.algorithm()) {
+			records, err := tx.SigningKeys()
+			if err != nil {
+				return err
+			}
+			p.KeyUses = r.keyUses(p, before, settings, records)
+		}
 		if _, err := tx.PutProvider(p); err != nil {
 			return err
 		}
-		if err := signing.Ensure(tx, r.cfg.Signing, name, settings.algorithm(), settings.OwnKeys, r.cfg.Now()); err != nil {
+		if used, err = signing.Ensure(tx, r.cfg.Signing, ready, name, settings.algorithm(), settings.OwnKeys, r.cfg.Now()); err != nil {
 			return err
 		}
 		action := "provider.update"

@@ -26,6 +26,8 @@ import (
 type Config struct {
 	Store   store.Store
 	Signing signing.Config
+	// Rotation says how long a key is published before a provider signs with it, and after.
+	Rotation signing.Rotation
 	// URL is the service's URL, without a trailing slash: that of the default
 	// provider. Others are at URL/p/NAME, or at NAME.HostSuffix if that is set.
 	URL        string
@@ -50,6 +52,9 @@ type Registry struct {
 	tokens  atomic.Pointer[[]auth.StaticToken]
 	tenants atomic.Pointer[map[string]*Tenant] // by lower-case name
 
+	// making is held while a signing key is made.
+	making chan struct{}
+
 	// refreshing is held while the memory is brought up to date.
 	refreshing sync.Mutex
 	revision   int64
@@ -58,7 +63,7 @@ type Registry struct {
 // New reads all providers. The default provider and its first key are created if they
 // do not exist, each with an entry in the ledger.
 func New(ctx context.Context, cfg Config) (*Registry, error) {
-	r := &Registry{cfg: cfg}
+	r := &Registry{cfg: cfg, making: make(chan struct{}, 1)}
 	r.cfg.MinRetention = max(r.cfg.MinRetention, 1)
 	if err := r.first(ctx); err != nil {
 		return nil, err
@@ -79,11 +84,17 @@ func (r *Registry) first(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	hasKey := slices.ContainsFunc(keys, func(k store.SigningKey) bool {
-		return k.Provider == "" && (k.Algorithm == "" || k.Algorithm == signing.DefaultAlgorithm)
-	})
+	hasKey := signing.Signs(keys, r.cfg.Signing, "", signing.DefaultAlgorithm, r.cfg.Now())
 	if !missing && hasKey {
 		return nil
+	}
+	if err := signing.Authentic(keys, r.cfg.Signing); err != nil {
+		// Security: no key takes the place of one that was changed, or that another
+		// master key sealed.
+		return err
+	}
+	if reason := signing.Unusable(keys, "", signing.DefaultAlgorithm, r.cfg.Now()); reason != "" {
+		r.cfg.Log.Warn("a signing key is made because no other signs now", "reason", reason)
 	}
 	now := r.cfg.Now()
 	err = r.cfg.Store.Update(ctx, store.TopicProvider, store.DefaultProvider, func(tx store.Tx) error {
@@ -100,7 +111,8 @@ func (r *Registry) first(ctx context.Context) error {
 		case err != nil:
 			return err
 		}
-		return signing.Ensure(tx, r.cfg.Signing, "", signing.DefaultAlgorithm, false, now)
+		_, err := signing.Ensure(tx, r.cfg.Signing, nil, "", signing.DefaultAlgorithm, false, now)
+		return err
 	})
 	if err == nil && r.cfg.Touched != nil {
 		r.cfg.Touched(store.DefaultProvider)

@@ -91,7 +91,7 @@ func (t *Tenant) Signers(now time.Time) (*signing.Signers, error) {
 	if c := t.signers.Load(); c != nil && c.ring == ring && (c.Until.IsZero() || now.Before(c.Until)) {
 		return c.Signers, nil
 	}
-	s, err := ring.For(t.Name, t.Settings.algorithm(), t.URL, now)
+	s, err := ring.ForUses(t.Name, t.uses(ring), t.URL, now)
 	if err != nil {
 		return nil, err
 	}

@@ -76,7 +76,8 @@ func TestKeysOfAToken(t *testing.T) {
 	now := time.Now()
 	for _, algorithm := range []string{"RS256", "PS256", "ES256", "ES384"} {
 		if err := db.Update(t.Context(), store.TopicKeys, "", func(tx store.Tx) error {
-			return signing.Ensure(tx, cfg, "", algorithm, false, now)
+			_, err := signing.Ensure(tx, cfg, nil, "", algorithm, false, now)
+			return err
 		}); err != nil {
 			t.Fatalf("%s: %v", algorithm, err)
 		}
@@ -109,7 +110,11 @@ func TestKeysOfAToken(t *testing.T) {
 	// A key that left the key sets leaves the token.
 	var gone store.SigningKey
 	if err := db.Update(t.Context(), store.TopicKeys, "", func(tx store.Tx) error {
-		if _, err := signing.Rotate(tx, cfg, "", "ES256", signing.Rotation{}, "test", now); err != nil {
+		next, err := cfg.New("", "ES256", now)
+		if err != nil {
+			return err
+		}
+		if _, err := signing.Rotate(tx, cfg, next, signing.Rotation{}, "test", now); err != nil {
 			return err
 		}
 		removed, err := signing.Prune(tx, cfg, now.Add(time.Hour))
