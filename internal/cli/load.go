@@ -94,6 +94,13 @@ var loader = collateral.Loader{Endorsements: openenclave.ParseEndorsements, VCEK
 // loadBundle reads collateral, and says which files it did not use.
 func (e *env) loadBundle(path string) (*collateral.Bundle, error) {
 	bundle, err := loader.Load(path)
+	if err != nil {
+		if b, readErr := e.readLimited(path, forms.MaxText); readErr == nil {
+			if f := forms.Recognize(b); f.Kind != "" {
+				return nil, fmt.Errorf("%s: %s, which is evidence and not collateral", path, f.Name)
+			}
+		}
+	}
 	if err == nil && !e.quiet {
 		for _, note := range bundle.Notes {
 			fmt.Fprintln(e.Err, "probity: collateral:", note)
