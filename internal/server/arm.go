@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/jsonerror"
 	"github.com/probity-dev/probity/internal/tenant"
 )
 
@@ -102,6 +104,10 @@ func (s *Server) listProviders(w http.ResponseWriter, _ *http.Request, c *call) 
 	return writeJSON(w, map[string]any{"value": list})
 }
 
+// noNullInProvider matches where a provider's body must have a value. Elsewhere null
+// means that the member is left out: clients send back what Azure answered.
+var noNullInProvider = regexp.MustCompile(`^$|^/(location|tags/.*|properties/probity/.*|properties/policySigningCertificates/keys/[0-9]+)$`)
+
 // providerBody is the body of creations and updates.
 type providerBody struct {
 	Location   *string           `json:"location"`
@@ -135,7 +141,13 @@ func (s *Server) changeProvider(w http.ResponseWriter, r *http.Request, c *call,
 	var in providerBody
 	// Members of other versions of the interface are ignored, as Azure does.
 	if err := json.Unmarshal(body, &in); err != nil {
-		return badRequest(checkBody, "a JSON object with location, tags and properties", "another form", "compare the body with the documentation of the route")
+		return badRequest(checkBody, "a JSON object with location, tags and properties", jsonerror.Text(err), "compare the body with the documentation of the route")
+	}
+	if err := refuseNull(body, noNullInProvider); err != nil {
+		return err
+	}
+	if in.Properties.Probity.Kind() == 'n' {
+		in.Properties.Probity = nil
 	}
 	if create && (in.Location == nil || *in.Location == "") {
 		return badRequest(checkBody, "a member location", "none", `send "location", for instance "local"`)
@@ -143,9 +155,6 @@ func (s *Server) changeProvider(w http.ResponseWriter, r *http.Request, c *call,
 	match, err := ifMatch(r)
 	if err != nil {
 		return err
-	}
-	if group := c.params["group"]; len(group) > 90 {
-		return badRequest(tenant.CheckName, "a resource group of at most 90 characters", "a longer one", "choose another name")
 	}
 	t, created, err := s.cfg.Registry.PutProvider(r.Context(), tenant.ProviderChange{Name: c.params["provider"], Subscription: c.params["subscription"], Group: c.params["group"],
 		Location: in.Location, Tags: in.Tags, Signers: in.Properties.Signers.Keys, PublicNetworkAccess: in.Properties.PublicNetworkAccess,
@@ -242,6 +251,8 @@ func (s *Server) getEndpoint(w http.ResponseWriter, _ *http.Request, c *call) er
 	return writeJSON(w, v)
 }
 
+var noNullInConnection = regexp.MustCompile(`^$|^/properties/privateLinkServiceConnectionState/.*$`)
+
 // putEndpoint records a private endpoint connection. The service makes none: who
 // reaches it is the network's business.
 func (s *Server) putEndpoint(w http.ResponseWriter, r *http.Request, c *call) error {
@@ -251,8 +262,8 @@ func (s *Server) putEndpoint(w http.ResponseWriter, r *http.Request, c *call) er
 	}
 	var in struct {
 		Properties struct {
-			Endpoint jsontext.Value    `json:"privateEndpoint,omitzero"`
-			State    map[string]string `json:"privateLinkServiceConnectionState,omitzero"`
+			Endpoint map[string]jsontext.Value `json:"privateEndpoint,omitzero"`
+			State    map[string]string         `json:"privateLinkServiceConnectionState,omitzero"`
 		} `json:"properties"`
 	}
 	body, err := s.readBody(w, r)
@@ -260,7 +271,10 @@ func (s *Server) putEndpoint(w http.ResponseWriter, r *http.Request, c *call) er
 		return err
 	}
 	if err := json.Unmarshal(body, &in); err != nil {
-		return badRequest(checkBody, "a private endpoint connection", "another form", "compare the body with the documentation of the route")
+		return badRequest(checkBody, "a private endpoint connection", jsonerror.Text(err), "compare the body with the documentation of the route")
+	}
+	if err := refuseNull(body, noNullInConnection); err != nil {
+		return err
 	}
 	name := c.params["endpoint"]
 	v, err := json.Marshal(map[string]any{"id": resourceOf(t).ID + "/privateEndpointConnections/" + name, "name": name, "type": resourceType + "/privateEndpointConnections",

@@ -33,7 +33,7 @@ func (s *Server) attest(w http.ResponseWriter, r *http.Request, c *call) error {
 		return s.attestTPM(w, r, c, body)
 	}
 	legacy := strings.EqualFold(r.URL.Query().Get("api-version"), legacyVersion)
-	request, err := s.request(kind, body, legacy)
+	request, err := s.request(kind, body, legacy || c.legacyPath)
 	if err != nil {
 		return err
 	}
@@ -154,8 +154,10 @@ func (s *Server) record(ctx context.Context, c *call, request *appraisal.Request
 // ledgerStopped is the answer where a ledger's history in the database is not the
 // one that was signed.
 func ledgerStopped() *apiError {
-	return failed(http.StatusServiceUnavailable, codeUnavailable, evidence.Check{ID: checkIntact, Expected: "the ledger in the database extends its last checkpoint",
+	e := failed(http.StatusServiceUnavailable, codeUnavailable, evidence.Check{ID: checkIntact, Expected: "the ledger in the database extends its last checkpoint",
 		Found: "it does not, and the provider's ledger is stopped", Remedy: remedyIntact})
+	e.header = http.Header{"Retry-After": {"300"}} // it takes an operator
+	return e
 }
 
 func digest(b []byte) string {
@@ -185,17 +187,16 @@ func (s *Server) slot(t *tenant.Tenant) (free func(), err error) {
 	}
 }
 
-// request reads a body as a request for the appraisal. The legacy version sends
-// all evidence as "quote".
+// request reads a body as a request for the appraisal. The legacy version, and its
+// path, send all evidence as "quote".
 func (s *Server) request(kind evidence.Kind, body []byte, legacy bool) (*appraisal.Request, error) {
 	in, err := wire.Decode(body)
 	if err != nil {
 		return nil, err
 	}
 	out := &appraisal.Request{Kind: kind, Evidence: in.Quote, EventLog: in.EventLog, Nonce: in.Nonce, DraftPolicy: in.DraftPolicy, Time: s.appraisalTime()}
-	member := "quote"
-	if !legacy {
-		member = kind.Member()
+	member := kind.Member()
+	if !legacy || len(in.Quote) == 0 {
 		out.Evidence = map[string]wire.Bytes{"quote": in.Quote, "report": in.Report, "document": in.Document, "token": in.Token,
 			"AttestationInfo": in.AttestationInfo}[member]
 	}

@@ -79,6 +79,9 @@ func (s *Server) enroll(w http.ResponseWriter, r *http.Request, c *call) error {
 	if in.Context != "" {
 		return s.enrolled(w, r, c, in)
 	}
+	if err := in.check(); err != nil {
+		return err
+	}
 	pending, credential, err := e.begin(in, s.appraisalTime())
 	if err != nil {
 		return badRequest(checkEnrolment, "a trusted endorsement key, and an attestation key of the same TPM", err.Error(), remedyEnrolment)
@@ -92,11 +95,20 @@ func (s *Server) enroll(w http.ResponseWriter, r *http.Request, c *call) error {
 	return writeJSON(w, map[string]any{"credential": evidence.Bytes(credential.IDObject), "secret": evidence.Bytes(credential.Secret), "context": sealed})
 }
 
+// check checks the form of the first message.
+func (in *enrolRequest) check() error {
+	const remedy = "send name, endorsementKey and attestationKey; then context and answer"
+	if !machineName.MatchString(in.Name) {
+		return badRequest(checkBody, "a name of 1 to 128 letters, digits, dots, dashes and underscores", fmt.Sprintf("%.140q", in.Name), remedy)
+	}
+	if len(in.EndorsementKey) == 0 || len(in.AttestationKey) == 0 {
+		return badRequest(checkBody, "endorsementKey and attestationKey", "a message without one of them", remedy)
+	}
+	return nil
+}
+
 // begin checks the keys and makes the credential.
 func (e *Enrolment) begin(in enrolRequest, at time.Time) (*enrolment, *tpm.Credential, error) {
-	if !machineName.MatchString(in.Name) {
-		return nil, nil, errors.New("a name that is not of 1 to 128 letters, digits, dots, dashes and underscores")
-	}
 	ek, err := tpm.ParsePublic(in.EndorsementKey)
 	if err != nil {
 		return nil, nil, fmt.Errorf("endorsement key: %w", err)

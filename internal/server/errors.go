@@ -47,6 +47,7 @@ const (
 	checkType       = "request.attestation-type"
 	checkPath       = "request.path"
 	checkCollateral = "collateral.available"
+	checkMessage    = "tpm.message"
 	checkContext    = "tpm.challenge.context"
 	checkUsed       = "tpm.challenge.used"
 	checkEnrolment  = "tpm.enrolment"
@@ -75,12 +76,13 @@ const (
 // Catalogue lists the checks of requests.
 func Catalogue() []evidence.Definition {
 	return []evidence.Definition{
-		{ID: checkPath, Meaning: "the path is one that the service answers", Remedy: "compare the path with the list of routes in the documentation"},
+		{ID: checkPath, Meaning: "the path is one that the service answers, and the names in it have the documented form", Remedy: "compare the path with the list of routes in the documentation"},
 		{ID: checkAPIVersion, Meaning: "the query parameter api-version is one that the service speaks", Remedy: "add the query parameter api-version, for instance ?api-version=2022-08-01"},
 		{ID: checkType, Meaning: "the attestation type in the path is one that the service understands", Remedy: "compare the type with those that the message lists"},
 		{ID: checkSize, Meaning: "the request body is within the limit", Remedy: "send less, or raise limits.body in the configuration"},
 		{ID: checkBody, Meaning: "the request body is a JSON object of the expected form, without duplicate members", Remedy: "compare the body with the documentation of the route"},
 		{ID: checkCollateral, Meaning: "the vendor's service could be reached for collateral that is not held; answered with 503, as the evidence is not refused for good", Remedy: remedyCollateral},
+		{ID: checkMessage, Meaning: "the member data is a message of the TPM protocol", Remedy: "begin with {\"payload\":{\"type\":\"aikcert\"}} as base64url in data"},
 		{ID: checkContext, Meaning: "the service_context is one that this service made for this provider, and has not expired", Remedy: remedyContext},
 		{ID: checkUsed, Meaning: "a challenge is used once, where the provider asks for that", Remedy: remedyContext},
 		{ID: checkEnrolment, Meaning: "the endorsement key is trusted, the attestation key is of the same TPM, and neither name nor key belongs to another TPM", Remedy: remedyEnrolment},
@@ -90,7 +92,7 @@ func Catalogue() []evidence.Definition {
 		{ID: checkRole, Meaning: "the caller has the role that the route needs, at the provider", Remedy: "let an owner grant the role"},
 		{ID: checkLedger, Meaning: "the decision is in the ledger, where the provider fails closed", Remedy: "try again later; see what the service's log says of its store"},
 		{ID: checkIntact, Meaning: "the provider's ledger in the database extends its last checkpoint, which is kept outside the database", Remedy: remedyIntact},
-		{ID: checkQuery, Meaning: "a number in the query or path is one, and within its bounds", Remedy: "correct the query parameter"},
+		{ID: checkQuery, Meaning: "each query parameter is sent once, in the documented form and within its bounds", Remedy: "correct the query parameter"},
 		{ID: checkProof, Meaning: "the entry is there, and a checkpoint covers it", Remedy: "try again after the next checkpoint"},
 		{ID: checkStore, Meaning: "the store answers; attestations go on without it, management does not", Remedy: "try again after the time in Retry-After"},
 		{ID: checkPolicyText, Meaning: "the policy, or draft policy, parses", Remedy: "check the policy text at the line and column given"},

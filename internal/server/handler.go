@@ -92,6 +92,12 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request, found *route, c *ca
 		return failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: checkPath, Expected: "a path of the attestation API",
 			Found: "an unknown path", Remedy: "for instance POST /attest/SgxEnclave?api-version=2022-08-01"})
 	}
+	if err := checkQueryForm(r); err != nil {
+		return err
+	}
+	if err := checkPathForms(c.params); err != nil {
+		return err
+	}
 	if found.versioned {
 		if err := checkVersion(r); err != nil {
 			return err
@@ -102,6 +108,7 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request, found *route, c *ca
 			return badRequest(checkType, "a known attestation type", err.Error(), "compare the type in the path with those listed")
 		}
 	}
+	c.legacyPath = strings.HasPrefix(found.path, "/attest/tee/")
 	if err := s.allow(r, found, c); err != nil {
 		return err
 	}

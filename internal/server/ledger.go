@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/probity-dev/probity/evidence"
@@ -32,15 +33,19 @@ func reading(t *tenant.Tenant) (free func(), err error) {
 // searchLedger answers GET /ledger: entries that match the query, from a row on.
 // With last it begins that many rows before the end.
 func (s *Server) searchLedger(w http.ResponseWriter, r *http.Request, c *call) error {
-	from, err := bound(r, "from", 0, math.MaxInt64)
+	from, err := bound(r, "from", 0, 0, math.MaxInt64)
 	if err != nil {
 		return err
 	}
-	limit, err := bound(r, "limit", 100, 1000)
+	limit, err := bound(r, "limit", 100, 1, 1000)
 	if err != nil {
 		return err
 	}
-	last, err := bound(r, "last", -1, math.MaxInt64)
+	last, err := bound(r, "last", -1, 0, math.MaxInt64)
+	if err != nil {
+		return err
+	}
+	query, err := ledgerQuery(r)
 	if err != nil {
 		return err
 	}
@@ -56,9 +61,7 @@ func (s *Server) searchLedger(w http.ResponseWriter, r *http.Request, c *call) e
 	if last >= 0 {
 		from = max(from, head.Size-last)
 	}
-	q := r.URL.Query()
-	found, next, err := ledger.Search(r.Context(), s.cfg.Store, c.tenant.Name, ledger.Query{Type: q.Get("type"), Kind: q.Get("kind"), Outcome: q.Get("outcome"), Check: q.Get("check"),
-		Evidence: q.Get("evidence"), Token: q.Get("token"), By: q.Get("by"), Action: q.Get("action"), Request: q.Get("request")}, from, int(max(limit, 1)), searchBudget)
+	found, next, err := ledger.Search(r.Context(), s.cfg.Store, c.tenant.Name, query, from, int(limit), searchBudget)
 	if err != nil {
 		return err
 	}
@@ -69,9 +72,39 @@ func (s *Server) searchLedger(w http.ResponseWriter, r *http.Request, c *call) e
 	return writeJSON(w, answer)
 }
 
+var (
+	ledgerTypes    = shaped(ledger.Decision+"|"+ledger.Change+"|"+ledger.Loss, "decision, change or loss")
+	ledgerOutcomes = shaped(ledger.Accepted+"|"+ledger.Refused, "accepted or refused")
+	ledgerDigest   = shaped("[0-9a-f]{64}", "a SHA-256 of 64 hexadecimal digits in lower case")
+	ledgerText     = shaped("(?s).{1,256}", "a text of 1 to 256 characters")
+)
+
+// ledgerQuery reads what entries are looked for by. A value that no entry can have is
+// refused: an empty answer would look like a ledger without such entries.
+func ledgerQuery(r *http.Request) (q ledger.Query, err error) {
+	var kinds []string
+	for _, kind := range evidence.Kinds() {
+		kinds = append(kinds, string(kind))
+	}
+	for _, p := range []struct {
+		name string
+		form form
+		to   *string
+	}{
+		{"type", ledgerTypes, &q.Type}, {"kind", shaped(strings.Join(kinds, "|"), "an attestation type: "+strings.Join(kinds, ", ")), &q.Kind},
+		{"outcome", ledgerOutcomes, &q.Outcome}, {"check", ledgerText, &q.Check}, {"evidence", ledgerDigest, &q.Evidence}, {"token", ledgerText, &q.Token},
+		{"by", ledgerText, &q.By}, {"action", ledgerText, &q.Action}, {"request", ledgerText, &q.Request},
+	} {
+		if *p.to, _, err = queryText(r, p.name, p.form); err != nil {
+			return q, err
+		}
+	}
+	return q, nil
+}
+
 // exportLedger answers GET /ledger/export.
 func (s *Server) exportLedger(w http.ResponseWriter, r *http.Request, c *call) error {
-	from, err := bound(r, "from", 0, math.MaxInt64)
+	from, err := bound(r, "from", 0, 0, math.MaxInt64)
 	if err != nil {
 		return err
 	}
@@ -114,7 +147,7 @@ func (s *Server) checkpoint(w http.ResponseWriter, r *http.Request, c *call) err
 func (s *Server) proof(w http.ResponseWriter, r *http.Request, c *call) error {
 	seq, err := strconv.ParseInt(c.params["seq"], 10, 64)
 	if err != nil {
-		return badRequest(checkQuery, "the number of a row", c.params["seq"], "take seq of an entry")
+		return err // its form was checked
 	}
 	p, err := ledger.Prove(r.Context(), s.cfg.Store, c.tenant.Name, seq)
 	if errors.Is(err, ledger.ErrNoCheckpoint) {

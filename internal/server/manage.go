@@ -73,7 +73,7 @@ func (s *Server) listKeys(w http.ResponseWriter, r *http.Request, c *call) error
 // service's own address, by owners of everything.
 func (s *Server) rotateKey(w http.ResponseWriter, r *http.Request, c *call) error {
 	var in struct {
-		Algorithm string `json:"algorithm"`
+		Algorithm *string `json:"algorithm"`
 		// Now begins to sign at once, with no time for relying parties to learn of
 		// the key.
 		Now bool `json:"now"`
@@ -81,8 +81,9 @@ func (s *Server) rotateKey(w http.ResponseWriter, r *http.Request, c *call) erro
 	if err := s.readJSON(w, r, &in); err != nil {
 		return err
 	}
-	if in.Algorithm == "" {
-		in.Algorithm = signing.DefaultAlgorithm
+	algorithm := signing.DefaultAlgorithm
+	if in.Algorithm != nil {
+		algorithm = *in.Algorithm
 	}
 	whose := c.tenant.Name
 	if whose == store.DefaultProvider {
@@ -96,7 +97,7 @@ func (s *Server) rotateKey(w http.ResponseWriter, r *http.Request, c *call) erro
 	if in.Now {
 		rotation.Ahead = 0
 	}
-	next, err := s.cfg.Registry.RotateKey(r.Context(), whose, in.Algorithm, rotation, c.by())
+	next, err := s.cfg.Registry.RotateKey(r.Context(), whose, algorithm, rotation, c.by())
 	if err != nil {
 		return err
 	}
@@ -162,14 +163,14 @@ func (s *Server) revokeToken(w http.ResponseWriter, r *http.Request, c *call) er
 }
 
 // bound reads a number of the query within bounds.
-func bound(r *http.Request, name string, standard, most int64) (int64, error) {
-	text := r.URL.Query().Get(name)
-	if text == "" {
-		return standard, nil
+func bound(r *http.Request, name string, standard, least, most int64) (int64, error) {
+	text, sent, err := queryText(r, name, number)
+	if err != nil || !sent {
+		return standard, err
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n < 0 || n > most {
-		return 0, badRequest(checkQuery, fmt.Sprintf("%s from 0 to %d", name, most), fmt.Sprintf("%.40q", text), "correct the query parameter")
+	if err != nil || n < least || n > most {
+		return 0, badRequest(checkQuery, fmt.Sprintf("%s from %d to %d", name, least, most), fmt.Sprintf("%.40q", text), "correct the query parameter")
 	}
 	return n, nil
 }

@@ -32,15 +32,17 @@ func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + 
 
 // ifMatch reads the version that the caller wants to replace.
 func ifMatch(r *http.Request) (*int64, error) {
-	text := r.Header.Get("If-Match")
-	if text == "" || text == "*" {
+	values := r.Header.Values("If-Match")
+	if len(values) == 0 || len(values) == 1 && values[0] == "*" {
 		return nil, nil
 	}
-	n, err := strconv.ParseInt(strings.Trim(text, `"`), 10, 64)
-	if err != nil {
-		return nil, badRequest(tenant.CheckMatch, "If-Match with an ETag of this service", fmt.Sprintf("%.40q", text), "send the ETag of the answer that was read, or none")
+	// A list, or a weak tag, which never matches (RFC 9110, section 13.1.1), is a mistake.
+	if len(values) > 1 || !entityTag.MatchString(values[0]) {
+		return nil, badRequest(tenant.CheckMatch, `If-Match with one ETag of this service, or *`, fmt.Sprintf("%.40q", strings.Join(values, ", ")),
+			"send the ETag of the answer that was read, or leave If-Match out")
 	}
-	return &n, nil
+	n, err := strconv.ParseInt(strings.Trim(values[0], `"`), 10, 64)
+	return &n, err
 }
 
 // answer sends a management token.
@@ -67,7 +69,7 @@ func (s *Server) submitted(w http.ResponseWriter, r *http.Request) (string, erro
 	if err != nil {
 		return "", err
 	}
-	body = bytes.TrimSpace(body)
+	body = bytes.Trim(body, " \t\r\n")
 	if len(body) == 0 {
 		return "", invalidOperation("the body is empty; send the policy as a JWS")
 	}
@@ -78,7 +80,7 @@ func (s *Server) submitted(w http.ResponseWriter, r *http.Request) (string, erro
 	if err := json.Unmarshal(body, &text); err != nil {
 		return "", invalidOperation("the body begins like a JSON string and is none")
 	}
-	return strings.TrimSpace(text), nil
+	return strings.Trim(text, " \t\r\n"), nil
 }
 
 func invalidOperation(found string) *apiError {
@@ -159,7 +161,7 @@ func (s *Server) policyHistory(w http.ResponseWriter, r *http.Request, c *call) 
 func (s *Server) policyVersion(w http.ResponseWriter, r *http.Request, c *call) error {
 	n, err := strconv.ParseInt(c.params["version"], 10, 64)
 	if err != nil {
-		return badRequest(tenant.CheckVersion, "a number", fmt.Sprintf("%.40q", c.params["version"]), "list the versions: GET /policies/{type}/versions")
+		return err // its form was checked
 	}
 	p, err := s.cfg.Store.PolicyVersion(r.Context(), c.tenant.Name, string(c.kind), n)
 	if err != nil {
@@ -200,7 +202,7 @@ func (s *Server) readJSON(w http.ResponseWriter, r *http.Request, v any) error {
 	if err := json.Unmarshal(body, v, json.RejectUnknownMembers(true)); err != nil {
 		return badRequest(checkBody, "a JSON object as the documentation of the route has it", jsonerror.Text(err), "compare the body with the documentation of the route")
 	}
-	return nil
+	return refuseNull(body, anyMember)
 }
 
 // proposals answers GET /proposals.
@@ -284,16 +286,8 @@ func (s *Server) changeCertificate(w http.ResponseWriter, r *http.Request, c *ca
 		return err
 	}
 	if strings.HasPrefix(jws, "{") {
-		var members map[string]jsontext.Value
-		if err := json.Unmarshal([]byte(jws), &members); err != nil {
-			return invalidOperation("the body is neither a JWS nor a JSON object")
-		}
-		for _, name := range []string{"policyCertificateToAdd", "policyCertificateToRemove", "certificate"} {
-			if v := members[name]; v.Kind() == '"' {
-				if err := json.Unmarshal(v, &jws); err != nil {
-					return invalidOperation("the member " + name + " is not a string")
-				}
-			}
+		if jws, err = certificateMember(jws); err != nil {
+			return err
 		}
 	}
 	thumbprint, err := s.cfg.Registry.ChangeCertificate(r.Context(), c.tenant.Name, jws, add, c.by())
@@ -305,6 +299,32 @@ func (s *Server) changeCertificate(w http.ResponseWriter, r *http.Request, c *ca
 		result = "IsPresent"
 	}
 	return s.answer(w, c, map[string]any{"x-ms-certificate-thumbprint": thumbprint, "x-ms-policycertificates-result": result})
+}
+
+// certificateMember returns the JWS out of an object, as some clients send it.
+func certificateMember(body string) (string, error) {
+	var members struct {
+		Add         *string `json:"policyCertificateToAdd"`
+		Remove      *string `json:"policyCertificateToRemove"`
+		Certificate *string `json:"certificate"`
+	}
+	refuse := func(expected, found string) error {
+		return failed(http.StatusBadRequest, codeInvalidOperation, evidence.Check{ID: checkBody, Expected: expected, Found: found,
+			Remedy: "send the signed request as one of policyCertificateToAdd, policyCertificateToRemove and certificate, or as the whole body"})
+	}
+	if err := json.Unmarshal([]byte(body), &members); err != nil {
+		return "", refuse("a JSON object with the signed request as a string", jsonerror.Text(err))
+	}
+	var found []*string
+	for _, member := range []*string{members.Add, members.Remove, members.Certificate} {
+		if member != nil {
+			found = append(found, member)
+		}
+	}
+	if len(found) != 1 {
+		return "", refuse("one member with the signed request", strconv.Itoa(len(found))+" such members")
+	}
+	return *found[0], nil
 }
 
 // traceDetails explains a denial rule by rule, if the provider lets clients

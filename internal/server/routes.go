@@ -26,6 +26,8 @@ type call struct {
 	caller *auth.Caller // nil on routes for anybody
 	// params are the variable parts of the path.
 	params map[string]string
+	// legacyPath says that the request came by the path of version 2018-09-01-preview.
+	legacyPath bool
 	// id is the service's own; clientIDs are what the client sent as its ids.
 	id        string
 	clientIDs map[string]string

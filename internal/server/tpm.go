@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/tpm"
+	"github.com/probity-dev/probity/internal/jsonerror"
 	"github.com/probity-dev/probity/internal/wire"
 )
 
@@ -71,9 +73,14 @@ func (s *Server) attestTPM(w http.ResponseWriter, r *http.Request, c *call, body
 	if err != nil {
 		return err
 	}
+	if c.legacyPath && len(in.Data) == 0 {
+		in.Data = in.Quote
+	}
 	if len(in.Data) == 0 {
 		return badRequest(checkBody, "a member data with a message of the TPM protocol", "none", "send the message as base64url in data")
 	}
+	// What follows is in the message, not in the body of the request.
+	const remedy = `begin with {"payload":{"type":"aikcert"}} as base64url in data`
 	var m tpmMessage
 	err = json.Unmarshal(in.Data, &m)
 	if err == nil && len(m.Payload) > 0 {
@@ -83,13 +90,13 @@ func (s *Server) attestTPM(w http.ResponseWriter, r *http.Request, c *call, body
 	}
 	switch {
 	case err != nil:
-		return badRequest(checkBody, "a JSON message in data", err.Error(), "send {\"payload\":{\"type\":\"aikcert\"}} as base64url in data")
+		return badRequest(checkMessage, "a JSON message in data", jsonerror.Text(err), remedy)
 	case m.Request != "":
 		return s.report(w, r, c, in)
 	case m.Type == "aikcert", m.Type == "aikpub":
 		return s.challenge(w, c.tenant.Name, m.Type)
 	}
-	return badRequest(checkBody, "a message with type aikcert or aikpub, or a request", "another", "begin with {\"payload\":{\"type\":\"aikcert\"}}")
+	return badRequest(checkMessage, "type aikcert or aikpub, or a request", fmt.Sprintf("type %.40q and no request", m.Type), remedy)
 }
 
 // tpmAnswer wraps a message in the form of the protocol.

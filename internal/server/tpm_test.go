@@ -169,7 +169,7 @@ func TestTPMProtocolRefuses(t *testing.T) {
 	wantCheck(t, b.send([]byte(`{"payload":{"type":"aikpub"}}`)), 400, "tpm.enrolment")
 	for name, message := range map[string]string{"no message": `{}`, "not JSON": `x`, "another type": `{"payload":{"type":"x"}}`, "payload of no form": `{"payload":1}`} {
 		w := b.send([]byte(message))
-		if doc := decodeError(t, w); w.Code != 400 || len(doc.Error.Details) == 0 || doc.Error.Details[0].Check != "request.body" {
+		if doc := decodeError(t, w); w.Code != 400 || len(doc.Error.Details) == 0 || doc.Error.Details[0].Check != "tpm.message" {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 		}
 	}
@@ -299,9 +299,8 @@ func TestEnrolment(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, members := range map[string]map[string]string{
-		"an unknown TPM": begin("host2", stranger, area), "no name": begin("", endorsement, area), "a path for a name": begin("../x", endorsement, area),
+		"an unknown TPM":            begin("host2", stranger, area),
 		"a key that signs anything": begin("host2", endorsement, testtee.RSAPublicArea(&stranger.PublicKey, testtee.GuestAK&^0x10000, 0x14, nil)),
-		"no endorsement key":        {"name": "host2", "attestationKey": encode(area)},
 		"an AK for an EK":           {"name": "host2", "attestationKey": encode(area), "endorsementKey": encode(area)},
 		"a context of challenges":   {"context": e.Context, "answer": encode(make([]byte, 32))},
 	} {
@@ -309,6 +308,10 @@ func TestEnrolment(t *testing.T) {
 		if doc := decodeError(t, w); w.Code != 400 || len(doc.Error.Details) == 0 || doc.Error.Details[0].Check != "tpm.enrolment" {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 		}
+	}
+	for _, members := range []map[string]string{begin("", endorsement, area), begin("../x", endorsement, area), begin(strings.Repeat("x", 129), endorsement, area),
+		{"name": "host2", "attestationKey": encode(area)}, {"name": "host2", "endorsementKey": encode(area)}, {}} {
+		wantCheck(t, enroll(members), 400, "request.body")
 	}
 	// What was enrolled is there for a service that starts anew.
 	again, err := tenant.New(t.Context(), b.settings)

@@ -8,6 +8,7 @@ package wire
 
 import (
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -23,7 +24,7 @@ type Error struct{ Expected, Found, Remedy string }
 // Error gives what was found instead of what.
 func (e *Error) Error() string { return "expected " + e.Expected + ", found " + e.Found }
 
-// maxNonce bounds the JSON text of a nonce in bytes: it is echoed in the token.
+// maxNonce bounds the characters of a nonce: it is echoed in the token.
 const maxNonce = 4 << 10
 
 // AttestRequest is the body of an attestation, in the forms of all kinds and
@@ -58,13 +59,18 @@ func Decode(body []byte) (*AttestRequest, error) {
 	if err := json.Unmarshal(body, &req, json.MatchCaseInsensitiveNames(true)); err != nil {
 		return nil, &Error{"a JSON object without duplicate members", jsonerror.Text(err), "compare the body with the documentation of the route"}
 	}
-	if len(req.Nonce) > maxNonce {
-		return nil, &Error{fmt.Sprintf("a nonce of at most %d bytes", maxNonce), fmt.Sprintf("%d bytes", len(req.Nonce)), "send the hash of what is longer"}
-	}
 	switch req.Nonce.Kind() {
 	case 0, 'n':
 		req.Nonce = nil
-	case '"', '0':
+	case '"':
+		text, err := jsontext.AppendUnquote(nil, req.Nonce)
+		if n := utf8.RuneCount(text); err != nil || n > maxNonce {
+			return nil, &Error{fmt.Sprintf("a nonce of at most %d characters", maxNonce), fmt.Sprintf("%d characters", n), "send the hash of what is longer"}
+		}
+	case '0':
+		if len(req.Nonce) > maxNonce {
+			return nil, &Error{fmt.Sprintf("a nonce of at most %d digits", maxNonce), fmt.Sprintf("%d digits", len(req.Nonce)), "send the nonce as a string"}
+		}
 	default:
 		return nil, &Error{"a string or a number as nonce", "a nonce of another type", "send the nonce as a string"}
 	}
@@ -74,12 +80,15 @@ func Decode(body []byte) (*AttestRequest, error) {
 // Decoded returns runtime or init-time data; an object without data counts as
 // absent, as some clients always send one.
 func (o *DataObject) Decoded() (*evidence.Data, error) {
-	if o == nil || len(o.Data) == 0 {
+	if o == nil {
 		return nil, nil
 	}
 	typ, err := evidence.ParseDataType(o.DataType)
 	if err != nil {
 		return nil, &Error{"dataType Binary or JSON", err.Error(), "give dataType Binary or JSON"}
+	}
+	if len(o.Data) == 0 {
+		return nil, nil
 	}
 	return &evidence.Data{Bytes: o.Data, Type: typ}, nil
 }

@@ -248,7 +248,7 @@ func requestSchema(d *described) *openapi3.Schema {
 // service compares them without case.
 func canonical(schema *openapi3.Schema, body []byte) []byte {
 	var members map[string]json.RawMessage
-	if json.Unmarshal(body, &members) != nil {
+	if json.Unmarshal(body, &members) != nil || members == nil {
 		return body
 	}
 	out := map[string]json.RawMessage{}

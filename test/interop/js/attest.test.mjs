@@ -275,11 +275,13 @@ test("the first preview's names and its bare answer", async () => {
   assert.equal(typeof body, "string");
 });
 
-test("request id: the caller's trace, or a new one", async () => {
+test("request id: the service's own, and a new one each time", async () => {
   const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-  const response = await fetch(`${url}/certs`, { headers: { traceparent: trace } });
-  assert.equal(response.headers.get("x-ms-request-id"), trace);
-  assert.match((await fetch(`${url}/certs`)).headers.get("x-ms-request-id"), /^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/);
+  const id = async () => (await fetch(`${url}/certs`, { headers: { traceparent: trace } })).headers.get("x-ms-request-id");
+  const first = await id();
+  assert.match(first, /^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/);
+  assert.notEqual(first, trace, "a client cannot choose the id of a ledger entry");
+  assert.notEqual(await id(), first);
 });
 
 test("TPM: the first round of the protocol", async () => {
