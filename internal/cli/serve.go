@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/probity-dev/probity/internal/config"
@@ -41,6 +42,7 @@ func (c *serveCommand) Run(e *env) error {
 		return err
 	}
 	log := slog.New(slog.NewJSONHandler(e.Err, &slog.HandlerOptions{ReplaceAttr: plainAttr}))
+	limitMemory(cfg.Limits.Memory, os.Getenv("GOMEMLIMIT"), os.DirFS("/sys/fs/cgroup"), log)
 	s, err := newService(e.ctx, cfg, c.Dev, log)
 	if err != nil {
 		return err

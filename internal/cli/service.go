@@ -90,7 +90,7 @@ func (s *service) run(ctx context.Context) {
 // newService opens the store, the keys, the collateral and the listener.
 func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logger) (_ *service, err error) {
 	s := &service{limits: server.Limits{Body: cfg.Limits.Body, Concurrent: cfg.Limits.Concurrent,
-		Time: time.Duration(cfg.Limits.Time), Shutdown: time.Duration(cfg.Limits.Shutdown)}}
+		Time: time.Duration(cfg.Limits.Time), Shutdown: time.Duration(cfg.Limits.Shutdown), Streams: cfg.Limits.Streams}}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -189,6 +189,7 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 			return nil, err
 		}
 	}
+	bodies := server.NewBudget(cfg.Limits.BodiesInFlight)
 	metrics := telemetry.New(func() telemetry.Collateral { return measured(s.plane, held()) })
 	metrics.Ledger(func() telemetry.Ledger {
 		st := s.ledger.Stats()
@@ -198,6 +199,10 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 		}
 		return telemetry.Ledger{Cosigned: cosigned, NotCosigned: failed, Written: st.Written, Lost: st.Lost, Waiting: st.Waiting, Alerts: st.Alerts, Stopped: st.Stopped, Kept: s.ledger.Kept()}
 	})
+	connections := server.NewConnections(s.listener, cfg.Limits.Connections, cfg.Limits.ConnectionsPerAddress,
+		func(limit string) { metrics.ConnectionsRefused.WithLabelValues(limit).Inc() }, log)
+	s.listener = connections
+	metrics.Load(func() float64 { return float64(bodies.Used()) }, func() float64 { return float64(connections.Open()) })
 	var extra http.Handler
 	authorization := ""
 	if s.dev != nil {
@@ -211,7 +216,7 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 		Appraiser: &appraisal.Appraiser{
 			Verifiers: appraisal.Verifiers(trust), Collateral: s.plane, Random: rand.Reader,
 		},
-		Limits: s.limits, Baselines: baselines, Held: held, WarnBefore: warnBefore(cfg.Fetch),
+		Limits: s.limits, Bodies: bodies, Baselines: baselines, Held: held, WarnBefore: warnBefore(cfg.Fetch),
 		Log: log, Metrics: metrics, Now: time.Now, AppraisalTime: cfg.Development.Time,
 		Version: version(), Ready: db.Ping, Store: db, Ledger: s.ledger, CheckpointKey: checkpointKey, Rotation: rotation(cfg),
 		Sealer: keys.Master, TPM: tpms,

@@ -19,6 +19,11 @@ func (c *Config) bounds() []error {
 	errs := []error{
 		bounds.Optional[int64]("limits.body", c.Limits.Body, 1, 64<<20),
 		bounds.Optional("limits.concurrent", c.Limits.Concurrent, 1, bounds.MaxConcurrent),
+		bounds.Optional[int64]("limits.bodiesInFlight", c.Limits.BodiesInFlight, max(64<<10, c.Limits.Body), 64<<30),
+		bounds.Optional("limits.connections", c.Limits.Connections, 4, 1_000_000),
+		bounds.Optional("limits.connectionsPerAddress", c.Limits.ConnectionsPerAddress, 1, 1_000_000),
+		bounds.Optional("limits.streams", c.Limits.Streams, 1, 1000),
+		bounds.Optional[int64]("limits.memory", c.Limits.Memory, 64<<20, 1<<50),
 		span("limits.time", c.Limits.Time, 10*time.Millisecond, time.Hour),
 		span("limits.shutdown", c.Limits.Shutdown, time.Millisecond, time.Hour),
 		span("maxTokenValidity", c.MaxTokenValidity, time.Minute, bounds.MaxTokenValidity),

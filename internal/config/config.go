@@ -91,6 +91,19 @@ type Limits struct {
 	// Concurrent is how many attestations run at once; more are answered 429.
 	// Zero means 256.
 	Concurrent int `json:"concurrent,omitzero"`
+	// BodiesInFlight bounds the memory for the bodies of all requests that are being read,
+	// in bytes; more are answered 503. Zero means 64 MiB.
+	BodiesInFlight int64 `json:"bodiesInFlight,omitzero"`
+	// Connections is how many connections may be open, and ConnectionsPerAddress how many
+	// from one address (one /64 network of IPv6); more are closed at once. Zero means 4096
+	// and 1024.
+	Connections           int `json:"connections,omitzero"`
+	ConnectionsPerAddress int `json:"connectionsPerAddress,omitzero"`
+	// Streams is how many requests one HTTP/2 connection may have open. Zero means 32.
+	Streams int `json:"streams,omitzero"`
+	// Memory is at which use of memory, in bytes, the runtime collects garbage as hard as it
+	// can. Zero means nine tenths of what the control group allows, or GOMEMLIMIT.
+	Memory int64 `json:"memory,omitzero"`
 	// Time is how long a request may take, for instance "20s". Zero means 20
 	// seconds.
 	Time Duration `json:"time,omitzero"`
@@ -176,6 +189,18 @@ func (c *Config) Complete(dev bool) error {
 	}
 	if c.Limits.Concurrent == 0 {
 		c.Limits.Concurrent = 256
+	}
+	if c.Limits.BodiesInFlight == 0 {
+		c.Limits.BodiesInFlight = max(64<<20, c.Limits.Body)
+	}
+	if c.Limits.Connections == 0 {
+		c.Limits.Connections = 4096
+	}
+	if c.Limits.ConnectionsPerAddress == 0 {
+		c.Limits.ConnectionsPerAddress = min(1024, c.Limits.Connections)
+	}
+	if c.Limits.Streams == 0 {
+		c.Limits.Streams = 32
 	}
 	if c.Limits.Time == 0 {
 		c.Limits.Time = Duration(20 * time.Second)

@@ -44,6 +44,7 @@ const (
 	checkAPIVersion = "request.api-version"
 	checkBody       = "request.body"
 	checkSize       = "request.size"
+	checkMemory     = "request.memory"
 	checkType       = "request.attestation-type"
 	checkPath       = "request.path"
 	checkCollateral = "collateral.available"
@@ -65,6 +66,8 @@ const (
 
 const remedyCollateral = "try again later, or send VCEK and chain with SEV-SNP evidence; the operator can import a bundle: probity collateral import"
 
+const remedyMemory = "try again after the time in Retry-After; the operator can raise limits.bodiesInFlight in the configuration"
+
 const remedyIntact = "the operator finds the reason in the service's log, and what to do in docs/guide/tenants.md#the-ledger"
 
 const (
@@ -80,6 +83,7 @@ func Catalogue() []evidence.Definition {
 		{ID: checkAPIVersion, Meaning: "the query parameter api-version is one that the service speaks", Remedy: "add the query parameter api-version, for instance ?api-version=2022-08-01"},
 		{ID: checkType, Meaning: "the attestation type in the path is one that the service understands", Remedy: "compare the type with those that the message lists"},
 		{ID: checkSize, Meaning: "the request body is within the limit", Remedy: "send less, or raise limits.body in the configuration"},
+		{ID: checkMemory, Meaning: "the bodies of all requests that are being read have a place in memory", Remedy: remedyMemory},
 		{ID: checkBody, Meaning: "the request body is a JSON object of the expected form, without duplicate members", Remedy: "compare the body with the documentation of the route"},
 		{ID: checkCollateral, Meaning: "the vendor's service could be reached for collateral that is not held; answered with 503, as the evidence is not refused for good", Remedy: remedyCollateral},
 		{ID: checkMessage, Meaning: "the member data is a message of the TPM protocol", Remedy: "begin with {\"payload\":{\"type\":\"aikcert\"}} as base64url in data"},

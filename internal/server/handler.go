@@ -34,6 +34,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	r = r.WithContext(ctx)
 	recorder := &statusRecorder{ResponseWriter: w}
+	defer s.withBudget(w, r)()
 	at, path, err := s.locate(r)
 	found, params, methods := match(r.Method, path)
 	name := "unknown"

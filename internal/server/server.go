@@ -6,6 +6,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -42,8 +43,10 @@ type Config struct {
 	// expire.
 	WarnBefore time.Duration
 	Limits     Limits
-	Log        *slog.Logger
-	Metrics    *telemetry.Metrics
+	// Bodies bounds the memory of request bodies; nil bounds nothing.
+	Bodies  *Budget
+	Log     *slog.Logger
+	Metrics *telemetry.Metrics
 	// Now is the clock of tokens.
 	Now func() time.Time
 	// AppraisalTime, if not zero, is when all evidence is judged. It is for
@@ -97,6 +100,8 @@ type Limits struct {
 	Concurrent int
 	Time       time.Duration
 	Shutdown   time.Duration
+	// Streams is how many requests one HTTP/2 connection may have open; 0 means 32.
+	Streams int
 }
 
 // Server answers requests.
@@ -121,7 +126,15 @@ func Serve(ctx context.Context, l net.Listener, certificates *tls.Config, handle
 		WriteTimeout:      limits.Time + 5*time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: cmp.Or(limits.Streams, 32),
+			// What the peer may send before a handler reads it.
+			MaxReceiveBufferPerConnection: 256 << 10,
+			MaxReceiveBufferPerStream:     64 << 10,
+			MaxReadFrameSize:              16 << 10,
+			SendPingTimeout:               30 * time.Second, PingTimeout: 15 * time.Second, WriteByteTimeout: 15 * time.Second,
+		},
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	done := make(chan error, 1)
 	go func() { done <- s.ServeTLS(l, "", "") }()

@@ -21,6 +21,11 @@ type Metrics struct {
 	Verdicts *prometheus.CounterVec
 	// Busy counts attestations that were turned away.
 	Busy prometheus.Counter
+	// BodiesRefused counts requests whose bodies had no place in memory.
+	BodiesRefused prometheus.Counter
+	// ConnectionsRefused counts connections that were closed at once, by the limit:
+	// "total" or "address".
+	ConnectionsRefused *prometheus.CounterVec
 }
 
 // New returns metrics in a registry of their own. The state of the collateral is
@@ -37,13 +42,24 @@ func New(collateral func() Collateral) *Metrics {
 			Name: "probity_attestations_total", Help: "Attestations by type and failed check, or accepted."}, []string{"type", "check"}),
 		Busy: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "probity_attestations_turned_away_total", Help: "Attestations refused because too many were running."}),
+		BodiesRefused: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "probity_http_bodies_refused_total", Help: "Requests refused because too many bytes of bodies were in memory."}),
+		ConnectionsRefused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "probity_http_connections_refused_total", Help: "Connections closed at once because too many were open, in total or from one address."}, []string{"limit"}),
 	}
-	m.registry.MustRegister(m.Requests, m.Seconds, m.Verdicts, m.Busy,
+	m.registry.MustRegister(m.Requests, m.Seconds, m.Verdicts, m.Busy, m.BodiesRefused, m.ConnectionsRefused,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if collateral != nil {
 		m.registry.MustRegister(collateralCollector{collateral})
 	}
 	return m
+}
+
+// Load shows the bytes of bodies in memory and the open connections.
+func (m *Metrics) Load(bodies, connections func() float64) {
+	m.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "probity_http_bodies_bytes", Help: "Bytes of memory taken for request bodies."}, bodies),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "probity_http_connections", Help: "Open connections."}, connections))
 }
 
 // Handler serves the metrics as text.
