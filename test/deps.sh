@@ -38,14 +38,16 @@ if [ ! -f "$stamp" ] || ! cmp -s js/package-lock.json "$stamp"; then
 	(cd js && npm ci --no-audit --no-fund --silent)
 	cp js/package-lock.json "$stamp"
 fi
-stamp=python/.venv/.stamp
-if [ ! -f "$stamp" ] || ! cmp -s python/requirements.txt "$stamp"; then
-	echo "installing Python packages"
-	rm -rf python/.venv
-	python3 -m venv python/.venv || { need no-such-program python3-venv; python3 -m venv python/.venv; }
-	python/.venv/bin/pip install --quiet --disable-pip-version-check -r python/requirements.txt
-	cp python/requirements.txt "$stamp"
-fi
+for folder in python contract; do
+	stamp=$folder/.venv/.stamp
+	if [ ! -f "$stamp" ] || ! cmp -s $folder/requirements.txt "$stamp"; then
+		echo "installing Python packages ($folder)"
+		rm -rf $folder/.venv
+		python3 -m venv $folder/.venv || { need no-such-program python3-venv; python3 -m venv $folder/.venv; }
+		$folder/.venv/bin/pip install --quiet --disable-pip-version-check -r $folder/requirements.txt
+		cp $folder/requirements.txt "$stamp"
+	fi
+done
 
 # The tests run Maven offline: all that pom.xml names is fetched here.
 stamp=java/.stamp

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
@@ -151,6 +152,9 @@ func (s *Server) changeProvider(w http.ResponseWriter, r *http.Request, c *call,
 	}
 	if create && (in.Location == nil || *in.Location == "") {
 		return badRequest(checkBody, "a member location", "none", `send "location", for instance "local"`)
+	}
+	if in.Location != nil && !locationForm.pattern.MatchString(*in.Location) {
+		return badRequest(checkBody, locationForm.expected, fmt.Sprintf("%.140q", *in.Location), "correct the member location")
 	}
 	match, err := ifMatch(r)
 	if err != nil {

@@ -33,7 +33,7 @@ func (s *Server) attest(w http.ResponseWriter, r *http.Request, c *call) error {
 		return s.attestTPM(w, r, c, body)
 	}
 	legacy := strings.EqualFold(r.URL.Query().Get("api-version"), legacyVersion)
-	request, err := s.request(kind, body, legacy || c.legacyPath)
+	request, err := s.request(kind, body, c.legacyPath)
 	if err != nil {
 		return err
 	}
@@ -187,18 +187,26 @@ func (s *Server) slot(t *tenant.Tenant) (free func(), err error) {
 	}
 }
 
-// request reads a body as a request for the appraisal. The legacy version, and its
-// path, send all evidence as "quote".
+// request reads a body as a request for the appraisal. On the path of the legacy
+// version all evidence is "quote".
 func (s *Server) request(kind evidence.Kind, body []byte, legacy bool) (*appraisal.Request, error) {
 	in, err := wire.Decode(body)
 	if err != nil {
 		return nil, err
 	}
 	out := &appraisal.Request{Kind: kind, Evidence: in.Quote, EventLog: in.EventLog, Nonce: in.Nonce, DraftPolicy: in.DraftPolicy, Time: s.appraisalTime()}
-	member := kind.Member()
-	if !legacy || len(in.Quote) == 0 {
+	member := "quote"
+	if !legacy {
+		member = kind.Member()
 		out.Evidence = map[string]wire.Bytes{"quote": in.Quote, "report": in.Report, "document": in.Document, "token": in.Token,
 			"AttestationInfo": in.AttestationInfo}[member]
+	}
+	// Open Enclave's reports were called quote on this path, too.
+	if kind == evidence.OpenEnclave && len(in.Quote) > 0 {
+		if len(out.Evidence) > 0 && !legacy {
+			return nil, badRequest(checkBody, "report or quote", "both", "send the report alone")
+		}
+		out.Evidence = in.Quote
 	}
 	if len(out.Evidence) == 0 {
 		return nil, badRequest(checkBody, "a member "+member+" with the evidence", "none", "send the evidence as base64url in "+member)

@@ -23,7 +23,8 @@ func shaped(pattern, expected string) form {
 }
 
 var (
-	number = shaped(`0|[1-9][0-9]{0,17}`, "a whole number of at most 18 digits")
+	locationForm = shaped(`[ -~]{1,128}`, "a location of 1 to 128 printable ASCII characters")
+	number       = shaped(`0|[1-9][0-9]{0,17}`, "a whole number of at most 18 digits")
 	// pathForms are the forms of the variable parts of paths, by their name in the table
 	// of routes. Those of the resource manager are Azure's.
 	pathForms = map[string]form{

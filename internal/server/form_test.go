@@ -157,13 +157,30 @@ func TestCertificateRequestsAsObjects(t *testing.T) {
 	}
 }
 
-// TestTheLegacyPathTakesQuoteOrTheMemberOfTheType in every version.
-func TestTheLegacyPathTakesQuoteOrTheMemberOfTheType(t *testing.T) {
+// TestEvidenceIsCalledQuoteOnTheLegacyPath in every version. Clients of the first version
+// call an Open Enclave report quote on the path of later versions as well.
+func TestEvidenceIsCalledQuoteOnTheLegacyPath(t *testing.T) {
 	b := newBench(t, nil)
-	for _, member := range []string{"quote", "report"} {
-		for _, version := range []string{"2018-09-01-preview", "2022-08-01"} {
-			w := b.do("POST", "/attest/tee/OpenEnclave?api-version="+version, `{"`+member+`":"`+b.quote()+`"}`)
-			wantStatus(t, w, 200)
+	for _, version := range []string{"2018-09-01-preview", "2022-08-01"} {
+		query := "?api-version=" + version
+		for _, request := range []string{"tee/OpenEnclave quote", "OpenEnclave quote", "OpenEnclave report", "tee/SgxEnclave quote"} {
+			path, member, _ := strings.Cut(request, " ")
+			wantStatus(t, b.do("POST", "/attest/"+path+query, `{"`+member+`":"`+b.quote()+`"}`), 200)
 		}
+		for _, request := range []string{"tee/OpenEnclave report", "tee/SevSnpVm report", "SevSnpVm quote", "SgxEnclave report", "NitroEnclave quote", "tee/Tpm data"} {
+			path, member, _ := strings.Cut(request, " ")
+			wantCheck(t, b.do("POST", "/attest/"+path+query, `{"`+member+`":"AA"}`), 400, checkBody)
+		}
+		wantCheck(t, b.do("POST", "/attest/OpenEnclave"+query, `{"report":"AA","quote":"AA"}`), 400, checkBody)
+		wantCheck(t, b.do("POST", "/attest/tee/Tpm"+query, `{"quote":"AA"}`), 400, checkMessage)
 	}
+}
+
+func TestLocationsHaveTheirForm(t *testing.T) {
+	b := newBench(t, nil)
+	for _, location := range []string{`a\u0012`, `a\n`, `ü`, strings.Repeat("x", 129)} {
+		wantCheck(t, b.admin("PUT", armPath+"place"+apiVersion, `{"location":"`+location+`"}`), 400, checkBody)
+	}
+	wantStatus(t, b.admin("PUT", armPath+"place"+apiVersion, `{"location":"West Europe"}`), 201)
+	wantCheck(t, b.admin("PATCH", armPath+"place"+apiVersion, `{"location":"ü"}`), 400, checkBody)
 }

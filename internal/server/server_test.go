@@ -186,7 +186,6 @@ func TestErrorDocuments(t *testing.T) {
 		"body of another form":      {"POST", sgxPath, "[]", 400, "InvalidParameter", "request.body"},
 		"no quote":                  {"POST", sgxPath, "{}", 400, "InvalidParameter", "request.body"},
 		"report under SGX":          {"POST", sgxPath, `{"report":"AAAA"}`, 400, "InvalidParameter", "request.body"},
-		"quote under Open Enclave":  {"POST", "/attest/OpenEnclave?api-version=2022-08-01", `{"quote":"` + quote + `","report":""}`, 400, "InvalidParameter", "request.body"},
 		"both forms of data":        {"POST", sgxPath, `{"quote":"AAAA","runtimeData":{"data":"QQ"},"enclaveHeldData":"QQ"}`, 400, "InvalidParameter", "request.body"},
 		"body over the limit":       {"POST", sgxPath, strings.Repeat(" ", 64<<10+1), 413, "RequestTooLarge", "request.size"},
 		"damaged evidence":          {"POST", sgxPath, `{"quote":"AAAA"}`, 400, "InvalidParameter", "dcap.quote.format"},

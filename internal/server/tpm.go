@@ -73,11 +73,12 @@ func (s *Server) attestTPM(w http.ResponseWriter, r *http.Request, c *call, body
 	if err != nil {
 		return err
 	}
-	if c.legacyPath && len(in.Data) == 0 {
-		in.Data = in.Quote
+	member := "data"
+	if c.legacyPath {
+		member, in.Data = "quote", in.Quote
 	}
 	if len(in.Data) == 0 {
-		return badRequest(checkBody, "a member data with a message of the TPM protocol", "none", "send the message as base64url in data")
+		return badRequest(checkBody, "a member "+member+" with a message of the TPM protocol", "no such member, or an empty one", "send the message as base64url in "+member)
 	}
 	// What follows is in the message, not in the body of the request.
 	const remedy = `begin with {"payload":{"type":"aikcert"}} as base64url in data`
