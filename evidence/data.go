@@ -5,9 +5,10 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
-	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/probity-dev/probity/internal/ascii"
 )
 
 // DataType says how bound data are returned in the token.
@@ -23,9 +24,9 @@ const (
 // case. An absent type counts as Binary.
 func ParseDataType(name string) (DataType, error) {
 	switch {
-	case name == "", strings.EqualFold(name, string(Binary)):
+	case name == "", ascii.EqualFold(name, string(Binary)):
 		return Binary, nil
-	case strings.EqualFold(name, string(JSON)):
+	case ascii.EqualFold(name, string(JSON)):
 		return JSON, nil
 	default:
 		return "", fmt.Errorf("unknown data type %q; want Binary or JSON", name)

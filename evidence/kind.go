@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/probity-dev/probity/internal/ascii"
 	"github.com/probity-dev/probity/internal/spelling"
 )
 
@@ -52,7 +53,7 @@ func (k Kind) Member() string {
 // case. The error names the nearest type.
 func ParseKind(name string) (Kind, error) {
 	for _, k := range Kinds() {
-		if strings.EqualFold(string(k), name) {
+		if ascii.EqualFold(string(k), name) {
 			return k, nil
 		}
 	}

@@ -22,6 +22,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/probity-dev/probity/internal/ascii"
 	"github.com/probity-dev/probity/internal/spelling"
 )
 
@@ -58,7 +59,7 @@ func (r Role) String() string {
 // ParseRole reads a role by its short name, Azure's name or Azure's id.
 func ParseRole(text string) (Role, error) {
 	for role, names := range roleNames {
-		if slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, text) }) {
+		if slices.ContainsFunc(names, func(n string) bool { return ascii.EqualFold(n, text) }) {
 			return role, nil
 		}
 	}
@@ -76,7 +77,7 @@ type Grant struct {
 }
 
 func (g Grant) covers(provider string) bool {
-	return slices.ContainsFunc(g.Providers, func(p string) bool { return p == Everywhere || strings.EqualFold(p, provider) })
+	return slices.ContainsFunc(g.Providers, func(p string) bool { return p == Everywhere || ascii.EqualFold(p, provider) })
 }
 
 // Caller is who made a request.
@@ -162,7 +163,7 @@ func (a *Authenticator) Caller(r *http.Request) (*Caller, error) {
 	}
 	scheme, bearer, _ := strings.Cut(header, " ")
 	bearer = strings.TrimSpace(bearer)
-	if !strings.EqualFold(scheme, "Bearer") || bearer == "" {
+	if !ascii.EqualFold(scheme, "Bearer") || bearer == "" {
 		return nil, fmt.Errorf("%w: the Authorization header is not a bearer token", ErrRefused)
 	}
 	if len(bearer) > maxBearer {
@@ -228,7 +229,7 @@ func (r Rule) matches(leaf *x509.Certificate) bool {
 		return slices.ContainsFunc(leaf.URIs, func(u *url.URL) bool { return u.String() == r.Value })
 	case "sha256":
 		sum := sha256.Sum256(leaf.Raw)
-		return strings.EqualFold(hex.EncodeToString(sum[:]), r.Value)
+		return ascii.EqualFold(hex.EncodeToString(sum[:]), r.Value)
 	}
 	return false
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/probity-dev/probity/internal/ascii"
 )
 
 // TokenTypeAccess as [Issuer.TokenType] accepts access tokens of RFC 9068 alone.
@@ -77,7 +79,7 @@ func (h bearerHeader) check(only string) error {
 	}
 	typ := ""
 	if h.Type != nil {
-		if typ = strings.TrimPrefix(strings.ToLower(*h.Type), "application/"); typ == "" {
+		if typ = strings.TrimPrefix(ascii.Lower(*h.Type), "application/"); typ == "" {
 			return fmt.Errorf("%w: its type (typ) is empty", ErrRefused)
 		}
 	}

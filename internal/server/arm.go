@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/ascii"
 	"github.com/probity-dev/probity/internal/jsonerror"
 	"github.com/probity-dev/probity/internal/tenant"
 )
@@ -74,7 +75,7 @@ func resourceOf(t *tenant.Tenant) resource {
 // named returns the provider of the path, if it is in the subscription and group.
 func (s *Server) named(c *call) (*tenant.Tenant, error) {
 	t, ok := s.cfg.Registry.Get(c.params["provider"])
-	if !ok || !strings.EqualFold(t.Subscription, c.params["subscription"]) || !strings.EqualFold(t.Group, c.params["group"]) {
+	if !ok || !ascii.EqualFold(t.Subscription, c.params["subscription"]) || !ascii.EqualFold(t.Group, c.params["group"]) {
 		return nil, failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: tenant.CheckProvider, Expected: "an attestation provider in this subscription and resource group",
 			Found: "none of this name", Remedy: "list the providers of the subscription"})
 	}
@@ -95,10 +96,10 @@ func (s *Server) getProvider(w http.ResponseWriter, _ *http.Request, c *call) er
 func (s *Server) listProviders(w http.ResponseWriter, _ *http.Request, c *call) error {
 	list := []resource{}
 	for _, t := range s.cfg.Registry.All() {
-		if !strings.EqualFold(t.Subscription, c.params["subscription"]) || !c.caller.May(reader, t.Name) {
+		if !ascii.EqualFold(t.Subscription, c.params["subscription"]) || !c.caller.May(reader, t.Name) {
 			continue
 		}
-		if group, ok := c.params["group"]; !ok || strings.EqualFold(group, t.Group) {
+		if group, ok := c.params["group"]; !ok || ascii.EqualFold(group, t.Group) {
 			list = append(list, resourceOf(t))
 		}
 	}
@@ -211,7 +212,7 @@ func (s *Server) listDefaults(w http.ResponseWriter, _ *http.Request, c *call) e
 }
 
 func (s *Server) defaultProvider(w http.ResponseWriter, _ *http.Request, c *call) error {
-	wanted := strings.ToLower(strings.ReplaceAll(c.params["location"], " ", ""))
+	wanted := ascii.Lower(strings.ReplaceAll(c.params["location"], " ", ""))
 	for _, l := range locations {
 		if l.name == wanted {
 			return writeJSON(w, s.standard(c.params["subscription"], l.name, l.short))

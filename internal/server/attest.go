@@ -13,6 +13,7 @@ import (
 
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/ascii"
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/tenant"
 	"github.com/probity-dev/probity/internal/wire"
@@ -32,7 +33,7 @@ func (s *Server) attest(w http.ResponseWriter, r *http.Request, c *call) error {
 	if kind == evidence.TPM || kind == evidence.VBSEnclave {
 		return s.attestTPM(w, r, c, body)
 	}
-	legacy := strings.EqualFold(r.URL.Query().Get("api-version"), legacyVersion)
+	legacy := ascii.EqualFold(r.URL.Query().Get("api-version"), legacyVersion)
 	request, err := s.request(kind, body, c.legacyPath)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/ascii"
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/tenant"
@@ -28,8 +29,14 @@ func (s *Server) locate(r *http.Request) (t *tenant.Tenant, path string, err err
 			host = h
 		}
 		suffix, _, _ := strings.Cut(suffix, ":")
-		if label, ok := strings.CutSuffix(strings.ToLower(host), "."+strings.ToLower(suffix)); ok && !strings.Contains(label, ".") {
+		label, ok := strings.CutSuffix(ascii.Lower(strings.TrimSuffix(host, ".")), "."+ascii.Lower(suffix))
+		if ok && !strings.Contains(label, ".") {
 			name = label
+		}
+		if _, known := s.cfg.Registry.Get(name); ok && !known {
+			// Security: the default provider must not answer under a name that is not its own.
+			return nil, path, failed(http.StatusMisdirectedRequest, codeMisdirected, evidence.Check{ID: tenant.CheckProvider, Expected: "the host name of an attestation provider",
+				Found: fmt.Sprintf("host %.140q, at which no provider is", host), Remedy: "compare the address with the provider's attestUri"})
 		}
 	}
 	if name == "" && !prefixed {
@@ -38,13 +45,13 @@ func (s *Server) locate(r *http.Request) (t *tenant.Tenant, path string, err err
 	t, ok := s.cfg.Registry.Get(name)
 	if !ok {
 		return nil, path, failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: tenant.CheckProvider, Expected: "an attestation provider",
-			Found: fmt.Sprintf("none of the name %.64q", name), Remedy: "compare the address with the provider's attestUri"})
+			Found: fmt.Sprintf("no provider named %.64q", name), Remedy: "compare the address with the provider's attestUri"})
 	}
 	return t, path, nil
 }
 
 func cutPrefixFold(s, prefix string) (rest string, ok bool) {
-	if len(s) < len(prefix) || !strings.EqualFold(s[:len(prefix)], prefix) {
+	if len(s) < len(prefix) || !ascii.EqualFold(s[:len(prefix)], prefix) {
 		return s, false
 	}
 	return s[len(prefix):], true
@@ -61,15 +68,19 @@ func private(r *http.Request) bool {
 	return ip != nil && (ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast())
 }
 
+// crossOrigin refuses what a browser sends for a page of another site, unless it only
+// reads: a client certificate of the browser would be shown to the service.
+var crossOrigin = http.NewCrossOriginProtection()
+
 // allow finds the caller where a route needs one, and checks the role.
 func (s *Server) allow(r *http.Request, found *route, c *call) error {
 	// By name: the provider may have been read anew since the request was located.
 	isDefault := c.tenant.Name == store.DefaultProvider
 	if !isDefault && found.where != atProvider {
-		return failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: checkPath, Expected: "this path on the service's own address",
-			Found: "it on a provider's", Remedy: "send it without the provider's prefix or host name"})
+		return failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: checkPath, Expected: "the base URL of the service, which alone serves this path",
+			Found: "a request to provider " + c.tenant.Name, Remedy: "send it without the provider's prefix or host name"})
 	}
-	if found.where == atProvider && strings.EqualFold(c.tenant.PublicNetworkAccess, "Disabled") && !private(r) {
+	if found.where == atProvider && ascii.EqualFold(c.tenant.PublicNetworkAccess, "Disabled") && !private(r) {
 		return &apiError{status: http.StatusForbidden, code: codeForbidden, message: "the provider answers to private networks alone (publicNetworkAccess is Disabled)"}
 	}
 	need := found.need
@@ -78,6 +89,11 @@ func (s *Server) allow(r *http.Request, found *route, c *call) error {
 	}
 	if need == anybody {
 		return nil
+	}
+	if err := crossOrigin.Check(r); err != nil {
+		return failed(http.StatusForbidden, codeForbidden, evidence.Check{ID: checkOrigin, Expected: "a change that does not come from a page of another site",
+			Found:  fmt.Sprintf("Origin %.140q, Sec-Fetch-Site %.20q", r.Header.Get("Origin"), r.Header.Get("Sec-Fetch-Site")),
+			Remedy: "send changes from a program, or from a page of the service's own address"})
 	}
 	caller, err := s.cfg.Auth.Caller(r)
 	if err != nil {

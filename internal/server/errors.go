@@ -34,6 +34,7 @@ const (
 	codeInternal         = "InternalError"
 	codeUnavailable      = "ServiceUnavailable"
 	codeForbidden        = "Forbidden"
+	codeMisdirected      = "MisdirectedRequest"
 	codeConflict         = "Conflict"
 	codePrecondition     = "PreconditionFailed"
 	codePending          = "ApprovalRequired"
@@ -47,6 +48,7 @@ const (
 	checkMemory     = "request.memory"
 	checkType       = "request.attestation-type"
 	checkPath       = "request.path"
+	checkOrigin     = "request.origin"
 	checkCollateral = "collateral.available"
 	checkMessage    = "tpm.message"
 	checkContext    = "tpm.challenge.context"
@@ -79,6 +81,7 @@ const (
 // Catalogue lists the checks of requests.
 func Catalogue() []evidence.Definition {
 	return []evidence.Definition{
+		{ID: checkOrigin, Meaning: "a request of a caller that changes something does not come from a page of another site", Remedy: "send changes from a program, or from a page of the service's own address"},
 		{ID: checkPath, Meaning: "the path is one that the service answers, and the names in it have the documented form", Remedy: "compare the path with the list of routes in the documentation"},
 		{ID: checkAPIVersion, Meaning: "the query parameter api-version is one that the service speaks", Remedy: "add the query parameter api-version, for instance ?api-version=2022-08-01"},
 		{ID: checkType, Meaning: "the attestation type in the path is one that the service understands", Remedy: "compare the type with those that the message lists"},

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/ascii"
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/tenant"
@@ -186,14 +187,14 @@ func (r *route) matches(path string) (params map[string]string, ok bool) {
 	for i, w := range want {
 		name, variable := strings.CutPrefix(w, "{")
 		if !variable {
-			if !strings.EqualFold(w, have[i]) {
+			if !ascii.EqualFold(w, have[i]) {
 				return nil, false
 			}
 			continue
 		}
 		name, suffix, _ := strings.Cut(name, "}")
 		end := len(have[i]) - len(suffix)
-		if end <= 0 || !strings.EqualFold(have[i][end:], suffix) || strings.Contains(have[i][:end], ":") {
+		if end <= 0 || !ascii.EqualFold(have[i][end:], suffix) || strings.Contains(have[i][:end], ":") {
 			return nil, false
 		}
 		if params == nil {
@@ -208,7 +209,7 @@ func (r *route) matches(path string) (params map[string]string, ok bool) {
 // optional, and clients leave it out.
 func checkVersion(r *http.Request) error {
 	version := r.URL.Query().Get("api-version")
-	if slices.ContainsFunc(apiVersions, func(v string) bool { return strings.EqualFold(v, version) }) {
+	if slices.ContainsFunc(apiVersions, func(v string) bool { return ascii.EqualFold(v, version) }) {
 		return nil
 	}
 	found := "api-version " + version

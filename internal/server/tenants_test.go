@@ -591,7 +591,7 @@ func TestProvidersByHostName(t *testing.T) {
 	r := httptest.NewRequest("GET", "/certs", nil)
 	r.Host = "beta.attest.example.org"
 	w := httptest.NewRecorder()
-	if b.handler.ServeHTTP(w, r); w.Code != 404 {
+	if b.handler.ServeHTTP(w, r); w.Code != 421 {
 		t.Errorf("an unknown provider's host: %d", w.Code)
 	}
 }

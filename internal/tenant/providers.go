@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/probity-dev/probity/internal/ascii"
 	"github.com/probity-dev/probity/internal/bounds"
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/signing"
@@ -69,7 +69,7 @@ const (
 
 // check checks what needs no database. minRetention is in days.
 func (c *ProviderChange) check(minRetention int) error {
-	if !providerName.MatchString(c.Name) || slices.Contains(reserved, strings.ToLower(c.Name)) && c.Name != store.DefaultProvider {
+	if !providerName.MatchString(c.Name) || slices.Contains(reserved, ascii.Lower(c.Name)) && c.Name != store.DefaultProvider {
 		return refuse(Invalid, CheckName, "3 to 24 letters, digits and dashes, and no reserved word", fmt.Sprintf("%q", c.Name), "choose another name")
 	}
 	settings, err := ReadSettings(c.Settings)
@@ -109,7 +109,7 @@ func (r *Registry) PutProvider(ctx context.Context, c ProviderChange, mayCreate 
 		return nil, false, err
 	}
 	// Names are compared without case everywhere; the store knows one form alone.
-	name := strings.ToLower(c.Name)
+	name := ascii.Lower(c.Name)
 	// A key that the provider will need is made before the transaction.
 	wanted, _ := ReadSettings(c.Settings)
 	var ready *store.SigningKey
@@ -137,7 +137,7 @@ func (r *Registry) PutProvider(ctx context.Context, c ProviderChange, mayCreate 
 			return noProvider(name)
 		case err != nil:
 			return err
-		case !strings.EqualFold(p.Subscription, c.Subscription) || !strings.EqualFold(p.Group, c.Group):
+		case !ascii.EqualFold(p.Subscription, c.Subscription) || !ascii.EqualFold(p.Group, c.Group):
 			return refuse(Conflict, CheckName, "a name that no provider of another resource group has", "a name that is taken", "choose another name")
 		case len(c.Signers) > 0 && !sameSigners(p, c.Signers):
 			return refuse(Invalid, CheckTrustModel, "policySigningCertificates only at the creation", "others than those registered", "use /certificates:add and :remove, or create another provider")

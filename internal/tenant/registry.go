@@ -8,13 +8,13 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/ascii"
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/signing"
@@ -122,7 +122,7 @@ func (r *Registry) first(ctx context.Context) error {
 
 // Get returns a provider by its name, in any case.
 func (r *Registry) Get(name string) (*Tenant, bool) {
-	t, ok := (*r.tenants.Load())[strings.ToLower(name)]
+	t, ok := (*r.tenants.Load())[ascii.Lower(name)]
 	return t, ok
 }
 
@@ -151,7 +151,7 @@ func (r *Registry) url(name string) string {
 	case name == store.DefaultProvider:
 		return r.cfg.URL
 	case r.cfg.HostSuffix != "":
-		return "https://" + strings.ToLower(name) + "." + r.cfg.HostSuffix
+		return "https://" + ascii.Lower(name) + "." + r.cfg.HostSuffix
 	}
 	return r.cfg.URL + "/p/" + name
 }
@@ -195,7 +195,7 @@ func (r *Registry) build(p store.Provider, policies []store.PolicyVersion, keys 
 		t.Certificates = append(t.Certificates, cert)
 	}
 	t.Explain = t.Settings.Explain || d.Explain
-	t.tpmNeedsCaller = !strings.EqualFold(p.TPMAuthentication, "Disabled")
+	t.tpmNeedsCaller = !ascii.EqualFold(p.TPMAuthentication, "Disabled")
 	if p.Name == store.DefaultProvider && p.TPMAuthentication == "" {
 		t.tpmNeedsCaller = d.TPMNeedsCaller
 	}
@@ -276,7 +276,7 @@ func (r *Registry) readAll(ctx context.Context) error {
 		if r.tenants.Load() != nil {
 			earlier, _ = r.Get(p.Name)
 		}
-		next[strings.ToLower(p.Name)] = r.build(p, policiesOf[p.Name], keysOf[p.Name], earlier)
+		next[ascii.Lower(p.Name)] = r.build(p, policiesOf[p.Name], keysOf[p.Name], earlier)
 	}
 	r.tenants.Store(&next)
 	r.revision = latest

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"strings"
 	"time"
 
+	"github.com/probity-dev/probity/internal/ascii"
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/signing"
 	"github.com/probity-dev/probity/internal/store"
@@ -95,7 +95,7 @@ func (r *Registry) Refresh(ctx context.Context) error {
 func (r *Registry) readSome(ctx context.Context, names map[string]bool) error {
 	next := maps.Clone(*r.tenants.Load())
 	for name := range names {
-		key := strings.ToLower(name)
+		key := ascii.Lower(name)
 		p, err := r.cfg.Store.Provider(ctx, name)
 		if errors.Is(err, store.ErrNotFound) {
 			delete(next, key)
