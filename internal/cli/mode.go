@@ -128,6 +128,19 @@ func resolvesToLoopback(ctx context.Context, address string) error {
 	return nil
 }
 
+// listenOnLoopback listens on an address that other machines cannot reach.
+func listenOnLoopback(ctx context.Context, setting, address string) (net.Listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", setting, addressError(address, err))
+	}
+	if a, ok := l.Addr().(*net.TCPAddr); !ok || !config.LoopbackHost(a.IP.String()) {
+		l.Close()
+		return nil, fmt.Errorf("%s: %s is not a loopback address; it asks no caller who he is, so it listens on loopback only", setting, l.Addr())
+	}
+	return l, nil
+}
+
 // boundToLoopback checks what the listener is bound to in the end.
 func boundToLoopback(l net.Listener) error {
 	if a, ok := l.Addr().(*net.TCPAddr); !ok || !config.LoopbackHost(a.IP.String()) {

@@ -63,6 +63,13 @@ func TestAServiceThatFetches(t *testing.T) {
 		s.handler.ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader(body)))
 		return w
 	}
+	operate := func(path string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest("GET", path, nil)
+		r.Host = "localhost:9443"
+		s.server.Operations().ServeHTTP(w, r)
+		return w
+	}
 	encode := base64.RawURLEncoding.EncodeToString
 	quote := `{"quote":"` + encode(m.Quote(testtee.QuoteConfig{TD: testtee.HealthyTD()})) + `"}`
 	report := `{"report":"` + encode(chip.Report(testtee.ReportConfig{})) + `"}`
@@ -88,7 +95,7 @@ func TestAServiceThatFetches(t *testing.T) {
 			Expired, Expiring bool
 		}
 	}
-	if err := json.Unmarshal(do("GET", "/readyz", "").Body.Bytes(), &ready); err != nil || len(ready.Collateral) != 3 {
+	if err := json.Unmarshal(operate("/readyz").Body.Bytes(), &ready); err != nil || len(ready.Collateral) != 3 {
 		t.Fatalf("readyz = %+v, %v", ready, err)
 	}
 	for _, item := range ready.Collateral {
@@ -99,7 +106,17 @@ func TestAServiceThatFetches(t *testing.T) {
 	if !strings.Contains(logged.String(), "collateral is about to expire") {
 		t.Error("nobody was warned")
 	}
-	metrics := do("GET", "/metrics", "").Body.String()
+	for _, path := range []string{"/readyz", "/metrics"} {
+		for _, identity := range []string{"00906ed50000", "Milan"} {
+			if text := do("GET", path, "").Body.String(); strings.Contains(text, identity) {
+				t.Errorf("%s tells everybody of %s: %s", path, identity, text)
+			}
+		}
+	}
+	if text := do("GET", "/metrics", "").Body.String(); !strings.Contains(text, `probity_collateral_next_expiry_seconds{vendor="intel"} 1`) {
+		t.Error("the metrics for everybody lack the next expiry")
+	}
+	metrics := operate("/metrics").Body.String()
 	for _, want := range []string{`probity_collateral_expiry_seconds{key="intel/TDX/00906ed50000/platform"} 1`, `probity_collateral_fetches_total{vendor="amd"} 2`,
 		`probity_collateral_fetch_failures_total{vendor="intel"} 0`, `probity_collateral_hits_total{vendor="intel"} 1`, "probity_collateral_chip_certificates 1",
 		`probity_collateral_age_seconds{key="amd/vcek/Milan"}`} {

@@ -36,17 +36,20 @@ import (
 // configuration. This is the one place where engines are chosen.
 type service struct {
 	listener net.Listener
-	tls      *tls.Config
-	handler  http.Handler
-	limits   server.Limits
-	plane    *plane.Plane
-	held     int
-	store    store.Store
-	registry *tenant.Registry
-	ledger   *ledger.Writer
-	witness  *witness.Keeper // nil without one
-	tend     func(context.Context)
-	dev      *devissuer.Issuer // with --dev alone
+	// operations is where operators see details, or nil.
+	operations net.Listener
+	server     *server.Server
+	tls        *tls.Config
+	handler    http.Handler
+	limits     server.Limits
+	plane      *plane.Plane
+	held       int
+	store      store.Store
+	registry   *tenant.Registry
+	ledger     *ledger.Writer
+	witness    *witness.Keeper // nil without one
+	tend       func(context.Context)
+	dev        *devissuer.Issuer // with --dev alone
 	// clientCAs certify callers; nil without callers.certificateAuthorities.
 	clientCAs *auth.Authorities
 	// background ends with stop, at the latest when the service is closed.
@@ -57,6 +60,9 @@ type service struct {
 func (s *service) close() {
 	if s.listener != nil {
 		s.listener.Close() // closed already if it served
+	}
+	if s.operations != nil {
+		s.operations.Close()
 	}
 	if s.plane != nil {
 		s.plane.Close()
@@ -82,9 +88,21 @@ func (s *service) run(ctx context.Context) {
 	if s.witness != nil {
 		work = append(work, func(ctx context.Context) { s.witness.Run(ctx, s.ledger) })
 	}
+	if s.operations != nil {
+		work = append(work, s.operate)
+	}
 	for _, f := range work {
 		s.work.Go(func() { f(ctx) })
 	}
+}
+
+// operate answers operators until ctx ends.
+func (s *service) operate(ctx context.Context) {
+	operations := &http.Server{Handler: s.server.Operations(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second,
+		WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10}
+	stop := context.AfterFunc(ctx, func() { operations.Close() })
+	defer stop()
+	_ = operations.Serve(s.operations) // it ends with the service
 }
 
 // newService opens the store, the keys, the collateral and the listener.
@@ -210,7 +228,12 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 	} else if len(cfg.Callers.Issuers) > 0 {
 		authorization = cfg.Callers.Issuers[0].URL
 	}
-	s.handler = server.New(server.Config{
+	if cfg.Operations.Listen != "" {
+		if s.operations, err = listenOnLoopback(ctx, "operations.listen", cfg.Operations.Listen); err != nil {
+			return nil, err
+		}
+	}
+	s.server = server.New(server.Config{
 		Extra: extra, ExtraPrefix: "/" + devissuer.Tenant + "/", Authorization: authorization,
 		Registry: s.registry, Auth: callers, HostSuffix: cfg.Tenants.HostSuffix,
 		Appraiser: &appraisal.Appraiser{
@@ -218,9 +241,10 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 		},
 		Limits: s.limits, Bodies: bodies, Baselines: baselines, Held: held, WarnBefore: warnBefore(cfg.Fetch),
 		Log: log, Metrics: metrics, Now: time.Now, AppraisalTime: cfg.Development.Time,
-		Version: version(), Ready: db.Ping, Store: db, Ledger: s.ledger, CheckpointKey: checkpointKey, Rotation: rotation(cfg),
+		Version: version(), Ready: db.Ping, Changes: db.Writable, Store: db, Ledger: s.ledger, CheckpointKey: checkpointKey, Rotation: rotation(cfg),
 		Sealer: keys.Master, TPM: tpms,
 	})
+	s.handler = s.server
 	return s, nil
 }
 

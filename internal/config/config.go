@@ -72,6 +72,8 @@ type Config struct {
 	// MaxTokenValidity caps what policies may ask for with
 	// report_validity_in_minutes, for instance "24h". Zero means 8 hours.
 	MaxTokenValidity Duration `json:"maxTokenValidity,omitzero"`
+	// Operations is where operators see details.
+	Operations Operations `json:"operations,omitzero"`
 	// Limits bound what a request may take.
 	Limits Limits `json:"limits,omitzero"`
 	// Development settings are refused without --dev.
@@ -82,6 +84,14 @@ type Config struct {
 type TLS struct {
 	Certificate string `json:"certificate,omitzero"`
 	Key         string `json:"key,omitzero"`
+}
+
+// Operations is a listener for operators.
+type Operations struct {
+	// Listen is a loopback address, for instance "localhost:9443", that answers GET /metrics
+	// and /readyz over plain HTTP with the names of chips, platforms and providers, which the
+	// service's own address leaves out. Empty means none.
+	Listen string `json:"listen,omitzero"`
 }
 
 // Limits bound what requests may take.

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
@@ -96,59 +95,6 @@ func selected(in *tenant.PolicyInForce, number uint32, newest bool) bool {
 // healthz answers whether the process lives.
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request, _ *call) error {
 	return writeJSON(w, map[string]string{"status": "ok", "version": s.cfg.Version})
-}
-
-// readiness is the answer of GET /readyz.
-type readiness struct {
-	Status     string           `json:"status"`
-	Reason     string           `json:"reason,omitzero"`
-	Collateral []collateralItem `json:"collateral"`
-	// StoppedLedgers are alerts: the database was changed.
-	StoppedLedgers []stoppedLedger `json:"stoppedLedgers,omitzero"`
-}
-
-// stoppedLedger is a ledger whose history in the database is not the one that was
-// signed.
-type stoppedLedger struct {
-	Provider string    `json:"provider"`
-	Since    time.Time `json:"since"`
-	Reason   string    `json:"reason"`
-	Remedy   string    `json:"remedy"`
-}
-
-// collateralItem is a piece of collateral with what is to be known of its age.
-type collateralItem struct {
-	collateral.Item
-	Expired bool `json:"expired"`
-	// Expiring says that it is about to expire, or has.
-	Expiring bool `json:"expiring"`
-}
-
-// maxReadyItems bounds the answer; chips' certificates may be many.
-const maxReadyItems = 500
-
-// readyz answers whether the service can take requests, and how fresh its
-// collateral is.
-func (s *Server) readyz(w http.ResponseWriter, r *http.Request, _ *call) error {
-	answer := readiness{Status: "ready", Collateral: []collateralItem{}}
-	at := s.appraisalTime()
-	for _, item := range s.cfg.Held() {
-		if len(answer.Collateral) == maxReadyItems {
-			break
-		}
-		answer.Collateral = append(answer.Collateral, collateralItem{item, at.After(item.NextUpdate), at.After(item.NextUpdate.Add(-s.cfg.WarnBefore))})
-	}
-	for _, stop := range s.stopped() {
-		answer.StoppedLedgers = append(answer.StoppedLedgers, stoppedLedger{stop.Provider, stop.Since, stop.Reason, ledger.RemedyStopped})
-	}
-	if s.cfg.Ready != nil {
-		if err := s.cfg.Ready(r.Context()); err != nil {
-			s.cfg.Log.WarnContext(r.Context(), "not ready", "err", err.Error())
-			return &apiError{status: http.StatusServiceUnavailable, code: codeUnavailable, message: "the store does not answer",
-				header: http.Header{"Retry-After": {"5"}}}
-		}
-	}
-	return writeJSON(w, answer)
 }
 
 // stopped returns the first of the ledgers that are stopped.

@@ -153,10 +153,16 @@ func TestAChangedLedgerIsTold(t *testing.T) {
 	if w := b.do("POST", sgxPath, body); w.Code != 200 {
 		t.Errorf("another provider: %d %s", w.Code, w.Body)
 	}
-	var ready readiness
-	w := b.do("GET", "/readyz", "")
+	if w := b.do("GET", "/readyz", ""); w.Code != 200 || !strings.Contains(w.Body.String(), `"stoppedLedgers":1`) || strings.Contains(w.Body.String(), "closed") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	var ready details
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest("GET", "/readyz", nil)
+	r.Host = "localhost:9443"
+	b.server.Operations().ServeHTTP(w, r)
 	if err := json.Unmarshal(w.Body.Bytes(), &ready); err != nil || w.Code != 200 || len(ready.StoppedLedgers) != 1 ||
-		ready.StoppedLedgers[0].Provider != "closed" || ready.StoppedLedgers[0].Remedy == "" {
+		ready.StoppedLedgers[0].Provider != "closed" || ready.StoppedLedgers[0].Remedy == "" || ready.Status != "ready" {
 		t.Errorf("%d %s, %v", w.Code, w.Body, err)
 	}
 }

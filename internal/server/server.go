@@ -68,8 +68,9 @@ type Config struct {
 	// nothing that a route does.
 	Extra       http.Handler
 	ExtraPrefix string
-	// Ready returns an error while the service should get no requests.
-	Ready func(context.Context) error
+	// Ready returns an error while the database does not answer. Attestation goes on without
+	// it. Changes returns an error while it takes no changes.
+	Ready, Changes func(context.Context) error
 }
 
 // Store is what this package needs of a store.
@@ -108,6 +109,8 @@ type Limits struct {
 type Server struct {
 	cfg   Config
 	slots chan struct{} // one for each running attestation
+	// changes remembers for a moment whether changes are taken.
+	changes probe
 }
 
 // New returns a server.

@@ -285,7 +285,9 @@ func TestDocuments(t *testing.T) {
 		"/.WELL-KNOWN/OpenID-Configuration/": `"issuer":"https://attest.example.org"`,
 		"/certs":                             `"x5c":["`,
 		"/healthz":                           `"status":"ok"`,
-		"/readyz":                            `"evaluationDataNumber":20`,
+		"/readyz":                            `"held":1`,
+		"/readyz?for=attestation":            `"status":"ready"`,
+		"/readyz?for=changes":                `"status":"ready"`,
 		"/metrics":                           "probity_attestations_turned_away_total",
 
 		"/tcbbaselines/SgxEnclave?api-version=2025-06-01": `{"tcbBaselines":[{"tcbIdentifier":"20","tcbEvaluationDataNumber":20,"tcbReleaseDate":"","minimumPswLinuxVersion":"","minimumPswWindowsVersion":"","isSelectedTcb":true}]}`,
@@ -400,10 +402,20 @@ func TestInternalErrorsLeakNothing(t *testing.T) {
 	}
 }
 
-func TestAStoreThatDoesNotAnswerMakesUsNotReady(t *testing.T) {
-	b := newBench(t, func(c *Config) { c.Ready = func(context.Context) error { return errors.New("gone") } })
-	if w := b.do("GET", "/readyz", ""); w.Code != 503 {
+func TestAServiceWithoutItsDatabaseIsReadyToAttest(t *testing.T) {
+	gone := func(context.Context) error { return errors.New("gone at 10.1.2.3") }
+	b := newBench(t, func(c *Config) { c.Ready, c.Changes = gone, gone })
+	w := b.do("GET", "/readyz", "")
+	if w.Code != 200 || !strings.Contains(w.Body.String(), `"what":"database"`) || strings.Contains(w.Body.String(), "10.1.2.3") {
 		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := b.do("GET", "/readyz?for=changes", ""); w.Code != 503 || w.Header().Get("Retry-After") == "" || strings.Contains(w.Body.String(), "10.1.2.3") {
+		t.Errorf("for changes: %d %s", w.Code, w.Body)
+	}
+	for _, query := range []string{"?for=", "?for=everything", "?for=changes&for=attestation"} {
+		if w := b.do("GET", "/readyz"+query, ""); w.Code != 400 {
+			t.Errorf("%s: %d %s", query, w.Code, w.Body)
+		}
 	}
 	if w := b.do("POST", sgxPath, `{"quote":"`+b.quote()+`"}`); w.Code != 200 {
 		t.Errorf("attestations stopped: %d %s", w.Code, w.Body)

@@ -379,6 +379,9 @@ type Store interface {
 	// hashes stay. It returns how many it removed.
 	ForgetLedger(ctx context.Context, provider string, before time.Time, limit int) (int64, error)
 
+	// Writable reports whether the store takes changes now: it answers, is not
+	// read-only, and has room.
+	Writable(ctx context.Context) error
 	// Ping reports whether the store answers.
 	Ping(ctx context.Context) error
 	Close() error

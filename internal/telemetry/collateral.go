@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,6 +30,7 @@ type CollateralCounts struct {
 var (
 	collateralExpiry = prometheus.NewDesc("probity_collateral_expiry_seconds", "Seconds until the piece expires; negative when it has.", []string{"key"}, nil)
 	collateralAge    = prometheus.NewDesc("probity_collateral_age_seconds", "Seconds since the piece was fetched.", []string{"key"}, nil)
+	collateralNext   = prometheus.NewDesc("probity_collateral_next_expiry_seconds", "Seconds until the first piece of the vendor expires; negative when it has.", []string{"vendor"}, nil)
 	collateralChips  = prometheus.NewDesc("probity_collateral_chip_certificates", "Certificates of AMD chips that are held in memory.", nil, nil)
 	collateralHits   = prometheus.NewDesc("probity_collateral_hits_total", "Questions answered from what is held.", []string{"vendor"}, nil)
 	collateralFetch  = prometheus.NewDesc("probity_collateral_fetches_total", "Fetches from the vendor's service.", []string{"vendor"}, nil)
@@ -36,12 +38,31 @@ var (
 	collateralStale  = prometheus.NewDesc("probity_collateral_stale_total", "Questions answered with expired collateral (outage mode).", []string{"vendor"}, nil)
 )
 
+// pieceCollector tells of each piece, whose key names a platform.
+type pieceCollector struct{ state func() Collateral }
+
+// Describe implements prometheus.Collector.
+func (c pieceCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- collateralExpiry
+	ch <- collateralAge
+}
+
+// Collect implements prometheus.Collector.
+func (c pieceCollector) Collect(ch chan<- prometheus.Metric) {
+	for _, p := range c.state().Pieces {
+		ch <- prometheus.MustNewConstMetric(collateralExpiry, prometheus.GaugeValue, time.Until(p.NextUpdate).Seconds(), p.Key)
+		if !p.Fetched.IsZero() {
+			ch <- prometheus.MustNewConstMetric(collateralAge, prometheus.GaugeValue, time.Since(p.Fetched).Seconds(), p.Key)
+		}
+	}
+}
+
 // collateralCollector reads the state when metrics are asked for.
 type collateralCollector struct{ state func() Collateral }
 
 // Describe implements prometheus.Collector.
 func (c collateralCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{collateralExpiry, collateralAge, collateralChips, collateralHits, collateralFetch, collateralFail, collateralStale} {
+	for _, d := range []*prometheus.Desc{collateralNext, collateralChips, collateralHits, collateralFetch, collateralFail, collateralStale} {
 		ch <- d
 	}
 }
@@ -52,11 +73,15 @@ func (c collateralCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
+	next := map[string]time.Time{}
 	for _, p := range state.Pieces {
-		gauge(collateralExpiry, time.Until(p.NextUpdate).Seconds(), p.Key)
-		if !p.Fetched.IsZero() {
-			gauge(collateralAge, time.Since(p.Fetched).Seconds(), p.Key)
+		vendor, _, _ := strings.Cut(p.Key, "/")
+		if first, ok := next[vendor]; !ok || p.NextUpdate.Before(first) {
+			next[vendor] = p.NextUpdate
 		}
+	}
+	for vendor, at := range next {
+		gauge(collateralNext, time.Until(at).Seconds(), vendor)
 	}
 	gauge(collateralChips, float64(state.Chips))
 	for vendor, n := range state.Vendors {

@@ -17,7 +17,27 @@ type Ledger struct {
 const maxLedgers = 1000
 
 // Ledger adds the state of the ledgers, which is read when metrics are asked for.
-func (m *Metrics) Ledger(state func() Ledger) { m.registry.MustRegister(ledgerCollector{state}) }
+func (m *Metrics) Ledger(state func() Ledger) {
+	m.registry.MustRegister(ledgerCollector{state})
+	m.details.MustRegister(keptCollector{state})
+}
+
+// keptCollector tells of each provider's checkpoint.
+type keptCollector struct{ state func() Ledger }
+
+// Describe implements prometheus.Collector.
+func (c keptCollector) Describe(ch chan<- *prometheus.Desc) { ch <- ledgerKept }
+
+// Collect implements prometheus.Collector.
+func (c keptCollector) Collect(ch chan<- prometheus.Metric) {
+	l := c.state()
+	if len(l.Kept) > maxLedgers {
+		return // too many series; the files have the sizes
+	}
+	for provider, size := range l.Kept {
+		ch <- prometheus.MustNewConstMetric(ledgerKept, prometheus.GaugeValue, float64(size), provider)
+	}
+}
 
 type ledgerCollector struct{ state func() Ledger }
 
@@ -37,7 +57,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (c ledgerCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{ledgerWritten, ledgerLost, ledgerWaiting, ledgerAlerts, ledgerStopped, ledgerCosigned, ledgerNotCosigned, ledgerKept} {
+	for _, d := range []*prometheus.Desc{ledgerWritten, ledgerLost, ledgerWaiting, ledgerAlerts, ledgerStopped, ledgerCosigned, ledgerNotCosigned} {
 		ch <- d
 	}
 }
@@ -52,10 +72,4 @@ func (c ledgerCollector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(ledgerStopped, prometheus.GaugeValue, float64(l.Stopped))
 	ch <- prometheus.MustNewConstMetric(ledgerCosigned, prometheus.CounterValue, float64(l.Cosigned))
 	ch <- prometheus.MustNewConstMetric(ledgerNotCosigned, prometheus.CounterValue, float64(l.NotCosigned))
-	if len(l.Kept) > maxLedgers {
-		return // too many series; the files have the sizes
-	}
-	for provider, size := range l.Kept {
-		ch <- prometheus.MustNewConstMetric(ledgerKept, prometheus.GaugeValue, float64(size), provider)
-	}
 }

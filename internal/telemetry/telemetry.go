@@ -12,6 +12,8 @@ import (
 // Metrics are the service's metrics. No label holds what a client chose.
 type Metrics struct {
 	registry *prometheus.Registry
+	// details name chips, platforms and providers: they are for operators alone.
+	details *prometheus.Registry
 	// Requests counts answers by route and status.
 	Requests *prometheus.CounterVec
 	// Seconds measures requests by route.
@@ -32,7 +34,7 @@ type Metrics struct {
 // read when they are asked for; nil leaves it out.
 func New(collateral func() Collateral) *Metrics {
 	m := &Metrics{
-		registry: prometheus.NewRegistry(),
+		registry: prometheus.NewRegistry(), details: prometheus.NewRegistry(),
 		Requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "probity_http_requests_total", Help: "Answered requests by route and status."}, []string{"route", "status"}),
 		Seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -51,6 +53,7 @@ func New(collateral func() Collateral) *Metrics {
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if collateral != nil {
 		m.registry.MustRegister(collateralCollector{collateral})
+		m.details.MustRegister(pieceCollector{collateral})
 	}
 	return m
 }
@@ -62,7 +65,12 @@ func (m *Metrics) Load(bodies, connections func() float64) {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "probity_http_connections", Help: "Open connections."}, connections))
 }
 
-// Handler serves the metrics as text.
+// Handler serves the metrics as text, without what names a chip, a platform or a provider.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// Details serves all metrics as text.
+func (m *Metrics) Details() http.Handler {
+	return promhttp.HandlerFor(prometheus.Gatherers{m.registry, m.details}, promhttp.HandlerOpts{})
 }

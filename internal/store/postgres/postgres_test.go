@@ -166,3 +166,31 @@ func TestConnectionStringsThatAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestAReadOnlyDatabaseTakesNoChanges(t *testing.T) {
+	url := pgtest.Start(t).Database(t)
+	s := open(t, url)
+	if err := s.Writable(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.DB().SetMaxOpenConns(1) // settings of a connection are those of the next statement
+	if _, err := s.DB().Exec("SET default_transaction_read_only = on"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Writable(t.Context()); err == nil {
+		t.Error("a read-only database takes changes")
+	}
+	if err := s.Ping(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.DB().Exec("SET default_transaction_read_only = off"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Writable(t.Context()); err != nil {
+		t.Error(err)
+	}
+	s.Close()
+	if err := s.Writable(t.Context()); err == nil {
+		t.Error("a closed database takes changes")
+	}
+}

@@ -151,3 +151,35 @@ func TestADatabaseOfTheFirstVersions(t *testing.T) {
 		t.Errorf("%+v, %v", tpms, err)
 	}
 }
+
+func TestAFullOrReadOnlyDatabaseTakesNoChanges(t *testing.T) {
+	s := mustOpen(t, t.TempDir())
+	s.DB().SetMaxOpenConns(1) // settings of a connection are those of the next statement
+	if err := s.Writable(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, settings := range map[string][2]string{
+		"full":      {"PRAGMA max_page_count = 1", "PRAGMA max_page_count = 1000000"},
+		"read-only": {"PRAGMA query_only = ON", "PRAGMA query_only = OFF"},
+	} {
+		if _, err := s.DB().Exec(settings[0]); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Writable(t.Context()); err == nil {
+			t.Errorf("a %s database takes changes", name)
+		}
+		if err := s.Ping(t.Context()); err != nil {
+			t.Errorf("a %s database does not answer: %v", name, err)
+		}
+		if _, err := s.DB().Exec(settings[1]); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Writable(t.Context()); err != nil {
+			t.Errorf("after %s: %v", name, err)
+		}
+	}
+	var left int
+	if err := s.DB().QueryRow("SELECT count(*) FROM leases WHERE work = 'probe'").Scan(&left); err != nil || left != 0 {
+		t.Errorf("%d rows of the probe are left, %v", left, err)
+	}
+}

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/probity-dev/probity/internal/store"
@@ -52,6 +53,22 @@ func (s *Store) useOnce(ctx context.Context, q querier, word string, now, expire
 	}
 	n, err := result.RowsAffected()
 	return n == 1, s.wrap("challenge", err)
+}
+
+// probeSize is more than a page of either engine, so that a full database is noticed.
+const probeSize = 64 << 10
+
+// Writable writes a row of [probeSize] and takes it back.
+func (s *Store) Writable(ctx context.Context) error {
+	ctx, cancel := s.bound(ctx)
+	defer cancel()
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return s.wrap("probe", err)
+	}
+	defer tx.Rollback() // the rows are not wanted
+	_, err = tx.ExecContext(ctx, s.d.Statement(`INSERT INTO leases (work, holder, until) VALUES ($1, $2, $3)`), "probe", strings.Repeat("x", probeSize), 0)
+	return s.wrap("probe", err)
 }
 
 // Lease gives or renews background work.

@@ -1,0 +1,168 @@
+package server
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/probity-dev/probity/collateral"
+	"github.com/probity-dev/probity/internal/ascii"
+	"github.com/probity-dev/probity/internal/ledger"
+)
+
+// readiness is the answer of GET /readyz to everybody. It names no chip, no platform and no
+// provider: those who may see them ask the operations listener.
+type readiness struct {
+	Status string `json:"status"`
+	// Away lists what the service works without at the moment.
+	Away []away `json:"away,omitzero"`
+	// Collateral counts the pieces that are held.
+	Collateral collateralCounts `json:"collateral"`
+	// StoppedLedgers counts alerts: the database was changed.
+	StoppedLedgers int `json:"stoppedLedgers"`
+}
+
+// away is a part that does not answer, with what goes on and what does not.
+type away struct {
+	What   string `json:"what"`
+	Effect string `json:"effect"`
+}
+
+type collateralCounts struct {
+	Held     int `json:"held"`
+	Expiring int `json:"expiring"`
+	Expired  int `json:"expired"`
+}
+
+// details is the answer of GET /readyz on the operations listener.
+type details struct {
+	readiness
+	Collateral []collateralItem `json:"collateral"`
+	// StoppedLedgers are alerts: the database was changed.
+	StoppedLedgers []stoppedLedger `json:"stoppedLedgers,omitzero"`
+	// Problems are the errors behind what is away.
+	Problems []string `json:"problems,omitzero"`
+}
+
+// stoppedLedger is a ledger whose history in the database is not the one that was
+// signed.
+type stoppedLedger struct {
+	Provider string    `json:"provider"`
+	Since    time.Time `json:"since"`
+	Reason   string    `json:"reason"`
+	Remedy   string    `json:"remedy"`
+}
+
+// collateralItem is a piece of collateral with what is to be known of its age.
+type collateralItem struct {
+	collateral.Item
+	Expired bool `json:"expired"`
+	// Expiring says that it is about to expire, or has.
+	Expiring bool `json:"expiring"`
+}
+
+// maxReadyItems bounds the answer; chips' certificates may be many.
+const maxReadyItems = 500
+
+var readyFor = shaped(`attestation|changes`, "attestation or changes")
+
+// readyz answers whether the service can attest, or with ?for=changes whether it takes
+// changes, and what it works without.
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request, _ *call) error {
+	purpose, _, err := queryText(r, "for", readyFor)
+	if err != nil {
+		return err
+	}
+	if purpose == "changes" {
+		if err := s.changes.ask(r.Context(), s.cfg.Changes); err != nil {
+			s.cfg.Log.WarnContext(r.Context(), "not ready for changes", "err", err.Error())
+			return &apiError{status: http.StatusServiceUnavailable, code: codeUnavailable,
+				message: "the database takes no changes now: it is away, read-only or full; attestation goes on", header: http.Header{"Retry-After": {"5"}}}
+		}
+	}
+	answer, _ := s.readiness(r.Context())
+	return writeJSON(w, answer)
+}
+
+func (s *Server) readiness(ctx context.Context) (answer readiness, problems []string) {
+	answer = readiness{Status: "ready", StoppedLedgers: len(s.stopped())}
+	for _, item := range s.items() {
+		answer.Collateral.Held++
+		if item.Expired {
+			answer.Collateral.Expired++
+		} else if item.Expiring {
+			answer.Collateral.Expiring++
+		}
+	}
+	if s.cfg.Ready != nil {
+		if err := s.cfg.Ready(ctx); err != nil {
+			s.cfg.Log.WarnContext(ctx, "the database does not answer", "err", err.Error())
+			problems = append(problems, "database: "+err.Error())
+			answer.Away = append(answer.Away, away{"database", "attestation goes on; changes are refused, decisions wait to be recorded, and providers that fail closed refuse"})
+		}
+	}
+	return answer, problems
+}
+
+// items describes the collateral that is held.
+func (s *Server) items() []collateralItem {
+	list := []collateralItem{}
+	at := s.appraisalTime()
+	for _, item := range s.cfg.Held() {
+		list = append(list, collateralItem{item, at.After(item.NextUpdate), at.After(item.NextUpdate.Add(-s.cfg.WarnBefore))})
+	}
+	return list
+}
+
+// Operations returns what operators see: all metrics and readiness in detail, with the
+// names of chips, platforms and providers. It asks no caller who he is: it belongs on a
+// loopback address.
+func (s *Server) Operations() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", s.cfg.Metrics.Details())
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { _ = s.healthz(w, r, nil) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		brief, problems := s.readiness(r.Context())
+		answer := details{readiness: brief, Collateral: s.items(), Problems: problems}
+		answer.Collateral = answer.Collateral[:min(len(answer.Collateral), maxReadyItems)]
+		for _, stop := range s.stopped() {
+			answer.StoppedLedgers = append(answer.StoppedLedgers, stoppedLedger{stop.Provider, stop.Since, stop.Reason, ledger.RemedyStopped})
+		}
+		_ = writeJSON(w, answer) // a client that left is nobody's trouble
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Security: a page that a browser on this machine shows must not read it under a name
+		// that its owner points here.
+		host := r.Host
+		if h, _, err := net.SplitHostPort(host); err == nil {
+			host = h
+		}
+		if ip := net.ParseIP(strings.Trim(host, "[]")); !ascii.EqualFold(host, "localhost") && (ip == nil || !ip.IsLoopback()) {
+			http.Error(w, "use localhost or a loopback address", http.StatusMisdirectedRequest)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// probe asks at most once a second: everybody may ask, and each question writes.
+type probe struct {
+	mu   sync.Mutex
+	at   time.Time
+	last error
+}
+
+func (p *probe) ask(ctx context.Context, f func(context.Context) error) error {
+	if f == nil {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now := time.Now(); now.Sub(p.at).Abs() >= time.Second {
+		p.last, p.at = f(context.WithoutCancel(ctx)), now
+	}
+	return p.last
+}
