@@ -215,7 +215,7 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 		if s.witness != nil {
 			cosigned, failed = s.witness.Stats()
 		}
-		return telemetry.Ledger{Cosigned: cosigned, NotCosigned: failed, Written: st.Written, Lost: st.Lost, Waiting: st.Waiting, Alerts: st.Alerts, Stopped: st.Stopped, Kept: s.ledger.Kept()}
+		return telemetry.Ledger{Cosigned: cosigned, NotCosigned: failed, Written: st.Written, Lost: st.Lost, Waiting: st.Waiting, Alerts: st.Alerts, Stopped: st.Stopped, Kept: s.ledger.Kept(), Altered: len(s.registry.Altered())}
 	})
 	connections := server.NewConnections(s.listener, cfg.Limits.Connections, cfg.Limits.ConnectionsPerAddress,
 		func(limit string) { metrics.ConnectionsRefused.WithLabelValues(limit).Inc() }, log)

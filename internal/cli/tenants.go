@@ -11,15 +11,19 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"path/filepath"
+	"strconv"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/probity-dev/probity/collateral"
+	"github.com/probity-dev/probity/internal/anchor"
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/config"
 	"github.com/probity-dev/probity/internal/devissuer"
 	"github.com/probity-dev/probity/internal/ledger"
+	"github.com/probity-dev/probity/internal/seal"
 	"github.com/probity-dev/probity/internal/server"
 	"github.com/probity-dev/probity/internal/signing"
 	"github.com/probity-dev/probity/internal/store"
@@ -79,8 +83,13 @@ func (s *service) tenants(ctx context.Context, db store.Store, cfg config.Config
 	if s.witness != nil {
 		s.ledger.EachKept(s.witness.Offer)
 	}
+	guarded := s.ledger.Guard(db)
+	seals, err := openSeals(ctx, guarded, cfg, keys)
+	if err != nil {
+		return "", err
+	}
 	s.registry, err = tenant.New(ctx, tenant.Config{
-		Store: s.ledger.Guard(db), Signing: keys, Rotation: rotation(cfg), URL: cfg.URL, HostSuffix: cfg.Tenants.HostSuffix,
+		Store: seals.Guard(guarded), Seals: seals, Signing: keys, Rotation: rotation(cfg), URL: cfg.URL, HostSuffix: cfg.Tenants.HostSuffix,
 		Defaults: tenant.Defaults{TCB: cfg.TCB, Explain: cfg.ExplainDenials, MaxValidity: time.Duration(cfg.MaxTokenValidity), TPMNeedsCaller: cfg.TPM.Authentication == "Enabled", MaxTPMKeys: cfg.TPM.MaxKeys,
 			Rate: cfg.Tenants.RequestsPerSecond, Burst: cfg.Tenants.Burst, Concurrent: cfg.Tenants.Concurrent},
 		Poll: time.Duration(cfg.Store.Poll), Touched: s.ledger.Touch,
@@ -97,6 +106,23 @@ func (s *service) tenants(ctx context.Context, db store.Store, cfg config.Config
 	}
 	s.tend = func(ctx context.Context) { s.tendAll(ctx, db, cfg, log) }
 	return verifier, nil
+}
+
+// openSeals opens what authenticates the rows of providers and callers, and seals a database
+// that was written before there were seals.
+func openSeals(ctx context.Context, db store.Store, cfg config.Config, keys signing.Config) (*seal.Seals, error) {
+	folder, err := anchor.Open(filepath.Join(cfg.DataDir, anchor.Dir))
+	if err != nil {
+		return nil, err
+	}
+	seals, err := seal.Open(keys.Master, folder)
+	if err != nil {
+		return nil, err
+	}
+	return seals, seals.Upgrade(ctx, db, func(tx store.Tx, scopes int) error {
+		return ledger.Append(tx, store.DefaultProvider, &ledger.Entry{Time: time.Now().UTC(), Type: ledger.Change, Action: "database.seal", Subject: store.DefaultProvider,
+			By: "first start", Details: map[string]string{"scopes": strconv.Itoa(scopes)}})
+	})
 }
 
 // withWitness prepares the witness of checkpoints, if one is configured, and returns

@@ -207,6 +207,27 @@ func (f dataFlag) openStore(e *env) (store.Store, error) {
 	return sqlite.Open(e.ctx, dir)
 }
 
+// sealed returns the store of a service with sealed changes, for which its master key is
+// needed.
+func (f dataFlag) sealed(e *env, db store.Store) (store.Store, error) {
+	cfg, err := config.Read(f.Config)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.DataDir, err = f.dir(); err != nil {
+		return nil, err
+	}
+	keys, err := keysAtRest(e.ctx, db, cfg)
+	if err != nil {
+		return nil, err
+	}
+	seals, err := openSeals(e.ctx, db, cfg, keys)
+	if err != nil {
+		return nil, err
+	}
+	return seals.Guard(db), nil
+}
+
 type tpmKeysListCommand struct {
 	dataFlag
 	Provider string `help:"Attestation provider." default:"default" placeholder:"NAME"`
@@ -245,7 +266,11 @@ func (c *tpmKeysRemoveCommand) Run(e *env) error {
 		return err
 	}
 	defer db.Close()
-	err = tenant.RemoveTPM(e.ctx, db, c.Provider, c.Name, &ledger.Entry{Time: time.Now().UTC(), Type: ledger.Change, Action: "tpm.remove", Subject: c.Name, By: "operator"})
+	sealed, err := c.sealed(e, db)
+	if err != nil {
+		return err
+	}
+	err = tenant.RemoveTPM(e.ctx, sealed, c.Provider, c.Name, &ledger.Entry{Time: time.Now().UTC(), Type: ledger.Change, Action: "tpm.remove", Subject: c.Name, By: "operator"})
 	if errors.Is(err, store.ErrNotFound) {
 		var names []string
 		list, _ := db.TPMKeys(e.ctx, c.Provider) // the first error counts

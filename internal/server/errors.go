@@ -49,6 +49,7 @@ const (
 	checkType       = "request.attestation-type"
 	checkPath       = "request.path"
 	checkOrigin     = "request.origin"
+	checkAltered    = "provider.state"
 	checkCollateral = "collateral.available"
 	checkMessage    = "tpm.message"
 	checkContext    = "tpm.challenge.context"
@@ -70,6 +71,8 @@ const remedyCollateral = "try again later, or send VCEK and chain with SEV-SNP e
 
 const remedyMemory = "try again after the time in Retry-After; the operator can raise limits.bodiesInFlight in the configuration"
 
+const remedyAltered = "the operator finds the reason in the service's log, and what to do in docs/guide/tenants.md#the-database-is-not-trusted"
+
 const remedyIntact = "the operator finds the reason in the service's log, and what to do in docs/guide/tenants.md#the-ledger"
 
 const (
@@ -81,6 +84,7 @@ const (
 // Catalogue lists the checks of requests.
 func Catalogue() []evidence.Definition {
 	return []evidence.Definition{
+		{ID: checkAltered, Meaning: "the provider's settings, policies and enrolled keys in the database are as this service wrote them", Remedy: remedyAltered},
 		{ID: checkOrigin, Meaning: "a request of a caller that changes something does not come from a page of another site", Remedy: "send changes from a program, or from a page of the service's own address"},
 		{ID: checkPath, Meaning: "the path is one that the service answers, and the names in it have the documented form", Remedy: "compare the path with the list of routes in the documentation"},
 		{ID: checkAPIVersion, Meaning: "the query parameter api-version is one that the service speaks", Remedy: "add the query parameter api-version, for instance ?api-version=2022-08-01"},
@@ -175,6 +179,11 @@ func asAPIError(err error) (e *apiError, internal bool) {
 		return invalidOperation(err.Error()), false
 	case errors.Is(err, ledger.ErrStopped):
 		return ledgerStopped(), true
+	case errors.Is(err, tenant.ErrAltered):
+		e := failed(http.StatusServiceUnavailable, codeUnavailable, evidence.Check{ID: checkAltered, Expected: "a state in the database that this service wrote",
+			Found: "a state that was altered; nothing of it is trusted", Remedy: remedyAltered})
+		e.header = http.Header{"Retry-After": {"30"}}
+		return e, true
 	case errors.Is(err, store.ErrUnavailable):
 		e := failed(http.StatusServiceUnavailable, codeUnavailable, evidence.Check{ID: checkStore, Expected: "a store that answers", Found: "one that does not",
 			Remedy: "try again after the time in Retry-After"})

@@ -23,6 +23,9 @@ type readiness struct {
 	Collateral collateralCounts `json:"collateral"`
 	// StoppedLedgers counts alerts: the database was changed.
 	StoppedLedgers int `json:"stoppedLedgers"`
+	// AlteredState counts alerts of the same kind: providers, and the tokens of callers, that
+	// the database holds and the service did not write.
+	AlteredState int `json:"alteredState"`
 }
 
 // away is a part that does not answer, with what goes on and what does not.
@@ -43,6 +46,8 @@ type details struct {
 	Collateral []collateralItem `json:"collateral"`
 	// StoppedLedgers are alerts: the database was changed.
 	StoppedLedgers []stoppedLedger `json:"stoppedLedgers,omitzero"`
+	// AlteredState has the reasons, by what was altered.
+	AlteredState map[string]string `json:"alteredState,omitzero"`
 	// Problems are the errors behind what is away.
 	Problems []string `json:"problems,omitzero"`
 }
@@ -89,6 +94,9 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request, _ *call) error {
 
 func (s *Server) readiness(ctx context.Context) (answer readiness, problems []string) {
 	answer = readiness{Status: "ready", StoppedLedgers: len(s.stopped())}
+	if s.cfg.Registry != nil {
+		answer.AlteredState = len(s.cfg.Registry.Altered())
+	}
 	for _, item := range s.items() {
 		answer.Collateral.Held++
 		if item.Expired {
@@ -128,6 +136,9 @@ func (s *Server) Operations() http.Handler {
 		brief, problems := s.readiness(r.Context())
 		answer := details{readiness: brief, Collateral: s.items(), Problems: problems}
 		answer.Collateral = answer.Collateral[:min(len(answer.Collateral), maxReadyItems)]
+		if s.cfg.Registry != nil {
+			answer.AlteredState = s.cfg.Registry.Altered()
+		}
 		for _, stop := range s.stopped() {
 			answer.StoppedLedgers = append(answer.StoppedLedgers, stoppedLedger{stop.Provider, stop.Since, stop.Reason, ledger.RemedyStopped})
 		}

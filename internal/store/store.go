@@ -185,6 +185,14 @@ type TPMKey struct {
 	Created time.Time
 }
 
+// Seal authenticates a part of the state, its scope, as package seal makes it.
+type Seal struct {
+	Scope string
+	// Version counts the changes of the scope.
+	Version int64
+	MAC     []byte
+}
+
 // LedgerRow is one row of a provider's ledger.
 type LedgerRow struct {
 	// Seq counts from 0.
@@ -265,6 +273,7 @@ type Tx interface {
 	PutPolicy(p PolicyVersion) (int64, error)
 
 	Proposal(provider, id string) (Proposal, error)
+	// Proposals returns those of a provider, or all if provider is empty.
 	Proposals(provider string) ([]Proposal, error)
 	PutProposal(p Proposal) error
 	DeleteProposal(provider, id string) error
@@ -288,6 +297,16 @@ type Tx interface {
 	// DeleteTPMKeys removes the keys of a name, or returns an error wrapping
 	// ErrNotFound.
 	DeleteTPMKeys(provider, name string) error
+
+	// Providers, Policies, Tokens and TPMKeys are as in Store.
+	Providers() ([]Provider, error)
+	Policies(provider string) ([]PolicyVersion, error)
+	Tokens() ([]Token, error)
+	TPMKeys(provider string) ([]TPMKey, error)
+	// Seal returns the seal of a scope, or an error wrapping ErrNotFound; PutSeal
+	// creates or replaces it.
+	Seal(scope string) (Seal, error)
+	PutSeal(x Seal) error
 
 	LedgerTx
 }
@@ -331,6 +350,11 @@ type Store interface {
 	PolicyVersion(ctx context.Context, provider, kind string, version int64) (PolicyVersion, error)
 	// Proposals returns those of a provider, the oldest first.
 	Proposals(ctx context.Context, provider string) ([]Proposal, error)
+
+	// Seals returns all seals, by scope; Seal returns one, or an error wrapping
+	// ErrNotFound.
+	Seals(ctx context.Context) ([]Seal, error)
+	Seal(ctx context.Context, scope string) (Seal, error)
 
 	// SigningKeys returns all keys, the newest first.
 	SigningKeys(ctx context.Context) ([]SigningKey, error)

@@ -9,6 +9,9 @@ type Ledger struct {
 	// that failed.
 	Cosigned, NotCosigned int64
 	Waiting, Stopped      int
+	// Altered counts providers, and the tokens of callers, that the database holds and the
+	// service did not write.
+	Altered int
 	// Kept are the sizes of the checkpoints outside the database, by provider.
 	Kept map[string]int64
 }
@@ -49,6 +52,8 @@ var (
 		"Signs that ledgers or their checkpoints were changed in the database, and checkpoints that could not be kept outside it.", nil, nil)
 	ledgerStopped = prometheus.NewDesc("probity_ledger_stopped",
 		"Ledgers that are stopped because their history does not extend the last checkpoint.", nil, nil)
+	stateAltered = prometheus.NewDesc("probity_database_altered",
+		"Providers, and the tokens of callers, that the database holds and the service did not write.", nil, nil)
 	ledgerCosigned    = prometheus.NewDesc("probity_ledger_cosigned_total", "Checkpoints that the witness cosigned.", nil, nil)
 	ledgerNotCosigned = prometheus.NewDesc("probity_ledger_witness_failures_total", "Attempts to have a checkpoint cosigned that failed.", nil, nil)
 	ledgerKept        = prometheus.NewDesc("probity_ledger_checkpoint_entries",
@@ -57,7 +62,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (c ledgerCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{ledgerWritten, ledgerLost, ledgerWaiting, ledgerAlerts, ledgerStopped, ledgerCosigned, ledgerNotCosigned} {
+	for _, d := range []*prometheus.Desc{ledgerWritten, ledgerLost, ledgerWaiting, ledgerAlerts, ledgerStopped, ledgerCosigned, ledgerNotCosigned, stateAltered} {
 		ch <- d
 	}
 }
@@ -70,6 +75,7 @@ func (c ledgerCollector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(ledgerWaiting, prometheus.GaugeValue, float64(l.Waiting))
 	ch <- prometheus.MustNewConstMetric(ledgerAlerts, prometheus.CounterValue, float64(l.Alerts))
 	ch <- prometheus.MustNewConstMetric(ledgerStopped, prometheus.GaugeValue, float64(l.Stopped))
+	ch <- prometheus.MustNewConstMetric(stateAltered, prometheus.GaugeValue, float64(l.Altered))
 	ch <- prometheus.MustNewConstMetric(ledgerCosigned, prometheus.CounterValue, float64(l.Cosigned))
 	ch <- prometheus.MustNewConstMetric(ledgerNotCosigned, prometheus.CounterValue, float64(l.NotCosigned))
 }

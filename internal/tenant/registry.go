@@ -17,6 +17,7 @@ import (
 	"github.com/probity-dev/probity/internal/ascii"
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/ledger"
+	"github.com/probity-dev/probity/internal/seal"
 	"github.com/probity-dev/probity/internal/signing"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/token"
@@ -24,7 +25,10 @@ import (
 
 // Config is what a registry works with.
 type Config struct {
-	Store   store.Store
+	Store store.Store
+	// Seals check what is read of providers, policies, enrolled keys and tokens; Store
+	// seals their changes. Nil trusts the database.
+	Seals   *seal.Seals
 	Signing signing.Config
 	// Rotation says how long a key is published before a provider signs with it, and after.
 	Rotation signing.Rotation
@@ -51,6 +55,9 @@ type Registry struct {
 	ring    atomic.Pointer[signing.Ring]
 	tokens  atomic.Pointer[[]auth.StaticToken]
 	tenants atomic.Pointer[map[string]*Tenant] // by lower-case name
+
+	// altered are the scopes of which the database holds what the service did not write.
+	altered atomic.Pointer[map[string]string]
 
 	// making is held while a signing key is made.
 	making chan struct{}
@@ -239,21 +246,13 @@ func (r *Registry) inForce(record store.PolicyVersion, earlier *Tenant) *PolicyI
 	return p
 }
 
-// readAll reads everything anew.
+// readAll reads everything again.
 func (r *Registry) readAll(ctx context.Context) error {
 	_, latest, _, err := r.cfg.Store.Changes(ctx, -1)
 	if err != nil {
 		return err
 	}
-	providers, err := r.cfg.Store.Providers(ctx)
-	if err != nil {
-		return err
-	}
-	policies, err := r.cfg.Store.Policies(ctx, "")
-	if err != nil {
-		return err
-	}
-	keys, err := r.cfg.Store.TPMKeys(ctx, "")
+	all, err := r.snapshot(ctx)
 	if err != nil {
 		return err
 	}
@@ -263,21 +262,25 @@ func (r *Registry) readAll(ctx context.Context) error {
 	if err := r.readTokens(ctx); err != nil {
 		return err
 	}
-	policiesOf, keysOf := map[string][]store.PolicyVersion{}, map[string][]store.TPMKey{}
-	for _, p := range policies {
-		policiesOf[p.Provider] = append(policiesOf[p.Provider], p)
+	before := map[string]*Tenant{}
+	if known := r.tenants.Load(); known != nil {
+		before = *known
 	}
-	for _, k := range keys {
-		keysOf[k.Provider] = append(keysOf[k.Provider], k)
-	}
-	next := make(map[string]*Tenant, len(providers))
-	for _, p := range providers {
-		var earlier *Tenant
-		if r.tenants.Load() != nil {
-			earlier, _ = r.Get(p.Name)
+	next := make(map[string]*Tenant, len(all))
+	versions := map[string]int64{}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		one := all[name]
+		found, err := r.check(one)
+		if err != nil {
+			// A change may have come between the questions: ask for this one again.
+			one, found, err = r.load(ctx, name)
 		}
-		next[ascii.Lower(p.Name)] = r.build(p, policiesOf[p.Name], keysOf[p.Name], earlier)
+		maps.Copy(versions, found)
+		if err := r.place(next, before, one, name, err); err != nil {
+			return err
+		}
 	}
+	r.remember(versions)
 	r.tenants.Store(&next)
 	r.revision = latest
 	return nil

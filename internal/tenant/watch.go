@@ -2,11 +2,9 @@ package tenant
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"time"
 
-	"github.com/probity-dev/probity/internal/ascii"
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/signing"
 	"github.com/probity-dev/probity/internal/store"
@@ -26,8 +24,8 @@ func (r *Registry) readKeys(ctx context.Context) error {
 }
 
 func (r *Registry) readTokens(ctx context.Context) error {
-	records, err := r.cfg.Store.Tokens(ctx)
-	if err != nil {
+	records, ok, err := r.sealedTokens(ctx)
+	if err != nil || !ok {
 		return err
 	}
 	list := make([]auth.StaticToken, 0, len(records))
@@ -35,7 +33,7 @@ func (r *Registry) readTokens(ctx context.Context) error {
 		token, err := auth.NewStaticToken(t.Name, t.Hash, t.Role, t.Providers, t.Expires)
 		if err != nil {
 			// Security: a token that cannot be read opens nothing.
-			r.cfg.Log.Error("a stored token cannot be read and does not count", "token", t.Name, "err", err.Error())
+			r.cfg.Log.Error("a stored token cannot be read and is not accepted", "token", t.Name, "err", err.Error())
 			continue
 		}
 		list = append(list, token)
@@ -91,29 +89,19 @@ func (r *Registry) Refresh(ctx context.Context) error {
 	return nil
 }
 
-// readSome reads some providers anew. Requests see all of it or nothing.
+// readSome reads some providers again. Requests see all of it or nothing.
 func (r *Registry) readSome(ctx context.Context, names map[string]bool) error {
-	next := maps.Clone(*r.tenants.Load())
+	before := *r.tenants.Load()
+	next := maps.Clone(before)
+	versions := map[string]int64{}
 	for name := range names {
-		key := ascii.Lower(name)
-		p, err := r.cfg.Store.Provider(ctx, name)
-		if errors.Is(err, store.ErrNotFound) {
-			delete(next, key)
-			continue
-		}
-		if err != nil {
+		one, found, err := r.load(ctx, name)
+		maps.Copy(versions, found)
+		if err := r.place(next, before, one, name, err); err != nil {
 			return err
 		}
-		policies, err := r.cfg.Store.Policies(ctx, name)
-		if err != nil {
-			return err
-		}
-		keys, err := r.cfg.Store.TPMKeys(ctx, name)
-		if err != nil {
-			return err
-		}
-		next[key] = r.build(p, policies, keys, next[key])
 	}
+	r.remember(versions)
 	r.tenants.Store(&next)
 	return nil
 }

@@ -30,6 +30,9 @@ func (s *Store) Providers(ctx context.Context) ([]store.Provider, error) {
 	return read(ctx, s, "providers", scanProvider, selectProvider+` ORDER BY name`)
 }
 
+const selectPolicies = `SELECT ` + policyColumns + ` FROM policy_versions AS p WHERE ($1 = '' OR provider = $1)
+	AND version = (SELECT max(version) FROM policy_versions AS q WHERE q.provider = p.provider AND q.kind = p.kind) ORDER BY provider, kind`
+
 const policyColumns = `provider, kind, version, action, jws, submitter, signer, from_version, at`
 
 func scanPolicy(r row) (p store.PolicyVersion, err error) {
@@ -41,8 +44,7 @@ func scanPolicy(r row) (p store.PolicyVersion, err error) {
 
 // Policies returns the newest version of each policy.
 func (s *Store) Policies(ctx context.Context, provider string) ([]store.PolicyVersion, error) {
-	return read(ctx, s, "policies", scanPolicy, `SELECT `+policyColumns+` FROM policy_versions AS p WHERE ($1 = '' OR provider = $1)
-		AND version = (SELECT max(version) FROM policy_versions AS q WHERE q.provider = p.provider AND q.kind = p.kind) ORDER BY provider, kind`, provider)
+	return read(ctx, s, "policies", scanPolicy, selectPolicies, provider)
 }
 
 // PolicyHistory returns all versions of a policy, the newest first.
@@ -93,24 +95,32 @@ func (s *Store) SigningKeys(ctx context.Context) ([]store.SigningKey, error) {
 
 // Tokens returns all tokens.
 func (s *Store) Tokens(ctx context.Context) ([]store.Token, error) {
-	return read(ctx, s, "tokens", func(r row) (t store.Token, err error) {
-		var name, hash, text string
-		if err = r.Scan(&name, &hash, &text); err == nil {
-			err = data(text, &t)
-		}
-		t.Name, t.Hash = name, hash
-		return t, err
-	}, `SELECT name, hash, data FROM tokens ORDER BY name`)
+	return read(ctx, s, "tokens", scanToken, selectTokens)
+}
+
+const selectTokens = `SELECT name, hash, data FROM tokens ORDER BY name`
+
+func scanToken(r row) (t store.Token, err error) {
+	var name, hash, text string
+	if err = r.Scan(&name, &hash, &text); err == nil {
+		err = data(text, &t)
+	}
+	t.Name, t.Hash = name, hash
+	return t, err
+}
+
+const selectTPMKeys = `SELECT provider, key, endorsement_key, name, created FROM tpm_keys WHERE ($1 = '' OR provider = $1) ORDER BY provider, name, created, key`
+
+func scanTPMKey(r row) (k store.TPMKey, err error) {
+	var created int64
+	err = r.Scan(&k.Provider, &k.Key, &k.EndorsementKey, &k.Name, &created)
+	k.Created = seconds(created)
+	return k, err
 }
 
 // TPMKeys returns enrolled keys.
 func (s *Store) TPMKeys(ctx context.Context, provider string) ([]store.TPMKey, error) {
-	return read(ctx, s, "TPM keys", func(r row) (k store.TPMKey, err error) {
-		var created int64
-		err = r.Scan(&k.Provider, &k.Key, &k.EndorsementKey, &k.Name, &created)
-		k.Created = seconds(created)
-		return k, err
-	}, `SELECT provider, key, endorsement_key, name, created FROM tpm_keys WHERE ($1 = '' OR provider = $1) ORDER BY provider, name, created, key`, provider)
+	return read(ctx, s, "TPM keys", scanTPMKey, selectTPMKeys, provider)
 }
 
 // Changes returns what changed after a revision.

@@ -112,7 +112,7 @@ func (t *tx) Proposal(provider, id string) (store.Proposal, error) {
 
 // Proposals implements [store.Tx].
 func (t *tx) Proposals(provider string) ([]store.Proposal, error) {
-	return list(t.ctx, t.s, t.q, "proposals", scanProposal, selectProposal+` WHERE provider = $1 ORDER BY id`, provider)
+	return list(t.ctx, t.s, t.q, "proposals", scanProposal, selectProposal+` WHERE ($1 = '' OR provider = $1) ORDER BY provider, id`, provider)
 }
 
 // PutProposal implements [store.Tx].
