@@ -68,8 +68,8 @@ type Provider struct {
 	// TokenTime is when the token is made. It is not the request's time: old
 	// evidence may be judged at its own time, tokens are always of today.
 	TokenTime time.Time
-	// MaxValidity caps how long a policy may make its tokens good for. Zero
-	// means token.Validity.
+	// MaxValidity caps how long a token is valid, whether the policy asks for a time
+	// (report_validity_in_minutes) or not. Zero means token.Validity.
 	MaxValidity time.Duration
 	// Audience, if not empty, is the token's aud. Azure's tokens have none.
 	Audience []string
@@ -316,17 +316,17 @@ func property(outcome *policy.Outcome, name string) (v claims.Value) {
 	return v
 }
 
-// validity is what the policy asks for with report_validity_in_minutes, within
-// the cap; zero leaves the standard.
+// validity is how long the token is valid: what the policy asks for with
+// report_validity_in_minutes, or else the standard, both within the cap.
 func validity(outcome *policy.Outcome, most time.Duration) time.Duration {
-	minutes, ok := property(outcome, "report_validity_in_minutes").Int()
-	if !ok || minutes <= 0 {
-		return 0
-	}
 	if most == 0 {
 		most = token.Validity
 	}
-	if minutes > int64(most/time.Minute) {
+	minutes, ok := property(outcome, "report_validity_in_minutes").Int()
+	switch {
+	case !ok || minutes <= 0:
+		return min(token.Validity, most)
+	case minutes > int64(most/time.Minute):
 		return most
 	}
 	return time.Duration(minutes) * time.Minute

@@ -69,8 +69,8 @@ type Config struct {
 	Signing Signing `json:"signing,omitzero"`
 	// ExplainDenials lets clients see, rule by rule, why a policy denied.
 	ExplainDenials bool `json:"explainDenials,omitzero"`
-	// MaxTokenValidity caps what policies may ask for with
-	// report_validity_in_minutes, for instance "24h". Zero means 8 hours.
+	// MaxTokenValidity caps how long tokens are valid, for instance "24h": 8 hours, or what
+	// policies ask for with report_validity_in_minutes. Zero means 8 hours.
 	MaxTokenValidity Duration `json:"maxTokenValidity,omitzero"`
 	// Operations is where operators see details.
 	Operations Operations `json:"operations,omitzero"`

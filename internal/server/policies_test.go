@@ -287,6 +287,22 @@ func TestPropertiesSteerTheToken(t *testing.T) {
 	}
 }
 
+func TestNoTokenOutlivesTheCap(t *testing.T) {
+	const resource = "/subscriptions/probity/resourceGroups/default/providers/Microsoft.Attestation/attestationProviders/default"
+	b := newBench(t, nil)
+	for _, minutes := range []int{60, 0} {
+		want := map[int]float64{60: 3600, 0: 28800}[minutes]
+		object(t, b.admin("PATCH", resource+apiVersion, fmt.Sprintf(`{"properties":{"probity":{"maxTokenValidityMinutes":%d}}}`, minutes)), 200)
+		for _, rules := range []string{"", `=> issueproperty(type="report_validity_in_minutes", value=525600);`, `=> issueproperty(type="report_validity_in_minutes", value=-5);`} {
+			answered(t, b.admin("PUT", policyPath+apiVersion, wrap(t, "version=1.0;authorizationrules{=> permit();};issuancerules{"+rules+"};")))
+			c := answered(t, b.do("POST", sgxPath, `{"quote":"`+b.quote()+`"}`))
+			if got := c["exp"].(float64) - c["iat"].(float64); got != want {
+				t.Errorf("cap of %d minutes, %s: %v seconds, want %v", minutes, rules, got, want)
+			}
+		}
+	}
+}
+
 func TestPoliciesChangeWhileRequestsRun(t *testing.T) {
 	b := newBench(t, func(c *Config) { c.Limits.Concurrent = 64 })
 	jws, attest := wrap(t, denySVN), `{"quote":"`+b.quote()+`"}`

@@ -30,8 +30,7 @@ type Settings struct {
 	Algorithm string `json:"signingAlgorithm,omitzero"`
 	// OwnKeys gives the provider keys that no other one signs with.
 	OwnKeys bool `json:"ownKeys,omitzero"`
-	// MaxValidity caps what policies may ask for with report_validity_in_minutes,
-	// in minutes. Zero means the service's cap.
+	// MaxValidity caps how long tokens are valid, in minutes. Zero means the service's cap.
 	MaxValidity int `json:"maxTokenValidityMinutes,omitzero"`
 	// Audience, if not empty, stands in tokens as aud; Azure's have none.
 	Audience []string `json:"audience,omitzero"`
