@@ -13,6 +13,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/probity-dev/probity/internal/pubkey"
 )
 
 // maxNesting bounds how deep text may lie in text.
@@ -217,7 +219,7 @@ func (p *pieces) pem(file string, text []byte) error {
 		}
 		switch block.Type {
 		case "CERTIFICATE":
-			cert, err := x509.ParseCertificate(block.Bytes)
+			cert, err := pubkey.ParseCertificate(block.Bytes)
 			if err != nil {
 				return errors.New("a PEM certificate that does not decode")
 			}
@@ -240,7 +242,7 @@ func (p *pieces) der(file string, b []byte) error {
 		p.addCRL(file, crl)
 		return nil
 	}
-	if cert, err := x509.ParseCertificate(b); err == nil {
+	if cert, err := pubkey.ParseCertificate(b); err == nil {
 		p.addChain(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: b}), []*x509.Certificate{cert})
 	}
 	return nil

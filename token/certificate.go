@@ -9,6 +9,8 @@ import (
 	"io"
 	"math/big"
 	"time"
+
+	"github.com/probity-dev/probity/internal/pubkey"
 )
 
 // certificateEnd is the end of validity of instance certificates; relying
@@ -39,5 +41,5 @@ func InstanceCertificate(random io.Reader, issuer string, key crypto.Signer, not
 	if err != nil {
 		return nil, fmt.Errorf("token: certificate: %w", err)
 	}
-	return x509.ParseCertificate(der)
+	return pubkey.ParseCertificate(der)
 }

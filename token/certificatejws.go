@@ -16,6 +16,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/probity-dev/probity/internal/pubkey"
 )
 
 // SubmittedCertificate is a request to add or remove a certificate that may sign
@@ -91,9 +93,9 @@ func PolicyCertificate(jwk jsontext.Value) (*x509.Certificate, error) {
 	if err != nil {
 		return nil, errors.New("x5c is not base64")
 	}
-	cert, err := x509.ParseCertificate(der)
+	cert, err := pubkey.ParseCertificate(der)
 	if err != nil {
-		return nil, errors.New("x5c holds what is not a certificate")
+		return nil, unreadable(err)
 	}
 	switch public := cert.PublicKey.(type) {
 	case *rsa.PublicKey:

@@ -17,6 +17,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/probity-dev/probity/internal/pubkey"
 )
 
 // MaxPolicyJWS bounds the compact form of a submitted policy, in bytes.
@@ -176,9 +178,9 @@ func (p *SubmittedPolicy) verify(header policyHeader, input string, signature []
 		if err != nil {
 			return errors.New("x5c is not base64")
 		}
-		cert, err := x509.ParseCertificate(der)
+		cert, err := pubkey.ParseCertificate(der)
 		if err != nil {
-			return errors.New("x5c holds what is not a certificate")
+			return unreadable(err)
 		}
 		p.Signer = append(p.Signer, cert)
 	}
@@ -195,6 +197,15 @@ func (p *SubmittedPolicy) verify(header policyHeader, input string, signature []
 		return errors.New("the signature does not verify")
 	}
 	return nil
+}
+
+// unreadable says why a certificate of x5c is not used: its key is out of bounds, or it is
+// not a certificate.
+func unreadable(err error) error {
+	if bound, ok := errors.AsType[pubkey.KeyError](err); ok {
+		return fmt.Errorf("x5c holds a certificate with %w", bound)
+	}
+	return errors.New("x5c holds bytes that are not a certificate")
 }
 
 func (p *SubmittedPolicy) verifyRSA(key *rsa.PublicKey, input string, signature []byte) bool {

@@ -9,6 +9,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/probity-dev/probity/internal/pubkey"
 )
 
 // MaxSize bounds the compact form of a token that is read, in bytes.
@@ -65,6 +67,9 @@ func Verify(compact string, keys KeySet, issuer string, at time.Time) (*Verified
 	candidates := keys.Key(header.KeyID)
 	if header.KeyID == "" || len(candidates) == 0 {
 		return nil, fmt.Errorf("kid %q: %w", header.KeyID, ErrKey)
+	}
+	if err := pubkey.Check(candidates[0].Key); err != nil {
+		return nil, fmt.Errorf("kid %q: %w: %w", header.KeyID, ErrKey, err)
 	}
 	payload, err := jws.Verify(candidates[0].Key)
 	if err != nil {

@@ -7,7 +7,6 @@ package kds
 
 import (
 	"context"
-	"crypto/x509"
 	"fmt"
 	"net/http"
 	"strings"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/collateral/internal/get"
+	"github.com/probity-dev/probity/internal/pubkey"
 )
 
 // AMDURL is AMD's own service.
@@ -58,7 +58,7 @@ func (c *Client) VCEK(ctx context.Context, q collateral.VCEKQuery) (*collateral.
 	if err != nil {
 		return nil, fmt.Errorf("kds: %w", err)
 	}
-	if _, err := x509.ParseCertificate(body); err != nil {
+	if _, err := pubkey.ParseCertificate(body); err != nil {
 		return nil, fmt.Errorf("kds: VCEK: %w", err)
 	}
 	return &collateral.VCEK{Path: q.String(), Certificate: body}, nil

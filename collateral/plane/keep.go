@@ -3,13 +3,13 @@ package plane
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/probity-dev/probity/collateral"
+	"github.com/probity-dev/probity/internal/pubkey"
 )
 
 // unverified says why a piece was not kept. It hides its cause: a rejection of
@@ -110,7 +110,7 @@ func (p *Plane) vcekEntry(c *collateral.VCEK, q collateral.VCEKQuery, now time.T
 	if err := p.cfg.Checks.VCEK(c, q, published, now); err != nil {
 		return nil, unverified(err)
 	}
-	cert, err := x509.ParseCertificate(c.Certificate)
+	cert, err := pubkey.ParseCertificate(c.Certificate)
 	if err != nil {
 		return nil, err
 	}

@@ -23,6 +23,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/probity-dev/probity/internal/pubkey"
 )
 
 // Roots are authorities that are trusted, with intermediates that lead to them.
@@ -62,7 +64,7 @@ func Parse(files ...[]byte) (*Roots, error) {
 // contents returns the certificates of a file, and the DER of its revocation lists.
 func contents(file []byte) (list []*x509.Certificate, lists [][]byte, err error) {
 	if len(file) > 0 && file[0] == 0x30 {
-		cert, err := x509.ParseCertificate(file)
+		cert, err := pubkey.ParseCertificate(file)
 		if err == nil {
 			return []*x509.Certificate{cert}, nil, nil
 		}
@@ -80,7 +82,7 @@ func contents(file []byte) (list []*x509.Certificate, lists [][]byte, err error)
 		case "X509 CRL":
 			lists = append(lists, block.Bytes)
 		case "CERTIFICATE":
-			cert, err := x509.ParseCertificate(block.Bytes)
+			cert, err := pubkey.ParseCertificate(block.Bytes)
 			if err != nil {
 				return nil, nil, errors.New("a PEM certificate that cannot be read")
 			}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/pubkey"
 )
 
 // maxChain bounds the certificates read from one PEM text.
@@ -75,12 +76,12 @@ func newCACache() *caCache { return &caCache{newCache[string, *x509.Certificate]
 
 func (c *caCache) parse(der []byte) (*x509.Certificate, error) {
 	if c == nil {
-		return x509.ParseCertificate(der)
+		return pubkey.ParseCertificate(der)
 	}
 	if cert, ok := c.byDER.Get(string(der)); ok {
 		return cert, nil
 	}
-	cert, err := x509.ParseCertificate(der)
+	cert, err := pubkey.ParseCertificate(der)
 	if err == nil && cert.IsCA {
 		c.byDER.Add(string(der), cert)
 	}

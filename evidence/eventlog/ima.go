@@ -3,12 +3,13 @@ package eventlog
 import (
 	"bytes"
 	"crypto/sha1"
-	"crypto/x509"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/probity-dev/probity/internal/pubkey"
 )
 
 // Measurement is an entry of a list of Linux's Integrity Measurement
@@ -229,7 +230,7 @@ func (m *Measurement) subject() string {
 	if m.Template != "ima-buf" || !strings.HasPrefix(m.Name, ".") {
 		return ""
 	}
-	cert, err := x509.ParseCertificate(m.Extra)
+	cert, err := pubkey.ParseCertificate(m.Extra)
 	if err != nil {
 		return ""
 	}

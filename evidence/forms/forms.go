@@ -14,6 +14,7 @@ import (
 	"fmt"
 
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/pubkey"
 )
 
 // Form is what bytes are, by their structure.
@@ -162,7 +163,7 @@ func derForm(b []byte) Form {
 		}
 		return Form{}
 	}
-	cert, err := x509.ParseCertificate(b[:size])
+	cert, err := pubkey.ParseCertificate(b[:size])
 	if err != nil {
 		if _, err := x509.ParseRevocationList(b[:size]); err == nil {
 			return Form{Name: "a certificate revocation list", Hint: "it is collateral: name it with --collateral"}

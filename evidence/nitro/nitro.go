@@ -26,6 +26,7 @@ import (
 	"github.com/probity-dev/probity/claims"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/internal/sigverify"
+	"github.com/probity-dev/probity/internal/pubkey"
 )
 
 // rootG1 is the SHA-256 of AWS's root certificate aws.nitro-enclaves, G1.
@@ -124,7 +125,7 @@ func (v *Verifier) Verify(_ context.Context, ev evidence.Evidence) (*evidence.Re
 // otherRoot says what the first certificate of cabundle is that is not the trusted root.
 func otherRoot(der []byte, sum [sha256.Size]byte) string {
 	text := fmt.Sprintf("a root with SHA-256 %x", sum)
-	if cert, err := x509.ParseCertificate(der); err == nil {
+	if cert, err := pubkey.ParseCertificate(der); err == nil {
 		text = fmt.Sprintf("a root named %q with SHA-256 %x", cert.Subject.CommonName, sum)
 		if evidence.Simulated(cert) {
 			text = "a simulated root: " + text
@@ -206,7 +207,7 @@ func verifyPath(ders [][]byte) (*chain, error) {
 	c := &chain{}
 	var parent *sigverify.P384
 	for i, der := range ders {
-		cert, err := x509.ParseCertificate(der)
+		cert, err := pubkey.ParseCertificate(der)
 		if err != nil {
 			return nil, fmt.Errorf("certificate %d: %w", i+1, err)
 		}

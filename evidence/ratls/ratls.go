@@ -8,7 +8,6 @@ package ratls
 
 import (
 	"bytes"
-	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/subtle"
@@ -22,6 +21,7 @@ import (
 	"strings"
 
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/pubkey"
 )
 
 const (
@@ -32,9 +32,9 @@ const (
 // Catalogue lists the checks of this package, which the packages of the evidence make.
 func Catalogue() []evidence.Definition {
 	return []evidence.Definition{
-		{ID: checkCertificate, Meaning: "the certificate is well-formed, carries evidence in one extension that is known, and, if it names itself as its issuer, is signed by its own key",
+		{ID: checkCertificate, Meaning: "the certificate is well-formed, carries evidence in one extension that is known",
 			Remedy: "send the certificate as the TEE made it, in DER or PEM, or take the evidence out of its extension and send that"},
-		{ID: checkKey, Meaning: "the evidence binds the certificate's own key in a way that is known: SHA-256 of the PEM public key with its NUL (Open Enclave), a hash of the DER SubjectPublicKeyInfo (EGo, Gramine), or the claims of TCG DICE tagged evidence",
+		{ID: checkKey, Meaning: "the evidence binds the certificate's own key in a way that is known: SHA-256 of the PEM public key with its NUL (Open Enclave), a hash of the DER SubjectPublicKeyInfo (EGo, Gramine), or the claims of TCG DICE tagged evidence; and a certificate that names itself as its issuer is signed by this key",
 			Remedy: "ask the TEE for a new certificate; if its key is still not bound, the evidence was put into a certificate of somebody else, or the software binds the key in a way that is not known here: then send the evidence alone, with the bound bytes as runtime data"},
 	}
 }
@@ -60,10 +60,6 @@ var extensions = []struct {
 	{asn1.ObjectIdentifier{2, 23, 133, 5, 4, 9}, DICE},
 }
 
-// maxRSABits bounds the RSA keys whose signatures are checked, in bits: the time that a
-// check takes grows with the square, and the sender chooses the key.
-const maxRSABits = 8192
-
 // Certificate is a certificate with evidence. Nothing of it is proven.
 type Certificate struct {
 	Form Form
@@ -78,6 +74,8 @@ type Certificate struct {
 	PublicKey []byte
 	// Issuer is how the certificate is signed, for people.
 	Issuer string
+
+	self *x509.Certificate // where it names itself as its issuer
 }
 
 // Is reports whether b looks like a certificate in DER or PEM.
@@ -100,7 +98,7 @@ func Parse(b []byte) (*Certificate, error) {
 		}
 		b = block.Bytes
 	}
-	cert, err := x509.ParseCertificate(b)
+	cert, err := pubkey.ParseCertificate(b)
 	if err != nil {
 		return nil, fmt.Errorf("not a certificate that can be read: %s", strings.TrimPrefix(err.Error(), "x509: "))
 	}
@@ -109,8 +107,10 @@ func Parse(b []byte) (*Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.Issuer, err = issuer(cert); err != nil {
-		return nil, err
+	if c.Issuer = "self-issued"; bytes.Equal(cert.RawIssuer, cert.RawSubject) {
+		c.self = cert
+	} else {
+		c.Issuer = fmt.Sprintf("issued by %q, whose signature is not needed", cert.Issuer)
 	}
 	if c.Form == DICE {
 		return c, c.dice(value)
@@ -155,21 +155,6 @@ func (c *Certificate) extension(cert *x509.Certificate) (value []byte, err error
 	return value, nil
 }
 
-// issuer says how the certificate is signed. One that names itself must be signed by its
-// own key, or it was changed.
-func issuer(cert *x509.Certificate) (string, error) {
-	if key, ok := cert.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxRSABits {
-		return "", fmt.Errorf("an RSA key of %d bits, at most %d are read", key.N.BitLen(), maxRSABits)
-	}
-	if !bytes.Equal(cert.RawIssuer, cert.RawSubject) {
-		return fmt.Sprintf("issued by %q, whose signature is not needed", cert.Issuer), nil
-	}
-	if err := cert.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature); err != nil {
-		return "", errors.New("the certificate names itself as its issuer, but is not signed by its own key")
-	}
-	return "self-signed", nil
-}
-
 // binding is one way in which evidence can bind a key.
 type binding struct {
 	name string
@@ -194,9 +179,13 @@ func (c *Certificate) bindings() []binding {
 	}
 }
 
-// CheckKey records whether the 64 bytes of report data bind the certificate's key, and in
-// which of the known ways. check is the definition to record; the zero one stands for
-// ratls.certificate.key. A failure is a [*evidence.Rejection].
+// CheckKey records whether the 64 bytes of report data bind the certificate's key, in
+// which of the known ways, and whether a certificate that names itself as its issuer is
+// signed by that key: if it is not, it was changed. check is the definition to record; the
+// zero one stands for ratls.certificate.key. A failure is a [*evidence.Rejection].
+//
+// The caller has verified the evidence before. So the work of the signature check, with a
+// key that the sender chose, is done only for the keys of genuine TEEs.
 func (c *Certificate) CheckKey(rec *evidence.Recorder, check evidence.Definition, field string, reportData []byte) error {
 	if check.ID == "" {
 		check = Definition()
@@ -206,6 +195,10 @@ func (c *Certificate) CheckKey(rec *evidence.Recorder, check evidence.Definition
 		n := len(way.hash)
 		rest := reportData[min(n, len(reportData)):]
 		if len(reportData) >= n && subtle.ConstantTimeCompare(reportData[:n], way.hash) == 1 && (!way.whole || len(bytes.TrimLeft(rest, "\x00")) == 0) {
+			if c := c.self; c != nil && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) != nil {
+				return rec.Fail(check.ID, "a certificate signed by its own key, as it names itself as its issuer",
+					"a key that the evidence binds, and a signature that is not by this key", check.Remedy)
+			}
 			rec.Pass(check.ID, "the certificate's key in "+field, way.name)
 			return nil
 		}

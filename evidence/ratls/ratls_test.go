@@ -103,8 +103,6 @@ func TestParse(t *testing.T) {
 	tagged := pkix.Extension{Id: testtee.OIDDICE, Value: testtee.DICE(60000, []byte("quote"), claims)}
 	wrapped, _ := asn1.Marshal([]byte("quote"))
 	self := testtee.TLSCertificate(key, nil, testtee.OIDGramine, []byte("quote"))
-	forged := slices.Clone(self)
-	forged[len(forged)-1] ^= 1
 	huge := hugeRSA(t)
 	dice := func(value []byte) []byte { return testtee.TLSCertificate(key, nil, testtee.OIDDICE, value) }
 	cborText := func(v any) []byte {
@@ -132,7 +130,6 @@ func TestParse(t *testing.T) {
 		"not a certificate":           {[]byte{0x30, 0x82, 0, 1, 0}, "not a certificate", ""},
 		"empty PEM":                   {[]byte("-----BEGIN CERTIFICATE-----\n"), "PEM that cannot be read", ""},
 		"bytes behind it":             {append(slices.Clone(self), 0), "trailing data", ""},
-		"changed":                     {forged, "not signed by its own key", ""},
 		"without evidence":            {testtee.TLSCertificate(key, nil, asn1.ObjectIdentifier{1, 2, 3}, nil), "no evidence", ""},
 		"evidence twice":              {testtee.TLSCertificateWith(key, nil, gramine, pkix.Extension{Id: testtee.OIDOpenEnclave, Value: []byte("report")}), "evidence twice", ""},
 		"a certificate inside":        {testtee.TLSCertificate(key, nil, testtee.OIDGramine, self), "a certificate inside", ""},
@@ -184,4 +181,36 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("%+v", c)
 		}
 	})
+}
+
+// TestAChangedCertificateIsRefused: the evidence binds the key, but not the rest of a
+// certificate; its own signature does.
+func TestAChangedCertificateIsRefused(t *testing.T) {
+	key, parent := newKey(t), newKey(t)
+	for name, tc := range map[string]struct {
+		parent *ecdsa.PrivateKey
+		at     int // the byte from the end that is changed, 0 for no change
+		ok     bool
+	}{
+		"genuine":                          {nil, 0, true},
+		"signature changed":                {nil, 1, false},
+		"issued by a parent":               {parent, 0, true},
+		"parent's signature is not needed": {parent, 1, true},
+	} {
+		raw := testtee.TLSCertificate(key, tc.parent, testtee.OIDGramine, []byte("quote"))
+		if tc.at > 0 {
+			raw[len(raw)-tc.at] ^= 1
+		}
+		c, err := ratls.Parse(raw)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		sum := sha256.Sum256(c.PublicKey)
+		rec := &evidence.Recorder{}
+		if err := c.CheckKey(rec, evidence.Definition{}, "REPORTDATA", append(sum[:], make([]byte, 32)...)); (err == nil) != tc.ok {
+			t.Errorf("%s: %v", name, err)
+		} else if !tc.ok && !strings.Contains(rec.Checks[0].Found, "a signature that is not by this key") {
+			t.Errorf("%s: %+v", name, rec.Checks)
+		}
+	}
 }

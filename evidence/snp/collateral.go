@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/probity-dev/probity/collateral"
+	"github.com/probity-dev/probity/internal/pubkey"
 )
 
 // VCEKOf reads from a VCEK certificate which chip and TCB it is for, so that it can be
@@ -26,7 +27,7 @@ func VCEKOf(cert *x509.Certificate) (*collateral.VCEK, error) {
 // is the one that was asked for, signed by the CA of its line (one that is
 // known, or in the given chain) under the pinned root, and valid at the time.
 func (v *Verifier) CheckVCEK(c *collateral.VCEK, q collateral.VCEKQuery, published *collateral.AMD, at time.Time) error {
-	cert, err := x509.ParseCertificate(c.Certificate)
+	cert, err := pubkey.ParseCertificate(c.Certificate)
 	if err != nil {
 		return err
 	}

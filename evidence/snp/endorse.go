@@ -10,6 +10,7 @@ import (
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/pubkey"
 )
 
 // endorsement is a leaf with the CA that certified it, up to the pinned root.
@@ -54,7 +55,7 @@ func (v *Verifier) endorse(ctx context.Context, rec *evidence.Recorder, r *Repor
 		rec.Pass(checkLeaf, "a chain to AMD's root of "+string(e.leaf.Line), "verified before")
 		return e, nil
 	}
-	cert, err := x509.ParseCertificate(fetched)
+	cert, err := pubkey.ParseCertificate(fetched)
 	if err != nil {
 		return nil, rec.FailErr(checkLeafFormat, "a VCEK", err, v.book.Remedy(checkLeafFormat))
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/probity-dev/probity/evidence/ratls"
+	"github.com/probity-dev/probity/internal/pubkey"
 )
 
 // Framed is evidence taken out of its frame; nothing of it is verified.
@@ -224,7 +225,7 @@ func ParseCertificates(b []byte) ([]*x509.Certificate, error) {
 		}
 		return parsePEM([]byte(host.VCEK + "\n" + host.Chain))
 	case text[0] == 0x30:
-		cert, err := x509.ParseCertificate(b)
+		cert, err := pubkey.ParseCertificate(b)
 		if err == nil {
 			return []*x509.Certificate{cert}, nil
 		}
@@ -238,7 +239,7 @@ func ParseCertificates(b []byte) ([]*x509.Certificate, error) {
 		if entry.guid == "" {
 			continue
 		}
-		cert, err := x509.ParseCertificate(entry.data)
+		cert, err := pubkey.ParseCertificate(entry.data)
 		if err != nil {
 			return nil, fmt.Errorf("%s in the certificate table: %w", entry.guid, err)
 		}
@@ -254,7 +255,7 @@ func parsePEM(text []byte) ([]*x509.Certificate, error) {
 		if block, rest = pem.Decode(rest); block == nil || block.Type != "CERTIFICATE" {
 			return nil, errors.New("something else than PEM certificates")
 		}
-		cert, err := x509.ParseCertificate(block.Bytes)
+		cert, err := pubkey.ParseCertificate(block.Bytes)
 		if err != nil {
 			return nil, err
 		}

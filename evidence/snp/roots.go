@@ -15,6 +15,7 @@ import (
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence/internal/sigverify"
+	"github.com/probity-dev/probity/internal/pubkey"
 )
 
 // rootsPEM holds AMD's root (ARK) and intermediate certificates (ASK, ASVK) of
@@ -62,7 +63,7 @@ func ParseRoots(b []byte) (*Roots, error) {
 		if block, rest = pem.Decode(rest); block == nil {
 			return nil, errors.New("no PEM certificate")
 		}
-		cert, err := x509.ParseCertificate(block.Bytes)
+		cert, err := pubkey.ParseCertificate(block.Bytes)
 		if err != nil {
 			return nil, err
 		}

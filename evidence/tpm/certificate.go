@@ -12,6 +12,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/probity-dev/probity/collateral/tpmca"
+	"github.com/probity-dev/probity/internal/pubkey"
 )
 
 // Purposes of certificates (TCG, 2.23.133.8).
@@ -28,7 +29,7 @@ func ParseCertificate(b []byte) (*x509.Certificate, error) {
 	if err != nil {
 		return nil, errors.New("not a DER certificate")
 	}
-	return x509.ParseCertificate(b[:len(b)-len(rest)])
+	return pubkey.ParseCertificate(b[:len(b)-len(rest)])
 }
 
 // Authorities verify certificates of attestation keys and remember the chains that

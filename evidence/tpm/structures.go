@@ -11,6 +11,7 @@ import (
 	"math/big"
 
 	"github.com/probity-dev/probity/evidence/eventlog"
+	"github.com/probity-dev/probity/internal/pubkey"
 )
 
 // Types of attestations (TPM_ST), and the mark of structures that a TPM made.
@@ -332,10 +333,10 @@ func point(curve elliptic.Curve, x, y []byte) (*ecdsa.PublicKey, error) {
 func checkKey(key crypto.PublicKey) error {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
-		if bits := key.N.BitLen(); bits < 2048 || bits > 4096 || key.N.Bit(0) == 0 || key.E < 3 || key.E&1 == 0 {
-			return fmt.Errorf("an RSA key of %d bits with exponent %d; want 2048 to 4096 and an odd one", bits, key.E)
+		if bits := key.N.BitLen(); bits < 2048 || bits > 4096 {
+			return fmt.Errorf("an RSA key of %d bits; want 2048 to 4096", bits)
 		}
-		return nil
+		return pubkey.Check(key)
 	case *ecdsa.PublicKey:
 		for _, curve := range curves {
 			if key.Curve == curve {

@@ -29,6 +29,7 @@ import (
 
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/internal/cose"
+	"github.com/probity-dev/probity/internal/pubkey"
 )
 
 type pkixExtension = pkix.Extension
@@ -217,7 +218,7 @@ func certificates(h cose.Header) ([]*x509.Certificate, error) {
 	}
 	chain := make([]*x509.Certificate, 0, len(list))
 	for i, der := range list {
-		cert, err := x509.ParseCertificate(der)
+		cert, err := pubkey.ParseCertificate(der)
 		if err != nil {
 			return nil, fmt.Errorf("certificate %d: %w", i+1, err)
 		}

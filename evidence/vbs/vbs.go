@@ -27,6 +27,7 @@ import (
 	"github.com/probity-dev/probity/claims"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/tpm"
+	"github.com/probity-dev/probity/internal/pubkey"
 )
 
 const (
@@ -137,10 +138,11 @@ func signingKey(b []byte) (*rsa.PublicKey, error) {
 	}
 	e := new(big.Int).SetBytes(b[16 : 16+exponent])
 	n := new(big.Int).SetBytes(b[16+exponent:])
-	if uint32(n.BitLen()) != bits || bits < 2048 || n.Bit(0) == 0 || e.Bit(0) == 0 || e.Cmp(big.NewInt(3)) < 0 || e.BitLen() > 31 {
+	if uint32(n.BitLen()) != bits || bits < 2048 || e.BitLen() > 31 {
 		return nil, fmt.Errorf("an RSA key of %d bits", n.BitLen())
 	}
-	return &rsa.PublicKey{N: n, E: int(e.Int64())}, nil
+	key := &rsa.PublicKey{N: n, E: int(e.Int64())}
+	return key, pubkey.Check(key)
 }
 
 // state adds the enclave's claims to those of the TPM.

@@ -16,6 +16,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/probity-dev/probity/internal/pubkey"
 )
 
 const (
@@ -172,7 +174,7 @@ func (i *Issuer) fetchKeys(ctx context.Context, from string, now time.Time) ([]j
 	var keys []jose.JSONWebKey
 	for _, raw := range set.Keys {
 		var k jose.JSONWebKey
-		if k.UnmarshalJSON(raw) == nil && k.Valid() && k.IsPublic() && (k.Use == "" || k.Use == "sig") {
+		if k.UnmarshalJSON(raw) == nil && k.Valid() && pubkey.Check(k.Key) == nil && k.IsPublic() && (k.Use == "" || k.Use == "sig") {
 			keys = append(keys, k)
 		}
 	}

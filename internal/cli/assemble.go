@@ -14,6 +14,7 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/snp"
+	"github.com/probity-dev/probity/internal/pubkey"
 )
 
 // assemble puts a report, the certificates of a file or folder, and
@@ -109,7 +110,7 @@ func (e *env) certificateFile(file string) ([]*x509.Certificate, []*collateral.A
 		}
 	}
 	for _, c := range bundle.VCEK {
-		cert, err := x509.ParseCertificate(c.Certificate)
+		cert, err := pubkey.ParseCertificate(c.Certificate)
 		if err != nil {
 			return nil, nil, errors.New("a certificate that does not decode")
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/probity-dev/probity/collateral"
+	"github.com/probity-dev/probity/internal/pubkey"
 )
 
 // apart splits a bundle into bundles of one piece.
@@ -59,7 +60,7 @@ func describe(b *collateral.Bundle) []collateral.Item {
 	}
 	for _, c := range b.VCEK {
 		item := collateral.Item{Key: "amd/" + c.Path, Vendor: "amd"}
-		if cert, err := x509.ParseCertificate(c.Certificate); err == nil {
+		if cert, err := pubkey.ParseCertificate(c.Certificate); err == nil {
 			item.Issued, item.NextUpdate = cert.NotBefore, cert.NotAfter
 		}
 		items = append(items, item)

@@ -15,6 +15,7 @@ import (
 	"github.com/probity-dev/probity/evidence/dcap"
 	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/internal/config"
+	"github.com/probity-dev/probity/internal/pubkey"
 )
 
 // trustOf returns what a service with this configuration trusts.
@@ -103,7 +104,7 @@ func rootCertificate(path string) (*x509.Certificate, error) {
 	if block == nil || !bytes.HasPrefix(bytes.TrimSpace(b), []byte("-----BEGIN ")) {
 		return nil, fmt.Errorf("%s: no PEM certificate", path)
 	}
-	cert, err := x509.ParseCertificate(block.Bytes)
+	cert, err := pubkey.ParseCertificate(block.Bytes)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

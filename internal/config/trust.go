@@ -1,7 +1,6 @@
 package config
 
 import (
-	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"github.com/probity-dev/probity/evidence/cca"
 	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/evidence/uvm"
+	"github.com/probity-dev/probity/internal/pubkey"
 )
 
 // SNP says what counts of AMD SEV-SNP evidence. Its zero value is safe.
@@ -111,7 +111,7 @@ func ReadPlatformKey(path string) (cca.Anchor, error) {
 	if block == nil || block.Type != "PUBLIC KEY" {
 		return cca.Anchor{}, fmt.Errorf("%s: no PEM public key", path)
 	}
-	key, err := x509.ParsePKIXPublicKey(block.Bytes)
+	key, err := pubkey.Parse(block.Bytes)
 	if err != nil {
 		return cca.Anchor{}, fmt.Errorf("%s: %w", path, err)
 	}

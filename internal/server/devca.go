@@ -16,6 +16,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/probity-dev/probity/internal/pubkey"
 )
 
 // The files of the development CA in the data directory.
@@ -102,7 +104,7 @@ func newDevCA(dir string, now time.Time) (*x509.Certificate, *ecdsa.PrivateKey, 
 	if err != nil {
 		return nil, nil, err
 	}
-	ca, err := x509.ParseCertificate(der)
+	ca, err := pubkey.ParseCertificate(der)
 	return ca, key, err
 }
 

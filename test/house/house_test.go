@@ -61,7 +61,7 @@ var walls = []struct {
 }
 
 // leaves import nothing of ours, and all may import them.
-var leaves = []string{"internal/spelling", "internal/jsonerror", "internal/plainerror", "internal/bounds", "internal/ascii"}
+var leaves = []string{"internal/spelling", "internal/jsonerror", "internal/plainerror", "internal/bounds", "internal/ascii", "internal/pubkey"}
 
 func TestWalls(t *testing.T) {
 	for _, p := range packages(t) {
@@ -89,6 +89,26 @@ func within(path string, trees []string) bool {
 // waits are the places in the verifying packages that wait, with a context that ends
 // it: what they decide does not depend on the clock.
 var waits = map[string]string{"collateral/plane/throttle.go": "time.NewTimer("}
+
+// TestSendersKeysAreBoundedBeforeUse: what verifies signatures reads certificates and keys
+// with package pubkey, which refuses keys that take a processor for seconds.
+func TestSendersKeysAreBoundedBeforeUse(t *testing.T) {
+	unbounded := regexp.MustCompile(`\bx509\.(ParseCertificates?|ParsePKIXPublicKey|ParsePKCS1PublicKey)\(`)
+	found := 0
+	for _, tree := range []string{"collateral", "evidence", "token", "appraisal", "internal/auth", "internal/config", "internal/server", "internal/tenant", "internal/signing", "agent", "client"} {
+		for _, file := range goFiles(t, tree) {
+			b := read(t, file)
+			found += bytes.Count(b, []byte("pubkey.ParseCertificate("))
+			// The development authority reads what it wrote.
+			if !strings.HasSuffix(file, "_test.go") && filepath.Base(file) != "devca.go" && unbounded.Match(b) {
+				t.Errorf("%s: %s; use pubkey.ParseCertificate or pubkey.Parse", file, unbounded.Find(b))
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("pubkey.ParseCertificate is used in %d places only", found)
+	}
+}
 
 // TestNoClockNoDialing keeps time, randomness, network and environment out of the
 // verifying packages: all of them come in from outside.

@@ -1,0 +1,69 @@
+// Package pubkey reads certificates and judges public keys that somebody else chose. The
+// work of a signature check grows with the size of the key and with its exponent: a key
+// of 500,000 bits takes a processor for seconds. So a key has bounds before it is used.
+// It is a leaf: it imports nothing of ours.
+package pubkey
+
+import (
+	"crypto/dsa" //nolint:staticcheck // Only to refuse it: its parameters are as large as the sender wants.
+	"crypto/rsa"
+	"crypto/x509"
+	"fmt"
+)
+
+// MaxRSABits and MaxExponent bound RSA keys. No maker of hardware and no public authority
+// uses larger ones; the exponent of nearly all is 65537 (FIPS 186-5, A.1.1 gives it as the least).
+const (
+	MaxRSABits  = 8192
+	MaxExponent = 65537
+)
+
+// ParseCertificate reads a certificate in DER (RFC 5280). A key that is out of bounds is an error,
+// which wraps [KeyError].
+func ParseCertificate(der []byte) (*x509.Certificate, error) {
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	if err := Check(cert.PublicKey); err != nil {
+		return nil, err
+	}
+	return cert, nil
+}
+
+// Parse reads a public key in DER (SubjectPublicKeyInfo) within bounds.
+func Parse(der []byte) (any, error) {
+	key, err := x509.ParsePKIXPublicKey(der)
+	if err != nil {
+		return nil, err
+	}
+	if err := Check(key); err != nil {
+		return nil, err
+	}
+	return key, nil
+}
+
+// KeyError says which key is out of bounds, and why.
+type KeyError string
+
+func (e KeyError) Error() string { return string(e) }
+
+// Check refuses keys with which a signature check takes long: RSA keys of more than
+// [MaxRSABits] bits, or with an exponent that is even, below 3, or over [MaxExponent]; and
+// DSA keys, which nothing here uses. Keys of other kinds have a fixed size.
+func Check(key any) error {
+	switch key := key.(type) {
+	case *rsa.PublicKey:
+		switch bits := key.N.BitLen(); {
+		case key.N.Sign() <= 0 || key.N.Bit(0) == 0:
+			return KeyError("an RSA key whose modulus is even or not positive")
+		case bits > MaxRSABits:
+			return KeyError(fmt.Sprintf("an RSA key of %d bits; at most %d are accepted", bits, MaxRSABits))
+		case key.E < 3 || key.E > MaxExponent || key.E&1 == 0:
+			return KeyError(fmt.Sprintf("an RSA key with exponent %d; odd ones from 3 to %d are accepted", key.E, MaxExponent))
+		}
+	case *dsa.PublicKey:
+		return KeyError("a DSA key, which is not accepted")
+	}
+	return nil
+}
