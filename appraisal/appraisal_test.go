@@ -133,7 +133,10 @@ func TestABoundServiceTDMustBeAskedFor(t *testing.T) {
 		"bound, accepted":                       {bound, "BoundServiceTD", ""},
 		"bound, accepted beside a status":       {bound, "UpToDate,BoundServiceTD", ""},
 		"bound, accepted beside another status": {bound, "OutOfDate,BoundServiceTD", "dcap.tcb.status"},
-		"bound, facts alone":                    {bound, "any", ""},
+		"bound, any status":                     {bound, "any", "tdx.service-td"},
+		"bound, any status and another one":     {bound, "any,DebugGuest", "tdx.service-td"},
+		"bound, any status and the reservation": {bound, "any,BoundServiceTD", ""},
+		"bound on a stale module, any status":   {stale, "any,BoundServiceTD", ""},
 		"bound on a stale module, accepted":     {stale, "BoundServiceTD", "dcap.tcb.status"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -157,13 +160,14 @@ func TestABoundServiceTDMustBeAskedFor(t *testing.T) {
 func TestParseTCBPolicy(t *testing.T) {
 	for text, want := range map[string]appraisal.TCBPolicy{
 		"": {}, "default": {}, "any": {Any: true}, "uptodate, OutOfDate": {Accept: []string{"UpToDate", "OutOfDate"}},
+		"any,DebugGuest": {Any: true, Accept: []string{"DebugGuest"}}, "BoundServiceTD , any": {Any: true, Accept: []string{"BoundServiceTD"}},
 	} {
 		got, err := appraisal.ParseTCBPolicy(text)
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("%q: %v\n%s", text, err, diff)
 		}
 	}
-	for text, want := range map[string]string{"Revoked": "cannot be accepted", "OutOfDat": "did you mean OutOfDate?", "UpToDate,": "unknown", "any,UpToDate": "unknown"} {
+	for text, want := range map[string]string{"Revoked": "cannot be accepted", "OutOfDat": "did you mean OutOfDate?", "UpToDate,": "unknown", "any,UpToDate": "beside it name only reservations", "OutOfDate,any": "beside it", "any,Revoked": "cannot be accepted", "any,": "unknown", "Any": "unknown", "any DebugGuest": "unknown"} {
 		if _, err := appraisal.ParseTCBPolicy(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error = %v, want %q", text, err, want)
 		}

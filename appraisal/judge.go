@@ -42,7 +42,8 @@ func Catalogue() []evidence.Definition {
 // DebugGuest) are accepted. Its zero value accepts the statuses of [DefaultTCB]
 // and no reservation.
 type TCBPolicy struct {
-	// Any accepts every status but Revoked, which no verifier lets pass.
+	// Any accepts every status but Revoked, which no verifier lets pass. It accepts no
+	// reservation: old microcode is one risk, a guest that its host can read is another.
 	Any bool
 	// Accept lists the accepted statuses and reservations. Without a status it
 	// means DefaultTCB too.
@@ -66,18 +67,20 @@ func acceptable() []string {
 		string(dcap.TDRelaunchAdvised), string(dcap.TDRelaunchAdvisedConfigurationNeeded), evidence.BoundServiceTD, evidence.DebugGuest)
 }
 
-// ParseTCBPolicy reads a comma-separated list of statuses. "any" accepts all
-// but Revoked, "default" or nothing gives the default.
+// ParseTCBPolicy reads a comma-separated list of statuses and reservations. "any" accepts
+// all statuses but Revoked, "default" or nothing gives the default. Reservations are
+// accepted by name only, also beside any.
 func ParseTCBPolicy(text string) (TCBPolicy, error) {
-	switch strings.TrimSpace(text) {
-	case "", "default":
+	if text = strings.TrimSpace(text); text == "" || text == "default" {
 		return TCBPolicy{}, nil
-	case "any":
-		return TCBPolicy{Any: true}, nil
 	}
 	var p TCBPolicy
 	for name := range strings.SplitSeq(text, ",") {
 		name = strings.TrimSpace(name)
+		if name == "any" {
+			p.Any = true
+			continue
+		}
 		at := slices.IndexFunc(acceptable(), func(s string) bool { return strings.EqualFold(s, name) })
 		if at < 0 {
 			if strings.EqualFold(name, string(dcap.Revoked)) {
@@ -88,13 +91,20 @@ func ParseTCBPolicy(text string) (TCBPolicy, error) {
 		}
 		p.Accept = append(p.Accept, acceptable()[at])
 	}
+	if p.Any && slices.ContainsFunc(p.Accept, func(s string) bool { return !reservation(s) }) {
+		return TCBPolicy{}, fmt.Errorf("any stands for all statuses but Revoked; beside it name only reservations (%s, %s)", evidence.BoundServiceTD, evidence.DebugGuest)
+	}
 	return p, nil
+}
+
+func reservation(name string) bool {
+	return name == evidence.BoundServiceTD || name == evidence.DebugGuest
 }
 
 // statuses are those accepted; a list that holds nothing but reservations adds
 // them to the default.
 func (p TCBPolicy) statuses() []string {
-	named := slices.DeleteFunc(slices.Clone(p.Accept), func(s string) bool { return s == evidence.BoundServiceTD || s == evidence.DebugGuest })
+	named := slices.DeleteFunc(slices.Clone(p.Accept), reservation)
 	if len(named) == 0 {
 		return DefaultTCB()
 	}
@@ -109,8 +119,11 @@ func (p TCBPolicy) reserve(kind evidence.Kind, list []evidence.Reservation) (che
 			continue
 		}
 		check := r.Check
-		if check.OK = p.Any || slices.Contains(p.Accept, r.Accept); check.OK {
+		if check.OK = slices.Contains(p.Accept, r.Accept); check.OK {
 			check.Expected, check.Remedy = check.Expected+", or "+r.Accept+" accepted", ""
+		}
+		if !check.OK && !strings.Contains(check.Remedy, r.Accept) {
+			check.Remedy += "; or accept it by name: " + r.Accept
 		}
 		if checks = append(checks, check); !check.OK {
 			break

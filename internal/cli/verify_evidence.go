@@ -45,7 +45,7 @@ type evidenceFlags struct {
 func (verifyEvidenceCommand) Help() string {
 	return `Verifies without a network. Exit code 0: accepted; 1: refused; 2: could not tell (usage, unreadable input).
 
-Without --policy, the TCB statuses UpToDate, SWHardeningNeeded, ConfigurationNeeded and ConfigurationAndSWHardeningNeeded are accepted. With --policy the policy judges (it can read x-probity-tcb-status), and --tcb, if given, judges besides. Revoked never passes. A trust domain with a bound service TD, and a debug guest, are refused unless the statuses hold BoundServiceTD, DebugGuest, or any.
+Without --policy, the TCB statuses UpToDate, SWHardeningNeeded, ConfigurationNeeded and ConfigurationAndSWHardeningNeeded are accepted. With --policy the policy judges (it can read x-probity-tcb-status), and --tcb, if given, judges besides. Revoked never passes. A trust domain with a bound service TD, and a debug guest, are refused unless --tcb names BoundServiceTD or DebugGuest, also beside any and with --policy; the debug flag of SGX enclaves is left to the policy.
 
 Examples:
   probity verify evidence SgxEnclave quote.bin --collateral collateral.json
@@ -138,7 +138,7 @@ func (c *verifyEvidenceCommand) prepare(e *env) (*appraisal.Request, *appraisal.
 		return nil, nil, nil, fmt.Errorf("--tcb: %w", err)
 	}
 	if c.Policy != "" && c.TCB == "" {
-		provider.TCB = appraisal.TCBPolicy{Any: true} // the policy judges
+		provider.TCB = appraisal.TCBPolicy{Any: true, EnclaveDebugByPolicy: true} // the policy judges
 	}
 	if provider.Policy, err = c.policy(e); err != nil {
 		return nil, nil, nil, err

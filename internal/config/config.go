@@ -44,7 +44,7 @@ type Config struct {
 	// TCB is the TCB statuses that the provider "default" accepts, separated
 	// by commas. Empty means UpToDate, SWHardeningNeeded,
 	// ConfigurationNeeded and ConfigurationAndSWHardeningNeeded; "any" accepts
-	// all but Revoked.
+	// all but Revoked. BoundServiceTD and DebugGuest are accepted by name only.
 	TCB string `json:"tcb,omitzero"`
 	// SNP says what counts of AMD SEV-SNP evidence.
 	SNP SNP `json:"snp,omitzero"`

@@ -55,7 +55,7 @@ func (r *runner) azure(folder string, c caseJSON) error {
 			return nil, err
 		}
 		a := appraisal.Appraiser{Verifiers: r.verifiers, Collateral: source}
-		return a.Appraise(context.Background(), appraisal.Request{Kind: evidence.AzureGuest, Evidence: raw, Time: at}, appraisal.Provider{TCB: appraisal.TCBPolicy{Any: true}})
+		return a.Appraise(context.Background(), appraisal.Request{Kind: evidence.AzureGuest, Evidence: raw, Time: at}, appraisal.Provider{TCB: appraisal.TCBPolicy{Any: true, Accept: []string{evidence.BoundServiceTD, evidence.DebugGuest}}})
 	}
 	v, err := verify(info)
 	if err != nil {
