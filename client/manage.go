@@ -27,16 +27,29 @@ type PolicyVersion struct {
 	Text string `json:"policy"`
 }
 
-// Proposal is a change of a policy that waits for approvals.
+// Proposal is a change of a policy or of a provider that waits for approvals.
 type Proposal struct {
-	ID        string    `json:"id"`
-	Type      string    `json:"type"`
-	Action    string    `json:"action"`
-	JWS       string    `json:"jws"`
-	Approvals []string  `json:"approvals"`
-	Needed    int       `json:"needed"`
-	Created   time.Time `json:"created"`
-	Expires   time.Time `json:"expires"`
+	ID string `json:"id"`
+	// Type is the attestation type of a change of a policy, else empty.
+	Type evidence.Kind `json:"type,omitzero"`
+	// Action is set, reset, settings, delete, addCertificate or removeCertificate.
+	Action string `json:"action"`
+	// JWS is what was submitted for a policy or a certificate.
+	JWS string `json:"jws,omitzero"`
+	// Changes are the members that a change of settings sets.
+	Changes   []Difference `json:"changes,omitzero"`
+	Approvals []string     `json:"approvals"`
+	Needed    int          `json:"needed"`
+	Created   time.Time    `json:"created"`
+	Expires   time.Time    `json:"expires"`
+}
+
+// Difference is a member of a provider that a proposal changes; nil is a value that is not
+// set.
+type Difference struct {
+	Name string         `json:"name"`
+	From jsontext.Value `json:"from,omitzero"`
+	To   jsontext.Value `json:"to,omitzero"`
 }
 
 // list is how lists are answered.

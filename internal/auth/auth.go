@@ -94,6 +94,21 @@ func (c *Caller) May(role Role, provider string) bool {
 	return role == Nobody || slices.ContainsFunc(c.Grants, func(g Grant) bool { return g.Role >= role && g.covers(provider) })
 }
 
+// RoleAt returns the highest role that the caller has at a provider.
+func (c *Caller) RoleAt(provider string) Role {
+	highest := Nobody
+	for _, g := range c.Grants {
+		if g.covers(provider) {
+			highest = max(highest, g.Role)
+		}
+	}
+	return highest
+}
+
+// Administrator is the name of the token that the configuration names. No other static
+// token may have it.
+const Administrator = "administrator"
+
 // The reasons why a request has no caller.
 var (
 	ErrAnonymous = errors.New("the request names no caller")

@@ -97,8 +97,12 @@ func refusedBy(e *env, err error) error {
 	if len(answer.Details) == 0 {
 		fmt.Fprintf(e.Out, "%s: %s: %s\n", e.ui.bold("refused"), answer.Code, answer.Message)
 	}
+	word := "refused"
+	if answer.Code == "ApprovalRequired" {
+		word = "not done yet" // others must agree
+	}
 	for _, d := range answer.Details {
-		fmt.Fprintf(e.Out, "%s: %s\n  expected  %s\n  found     %s\n  remedy    %s\n", e.ui.bold("refused"), d.Check, d.Expected, d.Found, d.Remedy)
+		fmt.Fprintf(e.Out, "%s: %s\n  expected  %s\n  found     %s\n  remedy    %s\n", e.ui.bold(word), d.Check, d.Expected, d.Found, d.Remedy)
 	}
 	if answer.Status >= 500 || answer.Status == 429 {
 		return exit(exitTrouble)

@@ -37,7 +37,7 @@ type policyCommands struct {
 	History   policyHistoryCommand   `cmd:"" help:"List all versions of a policy: when, by whom, signed by whom."`
 	Show      policyShowCommand      `cmd:"" help:"Print one version of a policy."`
 	Rollback  policyRollbackCommand  `cmd:"" help:"Put an earlier version in force again."`
-	Proposals policyProposalsCommand `cmd:"" help:"List changes that wait for approvals."`
+	Proposals policyProposalsCommand `cmd:"" help:"List changes of policies, certificates and settings that wait for approvals."`
 	Approve   policyApproveCommand   `cmd:"" help:"Agree to a change, or reject it."`
 	Signers   policySignersCommands  `cmd:"" help:"Certificates that may sign policies of an Isolated provider."`
 

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/probity-dev/probity/client"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/token"
@@ -277,9 +279,36 @@ func (c *policyProposalsCommand) Run(e *env) error {
 		return printJSON(e.Out, waiting)
 	}
 	for _, p := range waiting {
-		fmt.Fprintf(e.Out, "%s  %s %s  %d of %d agree: %s  until %s\n", p.ID, p.Action, p.Type, len(p.Approvals), p.Needed, strings.Join(p.Approvals, ", "), stamp(p.Expires))
+		fmt.Fprintf(e.Out, "%s  %s  %d of %d agree: %s  until %s\n", p.ID, proposalText(p), len(p.Approvals), p.Needed, strings.Join(p.Approvals, ", "), stamp(p.Expires))
+		for _, d := range p.Changes {
+			fmt.Fprintf(e.Out, "    %s: %s → %s\n", d.Name, orNotSet(d.From), orNotSet(d.To))
+		}
 	}
 	return nil
+}
+
+func orNotSet(v jsontext.Value) string {
+	if len(v) == 0 {
+		return "not set"
+	}
+	return v.String()
+}
+
+// proposalText says what a proposal does.
+func proposalText(p client.Proposal) string {
+	switch p.Action {
+	case "settings":
+		return "change settings"
+	case "delete":
+		return "delete the provider"
+	case "addCertificate", "removeCertificate":
+		text := strings.TrimSuffix(p.Action, "Certificate") + " a policy signing certificate"
+		if in, err := token.ParseCertificate(p.JWS); err == nil {
+			text += " (" + in.Certificate.Subject.String() + ")"
+		}
+		return text
+	}
+	return p.Action + " the policy of " + string(p.Type)
 }
 
 type policyApproveCommand struct {
@@ -311,7 +340,7 @@ func (c *policyApproveCommand) Run(e *env) error {
 	if err != nil {
 		return refusedBy(e, err)
 	}
-	fmt.Fprintln(e.Out, "approved; the policy is in force")
+	fmt.Fprintln(e.Out, "approved; the change is in force")
 	return nil
 }
 

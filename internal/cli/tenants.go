@@ -185,7 +185,7 @@ func (s *service) callers(cfg config.Config, log *slog.Logger) (*auth.Authentica
 	}
 	var fixed []auth.StaticToken
 	if admin != [sha256.Size]byte{} {
-		t, err := auth.NewStaticToken("administrator", hex.EncodeToString(admin[:]), "owner", []string{auth.Everywhere}, time.Time{})
+		t, err := auth.NewStaticToken(auth.Administrator, hex.EncodeToString(admin[:]), "owner", []string{auth.Everywhere}, time.Time{})
 		if err != nil {
 			return nil, err
 		}

@@ -181,7 +181,14 @@ func TestTheGoClientSpeaksEveryRoute(t *testing.T) {
 	}
 	_, err = c.Proof(ctx, 0)
 	ok("proof", err)
-	ok("delete", c.DeleteProvider(ctx, scope, "one"))
+	refused("a deletion that waits", c.DeleteProvider(ctx, scope, "one"), http.StatusAccepted)
+	waiting, err = one.Proposals(ctx)
+	if err != nil || len(waiting) != 1 || waiting[0].Action != "delete" || waiting[0].Type != "" || waiting[0].Needed != 2 {
+		t.Fatalf("%+v, %v", waiting, err)
+	}
+	second, err := client.New(client.Config{URL: s.URL, Roots: s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs, Token: b.token(t, "owner", "one")})
+	ok("second caller", err)
+	ok("approve", second.ForProvider("one").Approve(ctx, waiting[0].ID))
 	ok("delete again", c.DeleteProvider(ctx, scope, "one"))
 
 	for _, r := range routes {

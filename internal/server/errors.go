@@ -217,6 +217,8 @@ func changeRefused(r *tenant.Refusal) *apiError {
 		return failed(http.StatusConflict, codeConflict, r.Check)
 	case tenant.Stale:
 		return failed(http.StatusPreconditionFailed, codePrecondition, r.Check)
+	case tenant.Forbidden:
+		return failed(http.StatusForbidden, codeForbidden, r.Check)
 	case tenant.Pending:
 		// Accepted and not done: a client that knows no approvals sees an error.
 		return failed(http.StatusAccepted, codePending, r.Check)

@@ -205,17 +205,33 @@ func (s *Server) readJSON(w http.ResponseWriter, r *http.Request, v any) error {
 	return refuseNull(body, anyMember)
 }
 
+// proposal is a change that waits for approvals.
+type proposal struct {
+	ID        string              `json:"id"`
+	Type      string              `json:"type,omitzero"`
+	Action    string              `json:"action"`
+	JWS       string              `json:"jws,omitzero"`
+	Changes   []tenant.Difference `json:"changes,omitzero"`
+	Approvals []string            `json:"approvals"`
+	Needed    int                 `json:"needed"`
+	Created   time.Time           `json:"created"`
+	Expires   time.Time           `json:"expires"`
+}
+
+func proposalOf(t *tenant.Tenant, p store.Proposal) proposal {
+	return proposal{p.ID, p.Kind, p.Action, p.JWS, tenant.Differences(t.Provider, p), p.Approvals, t.Settings.Approvals, p.Created, p.Expires}
+}
+
 // proposals answers GET /proposals.
 func (s *Server) proposals(w http.ResponseWriter, r *http.Request, c *call) error {
 	waiting, err := s.cfg.Store.Proposals(r.Context(), c.tenant.Name)
 	if err != nil {
 		return err
 	}
-	list := []map[string]any{}
+	list := []proposal{}
 	for _, p := range waiting {
 		if s.cfg.Now().Before(p.Expires) {
-			list = append(list, map[string]any{"id": p.ID, "type": p.Kind, "action": p.Action, "jws": p.JWS, "approvals": p.Approvals,
-				"needed": c.tenant.Settings.Approvals, "created": p.Created, "expires": p.Expires})
+			list = append(list, proposalOf(c.tenant, p))
 		}
 	}
 	return writeJSON(w, map[string]any{"value": list})
@@ -226,6 +242,9 @@ func (s *Server) approve(w http.ResponseWriter, r *http.Request, c *call) error 
 	in, err := s.cfg.Registry.Approve(r.Context(), c.tenant.Name, c.params["proposal"], c.by())
 	if err != nil {
 		return err
+	}
+	if in.Submitted == nil {
+		return writeJSON(w, map[string]string{"status": "approved"})
 	}
 	return s.policyChanged(w, c, in)
 }

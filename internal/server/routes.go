@@ -40,7 +40,7 @@ type call struct {
 func (c *call) by() tenant.By {
 	by := tenant.By{Request: c.id, Client: c.clientIDs}
 	if c.caller != nil {
-		by.Caller = c.caller.Name
+		by.Caller, by.Role = c.caller.Name, c.caller.RoleAt(c.tenant.Name)
 	}
 	return by
 }

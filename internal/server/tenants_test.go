@@ -436,21 +436,76 @@ func TestApprovals(t *testing.T) {
 	}
 }
 
+// TestApprovalsOfCertificatesAndSettings: what they decide about a provider is not one
+// caller's to change, on any route.
+func TestApprovalsOfCertificatesAndSettings(t *testing.T) {
+	b := newBench(t, nil)
+	second, a, _ := newSigners(t) // a signs with ES256
+	b.provider(t, "careful", `"policySigningCertificates":{"keys":[`+string(token.CertificateKey(a.cert))+`]},"probity":{"approvals":2}`)
+	owner, contributor, other := b.token(t, "owner", "careful"), b.token(t, "contributor", "careful"), b.token(t, "contributor", "*")
+	type row struct {
+		ID, Action, Type string
+		Changes          []struct{ Name string }
+	}
+	waiting := func() row {
+		t.Helper()
+		var list struct{ Value []row }
+		body := b.as(owner, "GET", "/p/careful/proposals", "").Body.Bytes()
+		if err := json.Unmarshal(body, &list, json.MatchCaseInsensitiveNames(true)); err != nil || len(list.Value) != 1 {
+			t.Fatalf("%s, %v", body, err)
+		}
+		return list.Value[0]
+	}
+	certificates := func() int {
+		p, _ := b.registry.Get("careful")
+		return len(p.Certificates)
+	}
+	add := a.certificate(t, second)
+	wantCheck(t, b.as(contributor, "POST", "/p/careful/certificates:add"+apiVersion, add), 202, tenant.CheckApproval)
+	if x := waiting(); certificates() != 1 || x.Action != "addCertificate" || x.Type != "" {
+		t.Fatalf("%d certificates, %+v", certificates(), x)
+	}
+	if w := b.as(other, "POST", "/p/careful/proposals/"+waiting().ID+":approve", ""); w.Code != 200 || certificates() != 2 {
+		t.Errorf("%d %s, %d certificates", w.Code, w.Body, certificates())
+	}
+	wantCheck(t, b.as(contributor, "POST", "/p/careful/certificates:remove"+apiVersion, a.certificate(t, second)), 202, tenant.CheckApproval)
+	if w := b.as(owner, "POST", "/p/careful/proposals/"+waiting().ID+":approve", ""); w.Code != 200 || certificates() != 1 {
+		t.Errorf("%d %s, %d certificates", w.Code, w.Body, certificates())
+	}
+
+	wantCheck(t, b.as(owner, "PATCH", armPath+"careful"+apiVersion, `{"properties":{"probity":{}}}`), 202, tenant.CheckApproval)
+	x := waiting()
+	if len(x.Changes) != 1 || x.Changes[0].Name != "approvals" {
+		t.Errorf("%+v", x)
+	}
+	wantCheck(t, b.as(other, "POST", "/p/careful/proposals/"+x.ID+":approve", ""), 403, tenant.CheckApproval)
+	wantCheck(t, b.as(other, "DELETE", "/p/careful/proposals/"+x.ID, ""), 403, tenant.CheckApproval)
+	if w := b.admin("POST", "/p/careful/proposals/"+x.ID+":approve", ""); w.Code != 200 || w.Body.String() != `{"status":"approved"}` {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if p, _ := b.registry.Get("careful"); p.Settings.Approvals != 0 {
+		t.Error("not in force")
+	}
+}
+
 // TestProposalsAreBounded: they wait in the store, and one that nobody looked at is
 // forgotten in the end.
 func TestProposalsAreBounded(t *testing.T) {
 	at := now
 	b := newBench(t, func(c *Config) { c.Now = func() time.Time { return at } })
 	b.provider(t, "careful", `"probity":{"approvals":2}`)
-	propose := func() int { return b.admin("PUT", "/p/careful"+policyPath+apiVersion, wrap(t, denySVN)).Code }
-	for n := range 32 {
-		if code := propose(); code != 202 {
+	propose := func(n int) int {
+		return b.admin("PUT", "/p/careful"+policyPath+apiVersion, wrap(t, denySVN+fmt.Sprintf("// %d", n))).Code
+	}
+	for n := range 64 {
+		// Every change is sent twice, and waits once.
+		if code := propose(n / 2); code != 202 {
 			t.Fatalf("proposal %d: %d", n, code)
 		}
 	}
 	wantCheck(t, b.admin("PUT", "/p/careful"+policyPath+apiVersion, wrap(t, denySVN)), 409, tenant.CheckApproval)
 	at = at.Add(8 * 24 * time.Hour)
-	if code := propose(); code != 202 {
+	if code := propose(0); code != 202 {
 		t.Errorf("after the others expired: %d", code)
 	}
 	left, err := b.db.Proposals(t.Context(), "careful")

@@ -147,23 +147,37 @@ type Token struct {
 	Later     jsontext.Value `json:",embed"`
 }
 
-// Proposal is a change of a policy that waits for approvals.
+// What a proposal does, besides PolicySet and PolicyReset.
+const (
+	ProviderSettings  = "settings"
+	ProviderDelete    = "delete"
+	CertificateAdd    = "addCertificate"
+	CertificateRemove = "removeCertificate"
+)
+
+// Proposal is a change of a policy or of a provider that waits for approvals.
 type Proposal struct {
 	ID       string `json:"-"`
 	Provider string `json:"-"`
-	Kind     string `json:"kind"`
-	// Action is PolicySet or PolicyReset, JWS what was submitted, From the version
-	// that it rolls back to, or 0.
+	// Kind is the attestation type of a change of a policy, else empty.
+	Kind   string `json:"kind,omitzero"`
 	Action string `json:"action"`
-	JWS    string `json:"jws"`
-	From   int64  `json:"from,omitzero"`
-	// Base is the version that was in force when it was made.
+	// JWS is what was submitted for a policy or a certificate, From the version that a
+	// policy is rolled back to, or 0.
+	JWS  string `json:"jws,omitzero"`
+	From int64  `json:"from,omitzero"`
+	// Change is what was submitted for a provider, as package tenant reads it.
+	Change jsontext.Value `json:"change,omitzero"`
+	// Base is the version of the policy, or the revision of the provider, that was in
+	// force when it was made.
 	Base int64 `json:"base"`
-	// Approvals are the callers who approved, first the one who proposed.
-	Approvals []string       `json:"approvals"`
-	Created   time.Time      `json:"created"`
-	Expires   time.Time      `json:"expires"`
-	Later     jsontext.Value `json:",embed"`
+	// Approvals are the callers who approved, first the one who proposed. Credentials
+	// tells, for each that came with a static token, which token it was.
+	Approvals   []string       `json:"approvals"`
+	Credentials []string       `json:"credentials,omitzero"`
+	Created     time.Time      `json:"created"`
+	Expires     time.Time      `json:"expires"`
+	Later       jsontext.Value `json:",embed"`
 }
 
 // Collateral is a piece of endorsements as it was fetched and verified.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/probity-dev/probity/internal/ascii"
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/bounds"
 	"github.com/probity-dev/probity/internal/ledger"
@@ -29,6 +30,9 @@ func (r *Registry) NewToken(ctx context.Context, name, role string, providers []
 	}
 	if !tokenName.MatchString(name) {
 		return "", bad("a name of 1 to 64 letters, digits, dots, dashes and underscores", fmt.Sprintf("%q", name))
+	}
+	if ascii.EqualFold(name, auth.Administrator) {
+		return "", bad("a name other than that of the administrator's token", fmt.Sprintf("%q", name))
 	}
 	parsed, err := auth.ParseRole(role)
 	if err != nil {

@@ -34,64 +34,108 @@ func (r *Registry) ChangeCertificate(ctx context.Context, providerName, jws stri
 	if err != nil {
 		return "", err
 	}
-	thumbprint = token.Thumbprint(in.Certificate)
-	changed := false
+	var pending *Refusal
 	err = r.cfg.Store.Update(ctx, store.TopicProvider, providerName, func(tx store.Tx) error {
-		changed = false
+		pending = nil
 		p, err := provider(tx, providerName)
 		if err != nil {
 			return err
 		}
-		if !p.Isolated {
-			return refuse(InvalidOperation, CheckTrustModel, "a provider of the trust model Isolated", "one of the model AAD, which has no certificates", "create a provider with policy signing certificates")
-		}
-		use := token.Binding{Purpose: token.PurposeRemoveCertificate}
-		if add {
-			use.Purpose = token.PurposeAddCertificate
-		}
-		if err := errors.Join(r.signed(p, &in.SubmittedPolicy), r.bound(p, &in.SubmittedPolicy, use)); err != nil {
+		c := certificateChange{jws, add, by, nil}
+		changes, err := r.judge(p, in, c)
+		if err != nil || !changes {
 			return err
 		}
-		at := slices.IndexFunc(p.Signers, func(jwk jsontext.Value) bool {
-			cert, err := token.PolicyCertificate(jwk)
-			return err == nil && cert.Equal(in.Certificate)
-		})
-		action := "certificate.remove"
-		switch {
-		case add == (at >= 0):
-			return nil
-		case add && len(p.Signers) >= maxSigners:
-			return refuse(Invalid, CheckCertificate, fmt.Sprintf("at most %d certificates", maxSigners), fmt.Sprint(len(p.Signers)), "remove one first, or register a CA instead of each of its certificates")
-		case add:
-			action = "certificate.add"
-			p.Signers = append(p.Signers, in.Key)
-		case len(p.Signers) == 1:
-			return refuse(InvalidOperation, CheckLast, "a certificate besides the one removed", "none", "add another certificate first")
-		default:
-			p.Signers = slices.Delete(p.Signers, at, at+1)
-		}
-		// Azure's clients sign the same words to add a certificate and to remove it. Where
-		// each signature is new, the same JWS again is another's copy.
-		if in.Randomised() {
-			used := usedName(jws)
-			if slices.Contains(p.Used, used) {
-				return refuse(InvalidOperation, CheckPurpose, "a request about certificates that was not used before", "a copy of one that was", remedyPurpose)
+		if approvals(p) > 1 {
+			action := store.CertificateRemove
+			if add {
+				action = store.CertificateAdd
 			}
-			if p.Used = append(p.Used, used); len(p.Used) > maxUsed {
-				p.Used = p.Used[len(p.Used)-maxUsed:]
-			}
-		}
-		changed = true
-		p.Updated, p.UpdatedBy = r.now(), by.Caller
-		if _, err := tx.PutProvider(p); err != nil {
+			pending, err = r.propose(tx, p, store.Proposal{Action: action, JWS: jws, Base: p.Revision}, by)
 			return err
 		}
-		return ledger.Append(tx, providerName, r.entry(by, action, thumbprint, nil))
+		return r.changeCertificate(tx, p, in, c)
 	})
-	if err == nil && changed {
-		r.changed(ctx, providerName)
+	if err != nil {
+		return "", err
 	}
-	return thumbprint, err
+	r.changed(ctx, providerName)
+	if pending != nil {
+		return "", pending
+	}
+	return token.Thumbprint(in.Certificate), nil
+}
+
+// certificateChange is a request about a certificate that may sign policies.
+type certificateChange struct {
+	jws    string
+	add    bool
+	by     By
+	agreed []string
+}
+
+func registered(p store.Provider, in *token.SubmittedCertificate) int {
+	return slices.IndexFunc(p.Signers, func(jwk jsontext.Value) bool {
+		cert, err := token.PolicyCertificate(jwk)
+		return err == nil && cert.Equal(in.Certificate)
+	})
+}
+
+// judge checks a request about a certificate, and reports whether it changes anything.
+func (r *Registry) judge(p store.Provider, in *token.SubmittedCertificate, c certificateChange) (changes bool, err error) {
+	if !p.Isolated {
+		return false, refuse(InvalidOperation, CheckTrustModel, "a provider of the trust model Isolated", "one of the model AAD, which has no certificates", "create a provider with policy signing certificates")
+	}
+	use := token.Binding{Purpose: token.PurposeRemoveCertificate}
+	if c.add {
+		use.Purpose = token.PurposeAddCertificate
+	}
+	if err := errors.Join(r.signed(p, &in.SubmittedPolicy), r.bound(p, &in.SubmittedPolicy, use)); err != nil {
+		return false, err
+	}
+	at := registered(p, in)
+	switch {
+	case c.add == (at >= 0):
+		return false, nil
+	case c.add && len(p.Signers) >= maxSigners:
+		return false, refuse(Invalid, CheckCertificate, fmt.Sprintf("at most %d certificates", maxSigners), fmt.Sprint(len(p.Signers)), "remove one first, or register a CA instead of each of its certificates")
+	case !c.add && len(p.Signers) == 1:
+		return false, refuse(InvalidOperation, CheckLast, "a certificate besides the one removed", "none", "add another certificate first")
+	}
+	// Azure's clients sign the same words to add a certificate and to remove it. Where
+	// each signature is new, the same JWS again is another's copy.
+	if in.Randomised() && slices.Contains(p.Used, usedName(c.jws)) {
+		return false, refuse(InvalidOperation, CheckPurpose, "a request about certificates that was not used before", "a copy of one that was", remedyPurpose)
+	}
+	return true, nil
+}
+
+// changeCertificate makes the change, and records it.
+func (r *Registry) changeCertificate(tx store.Tx, p store.Provider, in *token.SubmittedCertificate, c certificateChange) error {
+	changes, err := r.judge(p, in, c)
+	if err != nil || !changes {
+		return err
+	}
+	action := "certificate.add"
+	if c.add {
+		p.Signers = append(p.Signers, in.Key)
+	} else {
+		action = "certificate.remove"
+		at := registered(p, in)
+		p.Signers = slices.Delete(p.Signers, at, at+1)
+	}
+	if in.Randomised() {
+		if p.Used = append(p.Used, usedName(c.jws)); len(p.Used) > maxUsed {
+			p.Used = p.Used[len(p.Used)-maxUsed:]
+		}
+	}
+	p.Updated, p.UpdatedBy = r.now(), c.by.Caller
+	if _, err := tx.PutProvider(p); err != nil {
+		return err
+	}
+	details := map[string]string{}
+	approvedBy(details, c.agreed)
+	return ledger.Append(tx, p.Name, r.entry(c.by, action, token.Thumbprint(in.Certificate), details))
 }
 
 // checkSigners reads the certificates that a provider is created with.

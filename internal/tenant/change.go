@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/plainerror"
 	"github.com/probity-dev/probity/internal/store"
@@ -26,6 +27,8 @@ const (
 	Stale
 	// Pending is for changes that wait for approvals.
 	Pending
+	// Forbidden is for callers without the role that the change needs.
+	Forbidden
 )
 
 // Refusal says why a change was not made.
@@ -79,7 +82,7 @@ func Catalogue() []evidence.Definition {
 		{ID: CheckSigner, Meaning: "a change at an Isolated provider is signed by the key of a registered certificate, or of one that chains to a registered CA", Remedy: remedySigner},
 		{ID: CheckPurpose, Meaning: "a signed change is used for what it was signed for: a reset has an empty payload; a change that names purpose, provider, type, version or time is submitted there and then; certificates are not changed twice by one JWS", Remedy: remedyPurpose},
 		{ID: CheckVersion, Meaning: "the version of the policy is there", Remedy: "list the versions: probity policy history TYPE"},
-		{ID: CheckApproval, Meaning: "as many callers as the provider asks for agree to a change of its policy", Remedy: "let others approve it: probity policy approve ID"},
+		{ID: CheckApproval, Meaning: "as many callers as the provider asks for (approvals) agree to a change of its policies, certificates or settings, or to its deletion; each of them could make the change now", Remedy: "let others approve it: probity policy approve ID"},
 		{ID: CheckCertificate, Meaning: "the certificate can sign policies: RSA of 2048 bits or more, P-256 or P-384", Remedy: "choose a key of such a kind"},
 		{ID: CheckLast, Meaning: "an Isolated provider keeps at least one certificate", Remedy: "add another certificate first"},
 		{ID: CheckToken, Meaning: "a static token has a free name, a known role, and providers", Remedy: "compare with: probity token list"},
@@ -87,10 +90,11 @@ func Catalogue() []evidence.Definition {
 	}
 }
 
-// By is who asks for a change, and by which request. Client holds the ids that the
-// client gave it.
+// By is who asks for a change, with which role at the provider, and by which request.
+// Client holds the ids that the client gave it.
 type By struct {
 	Caller, Request string
+	Role            auth.Role
 	Client          map[string]string
 }
 

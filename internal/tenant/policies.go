@@ -2,14 +2,11 @@ package tenant
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
-	"time"
 
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/ledger"
@@ -29,16 +26,9 @@ type PolicyChange struct {
 
 	base int64 // the version in force when the change was first looked at
 	from int64 // the version that is rolled back to
-	// Approved are the callers who agreed.
-	approved []string
+	// agreed are the callers who agreed besides By.
+	agreed []string
 }
-
-// proposalLife is how long a proposal waits for approvals.
-const proposalLife = 7 * 24 * time.Hour
-
-// maxProposals bounds how many wait at one provider: each may be as large as a
-// policy.
-const maxProposals = 32
 
 // Change makes a change of a policy, or says why not. Malformed policies give an error that wraps
 // token.ErrPolicyJWS or is a *policy.ParseError.
@@ -48,7 +38,6 @@ func (r *Registry) Change(ctx context.Context, c PolicyChange) (*Done, error) {
 		return nil, err
 	}
 	c.base = base
-	c.approved = []string{c.By.Caller}
 	return r.change(ctx, c)
 }
 
@@ -78,18 +67,11 @@ func (r *Registry) change(ctx context.Context, c PolicyChange) (*Done, error) {
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(r.signed(p, submitted), r.bound(p, submitted, c.use())); err != nil {
+		if err := r.admissible(tx, p, c, submitted); err != nil {
 			return err
 		}
-		settings, err := ReadSettings(p.Settings)
-		if err != nil {
-			return fmt.Errorf("tenant: settings of %s: %w", p.Name, err)
-		}
-		if err := inOrder(tx, c); err != nil {
-			return err
-		}
-		if len(c.approved) < settings.Approvals {
-			pending, err = r.propose(tx, c, settings.Approvals)
+		if approvals(p) > 1 {
+			pending, err = r.propose(tx, p, store.Proposal{Kind: string(c.Kind), Action: c.Action, JWS: c.JWS, From: c.from, Base: c.base}, c.By)
 			return err
 		}
 		return r.put(tx, c, submitted)
@@ -106,14 +88,24 @@ func (r *Registry) change(ctx context.Context, c PolicyChange) (*Done, error) {
 
 // Done is what a change did.
 type Done struct {
-	// Action is store.PolicySet or store.PolicyReset, Version the new one.
+	// Action is that of the proposal. Kind, Version, the new one, and Submitted are those of
+	// a policy.
 	Action    string
+	Kind      evidence.Kind
 	Version   int64
 	Submitted *token.SubmittedPolicy
 }
 
 func (c PolicyChange) done(submitted *token.SubmittedPolicy) *Done {
-	return &Done{c.Action, c.base + 1, submitted}
+	return &Done{c.Action, c.Kind, c.base + 1, submitted}
+}
+
+// admissible checks a change of a policy against what is in force.
+func (r *Registry) admissible(tx store.Tx, p store.Provider, c PolicyChange, submitted *token.SubmittedPolicy) error {
+	if err := errors.Join(r.signed(p, submitted), r.bound(p, submitted, c.use())); err != nil {
+		return err
+	}
+	return inOrder(tx, c)
 }
 
 // read checks what was submitted, by itself.
@@ -224,9 +216,7 @@ func (r *Registry) put(tx store.Tx, c PolicyChange, submitted *token.SubmittedPo
 	if c.from > 0 {
 		details["from"] = strconv.FormatInt(c.from, 10)
 	}
-	for i, by := range c.approved[1:] {
-		details["approved"+strconv.Itoa(i+1)] = by
-	}
+	approvedBy(details, c.agreed)
 	return ledger.Append(tx, c.Provider, r.entry(c.By, "policy."+c.Action, string(c.Kind), details))
 }
 
@@ -244,115 +234,5 @@ func (r *Registry) Rollback(ctx context.Context, providerName string, kind evide
 	if err != nil {
 		return nil, err
 	}
-	return r.change(ctx, PolicyChange{Provider: providerName, Kind: kind, Action: earlier.Action, JWS: earlier.JWS, Match: match, By: by, base: base, from: version, approved: []string{by.Caller}})
-}
-
-// propose keeps a change until others agree.
-func (r *Registry) propose(tx store.Tx, c PolicyChange, needed int) (*Refusal, error) {
-	waiting, err := tx.Proposals(c.Provider)
-	if err != nil {
-		return nil, err
-	}
-	live := 0
-	for _, p := range waiting {
-		if r.cfg.Now().Before(p.Expires) {
-			live++
-		} else if err := tx.DeleteProposal(p.Provider, p.ID); err != nil {
-			return nil, err
-		}
-	}
-	if live >= maxProposals {
-		return nil, refuse(Conflict, CheckApproval, fmt.Sprintf("fewer than %d changes that wait", maxProposals), strconv.Itoa(live), "approve or reject some: probity policy proposals")
-	}
-	p := store.Proposal{ID: rand.Text()[:12], Provider: c.Provider, Kind: string(c.Kind), Action: c.Action, JWS: c.JWS, From: c.from, Base: c.base,
-		Approvals: c.approved, Created: r.now(), Expires: r.now().Add(proposalLife)}
-	if err := tx.PutProposal(p); err != nil {
-		return nil, err
-	}
-	if err := ledger.Append(tx, c.Provider, r.entry(c.By, "policy.propose", p.Kind, map[string]string{"proposal": p.ID})); err != nil {
-		return nil, err
-	}
-	return awaiting(p, needed), nil
-}
-
-func awaiting(p store.Proposal, needed int) *Refusal {
-	return refuse(Pending, CheckApproval, fmt.Sprintf("%d callers who agree", needed), fmt.Sprintf("proposal %s, with %d", p.ID, len(p.Approvals)),
-		"let others approve it before "+p.Expires.Format(time.RFC3339)+": probity policy approve "+p.ID)
-}
-
-// Approve adds a caller's agreement to a proposal, and makes the change once
-// there are enough. A caller counts once.
-func (r *Registry) Approve(ctx context.Context, providerName, id string, by By) (*Done, error) {
-	var c PolicyChange
-	var submitted *token.SubmittedPolicy
-	var pending *Refusal
-	err := r.cfg.Store.Update(ctx, store.TopicPolicy, providerName, func(tx store.Tx) error {
-		pending = nil
-		p, err := tx.Proposal(providerName, id)
-		if errors.Is(err, store.ErrNotFound) || err == nil && !r.cfg.Now().Before(p.Expires) {
-			return refuse(NotFound, CheckApproval, "a proposal that waits", "none of this id, or one that expired", "list them: probity policy proposals")
-		}
-		if err != nil {
-			return err
-		}
-		if slices.Contains(p.Approvals, by.Caller) {
-			return refuse(Conflict, CheckApproval, "a caller who has not agreed yet", by.Caller+", who has", "let another caller approve it")
-		}
-		p.Approvals = append(p.Approvals, by.Caller)
-		record, err := provider(tx, providerName)
-		if err != nil {
-			return err
-		}
-		settings, err := ReadSettings(record.Settings)
-		if err != nil {
-			return err
-		}
-		if err := ledger.Append(tx, providerName, r.entry(by, "policy.approve", p.Kind, map[string]string{"proposal": p.ID})); err != nil {
-			return err
-		}
-		if len(p.Approvals) < settings.Approvals {
-			pending = awaiting(p, settings.Approvals)
-			return tx.PutProposal(p)
-		}
-		c = PolicyChange{Provider: providerName, Kind: evidence.Kind(p.Kind), Action: p.Action, JWS: p.JWS, By: by, base: p.Base, from: p.From, approved: p.Approvals}
-		if submitted, err = r.read(c); err != nil {
-			return err
-		}
-		if err := errors.Join(r.signed(record, submitted), r.bound(record, submitted, c.use())); err != nil {
-			return err
-		}
-		if err := inOrder(tx, c); err != nil {
-			return err
-		}
-		if err := tx.DeleteProposal(providerName, id); err != nil {
-			return err
-		}
-		return r.put(tx, c, submitted)
-	})
-	if err != nil {
-		return nil, err
-	}
-	r.changed(ctx, providerName)
-	if pending != nil {
-		return nil, pending
-	}
-	return c.done(submitted), nil
-}
-
-// Reject removes a proposal.
-func (r *Registry) Reject(ctx context.Context, providerName, id string, by By) error {
-	err := r.cfg.Store.Update(ctx, store.TopicPolicy, providerName, func(tx store.Tx) error {
-		p, err := tx.Proposal(providerName, id)
-		if errors.Is(err, store.ErrNotFound) {
-			return refuse(NotFound, CheckApproval, "a proposal that waits", "none of this id", "list them: probity policy proposals")
-		}
-		if err != nil {
-			return err
-		}
-		return errors.Join(tx.DeleteProposal(providerName, id), ledger.Append(tx, providerName, r.entry(by, "policy.reject", p.Kind, map[string]string{"proposal": id})))
-	})
-	if err == nil {
-		r.changed(ctx, providerName)
-	}
-	return err
+	return r.change(ctx, PolicyChange{Provider: providerName, Kind: kind, Action: earlier.Action, JWS: earlier.JWS, Match: match, By: by, base: base, from: version})
 }

@@ -54,6 +54,9 @@ type ProviderChange struct {
 	// provider must not be there.
 	Match *int64
 	By    By
+
+	// agreed are the callers who agreed besides By, once there are enough of them.
+	agreed []string
 }
 
 const (
@@ -125,8 +128,9 @@ func (r *Registry) PutProvider(ctx context.Context, c ProviderChange, mayCreate 
 			r.discard(ready)
 		}
 	}()
+	var pending *Refusal
 	err = r.cfg.Store.Update(ctx, store.TopicProvider, name, func(tx store.Tx) error {
-		created, used = false, false
+		created, used, pending = false, false, nil
 		p, err := tx.Provider(name)
 		p = placed(p)
 		switch {
@@ -145,53 +149,69 @@ func (r *Registry) PutProvider(ctx context.Context, c ProviderChange, mayCreate 
 		if c.Match != nil && *c.Match != p.Revision {
 			return refuse(Stale, CheckMatch, fmt.Sprintf("revision %d in force", *c.Match), fmt.Sprintf("revision %d", p.Revision), remedyConcurrent)
 		}
-		before, _ := ReadSettings(p.Settings) // broken ones chose nothing
-		settings, err := r.apply(&p, c)
-		if err != nil {
-			return err
-		}
-		if name == store.DefaultProvider && settings.OwnKeys {
-			return refuse(Invalid, CheckSettings, "ownKeys at other providers", "it at the default provider", "leave ownKeys out: the default provider signs with the keys that are shared")
-		}
-		if created {
-			p.KeyUses = []store.KeyUse{{Own: settings.OwnKeys, Algorithm: settings.algorithm()}}
-		} else if len(c.Settings) > 0 && (settings.OwnKeys != before.OwnKeys || settings.algorithm() != before.algorithm()) {
-			records, err := tx.SigningKeys()
-			if err != nil {
+		if !created {
+			if pending, err = r.proposeSettings(tx, p, c); err != nil || pending != nil {
 				return err
 			}
-			p.KeyUses = r.keyUses(p, before, settings, records)
 		}
-		if _, err := tx.PutProvider(p); err != nil {
-			return err
-		}
-		if used, err = signing.Ensure(tx, r.cfg.Signing, ready, name, settings.algorithm(), settings.OwnKeys, r.cfg.Now()); err != nil {
-			return err
-		}
-		action := "provider.update"
-		if created {
-			action = "provider.create"
-		}
-		details := map[string]string{}
-		if len(c.Settings) > 0 {
-			details["settings"] = string(c.Settings)
-		}
-		for what, v := range map[string]*string{"publicNetworkAccess": c.PublicNetworkAccess, "tpmAttestationAuthentication": c.TPMAuthentication} {
-			if v != nil {
-				details[what] = *v
-			}
-		}
-		return ledger.Append(tx, name, r.entry(c.By, action, name, details))
+		used, err = r.putProvider(tx, p, c, created, ready)
+		return err
 	})
 	if err != nil {
 		return nil, false, err
 	}
 	r.changed(ctx, name)
+	if pending != nil {
+		return nil, false, pending
+	}
 	t, ok := r.Get(name)
 	if !ok {
 		return nil, false, fmt.Errorf("tenant: %s: %w", name, store.ErrUnavailable)
 	}
 	return t, created, nil
+}
+
+// putProvider writes a provider with a change, and records it. used tells whether ready,
+// a signing key, was needed.
+func (r *Registry) putProvider(tx store.Tx, p store.Provider, c ProviderChange, created bool, ready *store.SigningKey) (used bool, err error) {
+	before, _ := ReadSettings(p.Settings) // broken ones chose nothing
+	settings, err := r.apply(&p, c)
+	if err != nil {
+		return false, err
+	}
+	if p.Name == store.DefaultProvider && settings.OwnKeys {
+		return false, refuse(Invalid, CheckSettings, "ownKeys at other providers", "it at the default provider", "leave ownKeys out: the default provider signs with the keys that are shared")
+	}
+	if created {
+		p.KeyUses = []store.KeyUse{{Own: settings.OwnKeys, Algorithm: settings.algorithm()}}
+	} else if len(c.Settings) > 0 && (settings.OwnKeys != before.OwnKeys || settings.algorithm() != before.algorithm()) {
+		records, err := tx.SigningKeys()
+		if err != nil {
+			return false, err
+		}
+		p.KeyUses = r.keyUses(p, before, settings, records)
+	}
+	if _, err := tx.PutProvider(p); err != nil {
+		return false, err
+	}
+	if used, err = signing.Ensure(tx, r.cfg.Signing, ready, p.Name, settings.algorithm(), settings.OwnKeys, r.cfg.Now()); err != nil {
+		return used, err
+	}
+	action := "provider.update"
+	if created {
+		action = "provider.create"
+	}
+	details := map[string]string{}
+	if len(c.Settings) > 0 {
+		details["settings"] = string(c.Settings)
+	}
+	for what, v := range map[string]*string{"publicNetworkAccess": c.PublicNetworkAccess, "tpmAttestationAuthentication": c.TPMAuthentication} {
+		if v != nil {
+			details[what] = *v
+		}
+	}
+	approvedBy(details, c.agreed)
+	return used, ledger.Append(tx, p.Name, r.entry(c.By, action, p.Name, details))
 }
 
 // apply writes the members of a change that are there.
@@ -234,16 +254,33 @@ func (r *Registry) DeleteProvider(ctx context.Context, name string, by By) error
 	if name == store.DefaultProvider {
 		return refuse(Conflict, CheckName, "another provider than the one of the bare address", name, "reset its policies instead")
 	}
+	var pending *Refusal
 	err := r.cfg.Store.Update(ctx, store.TopicProvider, name, func(tx store.Tx) error {
-		if _, err := provider(tx, name); err != nil {
+		pending = nil
+		p, err := provider(tx, name)
+		if err != nil {
 			return err
 		}
-		return errors.Join(tx.DeleteProvider(name), ledger.Append(tx, name, r.entry(by, "provider.delete", name, nil)))
+		if approvals(p) > 1 {
+			pending, err = r.propose(tx, p, store.Proposal{Action: store.ProviderDelete, Base: p.Revision}, by)
+			return err
+		}
+		return r.deleteProvider(tx, p, by, nil)
 	})
-	if err == nil {
-		r.changed(ctx, name)
+	if err != nil {
+		return err
 	}
-	return err
+	r.changed(ctx, name)
+	if pending != nil {
+		return pending
+	}
+	return nil
+}
+
+func (r *Registry) deleteProvider(tx store.Tx, p store.Provider, by By, agreed []string) error {
+	details := map[string]string{}
+	approvedBy(details, agreed)
+	return errors.Join(tx.DeleteProvider(p.Name), ledger.Append(tx, p.Name, r.entry(by, "provider.delete", p.Name, details)))
 }
 
 // SetEndpoint sets a private endpoint connection of a provider; a nil value
