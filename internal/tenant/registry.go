@@ -65,12 +65,13 @@ type Registry struct {
 	// refreshing is held while the memory is brought up to date.
 	refreshing sync.Mutex
 	revision   int64
+	quotas     quotas
 }
 
 // New reads all providers. The default provider and its first key are created if they
 // do not exist, each with an entry in the ledger.
 func New(ctx context.Context, cfg Config) (*Registry, error) {
-	r := &Registry{cfg: cfg, making: make(chan struct{}, 1)}
+	r := &Registry{cfg: cfg, making: make(chan struct{}, 1), quotas: quotas{}}
 	r.cfg.MinRetention = max(r.cfg.MinRetention, 1)
 	if err := r.first(ctx); err != nil {
 		return nil, err
@@ -218,7 +219,7 @@ func (r *Registry) build(p store.Provider, policies []store.PolicyVersion, keys 
 			t.enrolled[k.Key] = k.EndorsementKey
 		}
 	}
-	t.quota = newQuota(t.Settings, d, earlier)
+	t.quota = r.quotas.of(ascii.Lower(p.Name), t.Settings, d, r.cfg.Now())
 	return t
 }
 

@@ -15,8 +15,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/signing"
@@ -104,50 +102,6 @@ func (t *Tenant) Signers(now time.Time) (*signing.Signers, error) {
 // provider does not say, the service's configuration does.
 func (t *Tenant) TPMNeedsCaller() bool { return t.tpmNeedsCaller }
 
-// Take takes a place for an attestation, or says after how long to come again.
-func (t *Tenant) Take(now time.Time) (free func(), wait time.Duration, ok bool) {
-	return t.quota.take(now)
-}
-
-// quota bounds what one provider may use of a node. It outlives changes of the
-// provider.
-type quota struct {
-	rate  *rate.Limiter // nil without a bound
-	slots chan struct{}
-	// reads are readers of the ledger at the same time.
-	reads chan struct{}
-}
-
-// maxReads is how many requests of one provider read its ledger at once: they may
-// read many rows each.
-const maxReads = 4
-
-// TakeRead takes a place for reading the ledger.
-func (t *Tenant) TakeRead() (free func(), ok bool) {
-	select {
-	case t.quota.reads <- struct{}{}:
-		return func() { <-t.quota.reads }, true
-	default:
-		return nil, false
-	}
-}
-
-func (q *quota) take(now time.Time) (free func(), wait time.Duration, ok bool) {
-	if q.rate != nil {
-		r := q.rate.ReserveN(now, 1)
-		if wait := r.DelayFrom(now); !r.OK() || wait > 0 {
-			r.CancelAt(now)
-			return nil, max(wait, time.Second), false
-		}
-	}
-	select {
-	case q.slots <- struct{}{}:
-		return func() { <-q.slots }, 0, true
-	default:
-		return nil, time.Second, false
-	}
-}
-
 // Defaults are what the service chooses where a provider does not.
 type Defaults struct {
 	TCB         string
@@ -160,29 +114,6 @@ type Defaults struct {
 	Rate       float64
 	Burst      int
 	Concurrent int
-}
-
-// atMost is what a provider asks for within what the service gives; zero asks for
-// all of it, and gives without bound.
-func atMost[T int | float64 | time.Duration](asked, given T) T {
-	if asked == 0 || given > 0 && asked > given {
-		return given
-	}
-	return asked
-}
-
-// newQuota returns the quota of settings, the earlier one if nothing changed.
-func newQuota(s Settings, d Defaults, earlier *Tenant) *quota {
-	if earlier != nil && earlier.Settings.Rate == s.Rate && earlier.Settings.Burst == s.Burst && earlier.Settings.Concurrent == s.Concurrent {
-		return earlier.quota
-	}
-	// Security: a provider may ask for less than the service gives, never for more.
-	perSecond, burst, concurrent := atMost(s.Rate, d.Rate), atMost(s.Burst, d.Burst), atMost(s.Concurrent, d.Concurrent)
-	q := &quota{slots: make(chan struct{}, max(concurrent, 1)), reads: make(chan struct{}, maxReads)}
-	if perSecond > 0 {
-		q.rate = rate.NewLimiter(rate.Limit(perSecond), max(burst, int(perSecond), 1))
-	}
-	return q
 }
 
 // defaults are the policies of types that have none of their own.

@@ -102,6 +102,9 @@ func (r *Registry) readSome(ctx context.Context, names map[string]bool) error {
 		}
 	}
 	r.remember(versions)
+	if len(r.quotas) > len(next) {
+		r.quotas.forget(next, r.cfg.Now())
+	}
 	r.tenants.Store(&next)
 	return nil
 }
