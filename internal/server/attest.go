@@ -135,7 +135,7 @@ func (s *Server) record(ctx context.Context, c *call, request *appraisal.Request
 		}
 	}
 	closed := c.tenant.Settings.Ledger == tenant.LedgerFailClosed
-	err := s.cfg.Ledger.Record(ctx, c.tenant.Name, e, closed)
+	err := s.cfg.Ledger.Record(ctx, c.tenant.Identity(), e, closed)
 	if err == nil {
 		c.decision = &e
 	}

@@ -86,7 +86,7 @@ func (s *Server) enroll(w http.ResponseWriter, r *http.Request, c *call) error {
 	if err != nil {
 		return badRequest(checkEnrolment, "a trusted endorsement key, and an attestation key of the same TPM", err.Error(), remedyEnrolment)
 	}
-	pending.Provider = c.tenant.Name
+	pending.Provider = c.tenant.Identity()
 	pending.Expires = s.cfg.Now().Add(s.cfg.TPM.lifetime())
 	sealed, err := s.seal(pending, purposeEnrolment)
 	if err != nil {
@@ -171,7 +171,7 @@ func (s *Server) enrolled(w http.ResponseWriter, r *http.Request, c *call, in en
 		return badRequest(checkEnrolment, expected, found, remedyEnrolment)
 	}
 	var pending enrolment
-	if err := s.unseal(in.Context, purposeEnrolment, &pending); err != nil || pending.Provider != c.tenant.Name {
+	if err := s.unseal(in.Context, purposeEnrolment, &pending); err != nil || pending.Provider != c.tenant.Identity() {
 		return refuse("a context of this service for this provider", "another")
 	}
 	if now := s.cfg.Now(); now.After(pending.Expires) {
@@ -191,7 +191,7 @@ func (s *Server) enrolled(w http.ResponseWriter, r *http.Request, c *call, in en
 		return refuse("an answer that was not given before", "one that was")
 	}
 	key := store.TPMKey{Provider: c.tenant.Name, Key: pending.Key, EndorsementKey: pending.EndorsementKey, Name: pending.Name, Created: s.cfg.Now().UTC().Truncate(time.Second)}
-	err = s.cfg.Registry.Enrol(r.Context(), key, tenant.By{Caller: "tpm:" + key.EndorsementKey, Request: c.id, Client: c.clientIDs})
+	err = s.cfg.Registry.Enrol(r.Context(), key, pending.Provider, tenant.By{Caller: "tpm:" + key.EndorsementKey, Request: c.id, Client: c.clientIDs})
 	if errors.Is(err, store.ErrConflict) {
 		s.cfg.Log.WarnContext(r.Context(), "a TPM asked for a name or key of another", "name", key.Name, "ek", key.EndorsementKey)
 		return failed(http.StatusConflict, codeInvalidOperation, evidence.Check{ID: checkEnrolment, Expected: "a name and a key of no other TPM",

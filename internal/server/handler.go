@@ -144,7 +144,7 @@ func (s *Server) undelivered(r *http.Request, c *call, w *statusRecorder) {
 	default:
 		return
 	}
-	s.cfg.Ledger.Withhold(c.tenant.Name, *c.decision, reason)
+	s.cfg.Ledger.Withhold(c.tenant.Identity(), *c.decision, reason)
 }
 
 type statusRecorder struct {

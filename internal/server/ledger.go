@@ -54,14 +54,14 @@ func (s *Server) searchLedger(w http.ResponseWriter, r *http.Request, c *call) e
 		return err
 	}
 	defer free()
-	head, err := s.cfg.Store.LedgerHead(r.Context(), c.tenant.Name)
+	head, err := s.cfg.Store.LedgerHead(r.Context(), c.tenant.Identity())
 	if err != nil {
 		return err
 	}
 	if last >= 0 {
 		from = max(from, head.Size-last)
 	}
-	found, next, err := ledger.Search(r.Context(), s.cfg.Store, c.tenant.Name, query, from, int(limit), searchBudget)
+	found, next, err := ledger.Search(r.Context(), s.cfg.Store, c.tenant.Identity(), query, from, int(limit), searchBudget)
 	if err != nil {
 		return err
 	}
@@ -122,12 +122,12 @@ func (s *Server) exportLedger(w http.ResponseWriter, r *http.Request, c *call) e
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), exportTime)
 	defer cancel()
-	return ledger.Export(ctx, w, s.cfg.Store, c.tenant.Name, from)
+	return ledger.Export(ctx, w, s.cfg.Store, c.tenant.Identity(), from)
 }
 
 // checkpoint answers GET /ledger/checkpoint: the newest one, and what verifies it.
 func (s *Server) checkpoint(w http.ResponseWriter, r *http.Request, c *call) error {
-	list, err := s.cfg.Store.Checkpoints(r.Context(), c.tenant.Name, 1)
+	list, err := s.cfg.Store.Checkpoints(r.Context(), c.tenant.Identity(), 1)
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func (s *Server) checkpoint(w http.ResponseWriter, r *http.Request, c *call) err
 		answer["size"], answer["checkpoint"] = list[0].Size, list[0].Note
 	}
 	if s.cfg.Ledger != nil {
-		if text, size := s.cfg.Ledger.Cosigned(c.tenant.Name); text != "" {
+		if text, size := s.cfg.Ledger.Cosigned(c.tenant.Identity()); text != "" {
 			answer["cosigned"], answer["cosignedSize"] = text, size
 		}
 	}
@@ -149,7 +149,7 @@ func (s *Server) proof(w http.ResponseWriter, r *http.Request, c *call) error {
 	if err != nil {
 		return err // its form was checked
 	}
-	p, err := ledger.Prove(r.Context(), s.cfg.Store, c.tenant.Name, seq)
+	p, err := ledger.Prove(r.Context(), s.cfg.Store, c.tenant.Identity(), seq)
 	if errors.Is(err, ledger.ErrNoCheckpoint) {
 		return failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: checkProof, Expected: "an entry that a checkpoint covers", Found: err.Error(), Remedy: "try again after the next checkpoint"})
 	}

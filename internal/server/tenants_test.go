@@ -80,7 +80,11 @@ func TestEveryRouteSaysWhatItNeeds(t *testing.T) {
 			anonymous++
 		}
 		for name, bearer := range callers {
-			w := b.as(bearer, r.method, prefix+fill.Replace(r.path)+apiVersion, "{}")
+			path := prefix + fill.Replace(r.path) + apiVersion
+			if r.method == "DELETE" && r.path == armProvider {
+				path = strings.Replace(path, "/g1/", "/elsewhere/", 1) // its callers go with a provider
+			}
+			w := b.as(bearer, r.method, path, "{}")
 			role, _ := auth.ParseRole(strings.SplitN(name, " ", 2)[0])
 			own := strings.HasSuffix(name, "of all") || strings.HasSuffix(name, "of alpha") && r.where != everywhere || r.where == atSome
 			want := 0

@@ -95,7 +95,7 @@ func (s *Server) attestTPM(w http.ResponseWriter, r *http.Request, c *call, body
 	case m.Request != "":
 		return s.report(w, r, c, in)
 	case m.Type == "aikcert", m.Type == "aikpub":
-		return s.challenge(w, c.tenant.Name, m.Type)
+		return s.challenge(w, c.tenant.Identity(), m.Type)
 	}
 	return badRequest(checkMessage, "type aikcert or aikpub, or a request", fmt.Sprintf("type %.40q and no request", m.Type), remedy)
 }
@@ -156,7 +156,7 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request, at *call, in *wi
 		return err
 	}
 	var c challenge
-	if err := s.unseal(request.Context, purposeChallenge, &c); err != nil || c.Provider != at.tenant.Name {
+	if err := s.unseal(request.Context, purposeChallenge, &c); err != nil || c.Provider != at.tenant.Identity() {
 		return refuse(checkContext, "a service_context of this service for this provider", "another")
 	}
 	if now := s.cfg.Now(); now.After(c.Expires) {

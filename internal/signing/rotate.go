@@ -281,16 +281,21 @@ func Expired(records []store.SigningKey, now time.Time) bool {
 // note records a change of keys, in the ledger of whose they are; shared keys are
 // in that of the default provider.
 func note(tx store.Tx, action string, k store.SigningKey, by string, now time.Time, details map[string]string) error {
-	provider := k.Provider
-	if provider == "" {
-		provider = store.DefaultProvider
+	whose := store.DefaultProvider
+	if k.Provider != "" {
+		p, err := tx.Provider(k.Provider)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		p.Name = k.Provider
+		whose = p.Identity()
 	}
 	own := key{SigningKey: k}
 	if details == nil {
 		details = map[string]string{}
 	}
 	details["algorithm"] = own.algorithm()
-	return ledger.Append(tx, provider, &ledger.Entry{Time: now.UTC(), Type: ledger.Change, Action: action, Subject: k.ID, By: by, Details: details})
+	return ledger.Append(tx, whose, &ledger.Entry{Time: now.UTC(), Type: ledger.Change, Action: action, Subject: k.ID, By: by, Details: details})
 }
 
 // StoredCheckpointKey returns the key that signs checkpoints, in the forms of the

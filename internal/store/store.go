@@ -12,6 +12,7 @@ package store
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -41,6 +42,9 @@ type Provider struct {
 	Name string `json:"-"`
 	// Revision grows with each change.
 	Revision int64 `json:"-"`
+	// Generation counts the providers of this name: one that was removed and made again
+	// has 2. Zero means 1.
+	Generation int64 `json:"generation,omitzero"`
 	// Subscription and Group are where the control plane finds it.
 	Subscription string            `json:"subscription,omitzero"`
 	Group        string            `json:"group,omitzero"`
@@ -69,6 +73,16 @@ type Provider struct {
 	UpdatedBy string         `json:"updatedBy,omitzero"`
 	// Later holds the members of later versions.
 	Later jsontext.Value `json:",embed"`
+}
+
+// Identity tells a provider from earlier ones of its name, which were removed: "acme",
+// then "acme.2". It names the provider's ledger, and what was sealed for it. Names of
+// providers have no dot.
+func (p *Provider) Identity() string {
+	if p.Generation <= 1 {
+		return p.Name
+	}
+	return p.Name + "." + strconv.FormatInt(p.Generation, 10)
 }
 
 // KeyUse is a kind of keys that a provider signs with for a while.

@@ -135,7 +135,7 @@ func (r *Registry) changeCertificate(tx store.Tx, p store.Provider, in *token.Su
 	}
 	details := map[string]string{}
 	approvedBy(details, c.agreed)
-	return ledger.Append(tx, p.Name, r.entry(c.by, action, token.Thumbprint(in.Certificate), details))
+	return ledger.Append(tx, p.Identity(), r.entry(c.by, action, token.Thumbprint(in.Certificate), details))
 }
 
 // checkSigners reads the certificates that a provider is created with.

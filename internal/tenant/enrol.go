@@ -21,9 +21,17 @@ const defaultMaxTPMKeys = 10_000
 var ErrTooManyKeys = errors.New("too many enrolled keys")
 
 // Enrol binds an attestation key to a TPM. The error wraps store.ErrConflict if
-// name or key belong to another TPM, and [ErrTooManyKeys].
-func (r *Registry) Enrol(ctx context.Context, k store.TPMKey, by By) error {
+// name or key belong to another TPM, and [ErrTooManyKeys]. identity is the provider's that
+// the TPM was challenged for.
+func (r *Registry) Enrol(ctx context.Context, k store.TPMKey, identity string, by By) error {
 	err := r.cfg.Store.Update(ctx, store.TopicTPM, k.Provider, func(tx store.Tx) error {
+		p, err := provider(tx, k.Provider)
+		if err != nil {
+			return err
+		}
+		if p.Identity() != identity {
+			return refuse(Conflict, CheckProvider, "the provider for which the TPM was challenged", "a provider that was made again under this name", "enrol again")
+		}
 		all, same, err := tx.CountTPMKeys(k)
 		if err != nil {
 			return err
@@ -41,7 +49,7 @@ func (r *Registry) Enrol(ctx context.Context, k store.TPMKey, by By) error {
 		if err := tx.PutTPMKey(k); err != nil {
 			return err
 		}
-		return ledger.Append(tx, k.Provider, r.entry(by, "tpm.enrol", k.Name, map[string]string{"attestationKey": k.Key, "endorsementKey": k.EndorsementKey}))
+		return ledger.Append(tx, identity, r.entry(by, "tpm.enrol", k.Name, map[string]string{"attestationKey": k.Key, "endorsementKey": k.EndorsementKey}))
 	})
 	if err == nil {
 		r.changed(ctx, k.Provider)
@@ -52,6 +60,10 @@ func (r *Registry) Enrol(ctx context.Context, k store.TPMKey, by By) error {
 // RemoveTPM removes the keys of a machine.
 func RemoveTPM(ctx context.Context, db store.Store, provider, name string, entry *ledger.Entry) error {
 	return db.Update(ctx, store.TopicTPM, provider, func(tx store.Tx) error {
-		return errors.Join(tx.DeleteTPMKeys(provider, name), ledger.Append(tx, provider, entry))
+		p, err := tx.Provider(provider)
+		if err != nil {
+			return err
+		}
+		return errors.Join(tx.DeleteTPMKeys(provider, name), ledger.Append(tx, p.Identity(), entry))
 	})
 }

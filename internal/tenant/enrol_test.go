@@ -19,7 +19,7 @@ func TestAProviderEnrolsABoundedNumberOfKeys(t *testing.T) {
 	}
 	enrol := func(i int) error {
 		n := fmt.Sprintf("%064d", i)
-		return r.Enrol(t.Context(), store.TPMKey{Provider: "default", Key: n, EndorsementKey: n, Name: "host" + n, Created: now}, tenant.By{})
+		return r.Enrol(t.Context(), store.TPMKey{Provider: "default", Key: n, EndorsementKey: n, Name: "host" + n, Created: now}, "default", tenant.By{})
 	}
 	for i := range 3 {
 		if err := enrol(i); err != nil {

@@ -55,7 +55,7 @@ func (r *Registry) keyUses(p store.Provider, before, after Settings, records []s
 	}
 	rotation := r.cfg.Rotation
 	rotation.Overlap = max(rotation.Overlap, r.longest()+time.Hour)
-	return switchKeys(uses, store.KeyUse{Own: after.OwnKeys, Algorithm: after.algorithm()}, rotation, r.now())
+	return switchKeys(uses, store.KeyUse{Own: ownKeys(p, after), Algorithm: after.algorithm()}, rotation, r.now())
 }
 
 // longest is the longest life of a token of any provider.

@@ -74,7 +74,7 @@ func (r *Registry) change(ctx context.Context, c PolicyChange) (*Done, error) {
 			pending, err = r.propose(tx, p, store.Proposal{Kind: string(c.Kind), Action: c.Action, JWS: c.JWS, From: c.from, Base: c.base}, c.By)
 			return err
 		}
-		return r.put(tx, c, submitted)
+		return r.put(tx, p, c, submitted)
 	})
 	if err != nil {
 		return nil, err
@@ -199,7 +199,7 @@ func inOrder(tx store.Tx, c PolicyChange) error {
 }
 
 // put adds the version and records it.
-func (r *Registry) put(tx store.Tx, c PolicyChange, submitted *token.SubmittedPolicy) error {
+func (r *Registry) put(tx store.Tx, p store.Provider, c PolicyChange, submitted *token.SubmittedPolicy) error {
 	record := store.PolicyVersion{Provider: c.Provider, Kind: string(c.Kind), Action: c.Action, JWS: c.JWS, By: c.By.Caller, From: c.from, At: r.now()}
 	if len(submitted.Signer) > 0 {
 		sum := sha256.Sum256(submitted.Signer[0].Raw)
@@ -217,7 +217,7 @@ func (r *Registry) put(tx store.Tx, c PolicyChange, submitted *token.SubmittedPo
 		details["from"] = strconv.FormatInt(c.from, 10)
 	}
 	approvedBy(details, c.agreed)
-	return ledger.Append(tx, c.Provider, r.entry(c.By, "policy."+c.Action, string(c.Kind), details))
+	return ledger.Append(tx, p.Identity(), r.entry(c.By, "policy."+c.Action, string(c.Kind), details))
 }
 
 // Rollback puts an earlier version in force again, as a new version: what was

@@ -86,7 +86,7 @@ func (r *Registry) propose(tx store.Tx, p store.Provider, x store.Proposal, by B
 	if len(x.Change) > 0 {
 		details["change"] = string(x.Change)
 	}
-	if err := ledger.Append(tx, p.Name, r.entry(by, "policy.propose", subject(x), details)); err != nil {
+	if err := ledger.Append(tx, p.Identity(), r.entry(by, "policy.propose", subject(x), details)); err != nil {
 		return nil, err
 	}
 	return awaiting(x, approvals(p), 1, nil), nil
@@ -213,7 +213,7 @@ func (r *Registry) Approve(ctx context.Context, providerName, id string, by By) 
 		}
 		agree(&x, by.Caller, credential(tokens, by.Caller))
 		callers = append(callers, by.Caller)
-		if err := ledger.Append(tx, providerName, r.entry(by, "policy.approve", subject(x), map[string]string{"proposal": x.ID})); err != nil {
+		if err := ledger.Append(tx, p.Identity(), r.entry(by, "policy.approve", subject(x), map[string]string{"proposal": x.ID})); err != nil {
 			return err
 		}
 		if len(callers) < approvals(p) {
@@ -262,7 +262,7 @@ func (r *Registry) carryOut(tx store.Tx, p store.Provider, x store.Proposal, agr
 		if err := r.admissible(tx, p, c, submitted); err != nil {
 			return nil, false, err
 		}
-		return c.done(submitted), false, r.put(tx, c, submitted)
+		return c.done(submitted), false, r.put(tx, p, c, submitted)
 	case store.CertificateAdd, store.CertificateRemove:
 		if err := unchanged(p, x); err != nil {
 			return nil, false, err
@@ -317,7 +317,11 @@ func (r *Registry) Reject(ctx context.Context, providerName, id string, by By) e
 		if err != nil {
 			return err
 		}
-		return errors.Join(tx.DeleteProposal(providerName, id), ledger.Append(tx, providerName, r.entry(by, "policy.reject", subject(x), map[string]string{"proposal": id})))
+		p, err := provider(tx, providerName)
+		if err != nil {
+			return err
+		}
+		return errors.Join(tx.DeleteProposal(providerName, id), ledger.Append(tx, p.Identity(), r.entry(by, "policy.reject", subject(x), map[string]string{"proposal": id})))
 	})
 	if err == nil {
 		r.changed(ctx, providerName)
@@ -382,7 +386,12 @@ func (r *Registry) readyFor(ctx context.Context, providerName, id string) (*stor
 	if err != nil {
 		return nil, nil // refused in the transaction, with its reason
 	}
-	return r.readyKey(ctx, providerName, wanted.algorithm(), wanted.OwnKeys)
+	known, _ := r.Get(providerName)
+	own, err := r.ownKeys(ctx, providerName, known, wanted)
+	if err != nil {
+		return nil, err
+	}
+	return r.readyKey(ctx, providerName, wanted.algorithm(), own)
 }
 
 // Difference is what a proposal changes: a member of the provider's settings or of the

@@ -118,7 +118,11 @@ func (r *Registry) PutProvider(ctx context.Context, c ProviderChange, mayCreate 
 	var ready *store.SigningKey
 	at, exists := r.Get(name)
 	if len(c.Settings) > 0 && (name != store.DefaultProvider || !wanted.OwnKeys) && (exists || mayCreate) && (c.Match == nil || exists && at.Revision == *c.Match) {
-		if ready, err = r.readyKey(ctx, name, wanted.algorithm(), wanted.OwnKeys); err != nil {
+		own, err := r.ownKeys(ctx, name, at, wanted)
+		if err != nil {
+			return nil, false, err
+		}
+		if ready, err = r.readyKey(ctx, name, wanted.algorithm(), own); err != nil {
 			return nil, false, err
 		}
 	}
@@ -137,6 +141,9 @@ func (r *Registry) PutProvider(ctx context.Context, c ProviderChange, mayCreate 
 		case errors.Is(err, store.ErrNotFound) && mayCreate:
 			created = true
 			p = store.Provider{Name: name, Subscription: c.Subscription, Group: c.Group, Isolated: len(c.Signers) > 0, Signers: c.Signers, Created: r.now(), CreatedBy: c.By.Caller}
+			if p.Generation, err = generation(tx.LedgerHead, name); err != nil {
+				return err
+			}
 		case errors.Is(err, store.ErrNotFound):
 			return noProvider(name)
 		case err != nil:
@@ -183,8 +190,8 @@ func (r *Registry) putProvider(tx store.Tx, p store.Provider, c ProviderChange, 
 		return false, refuse(Invalid, CheckSettings, "ownKeys at other providers", "it at the default provider", "leave ownKeys out: the default provider signs with the keys that are shared")
 	}
 	if created {
-		p.KeyUses = []store.KeyUse{{Own: settings.OwnKeys, Algorithm: settings.algorithm()}}
-	} else if len(c.Settings) > 0 && (settings.OwnKeys != before.OwnKeys || settings.algorithm() != before.algorithm()) {
+		p.KeyUses = []store.KeyUse{{Own: ownKeys(p, settings), Algorithm: settings.algorithm()}}
+	} else if len(c.Settings) > 0 && (ownKeys(p, settings) != ownKeys(p, before) || settings.algorithm() != before.algorithm()) {
 		records, err := tx.SigningKeys()
 		if err != nil {
 			return false, err
@@ -194,7 +201,7 @@ func (r *Registry) putProvider(tx store.Tx, p store.Provider, c ProviderChange, 
 	if _, err := tx.PutProvider(p); err != nil {
 		return false, err
 	}
-	if used, err = signing.Ensure(tx, r.cfg.Signing, ready, p.Name, settings.algorithm(), settings.OwnKeys, r.cfg.Now()); err != nil {
+	if used, err = signing.Ensure(tx, r.cfg.Signing, ready, p.Name, settings.algorithm(), ownKeys(p, settings), r.cfg.Now()); err != nil {
 		return used, err
 	}
 	action := "provider.update"
@@ -211,7 +218,7 @@ func (r *Registry) putProvider(tx store.Tx, p store.Provider, c ProviderChange, 
 		}
 	}
 	approvedBy(details, c.agreed)
-	return used, ledger.Append(tx, p.Name, r.entry(c.By, action, p.Name, details))
+	return used, ledger.Append(tx, p.Identity(), r.entry(c.By, action, p.Name, details))
 }
 
 // apply writes the members of a change that are there.
@@ -280,7 +287,7 @@ func (r *Registry) DeleteProvider(ctx context.Context, name string, by By) error
 func (r *Registry) deleteProvider(tx store.Tx, p store.Provider, by By, agreed []string) error {
 	details := map[string]string{}
 	approvedBy(details, agreed)
-	return errors.Join(tx.DeleteProvider(p.Name), ledger.Append(tx, p.Name, r.entry(by, "provider.delete", p.Name, details)))
+	return errors.Join(r.strip(tx, p.Name, by), tx.DeleteProvider(p.Name), ledger.Append(tx, p.Identity(), r.entry(by, "provider.delete", p.Name, details)))
 }
 
 // SetEndpoint sets a private endpoint connection of a provider; a nil value
@@ -309,7 +316,7 @@ func (r *Registry) SetEndpoint(ctx context.Context, name, endpoint string, value
 		if _, err := tx.PutProvider(p); err != nil {
 			return err
 		}
-		return ledger.Append(tx, name, r.entry(by, "provider.endpoint", endpoint, nil))
+		return ledger.Append(tx, p.Identity(), r.entry(by, "provider.endpoint", endpoint, nil))
 	})
 	if err == nil {
 		r.changed(ctx, name)

@@ -2,7 +2,6 @@ package tenant
 
 import (
 	"context"
-	"crypto/rand"
 	"strconv"
 	"time"
 
@@ -37,7 +36,7 @@ func (r *Registry) Forget(ctx context.Context, t *Tenant) error {
 	total := int64(0)
 	for forgotten := int64(forgetMax); forgotten == forgetMax; {
 		var err error
-		if forgotten, err = r.cfg.Store.ForgetLedger(ctx, t.Name, cut, forgetMax); err != nil {
+		if forgotten, err = r.cfg.Store.ForgetLedger(ctx, t.Identity(), cut, forgetMax); err != nil {
 			return err
 		}
 		total += forgotten
@@ -47,9 +46,9 @@ func (r *Registry) Forget(ctx context.Context, t *Tenant) error {
 	}
 	entry := r.entry(By{Caller: "retention"}, "ledger.forget", t.Name, map[string]string{
 		"ledgerRetentionDays": strconv.Itoa(days), "before": cut.Format(time.RFC3339), "entries": strconv.FormatInt(total, 10)})
-	err := r.cfg.Store.AppendLedger(ctx, rand.Text(), now, func(tx store.LedgerTx) error { return ledger.Append(tx, t.Name, entry) })
-	if err == nil && r.cfg.Touched != nil {
-		r.cfg.Touched(t.Name)
+	err := r.cfg.Store.Update(ctx, store.TopicProvider, t.Name, func(tx store.Tx) error { return ledger.Append(tx, t.Identity(), entry) })
+	if err == nil {
+		r.changed(ctx, t.Name)
 	}
 	return err
 }

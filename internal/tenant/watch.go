@@ -66,7 +66,8 @@ func (r *Registry) Refresh(ctx context.Context) error {
 			keys = true
 		default:
 			providers[c.Name] = true
-			keys = keys || c.Topic == store.TopicProvider // a provider may come with keys
+			// A provider may come with keys, and goes with its callers' tokens.
+			keys, tokens = keys || c.Topic == store.TopicProvider, tokens || c.Topic == store.TopicProvider
 		}
 	}
 	if keys {
@@ -131,11 +132,18 @@ func (r *Registry) Watch(ctx context.Context) {
 // changed reads back what this node changed, and tells the ledger. The change
 // itself is done: a failure is left to the watch.
 func (r *Registry) changed(ctx context.Context, provider string) {
+	before, _ := r.Get(provider)
 	if err := r.Refresh(ctx); err != nil {
 		r.cfg.Log.Warn("a change was made, and could not be read back yet", "provider", provider, "err", err.Error())
 	}
-	if r.cfg.Touched != nil {
-		r.cfg.Touched(provider)
+	if r.cfg.Touched == nil {
+		return
+	}
+	after, _ := r.Get(provider)
+	for _, t := range []*Tenant{before, after} {
+		if t != nil {
+			r.cfg.Touched(t.Identity())
+		}
 	}
 }
 
