@@ -11,6 +11,7 @@ import (
 
 	anchors "github.com/probity-dev/probity/internal/anchor"
 	"github.com/probity-dev/probity/internal/config"
+	"github.com/probity-dev/probity/internal/private"
 	"github.com/probity-dev/probity/internal/signing"
 	"github.com/probity-dev/probity/internal/signing/hsm"
 	"github.com/probity-dev/probity/internal/store"
@@ -63,11 +64,14 @@ func keysAtRest(ctx context.Context, db store.Store, cfg config.Config) (signing
 	}
 	path := cfg.MasterKeyFile
 	if path == "" {
-		path = filepath.Join(cfg.DataDir, "master.key")
+		path = filepath.Join(cfg.DataDir, masterKeyFile)
 	}
 	keys.Master, err = signing.LoadMasterKey(path, keys.Random, create)
 	return keys, err
 }
+
+// masterKeyFile is the master key in a data folder.
+const masterKeyFile = "master.key"
 
 // keyMemory opens what remembers the signing keys outside the database.
 func keyMemory(cfg config.Config) (*signing.Memory, error) {
@@ -88,7 +92,7 @@ func tokenPIN(cfg config.Config) (string, error) {
 	if !hsm.Built {
 		return "", fmt.Errorf("signing.pkcs11: %w", hsm.ErrNotBuilt)
 	}
-	pin, err := os.ReadFile(p.PINFile)
+	pin, err := private.ReadSecret(p.PINFile)
 	if err != nil {
 		return "", fmt.Errorf("signing.pkcs11.pinFile: %w", err)
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/probity-dev/probity/internal/config"
 	"github.com/probity-dev/probity/internal/devissuer"
 	"github.com/probity-dev/probity/internal/ledger"
+	"github.com/probity-dev/probity/internal/private"
 	"github.com/probity-dev/probity/internal/server"
 	"github.com/probity-dev/probity/internal/signing"
 	"github.com/probity-dev/probity/internal/store"
@@ -134,8 +135,12 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 		return nil, err
 	}
 	// It holds the master key and a development CA, wherever the database is.
-	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
-		return nil, fmt.Errorf("data directory: %w", err)
+	wasOpen, err := private.Folder(cfg.DataDir, masterKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	if len(wasOpen) > 0 {
+		log.Warn("other users could read the data folder; it is closed to them now", "data", cfg.DataDir, "open", len(wasOpen), "first", wasOpen[0])
 	}
 	if dev {
 		if err := resolvesToLoopback(ctx, cfg.Listen); err != nil {
@@ -283,7 +288,7 @@ func adminTokenHash(cfg config.Config) (hash [sha256.Size]byte, err error) {
 	text, set := os.LookupEnv(adminTokenEnv)
 	source := adminTokenEnv
 	if !set && cfg.AdminTokenFile != "" {
-		b, err := os.ReadFile(cfg.AdminTokenFile)
+		b, err := private.ReadSecret(cfg.AdminTokenFile)
 		if err != nil {
 			return hash, fmt.Errorf("adminTokenFile: %w", err)
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/probity-dev/probity/internal/auth"
+	"github.com/probity-dev/probity/internal/private"
 	"github.com/probity-dev/probity/internal/spelling"
 	"github.com/probity-dev/probity/internal/witness"
 )
@@ -38,7 +39,7 @@ func (s Store) Postgres() (string, error) {
 	if s.PostgresFile == "" {
 		return "", nil
 	}
-	b, err := os.ReadFile(s.PostgresFile)
+	b, err := private.ReadSecret(s.PostgresFile)
 	if err != nil {
 		return "", fmt.Errorf("store.postgresFile: %w", err)
 	}

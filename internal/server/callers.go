@@ -57,9 +57,9 @@ func cutPrefixFold(s, prefix string) (rest string, ok bool) {
 	return s[len(prefix):], true
 }
 
-// private reports whether a provider without public access may answer: to
+// privateAddress reports whether a provider without public access may answer: to
 // addresses of private networks alone.
-func private(r *http.Request) bool {
+func privateAddress(r *http.Request) bool {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		return false
@@ -80,7 +80,7 @@ func (s *Server) allow(r *http.Request, found *route, c *call) error {
 		return failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: checkPath, Expected: "the base URL of the service, which alone serves this path",
 			Found: "a request to provider " + c.tenant.Name, Remedy: "send it without the provider's prefix or host name"})
 	}
-	if found.where == atProvider && ascii.EqualFold(c.tenant.PublicNetworkAccess, "Disabled") && !private(r) {
+	if found.where == atProvider && ascii.EqualFold(c.tenant.PublicNetworkAccess, "Disabled") && !privateAddress(r) {
 		return &apiError{status: http.StatusForbidden, code: codeForbidden, message: "the provider answers to private networks alone (publicNetworkAccess is Disabled)"}
 	}
 	need := found.need

@@ -100,7 +100,7 @@ func newDevCA(dir string, now time.Time) (*x509.Certificate, *ecdsa.PrivateKey, 
 	}
 	err = errors.Join(
 		os.WriteFile(filepath.Join(dir, devCAKeyFile), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600),
-		os.WriteFile(filepath.Join(dir, DevCAFile), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644))
+		os.WriteFile(filepath.Join(dir, DevCAFile), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/probity-dev/probity/internal/private"
 )
 
 // reloadEvery is how often certificate files are looked at.
@@ -29,12 +31,24 @@ type Certificates struct {
 func NewCertificates(certFile, keyFile string, log *slog.Logger) (*Certificates, error) {
 	c := &Certificates{certFile: certFile, keyFile: keyFile, log: log, looked: time.Now()}
 	c.stamp = c.fileStamp()
-	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	pair, err := loadPair(certFile, keyFile)
 	if err != nil {
 		return nil, fmt.Errorf("tls: %w", err)
 	}
 	c.current = &pair
 	return c, nil
+}
+
+func loadPair(certFile, keyFile string) (tls.Certificate, error) {
+	cert, err := os.ReadFile(certFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := private.ReadSecret(keyFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(cert, key)
 }
 
 // Config returns the server's TLS configuration.
@@ -57,7 +71,7 @@ func (c *Certificates) get(now time.Time) *tls.Certificate {
 	if stamp == c.stamp {
 		return c.current
 	}
-	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	pair, err := loadPair(c.certFile, c.keyFile)
 	if err != nil {
 		c.log.Error("the changed certificate does not load; the old one stays", "err", err.Error())
 		return c.current

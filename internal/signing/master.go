@@ -15,6 +15,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/probity-dev/probity/internal/private"
 )
 
 const masterSize = 32
@@ -99,7 +101,7 @@ func ParseMasterKey(text string) (MasterKey, error) {
 // LoadMasterKey reads the master key in a file, or makes one there if the file
 // does not exist and create is set.
 func LoadMasterKey(path string, random io.Reader, create bool) (MasterKey, error) {
-	text, err := os.ReadFile(path)
+	text, err := private.ReadSecret(path)
 	if errors.Is(err, fs.ErrNotExist) && create {
 		return createMasterKey(path, random)
 	}

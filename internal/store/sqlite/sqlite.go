@@ -18,6 +18,7 @@ import (
 	driver "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"github.com/probity-dev/probity/internal/private"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/store/sqlstore"
 )
@@ -39,11 +40,20 @@ const timeout = 10 * time.Second
 // gives an error wrapping [store.ErrNewer] and is not touched.
 func Open(ctx context.Context, dir string) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("store: data directory: %w", err)
+		return nil, fmt.Errorf("store: %w", private.Explain(dir, err))
 	}
 	path := filepath.Join(dir, FileName)
 	if err := checkVersion(ctx, path); err != nil {
 		return nil, err
+	}
+	// It holds sealed keys; nobody else needs to read it. SQLite gives the files beside it the
+	// mode that it has when they are made.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err == nil {
+		err = errors.Join(f.Chmod(0o600), f.Close())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", private.Explain(dir, err))
 	}
 	db, err := sql.Open("sqlite", dsn(path, url.Values{"_pragma": {
 		"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(5000)", "foreign_keys(1)"}, "_txlock": {"immediate"}}))
@@ -52,10 +62,6 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 	}
 	if err := migrate(ctx, db); err != nil {
 		return nil, errors.Join(fmt.Errorf("store: %s: %w", path, err), db.Close())
-	}
-	// The database holds sealed keys; nobody else needs to read it.
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(fmt.Errorf("store: %w", err), db.Close())
 	}
 	return sqlstore.New(db, sqlstore.Dialect{Statement: sqlstore.Numbered, Unavailable: unavailable, Timeout: timeout}), nil
 }
