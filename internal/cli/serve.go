@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/probity-dev/probity/internal/config"
@@ -21,6 +24,8 @@ type serveCommand struct {
 func (serveCommand) Help() string {
 	return `Reads the configuration file and the environment variable PROBITY_MASTER_KEY (base64 of 32 bytes, instead of the key file). Logs go to standard error as JSON.
 
+SIGTERM drains: /readyz answers 503, and after limits.drain running requests end. SIGHUP reads the configuration and its files again.
+
 Examples:
   probity serve --config probity.json
   probity serve --dev --data ./probity-data`
@@ -28,17 +33,8 @@ Examples:
 
 // Run runs the service until the process is asked to stop.
 func (c *serveCommand) Run(e *env) error {
-	cfg, err := config.Read(c.Config)
+	cfg, err := c.read()
 	if err != nil {
-		return err
-	}
-	if c.Listen != "" {
-		cfg.Listen = c.Listen
-	}
-	if c.Data != "" {
-		cfg.DataDir = c.Data
-	}
-	if err := cfg.Complete(c.Dev); err != nil {
 		return err
 	}
 	log := slog.New(slog.NewJSONHandler(e.Err, &slog.HandlerOptions{ReplaceAttr: plainAttr}))
@@ -50,8 +46,51 @@ func (c *serveCommand) Run(e *env) error {
 	defer s.close()
 	log.Info("listening", "address", s.listener.Addr().String(), "url", cfg.URL, "data", cfg.DataDir,
 		"collateral", s.held, "version", version())
-	s.run(e.ctx)
-	return server.Serve(e.ctx, s.listener, s.tls, s.handler, s.limits, log)
+	// Background work goes on until the last request is answered.
+	s.run(context.WithoutCancel(e.ctx))
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	go func(inForce config.Config) {
+		for {
+			select {
+			case <-e.ctx.Done():
+				return
+			case <-hangup:
+				inForce = s.reload(e.ctx, inForce, c.read, log)
+			}
+		}
+	}(cfg)
+	return server.Serve(s.drained(e.ctx, time.Duration(cfg.Limits.Drain), log), s.listener, s.tls, s.handler, s.limits, log)
+}
+
+// read reads the configuration with what the command line says.
+func (c *serveCommand) read() (config.Config, error) {
+	cfg, err := config.Read(c.Config)
+	if err != nil {
+		return cfg, err
+	}
+	if c.Listen != "" {
+		cfg.Listen = c.Listen
+	}
+	if c.Data != "" {
+		cfg.DataDir = c.Data
+	}
+	return cfg, cfg.Complete(c.Dev)
+}
+
+// drained returns a context that ends some time after ctx, while /readyz says that the
+// service is about to stop.
+func (s *service) drained(ctx context.Context, drain time.Duration, log *slog.Logger) context.Context {
+	end, stop := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() {
+		s.server.Drain()
+		if drain > 0 {
+			log.Info("draining; a second signal ends the service at once", "for", drain.String())
+		}
+		time.AfterFunc(drain, stop)
+	})
+	return end
 }
 
 // warnDevelopment says loudly what a development setting does.

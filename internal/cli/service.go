@@ -53,6 +53,11 @@ type service struct {
 	dev        *devissuer.Issuer // with --dev alone
 	// clientCAs certify callers; nil without callers.certificateAuthorities.
 	clientCAs *auth.Authorities
+	// issuers are those of the callers, by their configuration.
+	issuers map[string]*auth.Issuer
+	// pair is the certificate of files; nil for one that the service made.
+	pair *server.Certificates
+	read *configRead
 	// background ends with stop, at the latest when the service is closed.
 	stop context.CancelFunc
 	work sync.WaitGroup
@@ -226,6 +231,8 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 		func(limit string) { metrics.ConnectionsRefused.WithLabelValues(limit).Inc() }, log)
 	s.listener = connections
 	metrics.Load(func() float64 { return float64(bodies.Used()) }, func() float64 { return float64(connections.Open()) })
+	s.read = &configRead{at: time.Now()}
+	metrics.Reloads(s.read.seconds, s.read.failures)
 	var extra http.Handler
 	authorization := ""
 	if s.dev != nil {
@@ -310,6 +317,7 @@ func (s *service) certificates(cfg config.Config, log *slog.Logger) (*tls.Config
 		if err != nil {
 			return nil, err
 		}
+		s.pair = c
 		return s.withClients(c.Config()), nil
 	}
 	u, err := url.Parse(cfg.URL)

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/probity-dev/probity/collateral"
@@ -90,9 +91,7 @@ func (s *service) tenants(ctx context.Context, db store.Store, cfg config.Config
 	}
 	s.registry, err = tenant.New(ctx, tenant.Config{
 		Store: seals.Guard(guarded), Seals: seals, Signing: keys, Rotation: rotation(cfg), URL: cfg.URL, HostSuffix: cfg.Tenants.HostSuffix,
-		Defaults: tenant.Defaults{TCB: cfg.TCB, Explain: cfg.ExplainDenials, MaxValidity: time.Duration(cfg.MaxTokenValidity), TPMNeedsCaller: cfg.TPM.Authentication == "Enabled", MaxTPMKeys: cfg.TPM.MaxKeys,
-			Rate: cfg.Tenants.RequestsPerSecond, Burst: cfg.Tenants.Burst, Concurrent: cfg.Tenants.Concurrent},
-		Poll: time.Duration(cfg.Store.Poll), Touched: s.ledger.Touch,
+		Defaults: tenantDefaults(cfg), Poll: time.Duration(cfg.Store.Poll), Touched: s.ledger.Touch,
 		CheckPolicy: func(in *tenant.PolicyInForce) error { return server.CheckBaseline(in, baselines) },
 		Now:         time.Now, Log: log, MinRetention: cfg.Ledger.MinRetentionDays,
 	})
@@ -106,6 +105,11 @@ func (s *service) tenants(ctx context.Context, db store.Store, cfg config.Config
 	}
 	s.tend = func(ctx context.Context) { s.tendAll(ctx, db, cfg, log) }
 	return verifier, nil
+}
+
+func tenantDefaults(cfg config.Config) tenant.Defaults {
+	return tenant.Defaults{TCB: cfg.TCB, Explain: cfg.ExplainDenials, MaxValidity: time.Duration(cfg.MaxTokenValidity), TPMNeedsCaller: cfg.TPM.Authentication == "Enabled", MaxTPMKeys: cfg.TPM.MaxKeys,
+		Rate: cfg.Tenants.RequestsPerSecond, Burst: cfg.Tenants.Burst, Concurrent: cfg.Tenants.Concurrent}
 }
 
 // openSeals opens what authenticates the rows of providers and callers, and seals a database
@@ -172,11 +176,14 @@ func (s *service) tendAll(ctx context.Context, db store.Store, cfg config.Config
 // callers wires who may manage providers.
 func (s *service) callers(cfg config.Config, log *slog.Logger) (*auth.Authenticator, error) {
 	c := auth.Config{Now: time.Now}
-	if path := cfg.Callers.CertificateAuthorities; path != "" {
+	// Its file is looked at again by itself.
+	if path := cfg.Callers.CertificateAuthorities; path != "" && s.clientCAs == nil {
 		var err error
 		if s.clientCAs, err = auth.NewAuthorities(path, time.Now, log); err != nil {
 			return nil, fmt.Errorf("callers.certificateAuthorities: %w", err)
 		}
+	}
+	if s.clientCAs != nil {
 		c.Authorities = s.clientCAs.Pool
 	}
 	admin, err := adminTokenHash(cfg)
@@ -192,7 +199,18 @@ func (s *service) callers(cfg config.Config, log *slog.Logger) (*auth.Authentica
 		fixed = append(fixed, t)
 	}
 	c.Tokens = func() []auth.StaticToken { return append(fixed[:len(fixed):len(fixed)], s.registry.Tokens()...) }
+	next := map[string]*auth.Issuer{}
 	for _, i := range cfg.Callers.Issuers {
+		// An issuer that is as before keeps the keys that it fetched.
+		same, err := json.Marshal(i, json.Deterministic(true))
+		if err != nil {
+			return nil, err
+		}
+		if known := s.issuers[string(same)]; known != nil && i.CA == "" {
+			next[string(same)] = known
+			c.Issuers = append(c.Issuers, known)
+			continue
+		}
 		transport, err := transportFor(i.CA)
 		if err != nil {
 			return nil, fmt.Errorf("callers.issuers: %s: ca: %w", i.URL, err)
@@ -201,6 +219,7 @@ func (s *service) callers(cfg config.Config, log *slog.Logger) (*auth.Authentica
 		if issuer.Rules, err = rules(i.Rules); err != nil {
 			return nil, err
 		}
+		next[string(same)] = issuer
 		c.Issuers = append(c.Issuers, issuer)
 	}
 	if s.dev != nil {
@@ -215,8 +234,11 @@ func (s *service) callers(cfg config.Config, log *slog.Logger) (*auth.Authentica
 		}
 		c.Issuers = append(c.Issuers, issuer)
 	}
-	c.Certificates, err = rules(cfg.Callers.Certificates)
-	return auth.New(c), err
+	if c.Certificates, err = rules(cfg.Callers.Certificates); err != nil {
+		return nil, err
+	}
+	s.issuers = next
+	return auth.New(c), nil
 }
 
 // within is a transport to a handler of this process.

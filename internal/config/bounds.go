@@ -25,6 +25,7 @@ func (c *Config) bounds() []error {
 		bounds.Optional("limits.streams", c.Limits.Streams, 1, 1000),
 		bounds.Optional[int64]("limits.memory", c.Limits.Memory, 64<<20, 1<<50),
 		span("limits.time", c.Limits.Time, 10*time.Millisecond, time.Hour),
+		span("limits.drain", c.Limits.Drain, time.Millisecond, time.Hour),
 		span("limits.shutdown", c.Limits.Shutdown, time.Millisecond, time.Hour),
 		span("maxTokenValidity", c.MaxTokenValidity, time.Minute, bounds.MaxTokenValidity),
 		span("store.poll", c.Store.Poll, 10*time.Millisecond, time.Hour),

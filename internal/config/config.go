@@ -117,6 +117,9 @@ type Limits struct {
 	// Time is how long a request may take, for instance "20s". Zero means 20
 	// seconds.
 	Time Duration `json:"time,omitzero"`
+	// Drain is how long the service goes on after it is asked to stop, so that load balancers
+	// learn of it from /readyz. Zero means 3 seconds, or no time in development.
+	Drain Duration `json:"drain,omitzero"`
 	// Shutdown is how long running requests may take to end when the service
 	// stops. Zero means 15 seconds.
 	Shutdown Duration `json:"shutdown,omitzero"`
@@ -214,6 +217,9 @@ func (c *Config) Complete(dev bool) error {
 	}
 	if c.Limits.Time == 0 {
 		c.Limits.Time = Duration(20 * time.Second)
+	}
+	if c.Limits.Drain == 0 && !dev {
+		c.Limits.Drain = Duration(3 * time.Second)
 	}
 	if c.Limits.Shutdown == 0 {
 		c.Limits.Shutdown = Duration(15 * time.Second)

@@ -95,7 +95,7 @@ func (s *Server) allow(r *http.Request, found *route, c *call) error {
 			Found:  fmt.Sprintf("Origin %.140q, Sec-Fetch-Site %.20q", r.Header.Get("Origin"), r.Header.Get("Sec-Fetch-Site")),
 			Remedy: "send changes from a program, or from a page of the service's own address"})
 	}
-	caller, err := s.cfg.Auth.Caller(r)
+	caller, err := s.callers.Load().Caller(r)
 	if err != nil {
 		return s.challenge401(r, err)
 	}

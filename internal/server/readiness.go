@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/internal/ascii"
 	"github.com/probity-dev/probity/internal/ledger"
@@ -77,6 +79,9 @@ var readyFor = shaped(`attestation|changes`, "attestation or changes")
 // readyz answers whether the service can attest, or with ?for=changes whether it takes
 // changes, and what it works without.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request, _ *call) error {
+	if s.draining.Load() {
+		return errDraining()
+	}
 	purpose, _, err := queryText(r, "for", readyFor)
 	if err != nil {
 		return err
@@ -90,6 +95,14 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request, _ *call) error {
 	}
 	answer, _ := s.readiness(r.Context())
 	return writeJSON(w, answer)
+}
+
+// Drain makes /readyz answer that the service is about to stop. All else goes on.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+func errDraining() *apiError {
+	return &apiError{status: http.StatusServiceUnavailable, code: codeUnavailable, message: "draining: the service is about to stop; send requests to another node",
+		header: http.Header{"Retry-After": {"5"}}}
 }
 
 func (s *Server) readiness(ctx context.Context) (answer readiness, problems []string) {
@@ -142,7 +155,19 @@ func (s *Server) Operations() http.Handler {
 		for _, stop := range s.stopped() {
 			answer.StoppedLedgers = append(answer.StoppedLedgers, stoppedLedger{stop.Provider, stop.Since, stop.Reason, ledger.RemedyStopped})
 		}
-		_ = writeJSON(w, answer) // a client that left is nobody's trouble
+		if s.draining.Load() {
+			answer.Status = "draining"
+		}
+		body, err := json.Marshal(answer, json.Deterministic(true))
+		if err != nil {
+			http.Error(w, "the answer cannot be written", http.StatusInternalServerError)
+			return
+		}
+		status := http.StatusOK
+		if s.draining.Load() {
+			status = http.StatusServiceUnavailable
+		}
+		writeBody(w, status, body)
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Security: a page that a browser on this machine shows must not read it under a name

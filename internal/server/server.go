@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/probity-dev/probity/appraisal"
@@ -110,13 +111,21 @@ type Server struct {
 	cfg   Config
 	slots chan struct{} // one for each running attestation
 	// changes remembers for a moment whether changes are taken.
-	changes probe
+	changes  probe
+	draining atomic.Bool
+	// callers tells who calls; it is replaced when the configuration is read again.
+	callers atomic.Pointer[auth.Authenticator]
 }
 
 // New returns a server.
 func New(cfg Config) *Server {
-	return &Server{cfg: cfg, slots: make(chan struct{}, cfg.Limits.Concurrent)}
+	s := &Server{cfg: cfg, slots: make(chan struct{}, cfg.Limits.Concurrent)}
+	s.callers.Store(cfg.Auth)
+	return s
 }
+
+// SetAuth replaces who tells callers, for the requests that begin from now on.
+func (s *Server) SetAuth(a *auth.Authenticator) { s.callers.Store(a) }
 
 // Serve answers requests on l until ctx ends; then it lets running requests
 // end, and returns.

@@ -81,6 +81,18 @@ func (c *Certificates) get(now time.Time) *tls.Certificate {
 	return c.current
 }
 
+// Reload reads the files now. The earlier certificate stays if they do not load.
+func (c *Certificates) Reload() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	pair, err := loadPair(c.certFile, c.keyFile)
+	if err != nil {
+		return fmt.Errorf("tls: %w", err)
+	}
+	c.current, c.stamp, c.looked = &pair, c.fileStamp(), time.Now()
+	return nil
+}
+
 // fileStamp changes when either file does.
 func (c *Certificates) fileStamp() string {
 	stamp := ""

@@ -65,6 +65,13 @@ func (m *Metrics) Load(bodies, connections func() float64) {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "probity_http_connections", Help: "Open connections."}, connections))
 }
 
+// Reloads shows when the configuration was read, and whether the last try failed.
+func (m *Metrics) Reloads(at, failed func() float64) {
+	m.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "probity_config_read_timestamp_seconds", Help: "When the configuration in force was read."}, at),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "probity_config_reload_failed", Help: "1 if the configuration could not be read again the last time, else 0."}, failed))
+}
+
 // Handler serves the metrics as text, without what names a chip, a platform or a provider.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})

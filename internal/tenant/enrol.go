@@ -36,7 +36,7 @@ func (r *Registry) Enrol(ctx context.Context, k store.TPMKey, identity string, b
 		if err != nil {
 			return err
 		}
-		limit := r.cfg.Defaults.MaxTPMKeys
+		limit := r.defaults.Load().MaxTPMKeys
 		if limit == 0 {
 			limit = defaultMaxTPMKeys
 		}

@@ -60,7 +60,7 @@ func (r *Registry) keyUses(p store.Provider, before, after Settings, records []s
 
 // longest is the longest life of a token of any provider.
 func (r *Registry) longest() time.Duration {
-	if d := r.cfg.Defaults.MaxValidity; d != 0 {
+	if d := r.defaults.Load().MaxValidity; d != 0 {
 		return d
 	}
 	return token.Validity

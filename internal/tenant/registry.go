@@ -66,6 +66,7 @@ type Registry struct {
 	refreshing sync.Mutex
 	revision   int64
 	quotas     quotas
+	defaults   atomic.Pointer[Defaults]
 }
 
 // New reads all providers. The default provider and its first key are created if they
@@ -73,6 +74,7 @@ type Registry struct {
 func New(ctx context.Context, cfg Config) (*Registry, error) {
 	r := &Registry{cfg: cfg, making: make(chan struct{}, 1), quotas: quotas{}}
 	r.cfg.MinRetention = max(r.cfg.MinRetention, 1)
+	r.defaults.Store(&cfg.Defaults)
 	if err := r.first(ctx); err != nil {
 		return nil, err
 	}
@@ -171,7 +173,7 @@ func fingerprint(key [32]byte) string { return hex.EncodeToString(key[:]) }
 func (r *Registry) build(p store.Provider, policies []store.PolicyVersion, keys []store.TPMKey, earlier *Tenant) *Tenant {
 	p = placed(p)
 	t := &Tenant{Provider: p, URL: r.url(p.Name), ring: &r.ring}
-	d := r.cfg.Defaults
+	d := *r.defaults.Load()
 	var err error
 	broken := func(err error) {
 		r.cfg.Log.Error("a provider's stored state cannot be applied; its evidence is refused", "provider", p.Name, "err", err.Error())
@@ -245,6 +247,17 @@ func (r *Registry) inForce(record store.PolicyVersion, earlier *Tenant) *PolicyI
 	}
 	p.Version = record.Version
 	return p
+}
+
+// SetDefaults replaces what the service chooses where a provider does not: accepted
+// statuses, explanations and quotas. The rest of the defaults stays.
+func (r *Registry) SetDefaults(ctx context.Context, d Defaults) error {
+	r.refreshing.Lock()
+	defer r.refreshing.Unlock()
+	next := *r.defaults.Load()
+	next.TCB, next.Explain, next.Rate, next.Burst, next.Concurrent = d.TCB, d.Explain, d.Rate, d.Burst, d.Concurrent
+	r.defaults.Store(&next)
+	return r.readAll(ctx)
 }
 
 // readAll reads everything again.
