@@ -114,9 +114,9 @@ type entry struct {
 
 // trouble is a failed try, and until when none is made again.
 type trouble struct {
-	err   error
-	until time.Time
-	times int
+	err       error
+	at, until time.Time
+	times     int
 }
 
 // New returns a plane with what the store holds.
@@ -355,11 +355,29 @@ func (p *Plane) settle(key, vendor string, err error) {
 		pause = notFoundPause
 	}
 	t.until = p.cfg.Now().Add(time.Duration(float64(pause) * (0.5 + p.cfg.Jitter())))
-	if len(p.trouble) >= maxTrouble {
-		clear(p.trouble)
+	t.at = p.cfg.Now()
+	if _, known := p.trouble[key]; !known && len(p.trouble) >= maxTrouble {
+		p.forgetTrouble()
 	}
 	p.trouble[key] = t
 	p.cfg.Log.Warn("collateral could not be fetched", "key", key, "err", err.Error(), "nextTry", t.until.UTC().Format(time.RFC3339))
+}
+
+// forgetTrouble makes room for one more failure: the oldest one goes, first of those of
+// which nothing is held. Clients choose many keys, also of platforms that do not exist, and
+// must not make the plane forget the failures of those that it serves.
+func (p *Plane) forgetTrouble() {
+	var oldest string
+	var at time.Time
+	var served bool
+	for key, t := range p.trouble {
+		_, held := p.entries[key]
+		held = held || p.vceks.Contains(key)
+		if oldest == "" || served && !held || served == held && t.at.Before(at) {
+			oldest, at, served = key, t.at, held
+		}
+	}
+	delete(p.trouble, oldest)
 }
 
 func (p *Plane) troubleOf(key string) trouble {
