@@ -118,3 +118,11 @@ func (l Line) Query(chip []byte, raw RawTCB) collateral.VCEKQuery {
 	}
 	return q
 }
+
+// LineOf returns the product line that a report names, from version 3 on.
+func LineOf(r *Report) (Line, bool) {
+	if r.Version < 3 {
+		return "", false
+	}
+	return lineOf(r.Family, r.Model)
+}

@@ -3,7 +3,6 @@ package cli
 import (
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/pem"
 	"slices"
 	"strings"
 	"time"
@@ -75,31 +74,27 @@ func bundleFields(b *collateral.Bundle) fields {
 	if !b.Created.IsZero() {
 		f.add("created", b.Created.UTC().Format(time.RFC3339))
 	}
+	var intel, amd, vcek []fields
 	for _, c := range b.Intel {
-		f.add("intel", setFields("Intel collateral set", c))
+		intel = append(intel, setFields("Intel collateral set", c))
 	}
 	for _, c := range b.AMD {
 		inner := fields{{"what", "AMD's CAs and revocation list (not verified)"}, {"line", c.Line}, {"branch", c.Branch()}}
-		for rest := c.Chain; ; {
-			var block *pem.Block
-			if block, rest = pem.Decode(rest); block == nil {
-				break
-			}
-			if found := inspectDER(block.Bytes); found != nil {
-				inner.add("ca", found)
-			}
-		}
+		inner.addList("ca", pemFields(c.Chain))
 		if found := inspectDER(c.CRL); found != nil {
 			inner.add("crl", found)
 		}
-		f.add("amd", inner)
+		amd = append(amd, inner)
 	}
 	for _, c := range b.VCEK {
 		inner := fields{{"path", c.Path}}
 		if found := inspectDER(c.Certificate); found != nil {
 			inner.add("certificate", found)
 		}
-		f.add("vcek", inner)
+		vcek = append(vcek, inner)
 	}
+	f.addList("intel", intel)
+	f.addList("amd", amd)
+	f.addList("vcek", vcek)
 	return f
 }

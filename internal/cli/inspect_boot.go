@@ -1,9 +1,12 @@
 package cli
 
 import (
-	"encoding/hex"
-	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/probity-dev/probity/evidence/azureguest"
 	"github.com/probity-dev/probity/evidence/eventlog"
@@ -11,35 +14,41 @@ import (
 	"github.com/probity-dev/probity/internal/plainerror"
 )
 
-// inspectLog shows a log of measured boot: what it leads to, and what it would prove
-// if a quote said the same.
+// inspectLog shows a log of measured boot: what each of its banks leads to, and what it
+// would prove if a quote said the same.
 func inspectLog(b []byte) fields {
 	l, err := eventlog.Parse(b)
 	if err != nil || len(l.Events) < 2 {
 		return nil
 	}
-	algorithm := l.Banks[0]
+	strongest := l.Banks[0]
 	var names []string
+	banks := fields{}
+	var values eventlog.Bank
 	for _, one := range l.Banks {
-		if names = append(names, one.String()); one.Size() > algorithm.Size() {
-			algorithm = one
+		names = append(names, one.String())
+		r, err := l.Replay(one)
+		if err != nil {
+			return nil
+		}
+		if one.Size() > strongest.Size() {
+			strongest = one
+		}
+		bank := eventlog.Bank{Algorithm: one}
+		registers := fields{}
+		for i := range uint32(eventlog.Registers) {
+			if value, events, ok := r.Register(i); ok {
+				bank.Values[i] = value
+				registers.add(strconv.Itoa(int(i)), fields{{"value", octets(value)}, {"events", events}})
+			}
+		}
+		banks.add(one.String(), registers)
+		if one == strongest {
+			values = bank
 		}
 	}
-	r, err := l.Replay(algorithm)
-	if err != nil {
-		return nil
-	}
-	f := fields{{"what", "log of measured boot (not verified: compare the registers with a quote)"}, {"banks", names}, {"events", len(l.Events)}}
-	bank := eventlog.Bank{Algorithm: algorithm}
-	var registers fields
-	for i := range uint32(eventlog.Registers) {
-		if value, events, ok := r.Register(i); ok {
-			bank.Values[i] = value
-			registers.add(fmt.Sprintf("PCR %d", i), fmt.Sprintf("%x (%d events)", value, events))
-		}
-	}
-	f.add("registers, "+algorithm.String(), registers)
-	p, err := eventlog.Prove([]eventlog.Sent{{Data: b}}, bank)
+	f := fields{{"what", "log of measured boot (not verified: compare the registers with a quote)"}, {"banks", names}, {"events", len(l.Events)}, {"pcrs", banks}}
+	p, err := eventlog.Prove([]eventlog.Sent{{Data: b}}, values)
 	if err != nil {
 		return f
 	}
@@ -55,25 +64,18 @@ func inspectLog(b []byte) fields {
 		}
 	}
 	if len(images) > 0 {
-		f.add("boot applications, as the log names them (no digest covers the names)", images)
+		// No digest covers the names.
+		f.add("bootApplicationsAsNamed", images)
 	}
 	return f
 }
 
-// linuxFields counts what the boot loaders of Linux measured.
+// linuxFields shows what the boot loaders of Linux measured.
 func linuxFields(l eventlog.Linux) (out fields) {
 	for _, item := range []struct {
 		name string
 		list []string
-	}{{"grubCommands", l.Commands}, {"grubFiles", l.Files}} {
-		if len(item.list) > 0 {
-			out.add(item.name, len(item.list))
-		}
-	}
-	for _, item := range []struct {
-		name string
-		list []string
-	}{{"unifiedKernelSections", l.Sections}, {"shim", l.Shim}} {
+	}{{"grubCommands", l.Commands}, {"grubFiles", l.Files}, {"unifiedKernelSections", l.Sections}, {"shim", l.Shim}} {
 		if len(item.list) > 0 {
 			out.add(item.name, item.list)
 		}
@@ -81,13 +83,19 @@ func linuxFields(l eventlog.Linux) (out fields) {
 	return out
 }
 
+func signatureFields(s *eventlog.Signatures) fields {
+	return fields{{"certificates", len(s.Certificates)}, {"hashes", len(s.Hashes)}, {"others", s.Others}}
+}
+
 func bootFields(facts *eventlog.Facts) fields {
 	out := fields{{"secureBoot", facts.SecureBoot}}
-	if s := facts.DB; s != nil {
-		out.add("db", fmt.Sprintf("%d certificates, %d hashes", len(s.Certificates), len(s.Hashes)))
-	}
-	if facts.DBX != nil {
-		out.add("dbx", fmt.Sprintf("%d hashes", len(facts.DBX.Hashes)))
+	for _, list := range []struct {
+		name string
+		s    *eventlog.Signatures
+	}{{"PK", facts.PK}, {"KEK", facts.KEK}, {"db", facts.DB}, {"dbx", facts.DBX}} {
+		if list.s != nil {
+			out.add(list.name, signatureFields(list.s))
+		}
 	}
 	if facts.KernelCommandLine != "" {
 		out.add("kernelCommandLine", facts.KernelCommandLine)
@@ -99,22 +107,56 @@ func bootFields(facts *eventlog.Facts) fields {
 	return out
 }
 
+// maxListed bounds how many entries of a long list are shown.
+const maxListed = 1000
+
+// inspectIMA shows a list of measured files, binary or as text, with what its registers
+// then hold in each bank.
 func inspectIMA(b []byte) fields {
 	list, err := eventlog.ParseIMA(b)
-	if err != nil || len(list) == 0 || list[0].Register != 10 {
+	form := "binary"
+	if err != nil || len(list) == 0 || list[0].Register >= eventlog.Registers {
+		form = "text"
 		if list, err = eventlog.ParseIMAText(b); err != nil || len(list) == 0 {
 			return nil
 		}
 	}
-	f := fields{{"what", "list of measured files, IMA (not verified: compare PCR 10 with a quote)"}, {"entries", len(list)}, {"template", list[0].Template}}
+	templates, registers := map[string]int{}, map[uint32]int{}
 	violations := 0
 	for i := range list {
+		templates[list[i].Template]++
+		registers[list[i].Register]++
 		if list[i].Violation() {
 			violations++
 		}
 	}
-	f.add("violations", violations)
-	f.add("last", list[len(list)-1].Name)
+	counts := fields{}
+	for _, name := range slices.Sorted(maps.Keys(templates)) {
+		counts.add(name, templates[name])
+	}
+	pcrs := fields{}
+	for _, i := range slices.Sorted(maps.Keys(registers)) {
+		one := fields{{"measurements", registers[i]}}
+		for _, bank := range []eventlog.Algorithm{eventlog.SHA1, eventlog.SHA256, eventlog.SHA384, eventlog.SHA512} {
+			one.addBytes(bank.String(), eventlog.IMARegister(list, i, bank, false))
+			if bank != eventlog.SHA1 {
+				one.addBytes(bank.String()+"Padded", eventlog.IMARegister(list, i, bank, true))
+			}
+		}
+		pcrs.add(strconv.Itoa(int(i)), one)
+	}
+	f := fields{{"what", "list of measured files, IMA (not verified: compare the registers with a quote)"}, {"form", form}, {"measurements", len(list)},
+		{"templates", counts}, {"violations", violations}, {"pcrs", pcrs}}
+	var shown []fields
+	for i := range list[:min(len(list), maxListed)] {
+		m := &list[i]
+		one := fields{{"pcr", m.Register}, {"template", m.Template}, {"templateDigest", octets(m.Digest)}, {"fileDigest", m.FileDigest}, {"name", m.Name}}
+		if len(m.Extra) > 0 {
+			one.addBytes("extra", m.Extra)
+		}
+		shown = append(shown, one)
+	}
+	f.addList("list", shown)
 	return f
 }
 
@@ -126,7 +168,7 @@ func inspectHCL(b []byte) fields {
 	typ := map[azureguest.ReportType]string{azureguest.ReportVBS: "VBS", azureguest.ReportSNP: "SEV-SNP", azureguest.ReportTrustedVM: "Trusted Launch", azureguest.ReportTDX: "TDX"}[h.Type]
 	f := fields{{"what", "report of Azure's paravisor, HCL (not verified)"}, {"version", h.Version}, {"type", typ}}
 	if data := h.ReportData(); data != nil {
-		f.add("reportData", hex.EncodeToString(data))
+		f.addBytes("reportData", data)
 		f.add("bindsRuntimeData", strings.HasPrefix(string(data), string(h.Hash)))
 	}
 	if h.Type == azureguest.ReportSNP {
@@ -134,39 +176,73 @@ func inspectHCL(b []byte) fields {
 			f.add("hardware", report)
 		}
 	}
-	f.add("runtimeData", string(h.Runtime))
+	if text := jsontext.Value(h.Runtime); text.IsValid() {
+		f.add("runtimeData", text)
+	} else {
+		f.add("runtimeData", string(h.Runtime))
+	}
 	return f
 }
 
 // inspectBoot shows evidence with a TPM in it, which is JSON.
 func inspectBoot(b []byte) fields {
 	if i, err := azureguest.ParseInfo(b); err == nil {
-		return fields{{"what", "evidence of an Azure guest (not verified)"}, {"isolation", i.Isolation}, {"os", strings.TrimSpace(i.OSType + " " + i.OSDistro)},
-			{"log", fmt.Sprintf("%d bytes", len(i.Log))}, {"quote", quoteFields(i.Quote.Attested)}}
+		f := fields{{"what", "evidence of an Azure guest (not verified)"}, {"isolation", i.Isolation}, {"os", fields{{"type", i.OSType}, {"distribution", i.OSDistro}, {"major", i.OSMajor}, {"minor", i.OSMinor}, {"build", i.OSBuild}}},
+			{"quote", quoteFields(i.Quote.Attested)}}
+		if len(i.AKCert) > 0 {
+			if found := inspectDER(i.AKCert); found != nil {
+				f.add("akCertificate", found)
+			}
+		}
+		if found := inspectLog(i.Log); found != nil {
+			f.add("log", found)
+		} else {
+			f.add("log", fields{{"bytes", len(i.Log)}})
+		}
+		if found := inspectHCL(i.Proof); found != nil {
+			f.add("hardware", found)
+		} else if found := inspectSNP(i.Proof); found != nil {
+			f.add("hardware", found)
+		}
+		return f
 	}
 	r, err := tpm.ParseRequest(b)
 	if err != nil {
 		return nil
 	}
 	f := fields{{"what", "evidence of a TPM (not verified)"}, {"enclave", r.Enclave}}
-	if r.Challenge != nil {
-		f.add("challenge", hex.EncodeToString(r.Challenge))
-	}
+	f.addBytes("challenge", r.Challenge)
 	if quote := r.QuoteBytes(); quote != nil {
 		f.add("quote", quoteFields(quote))
 	}
 	return f
 }
 
+// quoteFields shows a TPMS_ATTEST of a quote in the names of the TPM 2.0 Library, part 2.
 func quoteFields(b []byte) fields {
 	a, err := tpm.ParseAttestation(b)
 	if err != nil {
 		return fields{{"problem", plainerror.Text(err)}}
 	}
-	f := fields{{"qualifyingData", hex.EncodeToString(a.ExtraData)}, {"resetCount", a.Clock.ResetCount}, {"restartCount", a.Clock.RestartCount},
-		{"clock", fmt.Sprintf("%d ms", a.Clock.Milliseconds)}, {"firmware", fmt.Sprintf("%016x", a.Firmware)}, {"pcrDigest", hex.EncodeToString(a.PCRDigest)}}
+	f := fields{{"type", bits(a.Type)}, {"qualifiedSigner", octets(a.QualifiedSigner)}, {"extraData", octets(a.ExtraData)},
+		{"clockInfo", fields{{"clock", a.Clock.Milliseconds}, {"resetCount", a.Clock.ResetCount}, {"restartCount", a.Clock.RestartCount}, {"safe", a.Clock.Safe}}},
+		{"firmwareVersion", bits(a.Firmware)}}
+	var selection []fields
 	for _, s := range a.Selection {
-		f.add("registers, "+s.Bank.String(), tpm.Registers(s.Mask))
+		selection = append(selection, fields{{"hash", s.Bank.String()}, {"pcrs", registersOf(s.Mask)}})
 	}
+	f.addList("pcrSelect", selection)
+	f.addBytes("pcrDigest", a.PCRDigest)
 	return f
+}
+
+// registersOf lists the registers of a mask.
+func registersOf(mask uint32) []int {
+	list := []int{}
+	for i := range 32 {
+		if mask>>i&1 == 1 {
+			list = append(list, i)
+		}
+	}
+	return list
 }

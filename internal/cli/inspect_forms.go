@@ -2,13 +2,19 @@ package cli
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -53,70 +59,125 @@ func inspectToken(b []byte) fields {
 }
 
 func inspectPEM(b []byte) fields {
-	if !bytes.HasPrefix(bytes.TrimSpace(b), []byte("-----BEGIN ")) {
-		return nil // quotes hold PEM text too
-	}
-	var certs []fields
-	for rest := b; ; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
+	if bytes.HasPrefix(b, []byte("-----BEGIN%20")) { // as headers of Intel's service have it
+		if text, err := url.PathUnescape(string(b)); err == nil {
+			b = []byte(text)
 		}
-		one := inspectDER(block.Bytes)
-		if one == nil {
-			one = fields{{"what", "PEM block of type " + block.Type}}
-		}
-		certs = append(certs, one)
 	}
-	switch len(certs) {
+	// Quotes hold PEM text too; files of certificates have other text between the blocks.
+	if !utf8.Valid(b) || bytes.IndexByte(b, 0) >= 0 || !bytes.HasPrefix(b, []byte("-----BEGIN ")) && !bytes.Contains(b, []byte("\n-----BEGIN ")) {
+		return nil
+	}
+	switch certs := pemFields(b); len(certs) {
 	case 0:
 		return nil
 	case 1:
 		return certs[0]
+	default:
+		return fields{{"what", fmt.Sprintf("PEM file with %d blocks", len(certs))}, {"blocks", certs}}
 	}
-	return fields{{"what", fmt.Sprintf("PEM file with %d blocks", len(certs))}, {"block", certs}}
+}
+
+// pemFields shows the blocks of PEM text, which may stand among other text.
+func pemFields(b []byte) (list []fields) {
+	for rest := b; ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			return list
+		}
+		one := inspectDER(block.Bytes)
+		if one == nil {
+			one = fields{{"what", "PEM block of type " + block.Type}, {"bytes", len(block.Bytes)}}
+		}
+		list = append(list, one)
+	}
 }
 
 func inspectDER(b []byte) fields {
 	if cert, err := x509.ParseCertificate(b); err == nil {
 		return certificateFields(cert)
 	}
+	if cert, behind := paddedCertificate(b); cert != nil {
+		return append(certificateFields(cert), field{"bytesBehind", behind})
+	}
 	crl, err := x509.ParseRevocationList(b)
 	if err != nil {
 		return nil
 	}
-	return fields{{"what", "certificate revocation list"}, {"issuer", crl.Issuer.String()},
-		{"thisUpdate", stamp(crl.ThisUpdate)}, {"nextUpdate", stamp(crl.NextUpdate)}, {"revoked", len(crl.RevokedCertificateEntries)}}
+	f := fields{{"what", "certificate revocation list"}, {"issuer", crl.Issuer.String()}}
+	if crl.Number != nil {
+		f.add("crlNumber", crl.Number.String())
+	}
+	f = append(f, field{"thisUpdate", stamp(crl.ThisUpdate)}, field{"nextUpdate", stamp(crl.NextUpdate)})
+	var revoked []fields
+	for _, entry := range crl.RevokedCertificateEntries[:min(len(crl.RevokedCertificateEntries), maxRevoked)] {
+		revoked = append(revoked, fields{{"serialNumber", entry.SerialNumber.Text(16)}, {"revocationDate", stamp(entry.RevocationTime)}})
+	}
+	f.add("revoked", len(crl.RevokedCertificateEntries))
+	f.addList("revokedCertificates", revoked)
+	return f
+}
+
+// maxRevoked bounds how many entries of a revocation list are shown.
+const maxRevoked = 1000
+
+// paddedCertificate reads a certificate with bytes behind it, as indices of a TPM's
+// non-volatile memory hold them: their size is fixed, and the rest is zeros or ones.
+func paddedCertificate(b []byte) (cert *x509.Certificate, behind int) {
+	var raw asn1.RawValue
+	rest, err := asn1.Unmarshal(b, &raw)
+	if err != nil || len(rest) == 0 || len(bytes.Trim(rest, "\x00")) > 0 && len(bytes.Trim(rest, "\xff")) > 0 {
+		return nil, 0
+	}
+	if cert, err = x509.ParseCertificate(raw.FullBytes); err != nil {
+		return nil, 0
+	}
+	return cert, len(rest)
 }
 
 func certificateFields(cert *x509.Certificate) fields {
 	f := fields{{"what", "X.509 certificate"}, {"subject", cert.Subject.String()}, {"issuer", cert.Issuer.String()},
-		{"serial", cert.SerialNumber.Text(16)}, {"notBefore", stamp(cert.NotBefore)}, {"notAfter", stamp(cert.NotAfter)},
-		{"publicKey", cert.PublicKeyAlgorithm.String()}, {"sha256", hexSum(cert.Raw)}}
+		{"serialNumber", cert.SerialNumber.Text(16)}, {"notBefore", stamp(cert.NotBefore)}, {"notAfter", stamp(cert.NotAfter)},
+		{"publicKey", keyFields(cert.PublicKey)}, {"signatureAlgorithm", cert.SignatureAlgorithm.String()}, {"ca", cert.IsCA}, {"sha256", hexSum(cert.Raw)}}
+	for _, list := range []struct {
+		name  string
+		texts []string
+	}{{"caIssuers", cert.IssuingCertificateURL}, {"crlDistributionPoints", cert.CRLDistributionPoints}} {
+		if len(list.texts) > 0 {
+			f.add(list.name, list.texts)
+		}
+	}
 	if pck, err := dcap.InspectPCK(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})); err == nil {
 		f.add("pck", pckFields(pck))
 	}
 	if framed, err := openenclave.Parse(cert.Raw); err == nil {
-		f.add("evidence", inspectQuote(framed.Quote))
+		if quote := inspectQuote(framed.Quote); quote != nil {
+			f.add("evidence", quote)
+		}
 	}
 	return f
 }
 
-func pckFields(p *dcap.PCK) fields {
-	f := fields{{"fmspc", hex.EncodeToString(p.FMSPC[:])}, {"pceid", hex.EncodeToString(p.PCEID[:])}, {"ppid", hex.EncodeToString(p.PPID[:])},
-		{"tcbComponents", fmt.Sprint(p.Components)}, {"pcesvn", p.PCESVN}, {"cpusvn", hex.EncodeToString(p.CPUSVN[:])}}
-	if p.Platform != nil {
-		f.add("dynamicPlatform", p.Platform.DynamicPlatform)
-		f.add("cachedKeys", p.Platform.CachedKeys)
-		f.add("smtEnabled", p.Platform.SMTEnabled)
+// keyFields shows a public key.
+func keyFields(key any) fields {
+	switch key := key.(type) {
+	case *rsa.PublicKey:
+		return fields{{"algorithm", "RSA"}, {"bits", key.N.BitLen()}, {"exponent", key.E}}
+	case *ecdsa.PublicKey:
+		return fields{{"algorithm", "ECDSA"}, {"curve", key.Curve.Params().Name}}
+	case ed25519.PublicKey:
+		return fields{{"algorithm", "Ed25519"}}
 	}
-	return f
+	return fields{{"algorithm", "unknown"}}
 }
 
 func inspectJSON(b []byte) fields {
 	text := jsontext.Value(bytes.Trim(b, " \t\r\n\x00"))
-	if !text.IsValid() || text.Kind() != '{' {
+	if !text.IsValid() || text.Kind() != '{' && text.Kind() != '[' {
 		return nil
+	}
+	if found := inspectContainers(text); found != nil {
+		return found
 	}
 	for member, what := range map[string]string{"tcbInfo": "Intel TCB info", "enclaveIdentity": "Intel enclave identity"} {
 		if signed, _, err := collateral.ParseResponse(text, member); err == nil {
@@ -131,11 +192,11 @@ func inspectJSON(b []byte) fields {
 	}
 	var keys token.KeySet
 	if err := json.Unmarshal(text, &keys); err == nil && len(keys.Keys) > 0 {
-		f := fields{{"what", fmt.Sprintf("JSON Web Key Set with %d keys", len(keys.Keys))}}
+		var list []fields
 		for _, k := range keys.Keys {
-			f.add(k.KeyID, k.Algorithm)
+			list = append(list, fields{{"kid", k.KeyID}, {"alg", k.Algorithm}, {"publicKey", keyFields(k.Key)}})
 		}
-		return f
+		return fields{{"what", fmt.Sprintf("JSON Web Key Set with %d keys", len(keys.Keys))}, {"keys", list}}
 	}
 	return fields{{"what", "JSON document"}, {"content", text}}
 }
@@ -144,7 +205,7 @@ func setFields(what string, set *collateral.Intel) fields {
 	f := fields{{"what", what + " (signatures not verified)"}}
 	if about, err := set.About(); err == nil {
 		f.add("tee", string(about.TEE))
-		f.add("fmspc", hex.EncodeToString(about.FMSPC[:]))
+		f.add("fmspc", octets(about.FMSPC[:]))
 		f.add("ca", about.CA)
 		f.add("evaluationDataNumber", about.EvaluationNumber)
 		f.add("issued", stamp(about.Issued))
@@ -171,94 +232,13 @@ func inspectPolicy(b []byte) fields {
 		return fields{{"what", "attestation policy that does not parse"}, {"error", plainerror.Text(err)}}
 	}
 	f := fields{{"what", fmt.Sprintf("attestation policy, version %d.%d", p.Version.Major, p.Version.Minor)}, {"hash", policy.Hash(p.Text)}}
+	var sections []fields
 	for _, s := range p.Sections {
-		f.add(s.Name, fmt.Sprintf("%d rules", len(s.Rules)))
+		sections = append(sections, fields{{"name", s.Name}, {"rules", len(s.Rules)}})
 	}
+	f.addList("sections", sections)
 	return f
 }
-
-func inspectQuote(b []byte) fields {
-	q, err := dcap.ParseQuote(b)
-	if err != nil {
-		return nil
-	}
-	tee := "SGX"
-	if q.TEEType == dcap.TEETypeTDX {
-		tee = "TDX"
-	}
-	f := fields{{"what", fmt.Sprintf("%s quote, version %d (not verified)", tee, q.Version)}, {"bytes", len(q.Raw)}, {"sha256", hexSum(q.Raw)}}
-	if report, err := dcap.ParseReport(q.Body); err == nil {
-		f.add("enclave", reportFields(report))
-	} else if td, err := dcap.ParseTDReport(q.Body); err == nil {
-		f.add("trustDomain", tdFields(td))
-	}
-	if qe, err := dcap.ParseReport(q.QEReport); err == nil {
-		f.add("quotingEnclave", reportFields(qe))
-	}
-	f.add("certificationDataType", q.CertificationType)
-	if pck, err := dcap.InspectPCK(q.CertificationData); err == nil {
-		f.add("pck", pckFields(pck))
-	}
-	return f
-}
-
-func reportFields(r *dcap.Report) fields {
-	f := fields{{"mrenclave", hex.EncodeToString(r.MREnclave[:])}, {"mrsigner", hex.EncodeToString(r.MRSigner[:])},
-		{"productId", r.ISVProdID}, {"svn", r.ISVSVN}, {"debuggable", r.Debug()}, {"attributes", hex.EncodeToString(r.Attributes[:])},
-		{"reportData", hex.EncodeToString(r.ReportData[:])}, {"cpusvn", hex.EncodeToString(r.CPUSVN[:])}}
-	if r.KSS() {
-		f.add("configId", hex.EncodeToString(r.ConfigID[:]))
-		f.add("configSvn", r.ConfigSVN)
-		f.add("extendedProductId", hex.EncodeToString(r.ISVExtProdID[:]))
-		f.add("familyId", hex.EncodeToString(r.ISVFamilyID[:]))
-	}
-	return f
-}
-
-func tdFields(r *dcap.TDReport) fields {
-	f := fields{{"mrtd", hex.EncodeToString(r.MRTD[:])}}
-	for i, register := range r.RTMR {
-		f.add(fmt.Sprintf("rtmr%d", i), hex.EncodeToString(register[:]))
-	}
-	f = append(f, fields{{"debuggable", r.Debug()}, {"tdAttributes", hex.EncodeToString(r.TDAttributes[:])}, {"xfam", hex.EncodeToString(r.XFAM[:])},
-		{"mrconfigid", hex.EncodeToString(r.MRConfigID[:])}, {"mrowner", hex.EncodeToString(r.MROwner[:])},
-		{"mrownerconfig", hex.EncodeToString(r.MROwnerConfig[:])}, {"reportData", hex.EncodeToString(r.ReportData[:])},
-		{"mrseam", hex.EncodeToString(r.MRSEAM[:])}, {"teeTcbSvn", hex.EncodeToString(r.TEETCBSVN[:])}}...)
-	if r.V15 {
-		f.add("teeTcbSvn2", hex.EncodeToString(r.TEETCBSVN2[:]))
-		f.add("mrservicetd", hex.EncodeToString(r.MRServiceTD[:]))
-	}
-	return f
-}
-
-func inspectEndorsements(b []byte) fields {
-	set, err := openenclave.ParseEndorsements(b)
-	if err != nil {
-		return nil
-	}
-	return setFields("Open Enclave SGX endorsements", set)
-}
-
-func inspectFramed(b []byte) fields {
-	framed, err := openenclave.Parse(b)
-	if err != nil || framed.Certificate != nil {
-		return nil
-	}
-	f := fields{{"what", "Open Enclave " + framed.Form + " (not verified)"}}
-	if custom, err := openenclave.ParseCustomClaims(framed.CustomClaims); err == nil {
-		list := fields{}
-		for _, c := range custom {
-			list.add(c.Name, hex.EncodeToString(c.Value))
-		}
-		f.add("customClaims", list)
-	}
-	if quote := inspectQuote(framed.Quote); quote != nil {
-		f.add("quote", quote)
-	}
-	return f
-}
-
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 func hexSum(b []byte) string {
 	sum := sha256.Sum256(b)
