@@ -149,13 +149,18 @@ func measurementLine(line string) (*Measurement, error) {
 	if len(parts) != 5 {
 		return nil, errors.New("fewer than five columns")
 	}
-	m := &Measurement{Template: parts[2]}
-	if _, err := fmt.Sscanf(parts[0], "%d", &m.Register); err != nil {
-		return nil, fmt.Errorf("register %q", parts[0])
+	if len(parts[0]) == 0 { // the kernel pads the register to two columns
+		if parts = strings.SplitN(strings.TrimLeft(line, " "), " ", 5); len(parts) != 5 {
+			return nil, errors.New("fewer than five columns")
+		}
 	}
+	m := &Measurement{Template: parts[2]}
 	var err error
-	if m.Digest, err = hex.DecodeString(parts[1]); err != nil {
-		return nil, errors.New("the template digest is not hex")
+	if m.Register, err = register(parts[0]); err != nil {
+		return nil, err
+	}
+	if m.Digest, err = hex.DecodeString(parts[1]); err != nil || len(m.Digest) < sha1.Size {
+		return nil, errors.New("the template digest is not hex of a hash")
 	}
 	algorithm, value, ok := strings.Cut(parts[3], ":")
 	if !ok {
