@@ -49,6 +49,9 @@ type Request struct {
 	// Enrolled tells which attestation keys were bound to a TPM, see
 	// [evidence.Evidence]. It may be nil.
 	Enrolled func(key [sha256.Size]byte) (endorsementKey string, ok bool)
+	// Registers, if not nil, are those that the quote of a TPM must cover where the policy
+	// does not say (required_pcr_mask), bit n for PCR n. Nil means all 24.
+	Registers *uint32
 	// Time is when the evidence is judged.
 	Time time.Time
 }
@@ -149,6 +152,9 @@ func (a *Appraiser) Appraise(ctx context.Context, req Request, p Provider) (*Ver
 	asked, rejection := demands(rules)
 	if rejection != nil {
 		return v.refuse(rejection), nil
+	}
+	if asked.tpm.Mask == nil {
+		asked.tpm.Mask = req.Registers
 	}
 
 	// Verify: what is proven?

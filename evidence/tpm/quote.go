@@ -31,7 +31,7 @@ func (q *Quote) Verify(rec *evidence.Recorder, book evidence.Book, ids QuoteChec
 	if err := q.Signature.Verify(key, q.Attested); err != nil {
 		return nil, fail(ids.Signature, "a signature of the attestation key over the quote", err.Error())
 	}
-	rec.Pass(ids.Signature, "a signature of the attestation key over the quote", q.Signature.name())
+	rec.Pass(ids.Signature, "a signature of the attestation key over the quote", q.Signature.Name())
 	a, err := ParseAttestation(q.Attested)
 	if err == nil && a.Type != TypeQuote {
 		err = fmt.Errorf("an attestation of type %#x", a.Type)

@@ -82,7 +82,7 @@ func (s *Signature) Verify(key crypto.PublicKey, message []byte) error {
 	return fmt.Errorf("a key of type %T", key)
 }
 
-// name writes the scheme for people.
-func (s *Signature) name() string {
+// Name writes the scheme for people: "RSASSA with SHA256".
+func (s *Signature) Name() string {
 	return map[uint16]string{algRSASSA: "RSASSA", algRSAPSS: "RSAPSS", algECDSA: "ECDSA"}[s.Scheme] + " with " + s.Hash.String()
 }

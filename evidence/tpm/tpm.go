@@ -207,7 +207,11 @@ func (v *Verifier) attestationKey(rec *evidence.Recorder, a *attestationJSON, ev
 	}
 	switch {
 	case k.validated:
-		rec.Pass(checkAKCert, "an attestation key that was enrolled here", "bound to the endorsement key "+k.enrolledTo)
+		found := "bound to the endorsement key " + k.enrolledTo
+		if k.enrolledTo == "" {
+			found = "trusted by name; nothing proves that it is in a TPM"
+		}
+		rec.Pass(checkAKCert, "an attestation key that was enrolled, or that the caller trusts", found)
 	case !ev.TPM.AnyKey:
 		return fail(checkAKCert, "a certificate of the attestation key that leads to a trusted authority, or an enrolled key", trouble)
 	default:

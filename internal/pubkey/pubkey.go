@@ -43,6 +43,15 @@ func Parse(der []byte) (any, error) {
 	return key, nil
 }
 
+// ParsePKCS1 reads an RSA key in the form of PKCS #1 (RFC 8017, A.1.1) within bounds.
+func ParsePKCS1(der []byte) (*rsa.PublicKey, error) {
+	key, err := x509.ParsePKCS1PublicKey(der)
+	if err != nil {
+		return nil, err
+	}
+	return key, Check(key)
+}
+
 // KeyError says which key is out of bounds, and why.
 type KeyError string
 

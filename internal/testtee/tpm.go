@@ -288,3 +288,21 @@ func (s *Signer) certifyAK(key crypto.PublicKey, now time.Time, edit func(*x509.
 	must(err)
 	return der
 }
+
+// CertifyEK certifies an endorsement key as a vendor does, with the TPM's manufacturer
+// ("id:50524F42"), model and version as its alternative name (TCG EK Credential Profile 2.5,
+// section 3.2.9).
+func (s *Signer) CertifyEK(key crypto.PublicKey, now time.Time) []byte {
+	attribute := func(n int, value string) pkix.RelativeDistinguishedNameSET {
+		return pkix.RelativeDistinguishedNameSET{{Type: asn1.ObjectIdentifier{2, 23, 133, 2, n}, Value: value}}
+	}
+	name, err := asn1.Marshal(pkix.RDNSequence{attribute(1, "id:50524F42"), attribute(2, "Simulated"), attribute(3, "id:00010002")})
+	must(err)
+	value, err := asn1.Marshal([]asn1.RawValue{{Class: asn1.ClassContextSpecific, Tag: 4, IsCompound: true, Bytes: name}})
+	must(err)
+	return s.certifyAK(key, now, func(c *x509.Certificate) {
+		c.Subject = pkix.Name{}
+		c.KeyUsage, c.UnknownExtKeyUsage = x509.KeyUsageKeyEncipherment, []asn1.ObjectIdentifier{{2, 23, 133, 8, 1}}
+		c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Critical: true, Value: value})
+	})
+}
