@@ -14,11 +14,22 @@ import (
 	"github.com/probity-dev/probity/internal/plainerror"
 )
 
+// recogniseLog shows bytes whose structure shows that they are a log of measured boot.
+func recogniseLog(b []byte) fields {
+	if _, ok := eventlog.Recognize(b); !ok {
+		if damage := eventlog.Damage(b); damage != "" {
+			return fields{{"what", "log of measured boot (TCG, crypto agile) that cannot be read to its end"}, {"problem", plainerror.Words(damage)}}
+		}
+		return nil
+	}
+	return inspectLog(b)
+}
+
 // inspectLog shows a log of measured boot: what each of its banks leads to, and what it
 // would prove if a quote said the same.
 func inspectLog(b []byte) fields {
 	l, err := eventlog.Parse(b)
-	if err != nil || len(l.Events) < 2 {
+	if err != nil || len(l.Events) == 0 {
 		return nil
 	}
 	strongest := l.Banks[0]
@@ -113,13 +124,13 @@ const maxListed = 1000
 // inspectIMA shows a list of measured files, binary or as text, with what its registers
 // then hold in each bank.
 func inspectIMA(b []byte) fields {
-	list, err := eventlog.ParseIMA(b)
-	form := "binary"
-	if err != nil || len(list) == 0 || list[0].Register >= eventlog.Registers {
-		form = "text"
-		if list, err = eventlog.ParseIMAText(b); err != nil || len(list) == 0 {
-			return nil
-		}
+	list, isBinary := eventlog.RecognizeIMA(b)
+	if len(list) == 0 {
+		return nil
+	}
+	form := "text"
+	if isBinary {
+		form = "binary"
 	}
 	templates, registers := map[string]int{}, map[uint32]int{}
 	violations := 0
@@ -224,6 +235,10 @@ func quoteFields(b []byte) fields {
 	if err != nil {
 		return fields{{"problem", plainerror.Text(err)}}
 	}
+	return attestFields(a)
+}
+
+func attestFields(a *tpm.Attestation) fields {
 	f := fields{{"type", bits(a.Type)}, {"qualifiedSigner", octets(a.QualifiedSigner)}, {"extraData", octets(a.ExtraData)},
 		{"clockInfo", fields{{"clock", a.Clock.Milliseconds}, {"resetCount", a.Clock.ResetCount}, {"restartCount", a.Clock.RestartCount}, {"safe", a.Clock.Safe}}},
 		{"firmwareVersion", bits(a.Firmware)}}

@@ -31,7 +31,7 @@ import (
 func inspect(b []byte) fields {
 	for _, try := range []func([]byte) fields{
 		inspectEncoded, inspectToken, inspectPEM, inspectBoot, inspectHCL, inspectSNP, inspectJSON, inspectPolicy, inspectQuote, inspectEndorsements, inspectFramed, inspectDER,
-		inspectUVM, inspectNitro, inspectCCA, inspectLog, inspectIMA, inspectForm,
+		inspectUVM, inspectNitro, inspectCCA, recogniseLog, inspectIMA, inspectTPM, inspectForm,
 	} {
 		if found := try(b); found != nil {
 			return found
@@ -86,6 +86,9 @@ func pemFields(b []byte) (list []fields) {
 			return list
 		}
 		one := inspectDER(block.Bytes)
+		if key, err := x509.ParsePKIXPublicKey(block.Bytes); one == nil && err == nil {
+			one = append(fields{{"what", "public key"}}, append(keyFields(key), field{"sha256", hexSum(block.Bytes)})...)
+		}
 		if one == nil {
 			one = fields{{"what", "PEM block of type " + block.Type}, {"bytes", len(block.Bytes)}}
 		}

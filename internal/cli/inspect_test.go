@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha1"
 	"crypto/x509"
 	"encoding/base64"
@@ -13,6 +14,9 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	mathrand "math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -223,4 +227,80 @@ func FuzzInspect(f *testing.F) {
 		}
 		found.print(io.Discard, ui{}, "")
 	})
+}
+
+// TestInspectInventsNothing: bytes without a structure that shows what they are, are
+// nothing.
+func TestInspectInventsNothing(t *testing.T) {
+	seed := mathrand.New(mathrand.NewPCG(1, 2))
+	random := func(n int) []byte {
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = byte(seed.Uint32())
+		}
+		return b
+	}
+	junk := map[string][]byte{
+		"ELF": append([]byte("\x7fELF\x02\x01\x01"), random(4000)...), "JPEG": append([]byte("\xff\xd8\xff\xe0\x00\x10JFIF"), random(4000)...),
+		"text": []byte("Dear reader,\nthis is a letter of three lines.\nIt says nothing.\n"), "one word": []byte("noise"), "spaces": []byte("   \n"), "empty": {},
+	}
+	for _, n := range []int{1, 16, 20, 32, 48, 64, 128, 256, 500, 668, 1024, 1184, 4096, 65536} {
+		junk[fmt.Sprintf("%d zeros", n)] = make([]byte, n)
+		junk[fmt.Sprintf("%d ones", n)] = bytes.Repeat([]byte{0xff}, n)
+		for i := range 40 {
+			junk[fmt.Sprintf("%d random bytes, %d", n, i)] = random(n)
+			// A table of digests, as PCR files without names are.
+			junk[fmt.Sprintf("%d digests, %d", n, i)] = append(make([]byte, 32*(n%7)), random(32*(n%24+1))...)
+		}
+	}
+	for name, b := range junk {
+		if found := inspect(b); found != nil {
+			t.Errorf("%s: taken for %v", name, found[0].Value)
+		}
+	}
+}
+
+func TestEndorsementCertificatesAreVerifiedOffline(t *testing.T) {
+	now := time.Now()
+	authority := testtee.NewTPMCA(now)
+	other := testtee.NewTPMCA(now)
+	dir := t.TempDir()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := func(name string, b []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	ek := authority.CertifyEK(&key.PublicKey, now)
+	root, stranger := file("root.pem", pemOf(authority.Cert)), file("other.pem", pemOf(other.Cert))
+	for name, tc := range map[string]struct {
+		cert []byte
+		root string
+		code int
+		want string
+	}{
+		"genuine":           {ek, root, 0, "manufacturer  id:50524F42"},
+		"padded":            {append(bytes.Clone(ek), make([]byte, 200)...), root, 0, "verified"},
+		"of another vendor": {ek, stranger, 1, "refused"},
+		"changed":           {append(bytes.Clone(ek[:len(ek)-1]), ek[len(ek)-1]^1), root, 1, "refused"},
+		"not a certificate": {[]byte("noise"), root, 2, "not a certificate of a key"},
+	} {
+		var out bytes.Buffer
+		code := Run(t.Context(), []string{"tpm", "ek", file("ek.der", tc.cert), "--root", tc.root}, IO{In: strings.NewReader(""), Out: &out, Err: &out})
+		if code != tc.code || !strings.Contains(out.String(), tc.want) {
+			t.Errorf("%s: exit %d\n%s", name, code, &out)
+		}
+		if tc.code == 0 && !strings.Contains(out.String(), "says nothing about attestation keys") {
+			t.Errorf("%s: more is claimed than was proved:\n%s", name, &out)
+		}
+	}
+}
+
+func pemOf(cert *x509.Certificate) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
 }

@@ -45,6 +45,11 @@ func (e *env) evidence(path string, kind evidence.Kind) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return e.decoded(b, path, kind)
+}
+
+// decoded takes evidence out of its text encoding, with a note on standard error.
+func (e *env) decoded(b []byte, path string, kind evidence.Kind) ([]byte, error) {
 	d, ok, err := forms.Decode(kind, b)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)

@@ -24,6 +24,7 @@ import (
 type tpmCommands struct {
 	Roots tpmRootsCommands `cmd:"" help:"Authorities that certify the keys of TPMs."`
 	Keys  tpmKeysCommands  `cmd:"" help:"Attestation keys that were enrolled."`
+	EK    tpmEKCommand     `cmd:"" name:"ek" help:"Verify a certificate of an endorsement key, offline."`
 }
 
 type tpmRootsCommands struct {

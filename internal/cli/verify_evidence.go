@@ -16,11 +16,12 @@ import (
 )
 
 type verifyEvidenceCommand struct {
-	Kind   string `arg:"" help:"Attestation type: SgxEnclave, OpenEnclave, TdxVm, SevSnpVm, Tpm, VbsEnclave, AzureGuest, NitroEnclave, ArmCca."`
-	File   string `arg:"" help:"File with the evidence, raw or as hex, base64, JSON or PEM; - reads standard input."`
-	Policy string `help:"File with an attestation policy to apply." placeholder:"FILE"`
-	TCB    string `name:"tcb" help:"Accepted TCB statuses, separated by commas; any asks for the facts alone." placeholder:"STATUSES"`
-	Format string `help:"Output: text or json." enum:"text,json" default:"text"`
+	Kind   string   `arg:"" help:"Attestation type: SgxEnclave, OpenEnclave, TdxVm, SevSnpVm, Tpm, VbsEnclave, AzureGuest, NitroEnclave, ArmCca."`
+	File   string   `arg:"" help:"File with the evidence, raw or as hex, base64, JSON or PEM; - reads standard input."`
+	More   []string `arg:"" optional:"" help:"Further files of a recorded TPM quote, in any order: signature, PCR values, attestation key or its certificate, logs."`
+	Policy string   `help:"File with an attestation policy to apply." placeholder:"FILE"`
+	TCB    string   `name:"tcb" help:"Accepted TCB statuses, separated by commas; any asks for the facts alone." placeholder:"STATUSES"`
+	Format string   `help:"Output: text or json." enum:"text,json" default:"text"`
 	evidenceFlags
 
 	lenient bool // read the policy leniently, for policy eval
@@ -38,6 +39,7 @@ type evidenceFlags struct {
 	Certs       string   `help:"Certificates that go with an SEV-SNP report, and AMD's revocation list: a file (PEM, DER, certificate table, THIM JSON) or a folder." placeholder:"PATH"`
 	UVM         []string `name:"uvm" help:"Endorsement of the utility VM that goes with an SEV-SNP report." placeholder:"FILE"`
 	Config      string   `help:"Take snp and cca from the configuration of a service." placeholder:"FILE"`
+	TrustKey    string   `name:"trust-key" help:"Attestation key of a TPM to trust by name: PEM, TPM2B_PUBLIC, or a certificate." placeholder:"FILE"`
 	Root        string   `help:"PEM file with a root to trust instead of the vendor's, for simulated evidence; for ArmCca the platform's public key; for TPMs and Azure guests the authorities, or azure for those of Azure's virtual TPMs." placeholder:"FILE"`
 }
 
@@ -54,6 +56,7 @@ Examples:
   probity verify evidence SevSnpVm report.bin --certs certs/ --runtime-data runtime.json --data-type JSON
   probity verify evidence SevSnpVm outblob --certs auxblob --uvm reference_info.cose --init-data policy.rego
   probity verify evidence Tpm evidence.json --challenge hex:00112233 --root ak-authorities.pem --policy boot.policy
+  probity verify evidence Tpm quote.msg quote.sig pcrs.bin ak.pem --trust-key ak.pem --challenge hex:00112233
   probity verify evidence AzureGuest attestation-info.json --root azure
   probity verify evidence NitroEnclave document.cbor --at 2026-03-01T12:00:00Z
   probity verify evidence ArmCca token.cbor --root cpak.pem`
@@ -103,7 +106,7 @@ func (c *verifyEvidenceCommand) prepare(e *env) (*appraisal.Request, *appraisal.
 			return nil, nil, nil, fmt.Errorf("--at: %q is not a time such as 2025-06-11T19:18:17Z", c.At)
 		}
 	}
-	if request.Evidence, err = e.evidence(c.File, kind); err != nil {
+	if err := c.read(e, request); err != nil {
 		return nil, nil, nil, err
 	}
 	if (c.Certs != "" || len(c.UVM) > 0) && kind != evidence.SEVSNPVM {
