@@ -69,22 +69,23 @@ func (e *env) decoded(b []byte, path string, kind evidence.Kind) ([]byte, error)
 	return b, nil
 }
 
-// source returns a source of the collateral at path: anything that
+// source returns a source of the collateral at the paths: each is anything that
 // [collateral.Loader] reads, or the data directory of a service.
-func (e *env) source(path string, more ...*collateral.AMD) (collateral.Source, error) {
+func (e *env) source(paths []string, more ...*collateral.AMD) (collateral.Source, error) {
 	bundle := &collateral.Bundle{}
-	if path != "" {
+	for _, path := range paths {
 		read := func() (*collateral.Bundle, error) { return e.loadBundle(path) }
 		if _, err := os.Stat(filepath.Join(path, sqlite.FileName)); err == nil {
 			read = func() (*collateral.Bundle, error) { return storedBundle(e.ctx, path) }
 		}
-		var err error
-		if bundle, err = read(); err != nil {
+		b, err := read()
+		if err != nil {
 			return nil, fmt.Errorf("collateral: %w", err)
 		}
+		bundle.Add(b)
 	}
 	bundle.AMD = append(bundle.AMD, more...)
-	if bundle.Len() == 0 && path == "" {
+	if bundle.Len() == 0 && len(paths) == 0 {
 		return nil, nil
 	}
 	if len(bundle.Intel) == 1 && bundle.Len() == 1+len(bundle.PCK) {

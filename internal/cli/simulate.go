@@ -25,6 +25,9 @@ type simulateCommand struct {
 	Line  string `help:"Product line, with SevSnpVm." enum:"Milan,Genoa,Turin" default:"Milan"`
 	VLEK  bool   `name:"vlek" help:"Sign with a VLEK, with SevSnpVm."`
 	Debug bool   `help:"Make the guest debuggable; boot a TPM's machine without secure boot."`
+
+	TCB       string `name:"tcb" help:"TCB status of the platform: OutOfDate with SgxEnclave, OpenEnclave, TdxVm and SevSnpVm; TDRelaunchAdvised with TdxVm." enum:"UpToDate,OutOfDate,TDRelaunchAdvised" default:"UpToDate"`
+	ServiceTD bool   `name:"service-td" help:"Bind a service TD, with TdxVm."`
 }
 
 // Help gives the examples of the help text.
@@ -34,7 +37,8 @@ func (simulateCommand) Help() string {
 Examples:
   probity simulate SevSnpVm
   probity simulate SevSnpVm --line Turin --out turin
-  probity simulate TdxVm --debug --data runtime.json`
+  probity simulate TdxVm --debug --data runtime.json
+  probity simulate SgxEnclave --tcb OutOfDate --out outdated`
 }
 
 // made is what a simulation wrote.
@@ -50,6 +54,9 @@ type made struct {
 func (c *simulateCommand) Run(e *env) error {
 	kind, err := evidence.ParseKind(c.Kind)
 	if err != nil {
+		return err
+	}
+	if err := c.applies(kind); err != nil {
 		return err
 	}
 	data := []byte(`{"purpose":"simulation","greeting":"these bytes are bound by the evidence"}`)
@@ -88,6 +95,28 @@ func (c *simulateCommand) Run(e *env) error {
 	return nil
 }
 
+// applies refuses a state that evidence of the kind cannot be in.
+func (c *simulateCommand) applies(kind evidence.Kind) error {
+	intel := kind == evidence.SGXEnclave || kind == evidence.OpenEnclave || kind == evidence.TDXVM
+	switch {
+	case c.TCB == statusOutOfDate && !intel && kind != evidence.SEVSNPVM:
+		return usage("--tcb %s goes with SgxEnclave, OpenEnclave, TdxVm and SevSnpVm; %s has no TCB levels", c.TCB, kind)
+	case c.TCB == statusOutOfDate && kind == evidence.SEVSNPVM && snp.Line(c.Line) == snp.Turin:
+		return usage("--tcb %s goes with Milan and Genoa; AMD names no lowest firmware for %s", c.TCB, c.Line)
+	case c.TCB == statusRelaunch && kind != evidence.TDXVM:
+		return usage("--tcb %s goes with TdxVm", c.TCB)
+	case c.ServiceTD && kind != evidence.TDXVM:
+		return usage("--service-td goes with TdxVm")
+	}
+	return nil
+}
+
+// Statuses that a simulated platform can have besides UpToDate.
+const (
+	statusOutOfDate = "OutOfDate"
+	statusRelaunch  = "TDRelaunchAdvised"
+)
+
 func (c *simulateCommand) make(kind evidence.Kind, data []byte, dir string, now time.Time) (*made, error) {
 	m := &made{files: map[string][]byte{}, evidence: "evidence.bin", root: "root.pem"}
 	switch kind {
@@ -118,7 +147,11 @@ func (c *simulateCommand) make(kind evidence.Kind, data []byte, dir string, now 
 
 func (c *simulateCommand) intel(m *made, kind evidence.Kind, data []byte, dir string, now time.Time) {
 	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	machine := pki.Platform(testtee.HealthyPlatform())
+	platform := testtee.HealthyPlatform()
+	if c.TCB == statusOutOfDate {
+		platform.Components[0]--
+	}
+	machine := pki.Platform(platform)
 	tcb := testtee.HealthyTCB(now)
 	quote := testtee.QuoteConfig{Enclave: testtee.DemoEnclave()}
 	quote.Enclave.ReportData, quote.Enclave.Debug = testtee.BindData(data), c.Debug
@@ -130,6 +163,12 @@ func (c *simulateCommand) intel(m *made, kind evidence.Kind, data []byte, dir st
 		quote.TD.RTMR = [4][48]byte{testtee.Extend(firmware), testtee.Extend(kernel)}
 		if c.Debug {
 			quote.TD.Attributes |= 1
+		}
+		if c.TCB == statusRelaunch {
+			quote.TD.TEETCBSVN[0] = 2
+		}
+		if c.ServiceTD {
+			quote.TD.MRServiceTD[0] = 0xab
 		}
 		m.files["eventlog.bin"] = testtee.EventLog(testtee.LogEvent{Register: 1, Type: 8, Data: firmware}, testtee.LogEvent{Register: 2, Type: 8, Data: kernel})
 	}
@@ -148,7 +187,10 @@ func (c *simulateCommand) intel(m *made, kind evidence.Kind, data []byte, dir st
 func (c *simulateCommand) snp(m *made, data []byte, dir string, now time.Time) error {
 	hierarchy := testtee.NewAMD(testtee.AMDConfig{Now: now, Line: snp.Line(c.Line), Bits: 4096})
 	publisher := testtee.NewUVM(testtee.UVMConfig{Now: now})
-	chip := testtee.ChipConfig{}
+	chip := testtee.ChipConfig{TCB: testtee.HealthySNP(snp.Line(c.Line))}
+	if c.TCB == statusOutOfDate {
+		chip.TCB[6] = 22 // the firmware before the floors of AMD-SB-3019
+	}
 	if c.VLEK {
 		chip.CSP = "CN=cc-simulated-1.amazonaws.com"
 	}
@@ -191,9 +233,6 @@ func (c *simulateCommand) goOn(e *env, kind evidence.Kind, dir string, m *made) 
 	}
 	file := func(name string) string { return filepath.Join(dir, name) }
 	command := fmt.Sprintf("  probity verify evidence %s %s --config %s --runtime-data %s --data-type JSON", kind, file(m.evidence), file("probity.json"), file("runtime-data.json"))
-	if m.bundle != nil {
-		command += " --collateral " + file("bundle.json")
-	}
 	for _, extra := range []struct{ name, flag string }{{"eventlog.bin", "--event-log"}, {"security-policy.rego", "--init-data"}} {
 		if m.files[extra.name] != nil && extra.flag != "--init-data" {
 			command += " " + extra.flag + " " + file(extra.name)

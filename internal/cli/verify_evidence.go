@@ -38,7 +38,7 @@ type evidenceFlags struct {
 	At          string   `help:"Judge at this time (RFC 3339) instead of now." placeholder:"TIME"`
 	Certs       string   `help:"Certificates that go with an SEV-SNP report, and AMD's revocation list: a file (PEM, DER, certificate table, THIM JSON) or a folder." placeholder:"PATH"`
 	UVM         []string `name:"uvm" help:"Endorsement of the utility VM that goes with an SEV-SNP report." placeholder:"FILE"`
-	Config      string   `help:"Take snp and cca from the configuration of a service." placeholder:"FILE"`
+	Config      string   `help:"Take snp, cca, tpm, and collateral unless --collateral is given, from the configuration of a service." placeholder:"FILE"`
 	TrustKey    string   `name:"trust-key" help:"Attestation key of a TPM to trust by name: PEM, TPM2B_PUBLIC, or a certificate." placeholder:"FILE"`
 	Root        string   `help:"PEM file with a root to trust instead of the vendor's, for simulated evidence; for ArmCca the platform's public key; for TPMs and Azure guests the authorities, or azure for those of Azure's virtual TPMs." placeholder:"FILE"`
 }
@@ -146,7 +146,11 @@ func (c *verifyEvidenceCommand) prepare(e *env) (*appraisal.Request, *appraisal.
 	if provider.Policy, err = c.policy(e); err != nil {
 		return nil, nil, nil, err
 	}
-	trust, err := c.trust(e, kind)
+	cfg, err := config.Read(c.Config)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	trust, err := c.trust(e, kind, cfg)
 	if found := forms.Recognize(request.Evidence).Kind; found != "" && !forms.Fits(kind, found) {
 		err = nil // evidence of another kind is refused with any root, and told so
 	}
@@ -154,17 +158,17 @@ func (c *verifyEvidenceCommand) prepare(e *env) (*appraisal.Request, *appraisal.
 		return nil, nil, nil, err
 	}
 	appraiser := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(trust)}
-	appraiser.Collateral, err = e.source(c.Collateral, lists...)
+	paths := cfg.Collateral
+	if c.Collateral != "" {
+		paths = []string{c.Collateral}
+	}
+	appraiser.Collateral, err = e.source(paths, lists...)
 	return request, provider, appraiser, err
 }
 
 // trust returns what the verifiers trust: what the configuration says, with the
 // root given.
-func (c *verifyEvidenceCommand) trust(e *env, kind evidence.Kind) (appraisal.Trust, error) {
-	cfg, err := config.Read(c.Config)
-	if err != nil {
-		return appraisal.Trust{}, err
-	}
+func (c *verifyEvidenceCommand) trust(e *env, kind evidence.Kind, cfg config.Config) (appraisal.Trust, error) {
 	trust, err := trustOf(cfg)
 	if err != nil {
 		return trust, fmt.Errorf("%s: %w", c.Config, err)
