@@ -61,7 +61,7 @@ func (f dataFlag) dir() (string, error) {
 type tpmRootsImportCommand struct {
 	dataFlag
 	File    string `arg:"" help:"PEM file with authorities; - reads standard input, azure stands for those of Azure's virtual TPMs."`
-	For     string `help:"What they certify: attestation keys, or endorsement keys of TPMs that may enrol." enum:"attestation,endorsement" required:""`
+	For     string `help:"What they certify: attestation (keys that sign quotes) or endorsement (TPMs that may enrol)." placeholder:"USE" enum:"attestation,endorsement" required:""`
 	Unknown bool   `help:"Trust roots too that are in no list of vendors: those of clouds, of a site, of simulators."`
 }
 

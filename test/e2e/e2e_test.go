@@ -322,35 +322,3 @@ func flip(ts *testscript.TestScript, neg bool, args []string) {
 	b[offset] ^= 1
 	ts.Check(os.WriteFile(ts.MkAbs(args[2]), b, 0o600))
 }
-
-// TestTheGuideWorksAsWritten runs every command in the guide's blocks that are
-// marked as runnable, in a folder with evidence; each must answer yes.
-func TestTheGuideWorksAsWritten(t *testing.T) {
-	guides, err := filepath.Glob("../../docs/guide/*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir, commands := t.TempDir(), 0
-	for _, guide := range guides {
-		b, err := os.ReadFile(guide)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var script strings.Builder
-		for _, block := range strings.Split(string(b), "```probity\n")[1:] {
-			body, _, _ := strings.Cut(block, "```")
-			for _, line := range strings.Split(strings.TrimSpace(body), "\n") {
-				fmt.Fprintf(&script, "exec %s\n", line)
-				commands++
-			}
-		}
-		name := strings.TrimSuffix(filepath.Base(guide), ".md") + ".txt"
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(script.String()), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if commands < 5 {
-		t.Fatalf("only %d commands found", commands)
-	}
-	testscript.Run(t, testscript.Params{Dir: dir, Setup: setup, RequireExplicitExec: true})
-}
