@@ -7,13 +7,20 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZ_PACKAGES = $(shell grep -rl --include=*_test.go '^func Fuzz' . | xargs -n1 dirname | sort -u)
 
 .DEFAULT_GOAL := help
-.PHONY: help run deps test check corpus interop bench fuzz oracle
+.PHONY: help build package run deps test check corpus interop bench fuzz oracle
 ORACLE_INPUTS ?= 100000
 # What `make deps` installs must not be missing from the tests.
 REQUIRE = PROBITY_REQUIRE_SWTPM=1 PROBITY_REQUIRE_POSTGRES=1
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build the command, static, into dist/
+	CGO_ENABLED=0 $(GO) build -trimpath -o dist/probity ./cmd/probity
+	@dist/probity version
+
+package: build ## make a Debian package of the command and its systemd units in dist/
+	sh deploy/package.sh dist
 
 run: ## start the demonstration: a service, simulated evidence, a token
 	$(GO) run ./cmd/probity demo

@@ -1,0 +1,71 @@
+#!/bin/sh
+# Makes a Debian package of the command, the units of the service and the agent, and
+# the guide: deploy/package.sh FOLDER. The program must be there: FOLDER/probity.
+set -eu
+out=$(mkdir -p "${1:?name the folder}" && cd "$1" && pwd)
+cd "$(dirname "$0")/.."
+command -v dpkg-deb > /dev/null || { echo "dpkg-deb not found: it comes with Debian and Ubuntu (package dpkg)" >&2; exit 1; }
+
+# A Go version such as v1.2.0 or v0.0.0-20260102030405-abcdef+dirty, as Debian orders it.
+version=$("$out/probity" version | sed 's/^probity v\{0,1\}//; s/^\([^0-9]\)/0.0.0~\1/; s/-/~/; s/-/./g')
+arch=$(go env GOARCH)
+test "$arch" != arm || arch=armhf
+
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+chmod 755 "$root"
+put() { install -D -m "$1" "$2" "$root/$3"; }
+put 755 "$out/probity" usr/bin/probity
+for unit in probity probity-agent; do
+  put 644 "deploy/systemd/$unit.service" "usr/lib/systemd/system/$unit.service"
+  sed -i 's#/usr/local/bin/probity#/usr/bin/probity#' "$root/usr/lib/systemd/system/$unit.service"
+done
+put 644 deploy/systemd/probity.sysusers usr/lib/sysusers.d/probity.conf
+put 644 deploy/probity.json usr/share/doc/probity/examples/probity.json
+put 644 LICENSE usr/share/doc/probity/copyright
+for page in README.md CHANGELOG.md docs/guide/*.md; do
+  put 644 "$page" "usr/share/doc/probity/$page"
+done
+
+mkdir "$root/DEBIAN"
+cat > "$root/DEBIAN/control" <<END
+Package: probity
+Version: $version
+Architecture: $arch
+Maintainer: Probity <https://github.com/probity-dev/probity>
+Installed-Size: $(du -sk "$root/usr" | cut -f1)
+Section: admin
+Priority: optional
+Recommends: ca-certificates
+Homepage: https://github.com/probity-dev/probity
+Description: remote attestation service, command and agent
+ Verifies evidence of trusted execution environments and TPMs, judges it by a
+ policy, and answers with a signed token or with the reason why not.
+END
+cat > "$root/DEBIAN/postinst" <<'END'
+#!/bin/sh
+set -e
+if [ "$1" = configure ]; then
+  if command -v systemd-sysusers > /dev/null; then
+    systemd-sysusers probity.conf
+  elif ! getent passwd probity > /dev/null; then
+    useradd --system --user-group --home-dir /var/lib/probity-service --shell /usr/sbin/nologin probity
+  fi
+  install -d -o root -g probity -m 0750 /etc/probity
+  if [ -d /run/systemd/system ]; then
+    systemctl daemon-reload
+    systemctl try-restart probity.service probity-agent.service
+  fi
+fi
+END
+cat > "$root/DEBIAN/prerm" <<'END'
+#!/bin/sh
+set -e
+if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
+  systemctl disable --now probity.service probity-agent.service
+fi
+END
+chmod 755 "$root/DEBIAN/postinst" "$root/DEBIAN/prerm"
+file="$out/probity_${version}_$arch.deb"
+dpkg-deb --root-owner-group --build "$root" "$file" > /dev/null
+echo "$file"
