@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/probity-dev/probity/internal/store"
@@ -66,6 +67,12 @@ func (c Config) authentic(all []store.SigningKey) []store.SigningKey {
 		}
 	}
 	return rows
+}
+
+// Overtaken reports whether one of the rows is older than what the memory knows of it:
+// someone put back an old row, or a change came between the reading and now.
+func Overtaken(records []store.SigningKey, c Config) bool {
+	return slices.ContainsFunc(records, func(k store.SigningKey) bool { return c.Memory.check(k) != nil })
 }
 
 // put writes a row under a new seal.

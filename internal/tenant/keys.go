@@ -81,7 +81,7 @@ func (r *Registry) make(ctx context.Context, f func() error) error {
 // readyKey makes the key that a provider will need, if it has none.
 func (r *Registry) readyKey(ctx context.Context, provider, algorithm string, own bool) (ready *store.SigningKey, err error) {
 	err = r.make(ctx, func() error {
-		records, err := r.cfg.Store.SigningKeys(ctx)
+		records, err := r.keyRows(ctx)
 		if err != nil {
 			return err
 		}
@@ -89,6 +89,17 @@ func (r *Registry) readyKey(ctx context.Context, provider, algorithm string, own
 		return err
 	})
 	return ready, err
+}
+
+// keyRows reads the rows of signing keys outside a transaction. Where another change came
+// in between they look like old rows that someone put back, so they are read again.
+func (r *Registry) keyRows(ctx context.Context) (records []store.SigningKey, err error) {
+	for range loadTries {
+		if records, err = r.cfg.Store.SigningKeys(ctx); err != nil || !signing.Overtaken(records, r.cfg.Signing) {
+			break
+		}
+	}
+	return records, err
 }
 
 // discard destroys a key that was made and is not needed.
@@ -109,7 +120,7 @@ func (r *Registry) RotateKey(ctx context.Context, provider, algorithm string, ro
 		return next, refuse(Invalid, CheckKey, "one of "+strings.Join(known, ", "), fmt.Sprintf("the algorithm %.40q", algorithm), "did you mean "+spelling.Nearest(algorithm, known)+"?")
 	}
 	err := r.make(ctx, func() (err error) {
-		records, err := r.cfg.Store.SigningKeys(ctx)
+		records, err := r.keyRows(ctx)
 		if err != nil {
 			return err
 		}

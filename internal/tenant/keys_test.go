@@ -3,6 +3,7 @@ package tenant_test
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/probity-dev/probity/internal/anchor"
 	"github.com/probity-dev/probity/internal/signing"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/tenant"
@@ -256,5 +258,48 @@ func TestAClockThatWasWrongIsSurvived(t *testing.T) {
 	k.restart()
 	if after, _, published := k.keys("default"); after != before {
 		t.Errorf("another key signs; %s", fmt.Sprint(published))
+	}
+}
+
+// overtaken answers the next read of signing keys with what was there before.
+type overtaken struct {
+	store.Store
+	before []store.SigningKey
+}
+
+func (o *overtaken) SigningKeys(ctx context.Context) ([]store.SigningKey, error) {
+	if before := o.before; before != nil {
+		o.before = nil
+		return before, nil
+	}
+	return o.Store.SigningKeys(ctx)
+}
+
+func TestAReadOfKeysThatAChangeOvertookIsDoneAgain(t *testing.T) {
+	k := newKeyed(t, now)
+	folder, err := anchor.Open(filepath.Join(t.TempDir(), "anchor"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k.cfg.Signing.Memory, err = signing.NewMemory(folder); err != nil {
+		t.Fatal(err)
+	}
+	db := &overtaken{Store: k.db}
+	k.cfg.Store = db
+	k.restart()
+	before, err := k.db.SigningKeys(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	rotate := func() error {
+		_, err := k.RotateKey(t.Context(), "", "RS256", signing.Rotation{}, tenant.By{})
+		return err
+	}
+	if err := rotate(); err != nil {
+		t.Fatal(err)
+	}
+	db.before = before
+	if err := rotate(); err != nil {
+		t.Errorf("a rotation that another one overtook: %v", err)
 	}
 }
