@@ -208,7 +208,7 @@ func (a *Azure) isolation(ctx context.Context) (map[string]any, error) {
 		typ = azureguest.TDX
 		proof, err = a.tdx(ctx, h.Hardware)
 	default:
-		return nil, fmt.Errorf("the paravisor's report is of type %d, which nobody here knows", h.Type)
+		return nil, fmt.Errorf("the paravisor's report is of type %d, which is not known", h.Type)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the platform's endorsement: %w", err)

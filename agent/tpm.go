@@ -148,7 +148,7 @@ func (m *TPM) attestationKey(path string) (*key, error) {
 	public := tpm2.BytesAs2B[tpm2.TPMTPublic](kept.Public)
 	loaded, err := tpm2.Load{ParentHandle: m.asEK(), InPrivate: tpm2.TPM2BPrivate{Buffer: kept.Private}, InPublic: public}.Execute(m.t)
 	if err != nil {
-		return nil, fmt.Errorf("%s is the key of another TPM, or of one that was cleared; remove the file, and enrol anew: %w", path, err)
+		return nil, fmt.Errorf("%s is the key of another TPM, or of one that was cleared; remove the file, and enrol again: %w", path, err)
 	}
 	return newKey(loaded.ObjectHandle, loaded.Name, public, true)
 }

@@ -22,7 +22,7 @@ type Diagnostic struct {
 	// Found is the offending text, Expected what could stand there.
 	Found    string
 	Expected string
-	// Suggestion says how to mend it.
+	// Suggestion says how to fix it.
 	Suggestion string
 	// Rule is the grammar rule that failed.
 	Rule string

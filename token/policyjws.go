@@ -133,7 +133,7 @@ func parseSubmitted(compact string) (p *SubmittedPolicy, payload []byte, err err
 		return fail("the header is not a JSON object")
 	}
 	if header.Critical != nil {
-		return fail("the header has critical extensions (crit), of which none is known here")
+		return fail("the header has critical extensions (crit) that are not known")
 	}
 	p = &SubmittedPolicy{JWS: compact, algorithm: header.Alg}
 	if p.Binding, err = readBinding(header.Binding); err != nil {

@@ -280,7 +280,7 @@ func (p *Plane) get(ctx context.Context, key, vendor string, fetch func(context.
 		return e, true, nil
 	}
 	if e != nil {
-		return nil, false, fmt.Errorf("%s expired on %s, and getting it anew failed: %w: %w", key, e.NextUpdate.UTC().Format(time.RFC3339), collateral.ErrUnavailable, err)
+		return nil, false, fmt.Errorf("%s expired on %s, and fetching it again failed: %w: %w", key, e.NextUpdate.UTC().Format(time.RFC3339), collateral.ErrUnavailable, err)
 	}
 	return nil, false, fmt.Errorf("%s: %w: %w", key, collateral.ErrUnavailable, err)
 }

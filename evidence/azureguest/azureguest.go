@@ -187,7 +187,7 @@ func (v *Verifier) isolation(ctx context.Context, rec *evidence.Recorder, ev evi
 		return err
 	}
 	if !tpm.SameKey(ak, i.AK.Key) {
-		return rec.Fail(checkAKRuntime, "the attestation key "+akName+" of the runtime data", "another key", v.book.Remedy(checkAKRuntime))
+		return rec.Fail(checkAKRuntime, "the attestation key "+akName+" of the runtime data", "a different key", v.book.Remedy(checkAKRuntime))
 	}
 	rec.Pass(checkAKRuntime, "the attestation key "+akName+" of the runtime data", "the same")
 	g.vm, g.isolation = vm, found
@@ -206,7 +206,7 @@ func (v *Verifier) certificate(rec *evidence.Recorder, ev evidence.Evidence, i *
 			return rec.FailErr(checkAKCert, "a certificate that leads to a trusted authority", err, v.book.Remedy(checkAKCert))
 		}
 		if !tpm.SameKey(cert.PublicKey, i.AK.Key) {
-			return fail("a certificate of the attestation key", "one of another key")
+			return fail("a certificate of the attestation key", "a certificate of a different key")
 		}
 		rec.Pass(checkAKCert, "a certificate that leads to a trusted authority", cert.Subject.CommonName)
 		return nil
@@ -219,7 +219,7 @@ func (v *Verifier) certificate(rec *evidence.Recorder, ev evidence.Evidence, i *
 		return rec.FailErr(checkAKCert, "a certificate of the attestation key, or none", err, v.book.Remedy(checkAKCert))
 	}
 	if !tpm.SameKey(cert.PublicKey, i.AK.Key) {
-		return fail("a certificate of the attestation key, or none", "one of another key")
+		return fail("a certificate of the attestation key, or none", "a certificate of a different key")
 	}
 	rec.Pass(checkAKCert, "a certificate of the attestation key, or none", cert.Subject.CommonName)
 	return nil

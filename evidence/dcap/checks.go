@@ -49,7 +49,7 @@ const (
 
 const (
 	remedyQuote      = "make a new quote on the machine; send its bytes unchanged"
-	remedyCollateral = "fetch the collateral for this platform anew from Intel's provisioning certification service or your PCCS"
+	remedyCollateral = "fetch the collateral for this platform again from Intel's provisioning certification service or your PCCS"
 	remedyForged     = "treat the sender as hostile: this does not happen to genuine evidence in transit"
 	remedyOtherRoot  = "simulated evidence (probity simulate, probity demo) needs its own root: --root FILE, or development.intelRoot of a service; other quotes with this root are forged or of no production platform"
 )

@@ -131,7 +131,7 @@ func (v *Verifier) failSignature(rec *evidence.Recorder, id string, text []byte)
 		return rec.Fail(id, expected, "re-formatted JSON (with white space between its tokens), so the signature cannot match",
 			"save the body of Intel's response as sent, byte for byte: curl -o FILE, without jq or an editor")
 	}
-	return v.fail(rec, id, expected, "a signature that does not verify: the document was changed, or another key signed it")
+	return v.fail(rec, id, expected, "signature verification failed: the document was changed, or another key signed it")
 }
 
 // signer verifies the TCB signing certificate in chain and returns its key.

@@ -149,7 +149,7 @@ func (v *Verifier) verifyQuote(ctx context.Context, rec *evidence.Recorder, q *Q
 	rec.Pass(checkPCKValidity, "valid at the time of appraisal", "until "+day(w.to))
 
 	if !verifyRaw(chain.key, q.QEReport, q.QESignature) {
-		return nil, v.fail(rec, checkQESignature, "a signature by the PCK", "one that does not verify")
+		return nil, v.fail(rec, checkQESignature, "a signature by the PCK", "signature verification failed")
 	}
 	rec.Pass(checkQESignature, "a signature by the PCK", "verified")
 	qe, err := ParseReport(q.QEReport)
@@ -170,7 +170,7 @@ func (v *Verifier) verifyQuote(ctx context.Context, rec *evidence.Recorder, q *Q
 	}
 	rec.Pass(checkAttestationKey, "a point on P-256", "on the curve")
 	if !verifyRaw(key, q.Signed, q.Signature) {
-		return nil, v.fail(rec, checkQuoteSignature, "a signature by the attestation key over header and body", "one that does not verify")
+		return nil, v.fail(rec, checkQuoteSignature, "a signature by the attestation key over header and body", "signature verification failed")
 	}
 	rec.Pass(checkQuoteSignature, "a signature by the attestation key", "attestation key bound to the QE report")
 	return chain, nil

@@ -160,7 +160,7 @@ func (p *Proof) replay(l *Log) error {
 		case ok && i != pcrIMA:
 			return l.mismatch(r, i, quoted)
 		case r.Lacking(i) != 0:
-			return fmt.Errorf("event %d has no digest of %v, so that nobody can say what PCR %d should be", r.Lacking(i), p.Bank.Algorithm, i)
+			return fmt.Errorf("event %d has no digest of %v, so it cannot be said what PCR %d should be", r.Lacking(i), p.Bank.Algorithm, i)
 		default:
 			p.Unexplained = append(p.Unexplained, i)
 		}

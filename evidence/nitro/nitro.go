@@ -161,7 +161,7 @@ func (v *Verifier) verify(rec *evidence.Recorder, ev evidence.Evidence, result *
 	}
 	rec.Pass(checkValidity, "valid at "+stamp(ev.Time), "the enclave's until "+stamp(leaf.NotAfter))
 	if !d.message.VerifyP384(c.leaf) {
-		return rec.Fail(checkSignature, "a signature of the enclave's certificate", "one that does not hold", v.book.Remedy(checkSignature))
+		return rec.Fail(checkSignature, "a signature of the enclave's certificate", "signature verification failed", v.book.Remedy(checkSignature))
 	}
 	rec.Pass(checkSignature, "ES384 by the enclave's certificate", "holds")
 	made := time.UnixMilli(int64(min(d.Timestamp, 1<<52)))
@@ -226,7 +226,7 @@ func verifyPath(ders [][]byte) (*chain, error) {
 				return nil, fmt.Errorf("%s was not issued by %s", name, above.Subject.CommonName)
 			}
 			if !parent.VerifyCertificate(cert) {
-				return nil, fmt.Errorf("the signature on %s does not hold", name)
+				return nil, fmt.Errorf("signature verification failed for %s", name)
 			}
 		}
 		if len(cert.UnhandledCriticalExtensions) > 0 {

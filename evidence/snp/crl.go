@@ -120,7 +120,7 @@ func readCRL(der []byte, root *ca) (*crl, error) {
 	}
 	if parsed.SignatureAlgorithm != x509.SHA384WithRSAPSS || !bytes.Equal(parsed.RawIssuer, root.cert.RawSubject) ||
 		!root.key.VerifyMessage(parsed.RawTBSRevocationList, parsed.Signature) {
-		return nil, errors.New("the signature does not hold")
+		return nil, errors.New("signature verification failed")
 	}
 	if parsed.NextUpdate.IsZero() {
 		return nil, errors.New("no nextUpdate")

@@ -192,7 +192,7 @@ func (v *Verifier) intermediate(ctx context.Context, rec *evidence.Recorder, lea
 		return ca, nil
 	}
 	if named {
-		return nil, rec.Fail(checkLeaf, "a signature of "+name, "one that does not hold", v.book.Remedy(checkLeaf))
+		return nil, rec.Fail(checkLeaf, "a signature of "+name, "signature verification failed", v.book.Remedy(checkLeaf))
 	}
 	return nil, rec.Fail(checkIntermediate, name, fmt.Sprintf("%q", found), v.book.Remedy(checkIntermediate))
 }

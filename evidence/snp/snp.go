@@ -148,7 +148,7 @@ func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, ev eviden
 	}
 	digest := sha512.Sum384(r.Raw[:signedSize])
 	if !e.leaf.key.Verify(digest[:], r.bigEndianSignature()) {
-		return rec.Fail(checkSignature, "a signature of the key in the "+e.leaf.Cert.Subject.CommonName+" certificate", "one that does not hold", v.book.Remedy(checkSignature))
+		return rec.Fail(checkSignature, "a signature of the key in the "+e.leaf.Cert.Subject.CommonName+" certificate", "signature verification failed", v.book.Remedy(checkSignature))
 	}
 	rec.Pass(checkSignature, "ECDSA P-384 over the first 672 bytes", "holds")
 	if framed.TLS != nil {

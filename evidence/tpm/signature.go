@@ -44,7 +44,7 @@ func RawRSASSA(b []byte) *Signature {
 	return &Signature{Scheme: algRSASSA, Hash: eventlog.SHA256, RSA: b}
 }
 
-var errSignature = errors.New("a signature that does not hold")
+var errSignature = errors.New("a signature that failed verification")
 
 // Verify checks the signature of message by key.
 func (s *Signature) Verify(key crypto.PublicKey, message []byte) error {

@@ -163,7 +163,7 @@ func (v *Verifier) request(rec *evidence.Recorder, r *Request) error {
 		return fail(err.Error())
 	}
 	if _, err := r.jws.Verify(key); err != nil {
-		return fail("a signature that does not hold")
+		return fail("a signature that failed verification")
 	}
 	rec.Pass(checkRequest, "a JWS of type attReqV2, signed by PS256 with the request key", "holds")
 	return nil
@@ -198,7 +198,7 @@ func (v *Verifier) attestationKey(rec *evidence.Recorder, a *attestationJSON, ev
 			}
 		case !SameKey(c.leaf.PublicKey, k.ak):
 			// Not a matter of trust: the evidence contradicts itself.
-			return fail(checkAKCert, "a certificate of the key in aik_pub", "one of another key")
+			return fail(checkAKCert, "a certificate of the key in aik_pub", "a certificate of a different key")
 		default:
 			k.validated = true
 			rec.Pass(checkAKCert, "a certificate of the attestation key that leads to a trusted authority", fmt.Sprintf("%d certificates to %s", c.length, c.root))
@@ -383,7 +383,7 @@ func (v *Verifier) boot(rec *evidence.Recorder, a *attestationJSON, p *Proof) (*
 	}
 	key, err := ParseJWK(a.AKPub)
 	if err != nil || !SameKey(key, p.keys.ak) {
-		return nil, fail("a quote before hibernation by the same attestation key", "one of another key")
+		return nil, fail("a quote before hibernation by the same attestation key", "a quote by a different key")
 	}
 	q, quoted, err := v.quote(rec, a, p.keys.ak, "before hibernation: ")
 	if err != nil {

@@ -346,7 +346,7 @@ func TestSHA1(t *testing.T) {
 		a["signature"] = base64.RawURLEncoding.EncodeToString(append(b, 0, 0))
 	})
 	_, err := verify(t, machine.Evidence(c), nil)
-	wantRejection(t, "a signature that does not hold", "tpm.quote.signature", err)
+	wantRejection(t, "a signature that failed verification", "tpm.quote.signature", err)
 }
 
 func TestIMABesideTheLog(t *testing.T) {

@@ -93,7 +93,7 @@ func (v *Verifier) verify(rec *evidence.Recorder, ev evidence.Evidence, result *
 	rec.Pass(checkKey, "one signing key of the secure kernel in the proven log", fmt.Sprintf("RSA-%d", key.N.BitLen()))
 	digest := sha256.Sum256(r.Signed)
 	if err := rsa.VerifyPSS(key, crypto.SHA256, digest[:], r.Signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthAuto}); err != nil {
-		return rec.Fail(checkSignature, "a signature of the secure kernel", "one that does not hold", v.book.Remedy(checkSignature))
+		return rec.Fail(checkSignature, "a signature of the secure kernel", "signature verification failed", v.book.Remedy(checkSignature))
 	}
 	rec.Pass(checkSignature, "a signature of the secure kernel", "holds")
 	want := sha512.Sum512(proof.Request.Signed)

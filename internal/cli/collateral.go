@@ -26,7 +26,7 @@ import (
 
 type collateralCommands struct {
 	Fetch  collateralFetchCommand  `cmd:"" help:"Fetch collateral from the vendors, verify it, and keep it."`
-	List   collateralListCommand   `cmd:"" help:"List what is held, and until when it counts."`
+	List   collateralListCommand   `cmd:"" help:"List what is held, and until when it is valid."`
 	Show   collateralShowCommand   `cmd:"" help:"Decode one piece."`
 	Export collateralExportCommand `cmd:"" help:"Write what is held as a bundle for a site without a network."`
 	Import collateralImportCommand `cmd:"" help:"Verify a bundle and keep what holds."`
@@ -381,7 +381,7 @@ func (e *env) report(outcomes []plane.Outcome, word string) error {
 		return errors.New("the bundle is empty")
 	}
 	if bad > 0 {
-		fmt.Fprintf(e.Out, "%d of %d pieces do not hold\n", bad, len(outcomes))
+		fmt.Fprintf(e.Out, "%d of %d pieces failed verification\n", bad, len(outcomes))
 		return exit(exitNo)
 	}
 	return nil

@@ -328,7 +328,7 @@ type keysRotateCommand struct {
 	manageFlags
 	providerFlag
 	Algorithm string `help:"Algorithm of the keys." default:"RS256" placeholder:"ALG"`
-	Now       bool   `help:"Sign with the new key at once. Clients that hold key sets may refuse its tokens until they fetch them anew."`
+	Now       bool   `help:"Sign with the new key at once. Clients that hold key sets may refuse its tokens until they fetch the key set again."`
 }
 
 // Run rotates.
@@ -359,7 +359,7 @@ func (c *keysRetireCommand) Run(e *env) error {
 	if err := api.RetireKey(e.ctx, c.Key); err != nil {
 		return refusedBy(e, err)
 	}
-	fmt.Fprintf(e.Out, "%s signs no more, and is in no key set\n", c.Key)
+	fmt.Fprintf(e.Out, "%s is retired: it does not sign, and is in no key set\n", c.Key)
 	return nil
 }
 
@@ -373,7 +373,7 @@ type tokenCreateCommand struct {
 	manageFlags
 	Name     string        `arg:"" help:"Name of the token."`
 	Role     string        `help:"reader, contributor or owner." required:""`
-	Provider []string      `help:"Providers where the role counts; * means all." default:"*" placeholder:"NAME"`
+	Provider []string      `help:"Providers at which the token has the role; * means all." default:"*" placeholder:"NAME"`
 	For      time.Duration `help:"How long it is good for, as 720h; by default until it is revoked." placeholder:"DURATION"`
 }
 
@@ -446,6 +446,6 @@ func (c *tokenRevokeCommand) Run(e *env) error {
 	if err := api.RevokeToken(e.ctx, c.Name); err != nil {
 		return refusedBy(e, err)
 	}
-	fmt.Fprintf(e.Out, "%s counts no more\n", c.Name)
+	fmt.Fprintf(e.Out, "%s is revoked\n", c.Name)
 	return nil
 }

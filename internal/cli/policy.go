@@ -22,7 +22,7 @@ import (
 )
 
 type policyCommands struct {
-	Check   policyCheckCommand   `cmd:"" help:"Check policies: every mistake with its place and how to mend it."`
+	Check   policyCheckCommand   `cmd:"" help:"Check policies: every mistake with its place and how to fix it."`
 	Fmt     policyFmtCommand     `cmd:"" help:"Write policies in one form, comments included."`
 	Eval    policyEvalCommand    `cmd:"" help:"Apply a policy to claims or evidence, and say why."`
 	Test    policyTestCommand    `cmd:"" help:"Run test files of policies, with coverage of rules and conditions."`
@@ -260,7 +260,7 @@ type policyHashCommand struct {
 
 // Help gives the examples of the help text.
 func (policyHashCommand) Help() string {
-	return "The hash is over the exact text: a line break more or less makes another one.\n\nExamples:\n  probity policy hash enclave.policy"
+	return "The hash is over the exact text: one line break more or less changes it.\n\nExamples:\n  probity policy hash enclave.policy"
 }
 
 // Run prints the hash.

@@ -274,7 +274,7 @@ func collateralFiles(paths []string) (*collateral.Bundle, error) {
 }
 
 // enrolment returns what binds attestation keys to TPMs, or nil if no endorsement
-// key counts.
+// key is trusted.
 func enrolment(cfg config.Config) (*server.Enrolment, error) {
 	authorities, err := cfg.TPM.Endorsement(cfg.DataDir)
 	if err != nil {

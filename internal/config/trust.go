@@ -19,7 +19,7 @@ type SNP struct {
 	// RequireCRL refuses evidence unless a current revocation list of AMD is at
 	// hand. Without it the claim x-probity-snp-revocation tells what was found.
 	RequireCRL bool `json:"requireCRL,omitzero"`
-	// CloudProviders lists the CSP ids of VLEKs that count; one * stands for a
+	// CloudProviders lists the CSP ids of VLEKs that are accepted; one * stands for a
 	// part of a name without a dot. Empty means "CN=cc-*.amazonaws.com".
 	CloudProviders []string `json:"cloudProviders,omitempty"`
 	// RefuseLines refuses product lines: "Milan", "Genoa", "Turin".

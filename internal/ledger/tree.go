@@ -55,7 +55,7 @@ func subtree(r reader, level int, n int64) (h tlog.Hash, err error) {
 			return h, err
 		}
 		if len(b) != tlog.HashSize {
-			return h, errors.New("ledger: an inner hash has another size")
+			return h, errors.New("ledger: an inner hash has a wrong size")
 		}
 		return tlog.Hash(b), nil
 	}
@@ -70,7 +70,7 @@ func subtree(r reader, level int, n int64) (h tlog.Hash, err error) {
 	var e edge
 	for _, b := range leaves {
 		if len(b) != tlog.HashSize {
-			return h, errors.New("ledger: a leaf hash has another size")
+			return h, errors.New("ledger: a leaf hash has a wrong size")
 		}
 		e.push(tlog.Hash(b), nil)
 	}

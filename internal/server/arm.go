@@ -77,7 +77,7 @@ func (s *Server) named(c *call) (*tenant.Tenant, error) {
 	t, ok := s.cfg.Registry.Get(c.params["provider"])
 	if !ok || !ascii.EqualFold(t.Subscription, c.params["subscription"]) || !ascii.EqualFold(t.Group, c.params["group"]) {
 		return nil, failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: tenant.CheckProvider, Expected: "an attestation provider in this subscription and resource group",
-			Found: "none of this name", Remedy: "list the providers of the subscription"})
+			Found: "not found", Remedy: "list the providers of the subscription"})
 	}
 	return t, nil
 }
@@ -251,7 +251,7 @@ func (s *Server) getEndpoint(w http.ResponseWriter, _ *http.Request, c *call) er
 	}
 	v, ok := t.Endpoints[c.params["endpoint"]]
 	if !ok {
-		return failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: tenant.CheckProvider, Expected: "a private endpoint connection", Found: "none of this name", Remedy: "list them"})
+		return failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: tenant.CheckProvider, Expected: "a private endpoint connection", Found: "not found", Remedy: "list them"})
 	}
 	return writeJSON(w, v)
 }

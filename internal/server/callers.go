@@ -137,7 +137,7 @@ func (s *Server) challenge401(r *http.Request, err error) error {
 		s.cfg.Log.WarnContext(r.Context(), "a caller cannot be known", "err", err.Error())
 		return &apiError{status: http.StatusServiceUnavailable, code: codeUnavailable, message: auth.ErrUnavailable.Error(), header: http.Header{"Retry-After": {"5"}}}
 	}
-	e := failed(http.StatusUnauthorized, codeUnauthorized, evidence.Check{ID: checkCaller, Expected: "a bearer token or client certificate that counts here",
+	e := failed(http.StatusUnauthorized, codeUnauthorized, evidence.Check{ID: checkCaller, Expected: "a bearer token or client certificate that the callers of the configuration list",
 		Found: err.Error(), Remedy: "send Authorization: Bearer with a token of an issuer, or of probity token create"})
 	challenge := `Bearer resource="https://attest.azure.net"`
 	if s.cfg.Authorization != "" {

@@ -65,7 +65,7 @@ func (s *Server) enroll(w http.ResponseWriter, r *http.Request, c *call) error {
 	}
 	e := s.cfg.TPM.Enrolment
 	if e == nil {
-		return badRequest(checkEnrolment, "a service that enrols TPMs", "one that does not", remedyEnrolment)
+		return badRequest(checkEnrolment, "a service that enrols TPMs", "enrolment is not configured", remedyEnrolment)
 	}
 	var in enrolRequest
 	if err := json.Unmarshal(body, &in); err != nil {
@@ -172,13 +172,13 @@ func (s *Server) enrolled(w http.ResponseWriter, r *http.Request, c *call, in en
 	}
 	var pending enrolment
 	if err := s.unseal(in.Context, purposeEnrolment, &pending); err != nil || pending.Provider != c.tenant.Identity() {
-		return refuse("a context of this service for this provider", "another")
+		return refuse("a context of this service for this provider", "a context that was not made for this provider, or was changed")
 	}
 	if now := s.cfg.Now(); now.After(pending.Expires) {
 		return refuse("an answer before "+pending.Expires.UTC().Format(time.RFC3339), "one at "+now.UTC().Format(time.RFC3339))
 	}
 	if !tpm.ActivatedBy(pending.Secret, in.Answer) {
-		return refuse("the secret in the credential, which only the TPM can open", "another")
+		return refuse("the secret in the credential, which only the TPM can open", "a different secret")
 	}
 	// An answer counts once: replayed, it would undo a removal. The secret tells
 	// enrolments apart; the text of a context can be written in several ways.
@@ -195,7 +195,7 @@ func (s *Server) enrolled(w http.ResponseWriter, r *http.Request, c *call, in en
 	if errors.Is(err, store.ErrConflict) {
 		s.cfg.Log.WarnContext(r.Context(), "a TPM asked for a name or key of another", "name", key.Name, "ek", key.EndorsementKey)
 		return failed(http.StatusConflict, codeInvalidOperation, evidence.Check{ID: checkEnrolment, Expected: "a name and a key of no other TPM",
-			Found: "name or key of another TPM", Remedy: "choose another name, or let the operator remove the old one: probity tpm keys remove " + key.Name})
+			Found: "the name or the key belongs to a different TPM", Remedy: "choose another name, or let the operator remove the old one: probity tpm keys remove " + key.Name})
 	}
 	if errors.Is(err, tenant.ErrTooManyKeys) {
 		return failed(http.StatusConflict, codeInvalidOperation, evidence.Check{ID: checkEnrolment, Expected: "a TPM and a provider with room for one more key",

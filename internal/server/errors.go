@@ -76,7 +76,7 @@ const remedyAltered = "the operator finds the reason in the service's log, and w
 const remedyIntact = "the operator finds the reason in the service's log, and what to do in docs/guide/tenants.md#the-ledger"
 
 const (
-	remedyContext   = "begin anew: ask for a challenge with {\"type\":\"aikcert\"}, and answer it before it expires"
+	remedyContext   = "start again: ask for a challenge with {\"type\":\"aikcert\"}, and answer it before it expires"
 	remedyEnrolment = "enrol the TPM that holds the key: probity agent enroll; the operator lists authorities of endorsement keys under tpm.endorsementAuthorities, or the keys under tpm.endorsementKeys"
 	remedyPolicySet = "the owner of the provider sets a policy that says what a good boot is: PUT /policies/{type}"
 )
@@ -185,7 +185,7 @@ func asAPIError(err error) (e *apiError, internal bool) {
 		e.header = http.Header{"Retry-After": {"30"}}
 		return e, true
 	case errors.Is(err, store.ErrUnavailable):
-		e := failed(http.StatusServiceUnavailable, codeUnavailable, evidence.Check{ID: checkStore, Expected: "a store that answers", Found: "one that does not",
+		e := failed(http.StatusServiceUnavailable, codeUnavailable, evidence.Check{ID: checkStore, Expected: "a store that answers", Found: "the store does not answer",
 			Remedy: "try again after the time in Retry-After"})
 		e.header = http.Header{"Retry-After": {"5"}}
 		return e, true

@@ -111,7 +111,7 @@ func tpmAnswer(w http.ResponseWriter, message map[string]string) error {
 
 func (s *Server) challenge(w http.ResponseWriter, provider, typ string) error {
 	if typ == "aikpub" && s.cfg.TPM.Enrolment == nil {
-		return badRequest(checkEnrolment, "a service that enrols TPMs", "one that does not", remedyEnrolment)
+		return badRequest(checkEnrolment, "a service that enrols TPMs", "enrolment is not configured", remedyEnrolment)
 	}
 	c := challenge{Provider: provider, Type: typ, Challenge: make([]byte, challengeSize), Expires: s.cfg.Now().Add(s.cfg.TPM.lifetime()).UTC()}
 	rand.Read(c.Challenge) // never fails
@@ -157,13 +157,13 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request, at *call, in *wi
 	}
 	var c challenge
 	if err := s.unseal(request.Context, purposeChallenge, &c); err != nil || c.Provider != at.tenant.Identity() {
-		return refuse(checkContext, "a service_context of this service for this provider", "another")
+		return refuse(checkContext, "a service_context of this service for this provider", "a service_context that was not made for this provider, or was changed")
 	}
 	if now := s.cfg.Now(); now.After(c.Expires) {
 		return refuse(checkContext, "an answer before "+c.Expires.Format(time.RFC3339), "one at "+now.UTC().Format(time.RFC3339))
 	}
 	if !bytes.Equal(c.Challenge, request.Challenge) {
-		return refuse(checkContext, "the challenge that belongs to the service_context", "another")
+		return refuse(checkContext, "the challenge that belongs to the service_context", "a different challenge")
 	}
 	if request.Enclave {
 		kind = evidence.VBSEnclave

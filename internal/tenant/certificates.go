@@ -100,12 +100,12 @@ func (r *Registry) judge(p store.Provider, in *token.SubmittedCertificate, c cer
 	case c.add && len(p.Signers) >= maxSigners:
 		return false, refuse(Invalid, CheckCertificate, fmt.Sprintf("at most %d certificates", maxSigners), fmt.Sprint(len(p.Signers)), "remove one first, or register a CA instead of each of its certificates")
 	case !c.add && len(p.Signers) == 1:
-		return false, refuse(InvalidOperation, CheckLast, "a certificate besides the one removed", "none", "add another certificate first")
+		return false, refuse(InvalidOperation, CheckLast, "a second certificate, besides the one to remove", "it is the last one", "add another certificate first")
 	}
 	// Azure's clients sign the same words to add a certificate and to remove it. Where
 	// each signature is new, the same JWS again is another's copy.
 	if in.Randomised() && slices.Contains(p.Used, usedName(c.jws)) {
-		return false, refuse(InvalidOperation, CheckPurpose, "a request about certificates that was not used before", "a copy of one that was", remedyPurpose)
+		return false, refuse(InvalidOperation, CheckPurpose, "a request about certificates that was not used before", "a request that was used before", remedyPurpose)
 	}
 	return true, nil
 }

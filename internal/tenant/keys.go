@@ -200,7 +200,7 @@ func (r *Registry) Tend(ctx context.Context, every time.Duration, rotation signi
 		return err
 	}
 	if err := r.cfg.Signing.Destroy(removed); err != nil {
-		r.cfg.Log.Warn("a key that signs no more is left in the PKCS#11 token", "err", err.Error())
+		r.cfg.Log.Warn("a key that is retired is left in the PKCS#11 token", "err", err.Error())
 	}
 	return r.keyChange(ctx, nil)
 }

@@ -209,7 +209,7 @@ func (r *Registry) Approve(ctx context.Context, providerName, id string, by By) 
 		}
 		callers, lost := r.live(tokens, x)
 		if slices.Contains(callers, by.Caller) {
-			return refuse(Conflict, CheckApproval, "a caller who has not agreed yet", by.Caller+", who has", "let another caller approve it")
+			return refuse(Conflict, CheckApproval, "a caller who has not approved it yet", by.Caller+" approved it already", "let another caller approve it")
 		}
 		agree(&x, by.Caller, credential(tokens, by.Caller))
 		callers = append(callers, by.Caller)

@@ -149,7 +149,7 @@ func (r *Registry) PutProvider(ctx context.Context, c ProviderChange, mayCreate 
 		case err != nil:
 			return err
 		case !ascii.EqualFold(p.Subscription, c.Subscription) || !ascii.EqualFold(p.Group, c.Group):
-			return refuse(Conflict, CheckName, "a name that no provider of another resource group has", "a name that is taken", "choose another name")
+			return refuse(Conflict, CheckName, "a name that is not in use", "a provider in a different resource group has it", "choose another name")
 		case len(c.Signers) > 0 && !sameSigners(p, c.Signers):
 			return refuse(Invalid, CheckTrustModel, "policySigningCertificates only at the creation", "others than those registered", "use /certificates:add and :remove, or create another provider")
 		}

@@ -20,7 +20,7 @@ func TestTheListOfChecksIsComplete(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("# Checks\n\nEvery check that can refuse evidence or a request, in the order in which they are made. The id is the same in the\n" +
 		"answers of the service (`details[].check`), on the command line (`code`, `checks[].id`) and in metrics.\n\n" +
-		"| id | holds when | if it fails |\n|---|---|---|\n")
+		"| id | passes when | if it fails |\n|---|---|---|\n")
 	for _, d := range slices.Concat(server.Catalogue(), tenant.Catalogue(), appraisal.Checks()) {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", d.ID, d.Meaning, d.Remedy)
 	}

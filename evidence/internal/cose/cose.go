@@ -181,7 +181,7 @@ func writeBytes(b *bytes.Buffer, s []byte) {
 }
 
 // ErrSignature is returned for signatures that do not hold.
-var ErrSignature = errors.New("the signature does not hold")
+var ErrSignature = errors.New("signature verification failed")
 
 // Verify checks the signature with an *ecdsa.PublicKey or *rsa.PublicKey. The
 // key must be of the kind and size that the algorithm of the message asks for.

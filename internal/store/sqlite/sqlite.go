@@ -114,7 +114,7 @@ func checkVersion(ctx context.Context, path string) (err error) {
 	defer func() { err = errors.Join(err, db.Close()) }()
 	var tables int
 	if err := db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_master WHERE name = 'goose_db_version'`).Scan(&tables); err != nil {
-		return fmt.Errorf("store: %s cannot be read as a database: %w; restore it from a backup, or move it away to start anew", path, err)
+		return fmt.Errorf("store: %s cannot be read as a database: %w; restore it from a backup, or move it away to start with an empty one", path, err)
 	}
 	if tables == 0 {
 		var others int
