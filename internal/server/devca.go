@@ -28,7 +28,7 @@ const (
 
 // DevCertificate returns a TLS configuration for a development server: a
 // certificate for localhost and the given host, issued by a CA of this data
-// directory, which is made at the first start. Clients trust [DevCAFile].
+// directory, which is made at the first start, and again when it is not valid. Clients trust [DevCAFile].
 func DevCertificate(dir, host string, now time.Time) (*tls.Config, error) {
 	ca, caKey, err := devCA(dir, now)
 	if err != nil {
@@ -63,7 +63,8 @@ func DevCertificate(dir, host string, now time.Time) (*tls.Config, error) {
 
 func devCA(dir string, now time.Time) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, DevCAFile), filepath.Join(dir, devCAKeyFile))
-	if err == nil && now.Before(pair.Leaf.NotAfter) {
+	// One that is not valid yet was made by a wrong clock.
+	if err == nil && !now.Before(pair.Leaf.NotBefore) && now.Before(pair.Leaf.NotAfter) {
 		key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
 		if !ok {
 			return nil, nil, errors.New(devCAKeyFile + " holds no EC key")

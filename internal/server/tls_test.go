@@ -178,3 +178,26 @@ func TestADevelopmentCAIsNotReplaced(t *testing.T) {
 		}
 	}
 }
+
+func TestADevelopmentCAThatAWrongClockMadeIsReplaced(t *testing.T) {
+	now := time.Now()
+	for name, wrong := range map[string]time.Time{"years ahead": now.AddDate(10, 0, 0), "1970": time.Unix(100, 0)} {
+		dir := t.TempDir()
+		if _, err := DevCertificate(dir, "", wrong); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			cfg, err := DevCertificate(dir, "", now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			leaf, err := x509.ParseCertificate(cfg.Certificates[0].Certificate[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := leaf.Verify(x509.VerifyOptions{Roots: pool(t, filepath.Join(dir, DevCAFile)), DNSName: "localhost", CurrentTime: now}); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}
