@@ -353,3 +353,38 @@ func TestAzureGuestProtocol(t *testing.T) {
 	wantCheck(t, post(testtee.GuestConfig{Boot: testtee.HealthyBoot(testtee.BootConfig{}), Edit: func(i map[string]any) { delete(i["TpmInfo"].(map[string]any), "EncKeyPub") }}), 400, "request.body")
 	wantCheck(t, b.do("POST", "/attest/AzureGuest?api-version=2020-10-01", `{}`), 400, "request.body")
 }
+
+func TestAChallengeOfARemovedProviderIsNotAnsweredAtItsSuccessor(t *testing.T) {
+	b := newTPMBench(t, "", nil)
+	open := "Disabled"
+	create := func() {
+		t.Helper()
+		if _, _, err := b.registry.PutProvider(t.Context(), tenant.ProviderChange{Name: "team", Subscription: "s", Group: "g", TPMAuthentication: &open}, true); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.registry.Change(t.Context(), tenant.PolicyChange{Provider: "team", Kind: evidence.TPM, Action: store.PolicySet, JWS: wrap(t, bootPolicy)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send := func(message []byte) *httptest.ResponseRecorder {
+		return b.do("POST", "/p/team/attest/Tpm?api-version=2020-10-01", `{"data":"`+base64.RawURLEncoding.EncodeToString(message)+`"}`)
+	}
+	begin := func() testtee.TPMEvidence {
+		t.Helper()
+		p := payload(t, send([]byte(`{"payload":{"type":"aikcert"}}`)))
+		c, err := base64.RawURLEncoding.DecodeString(p["challenge"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return testtee.TPMEvidence{Boot: testtee.HealthyBoot(testtee.BootConfig{}), Challenge: c, Context: p["service_context"]}
+	}
+	create()
+	early := begin()
+	payload(t, send(b.tpm.Evidence(early)))
+	if err := b.registry.DeleteProvider(t.Context(), "team", tenant.By{}); err != nil {
+		t.Fatal(err)
+	}
+	create()
+	wantCheck(t, send(b.tpm.Evidence(early)), 400, "tpm.challenge.context")
+	payload(t, send(b.tpm.Evidence(begin())))
+}
