@@ -134,7 +134,13 @@ type Claim struct {
 // Set is empty and ready to use. A Set is not safe for concurrent writes.
 type Set struct {
 	list []Claim
+	// known has the claims of a long set, so that duplicates are found fast. It is right as
+	// long as it has as many claims as the list: a copy that grew by itself makes its own.
+	known map[Claim]struct{}
 }
+
+// indexed is from how many claims on a set keeps them in a map: fewer are compared faster.
+const indexed = 256
 
 // NewSet returns a set of the given claims.
 func NewSet(list ...Claim) Set {
@@ -148,9 +154,23 @@ func NewSet(list ...Claim) Set {
 // Add appends c unless the set already holds a claim of equal type, value and
 // issuer. It reports whether c was added.
 func (s *Set) Add(c Claim) bool {
-	if slices.Contains(s.list, c) {
+	if len(s.list) < indexed {
+		if slices.Contains(s.list, c) {
+			return false
+		}
+		s.list = append(s.list, c)
+		return true
+	}
+	if len(s.known) != len(s.list) {
+		s.known = make(map[Claim]struct{}, 2*len(s.list))
+		for _, have := range s.list {
+			s.known[have] = struct{}{}
+		}
+	}
+	if _, has := s.known[c]; has {
 		return false
 	}
+	s.known[c] = struct{}{}
 	s.list = append(s.list, c)
 	return true
 }

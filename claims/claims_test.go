@@ -91,3 +91,25 @@ func FuzzParseSet(f *testing.F) {
 		}
 	})
 }
+
+// TestLongSetsHaveNoDuplicates: long sets find duplicates by a map, and copies that grow
+// apart stay apart.
+func TestLongSetsHaveNoDuplicates(t *testing.T) {
+	var s claims.Set
+	for i := range 2000 {
+		s.Add(claim("a", claims.IntegerValue(int64(i%1000))))
+	}
+	if s.Len() != 1000 {
+		t.Fatalf("%d claims, want 1000", s.Len())
+	}
+	for name, other := range map[string]claims.Set{"a clone": s.Clone(), "a copy": s} {
+		first, second := s, other
+		x, y := claim("x", claims.StringValue(name)), claim("y", claims.StringValue(name))
+		if !first.Add(x) || !second.Add(y) || !first.Add(y) || !second.Add(x) || first.Add(x) || second.Add(x) || first.Add(y) || second.Add(y) {
+			t.Errorf("%s: claims of one set are taken for those of the other", name)
+		}
+		if s.Len() != 1000 {
+			t.Errorf("%s: the set that was copied has %d claims", name, s.Len())
+		}
+	}
+}
