@@ -3,6 +3,7 @@ package eventlog
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -184,25 +185,11 @@ func (w *writer) processed(e *Proven) {
 	w.raw("}")
 }
 
-// items writes tagged events as members of an object, one for each tag.
+// items writes tagged events as members of an object, one for each tag, where it first
+// stands.
 func (w *writer) items(list []Item) {
-	var done [8]uint32
-	seen := done[:0]
-next:
-	for i := range list {
-		tag := list[i].Tag
-		for _, s := range seen {
-			if s == tag {
-				continue next
-			}
-		}
-		seen = append(seen, tag)
-		var same []*Item
-		for j := i; j < len(list); j++ {
-			if list[j].Tag == tag {
-				same = append(same, &list[j])
-			}
-		}
+	for _, same := range grouped(list) {
+		tag := same[0].Tag
 		w.name(tagName(tag))
 		info := tags[tag]
 		if len(same) > 1 && !info.list {
@@ -219,6 +206,32 @@ next:
 		}
 		w.raw("]")
 	}
+}
+
+// grouped puts the items of each tag together, tags in the order of their first items.
+func grouped(list []Item) [][]*Item {
+	var few [8]uint32
+	tags, groups := few[:0], make([][]*Item, 0, min(len(list), len(few)))
+	var places map[uint32]int // of many tags
+	for i := range list {
+		tag := list[i].Tag
+		at := slices.Index(tags[:min(len(tags), len(few))], tag)
+		if known, ok := places[tag]; ok {
+			at = known
+		}
+		if at >= 0 {
+			groups[at] = append(groups[at], &list[i])
+			continue
+		}
+		if len(tags) >= len(few) {
+			if places == nil {
+				places = map[uint32]int{}
+			}
+			places[tag] = len(tags)
+		}
+		tags, groups = append(tags, tag), append(groups, []*Item{&list[i]})
+	}
+	return groups
 }
 
 // weakest picks the one that the others cannot make good, where there is such
