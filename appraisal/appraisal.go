@@ -188,8 +188,11 @@ func (a *Appraiser) Appraise(ctx context.Context, req Request, p Provider) (*Ver
 		}
 		v.Checks = append(v.Checks, check)
 	}
-	outcome, rejection := v.apply(rules)
+	outcome, rejection := v.apply(ctx, rules)
 	if rejection != nil {
+		if ctx.Err() != nil && errors.Is(rejection.Cause, context.Cause(ctx)) {
+			return nil, fmt.Errorf("appraisal: %w", rejection.Cause) // no verdict was reached
+		}
 		return v.refuse(rejection), nil
 	}
 	v.Accepted = true
@@ -243,7 +246,7 @@ func JudgeClaims(known claims.Set, rules *policy.Policy) *Verdict {
 	if _, rejection := demands(rules); rejection != nil {
 		return v.refuse(rejection)
 	}
-	outcome, rejection := v.apply(rules)
+	outcome, rejection := v.apply(context.Background(), rules)
 	if rejection != nil {
 		return v.refuse(rejection)
 	}
@@ -252,11 +255,11 @@ func JudgeClaims(known claims.Set, rules *policy.Policy) *Verdict {
 }
 
 // apply evaluates the policy over everything that is known.
-func (v *Verdict) apply(rules *policy.Policy) (*policy.Outcome, *evidence.Rejection) {
+func (v *Verdict) apply(ctx context.Context, rules *policy.Policy) (*policy.Outcome, *evidence.Rejection) {
 	if rules == nil {
 		return &policy.Outcome{}, nil
 	}
-	outcome, err := rules.Evaluate(v.Known)
+	outcome, err := rules.EvaluateContext(ctx, v.Known)
 	v.Policy = outcome.Trace
 	if err != nil || !outcome.Permitted {
 		return nil, &evidence.Rejection{Cause: err, Check: evidence.Check{

@@ -1,6 +1,9 @@
 package policy
 
-import "github.com/probity-dev/probity/claims"
+import (
+	"github.com/probity-dev/probity/claims"
+	"github.com/probity-dev/probity/policy/jmespath"
+)
 
 // Policy is a parsed policy. It must not be changed.
 type Policy struct {
@@ -153,6 +156,8 @@ type Call struct {
 	Pos  Pos
 	Name string
 	Args []Expr
+
+	query *jmespath.Query // of JmesPath, if it is a literal that compiles
 }
 
 // Start returns where the expression begins.

@@ -101,7 +101,7 @@ func (p *parser) checkExpr(e Expr, bound map[string]bool) {
 		case !p.policy.Version.AtLeast(1, 2):
 			p.errorAt(e.Pos, "expression", "functions need version 1.2")
 		case e.Name == "JmesPath":
-			p.checkQuery(e.Args[1])
+			p.checkQuery(e)
 		}
 		for _, arg := range e.Args {
 			p.checkExpr(arg, bound)
@@ -111,13 +111,14 @@ func (p *parser) checkExpr(e Expr, bound map[string]bool) {
 
 // checkQuery compiles a literal query. A mistake is a warning: published
 // policies have some, in rules that never run.
-func (p *parser) checkQuery(x Expr) {
-	text, ok := literalText(x)
+func (p *parser) checkQuery(c *Call) {
+	text, ok := literalText(c.Args[1])
 	if !ok {
 		return
 	}
-	if _, err := jmespath.Compile(text); err != nil {
-		p.warn(x.Start(), "expression", "this query does not compile, the rule will fail: "+err.Error(), "")
+	var err error
+	if c.query, err = jmespath.Compile(text); err != nil {
+		p.warn(c.Args[1].Start(), "expression", "this query does not compile, the rule will fail: "+err.Error(), "")
 	}
 }
 

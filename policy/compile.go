@@ -80,6 +80,7 @@ type compiledExpr interface {
 type constant []claims.Value
 
 type reference struct {
+	at       Pos
 	slot     int
 	property propertyName
 }
@@ -94,9 +95,12 @@ func (c constant) eval(*evaluation) ([]claims.Value, error) { return c, nil }
 
 func (r reference) eval(e *evaluation) ([]claims.Value, error) {
 	bound := e.bound[r.slot]
+	if err := e.budget.Spend(len(bound), len(bound)*valueBytes); err != nil {
+		return nil, e.overspent(r.at, err)
+	}
 	values := make([]claims.Value, len(bound))
-	for i, c := range bound {
-		values[i] = property(&c, r.property)
+	for i, at := range bound {
+		values[i] = property(&e.in.All()[at], r.property)
 	}
 	return values, nil
 }
@@ -168,19 +172,14 @@ func compileExpr(x Expr, names []string) compiledExpr {
 	case *Literal:
 		return constant{x.Value}
 	case *Ref:
-		return reference{slices.Index(names, x.Name), propertyByName[x.Property]}
+		return reference{x.Pos, slices.Index(names, x.Name), propertyByName[x.Property]}
 	}
 	source := x.(*Call)
-	call := &invocation{source: source}
+	// A literal query that does not compile was reported as a warning; it fails when the
+	// rule runs.
+	call := &invocation{source: source, query: source.query}
 	for _, arg := range source.Args {
 		call.args = append(call.args, compileExpr(arg, names))
-	}
-	if source.Name == "JmesPath" {
-		if text, ok := literalText(source.Args[1]); ok {
-			// A query that does not compile was reported as a warning; it
-			// fails when the rule runs.
-			call.query, _ = jmespath.Compile(text)
-		}
 	}
 	return call
 }

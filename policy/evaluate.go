@@ -1,21 +1,24 @@
 package policy
 
 import (
+	"context"
 	"fmt"
-	"slices"
 
 	"github.com/probity-dev/probity/claims"
 	"github.com/probity-dev/probity/policy/jmespath"
 )
 
-// Limits of one evaluation.
+// Limits of one evaluation, see [jmespath.Budget].
 const (
-	maxSteps      = 5_000_000 // claims looked at
-	maxQuerySteps = 5_000_000 // work of all JMESPath queries together
-	maxClaims     = 10_000    // claims in the set
+	maxSteps  = 4_000_000 // values and pairs of values looked at
+	maxBytes  = 16 << 20  // text read, compared and made
+	maxClaims = 10_000    // claims in the set, and values of an expression
+	maxIssued = 1 << 20   // JSON text of the claims that are issued
+	// Configuration rules read no claims.
+	maxSettingSteps = maxSteps / 16
+	maxSettingBytes = maxBytes / 16
+	maxSetting      = 1024 // text of a setting
 )
-
-const tooManySteps = "the policy takes more than %d steps over these claims"
 
 // Outcome is what a policy says of a claim set.
 type Outcome struct {
@@ -29,17 +32,23 @@ type Outcome struct {
 
 // EvaluationError is an error in a rule: a function that got the wrong
 // argument, an ordering of several values, too much work. It refuses the
-// evidence like a denial.
+// evidence like a denial. If a context ended the evaluation, it wraps that
+// context's cause.
 type EvaluationError struct {
 	Pos     Pos
 	Section string
 	Message string
+
+	cause error
 }
 
 // Error gives section, line and reason.
 func (e *EvaluationError) Error() string {
 	return fmt.Sprintf("policy: %s, line %d: %s", e.Section, e.Pos.Line, e.Message)
 }
+
+// Unwrap returns what ended the evaluation, if it is more than an error of the policy.
+func (e *EvaluationError) Unwrap() error { return e.cause }
 
 // Evaluate applies the policy's authorization and issuance rules to the
 // incoming claims. Deny wins over permit whatever the order, and without a
@@ -48,7 +57,12 @@ func (e *EvaluationError) Error() string {
 //
 // The policy is not changed: any number of evaluations may run at once.
 func (p *Policy) Evaluate(incoming claims.Set) (*Outcome, error) {
-	e := newEvaluation(p.program, incoming)
+	return p.EvaluateContext(context.Background(), incoming)
+}
+
+// EvaluateContext is Evaluate, and ends with the context.
+func (p *Policy) EvaluateContext(ctx context.Context, incoming claims.Set) (*Outcome, error) {
+	e := newEvaluation(ctx, p.program, incoming, maxSteps, maxBytes)
 	for _, name := range []string{Authorization, Issuance} {
 		if err := e.section(name); err != nil {
 			e.out.Permitted = false
@@ -74,11 +88,14 @@ func (p *Policy) Settings() (map[string]claims.Value, error) {
 	if len(p.program.sections[Configuration]) == 0 {
 		return set, nil
 	}
-	e := newEvaluation(p.program, claims.Set{})
+	e := newEvaluation(context.Background(), p.program, claims.Set{}, maxSettingSteps, maxSettingBytes)
 	if err := e.section(Configuration); err != nil {
 		return nil, err
 	}
 	for _, c := range e.out.Properties.All() {
+		if text, _ := c.Value.Text(); len(text) > maxSetting {
+			return nil, fmt.Errorf("policy: %s: the value of %s has %d bytes, at most %d are allowed", Configuration, clip(c.Type), len(text), maxSetting)
+		}
 		set[c.Type] = c.Value
 	}
 	return set, nil
@@ -89,11 +106,16 @@ type evaluation struct {
 	in                claims.Set
 	out               Outcome
 	permitted, denied bool
-	steps, querySteps int
+	budget            jmespath.Budget
 	current           string // section
-	// bound holds, by slot, the claims that satisfied a condition of the rule.
-	bound [][]claims.Claim
-	// documents and queries are decoded and compiled once for an evaluation.
+	issued            int    // JSON text of the claims issued so far
+	// bound holds, by slot, which claims satisfied a condition of the rule.
+	bound [][]int32
+	read  *readBefore
+}
+
+// readBefore are the documents and queries of an evaluation, each decoded and compiled once.
+type readBefore struct {
 	documents []document
 	queries   map[string]*jmespath.Query
 }
@@ -103,10 +125,10 @@ type document struct {
 	json *jmespath.Document
 }
 
-func newEvaluation(p *program, incoming claims.Set) *evaluation {
-	e := &evaluation{program: p, in: incoming.Clone(), steps: maxSteps, querySteps: maxQuerySteps}
+func newEvaluation(ctx context.Context, p *program, incoming claims.Set, steps, bytes int) *evaluation {
+	e := &evaluation{program: p, in: incoming.Clone(), budget: jmespath.MakeBudget(ctx, steps, bytes)}
 	if p.slots > 0 {
-		e.bound = make([][]claims.Claim, p.slots)
+		e.bound = make([][]int32, p.slots)
 	}
 	e.out.Trace.Rules = make([]RuleTrace, 0, p.rules)
 	e.out.Trace.claims = &e.in
@@ -132,7 +154,7 @@ func (e *evaluation) section(name string) error {
 func (e *evaluation) rule(r *compiledRule, trace *RuleTrace) error {
 	for i := range r.conditions {
 		c := &r.conditions[i]
-		matched, any, err := e.match(c)
+		any, err := e.match(c)
 		if err != nil {
 			return err
 		}
@@ -140,17 +162,14 @@ func (e *evaluation) rule(r *compiledRule, trace *RuleTrace) error {
 			trace.failed = int32(i + 1)
 			return nil
 		}
-		if c.slot >= 0 {
-			e.bound[c.slot] = matched
-		}
 	}
 	trace.Matched = true
 	return e.act(&r.action, trace)
 }
 
 // match reports whether any claim satisfies all properties of c, and, if the
-// condition binds an identifier, returns all that do.
-func (e *evaluation) match(c *compiledCondition) (matched []claims.Claim, any bool, err error) {
+// condition binds an identifier, keeps which ones do.
+func (e *evaluation) match(c *compiledCondition) (any bool, err error) {
 	var dynamic [][]claims.Value
 	for i := range c.props {
 		if c.props[i].side == nil {
@@ -158,53 +177,70 @@ func (e *evaluation) match(c *compiledCondition) (matched []claims.Claim, any bo
 				dynamic = make([][]claims.Value, len(c.props))
 			}
 			if dynamic[i], err = c.props[i].expr.eval(e); err != nil {
-				return nil, false, err
+				return false, err
 			}
 		}
 	}
 	all := e.in.All()
-	if e.steps -= len(all); e.steps < 0 {
-		return nil, false, e.fail(c.source.Pos, tooManySteps, maxSteps)
+	if err := e.budget.Spend(len(all), len(dynamic)*sliceBytes); err != nil {
+		return false, e.overspent(c.source.Pos, err)
+	}
+	var matched []int32
+	if c.slot >= 0 {
+		matched = e.bound[c.slot][:0]
 	}
 	for i := range all {
 		holds, err := e.satisfies(&all[i], c, dynamic)
 		if err != nil {
-			return nil, false, err
+			return false, e.overspent(c.source.Pos, err)
 		}
 		if !holds {
 			continue
 		}
 		if any = true; c.slot < 0 {
-			return nil, true, nil
+			return true, nil
 		}
-		matched = append(matched, all[i])
+		matched = append(matched, int32(i)) // at most maxClaims
 	}
-	return matched, any, nil
+	if c.slot >= 0 {
+		e.bound[c.slot] = matched
+	}
+	return any, nil
 }
 
-func (e *evaluation) satisfies(claim *claims.Claim, c *compiledCondition, dynamic [][]claims.Value) (bool, error) {
+// satisfies compares a claim with a condition. The first property is paid for.
+func (e *evaluation) satisfies(claim *claims.Claim, c *compiledCondition, dynamic [][]claims.Value) (holds bool, err error) {
 	for i := range c.props {
 		p := &c.props[i]
+		if i > 0 {
+			if err := e.budget.Spend(1, 0); err != nil {
+				return false, err
+			}
+		}
 		side := p.side
 		if side == nil {
 			side = dynamic[i]
 		}
-		var holds bool
 		switch {
 		case p.name == propType && p.op == opEqual && p.side != nil:
 			// By far the most frequent comparison, and the one that fails.
 			text, _ := side[0].Text()
+			if len(text) != len(claim.Type) {
+				return false, nil
+			}
+			if len(text) > 64 {
+				if err = e.budget.Spend(0, comparing(text, claim.Type)); err != nil {
+					return false, err
+				}
+			}
 			holds = text == claim.Type
 		case p.name == propValue && p.op == opEqual && p.side != nil:
-			holds = e.same(&claim.Value, &side[0])
+			holds, err = e.same(&claim.Value, &side[0])
 		default:
-			var err error
-			if holds, err = e.compare(p, property(claim, p.name), side); err != nil {
-				return false, err
-			}
+			holds, err = e.compare(p, property(claim, p.name), side)
 		}
-		if !holds {
-			return false, nil
+		if !holds || err != nil {
+			return false, err
 		}
 	}
 	return true, nil
@@ -227,11 +263,9 @@ func property(c *claims.Claim, name propertyName) claims.Value {
 // compare applies an operator. Values of different types are unequal and have
 // no order. Against a set, == means equal to any and != different from all.
 func (e *evaluation) compare(p *compiledProperty, have claims.Value, side []claims.Value) (bool, error) {
-	switch p.op {
-	case opEqual:
-		return e.contains(side, have), nil
-	case opNotEqual:
-		return !e.contains(side, have), nil
+	if p.op == opEqual || p.op == opNotEqual {
+		among, err := e.contains(side, have)
+		return among == (p.op == opEqual), err
 	}
 	if len(side) != 1 {
 		return false, e.fail(p.source.Pos, "%s needs one integer on its right, there are %d values", p.source.Op, len(side))
@@ -253,26 +287,6 @@ func (e *evaluation) compare(p *compiledProperty, have claims.Value, side []clai
 	}
 }
 
-func (e *evaluation) contains(set []claims.Value, v claims.Value) bool {
-	for i := range set {
-		if e.same(&set[i], &v) {
-			return true
-		}
-	}
-	return false
-}
-
-// same compares two values, and counts long texts as the work that they are.
-// The budget is looked at before each condition.
-func (e *evaluation) same(a, b *claims.Value) bool {
-	if text, ok := a.Text(); ok && len(text) > 256 {
-		if other, ok := b.Text(); ok && len(other) == len(text) {
-			e.steps -= len(text) / 64
-		}
-	}
-	return a.Equal(b)
-}
-
 func (e *evaluation) act(a *compiledAction, trace *RuleTrace) error {
 	switch a.source.Name {
 	case "permit":
@@ -286,31 +300,44 @@ func (e *evaluation) act(a *compiledAction, trace *RuleTrace) error {
 	if err != nil {
 		return err
 	}
-	if e.in.Len()+len(made) > maxClaims {
-		return e.fail(a.source.Pos, "the policy makes more than %d claims", maxClaims)
-	}
-	// Each claim is compared with all that are there.
-	if e.steps -= len(made) * e.in.Len(); e.steps < 0 {
-		return e.fail(a.source.Pos, tooManySteps, maxSteps)
-	}
 	for _, c := range made {
 		if c.Value.IsReadOnly() && a.source.Name != "add" {
-			return e.fail(a.source.Pos, "claim %s holds a read-only value, which can be compared but not issued", c.Type)
+			return e.fail(a.source.Pos, "claim %s holds a read-only value, which can be compared but not issued", clip(c.Type))
+		}
+		if e.in.Len() >= maxClaims {
+			return e.fail(a.source.Pos, "the policy makes more than %d claims", maxClaims)
+		}
+		if err := e.budget.Spend(e.adding(&c)); err != nil {
+			return e.overspent(a.source.Pos, err)
 		}
 		// A copy of a claim that is there already is not a second one.
 		if a.claim < 0 || a.source.Name == "add" {
 			e.in.Add(c)
 		}
-		switch {
-		case a.source.Name == "issueproperty":
-			e.out.Properties.Add(c)
-		case a.source.Name == "issue" && Reserved(c.Type):
+		if a.source.Name == "issue" && Reserved(c.Type) {
 			trace.detail().skipped = append(trace.detail().skipped, c.Type)
 			continue
-		case a.source.Name == "issue":
-			e.out.Issued.Add(c)
+		}
+		if a.source.Name != "add" {
+			if err := e.issue(a, c); err != nil {
+				return err
+			}
 		}
 		trace.detail().made = append(trace.detail().made, c)
+	}
+	return nil
+}
+
+// issue puts a claim into the outcome, within the bound of what a token can hold.
+func (e *evaluation) issue(a *compiledAction, c claims.Claim) error {
+	text, _ := c.Value.Text()
+	if e.issued += jsonSize(c.Type) + jsonSize(text); e.issued > maxIssued {
+		return e.fail(a.source.Pos, "the policy issues claims of more than %d bytes", maxIssued)
+	}
+	if a.source.Name == "issueproperty" {
+		e.out.Properties.Add(c)
+	} else {
+		e.out.Issued.Add(c)
 	}
 	return nil
 }
@@ -319,7 +346,13 @@ func (e *evaluation) act(a *compiledAction, trace *RuleTrace) error {
 func (e *evaluation) made(a *compiledAction) ([]claims.Claim, error) {
 	var list []claims.Claim
 	if a.claim >= 0 {
-		for _, c := range e.bound[a.claim] {
+		bound := e.bound[a.claim]
+		if err := e.budget.Spend(len(bound), len(bound)*claimBytes); err != nil {
+			return nil, e.overspent(a.source.Pos, err)
+		}
+		list = make([]claims.Claim, 0, len(bound))
+		for _, i := range bound {
+			c := &e.in.All()[i]
 			list = append(list, claims.Claim{Type: c.Type, Value: c.Value, Issuer: claims.AttestationPolicy})
 		}
 		return list, nil
@@ -335,12 +368,16 @@ func (e *evaluation) made(a *compiledAction) ([]claims.Claim, error) {
 	}
 	text, ok := name.Text()
 	if !ok || text == "" {
-		return nil, e.fail(at, "type= is %s, want a claim name", name)
+		return nil, e.fail(at, "type= is %s, want a claim name", shown(name))
 	}
 	values, err := a.value.eval(e)
 	if err != nil {
 		return nil, err
 	}
+	if err := e.budget.Spend(len(values), len(values)*claimBytes); err != nil {
+		return nil, e.overspent(a.source.Pos, err)
+	}
+	list = make([]claims.Claim, 0, len(values))
 	for _, v := range values {
 		list = append(list, claims.Claim{Type: text, Value: v, Issuer: claims.AttestationPolicy})
 	}
@@ -352,8 +389,14 @@ func (e *evaluation) scalar(at Pos, what string, set []claims.Value) (claims.Val
 	if len(set) == 0 {
 		return claims.Value{}, e.fail(at, "%s needs one value, there is none", what)
 	}
-	if i := slices.IndexFunc(set[1:], func(v claims.Value) bool { return !v.Equal(&set[0]) }); i >= 0 {
-		return claims.Value{}, e.fail(at, "%s needs one value, there are several: %s, %s", what, clip(set[0].String()), clip(set[i+1].String()))
+	for i := range set[1:] {
+		same, err := e.same(&set[0], &set[i+1])
+		if err != nil {
+			return claims.Value{}, e.overspent(at, err)
+		}
+		if !same {
+			return claims.Value{}, e.fail(at, "%s needs one value, there are several: %s, %s", what, shown(set[0]), shown(set[i+1]))
+		}
 	}
 	return set[0], nil
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strconv"
@@ -19,6 +20,9 @@ const maxString = 1 << 20
 // eval evaluates a function of version 1.2, its arguments left to right. The
 // read-only mark of an argument passes to results that could reveal it.
 func (c *invocation) eval(e *evaluation) ([]claims.Value, error) {
+	if err := e.budget.Spend(1, 2*sliceBytes*len(c.args)); err != nil {
+		return nil, e.overspent(c.source.Pos, err)
+	}
 	args := make([][]claims.Value, len(c.args))
 	readOnly := false
 	for i, arg := range c.args {
@@ -26,20 +30,40 @@ func (c *invocation) eval(e *evaluation) ([]claims.Value, error) {
 		if args[i], err = arg.eval(e); err != nil {
 			return nil, err
 		}
+		// Each value is looked at here, and as a scalar.
+		if err = e.budget.Spend(2*len(args[i]), 0); err != nil {
+			return nil, e.overspent(c.source.Pos, err)
+		}
 		readOnly = readOnly || slices.ContainsFunc(args[i], claims.Value.IsReadOnly)
 	}
 	one := func(v claims.Value) ([]claims.Value, error) { return []claims.Value{v}, nil }
 	switch c.source.Name {
 	case "IsSubsetOf":
-		outside := slices.ContainsFunc(args[0], func(v claims.Value) bool { return !e.contains(args[1], v) })
-		return one(claims.BooleanValue(!outside))
+		for _, v := range args[0] {
+			among, err := e.contains(args[1], v)
+			if err != nil {
+				return nil, e.overspent(c.source.Pos, err)
+			}
+			if !among {
+				return one(claims.BooleanValue(false))
+			}
+		}
+		return one(claims.BooleanValue(true))
 	case "ContainsOnlyValue":
 		v, err := e.scalar(c.source.Args[1].Start(), c.source.Name, args[1])
 		if err != nil {
 			return nil, err
 		}
-		other := slices.ContainsFunc(args[0], func(m claims.Value) bool { return !m.Equal(&v) })
-		return one(claims.BooleanValue(len(args[0]) > 0 && !other))
+		for i := range args[0] {
+			same, err := e.same(&args[0][i], &v)
+			if err != nil {
+				return nil, e.overspent(c.source.Pos, err)
+			}
+			if !same {
+				return one(claims.BooleanValue(false))
+			}
+		}
+		return one(claims.BooleanValue(len(args[0]) > 0))
 	}
 	values, err := c.derive(e, args)
 	if err == nil && readOnly {
@@ -61,7 +85,7 @@ func (c *invocation) derive(e *evaluation, args [][]claims.Value) ([]claims.Valu
 		}
 		text, isText := v.Text()
 		if !isText && c.source.Name != "NegateBool" {
-			return nil, e.fail(c.source.Args[i].Start(), "%s needs a string, not %s", c.source.Name, v)
+			return nil, e.fail(c.source.Args[i].Start(), "%s needs a string, not %s", c.source.Name, shown(v))
 		}
 		scalars[i], texts[i] = v, text
 	}
@@ -69,25 +93,31 @@ func (c *invocation) derive(e *evaluation, args [][]claims.Value) ([]claims.Valu
 	case "NegateBool":
 		b, ok := scalars[0].Bool()
 		if !ok {
-			return nil, e.fail(c.source.Args[0].Start(), "NegateBool needs a boolean, not %s", clip(scalars[0].String()))
+			return nil, e.fail(c.source.Args[0].Start(), "NegateBool needs a boolean, not %s", shown(scalars[0]))
 		}
 		return []claims.Value{claims.BooleanValue(!b)}, nil
 	case "AppendString":
 		if len(texts[0])+len(texts[1]) > maxString {
 			return nil, e.fail(c.source.Pos, "AppendString would give more than %d bytes", maxString)
 		}
-		if e.steps -= (len(texts[0]) + len(texts[1])) / 16; e.steps < 0 {
-			return nil, e.fail(c.source.Pos, tooManySteps, maxSteps)
+		if err := e.budget.Spend(0, len(texts[0])+len(texts[1])); err != nil {
+			return nil, e.overspent(c.source.Pos, err)
 		}
 		return []claims.Value{claims.StringValue(texts[0] + texts[1])}, nil
 	case "JmesPath":
 		result, err := c.search(e, texts[0], texts[1])
+		if err != nil && e.budget.Spend(0, 0) != nil {
+			return nil, e.overspent(c.source.Pos, err)
+		}
 		if err != nil {
 			return nil, e.fail(c.source.Pos, "JmesPath: %v", err)
 		}
 		return []claims.Value{claims.StringValue(result)}, nil
 	default:
-		values, err := jsonToClaims(texts[0])
+		values, err := e.jsonToClaims(texts[0])
+		if err != nil && e.budget.Spend(0, 0) != nil {
+			return nil, e.overspent(c.source.Pos, err)
+		}
 		if err != nil {
 			return nil, e.fail(c.source.Pos, "JsonToClaimValue: %v", err)
 		}
@@ -98,43 +128,60 @@ func (c *invocation) derive(e *evaluation, args [][]claims.Value) ([]claims.Valu
 // search runs a query over JSON text. A document is decoded once for an
 // evaluation, however many rules query it.
 func (c *invocation) search(e *evaluation, text, query string) (string, error) {
+	if e.read == nil {
+		e.read = &readBefore{queries: map[string]*jmespath.Query{}}
+	}
 	compiled := c.query
 	if compiled == nil {
-		compiled = e.queries[query]
-	}
-	if compiled == nil {
 		var err error
-		if compiled, err = jmespath.Compile(query); err != nil {
+		if compiled, err = e.query(query); err != nil {
 			return "", err
 		}
-		if e.queries == nil {
-			e.queries = map[string]*jmespath.Query{}
-		}
-		e.queries[query] = compiled
 	}
 	doc, err := e.document(text)
 	if err != nil {
 		return "", err
 	}
-	return compiled.Search(doc, &e.querySteps)
+	return compiled.Search(doc, &e.budget)
+}
+
+// query compiles a query that the policy put together.
+func (e *evaluation) query(text string) (*jmespath.Query, error) {
+	if len(text) <= jmespath.MaxQuery { // longer ones are refused without being read
+		if err := e.budget.Spend(1, len(text)); err != nil {
+			return nil, err
+		}
+		if known := e.read.queries[text]; known != nil {
+			return known, nil
+		}
+		if err := e.budget.Spend(len(text), queryBytes*len(text)); err != nil {
+			return nil, err
+		}
+	}
+	compiled, err := jmespath.Compile(text)
+	if err != nil {
+		return nil, err
+	}
+	e.read.queries[text] = compiled
+	return compiled, nil
 }
 
 // maxDocuments bounds the decoded documents that an evaluation keeps.
 const maxDocuments = 16
 
 func (e *evaluation) document(text string) (*jmespath.Document, error) {
-	for i := range e.documents {
-		if e.documents[i].text == text {
-			return e.documents[i].json, nil
+	for i := range e.read.documents {
+		known := e.read.documents[i].text
+		if err := e.budget.Spend(1, comparing(known, text)); err != nil {
+			return nil, err
+		}
+		if known == text {
+			return e.read.documents[i].json, nil
 		}
 	}
-	// Decoding costs work like searching does.
-	if e.querySteps -= len(text) / 8; e.querySteps < 0 {
-		return nil, jmespath.ErrSteps
-	}
-	doc, err := jmespath.ParseDocument([]byte(text))
-	if err == nil && len(e.documents) < maxDocuments {
-		e.documents = append(e.documents, document{text, doc})
+	doc, err := jmespath.ParseDocument(text, &e.budget)
+	if err == nil && len(e.read.documents) < maxDocuments {
+		e.read.documents = append(e.read.documents, document{text, doc})
 	}
 	return doc, err
 }
@@ -142,7 +189,11 @@ func (e *evaluation) document(text string) (*jmespath.Document, error) {
 // jsonToClaims reads JSON text as claim values: integers, booleans and strings
 // as they are, an array of these as a set, null as nothing. Objects, nested
 // arrays and fractions are errors.
-func jsonToClaims(text string) ([]claims.Value, error) {
+func (e *evaluation) jsonToClaims(text string) ([]claims.Value, error) {
+	// The text is read twice, and its strings are copied.
+	if err := e.budget.Spend(1, 3*len(text)); err != nil {
+		return nil, err
+	}
 	raw := jsontext.Value(strings.TrimSpace(text))
 	if !raw.IsValid() {
 		return nil, fmt.Errorf("%q is not JSON", clip(text))
@@ -150,13 +201,22 @@ func jsonToClaims(text string) ([]claims.Value, error) {
 	if raw.Kind() != '[' {
 		return jsonScalar(raw, nil)
 	}
-	var items []jsontext.Value
-	if err := json.Unmarshal(raw, &items); err != nil {
+	var values []claims.Value
+	dec := jsontext.NewDecoder(bytes.NewBuffer(raw))
+	if _, err := dec.ReadToken(); err != nil {
 		return nil, err
 	}
-	values := make([]claims.Value, 0, len(items))
-	for _, item := range items {
-		var err error
+	for dec.PeekKind() != ']' {
+		if len(values) == maxClaims {
+			return nil, fmt.Errorf("more than %d values", maxClaims)
+		}
+		if err := e.budget.Spend(1, 2*valueBytes); err != nil {
+			return nil, err
+		}
+		item, err := dec.ReadValue()
+		if err != nil {
+			return nil, err
+		}
 		if values, err = jsonScalar(item, values); err != nil {
 			return nil, err
 		}
@@ -177,7 +237,7 @@ func jsonScalar(raw jsontext.Value, values []claims.Value) ([]claims.Value, erro
 	case '0':
 		n, err := strconv.ParseInt(string(raw), 10, 64)
 		if err != nil {
-			return nil, fmt.Errorf("%s is not a 64-bit integer", raw)
+			return nil, fmt.Errorf("%s is not a 64-bit integer", clip(string(raw)))
 		}
 		return append(values, claims.IntegerValue(n)), nil
 	default:

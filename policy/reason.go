@@ -11,7 +11,10 @@ import (
 // Bounds of a reason; the trace names every rule.
 const (
 	maxReasons = 8
-	maxDepth   = 3 // rules that would have added a missing claim, one behind the other
+	maxDepth   = 3    // rules that would have added a missing claim, one behind the other
+	maxReason  = 4096 // text of each
+	// maxTelling is how many claims and rules are looked through for all texts of a trace.
+	maxTelling = 200_000
 )
 
 // Reason says in one line why the verdict is what it is. A denial names the rules
@@ -21,65 +24,104 @@ func (t *Trace) Reason() string {
 	if t.err != nil {
 		return t.err.Error()
 	}
+	tell := teller{t, maxTelling}
 	var reasons []string
+	more := 0
 	for i := range t.Rules {
 		r := &t.Rules[i]
 		if r.Section() != Authorization {
 			continue
 		}
-		switch action := r.Action(); {
-		case t.denied && action == "deny" && r.Matched:
-			reasons = append(reasons, fmt.Sprintf("rule %d (line %d) denies: %s", r.Number(), r.Line(), t.because(r)))
-		case !t.denied && t.permitted && action == "permit" && r.Matched && len(reasons) == 0:
+		action := r.Action()
+		denies := t.denied && action == "deny" && r.Matched
+		permits := !t.denied && t.permitted && action == "permit" && r.Matched && len(reasons) == 0
+		fails := !t.denied && !t.permitted && action == "permit"
+		switch {
+		case !denies && !permits && !fails:
+		case len(reasons) == maxReasons:
+			more++
+		case denies:
+			reasons = append(reasons, fmt.Sprintf("rule %d (line %d) denies: %s", r.Number(), r.Line(), tell.because(r)))
+		case permits:
 			reasons = append(reasons, fmt.Sprintf("rule %d (line %d) permits", r.Number(), r.Line()))
-		case !t.denied && !t.permitted && action == "permit":
-			reasons = append(reasons, fmt.Sprintf("rule %d (line %d) does not permit: %s", r.Number(), r.Line(), t.Why(r)))
+		default:
+			reasons = append(reasons, fmt.Sprintf("rule %d (line %d) does not permit: %s", r.Number(), r.Line(), tell.why(r, maxDepth)))
 		}
 	}
 	if len(reasons) == 0 {
 		return "the policy has no rule that permits"
 	}
-	if more := len(reasons) - maxReasons; more > 0 {
-		reasons = append(reasons[:maxReasons], fmt.Sprintf("and %d more, see the trace", more))
+	if more > 0 {
+		reasons = append(reasons, fmt.Sprintf("and %d more, see the trace", more))
 	}
 	return strings.Join(reasons, "; ")
 }
 
 // Why says why the condition of a rule was not met: which claim is missing, and which
 // rule would have added it, or which value it has. It is "" for a rule that matched.
-func (t *Trace) Why(r *RuleTrace) string { return t.why(r, maxDepth) }
+func (t *Trace) Why(r *RuleTrace) string {
+	tell := teller{t, maxTelling}
+	return tell.why(r, maxDepth)
+}
 
-func (t *Trace) why(r *RuleTrace, depth int) string {
+// teller puts a trace into words. It stops looking through claims and rules after so many;
+// what it then says is true, and shorter.
+type teller struct {
+	*Trace
+	left int
+}
+
+// look pays for looking through n claims or rules.
+func (t *teller) look(n int) bool {
+	t.left -= n
+	return t.left >= 0
+}
+
+func (t *teller) why(r *RuleTrace, depth int) string {
 	if r.failed == 0 {
 		return ""
 	}
 	c := r.rule.source.Conditions[r.failed-1]
+	if !t.look(int(r.seen)) {
+		return fmt.Sprintf("condition %d is not met", r.failed)
+	}
 	name := conditionType(c)
 	found := t.found(r, name)
 	switch {
 	case c.Negated && found != "":
-		return fmt.Sprintf("condition %d: %s, and the rule needs %s", r.failed, found, formatCondition(c))
+		return fmt.Sprintf("condition %d: %s, and the rule needs %s", r.failed, found, written(c))
 	case c.Negated:
-		return fmt.Sprintf("condition %d: a claim meets what the rule excludes, %s", r.failed, formatCondition(c))
+		return fmt.Sprintf("condition %d: a claim meets what the rule excludes, %s", r.failed, written(c))
 	case name == "":
-		return fmt.Sprintf("condition %d: no claim meets %s", r.failed, formatCondition(c))
+		return fmt.Sprintf("condition %d: no claim meets %s", r.failed, written(c))
 	case found == "":
-		return fmt.Sprintf("condition %d: there is no claim %s%s", r.failed, name, t.missing(r, name, depth))
+		return fmt.Sprintf("condition %d: there is no claim %s%s", r.failed, cut(name), t.missing(r, name, depth))
 	default:
-		return fmt.Sprintf("condition %d: %s, and the rule needs %s", r.failed, found, formatCondition(c))
+		return fmt.Sprintf("condition %d: %s, and the rule needs %s", r.failed, found, written(c))
 	}
+}
+
+// written is a condition as it is written, if it is not too long.
+func written(c *Condition) string { return cut(formatCondition(c)) }
+
+// cut shortens a text that a policy chose.
+func cut(text string) string {
+	if len(text) <= maxReason {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxReason], "") + "…"
 }
 
 // missing names the earlier rules that would have added the claim, and why they did
 // not.
-func (t *Trace) missing(r *RuleTrace, name string, depth int) string {
+func (t *teller) missing(r *RuleTrace, name string, depth int) string {
 	if depth == 0 {
 		return ""
 	}
 	var text strings.Builder
 	for i := range t.Rules {
 		before := &t.Rules[i]
-		if before == r {
+		if before == r || !t.look(1+len(before.rule.source.Conditions)) {
 			break
 		}
 		if before.Matched || !adds(before.rule.source, name) {
@@ -107,31 +149,34 @@ func adds(r *Rule, name string) bool {
 }
 
 // because says which claims met the conditions of a rule.
-func (t *Trace) because(r *RuleTrace) string {
+func (t *teller) because(r *RuleTrace) string {
 	conditions := r.rule.source.Conditions
 	if len(conditions) == 0 {
 		return "it has no condition"
 	}
 	list := make([]string, 0, len(conditions))
 	for _, c := range conditions {
+		if !t.look(int(r.seen)) {
+			return "all its conditions are met"
+		}
 		name := conditionType(c)
 		switch found := t.found(r, name); {
 		case c.Negated && found == "" && name != "":
-			list = append(list, "there is no claim "+name)
+			list = append(list, "there is no claim "+cut(name))
 		case c.Negated:
-			list = append(list, "no claim meets "+strings.TrimPrefix(formatCondition(c), "!"))
+			list = append(list, "no claim meets "+strings.TrimPrefix(written(c), "!"))
 		case found == "":
-			list = append(list, "a claim meets "+formatCondition(c))
+			list = append(list, "a claim meets "+written(c))
 		default:
 			list = append(list, found)
 		}
 	}
-	return strings.Join(list, ", and ")
+	return cut(strings.Join(list, ", and "))
 }
 
 // found says which values the claims of a name had when the rule ran; "" if there was
 // none. What a known value means is said as well.
-func (t *Trace) found(r *RuleTrace, name string) string {
+func (t *teller) found(r *RuleTrace, name string) string {
 	if name == "" {
 		return ""
 	}
@@ -146,9 +191,10 @@ func (t *Trace) found(r *RuleTrace, name string) string {
 			values = append(values, "…")
 			break
 		}
-		values = append(values, clip(claim.Value.String()))
+		values = append(values, shown(claim.Value))
 		meaning = Meaning(claim)
 	}
+	name = cut(name)
 	switch len(values) {
 	case 0:
 		return ""

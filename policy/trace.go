@@ -101,16 +101,17 @@ type RuleReport struct {
 
 // Report writes the trace out.
 func (t *Trace) Report() Report {
+	tell := teller{t, maxTelling}
 	report := Report{Permitted: t.permitted && !t.denied && t.err == nil, Reason: t.Reason(), Rules: []RuleReport{}}
 	for i := range t.Rules {
 		r := &t.Rules[i]
 		line := RuleReport{Section: r.Section(), Rule: r.Number(), Line: r.Line(), Action: r.Action(), Matched: r.Matched,
-			Failed: t.Why(r), Skipped: r.Skipped()}
+			Failed: tell.why(r, maxDepth), Skipped: r.Skipped()}
 		if r.Matched && r.Action() == "deny" {
-			line.Because = t.because(r)
+			line.Because = tell.because(r)
 		}
 		for _, c := range r.Made() {
-			line.Made = append(line.Made, c.Type+" = "+clip(c.Value.String()))
+			line.Made = append(line.Made, cut(c.Type)+" = "+shown(c.Value))
 		}
 		report.Rules = append(report.Rules, line)
 	}

@@ -1,41 +1,27 @@
 package jmespath
 
 import (
-	"errors"
-	"maps"
 	"slices"
 )
 
 // MaxResult bounds the JSON text of a result in bytes.
 const MaxResult = 1 << 20
 
-// The limits of evaluation.
-var (
-	ErrSteps  = errors.New("jmespath: the query takes too many steps over this document")
-	ErrResult = errors.New("jmespath: the result is too large")
-)
-
 // Search applies the query and returns the result as compact JSON; null if
-// there is none. It takes its work from steps, a budget that the caller may
-// share among queries, and fails with [ErrSteps] when that is used up.
-func (q *Query) Search(d *Document, steps *int) (string, error) {
-	e := &evaluation{steps: steps}
+// there is none. It takes its work from the budget, and fails with [ErrSteps] or
+// [ErrBytes] when that is used up.
+func (q *Query) Search(d *Document, budget *Budget) (string, error) {
+	e := &evaluation{budget}
 	v, err := q.root.eval(e, d.root)
 	if err != nil {
 		return "", err
 	}
-	b, err := e.text(nil, v, 0)
-	return string(b), err
+	return e.text(v)
 }
 
-type evaluation struct{ steps *int }
+type evaluation struct{ *Budget }
 
-func (e *evaluation) spend(n int) error {
-	if *e.steps -= n; *e.steps < 0 {
-		return ErrSteps
-	}
-	return nil
-}
+func (e *evaluation) spend(steps, bytes int) error { return e.Spend(steps, bytes) }
 
 // node is an expression that is applied to a value.
 type node interface {
@@ -64,10 +50,15 @@ type (
 		left, right node
 	}
 	multiList []node
-	multiHash []pair
-	pair      struct {
+	// multiHash makes an object of size members.
+	multiHash struct {
+		pairs []pair
+		size  int
+	}
+	pair struct {
 		key   string
 		value node
+		at    int // among the keys in order
 	}
 	call struct {
 		name     string
@@ -80,10 +71,14 @@ type (
 type expression struct{ node }
 
 func (n field) eval(e *evaluation, v any) (any, error) {
-	if object, ok := v.(map[string]any); ok {
-		return object[string(n)], e.spend(1)
+	o, ok := v.(object)
+	if !ok {
+		return nil, e.spend(1, 0)
 	}
-	return nil, e.spend(1)
+	if err := e.spend(o.looking(string(n))); err != nil {
+		return nil, err
+	}
+	return o.get(string(n)), nil
 }
 
 func (n index) eval(e *evaluation, v any) (any, error) {
@@ -93,19 +88,19 @@ func (n index) eval(e *evaluation, v any) (any, error) {
 		i += len(list)
 	}
 	if !ok || i < 0 || i >= len(list) {
-		return nil, e.spend(1)
+		return nil, e.spend(1, 0)
 	}
-	return list[i], e.spend(1)
+	return list[i], e.spend(1, 0)
 }
 
 func (n slice) eval(e *evaluation, v any) (any, error) {
 	list, ok := v.([]any)
 	if !ok {
-		return nil, e.spend(1)
+		return nil, e.spend(1, 0)
 	}
 	step := 1
 	if n[2] != nil {
-		step = *n[2]
+		step = min(max(*n[2], -len(list)-1), len(list)+1) // beyond the end is beyond the end
 	}
 	bound := func(p *int, absent, low, high int) int {
 		if p == nil {
@@ -117,33 +112,36 @@ func (n slice) eval(e *evaluation, v any) (any, error) {
 		}
 		return min(max(i, low), high)
 	}
-	out := []any{}
+	var from, size int
 	if step > 0 {
-		for i, end := bound(n[0], 0, 0, len(list)), bound(n[1], len(list), 0, len(list)); i < end; i += step {
-			out = append(out, list[i])
-			if step > len(list) {
-				break // the next one is beyond the end; do not overflow
-			}
-		}
+		from = bound(n[0], 0, 0, len(list))
+		size = (bound(n[1], len(list), 0, len(list)) - from + step - 1) / step
 	} else {
-		for i, end := bound(n[0], len(list)-1, -1, len(list)-1), bound(n[1], -1, -1, len(list)-1); i > end; i += step {
-			out = append(out, list[i])
-			if -step > len(list) {
-				break
-			}
-		}
+		from = bound(n[0], len(list)-1, -1, len(list)-1)
+		size = (from - bound(n[1], -1, -1, len(list)-1) - step - 1) / -step
 	}
-	return out, e.spend(1 + len(out))
+	size = max(size, 0)
+	if err := e.spend(1+size, size*itemBytes); err != nil {
+		return nil, err
+	}
+	out := make([]any, size)
+	for i := range out {
+		out[i] = list[from+i*step]
+	}
+	return out, nil
 }
 
-func (n literal) eval(e *evaluation, _ any) (any, error) { return n.value, e.spend(1) }
-func (current) eval(_ *evaluation, v any) (any, error)   { return v, nil }
+func (n literal) eval(e *evaluation, _ any) (any, error) { return n.value, e.spend(1, 0) }
+func (current) eval(e *evaluation, v any) (any, error)   { return v, e.spend(1, 0) }
 
-func (n expref) eval(e *evaluation, _ any) (any, error) { return expression{n.inner}, e.spend(1) }
+func (n expref) eval(e *evaluation, _ any) (any, error) { return expression{n.inner}, e.spend(1, 0) }
 
 func (n not) eval(e *evaluation, v any) (any, error) {
 	inner, err := n.inner.eval(e, v)
-	return !truthy(inner), err
+	if err != nil {
+		return nil, err
+	}
+	return !truthy(inner), e.spend(1, 0)
 }
 
 func (n chain) eval(e *evaluation, v any) (any, error) {
@@ -183,10 +181,13 @@ func (n comparison) eval(e *evaluation, v any) (any, error) {
 		same, err := e.equal(left, right)
 		return same == (n.op == tEQ), err
 	}
+	if err := e.spend(1, 0); err != nil {
+		return nil, err
+	}
 	a, ok := left.(number)
 	b, ok2 := right.(number)
 	if !ok || !ok2 {
-		return nil, e.spend(1)
+		return nil, nil
 	}
 	switch n.op {
 	case tLT:
@@ -206,7 +207,10 @@ func (n flatten) eval(e *evaluation, v any) (any, error) {
 	if err != nil || !ok {
 		return nil, err
 	}
-	size := 1
+	if err := e.spend(1+len(list), 0); err != nil {
+		return nil, err
+	}
+	size := 0
 	for _, item := range list {
 		if nested, ok := item.([]any); ok {
 			size += len(nested)
@@ -214,7 +218,7 @@ func (n flatten) eval(e *evaluation, v any) (any, error) {
 			size++
 		}
 	}
-	if err := e.spend(size); err != nil {
+	if err := e.spend(size, size*itemBytes); err != nil {
 		return nil, err
 	}
 	out := make([]any, 0, size)
@@ -230,23 +234,38 @@ func (n flatten) eval(e *evaluation, v any) (any, error) {
 
 // each applies right to all items and leaves null results out.
 func (e *evaluation) each(list []any, right node) (any, error) {
-	if err := e.spend(1 + len(list)); err != nil {
+	if err := e.spend(1+len(list), 0); err != nil {
 		return nil, err
 	}
 	if _, same := right.(current); same && !slices.ContainsFunc(list, func(item any) bool { return item == nil }) {
 		return list, nil
 	}
-	out := make([]any, 0, len(list))
+	out := []any{}
 	for _, item := range list {
 		v, err := right.eval(e, item)
 		if err != nil {
 			return nil, err
 		}
-		if v != nil {
-			out = append(out, v)
+		if v == nil {
+			continue
+		}
+		if out, err = e.grow(out, v, len(list)); err != nil {
+			return nil, err
 		}
 	}
 	return out, nil
+}
+
+// grow appends to a list that is being made of at most so many items, and pays for its room.
+func (e *evaluation) grow(out []any, v any, most int) ([]any, error) {
+	if len(out) == cap(out) {
+		room := min(max(2*cap(out), 4), most)
+		if err := e.spend(0, room*itemBytes); err != nil {
+			return nil, err
+		}
+		out = slices.Grow(out, room-len(out))
+	}
+	return append(out, v), nil
 }
 
 func (n projection) eval(e *evaluation, v any) (any, error) {
@@ -260,15 +279,27 @@ func (n projection) eval(e *evaluation, v any) (any, error) {
 
 func (n valueProjection) eval(e *evaluation, v any) (any, error) {
 	left, err := n.left.eval(e, v)
-	object, ok := left.(map[string]any)
+	o, ok := left.(object)
 	if err != nil || !ok {
 		return nil, err
 	}
-	list := make([]any, 0, len(object))
-	for _, key := range slices.Sorted(maps.Keys(object)) {
-		list = append(list, object[key])
+	list, err := e.valuesOf(o)
+	if err != nil {
+		return nil, err
 	}
 	return e.each(list, n.right)
+}
+
+// valuesOf lists the values of an object, by the names of their members.
+func (e *evaluation) valuesOf(o object) ([]any, error) {
+	if err := e.spend(len(o), len(o)*itemBytes); err != nil {
+		return nil, err
+	}
+	list := make([]any, len(o))
+	for i := range o {
+		list[i] = o[i].value
+	}
+	return list, nil
 }
 
 func (n filterProjection) eval(e *evaluation, v any) (any, error) {
@@ -277,7 +308,7 @@ func (n filterProjection) eval(e *evaluation, v any) (any, error) {
 	if err != nil || !ok {
 		return nil, err
 	}
-	if err := e.spend(1 + len(list)); err != nil {
+	if err := e.spend(1+len(list), 0); err != nil {
 		return nil, err
 	}
 	out := []any{}
@@ -293,8 +324,11 @@ func (n filterProjection) eval(e *evaluation, v any) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		if result != nil {
-			out = append(out, result)
+		if result == nil {
+			continue
+		}
+		if out, err = e.grow(out, result, len(list)); err != nil {
+			return nil, err
 		}
 	}
 	return out, nil
@@ -304,6 +338,9 @@ func (n multiList) eval(e *evaluation, v any) (any, error) {
 	if v == nil {
 		return nil, nil
 	}
+	if err := e.spend(1+len(n), len(n)*itemBytes); err != nil {
+		return nil, err
+	}
 	out := make([]any, 0, len(n))
 	for _, item := range n {
 		value, err := item.eval(e, v)
@@ -312,25 +349,31 @@ func (n multiList) eval(e *evaluation, v any) (any, error) {
 		}
 		out = append(out, value)
 	}
-	return out, e.spend(1 + len(n))
+	return out, nil
 }
 
 func (n multiHash) eval(e *evaluation, v any) (any, error) {
 	if v == nil {
 		return nil, nil
 	}
-	out := make(map[string]any, len(n))
-	for _, item := range n {
+	if err := e.spend(1+len(n.pairs), n.size*memberBytes); err != nil {
+		return nil, err
+	}
+	out := make(object, n.size)
+	for _, item := range n.pairs {
 		value, err := item.value.eval(e, v)
 		if err != nil {
 			return nil, err
 		}
-		out[item.key] = value
+		out[item.at] = member{item.key, value}
 	}
-	return out, e.spend(1 + len(n))
+	return out, nil
 }
 
 func (n call) eval(e *evaluation, v any) (any, error) {
+	if err := e.spend(1+len(n.args), (2+len(n.args))*itemBytes); err != nil {
+		return nil, err
+	}
 	args := make([]any, 0, len(n.args))
 	for _, arg := range n.args {
 		value, err := arg.eval(e, v)
@@ -339,10 +382,7 @@ func (n call) eval(e *evaluation, v any) (any, error) {
 		}
 		args = append(args, value)
 	}
-	if err := n.function.check(n.name, args); err != nil {
-		return nil, err
-	}
-	if err := e.spend(1 + len(args)); err != nil {
+	if err := n.function.check(e, n.name, args); err != nil {
 		return nil, err
 	}
 	return n.function.run(e, args)

@@ -1,9 +1,7 @@
 package jmespath
 
 import (
-	"cmp"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -11,10 +9,9 @@ import (
 )
 
 // function is a built-in function: the types that each argument may have, and
-// what it does. Lists of types are separated by |; a trailing [] means an
-// array of that type.
+// what it does.
 type function struct {
-	args     []string
+	args     [][]string
 	variadic bool
 	run      func(e *evaluation, args []any) (any, error)
 }
@@ -23,11 +20,17 @@ type function struct {
 // other.
 var functions = builtins()
 
-func (f function) check(name string, args []any) error {
+func (f function) check(e *evaluation, name string, args []any) error {
 	for i, arg := range args {
 		want := f.args[min(i, len(f.args)-1)]
-		if want != "any" && !slices.ContainsFunc(strings.Split(want, "|"), func(t string) bool { return has(arg, t) }) {
-			return fmt.Errorf("jmespath: argument %d of %s is %s, want %s", i+1, name, typeName(arg), want)
+		if list, ok := arg.([]any); ok {
+			// Each element may be looked at for each type.
+			if err := e.spend(len(want)*len(list), 0); err != nil {
+				return err
+			}
+		}
+		if want[0] != "any" && !slices.ContainsFunc(want, func(t string) bool { return has(arg, t) }) {
+			return fmt.Errorf("jmespath: argument %d of %s is %s, want %s", i+1, name, typeName(arg), strings.Join(want, "|"))
 		}
 	}
 	return nil
@@ -42,12 +45,20 @@ func has(v any, typ string) bool {
 	return ok && !slices.ContainsFunc(list, func(item any) bool { return typeName(item) != element })
 }
 
+// builtins lists the functions. The types that an argument may have are separated by |; a
+// trailing [] means an array of that type.
 func builtins() map[string]function {
+	types := func(args []string) (lists [][]string) {
+		for _, arg := range args {
+			lists = append(lists, strings.Split(arg, "|"))
+		}
+		return lists
+	}
 	f := func(run func(*evaluation, []any) (any, error), args ...string) function {
-		return function{args: args, run: run}
+		return function{args: types(args), run: run}
 	}
 	many := func(run func(*evaluation, []any) (any, error), args ...string) function {
-		return function{args: args, variadic: true, run: run}
+		return function{args: types(args), variadic: true, run: run}
 	}
 	numeric := func(op func(float64) float64) func(*evaluation, []any) (any, error) {
 		return func(_ *evaluation, args []any) (any, error) { return numberOf(op(args[0].(number).f)), nil }
@@ -59,8 +70,8 @@ func builtins() map[string]function {
 		"avg":                f(average, "number[]"),
 		"sum":                f(sum, "number[]"),
 		"contains":           f(contains, "array|string", "any"),
-		"starts_with":        f(func(_ *evaluation, a []any) (any, error) { return strings.HasPrefix(a[0].(string), a[1].(string)), nil }, "string", "string"),
-		"ends_with":          f(func(_ *evaluation, a []any) (any, error) { return strings.HasSuffix(a[0].(string), a[1].(string)), nil }, "string", "string"),
+		"starts_with":        f(affix(strings.HasPrefix), "string", "string"),
+		"ends_with":          f(affix(strings.HasSuffix), "string", "string"),
 		"equals_ignore_case": f(equalsIgnoreCase, "string|null", "string|null"),
 		"join":               f(join, "string", "string[]"),
 		"keys":               f(keys, "object"),
@@ -88,25 +99,43 @@ func average(e *evaluation, args []any) (any, error) {
 	if len(list) == 0 {
 		return nil, nil
 	}
-	total, err := sum(e, args)
-	if err != nil {
-		return nil, err
-	}
-	return numberOf(total.(number).f / float64(len(list))), nil
+	return numberOf(total(list) / float64(len(list))), nil
 }
 
-func sum(e *evaluation, args []any) (any, error) {
+func sum(_ *evaluation, args []any) (any, error) { return numberOf(total(args[0].([]any))), nil }
+
+// total adds numbers up, which the check of the types has paid for.
+func total(list []any) float64 {
 	total := 0.0
-	for _, item := range args[0].([]any) {
+	for _, item := range list {
 		total += item.(number).f
 	}
-	return numberOf(total), e.spend(len(args[0].([]any)))
+	return total
+}
+
+func affix(has func(text, part string) bool) func(*evaluation, []any) (any, error) {
+	return func(e *evaluation, args []any) (any, error) {
+		text, part := args[0].(string), args[1].(string)
+		if len(part) > len(text) {
+			return false, nil
+		}
+		if err := e.spend(0, Long(len(part))); err != nil {
+			return nil, err
+		}
+		return has(text, part), nil
+	}
 }
 
 func contains(e *evaluation, args []any) (any, error) {
 	if text, ok := args[0].(string); ok {
 		part, ok := args[1].(string)
-		return ok && strings.Contains(text, part), e.spend(len(text) / 64)
+		if !ok || len(part) > len(text) {
+			return false, nil
+		}
+		if err := e.spend(0, len(text)); err != nil {
+			return nil, err
+		}
+		return strings.Contains(text, part), nil
 	}
 	for _, item := range args[0].([]any) {
 		if same, err := e.equal(item, args[1]); same || err != nil {
@@ -118,11 +147,14 @@ func contains(e *evaluation, args []any) (any, error) {
 
 // equalsIgnoreCase folds ASCII only; null equals nothing, since projections
 // meet entries without the member.
-func equalsIgnoreCase(_ *evaluation, args []any) (any, error) {
+func equalsIgnoreCase(e *evaluation, args []any) (any, error) {
 	a, ok := args[0].(string)
 	b, ok2 := args[1].(string)
 	if !ok || !ok2 || len(a) != len(b) {
 		return false, nil
+	}
+	if err := e.spend(0, Long(len(a))); err != nil {
+		return nil, err
 	}
 	fold := func(c byte) byte {
 		if 'A' <= c && c <= 'Z' {
@@ -139,122 +171,74 @@ func equalsIgnoreCase(_ *evaluation, args []any) (any, error) {
 }
 
 func join(e *evaluation, args []any) (any, error) {
-	var parts []string
-	size := 0
-	for _, item := range args[1].([]any) {
-		parts = append(parts, item.(string))
-		size += len(item.(string)) + len(args[0].(string))
+	list, between := args[1].([]any), args[0].(string)
+	size := max(len(list)-1, 0) * len(between)
+	for _, item := range list {
+		size += len(item.(string))
 	}
 	if size > MaxResult {
 		return nil, ErrResult
 	}
-	return strings.Join(parts, args[0].(string)), e.spend(size/16 + len(parts))
+	if err := e.spend(len(list), size); err != nil {
+		return nil, err
+	}
+	var b strings.Builder
+	b.Grow(size)
+	for i, item := range list {
+		if i > 0 {
+			b.WriteString(between)
+		}
+		b.WriteString(item.(string))
+	}
+	return b.String(), nil
 }
 
 func keys(e *evaluation, args []any) (any, error) {
-	out := []any{}
-	for _, key := range slices.Sorted(maps.Keys(args[0].(map[string]any))) {
-		out = append(out, key)
+	o := args[0].(object)
+	if err := e.spend(len(o), 2*itemBytes*len(o)); err != nil {
+		return nil, err
 	}
-	return out, e.spend(len(out))
+	out := make([]any, len(o))
+	for i := range o {
+		out[i] = o[i].key
+	}
+	return out, nil
 }
 
-func values(e *evaluation, args []any) (any, error) {
-	object, out := args[0].(map[string]any), []any{}
-	for _, key := range slices.Sorted(maps.Keys(object)) {
-		out = append(out, object[key])
-	}
-	return out, e.spend(len(out))
-}
+func values(e *evaluation, args []any) (any, error) { return e.valuesOf(args[0].(object)) }
 
-func length(_ *evaluation, args []any) (any, error) {
+func length(e *evaluation, args []any) (any, error) {
 	switch v := args[0].(type) {
 	case string:
+		if err := e.spend(0, Long(len(v))); err != nil {
+			return nil, err
+		}
 		return numberOf(float64(utf8.RuneCountInString(v))), nil
 	case []any:
 		return numberOf(float64(len(v))), nil
 	default:
-		return numberOf(float64(len(v.(map[string]any)))), nil
+		return numberOf(float64(len(v.(object)))), nil
 	}
 }
 
-func mapItems(e *evaluation, args []any) (any, error) {
-	out := []any{}
-	for _, item := range args[1].([]any) {
-		v, err := args[0].(expression).eval(e, item)
+// applied evaluates an expression for each item.
+func applied(e *evaluation, list []any, by expression) ([]any, error) {
+	if err := e.spend(len(list), len(list)*itemBytes); err != nil {
+		return nil, err
+	}
+	out := make([]any, 0, len(list))
+	for _, item := range list {
+		v, err := by.eval(e, item)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, v)
 	}
-	return out, e.spend(len(out))
+	return out, nil
 }
 
-// compare orders two numbers or two strings; the caller made sure of the types.
-func compare(a, b any) int {
-	if n, ok := a.(number); ok {
-		return cmp.Compare(n.f, b.(number).f)
-	}
-	return cmp.Compare(a.(string), b.(string))
-}
-
-func extreme(sign int) func(*evaluation, []any) (any, error) {
-	return func(e *evaluation, args []any) (any, error) {
-		list := args[0].([]any)
-		if len(list) == 0 {
-			return nil, nil
-		}
-		best := list[0]
-		for _, item := range list[1:] {
-			if sign*compare(item, best) > 0 {
-				best = item
-			}
-		}
-		return best, e.spend(len(list))
-	}
-}
-
-// keyed evaluates an expression for each item; the keys must be all numbers or
-// all strings.
-func keyed(e *evaluation, args []any) ([]any, error) {
-	list := args[0].([]any)
-	out := make([]any, 0, len(list))
-	for _, item := range list {
-		key, err := args[1].(expression).eval(e, item)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, key)
-	}
-	if !has(out, "number[]") && !has(out, "string[]") {
-		return nil, fmt.Errorf("jmespath: the keys are neither all numbers nor all strings")
-	}
-	return out, e.spend(len(out))
-}
-
-func extremeBy(sign int) func(*evaluation, []any) (any, error) {
-	return func(e *evaluation, args []any) (any, error) {
-		list := args[0].([]any)
-		byKey, err := keyed(e, args)
-		if err != nil || len(list) == 0 {
-			return nil, err
-		}
-		best := 0
-		for i := range list {
-			if sign*compare(byKey[i], byKey[best]) > 0 {
-				best = i
-			}
-		}
-		return list[best], nil
-	}
-}
-
-func merge(e *evaluation, args []any) (any, error) {
-	out := map[string]any{}
-	for _, arg := range args {
-		maps.Copy(out, arg.(map[string]any))
-	}
-	return out, e.spend(len(out))
+func mapItems(e *evaluation, args []any) (any, error) {
+	return applied(e, args[1].([]any), args[0].(expression))
 }
 
 func notNull(_ *evaluation, args []any) (any, error) {
@@ -267,38 +251,27 @@ func notNull(_ *evaluation, args []any) (any, error) {
 }
 
 func reverse(e *evaluation, args []any) (any, error) {
-	if text, ok := args[0].(string); ok {
-		runes := []rune(text)
-		slices.Reverse(runes)
-		return string(runes), e.spend(len(runes) / 16)
+	text, ok := args[0].(string)
+	if !ok {
+		list := args[0].([]any)
+		if err := e.spend(len(list), len(list)*itemBytes); err != nil {
+			return nil, err
+		}
+		out := slices.Clone(list)
+		slices.Reverse(out)
+		return out, nil
 	}
-	out := slices.Clone(args[0].([]any))
-	slices.Reverse(out)
-	return out, e.spend(len(out))
-}
-
-func sortItems(e *evaluation, args []any) (any, error) {
-	out := slices.Clone(args[0].([]any))
-	slices.SortStableFunc(out, compare)
-	return out, e.spend(8 * len(out))
-}
-
-func sortBy(e *evaluation, args []any) (any, error) {
-	list := args[0].([]any)
-	byKey, err := keyed(e, args)
-	if err != nil {
+	if err := e.spend(0, 3*len(text)); err != nil { // going backwards is slow
 		return nil, err
 	}
-	order := make([]int, len(list))
-	for i := range order {
-		order[i] = i
+	var b strings.Builder
+	b.Grow(len(text))
+	for len(text) > 0 {
+		_, n := utf8.DecodeLastRuneInString(text)
+		b.WriteString(text[len(text)-n:])
+		text = text[:len(text)-n]
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return compare(byKey[a], byKey[b]) })
-	out := make([]any, len(list))
-	for i, from := range order {
-		out[i] = list[from]
-	}
-	return out, e.spend(8 * len(out))
+	return b.String(), nil
 }
 
 func toArray(_ *evaluation, args []any) (any, error) {
@@ -308,14 +281,17 @@ func toArray(_ *evaluation, args []any) (any, error) {
 	return []any{args[0]}, nil
 }
 
-func toNumber(_ *evaluation, args []any) (any, error) {
+func toNumber(e *evaluation, args []any) (any, error) {
 	switch v := args[0].(type) {
 	case number:
 		return v, nil
 	case string:
-		document, err := ParseDocument([]byte(v))
-		if err != nil {
+		if text := strings.TrimLeft(v, " \t\r\n"); text == "" || text[0] != '-' && !digit(text[0]) {
 			return nil, nil
+		}
+		document, err := ParseDocument(v, e.Budget)
+		if err != nil {
+			return nil, e.spend(0, 0) // nothing, unless the budget is used up
 		}
 		if n, ok := document.root.(number); ok {
 			return n, nil
@@ -328,6 +304,5 @@ func toString(e *evaluation, args []any) (any, error) {
 	if text, ok := args[0].(string); ok {
 		return text, nil
 	}
-	b, err := e.text(nil, args[0], 0)
-	return string(b), err
+	return e.text(args[0])
 }

@@ -71,7 +71,7 @@ func lex(query string) ([]token, error) {
 	if !utf8.ValidString(query) {
 		return nil, &SyntaxError{0, "not UTF-8"}
 	}
-	var tokens []token
+	tokens := make([]token, 0, len(query)/4+4)
 	for i := 0; i < len(query); {
 		if strings.IndexByte(" \t\r\n", query[i]) >= 0 {
 			i++
@@ -157,13 +157,15 @@ func lexQuoted(s string) (token, int, *SyntaxError) {
 	return token{kind: tIdentifier, text: name, quoted: true}, end + 1, nil
 }
 
+var rawEscapes = strings.NewReplacer(`\'`, `'`, `\\`, `\`)
+
 func lexRaw(s string) (token, int, *SyntaxError) {
 	end, err := closing(s, '\'')
 	if err != nil {
 		return token{}, 0, err
 	}
 	// \' and \\ are the only escapes of a raw string.
-	text := strings.NewReplacer(`\'`, `'`, `\\`, `\`).Replace(s[1:end])
+	text := rawEscapes.Replace(s[1:end])
 	return token{kind: tLiteral, text: s[:end+1], value: text}, end + 1, nil
 }
 
@@ -173,14 +175,14 @@ func lexJSON(s string) (token, int, *SyntaxError) {
 		return token{}, 0, err
 	}
 	text := strings.TrimSpace(strings.ReplaceAll(s[1:end], "\\`", "`"))
-	document, docErr := ParseDocument([]byte(text))
+	value, docErr := parseLiteral(text)
 	if docErr != nil {
 		// An older form leaves the quotes of a string out.
-		if document, docErr = ParseDocument([]byte(`"` + text + `"`)); docErr != nil || text == "" {
+		if value, docErr = parseLiteral(`"` + text + `"`); docErr != nil || text == "" {
 			return token{}, 0, &SyntaxError{0, "the literal is not JSON"}
 		}
 	}
-	return token{kind: tLiteral, text: s[:end+1], value: document.root}, end + 1, nil
+	return token{kind: tLiteral, text: s[:end+1], value: value}, end + 1, nil
 }
 
 func letter(c byte) bool { return c == '_' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }

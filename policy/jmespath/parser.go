@@ -2,6 +2,7 @@ package jmespath
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 )
 
@@ -289,7 +290,7 @@ func (p *parser) multiList() (node, error) {
 }
 
 func (p *parser) multiHash() (node, error) {
-	var hash multiHash
+	var hash []pair
 	for {
 		key := p.peek()
 		if err := p.expect(tIdentifier); err != nil {
@@ -302,13 +303,27 @@ func (p *parser) multiHash() (node, error) {
 		if err != nil {
 			return nil, err
 		}
-		hash = append(hash, pair{key.text, item})
+		hash = append(hash, pair{key: key.text, value: item})
 		if p.peek().kind == tComma {
 			p.next()
 			continue
 		}
-		return hash, p.expect(tRBrace)
+		return ordered(hash), p.expect(tRBrace)
 	}
+}
+
+// ordered finds the place of each key; of equal keys the last one stays.
+func ordered(pairs []pair) multiHash {
+	keys := make([]string, len(pairs))
+	for i := range pairs {
+		keys[i] = pairs[i].key
+	}
+	slices.Sort(keys)
+	keys = slices.Compact(keys)
+	for i := range pairs {
+		pairs[i].at, _ = slices.BinarySearch(keys, pairs[i].key)
+	}
+	return multiHash{pairs, len(keys)}
 }
 
 func (p *parser) call(name token) (node, error) {

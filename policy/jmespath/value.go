@@ -2,63 +2,169 @@ package jmespath
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
+	"math/bits"
 	"slices"
 	"strconv"
+	"strings"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// A value is nil, bool, string, number, []any or map[string]any.
+// A value is nil, bool, string, number, []any or object.
 
-// number is a JSON number. Numbers of a document keep their spelling.
+// number is a JSON number. Numbers of a document keep their spelling; others have none.
 type number struct {
 	f    float64
 	text string
 }
 
-func numberOf(f float64) number {
-	if f == math.Trunc(f) && math.Abs(f) < 1<<53 {
-		return number{f, strconv.FormatInt(int64(f), 10)}
+func numberOf(f float64) number { return number{f: f} }
+
+func (n number) append(b []byte) []byte {
+	switch {
+	case n.text != "":
+		return append(b, n.text...)
+	case n.f == math.Trunc(n.f) && math.Abs(n.f) < 1<<53:
+		return strconv.AppendInt(b, int64(n.f), 10)
+	default:
+		return strconv.AppendFloat(b, n.f, 'g', -1, 64)
 	}
-	return number{f, strconv.FormatFloat(f, 'g', -1, 64)}
+}
+
+// object has its members sorted by key, each key once.
+type object []member
+
+type member struct {
+	key   string
+	value any
+}
+
+// few is how many members are looked through one by one.
+const few = 8
+
+// get returns the member of the given name, or nil.
+func (o object) get(name string) any {
+	if len(o) <= few {
+		for i := range o {
+			if o[i].key == name {
+				return o[i].value
+			}
+		}
+		return nil
+	}
+	at, ok := slices.BinarySearchFunc(o, name, func(m member, name string) int { return strings.Compare(m.key, name) })
+	if !ok {
+		return nil
+	}
+	return o[at].value
+}
+
+// looking is what get costs.
+func (o object) looking(name string) (steps, bytes int) {
+	if len(o) <= few {
+		return 1, Long(len(name)) * len(o)
+	}
+	depth := bits.Len(uint(len(o)))
+	return depth, Long(len(name)) * depth
+}
+
+func byKey(a, b member) int { return strings.Compare(a.key, b.key) }
+
+// sort pays for sorting the members and does it.
+func (o object) sort(b *Budget) error {
+	if slices.IsSortedFunc(o, byKey) {
+		return nil
+	}
+	long := 0
+	for i := range o {
+		long += Long(len(o[i].key))
+	}
+	if err := b.Spend(sorting(len(o), long)); err != nil {
+		return err
+	}
+	slices.SortStableFunc(o, byKey)
+	return nil
 }
 
 // maxDocumentDepth bounds the nesting of documents.
 const maxDocumentDepth = 512
 
-// Document is a parsed JSON document. It is never changed.
-type Document struct {
-	root any
-	// size is about how much work it is to walk through the document once.
-	size int
-}
+// What values take in memory, in bytes.
+const (
+	itemBytes   = 16 // an element of an array
+	memberBytes = 32 // a member without its key
+	valueBytes  = 64 // a value of a document, its place in array or object included
+	// The decoder keeps the names of an object with many members in a map.
+	many      = 64
+	nameBytes = 160
+)
 
-// ParseDocument reads a JSON document. Duplicate members, trailing data and
-// nesting deeper than 512 are refused.
-func ParseDocument(b []byte) (*Document, error) {
-	dec := jsontext.NewDecoder(bytes.NewReader(b))
-	d := &Document{size: 1}
-	var err error
-	if d.root, err = d.read(dec, 0); err != nil {
+// Document is a parsed JSON document. It is never changed.
+type Document struct{ root any }
+
+// ParseDocument reads a JSON document and takes its work from the budget. Duplicate members,
+// trailing data and nesting deeper than 512 are refused.
+func ParseDocument(text string, budget *Budget) (*Document, error) {
+	// The text is copied once, and its strings again.
+	if err := budget.Spend(1, 2*len(text)); err != nil {
+		return nil, err
+	}
+	r := &reader{dec: jsontext.NewDecoder(bytes.NewBufferString(text)), budget: budget}
+	root, err := r.read(0)
+	if err != nil {
 		return nil, fmt.Errorf("jmespath: document: %w", err)
 	}
-	if rest := bytes.TrimSpace(b[dec.InputOffset():]); len(rest) > 0 {
+	if rest := strings.TrimSpace(text[r.dec.InputOffset():]); len(rest) > 0 {
 		return nil, errors.New("jmespath: document: data behind the value")
 	}
-	return d, nil
+	return &Document{root}, nil
 }
 
-func (d *Document) read(dec *jsontext.Decoder, depth int) (any, error) {
+// parseLiteral reads a JSON text in a query, whose size is bounded.
+func parseLiteral(text string) (any, error) {
+	raw := jsontext.Value(text)
+	if !raw.IsValid() {
+		return nil, errors.New("not JSON")
+	}
+	switch raw.Kind() {
+	case 'n':
+		return nil, nil
+	case 't', 'f':
+		return raw.Kind() == 't', nil
+	case '"':
+		b, err := jsontext.AppendUnquote(nil, raw)
+		return string(b), err
+	case '0':
+		f, _ := strconv.ParseFloat(text, 64)
+		return number{f, text}, nil
+	}
+	d, err := ParseDocument(text, NewBudget(context.Background(), 16*MaxQuery, 160*MaxQuery))
+	if err != nil {
+		return nil, err
+	}
+	return d.root, nil
+}
+
+// reader reads a document. Items and members wait in stacks until their number is known.
+type reader struct {
+	dec     *jsontext.Decoder
+	budget  *Budget
+	items   []any
+	members []member
+}
+
+func (r *reader) read(depth int) (any, error) {
 	if depth > maxDocumentDepth {
 		return nil, fmt.Errorf("nested deeper than %d", maxDocumentDepth)
 	}
-	d.size++
-	t, err := dec.ReadToken()
+	if err := r.budget.Spend(1, valueBytes); err != nil {
+		return nil, err
+	}
+	t, err := r.dec.ReadToken()
 	if err != nil {
 		return nil, err
 	}
@@ -74,31 +180,54 @@ func (d *Document) read(dec *jsontext.Decoder, depth int) (any, error) {
 		f, _ := t.Float()
 		return number{f, t.String()}, nil
 	case '[':
-		list := []any{}
-		for dec.PeekKind() != ']' {
-			item, err := d.read(dec, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, item)
-		}
-		_, err := dec.ReadToken()
-		return list, err
+		return r.array(depth)
 	default:
-		object := map[string]any{}
-		for dec.PeekKind() != '}' {
-			name, err := dec.ReadToken()
-			if err != nil {
-				return nil, err
-			}
-			key := name.String()
-			if object[key], err = d.read(dec, depth+1); err != nil {
+		return r.object(depth)
+	}
+}
+
+func (r *reader) array(depth int) (any, error) {
+	from := len(r.items)
+	for r.dec.PeekKind() != ']' {
+		item, err := r.read(depth + 1)
+		if err != nil {
+			return nil, err
+		}
+		r.items = append(r.items, item)
+	}
+	list := make([]any, len(r.items)-from)
+	copy(list, r.items[from:])
+	r.items = r.items[:from]
+	_, err := r.dec.ReadToken()
+	return list, err
+}
+
+func (r *reader) object(depth int) (any, error) {
+	from := len(r.members)
+	for r.dec.PeekKind() != '}' {
+		name, err := r.dec.ReadToken()
+		if err != nil {
+			return nil, err
+		}
+		key := name.String()
+		value, err := r.read(depth + 1)
+		if err != nil {
+			return nil, err
+		}
+		if len(r.members)-from >= many {
+			if err := r.budget.Spend(0, nameBytes); err != nil {
 				return nil, err
 			}
 		}
-		_, err := dec.ReadToken()
-		return object, err
+		r.members = append(r.members, member{key, value})
 	}
+	o := make(object, len(r.members)-from)
+	copy(o, r.members[from:])
+	r.members = r.members[:from]
+	if _, err := r.dec.ReadToken(); err != nil {
+		return nil, err
+	}
+	return o, o.sort(r.budget)
 }
 
 // truthy is JMESPath's notion of true: everything but null, false and what is
@@ -113,7 +242,7 @@ func truthy(v any) bool {
 		return v != ""
 	case []any:
 		return len(v) > 0
-	case map[string]any:
+	case object:
 		return len(v) > 0
 	default:
 		return true
@@ -132,7 +261,7 @@ func typeName(v any) string {
 		return "number"
 	case []any:
 		return "array"
-	case map[string]any:
+	case object:
 		return "object"
 	default:
 		return "expression"
@@ -141,13 +270,27 @@ func typeName(v any) string {
 
 // equal compares two values; it is charged for what it walks through.
 func (e *evaluation) equal(a, b any) (bool, error) {
-	if err := e.spend(1); err != nil {
+	if err := e.spend(1, 0); err != nil {
 		return false, err
 	}
 	switch a := a.(type) {
+	case nil:
+		return b == nil, nil
+	case bool:
+		other, ok := b.(bool)
+		return ok && a == other, nil
 	case number:
 		n, ok := b.(number)
-		return ok && (a.text == n.text || a.f == n.f), nil
+		return ok && a.f == n.f, nil
+	case string:
+		text, ok := b.(string)
+		if !ok || len(a) != len(text) {
+			return false, nil
+		}
+		if err := e.spend(0, Long(len(a))); err != nil {
+			return false, err
+		}
+		return a == text, nil
 	case []any:
 		list, ok := b.([]any)
 		if !ok || len(a) != len(list) {
@@ -159,38 +302,43 @@ func (e *evaluation) equal(a, b any) (bool, error) {
 			}
 		}
 		return true, nil
-	case map[string]any:
-		object, ok := b.(map[string]any)
-		if !ok || len(a) != len(object) {
+	case object:
+		other, ok := b.(object)
+		if !ok || len(a) != len(other) {
 			return false, nil
 		}
-		for key, value := range a {
-			other, ok := object[key]
-			if !ok {
+		for i := range a {
+			if err := e.spend(0, Long(len(a[i].key))); err != nil {
+				return false, err
+			}
+			if a[i].key != other[i].key {
 				return false, nil
 			}
-			if same, err := e.equal(value, other); !same || err != nil {
+			if same, err := e.equal(a[i].value, other[i].value); !same || err != nil {
 				return false, err
 			}
 		}
 		return true, nil
-	case expression:
-		return false, nil
 	default:
-		if _, ok := b.(expression); ok {
-			return false, nil
-		}
-		switch b.(type) {
-		case []any, map[string]any:
-			return false, nil
-		}
-		return a == b, nil
+		return false, nil // expressions equal nothing
 	}
 }
 
 // text writes a value as compact JSON, members sorted, within the limits.
-func (e *evaluation) text(b []byte, v any, depth int) ([]byte, error) {
-	if err := e.spend(1); err != nil {
+func (e *evaluation) text(v any) (string, error) {
+	if e.scratch == nil {
+		e.scratch = new([]byte)
+	}
+	b, err := e.write((*e.scratch)[:0], v, 0)
+	*e.scratch = b
+	if err != nil {
+		return "", err
+	}
+	return string(b), nil
+}
+
+func (e *evaluation) write(b []byte, v any, depth int) ([]byte, error) {
+	if err := e.spend(1, 5); err != nil { // 5 for null, false, or what stands around a value
 		return b, err
 	}
 	if len(b) > MaxResult || depth > 2*maxDocumentDepth {
@@ -202,10 +350,12 @@ func (e *evaluation) text(b []byte, v any, depth int) ([]byte, error) {
 	case bool:
 		return strconv.AppendBool(b, v), nil
 	case number:
-		return append(b, v.text...), nil
+		if err := e.spend(0, max(len(v.text), 24)); err != nil {
+			return b, err
+		}
+		return v.append(b), nil
 	case string:
-		quoted, err := json.Marshal(v)
-		return append(b, quoted...), err
+		return e.quote(b, v)
 	case []any:
 		b = append(b, '[')
 		for i, item := range v {
@@ -213,23 +363,23 @@ func (e *evaluation) text(b []byte, v any, depth int) ([]byte, error) {
 				b = append(b, ',')
 			}
 			var err error
-			if b, err = e.text(b, item, depth+1); err != nil {
+			if b, err = e.write(b, item, depth+1); err != nil {
 				return b, err
 			}
 		}
 		return append(b, ']'), nil
-	case map[string]any:
+	case object:
 		b = append(b, '{')
-		for i, key := range slices.Sorted(maps.Keys(v)) {
+		for i := range v {
 			if i > 0 {
 				b = append(b, ',')
 			}
-			quoted, err := json.Marshal(key)
-			if err != nil {
+			var err error
+			if b, err = e.quote(b, v[i].key); err != nil {
 				return b, err
 			}
-			b = append(append(b, quoted...), ':')
-			if b, err = e.text(b, v[key], depth+1); err != nil {
+			b = append(b, ':')
+			if b, err = e.write(b, v[i].value, depth+1); err != nil {
 				return b, err
 			}
 		}
@@ -237,4 +387,20 @@ func (e *evaluation) text(b []byte, v any, depth int) ([]byte, error) {
 	default:
 		return b, errors.New("jmespath: an expression is not a result")
 	}
+}
+
+// quote writes a string; escapes are paid when it is known how many there are.
+func (e *evaluation) quote(b []byte, s string) ([]byte, error) {
+	if len(b)+len(s) > MaxResult {
+		return b, ErrResult
+	}
+	if err := e.spend(0, len(s)); err != nil {
+		return b, err
+	}
+	from := len(b)
+	b, err := jsontext.AppendQuote(b, s)
+	if err != nil {
+		return b, err
+	}
+	return b, e.spend(0, len(b)-from-len(s))
 }
