@@ -267,8 +267,8 @@ var evidenceMembers = []string{
 }
 
 func fromObject(p piece, text []byte) (list []piece) {
-	var members map[string]jsontext.Value
-	if json.Unmarshal(text, &members) != nil {
+	members, err := members(text)
+	if err != nil {
 		return nil
 	}
 	names := make([]string, 0, len(members))
@@ -282,7 +282,10 @@ func fromObject(p piece, text []byte) (list []piece) {
 		}
 		inner := fromValue(p, members[name], "JSON member "+name)
 		for _, other := range names {
-			if other != name && len(inner.others) < 8 {
+			if len(inner.others) == 8 {
+				break
+			}
+			if other != name {
 				inner.others = append(slices.Clone(inner.others), other)
 			}
 		}
@@ -293,12 +296,19 @@ func fromObject(p piece, text []byte) (list []piece) {
 
 // fromArray looks into the first few values of a list.
 func fromArray(p piece, text []byte) (list []piece) {
-	var values []jsontext.Value
-	if json.Unmarshal(text, &values) != nil {
+	if !jsontext.Value(text).IsValid() {
 		return nil
 	}
-	for i, value := range values[:min(len(values), 8)] {
-		list = append(list, fromValue(p, value, fmt.Sprintf("JSON item %d", i+1)))
+	dec := jsontext.NewDecoder(bytes.NewBuffer(text))
+	if _, err := dec.ReadToken(); err != nil {
+		return nil
+	}
+	for i := 1; i <= 8 && dec.PeekKind() != ']'; i++ {
+		value, err := dec.ReadValue()
+		if err != nil {
+			return nil
+		}
+		list = append(list, fromValue(p, value.Clone(), fmt.Sprintf("JSON item %d", i)))
 	}
 	return list
 }

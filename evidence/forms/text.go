@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"regexp"
 	"strings"
@@ -145,10 +146,45 @@ func objectForm(text []byte) Form {
 	return Form{}
 }
 
+// maxMembers is how many members an object with evidence may have.
+const maxMembers = 1000
+
+// members reads the members of a JSON object by their names, once each.
+func members(text []byte) (map[string]jsontext.Value, error) {
+	dec := jsontext.NewDecoder(bytes.NewBuffer(text))
+	if t, err := dec.ReadToken(); err != nil {
+		return nil, err
+	} else if t.Kind() != '{' {
+		return nil, errors.New("not an object")
+	}
+	out := map[string]jsontext.Value{}
+	for dec.PeekKind() != '}' {
+		t, err := dec.ReadToken()
+		if err != nil {
+			return nil, err
+		}
+		name := t.String()
+		value, err := dec.ReadValue()
+		if err != nil {
+			return nil, err
+		}
+		if out[name] = value.Clone(); len(out) > maxMembers {
+			return nil, fmt.Errorf("more than %d members", maxMembers)
+		}
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, err
+	}
+	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("data behind the object")
+	}
+	return out, nil
+}
+
 // object reads the members of a JSON object by their folded names.
 func object(text []byte) (map[string]jsontext.Value, error) {
-	var raw map[string]jsontext.Value
-	if err := json.Unmarshal(text, &raw); err != nil {
+	raw, err := members(text)
+	if err != nil {
 		return nil, err
 	}
 	out := make(map[string]jsontext.Value, len(raw))
@@ -158,10 +194,10 @@ func object(text []byte) (map[string]jsontext.Value, error) {
 	return out, nil
 }
 
+var unmarked = strings.NewReplacer("_", "", "-", "", " ", "")
+
 // fold makes names of members alike: tdxQuote, tdx_quote and TDX-Quote.
-func fold(name string) string {
-	return strings.ToLower(strings.NewReplacer("_", "", "-", "", " ", "").Replace(name))
-}
+func fold(name string) string { return strings.ToLower(unmarked.Replace(name)) }
 
 // byteOrderMark is what some editors put in front of UTF-8.
 var byteOrderMark = []byte("\xef\xbb\xbf")
