@@ -162,7 +162,7 @@ func (s *Set) Add(c Claim) bool {
 		return true
 	}
 	if len(s.known) != len(s.list) {
-		s.known = make(map[Claim]struct{}, 2*len(s.list))
+		s.known = make(map[Claim]struct{}, max(2*len(s.list), cap(s.list)))
 		for _, have := range s.list {
 			s.known[have] = struct{}{}
 		}

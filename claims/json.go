@@ -1,9 +1,10 @@
 package claims
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"maps"
+	"io"
 	"slices"
 	"strings"
 
@@ -54,16 +55,17 @@ func (s Set) MarshalJSON() ([]byte, error) {
 // JSON text. Every claim gets the given issuer. Duplicate members, fractions
 // and null are refused.
 func ParseSet(b []byte, issuer Issuer) (Set, error) {
-	if kind := jsontext.Value(b).Kind(); kind == '[' || kind == '"' || kind == '0' {
+	switch jsontext.Value(b).Kind() {
+	case '[', '"', '0', 'n', 't', 'f':
 		return Set{}, errors.New("claims: a JSON object of claims is wanted")
 	}
-	var members map[string]jsontext.Value
-	if err := json.Unmarshal(b, &members); err != nil {
+	members, err := parseMembers(b)
+	if err != nil {
 		return Set{}, fmt.Errorf("claims: %w", err)
 	}
-	var s Set
-	for _, typ := range slices.Sorted(maps.Keys(members)) {
-		raw := members[typ]
+	s := Set{list: make([]Claim, 0, len(members))}
+	for _, m := range members {
+		typ, raw := m.name, m.value
 		list := []jsontext.Value{raw}
 		if raw.Kind() == '[' {
 			list = nil
@@ -80,6 +82,42 @@ func ParseSet(b []byte, issuer Issuer) (Set, error) {
 		}
 	}
 	return s, nil
+}
+
+type jsonMember struct {
+	name  string
+	value jsontext.Value
+}
+
+// parseMembers reads the members of an object, sorted by their names.
+func parseMembers(b []byte) (list []jsonMember, err error) {
+	dec := jsontext.NewDecoder(bytes.NewBuffer(b))
+	if _, err := dec.ReadToken(); errors.Is(err, io.EOF) {
+		return nil, io.ErrUnexpectedEOF
+	} else if err != nil {
+		return nil, err
+	}
+	for dec.PeekKind() != '}' {
+		name, err := dec.ReadToken()
+		if err != nil {
+			return nil, err
+		}
+		m := jsonMember{name: name.String()}
+		value, err := dec.ReadValue()
+		if err != nil {
+			return nil, err
+		}
+		m.value = value.Clone()
+		list = append(list, m)
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, err
+	}
+	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("data behind the object")
+	}
+	slices.SortFunc(list, func(a, b jsonMember) int { return strings.Compare(a.name, b.name) })
+	return list, nil
 }
 
 func parseValue(raw jsontext.Value) (Value, error) {

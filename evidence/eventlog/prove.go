@@ -207,8 +207,10 @@ func (p *Proof) measurements(list []Measurement) error {
 		return &Mismatch{Register: register, Bank: bank, Quoted: quoted, Replayed: endOfIMA(list, bank, start), Events: len(list),
 			Hint: "no beginning of the IMA list leads to it"}
 	}
+	p.events = slices.Grow(p.events, n)
+	event := &Event{Register: register} // of all of them
 	for i := range list[:n] {
-		p.events = append(p.events, Proven{Seq: seq + i, Event: &Event{Register: register}, Covered: !list[i].Violation(), Measurement: &list[i]})
+		p.events = append(p.events, Proven{Seq: seq + i, Event: event, Covered: !list[i].Violation(), Measurement: &list[i]})
 	}
 	if at := slices.Index(p.Unexplained, register); at >= 0 {
 		p.Unexplained = slices.Delete(p.Unexplained, at, at+1)
