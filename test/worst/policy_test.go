@@ -183,6 +183,9 @@ func TestPoliciesStayWithinTheBounds(t *testing.T) {
 
 // TestAnEvaluationEndsWithItsContext: no part of an evaluation goes on for long when nobody waits.
 func TestAnEvaluationEndsWithItsContext(t *testing.T) {
+	if race {
+		t.Skip("the race detector takes time of its own")
+	}
 	for _, c := range policyCases() {
 		p, err := policy.Parse(c.policy)
 		if err != nil {

@@ -66,6 +66,9 @@ func measure(work func()) cost {
 // the same time, so that the best of a few runs is what the work takes.
 func hold(t *testing.T, size int, work func()) {
 	t.Helper()
+	if race {
+		t.Skip("the race detector takes time and memory of its own")
+	}
 	if size > maxInput+maxInput/8 {
 		t.Fatalf("an input of %d bytes", size)
 	}

@@ -1,0 +1,5 @@
+//go:build race
+
+package worst
+
+const race = true
