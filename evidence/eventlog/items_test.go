@@ -4,8 +4,8 @@ import (
 	"testing"
 )
 
-// TestTagsAreGroupedInTheOrderOfTheirFirstItems holds for few tags and for many.
-func TestTagsAreGroupedInTheOrderOfTheirFirstItems(t *testing.T) {
+// TestItemsOfOneTagAreFound: with few tags and with many.
+func TestItemsOfOneTagAreFound(t *testing.T) {
 	for _, tags := range []int{1, 7, 8, 9, 20, 3000} {
 		var list []Item
 		for round := range 3 {
@@ -13,18 +13,17 @@ func TestTagsAreGroupedInTheOrderOfTheirFirstItems(t *testing.T) {
 				list = append(list, Item{Tag: uint32(tags - tag), Data: []byte{byte(round)}})
 			}
 		}
-		groups := grouped(list)
-		if len(groups) != tags {
-			t.Fatalf("%d groups of %d tags", len(groups), tags)
-		}
-		for i, group := range groups {
-			if len(group) != 3 {
-				t.Fatalf("%d items of the tag at %d, want 3", len(group), i)
+		first, next := sameTags(list)
+		for i := range list {
+			if first[i] != (i < tags) {
+				t.Fatalf("%d tags: item %d is the first one: %v", tags, i, first[i])
 			}
-			for round, item := range group {
-				if item.Tag != uint32(tags-i) || item.Data[0] != byte(round) {
-					t.Fatalf("item %d of the group at %d is %#x %d", round, i, item.Tag, item.Data[0])
-				}
+			want := int32(i + tags)
+			if int(want) >= len(list) {
+				want = -1
+			}
+			if next[i] != want {
+				t.Fatalf("%d tags: item %d is followed by %d, want %d", tags, i, next[i], want)
 			}
 		}
 	}

@@ -3,7 +3,6 @@ package eventlog
 import (
 	"encoding/base64"
 	"encoding/hex"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -188,50 +187,69 @@ func (w *writer) processed(e *Proven) {
 // items writes tagged events as members of an object, one for each tag, where it first
 // stands.
 func (w *writer) items(list []Item) {
-	for _, same := range grouped(list) {
-		tag := same[0].Tag
-		w.name(tagName(tag))
-		info := tags[tag]
-		if len(same) > 1 && !info.list {
-			same = weakest(info, same)
-		}
-		if len(same) == 1 && !info.list {
-			w.item(info, same[0])
+	var same []*Item
+	first, next := sameTags(list)
+	for i := range list {
+		if !first[i] {
 			continue
 		}
-		w.raw("[")
-		for _, item := range same {
-			w.next()
-			w.item(info, item)
+		same = same[:0]
+		for j := i; j >= 0; j = int(next[j]) {
+			same = append(same, &list[j])
 		}
-		w.raw("]")
+		w.group(list[i].Tag, same)
 	}
 }
 
-// grouped puts the items of each tag together, tags in the order of their first items.
-func grouped(list []Item) [][]*Item {
-	var few [8]uint32
-	tags, groups := few[:0], make([][]*Item, 0, min(len(list), len(few)))
-	var places map[uint32]int // of many tags
-	for i := range list {
-		tag := list[i].Tag
-		at := slices.Index(tags[:min(len(tags), len(few))], tag)
-		if known, ok := places[tag]; ok {
-			at = known
-		}
-		if at >= 0 {
-			groups[at] = append(groups[at], &list[i])
-			continue
-		}
-		if len(tags) >= len(few) {
-			if places == nil {
-				places = map[uint32]int{}
-			}
-			places[tag] = len(tags)
-		}
-		tags, groups = append(tags, tag), append(groups, []*Item{&list[i]})
+// sameTags tells of each item whether it is the first one of its tag, and where the next
+// one is, or -1.
+func sameTags(list []Item) (first []bool, next []int32) {
+	first, next = make([]bool, len(list)), make([]int32, len(list))
+	var last map[uint32]int32
+	if len(list) > fewItems {
+		last = make(map[uint32]int32, len(list))
 	}
-	return groups
+	for i := range list {
+		before := int32(-1)
+		if last != nil {
+			if at, ok := last[list[i].Tag]; ok {
+				before = at
+			}
+			last[list[i].Tag] = int32(i) // at most maxItems
+		} else {
+			for j := i - 1; j >= 0 && before < 0; j-- {
+				if list[j].Tag == list[i].Tag {
+					before = int32(j)
+				}
+			}
+		}
+		if first[i], next[i] = before < 0, -1; before >= 0 {
+			next[before] = int32(i)
+		}
+	}
+	return first, next
+}
+
+// fewItems are compared with each other; of more a map is made.
+const fewItems = 16
+
+// group writes the items of one tag.
+func (w *writer) group(tag uint32, same []*Item) {
+	w.name(tagName(tag))
+	info := tags[tag]
+	if len(same) > 1 && !info.list {
+		same = weakest(info, same)
+	}
+	if len(same) == 1 && !info.list {
+		w.item(info, same[0])
+		return
+	}
+	w.raw("[")
+	for _, item := range same {
+		w.next()
+		w.item(info, item)
+	}
+	w.raw("]")
 }
 
 // weakest picks the one that the others cannot make good, where there is such

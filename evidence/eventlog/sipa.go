@@ -40,7 +40,7 @@ func items(b []byte, padding, depth int, left *int) ([]Item, error) {
 	if depth == 0 {
 		return nil, fmt.Errorf("tagged events nested deeper than %d", maxDepth)
 	}
-	var list []Item
+	list := make([]Item, 0, min(countItems(b[:len(b)-padding]), *left))
 	for len(b) > padding {
 		if len(b) < 8 {
 			return nil, errors.New("a tagged event that is cut short")
@@ -63,6 +63,17 @@ func items(b []byte, padding, depth int, left *int) ([]Item, error) {
 		list = append(list, item)
 	}
 	return list, nil
+}
+
+// countItems returns how many items there are at most, without those within.
+func countItems(b []byte) (n int) {
+	for ; len(b) > 0 && n < maxItems; n++ {
+		if len(b) < 8 {
+			return n + 1
+		}
+		b = b[min(8+uint64(binary.LittleEndian.Uint32(b[4:])), uint64(len(b))):]
+	}
+	return n
 }
 
 // form says how policies read a tag's payload.
