@@ -17,7 +17,7 @@ func legacyEvent(register, typ uint32, data string) string {
 
 // legacyEvent2 is a record of a crypto-agile log with a SHA-256 bank.
 func legacyEvent2(register, typ uint32, data string) string {
-	sum := sha256.Sum256([]byte(strings.TrimSuffix(data, "\x00")))
+	sum := sha256.Sum256([]byte(data))
 	b := le.AppendUint16(le.AppendUint32(le.AppendUint32(le.AppendUint32(nil, register), typ), 1), uint16(0xb))
 	return string(le.AppendUint32(append(b, sum[:]...), uint32(len(data)))) + data
 }

@@ -99,7 +99,7 @@ func parsers() map[string]func([]byte) {
 		"collateral.ParseSet": func(b []byte) { _, _ = collateral.ParseSet(b) },
 		"token.Decode":        func(b []byte) { _, _, _ = token.Decode(string(b)) }, "token.ParsePolicy": func(b []byte) { _, _ = token.ParsePolicy(string(b)) },
 		"eventlog.Recognize": func(b []byte) { _, _ = eventlog.Recognize(b) }, "eventlog.RecognizeIMA": func(b []byte) { _, _ = eventlog.RecognizeIMA(b) },
-		"eventlog.Prove": proveLog, "eventlog.Prove of IMA": proveIMA,
+		"eventlog.Prove": func(b []byte) { proveLog(b) }, "eventlog.Prove of IMA": func(b []byte) { proveIMA(b) },
 	}
 	for _, v := range verifiers {
 		list["Verify "+string(v.Kind())] = func(b []byte) {
@@ -110,16 +110,32 @@ func parsers() map[string]func([]byte) {
 	return list
 }
 
-// proveLog does all that is done with a log that a quote vouches for.
-func proveLog(b []byte) {
+// TestTheLogsAreProven makes sure that the work which is measured is done.
+func TestTheLogsAreProven(t *testing.T) {
+	inputs := blobs()
+	for _, name := range []string{"events of new form", "tags", "nested tags", "a GRUB text", "a UKI text", "a UEFI variable"} {
+		if proveLog(inputs[name]) < 100_000 {
+			t.Errorf("%s are not proven", name)
+		}
+	}
+	for _, name := range []string{"IMA", "IMA of new form", "IMA buffers"} {
+		if proveIMA(inputs[name]) < 100_000 {
+			t.Errorf("%s: not proven", name)
+		}
+	}
+}
+
+// proveLog does all that is done with a log that a quote vouches for, and returns how long
+// the JSON of its events is.
+func proveLog(b []byte) int {
 	l, err := eventlog.Parse(b)
 	if err != nil {
-		return
+		return 0
 	}
 	bank := eventlog.Bank{Algorithm: eventlog.SHA256}
 	r, err := l.Replay(bank.Algorithm)
 	if err != nil {
-		return
+		return 0
 	}
 	for i := range uint32(eventlog.Registers) {
 		if value, _, ok := r.Register(i); ok {
@@ -128,17 +144,17 @@ func proveLog(b []byte) {
 	}
 	p, err := eventlog.Prove([]eventlog.Sent{{Data: b}}, bank)
 	if err != nil {
-		return
+		return 0
 	}
 	_, _ = p.Facts()
 	p.Linux()
-	_ = p.JSON()
+	return len(p.JSON())
 }
 
-func proveIMA(b []byte) {
+func proveIMA(b []byte) int {
 	list, err := eventlog.ParseIMA(b)
 	if err != nil || len(list) == 0 || list[0].Register >= eventlog.Registers {
-		return
+		return 0
 	}
 	bank := eventlog.Bank{Algorithm: eventlog.SHA256}
 	bank.Values[list[0].Register] = eventlog.IMARegister(list, list[0].Register, bank.Algorithm, true)
@@ -148,10 +164,10 @@ func proveIMA(b []byte) {
 	}
 	p, err := eventlog.Prove([]eventlog.Sent{{IMA: true, Data: b}}, bank)
 	if err != nil {
-		return
+		return 0
 	}
 	_, _ = p.Facts()
-	_ = p.JSON()
+	return len(p.JSON())
 }
 
 func TestParsersStayWithinTheBounds(t *testing.T) {
