@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
 
+	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/azureguest"
 	"github.com/probity-dev/probity/evidence/eventlog"
 )
@@ -246,7 +247,7 @@ func (a *Azure) tdx(ctx context.Context, report []byte) ([]byte, error) {
 	if err := json.Unmarshal(b, &out); err != nil {
 		return nil, err
 	}
-	return base64.RawURLEncoding.DecodeString(strings.TrimRight(out.Quote, "="))
+	return evidence.DecodeBase64([]byte(out.Quote))
 }
 
 // ask asks the platform.

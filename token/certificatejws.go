@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/sha1"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
@@ -127,6 +128,14 @@ func Thumbprint(cert *x509.Certificate) string {
 // same JWS twice is a replay and no second request.
 func (p *SubmittedPolicy) Randomised() bool {
 	return strings.HasPrefix(p.algorithm, "ES") || strings.HasPrefix(p.algorithm, "PS")
+}
+
+// Identity names the act of signing: the same signature gives the same name in every form in
+// which it verifies. Of an ECDSA signature (r, s) that is r, for (r, -s) verifies too, as one
+// in DER does.
+func (p *SubmittedPolicy) Identity() string {
+	sum := sha256.Sum256(p.unique)
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
 // SignedBy reports whether the policy or request was signed by one of the

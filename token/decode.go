@@ -1,12 +1,13 @@
 package token
 
 import (
-	"encoding/base64"
 	"fmt"
 	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/probity-dev/probity/internal/jws"
 )
 
 type headerJSON struct {
@@ -20,7 +21,7 @@ func unverifiedHeader(compact string) (headerJSON, error) {
 	if !ok {
 		return h, ErrFormat
 	}
-	b, err := base64.RawURLEncoding.DecodeString(first)
+	b, err := jws.Decode(first)
 	if err != nil {
 		return h, ErrFormat
 	}
@@ -30,13 +31,15 @@ func unverifiedHeader(compact string) (headerJSON, error) {
 // Decode returns header and payload of a compact token without verifying
 // anything. It is for looking at tokens, never for trusting them.
 func Decode(compact string) (header, payload jsontext.Value, err error) {
-	compact = strings.TrimSpace(compact)
-	parts := strings.Split(compact, ".")
-	if len(compact) > MaxSize || len(parts) != 3 {
+	if len(compact) > MaxSize {
 		return nil, nil, ErrFormat
 	}
+	first, second, _, err := jws.Split(compact)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrFormat, err)
+	}
 	for i, dst := range []*jsontext.Value{&header, &payload} {
-		b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[i], "="))
+		b, err := jws.Decode([]string{first, second}[i])
 		if err != nil {
 			return nil, nil, fmt.Errorf("%w: part %d: %w", ErrFormat, i+1, err)
 		}

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	_ "crypto/sha512" // SHA-384 and SHA-512 of signatures
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/probity-dev/probity/internal/jws"
 	"github.com/probity-dev/probity/internal/pubkey"
 )
 
@@ -48,6 +50,9 @@ type SubmittedPolicy struct {
 	Binding *Binding
 
 	algorithm string
+	// unique is what no other signature over the same words has, and what nobody can change
+	// without the key.
+	unique []byte
 }
 
 // Hash returns the value of the claim x-ms-policy-token-hash: base64url SHA-256
@@ -115,17 +120,18 @@ func parseSubmitted(compact string) (p *SubmittedPolicy, payload []byte, err err
 	if len(compact) > MaxPolicyJWS {
 		return fail("%d bytes, at most %d are allowed", len(compact), MaxPolicyJWS)
 	}
-	parts := strings.Split(compact, ".")
-	if len(parts) == 2 {
-		parts = append(parts, "")
+	whole := compact
+	if strings.Count(compact, ".") == 1 {
+		whole += "."
 	}
-	if len(parts) != 3 {
-		return fail("%d parts, want header.payload.signature", len(parts))
+	var parts [3]string
+	if parts[0], parts[1], parts[2], err = jws.Split(whole); err != nil {
+		return fail("%w", err)
 	}
 	var raw [3][]byte
 	for i, part := range parts {
-		if raw[i], err = base64.RawURLEncoding.Strict().DecodeString(strings.TrimRight(part, "=")); err != nil || strings.ContainsAny(part, "\r\n") {
-			return fail("part %d is not base64url", i+1) // the library would skip line breaks
+		if raw[i], err = jws.Decode(part); err != nil {
+			return fail("part %d: %w", i+1, err)
 		}
 	}
 	var header policyHeader
@@ -146,6 +152,7 @@ func parseSubmitted(compact string) (p *SubmittedPolicy, payload []byte, err err
 	} else if err := p.verify(header, parts[0]+"."+parts[1], raw[2]); err != nil {
 		return fail("%w", err)
 	}
+	p.unique = append([]byte(parts[0]+"."+parts[1]+"."), p.unique...)
 	return p, raw[1], nil
 }
 
@@ -157,9 +164,14 @@ func (p *SubmittedPolicy) readPayload(payload []byte) error {
 	if err := json.Unmarshal(payload, &body); err != nil || body.Policy == nil || body.any() {
 		return fmt.Errorf("%w: the payload is not a JSON object with the member AttestationPolicy and without a certificate", ErrPolicyJWS)
 	}
-	text, err := base64.RawURLEncoding.Strict().DecodeString(strings.TrimRight(*body.Policy, "="))
+	// A member of the payload, which some clients pad.
+	member := *body.Policy
+	if len(member)%4 == 0 {
+		member = strings.TrimSuffix(strings.TrimSuffix(member, "="), "=")
+	}
+	text, err := jws.Decode(member)
 	if err != nil {
-		return fmt.Errorf("%w: AttestationPolicy is not base64url", ErrPolicyJWS)
+		return fmt.Errorf("%w: AttestationPolicy is %w", ErrPolicyJWS, err)
 	}
 	p.Text = string(text)
 	return nil
@@ -221,6 +233,7 @@ func (p *SubmittedPolicy) verifyRSA(key *rsa.PublicKey, input string, signature 
 		return false
 	}
 	digest := digestOf(hash, input)
+	p.unique = signature
 	if strings.HasPrefix(p.algorithm, "PS") {
 		return rsa.VerifyPSS(key, hash, digest, signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
 	}
@@ -244,8 +257,14 @@ func (p *SubmittedPolicy) verifyEC(key *ecdsa.PublicKey, input string, signature
 	digest := digestOf(hash, input)
 	if len(signature) == 2*size {
 		r, s := new(big.Int).SetBytes(signature[:size]), new(big.Int).SetBytes(signature[size:])
+		p.unique = r.Bytes() // (r, -s) is a signature as well
 		return ecdsa.Verify(key, digest, r, s)
 	}
+	var pair struct{ R, S *big.Int }
+	if _, err := asn1.Unmarshal(signature, &pair); err != nil {
+		return false
+	}
+	p.unique = pair.R.Bytes()
 	return ecdsa.VerifyASN1(key, digest, signature)
 }
 

@@ -3,13 +3,13 @@ package token
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/probity-dev/probity/internal/jws"
 	"github.com/probity-dev/probity/internal/pubkey"
 )
 
@@ -49,21 +49,21 @@ type Header struct {
 }
 
 // Verify checks a compact token: it must be signed by the key of keys that its
-// kid names, be of the given issuer, and be valid at the given time. The error
-// wraps one of the reasons above.
+// kid names, be of the given issuer, and be valid at the given time. Only the text
+// that was signed verifies: parts in other spellings of base64url, and white space around
+// them, are refused. The error wraps one of the reasons above.
 func Verify(compact string, keys KeySet, issuer string, at time.Time) (*Verified, error) {
 	if len(compact) > MaxSize {
 		return nil, fmt.Errorf("token of %d bytes: %w", len(compact), ErrFormat)
 	}
-	compact = strings.TrimSpace(compact)
 	if header, err := unverifiedHeader(compact); err == nil && header.Alg == "none" {
 		return nil, ErrUnsecured
 	}
-	jws, err := jose.ParseSignedCompact(compact, algorithms)
+	signed, err := jws.Parse(compact, algorithms)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
-	header := jws.Signatures[0].Header
+	header := signed.Signatures[0].Header
 	candidates := keys.Key(header.KeyID)
 	if header.KeyID == "" || len(candidates) == 0 {
 		return nil, fmt.Errorf("kid %q: %w", header.KeyID, ErrKey)
@@ -71,7 +71,7 @@ func Verify(compact string, keys KeySet, issuer string, at time.Time) (*Verified
 	if err := pubkey.Check(candidates[0].Key); err != nil {
 		return nil, fmt.Errorf("kid %q: %w: %w", header.KeyID, ErrKey, err)
 	}
-	payload, err := jws.Verify(candidates[0].Key)
+	payload, err := signed.Verify(candidates[0].Key)
 	if err != nil {
 		return nil, ErrSignature
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/ratls"
 	"github.com/probity-dev/probity/internal/pubkey"
 )
@@ -140,11 +141,10 @@ func (f *Framed) Marshal() ([]byte, error) {
 
 // decode reads base64 in either alphabet, padded or not.
 func decode(text string) ([]byte, error) {
-	if strings.ContainsAny(text, "\r\n") {
-		return nil, errors.New("line breaks in base64")
+	if strings.Contains(text, `\`) {
+		return nil, errors.New("a backslash in base64") // which the decoder takes for an escape of JSON
 	}
-	text = strings.NewReplacer("+", "-", "/", "_").Replace(strings.TrimRight(text, "="))
-	return base64.RawURLEncoding.DecodeString(text)
+	return evidence.DecodeBase64([]byte(text))
 }
 
 // tableEntry is one row of a certificate table.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/eventlog"
+	"github.com/probity-dev/probity/internal/jws"
 )
 
 // The forms of the evidence object: what its members are called is Azure
@@ -139,7 +140,7 @@ func ParseRequest(raw []byte) (*Request, error) {
 		return &Request{data: evidenceJSON{TPM: &tpmJSON{m.Current, m.Boot}}}, nil
 	}
 	r := &Request{}
-	if r.jws, err = jose.ParseSignedCompact(m.Request, []jose.SignatureAlgorithm{jose.PS256}); err != nil {
+	if r.jws, err = jws.Parse(m.Request, []jose.SignatureAlgorithm{jose.PS256}); err != nil {
 		return nil, fmt.Errorf("the request is not a compact JWS by PS256: %w", err)
 	}
 	r.typ, _ = r.jws.Signatures[0].Header.ExtraHeaders[jose.HeaderType].(string)

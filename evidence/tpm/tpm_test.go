@@ -19,6 +19,7 @@ import (
 	"github.com/probity-dev/probity/collateral/tpmca"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/tpm"
+	"github.com/probity-dev/probity/internal/jws/jwstest"
 	"github.com/probity-dev/probity/internal/testtee"
 )
 
@@ -367,6 +368,34 @@ func TestIMABesideTheLog(t *testing.T) {
 	c.IMA = other
 	_, err = verify(t, machine.Evidence(c), nil)
 	wantRejection(t, "another list", "tpm.event-log", err)
+}
+
+func TestARequestHasOneText(t *testing.T) {
+	var message struct {
+		Payload struct {
+			Request string `json:"request"`
+		} `json:"payload"`
+	}
+	if err := json.Unmarshal(machine.Evidence(healthy()), &message); err != nil {
+		t.Fatal(err)
+	}
+	good := message.Payload.Request
+	judge := func(text string) error {
+		raw, err := json.Marshal(map[string]string{"request": text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = verify(t, raw, nil)
+		return err
+	}
+	if err := judge(good); err != nil {
+		t.Fatal(err)
+	}
+	for text := range jwstest.Neighbours(good) {
+		if judge(text) == nil {
+			t.Errorf("…%q is accepted", text[max(0, len(text)-40):])
+		}
+	}
 }
 
 func TestCustomClaims(t *testing.T) {

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"encoding/base64"
 	"fmt"
 	"math"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/probity-dev/probity/internal/ascii"
+	"github.com/probity-dev/probity/internal/jws"
 )
 
 // TokenTypeAccess as [Issuer.TokenType] accepts access tokens of RFC 9068 alone.
@@ -44,10 +44,12 @@ type bearerClaims struct {
 // readBearer decodes a token strictly, before anything is verified: what two
 // readers could understand differently is refused.
 func readBearer(bearer string) (h bearerHeader, c bearerClaims, err error) {
-	header, rest, _ := strings.Cut(bearer, ".")
-	payload, _, _ := strings.Cut(rest, ".")
+	header, payload, _, err := jws.Split(bearer)
+	if err != nil {
+		return h, c, fmt.Errorf("%w: the bearer token is not a JSON Web Token: %w", ErrRefused, err)
+	}
 	for part, into := range map[string]any{header: &h, payload: &c} {
-		b, err := base64.RawURLEncoding.Strict().DecodeString(part)
+		b, err := jws.Decode(part)
 		if err == nil {
 			err = json.Unmarshal(b, into)
 		}

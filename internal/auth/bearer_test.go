@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/probity-dev/probity/internal/jws/jwstest"
 )
 
 // compact signs any header and payload, also those that no library makes.
@@ -24,6 +26,24 @@ func compact(t *testing.T, key *ecdsa.PrivateKey, header, payload string) string
 		t.Fatal(err)
 	}
 	return in + "." + base64.RawURLEncoding.EncodeToString(append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...))
+}
+
+func TestABearerTokenHasOneText(t *testing.T) {
+	l := newLoggedIn(t)
+	payload := fmt.Sprintf(`{"iss":%q,"sub":"x","aud":"a","exp":%d}`, l.URL, l.now.Add(time.Hour).Unix())
+	good := compact(t, l.key, `{"alg":"ES256","kid":"k"}`, payload)
+	if _, err := l.a.Caller(request("Bearer " + good)); err != nil {
+		t.Fatal(err)
+	}
+	for text := range jwstest.Neighbours(good) {
+		// White space around it is the header's, not the token's.
+		if strings.TrimSpace(text) == good {
+			continue
+		}
+		if c, err := l.a.Caller(request("Bearer " + text)); !errors.Is(err, ErrRefused) {
+			t.Fatalf("%q: %+v, %v", text, c, err)
+		}
+	}
 }
 
 func TestBearerTokensOfOtherKindsAreRefused(t *testing.T) {

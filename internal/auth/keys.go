@@ -17,6 +17,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/probity-dev/probity/internal/jws"
 	"github.com/probity-dev/probity/internal/pubkey"
 )
 
@@ -250,16 +251,16 @@ var errNoKey = errors.New("no key of the issuer verifies its signature")
 
 // VerifySignature implements [oidc.KeySet].
 func (keys verifies) VerifySignature(_ context.Context, text string) ([]byte, error) {
-	jws, err := jose.ParseSigned(text, algorithms)
+	signed, err := jws.Parse(text, algorithms)
 	if err != nil {
 		return nil, err
 	}
-	header := jws.Signatures[0].Header
+	header := signed.Signatures[0].Header
 	for _, k := range keys {
 		if header.KeyID != "" && k.KeyID != header.KeyID || k.Algorithm != "" && k.Algorithm != header.Algorithm {
 			continue
 		}
-		if payload, err := jws.Verify(k); err == nil {
+		if payload, err := signed.Verify(k); err == nil {
 			return payload, nil
 		}
 	}

@@ -41,7 +41,7 @@ func inspect(b []byte) fields {
 }
 
 func inspectToken(b []byte) fields {
-	header, payload, err := token.Decode(string(b))
+	header, payload, err := token.Decode(string(bytes.TrimSpace(b)))
 	if err != nil {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -53,7 +54,7 @@ func (c *verifyTokenCommand) Run(e *env) error {
 		return fmt.Errorf("--issuer: %w", err)
 	}
 	now := time.Now()
-	verified, err := service.Verify(e.ctx, compact, now)
+	verified, err := service.Verify(e.ctx, strings.TrimSpace(compact), now)
 	for _, refusal := range refusals {
 		if errors.Is(err, refusal) {
 			return c.refuse(e, err)

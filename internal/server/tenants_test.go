@@ -9,7 +9,10 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/asn1"
+	"encoding/base64"
 	"fmt"
+	"math/big"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -713,6 +716,34 @@ func TestDecisionsAreRecorded(t *testing.T) {
 	}
 }
 
+// otherForms are the forms of an ES256 signature that anybody can make from one of them.
+func otherForms(t *testing.T, body string) map[string]string {
+	t.Helper()
+	jws := strings.Trim(body, `"`)
+	at := strings.LastIndexByte(jws, '.') + 1
+	signature, err := base64.RawURLEncoding.DecodeString(jws[at:])
+	if err != nil || len(signature) != 64 {
+		t.Fatalf("%s: %v", jws, err)
+	}
+	r, s := new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:])
+	negative := new(big.Int).Sub(elliptic.P256().Params().N, s)
+	der := func(s *big.Int) []byte {
+		b, err := asn1.Marshal([]*big.Int{r, s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	form := func(b []byte) string { return `"` + jws[:at] + base64.RawURLEncoding.EncodeToString(b) + `"` }
+	return map[string]string{
+		"with the negative s": form(append(r.FillBytes(make([]byte, 32)), negative.FillBytes(make([]byte, 32))...)),
+		"in DER":              form(der(s)),
+		"in DER, negative":    form(der(negative)),
+		"with padding":        `"` + jws + `=="`,
+		"with a line break":   `"` + jws + `\n"`,
+	}
+}
+
 // A signed change does only what it was signed for: readers see what others signed.
 func TestASignedChangeIsUsedForItsPurpose(t *testing.T) {
 	b := newBench(t, nil)
@@ -728,6 +759,11 @@ func TestASignedChangeIsUsedForItsPurpose(t *testing.T) {
 	wantCheck(t, send("PUT", policyPath, a.reset(t)), 400, "policy.syntax") // there is no empty policy
 	answered(t, send("POST", "/certificates:add", add))
 	wantCheck(t, send("POST", "/certificates:remove", add), 400, tenant.CheckPurpose)
+	for name, copied := range otherForms(t, add) {
+		if w := send("POST", "/certificates:remove", copied); w.Code != 400 {
+			t.Errorf("a copy %s: %d %s", name, w.Code, w.Body)
+		}
+	}
 	remove := a.certificate(t, second)
 	answered(t, send("POST", "/certificates:remove", remove))
 	wantCheck(t, send("POST", "/certificates:add", add), 400, tenant.CheckPurpose)

@@ -2,8 +2,6 @@ package tenant
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -17,11 +15,6 @@ import (
 
 // maxUsed is how many used requests about certificates are known again.
 const maxUsed = 256
-
-func usedName(jws string) string {
-	sum := sha256.Sum256([]byte(jws))
-	return base64.RawURLEncoding.EncodeToString(sum[:16])
-}
 
 // maxSigners bounds the policy signing certificates of a provider.
 const maxSigners = 32
@@ -103,8 +96,8 @@ func (r *Registry) judge(p store.Provider, in *token.SubmittedCertificate, c cer
 		return false, refuse(InvalidOperation, CheckLast, "a second certificate, besides the one to remove", "it is the last one", "add another certificate first")
 	}
 	// Azure's clients sign the same words to add a certificate and to remove it. Where
-	// each signature is new, the same JWS again is another's copy.
-	if in.Randomised() && slices.Contains(p.Used, usedName(c.jws)) {
+	// each signature is new, the same one again is another's copy, in whatever form.
+	if in.Randomised() && slices.Contains(p.Used, in.Identity()) {
 		return false, refuse(InvalidOperation, CheckPurpose, "a request about certificates that was not used before", "a request that was used before", remedyPurpose)
 	}
 	return true, nil
@@ -125,7 +118,7 @@ func (r *Registry) changeCertificate(tx store.Tx, p store.Provider, in *token.Su
 		p.Signers = slices.Delete(p.Signers, at, at+1)
 	}
 	if in.Randomised() {
-		if p.Used = append(p.Used, usedName(c.jws)); len(p.Used) > maxUsed {
+		if p.Used = append(p.Used, in.Identity()); len(p.Used) > maxUsed {
 			p.Used = p.Used[len(p.Used)-maxUsed:]
 		}
 	}

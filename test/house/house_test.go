@@ -61,7 +61,7 @@ var walls = []struct {
 }
 
 // leaves import nothing of ours, and all may import them.
-var leaves = []string{"internal/spelling", "internal/jsonerror", "internal/plainerror", "internal/bounds", "internal/ascii", "internal/pubkey", "internal/private"}
+var leaves = []string{"internal/spelling", "internal/jsonerror", "internal/plainerror", "internal/bounds", "internal/ascii", "internal/pubkey", "internal/private", "internal/jws"}
 
 func TestWalls(t *testing.T) {
 	for _, p := range packages(t) {
@@ -107,6 +107,35 @@ func TestSendersKeysAreBoundedBeforeUse(t *testing.T) {
 	}
 	if found < 10 {
 		t.Errorf("pubkey.ParseCertificate is used in %d places only", found)
+	}
+}
+
+// TestSignaturesAreReadInOnePlace: compact JWS and JWT are read through package jws, which is
+// strict. Readers of libraries, and of base64url that is not strict, let one signature have many
+// texts.
+func TestSignaturesAreReadInOnePlace(t *testing.T) {
+	lenient := regexp.MustCompile(`\b(jose|jwt)\.Parse\w+\(|\bbase64\.(Raw)?URLEncoding\.(DecodeString|Decode|AppendDecode)\(|\bbase64\.NewDecoder\(base64\.(Raw)?URLEncoding,|= base64\.(Raw)?URLEncoding$`)
+	readers := 0
+	for _, file := range goFiles(t, ".") {
+		path, err := filepath.Rel(root, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path = filepath.ToSlash(path)
+		// Tests, and programs that belong to them, look at what they made.
+		if strings.HasSuffix(path, "_test.go") || strings.HasPrefix(path, "test/") || path == "internal/jws/jws.go" {
+			continue
+		}
+		b := read(t, file)
+		if regexp.MustCompile(`\bjws\.(Parse|Split)\(`).Match(b) {
+			readers++
+		}
+		for _, found := range lenient.FindAll(b, -1) {
+			t.Errorf("%s: %s; use package jws, or a Strict decoder", path, found)
+		}
+	}
+	if readers < 5 {
+		t.Errorf("only %d files read JWS through package jws", readers)
 	}
 }
 
