@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/probity-dev/probity/internal/ascii"
+	"github.com/probity-dev/probity/internal/bounds"
 )
 
 // DataType says how bound data are returned in the token.
@@ -39,17 +40,13 @@ type Data struct {
 	Type  DataType
 }
 
-// maxJSONDepth bounds the nesting of bound JSON data: they are echoed into
-// tokens that many parsers read.
-const maxJSONDepth = 64
-
 // Object returns the data as a canonical JSON object: members sorted, no white
 // space. Trailing NUL bytes are part of what the evidence binds but not of the
 // JSON: C clients send their terminator along. Duplicate members, trailing
 // text, other values than objects and nesting deeper than 64 are refused.
 func (d *Data) Object() ([]byte, error) {
 	text := bytes.TrimRight(d.Bytes, "\x00")
-	if err := checkDepth(text); err != nil {
+	if err := bounds.Nesting(text); err != nil {
 		return nil, err
 	}
 	v := jsontext.Value(bytes.Clone(text))
@@ -63,26 +60,6 @@ func (d *Data) Object() ([]byte, error) {
 		return nil, err
 	}
 	return v, nil
-}
-
-func checkDepth(text []byte) error {
-	depth, inString := 0, false
-	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
-		case inString && c == '\\':
-			i++
-		case c == '"':
-			inString = !inString
-		case inString:
-		case c == '{', c == '[':
-			if depth++; depth > maxJSONDepth {
-				return fmt.Errorf("JSON is nested deeper than %d", maxJSONDepth)
-			}
-		case c == '}', c == ']':
-			depth--
-		}
-	}
-	return nil
 }
 
 // BoundBy reports whether the first 32 bytes of field are the SHA-256 of the

@@ -18,6 +18,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/probity-dev/probity/internal/bounds"
 	"github.com/probity-dev/probity/internal/pubkey"
 )
 
@@ -79,6 +80,9 @@ func ParseCertificate(compact string) (*SubmittedCertificate, error) {
 func PolicyCertificate(jwk jsontext.Value) (*x509.Certificate, error) {
 	if len(jwk) > MaxPolicyJWS {
 		return nil, errors.New("it is too large")
+	}
+	if err := bounds.Nesting(jwk); err != nil {
+		return nil, err // it is kept, and shown to everyone as it was sent
 	}
 	var key struct {
 		KTY string   `json:"kty"`

@@ -98,6 +98,21 @@ func TestWhichKeysSignPolicies(t *testing.T) {
 	}
 }
 
+func TestKeysWithDeeplyNestedMembersAreNotKept(t *testing.T) {
+	key := string(token.CertificateKey(issue(t, "a", false, ecKey(t, elliptic.P256()), nil, nil)))
+	with := func(levels int) jsontext.Value {
+		return jsontext.Value(`{"x":` + strings.Repeat("[", levels-1) + strings.Repeat("]", levels-1) + "," + key[1:])
+	}
+	if _, err := token.PolicyCertificate(with(64)); err != nil {
+		t.Error(err)
+	}
+	for _, levels := range []int{65, 9000} {
+		if _, err := token.PolicyCertificate(with(levels)); err == nil {
+			t.Errorf("%d levels: taken", levels)
+		}
+	}
+}
+
 func TestChainsToARegisteredCA(t *testing.T) {
 	root, leaf, stranger := ecKey(t, elliptic.P384()), ecKey(t, elliptic.P256()), ecKey(t, elliptic.P256())
 	rootCert := issue(t, "root", true, root, nil, nil)

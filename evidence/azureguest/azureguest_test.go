@@ -113,6 +113,22 @@ func part(name string, f func(map[string]any)) func(map[string]any) {
 	return func(i map[string]any) { f(i[name].(map[string]any)) }
 }
 
+// nested is a JSON object of so many levels.
+func nested(levels int) json.RawMessage {
+	return json.RawMessage(`{"a":` + strings.Repeat("[", levels-1) + strings.Repeat("]", levels-1) + "}")
+}
+
+func TestAPayloadOf64LevelsIsEchoed(t *testing.T) {
+	c := testtee.GuestConfig{Boot: boot, Edit: func(i map[string]any) { i["ClientPayload"] = nested(64) }}
+	result, err := verify(t, guest.Info(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, _ := result.Claims.Get("x-ms-runtime"); !strings.Contains(v.String(), strings.Repeat("[", 63)) {
+		t.Errorf("x-ms-runtime = %v", v)
+	}
+}
+
 // TestRefuses: each must be refused, by its own check.
 func TestRefuses(t *testing.T) {
 	std := base64.StdEncoding.EncodeToString
@@ -156,6 +172,8 @@ func TestRefuses(t *testing.T) {
 		"evidence of Trusted Launch":   {"azureguest.format", with(onSNP(), part("IsolationInfo", func(i map[string]any) { i["Type"] = "TrustedLaunch" })), nil},
 		"a version that is no number":  {"azureguest.format", with(tl, func(i map[string]any) { i["OSVersionMajor"] = "x" }), nil},
 		"a payload that is no object":  {"azureguest.format", with(tl, func(i map[string]any) { i["ClientPayload"] = "x" }), nil},
+		"a payload of 65 levels":       {"azureguest.format", with(tl, func(i map[string]any) { i["ClientPayload"] = nested(65) }), nil},
+		"a payload of 9,000 levels":    {"azureguest.format", with(tl, func(i map[string]any) { i["ClientPayload"] = nested(9000) }), nil},
 		"a PCR beyond the set":         {"azureguest.format", with(tl, part("TpmInfo", func(i map[string]any) { i["PcrSet"] = []int{1} })), nil},
 		"runtime data beside it":       {"azureguest.format", tl, func(_ *azureguest.Config, ev *evidence.Evidence) { ev.RuntimeData = &evidence.Data{} }},
 		"an AK that is not restricted": {"azureguest.ak.attributes", with(tl, part("TpmInfo", func(i map[string]any) { i["AikPub"] = std(area(guest, testtee.GuestAK&^0x10000)) })), nil},

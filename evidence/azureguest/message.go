@@ -13,6 +13,7 @@ import (
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/eventlog"
 	"github.com/probity-dev/probity/evidence/tpm"
+	"github.com/probity-dev/probity/internal/bounds"
 )
 
 // Info is the object that Azure's guests send as AttestationInfo, taken apart;
@@ -136,6 +137,9 @@ func payload(v jsontext.Value) (jsontext.Value, error) {
 		return nil, nil
 	case v.Kind() != '{' || len(v) > maxPayload:
 		return nil, fmt.Errorf("ClientPayload is not an object of at most %d bytes", maxPayload)
+	}
+	if err := bounds.Nesting(v); err != nil {
+		return nil, fmt.Errorf("ClientPayload: %w", err)
 	}
 	return v, nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/eventlog"
+	"github.com/probity-dev/probity/internal/bounds"
 	"github.com/probity-dev/probity/internal/jws"
 )
 
@@ -103,6 +104,8 @@ const (
 	maxOtherKeys    = 2
 	maxCustomClaims = 32
 	maxText         = 4096
+	// maxJWK bounds a key in bytes: it is echoed, with what the sender added to it.
+	maxJWK = 16 << 10
 )
 
 // Request is a message taken apart; nothing of it is verified.
@@ -211,6 +214,14 @@ func (r *Request) bounds() error {
 		return fmt.Errorf("%d custom claims, at most %d", len(d.CustomClaims), maxCustomClaims)
 	case len(d.RelyingPartyData) > maxText || len(d.RelyingParty) > maxText:
 		return fmt.Errorf("rp_id or rp_data of more than %d bytes", maxText)
+	}
+	for _, k := range append(d.OtherKeys[:len(d.OtherKeys):len(d.OtherKeys)], *d.RequestKey) {
+		if len(k.JWK) > maxJWK {
+			return fmt.Errorf("a key (jwk) of %d bytes, at most %d", len(k.JWK), maxJWK)
+		}
+		if err := bounds.Nesting(k.JWK); err != nil {
+			return fmt.Errorf("a key (jwk): %w", err)
+		}
 	}
 	for _, c := range d.CustomClaims {
 		if c.Name == "" || len(c.Name)+len(c.Value) > maxText {

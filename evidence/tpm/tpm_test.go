@@ -126,29 +126,35 @@ func TestRefuses(t *testing.T) {
 		edit   func(map[string]any)
 		around func(*tpm.Config, *evidence.Evidence)
 	}{
-		"version 1":            {"tpm.request.version", func(c *testtee.TPMEvidence) { c.Type = "attReq" }, nil, nil},
-		"another type":         {"tpm.request.signature", func(c *testtee.TPMEvidence) { c.Type = "JWT" }, nil, nil},
-		"another request key":  {"tpm.request.signature", nil, requestKey(func(k map[string]any) { k["jwk"] = testtee.JWK(other.Request.Public()) }), nil},
-		"a private key":        {"tpm.request.signature", nil, requestKey(func(k map[string]any) { k["jwk"] = json.RawMessage(`{"kty":"RSA","d":"AQ"}`) }), nil},
-		"another challenge":    {"tpm.challenge", func(c *testtee.TPMEvidence) { c.Challenge = []byte("of another time.") }, nil, nil},
-		"a prefix of it":       {"tpm.challenge", func(c *testtee.TPMEvidence) { c.Challenge = challenge[:8] }, nil, nil},
-		"no challenge":         {"tpm.format", nil, func(d map[string]any) { delete(d, "challenge") }, nil},
-		"runtime data":         {"tpm.format", nil, nil, func(_ *tpm.Config, ev *evidence.Evidence) { ev.RuntimeData = &evidence.Data{} }},
-		"no request key":       {"tpm.format", nil, func(d map[string]any) { delete(d, "request_key") }, nil},
-		"three other keys":     {"tpm.format", nil, func(d map[string]any) { d["other_keys"] = []any{map[string]any{}, map[string]any{}, map[string]any{}} }, nil},
-		"an enclave's":         {"tpm.format", func(c *testtee.TPMEvidence) { c.Enclave = func([]byte) []byte { return nil } }, nil, nil},
-		"no binding":           {"tpm.quote.nonce", nil, requestKey(func(k map[string]any) { k["info"] = map[string]any{} }), nil},
-		"two bindings":         {"tpm.quote.nonce", nil, requestKey(func(k map[string]any) { k["info"].(map[string]any)["tpm_certify"] = map[string]any{} }), nil},
-		"another hash":         {"tpm.quote.nonce", nil, requestKey(func(k map[string]any) { k["info"] = map[string]any{"tpm_quote": map[string]any{"hash_alg": "sha-512"}} }), nil},
-		"an unknown hash":      {"tpm.quote.nonce", nil, requestKey(func(k map[string]any) { k["info"] = map[string]any{"tpm_quote": map[string]any{"hash_alg": "md5"}} }), nil},
-		"a weak AK":            {"tpm.ak.key", nil, attestation(func(a map[string]any) { a["aik_pub"] = weakKey() }), nil},
-		"no AK":                {"tpm.ak.key", nil, attestation(func(a map[string]any) { delete(a, "aik_pub") }), nil},
-		"no authority":         {"tpm.ak.certificate", nil, nil, func(c *tpm.Config, _ *evidence.Evidence) { c.Authorities = nil }},
-		"no certificate":       {"tpm.ak.certificate", func(c *testtee.TPMEvidence) { c.Bare = true }, nil, nil},
-		"of another AK":        {"tpm.ak.certificate", nil, attestation(func(a map[string]any) { a["aik_cert"] = b64(other.AKCert.Raw) }), func(_ *tpm.Config, ev *evidence.Evidence) { ev.TPM.AnyKey = true }},
-		"expired":              {"tpm.ak.certificate", nil, nil, func(_ *tpm.Config, ev *evidence.Evidence) { ev.Time = now.AddDate(2, 0, 0) }},
-		"garbage for a cert":   {"tpm.ak.certificate", nil, attestation(func(a map[string]any) { a["aik_cert"] = "AAAA" }), nil},
-		"quote of another TPM": {"tpm.quote.signature", nil, attestation(func(a map[string]any) { a["signature"] = b64(other.Sign(decode(a["quote"]))) }), nil},
+		"version 1":             {"tpm.request.version", func(c *testtee.TPMEvidence) { c.Type = "attReq" }, nil, nil},
+		"another type":          {"tpm.request.signature", func(c *testtee.TPMEvidence) { c.Type = "JWT" }, nil, nil},
+		"another request key":   {"tpm.request.signature", nil, requestKey(func(k map[string]any) { k["jwk"] = testtee.JWK(other.Request.Public()) }), nil},
+		"a private key":         {"tpm.request.signature", nil, requestKey(func(k map[string]any) { k["jwk"] = json.RawMessage(`{"kty":"RSA","d":"AQ"}`) }), nil},
+		"another challenge":     {"tpm.challenge", func(c *testtee.TPMEvidence) { c.Challenge = []byte("of another time.") }, nil, nil},
+		"a prefix of it":        {"tpm.challenge", func(c *testtee.TPMEvidence) { c.Challenge = challenge[:8] }, nil, nil},
+		"no challenge":          {"tpm.format", nil, func(d map[string]any) { delete(d, "challenge") }, nil},
+		"runtime data":          {"tpm.format", nil, nil, func(_ *tpm.Config, ev *evidence.Evidence) { ev.RuntimeData = &evidence.Data{} }},
+		"no request key":        {"tpm.format", nil, func(d map[string]any) { delete(d, "request_key") }, nil},
+		"three other keys":      {"tpm.format", nil, func(d map[string]any) { d["other_keys"] = []any{map[string]any{}, map[string]any{}, map[string]any{}} }, nil},
+		"an enclave's":          {"tpm.format", func(c *testtee.TPMEvidence) { c.Enclave = func([]byte) []byte { return nil } }, nil, nil},
+		"a key of 65 levels":    {"tpm.format", nil, requestKey(func(k map[string]any) { k["jwk"] = more(k["jwk"], nested(64)) }), nil},
+		"a key of 9,000 levels": {"tpm.format", nil, requestKey(func(k map[string]any) { k["jwk"] = more(k["jwk"], nested(9000)) }), nil},
+		"another key, nested": {"tpm.format", nil, func(d map[string]any) {
+			d["other_keys"] = []any{map[string]any{"jwk": more(testtee.JWK(other.Request.Public()), nested(64))}}
+		}, nil},
+		"a key of 20,000 bytes": {"tpm.format", nil, requestKey(func(k map[string]any) { k["jwk"] = more(k["jwk"], `"`+strings.Repeat("x", 20000)+`"`) }), nil},
+		"no binding":            {"tpm.quote.nonce", nil, requestKey(func(k map[string]any) { k["info"] = map[string]any{} }), nil},
+		"two bindings":          {"tpm.quote.nonce", nil, requestKey(func(k map[string]any) { k["info"].(map[string]any)["tpm_certify"] = map[string]any{} }), nil},
+		"another hash":          {"tpm.quote.nonce", nil, requestKey(func(k map[string]any) { k["info"] = map[string]any{"tpm_quote": map[string]any{"hash_alg": "sha-512"}} }), nil},
+		"an unknown hash":       {"tpm.quote.nonce", nil, requestKey(func(k map[string]any) { k["info"] = map[string]any{"tpm_quote": map[string]any{"hash_alg": "md5"}} }), nil},
+		"a weak AK":             {"tpm.ak.key", nil, attestation(func(a map[string]any) { a["aik_pub"] = weakKey() }), nil},
+		"no AK":                 {"tpm.ak.key", nil, attestation(func(a map[string]any) { delete(a, "aik_pub") }), nil},
+		"no authority":          {"tpm.ak.certificate", nil, nil, func(c *tpm.Config, _ *evidence.Evidence) { c.Authorities = nil }},
+		"no certificate":        {"tpm.ak.certificate", func(c *testtee.TPMEvidence) { c.Bare = true }, nil, nil},
+		"of another AK":         {"tpm.ak.certificate", nil, attestation(func(a map[string]any) { a["aik_cert"] = b64(other.AKCert.Raw) }), func(_ *tpm.Config, ev *evidence.Evidence) { ev.TPM.AnyKey = true }},
+		"expired":               {"tpm.ak.certificate", nil, nil, func(_ *tpm.Config, ev *evidence.Evidence) { ev.Time = now.AddDate(2, 0, 0) }},
+		"garbage for a cert":    {"tpm.ak.certificate", nil, attestation(func(a map[string]any) { a["aik_cert"] = "AAAA" }), nil},
+		"quote of another TPM":  {"tpm.quote.signature", nil, attestation(func(a map[string]any) { a["signature"] = b64(other.Sign(decode(a["quote"]))) }), nil},
 		"altered quote": {"tpm.quote.signature", nil, attestation(func(a map[string]any) {
 			q := decode(a["quote"])
 			q[len(q)-1] ^= 1
@@ -221,6 +227,34 @@ func TestRefuses(t *testing.T) {
 			_, err := verify(t, machine.Evidence(c), tc.around)
 			wantRejection(t, name, tc.id, err)
 		})
+	}
+}
+
+// nested is a JSON array of so many levels, and more adds one as a member to a key.
+func nested(levels int) string { return strings.Repeat("[", levels) + strings.Repeat("]", levels) }
+
+func more(jwk any, value string) json.RawMessage {
+	return json.RawMessage(`{"note":` + value + "," + string(jwk.(json.RawMessage)[1:]))
+}
+
+func TestAKeyOf64LevelsIsEchoed(t *testing.T) {
+	c := healthy()
+	c.Edit = func(d map[string]any) {
+		k := d["request_key"].(map[string]any)
+		jwk := more(k["jwk"], nested(63))
+		sum := sha256.Sum256(append(append([]byte(jwk), 0), challenge...))
+		quote := machine.Quote(boot.PCRs, 0xffffff, sum[:])
+		k["jwk"] = jwk
+		attestation(func(a map[string]any) {
+			a["quote"], a["signature"] = base64.RawURLEncoding.EncodeToString(quote), base64.RawURLEncoding.EncodeToString(machine.Sign(quote))
+		})(d)
+	}
+	result, err := verify(t, machine.Evidence(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, _ := result.Claims.Get("cnf"); !strings.Contains(v.String(), nested(63)) {
+		t.Errorf("cnf = %v", v)
 	}
 }
 

@@ -59,6 +59,32 @@ func Text(name, s string, most int) error {
 	return nil
 }
 
+// MaxNesting bounds how deeply JSON of a sender is nested that is echoed to others, in tokens
+// above all: many parsers read them, some of which call themselves for each level.
+const MaxNesting = 64
+
+// Nesting returns an error if objects and arrays of a JSON text are nested deeper than
+// [MaxNesting]. It does not check that the text is JSON.
+func Nesting(text []byte) error {
+	depth, inString := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{', c == '[':
+			if depth++; depth > MaxNesting {
+				return fmt.Errorf("JSON is nested deeper than %d", MaxNesting)
+			}
+		case c == '}', c == ']':
+			depth--
+		}
+	}
+	return nil
+}
+
 // Time returns an error unless t lies between the two. It compares moments: the
 // offset in which t is written does not matter.
 func Time(name string, t, least, most time.Time) error {

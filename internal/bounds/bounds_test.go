@@ -45,6 +45,18 @@ func TestTexts(t *testing.T) {
 	}
 }
 
+func TestNesting(t *testing.T) {
+	for text, ok := range map[string]bool{
+		`{}`: true, ``: true, strings.Repeat("[", 64): true, strings.Repeat("[", 65): false, strings.Repeat("[]", 100): true, strings.Repeat(`{"a":`, 65): false,
+		`"` + strings.Repeat("[", 100) + `"`: true, `"\"` + strings.Repeat("[", 100) + `"`: true, `"\\"` + strings.Repeat("[", 65): false,
+		strings.Repeat("[{", 32) + "[": false, strings.Repeat("[ ", 65): false,
+	} {
+		if err := Nesting([]byte(text)); (err == nil) != ok {
+			t.Errorf("%.20q, %d bytes: %v", text, len(text), err)
+		}
+	}
+}
+
 func TestTimes(t *testing.T) {
 	from, to := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
 	for text, ok := range map[string]bool{"2026-01-01T00:00:00Z": true, "2027-01-01T00:00:00Z": true, "2026-12-31T23:30:00-01:00": false,

@@ -121,6 +121,7 @@ func TestPrivateEndpointConnections(t *testing.T) {
 		t.Errorf("%v", put)
 	}
 	wantStatus(t, b.admin("PUT", one, `[]`), 400)
+	wantStatus(t, b.admin("PUT", one, `{"properties":{"privateEndpoint":{"id":`+strings.Repeat("[", 62)+strings.Repeat("]", 62)+`}}}`), 400)
 	if rows, _ := object(t, b.admin("GET", list, ""), 200)["value"].([]any); len(rows) != 1 {
 		t.Errorf("%v", rows)
 	}

@@ -293,7 +293,7 @@ func (r *Registry) deleteProvider(tx store.Tx, p store.Provider, by By, agreed [
 // SetEndpoint sets a private endpoint connection of a provider; a nil value
 // removes it.
 func (r *Registry) SetEndpoint(ctx context.Context, name, endpoint string, value jsontext.Value, by By) error {
-	if err := errors.Join(bounds.Text("name", endpoint, maxEndpointName), bounds.Check("bytes of the connection", len(value), 0, maxEndpoint)); err != nil {
+	if err := errors.Join(bounds.Text("name", endpoint, maxEndpointName), bounds.Check("bytes of the connection", len(value), 0, maxEndpoint), bounds.Nesting(value)); err != nil {
 		return refuse(Invalid, CheckSettings, "a private endpoint connection within its bounds", err.Error(), "shorten it")
 	}
 	err := r.cfg.Store.Update(ctx, store.TopicProvider, name, func(tx store.Tx) error {
