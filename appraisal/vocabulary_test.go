@@ -1,23 +1,32 @@
 package appraisal_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
+	"errors"
+	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json"
+
 	"github.com/probity-dev/probity/appraisal"
+	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/collateral/tpmca"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/cca"
+	"github.com/probity-dev/probity/evidence/dcap"
 	"github.com/probity-dev/probity/evidence/nitro"
 	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/evidence/tpm"
 	"github.com/probity-dev/probity/evidence/uvm"
 	"github.com/probity-dev/probity/internal/testtee"
 	"github.com/probity-dev/probity/policy"
+	"github.com/probity-dev/probity/token"
 )
 
 // TestPoliciesKnowEveryClaim: what evidence can state, the linter knows, with
-// its type.
+// its type, and no policy can make up, nor any member of a token.
 func TestPoliciesKnowEveryClaim(t *testing.T) {
 	turin, milan := testtee.NewAMD(testtee.AMDConfig{Now: now, Line: snp.Turin}), testtee.NewAMD(testtee.AMDConfig{Now: now})
 	publisher, enclaves, arm := testtee.NewUVM(testtee.UVMConfig{Now: now}), testtee.NewNitro(testtee.NitroConfig{Now: now}), testtee.NewArm()
@@ -30,6 +39,29 @@ func TestPoliciesKnowEveryClaim(t *testing.T) {
 	trust := []uvm.Trust{{Issuer: publisher.DID(), Feed: "ContainerPlat-AMD-UVM", Status: "azure-compliant-uvm"}}
 	data := &evidence.Data{Bytes: []byte("{}"), Type: evidence.JSON}
 	bound := testtee.BindData(data.Bytes)
+	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
+	platform := pki.Platform(testtee.HealthyPlatform())
+	intel := appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}
+	source, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(platform, testtee.CollateralConfig{TCB: testtee.HealthyTCB(now)}),
+		pki.Collateral(platform, testtee.CollateralConfig{TCB: testtee.HealthyTDXTCB(now)})}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := token.InstanceCertificate(rand.Reader, "https://x", key, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := token.NewSigner("https://x", key, cert, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	provider := appraisal.Provider{Signer: signer, TokenTime: now, Audience: []string{"a", "b"}, Subject: "x-ms-attestation-type", PolicySigner: []byte(`{}`)}
+	enclave, td := testtee.DemoEnclave(), testtee.HealthyTD()
+	enclave.ReportData, td.ReportData = bound, bound
 	for name, tc := range map[string]struct {
 		kind  evidence.Kind
 		trust appraisal.Trust
@@ -46,6 +78,8 @@ func TestPoliciesKnowEveryClaim(t *testing.T) {
 		"PSA": {evidence.ArmCCA, appraisal.Trust{Arm: cca.Config{Anchors: []cca.Anchor{{Key: &arm.CPAK.PublicKey}}}},
 			arm.PSA([32]byte(bound[:32]), func(c map[int64]any) { c[2397], c[2398], c[2400] = []byte{1}, "x", "y" }), nil},
 		"TPM": {evidence.TPM, appraisal.Trust{TPM: tpm.Config{Authorities: authority}}, machine.Evidence(testtee.TPMEvidence{Boot: testtee.HealthyBoot(testtee.BootConfig{}), Challenge: []byte("c")}), nil},
+		"SGX": {evidence.SGXEnclave, intel, platform.Quote(testtee.QuoteConfig{Enclave: enclave}), nil},
+		"TDX": {evidence.TDXVM, intel, platform.Quote(testtee.QuoteConfig{TD: td}), nil},
 		"an enclave": {evidence.VBSEnclave, appraisal.Trust{TPM: tpm.Config{Authorities: authority}}, machine.Evidence(testtee.TPMEvidence{Challenge: []byte("c"),
 			Boot:    testtee.HealthyBoot(testtee.BootConfig{Windows: testtee.HealthyWindows(kernel.Measured())}),
 			Enclave: func(signed []byte) []byte { return kernel.Report(signed, testtee.EnclaveReport{}) }}), nil},
@@ -59,8 +93,8 @@ func TestPoliciesKnowEveryClaim(t *testing.T) {
 			if tc.kind == evidence.TPM || tc.kind == evidence.VBSEnclave || tc.kind == evidence.AzureGuest {
 				data = nil
 			}
-			a := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(tc.trust), Random: rand.Reader}
-			v, err := a.Appraise(t.Context(), appraisal.Request{Kind: tc.kind, Evidence: tc.raw, RuntimeData: data, InitTimeData: tc.init, Time: now}, appraisal.Provider{})
+			a := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(tc.trust), Collateral: source, Random: rand.Reader}
+			v, err := a.Appraise(t.Context(), appraisal.Request{Kind: tc.kind, Evidence: tc.raw, RuntimeData: data, InitTimeData: tc.init, Nonce: []byte("1"), Time: now}, provider)
 			if err != nil || !v.Accepted {
 				t.Fatalf("%+v, %v", v, err)
 			}
@@ -76,6 +110,22 @@ func TestPoliciesKnowEveryClaim(t *testing.T) {
 				}
 				if got := c.Value.Type(); got != term.Type {
 					t.Errorf("claim %s is of type %v, the vocabulary says %v", c.Type, got, term.Type)
+				}
+				if inToken := v.Claims.Has(c.Type); inToken == term.PolicyOnly {
+					t.Errorf("claim %s is in the token: %t; the vocabulary says that policies alone see it: %t", c.Type, inToken, term.PolicyOnly)
+				}
+				if !policy.Reserved(c.Type) || !policy.Reserved(strings.ToUpper(c.Type)) {
+					t.Errorf("a policy may make up %s", c.Type)
+				}
+			}
+			_, payload, err := token.Decode(v.Token)
+			members := map[string]any{}
+			if err := errors.Join(err, json.Unmarshal(payload, &members)); err != nil {
+				t.Fatal(err)
+			}
+			for member := range members {
+				if !policy.Reserved(member) {
+					t.Errorf("a policy may make up the member %s of tokens", member)
 				}
 			}
 		})

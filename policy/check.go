@@ -168,7 +168,7 @@ func (p *parser) checkNames(s *Section, a *Action, typ, value *Argument) {
 	switch {
 	case !isText || text == "":
 		p.errorAt(typ.Pos, "argument", "type= needs a claim name")
-	case a.Name == "issue" && Reserved(text):
+	case a.Name == "issue" && standingOf(text) == serviceOwn:
 		p.errorAt(typ.Pos, "argument", "the service itself writes "+text+" into tokens; a policy cannot issue it")
 	case s.Name == Configuration:
 		want, known := settings[text]
@@ -196,25 +196,4 @@ func (p *parser) checkValueType(a *Action, value *Argument) {
 	if !ok || isLiteral && want.Value != claims.StringValue(string(have.Value.Type())) {
 		p.errorAt(arg.Pos, "argument", "valueType does not agree with the value")
 	}
-}
-
-// reserved are the members that the service itself writes into tokens. A few
-// more, such as aas-ehd, depend on the request; published policies issue them,
-// and the token keeps the service's own value.
-var reserved = []string{
-	"iss", "exp", "iat", "nbf", "jti", "nonce", "cnf", "rp_data", "ver", "aud", "sub",
-	"x-ms-ver", "x-ms-attestation-type", "x-ms-policy", "x-ms-policy-hash", "x-ms-policy-signer",
-	"x-ms-runtime", "x-ms-inittime", "x-ms-compliance-status", "x-ms-isolation-tee",
-	"maa-attestationcollateral", "eat_profile", "attester_tcb_status", "dbgstat",
-}
-
-// Reserved reports whether the service itself writes a token member of this
-// name, so that a policy must not.
-func Reserved(name string) bool {
-	for _, prefix := range []string{"x-ms-sgx-", "x-ms-sevsnpvm-", "x-ms-azurevm-", "tdx_"} {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
-	}
-	return slices.Contains(reserved, name)
 }

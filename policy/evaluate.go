@@ -314,9 +314,15 @@ func (e *evaluation) act(a *compiledAction, trace *RuleTrace) error {
 		if a.claim < 0 || a.source.Name == "add" {
 			e.in.Add(c)
 		}
-		if a.source.Name == "issue" && Reserved(c.Type) {
-			trace.detail().skipped = append(trace.detail().skipped, c.Type)
-			continue
+		if a.source.Name == "issue" {
+			may, err := e.mayIssue(&c)
+			if err != nil {
+				return e.overspent(a.source.Pos, err)
+			}
+			if !may {
+				trace.detail().skipped = append(trace.detail().skipped, c.Type)
+				continue
+			}
 		}
 		if a.source.Name != "add" {
 			if err := e.issue(a, c); err != nil {

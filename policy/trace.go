@@ -43,8 +43,8 @@ func (t *RuleTrace) Made() []claims.Claim {
 	return t.more.made
 }
 
-// Skipped returns names that the action could not issue because they are the
-// service's own.
+// Skipped returns names that the action could not issue because they are those of
+// claims of the service and its verifiers.
 func (t *RuleTrace) Skipped() []string {
 	if t.more == nil {
 		return nil

@@ -14,6 +14,9 @@ type Term struct {
 	Meaning string
 	// Hex marks strings that are lower-case hex.
 	Hex bool
+	// PolicyOnly marks claims that policies see, and that tokens have only if a policy
+	// passes them on.
+	PolicyOnly bool
 }
 
 // Vocabulary returns the claims that an attestation type offers, sorted by
@@ -41,8 +44,22 @@ func Vocabulary(attestationType string) []Term {
 	default:
 		return nil
 	}
-	slices.SortFunc(terms, func(a, b Term) int { return strings.Compare(a.Name, b.Name) })
+	for i := range terms {
+		// Former names of SGX, and what Probity knows beyond the vendors' claims.
+		if strings.HasPrefix(terms[i].Name, "$") || strings.HasPrefix(terms[i].Name, "x-probity-") {
+			terms[i].PolicyOnly = true
+		}
+	}
+	slices.SortStableFunc(terms, func(a, b Term) int { return strings.Compare(a.Name, b.Name) })
 	return slices.CompactFunc(terms, func(a, b Term) bool { return a.Name == b.Name })
+}
+
+// policyOnly marks terms that tokens do not have of themselves.
+func policyOnly(terms ...Term) []Term {
+	for i := range terms {
+		terms[i].PolicyOnly = true
+	}
+	return terms
 }
 
 func text(name, meaning string) Term { return Term{Name: name, Type: claims.String, Meaning: meaning} }

@@ -20,42 +20,42 @@ func guestTerms() []Term {
 		text("x-ms-runtime", "JSON text of the ephemeral key and of what the client sent"))
 	terms = append(terms, bootTerms()...)
 	// A policy reads the hardware's claims under their own names too.
-	return slices.Concat(terms, snpTerms(), tdxTerms())
+	return slices.Concat(terms, policyOnly(slices.Concat(snpTerms(), tdxTerms())...))
 }
 
 // bootTerms are the claims that measured boot gives.
 func bootTerms() []Term {
-	return []Term{
+	return policyOnly(
 		text("events", "JSON text of the replayed event log: {\"Events\":[…]}"),
 		text("pcrs", "JSON text of the PCRs (read-only): {\"PCRs\":[…]}"),
 		text("x-probity-boot-kernel-command-line", "the command line of the kernel, as the boot loader measured it"),
-	}
+	)
 }
 
 func tpmTerms() []Term {
-	return append(bootTerms(), text("x-ms-attestation-type", "tpm, or vbs for enclaves"),
+	terms := []Term{text("x-ms-attestation-type", "tpm, or vbs for enclaves"), text("x-ms-tpm-request-key", "JSON text of the request key"),
+		text("cnf", "JSON text of the attested key (RFC 7800)"), text("rp_data", "what the relying party gave, in base64url")}
+	return slices.Concat(terms, bootTerms(), policyOnly(
 		truth("aikValidated", "the attestation key's certificate is valid"), text("aikPubHash", "base64 SHA-256 of the attestation key"),
 		count("tpmVersion", "the version of the TPM"), truth("secureBootEnabled", "secure boot was on"), truth("iommuEnabled", "the IOMMU was on"),
 		truth("bootDebuggingDisabled", "boot debugging was off"), truth("notSafeMode", "the system did not boot into safe mode"),
 		truth("notWinPE", "the system did not boot WinPE"), truth("vbsEnabled", "virtualization-based security was on"),
 		truth("vbsReportPresent", "a VBS enclave report came along"), truth("vsmReportPresent", "former name of vbsReportPresent"),
-		text("bootEvents", "JSON text of the events before hibernation"), text("x-ms-tpm-request-key", "JSON text of the request key"),
-		text("x-ms-tpm-other-keys", "JSON text of the other keys"), text("cnf", "JSON text of the attested key (RFC 7800)"),
-		text("rp_data", "what the relying party gave, in base64url"),
+		text("bootEvents", "JSON text of the events before hibernation"), text("x-ms-tpm-other-keys", "JSON text of the other keys"),
 		hexed("x-probity-tpm-ek", "the SHA-256 of the endorsement key that an enrolled key was bound to"),
 		count("x-probity-tpm-explained-pcr", "a PCR whose value the logs lead to; one claim for each"),
 		count("x-probity-tpm-reset-count", "how often the TPM was reset"), count("x-probity-tpm-restart-count", "how often it was restarted or resumed"),
 		count("x-probity-tpm-clock", "how many milliseconds it has run"), hexed("x-probity-tpm-firmware", "the version of its firmware"),
-	)
+	))
 }
 
 func vbsTerms() []Term {
-	return []Term{
+	return policyOnly(
 		text("enclaveAuthorId", "base64url of the enclave's author"), text("enclaveImageId", "base64url of the enclave's image id"),
 		text("enclaveOwnerId", "base64url of the enclave's owner"), text("enclaveFamilyId", "base64url of the enclave's family"),
 		count("enclaveSvn", "the enclave's security version"), count("enclavePlatformSvn", "the platform's security version"),
 		count("enclaveFlags", "the enclave's flags: 1 full debug, 2 dynamic debug, 4 dynamic debug active"),
 		text("x-probity-vbs-unique-id", "base64url of the enclave's contents (UniqueId)"),
 		count("x-probity-vbs-secure-kernel-svn", "the secure kernel's security version"),
-	}
+	)
 }

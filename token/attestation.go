@@ -3,6 +3,7 @@ package token
 import (
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -45,7 +46,7 @@ type Attestation struct {
 
 // Payload returns the token's claims as JSON, members in byte order. Claims of
 // the policy stand at the top level and together under x-ms-policy; they never
-// replace a member of the service.
+// replace a member of the service, nor stand beside one whose name differs in case alone.
 func (a *Attestation) Payload() ([]byte, error) {
 	members := a.Issued.Members()
 	service := a.Claims.Members()
@@ -80,6 +81,15 @@ func (a *Attestation) Payload() ([]byte, error) {
 	if len(a.Nonce) > 0 {
 		service["nonce"] = a.Nonce
 	}
+	// Many readers of JSON compare names of members without case.
+	maps.DeleteFunc(members, func(name string, _ any) bool {
+		for own := range service {
+			if strings.EqualFold(name, own) {
+				return true
+			}
+		}
+		return false
+	})
 	maps.Copy(members, service)
 	return marshal(members)
 }

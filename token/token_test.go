@@ -127,6 +127,26 @@ func TestPayloadToTheByte(t *testing.T) {
 	}
 }
 
+func TestClaimsOfThePolicyDoNotStandBesideThoseOfTheService(t *testing.T) {
+	a := token.Attestation{Issuer: issuer, Time: now, ID: "1", Claims: claims.NewSet(claims.Claim{Type: "secureboot", Value: claims.BooleanValue(false)})}
+	for _, name := range []string{"secureboot", "SecureBoot", "ſecureboot", "ISS", "Jti", "X-Ms-Ver", "X-MS-POLICY", "mine"} {
+		a.Issued.Add(claims.Claim{Type: name, Value: claims.BooleanValue(true)})
+	}
+	b, err := a.Payload()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var members map[string]any
+	if err := json.Unmarshal(b, &members); err != nil {
+		t.Fatal(err)
+	}
+	delete(members, "x-ms-policy")
+	want := map[string]any{"iss": issuer, "iat": 1772366395., "nbf": 1772366395., "exp": 1772395195., "jti": "1", "secureboot": false, "mine": true, "x-ms-ver": "1.0", "x-ms-policy-hash": ""}
+	if diff := cmp.Diff(want, members); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestManagementTokensLastAnHour(t *testing.T) {
 	if got, want := string(payload(t, now)), `{"exp":1772369995,"iat":1772366395,"iss":"https://attest.example.org","nbf":1772366395,"x":1}`; got != want {
 		t.Errorf("payload = %s, want %s", got, want)

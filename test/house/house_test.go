@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/probity-dev/probity/policy"
 )
 
 const module = "github.com/probity-dev/probity"
@@ -136,6 +138,27 @@ func TestSignaturesAreReadInOnePlace(t *testing.T) {
 	}
 	if readers < 5 {
 		t.Errorf("only %d files read JWS through package jws", readers)
+	}
+}
+
+// TestNoPolicyMakesUpTheClaimsOfAVerifier: a name that a verifier writes into a claim is in a
+// vocabulary, which policies may not issue of their own.
+func TestNoPolicyMakesUpTheClaimsOfAVerifier(t *testing.T) {
+	stated := regexp.MustCompile(`\.(?:Text|Hex|Integer|Boolean|Add)\("([^"]+)"|\bclaims\.Claim\{Type: "([^"]+)"`)
+	n := 0
+	for _, file := range goFiles(t, "evidence") {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		for _, found := range stated.FindAllSubmatch(read(t, file), -1) {
+			n++
+			if name := string(found[1]) + string(found[2]); !policy.Reserved(name) || !policy.Reserved(strings.ToUpper(name)) {
+				t.Errorf("%s states %s, which policies may make up: add it to the vocabulary of its type", file, name)
+			}
+		}
+	}
+	if n < 80 {
+		t.Errorf("only %d names were found", n)
 	}
 }
 
