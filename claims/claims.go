@@ -128,6 +128,9 @@ type Claim struct {
 	Type   string
 	Value  Value
 	Issuer Issuer
+	// ReadOnlyType says that a policy made the type of a read-only value: it is compared
+	// but not issued either.
+	ReadOnlyType bool
 }
 
 // Set is an ordered collection of claims without exact duplicates. The zero

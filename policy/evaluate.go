@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/probity-dev/probity/claims"
 	"github.com/probity-dev/probity/policy/jmespath"
@@ -246,18 +247,25 @@ func (e *evaluation) satisfies(claim *claims.Claim, c *compiledCondition, dynami
 	return true, nil
 }
 
-// property returns the named property of a claim as a value.
+// property returns the named property of a claim as a value, which is read-only if it
+// tells something of one that is.
 func property(c *claims.Claim, name propertyName) claims.Value {
+	var v claims.Value
+	readOnly := false
 	switch name {
 	case propType:
-		return claims.StringValue(c.Type)
+		v, readOnly = claims.StringValue(c.Type), c.ReadOnlyType
 	case propValueType:
-		return claims.StringValue(string(c.Value.Type()))
+		v, readOnly = claims.StringValue(string(c.Value.Type())), c.Value.IsReadOnly()
 	case propIssuer:
-		return claims.StringValue(string(c.Issuer))
+		v = claims.StringValue(string(c.Issuer))
 	default:
 		return c.Value
 	}
+	if readOnly {
+		return v.ReadOnly()
+	}
+	return v
 }
 
 // compare applies an operator. Values of different types are unequal and have
@@ -301,7 +309,10 @@ func (e *evaluation) act(a *compiledAction, trace *RuleTrace) error {
 		return err
 	}
 	for _, c := range made {
-		if c.Value.IsReadOnly() && a.source.Name != "add" {
+		if a.source.Name != "add" && c.ReadOnlyType {
+			return e.fail(a.source.Pos, "the type of a claim is a read-only value, which can be compared but not issued")
+		}
+		if a.source.Name != "add" && c.Value.IsReadOnly() {
 			return e.fail(a.source.Pos, "claim %s holds a read-only value, which can be compared but not issued", clip(c.Type))
 		}
 		if e.in.Len() >= maxClaims {
@@ -359,7 +370,7 @@ func (e *evaluation) made(a *compiledAction) ([]claims.Claim, error) {
 		list = make([]claims.Claim, 0, len(bound))
 		for _, i := range bound {
 			c := &e.in.All()[i]
-			list = append(list, claims.Claim{Type: c.Type, Value: c.Value, Issuer: claims.AttestationPolicy})
+			list = append(list, claims.Claim{Type: c.Type, Value: c.Value, Issuer: claims.AttestationPolicy, ReadOnlyType: c.ReadOnlyType})
 		}
 		return list, nil
 	}
@@ -376,6 +387,7 @@ func (e *evaluation) made(a *compiledAction) ([]claims.Claim, error) {
 	if !ok || text == "" {
 		return nil, e.fail(at, "type= is %s, want a claim name", shown(name))
 	}
+	readOnly := slices.ContainsFunc(types, claims.Value.IsReadOnly)
 	values, err := a.value.eval(e)
 	if err != nil {
 		return nil, err
@@ -385,7 +397,7 @@ func (e *evaluation) made(a *compiledAction) ([]claims.Claim, error) {
 	}
 	list = make([]claims.Claim, 0, len(values))
 	for _, v := range values {
-		list = append(list, claims.Claim{Type: text, Value: v, Issuer: claims.AttestationPolicy})
+		list = append(list, claims.Claim{Type: text, Value: v, Issuer: claims.AttestationPolicy, ReadOnlyType: readOnly})
 	}
 	return list, nil
 }
