@@ -69,6 +69,8 @@ type compiledAction struct {
 	claim  int // the slot of claim=, or -1
 	typ    compiledExpr
 	value  compiledExpr
+	// named is the standing of a type that is a constant, or nil.
+	named *standing
 }
 
 // compiledExpr yields the values of an expression: one for a literal, one for
@@ -160,6 +162,10 @@ func compileAction(source *Action, names []string) compiledAction {
 	}
 	if arg := source.Arg("type"); arg != nil {
 		a.typ = compileExpr(arg.Value, names)
+		if name, ok := literalText(arg.Value); ok {
+			as := standingOf(name)
+			a.named = &as
+		}
 	}
 	if arg := source.Arg("value"); arg != nil {
 		a.value = compileExpr(arg.Value, names)

@@ -326,7 +326,7 @@ func (e *evaluation) act(a *compiledAction, trace *RuleTrace) error {
 			e.in.Add(c)
 		}
 		if a.source.Name == "issue" {
-			may, err := e.mayIssue(&c)
+			may, err := e.mayIssue(a, &c)
 			if err != nil {
 				return e.overspent(a.source.Pos, err)
 			}

@@ -126,8 +126,13 @@ func Reserved(name string) bool { return standingOf(name) != free }
 
 // mayIssue reports whether a policy may issue the claim, given what was stated before the policy
 // made claims of its own.
-func (e *evaluation) mayIssue(c *claims.Claim) (bool, error) {
-	as := standingOf(c.Type)
+func (e *evaluation) mayIssue(a *compiledAction, c *claims.Claim) (bool, error) {
+	var as standing
+	if a.named != nil {
+		as = *a.named
+	} else {
+		as = standingOf(c.Type)
+	}
 	switch as {
 	case free:
 		return true, nil
