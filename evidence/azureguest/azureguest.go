@@ -56,7 +56,7 @@ const (
 func Catalogue() []evidence.Definition {
 	return []evidence.Definition{
 		{ID: checkFormat, Meaning: "the evidence is the object AttestationInfo of Azure's guests, protocol 2.0", Remedy: "send AttestationInfo as Azure's client makes it"},
-		{ID: checkAK, Meaning: "the attestation key was made in the TPM, cannot leave it, and signs nothing that the TPM did not make", Remedy: "use the attestation key of the machine's TPM (0x81000003)"},
+		{ID: checkAK, Meaning: "the attestation key was made in the TPM, cannot leave it, and signs nothing that the TPM did not make, and the quote names it as its signer (a primary key)", Remedy: "send the public area of the key that signed the quote as it is; use the attestation key of the machine's TPM (0x81000003)"},
 		{ID: checkAKCert, Meaning: "the attestation key's certificate, if one was sent, is of that key; without a hardware report it must lead to a trusted authority", Remedy: "renew the certificate in the machine's TPM, or add its authority to tpm.authorities (--root FILE for simulated evidence)"},
 		{ID: checkRuntime, Meaning: "the runtime data are the paravisor's JSON with the key HCLAkPub", Remedy: "send the variable data of the paravisor's report as they are"},
 		{ID: checkAKRuntime, Meaning: "the attestation key is the one that the runtime data name", Remedy: "send the quote and the paravisor's report of one machine"},
@@ -122,10 +122,6 @@ func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, ev eviden
 		return rec.FailErr(checkFormat, "AttestationInfo of an Azure guest", err, v.book.Remedy(checkFormat))
 	}
 	rec.Pass(checkFormat, "AttestationInfo of an Azure guest", g.info.Isolation)
-	if err := tpm.CheckAK(g.info.AK); err != nil {
-		return rec.FailErr(checkAK, "a restricted signing key of the TPM", err, v.book.Remedy(checkAK))
-	}
-	rec.Pass(checkAK, "a restricted signing key of the TPM", fmt.Sprintf("attributes %#x", uint32(g.info.AK.Attributes)))
 	if err := v.isolation(ctx, rec, ev, g, result); err != nil {
 		return err
 	}
@@ -134,6 +130,9 @@ func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, ev eviden
 	}
 	quoted, err := g.info.Quote.Verify(rec, v.book, tpm.QuoteIDs(), g.info.AK.Key, false)
 	if err != nil {
+		return err
+	}
+	if err := v.attestationKey(rec, g.info.AK, quoted); err != nil {
 		return err
 	}
 	if ev.Challenge != nil {
@@ -157,9 +156,26 @@ func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, ev eviden
 		if err != nil {
 			return rec.FailErr(checkLog, "a log that leads to the quoted registers", err, v.book.Remedy(checkLog))
 		}
-		rec.Pass(checkLog, "a log that leads to the quoted registers", fmt.Sprintf("%d of %d events", g.proof.Len(), g.proof.Sent))
+		rec.Pass(checkLog, "a log that leads to the quoted registers", fmt.Sprintf("%d of %d events%s", g.proof.Len(), g.proof.Sent, g.proof.LeftOut()))
 	}
 	return v.state(result, g)
+}
+
+// attestationKey checks what kind of key signed the quote. Its public area is covered by
+// nothing that others signed: the quote names it, which shows that the attributes are those
+// with which the TPM knows the key, if a TPM has it. That a TPM has it, the hardware report
+// or the certificate says, of the key alone.
+func (v *Verifier) attestationKey(rec *evidence.Recorder, ak *tpm.Public, quoted *tpm.Attestation) error {
+	const expected = "a restricted signing key of the TPM, which the quote names as its signer"
+	if err := tpm.CheckAK(ak); err != nil {
+		return rec.FailErr(checkAK, expected, err, v.book.Remedy(checkAK))
+	}
+	hierarchy, ok := quoted.Signer(ak)
+	if !ok {
+		return rec.Fail(checkAK, expected, fmt.Sprintf("attributes %#x, and the quote names another signer, or one that is not a primary key", uint32(ak.Attributes)), v.book.Remedy(checkAK))
+	}
+	rec.Pass(checkAK, expected, fmt.Sprintf("attributes %#x, primary key of the %s hierarchy", uint32(ak.Attributes), hierarchy))
+	return nil
 }
 
 // isolation verifies the hardware report and that it names the attestation key.
@@ -284,16 +300,16 @@ func (v *Verifier) state(result *evidence.Result, g *guest) error {
 			s.Integer(prefix+"attested-pcrs", int64(n))
 		}
 	}
-	// A system other than Windows has none of these modes; one that says nothing, or
-	// that may be Windows without its log, has not shown that they are off.
-	off := func(windows bool) bool { return g.proof != nil && !f.HidesWindows() && (!f.Windows || windows) }
+	// These modes are Windows's. They are off if its proven log says so, or if it is shown
+	// that Windows did not boot.
+	off := func(windows bool) bool { return f.NoWindows || f.Windows && windows }
 	boot, kernel, hypervisor := off(f.BootDebuggingOff), off(f.KernelDebuggingOff), off(!f.HypervisorDebugging)
 	test, flight := off(f.TestSigningOff), off(f.FlightSigningOff)
 	d := v.baseline.judge(f)
 	for name, value := range map[string]bool{
 		"bootdebug-enabled": !boot, "kerneldebug-enabled": !kernel, "hypervisordebug-enabled": !hypervisor, "testsigning-enabled": !test, "flightsigning-enabled": !flight,
 		"debuggersdisabled": boot && kernel && hypervisor, "signingdisabled": test && flight, "dbvalidated": d.db, "dbxvalidated": d.dbx,
-		"default-securebootkeysvalidated": d.keys, "elam-enabled": f.ELAM, "is-windows": f.Windows || f.WindowsSigned,
+		"default-securebootkeysvalidated": d.keys, "elam-enabled": f.ELAM, "is-windows": f.WindowsBooted,
 	} {
 		s.Boolean(prefix+name, value)
 	}

@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/probity-dev/probity/internal/pubkey"
 )
 
 // Measurement is an entry of a list of Linux's Integrity Measurement
@@ -17,17 +15,23 @@ import (
 type Measurement struct {
 	// Register is mostly PCR 10.
 	Register uint32
-	// Template is the name: ima, ima-ng, ima-sig, ima-buf, or one of a site's own.
+	// Template is the name that the list gives: ima, ima-ng, ima-sig, ima-buf, or one of a
+	// site's own. No digest covers it.
 	Template string
 	// Digest is the SHA-1 of the template's data; zeros mark a violation.
 	Digest []byte
 	// Data is what banks other than SHA-1 hash (kernel 5.8 and later).
 	Data []byte
+	// Reading is the kernel's template that Data can be, which they show themselves. It is
+	// empty where the third field may be a signature or a buffer.
+	Reading string
 	// FileDigest is "algorithm:hex" and Name the path, or the name of the
-	// measured buffer. They are empty for templates that are not known.
+	// measured buffer.
 	FileDigest, Name string
 	// Extra is the signature (ima-sig) or the buffer (ima-buf).
 	Extra []byte
+	// Unread says why Data cannot be read; it is empty where they can.
+	Unread string
 }
 
 // Violation reports whether the kernel could not measure the file reliably.
@@ -81,7 +85,7 @@ func (r *reader) measurement() (*Measurement, error) {
 		if r.err != nil {
 			return nil, r.err
 		}
-		m.legacy(digest, strings.TrimRight(string(name), "\x00"))
+		m.legacy(digest, strings.TrimSuffix(string(name), "\x00"))
 		return m, nil
 	}
 	if size = r.u32(); r.err == nil && size > maxTemplateData {
@@ -90,34 +94,8 @@ func (r *reader) measurement() (*Measurement, error) {
 	if m.Data = r.take(size); r.err != nil {
 		return nil, r.err
 	}
-	return m, m.fields()
-}
-
-// legacy fills in an entry of the template ima: the SHA-1 of the file and its
-// path in a field of fixed size.
-func (m *Measurement) legacy(digest []byte, name string) {
-	m.FileDigest, m.Name = "sha1:"+hex.EncodeToString(digest), name
-	m.Data = make([]byte, sha1.Size+legacyName)
-	copy(m.Data, digest)
-	copy(m.Data[sha1.Size:sha1.Size+legacyName-1], name)
-}
-
-// fields reads the data of the templates that are known.
-func (m *Measurement) fields() error {
-	if m.Template != "ima-ng" && m.Template != "ima-sig" && m.Template != "ima-buf" {
-		return nil
-	}
-	r := &reader{b: m.Data}
-	digest, name := r.take(r.u32()), r.take(r.u32())
-	if m.Template != "ima-ng" {
-		m.Extra = r.take(r.u32())
-	}
-	algorithm, value, ok := bytes.Cut(digest, []byte(":\x00"))
-	if r.err != nil || len(r.b) > 0 || !ok {
-		return fmt.Errorf("template %s with data that are not its fields", m.Template)
-	}
-	m.FileDigest, m.Name = string(algorithm)+":"+hex.EncodeToString(value), strings.TrimRight(string(name), "\x00")
-	return nil
+	m.read()
+	return m, nil
 }
 
 // ParseIMAText reads a list in the form of ascii_runtime_measurements, of the
@@ -193,7 +171,8 @@ func measurementLine(line string) (*Measurement, error) {
 	if m.Template != "ima-ng" {
 		m.Data = field(m.Data, string(m.Extra))
 	}
-	return m, m.fields()
+	m.read()
+	return m, nil
 }
 
 // ReplayIMA extends measurements into a register that begins with start and
@@ -228,16 +207,4 @@ func ReplayIMA(list []Measurement, bank Algorithm, start, quoted []byte, padded 
 		}
 	}
 	return -1
-}
-
-// subject returns the subject of a measured key, or "".
-func (m *Measurement) subject() string {
-	if m.Template != "ima-buf" || !strings.HasPrefix(m.Name, ".") {
-		return ""
-	}
-	cert, err := pubkey.ParseCertificate(m.Extra)
-	if err != nil {
-		return ""
-	}
-	return cert.Subject.String()
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // Sent is a log as it was sent.
@@ -43,7 +42,10 @@ type Proof struct {
 	// Sent is how many events the logs hold, those of other registers included.
 	Sent int
 
-	events []Proven
+	events     []Proven
+	leftOut    []string // what is not believed, and why
+	reading    *reading
+	separators *[pcrSecureBoot + 1]int
 }
 
 // Events are those of registers whose value the logs lead to, in order.
@@ -86,6 +88,10 @@ type Proven struct {
 	Measurement *Measurement
 
 	tried bool // to find out what the digest covers
+	// extended is the digest of a measurement; padded says that it is its SHA-1, which older
+	// kernels extend into all banks.
+	extended []byte
+	padded   bool
 }
 
 // initial reports whether a register was never extended. PCR 17 to 22 begin at
@@ -199,25 +205,62 @@ func (p *Proof) measurements(list []Measurement) error {
 		return nil // not quoted: none of it is believed
 	}
 	start, bank := make([]byte, len(quoted)), p.Bank.Algorithm
-	n := ReplayIMA(list, bank, start, quoted, false)
-	if n < 0 && bank != SHA1 {
-		n = ReplayIMA(list, bank, start, quoted, true)
+	padded := bank == SHA1
+	n := ReplayIMA(list, bank, start, quoted, padded)
+	if n < 0 && !padded {
+		padded = true
+		n = ReplayIMA(list, bank, start, quoted, padded)
 	}
 	if n < 0 {
 		return &Mismatch{Register: register, Bank: bank, Quoted: quoted, Replayed: endOfIMA(list, bank, start), Events: len(list),
 			Hint: "no beginning of the IMA list leads to it"}
 	}
-	p.events = slices.Grow(p.events, n)
-	event := &Event{Register: register} // of all of them
 	for i := range list[:n] {
-		p.events = append(p.events, Proven{Seq: seq + i, Event: event, Covered: !list[i].Violation(), Measurement: &list[i]})
+		// A measurement that cannot be read may be one that a policy refuses.
+		if m := &list[i]; m.Unread != "" && !m.Violation() {
+			p.leftOut = append(p.leftOut, fmt.Sprintf("IMA list: measurement %d: %s", i+1, m.Unread))
+			return nil
+		}
 	}
+	p.addMeasurements(list[:n], seq, padded)
 	if at := slices.Index(p.Unexplained, register); at >= 0 {
 		p.Unexplained = slices.Delete(p.Unexplained, at, at+1)
 		p.Explained = append(p.Explained, register)
 		slices.Sort(p.Explained)
 	}
 	return nil
+}
+
+// addMeasurements adds measurements that lead to the quoted register.
+func (p *Proof) addMeasurements(list []Measurement, seq int, padded bool) {
+	p.events = slices.Grow(p.events, len(list))
+	event := &Event{Register: list[0].Register} // of all of them
+	bank := p.Bank.Algorithm
+	if padded {
+		bank = SHA1
+	}
+	size := bank.Size()
+	digests := make([]byte, 0, len(list)*size)
+	ambiguous := 0
+	for i := range list {
+		m := &list[i]
+		switch {
+		case m.Violation():
+			digests = append(digests, bytes.Repeat([]byte{0xff}, size)...)
+		case padded:
+			digests = append(digests, m.Digest...)
+		default:
+			digests = bank.Sum(digests, m.Data)
+		}
+		if m.Reading == "" && !m.Violation() {
+			ambiguous++
+		}
+		p.events = append(p.events, Proven{Seq: seq + i, Event: event, Covered: !m.Violation(), Measurement: m,
+			extended: digests[i*size : (i+1)*size : (i+1)*size], padded: padded})
+	}
+	if ambiguous > 0 {
+		p.leftOut = append(p.leftOut, fmt.Sprintf("IMA list: %d measurements with a third field that may be a signature or a buffer", ambiguous))
+	}
 }
 
 // endOfIMA is the value that a whole list leads to, for messages.
@@ -233,43 +276,47 @@ func endOfIMA(list []Measurement, bank Algorithm, start []byte) []byte {
 	return value
 }
 
-// The texts that GRUB writes before what it hashed.
-var grubPrefixes = []string{"grub_cmd: ", "kernel_cmdline: ", "module_cmdline: ", "grub_cmd ", "grub_kernel_cmdline "}
-
 // cover finds out what of an event's data its digest covers.
 func (e *Proven) cover(bank Algorithm) {
-	digest := e.Digest(bank)
-	var buffer [64]byte // on the stack: many events are hashed
-	is := func(b []byte) bool {
-		if bytes.Equal(bank.Sum(buffer[:0], b), digest) {
-			e.Covered, e.Payload = true, b
-		}
-		return e.Covered
-	}
 	switch {
 	case e.Type.coversData():
 		// Some firmware hashes the data of a boot variable alone: then nothing covers
 		// its name, and it does not count as covered.
-		if !is(e.Data) {
+		if !e.covers(bank, e.Data) {
 			if data := unpadded(e.Type, e.Data); len(data) < len(e.Data) {
-				is(data)
+				e.covers(bank, data)
 			}
 		}
 	case e.Type == IPL && e.Register != pcrFiles: // there it is that of a file
-		text := e.Data
-		for _, prefix := range grubPrefixes {
-			if strings.HasPrefix(string(text), prefix) {
-				text = text[len(prefix):]
-				break
-			}
-		}
-		trimmed := bytes.TrimSuffix(text, []byte{0})
-		if e.Register == pcrUnifiedKernel && is(append([]byte(utf16Text(e.Data)), 0)) {
+		if e.Register == pcrUnifiedKernel && e.covers(bank, append([]byte(utf16Text(e.Data)), 0)) {
 			return // systemd hashes the name of a section in ASCII and logs it in UTF-16
 		}
-		_ = is(trimmed) || is(text) || is(bytes.TrimSuffix(e.Data, []byte{0})) || is(e.Data) || is(bytes.TrimSuffix(e.Data, []byte{0, 0})) ||
-			is(bytes.TrimRight(text, "\x00")) || is(bytes.TrimRight(e.Data, "\x00"))
+		e.coverText(bank)
 	}
+}
+
+// covers reports whether the digest is that of b, and keeps b as the payload if it is.
+func (e *Proven) covers(bank Algorithm, b []byte) bool {
+	var buffer [64]byte // on the stack: many events are hashed
+	if bytes.Equal(bank.Sum(buffer[:0], b), e.Digest(bank)) {
+		e.Covered, e.Payload = true, b
+	}
+	return e.Covered
+}
+
+// coverText finds out what of a text its digest covers: with or without the label that GRUB
+// writes before it, with or without its terminator.
+func (e *Proven) coverText(bank Algorithm) bool {
+	bare := e.Data
+	for _, label := range grubLabels {
+		if bytes.HasPrefix(bare, []byte(label)) {
+			bare = bare[len(label):]
+			break
+		}
+	}
+	return e.covers(bank, bytes.TrimSuffix(bare, []byte{0})) || e.covers(bank, bare) ||
+		e.covers(bank, bytes.TrimSuffix(e.Data, []byte{0})) || e.covers(bank, e.Data) || e.covers(bank, bytes.TrimSuffix(e.Data, []byte{0, 0})) ||
+		e.covers(bank, bytes.TrimRight(bare, "\x00")) || e.covers(bank, bytes.TrimRight(e.Data, "\x00"))
 }
 
 // windows reports whether an event is one of those that Windows tags; their

@@ -141,6 +141,8 @@ const (
 	hvciEnabled         = "HypervisorEnforcedCodeIntegrityEnable"
 	eventPrefix         = "EVENT_"
 	wbclSeparator       = "WBCL"
+	transferToLoader    = 1 // of TRANSFER_CONTROL: the boot manager started the loader of Windows
+	transferToResume    = 2 // the application that resumes from hibernation
 	pcrSecureBoot       = 7
 	pcrGRUBCommands     = 8
 	pcrFiles            = 9
@@ -149,6 +151,7 @@ const (
 	pcrWindows          = 12
 	pcrWindowsModules   = 13
 	pcrWindowsAuthority = 14
+	pcrDRTMLaunch       = 17
 	pcrDRTM             = 19
 	pcrDRTMDetails      = 20
 )

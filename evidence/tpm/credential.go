@@ -1,6 +1,7 @@
 package tpm
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/subtle"
 	"encoding/binary"
@@ -64,6 +65,26 @@ func CheckAK(p *Public) error {
 		return fmt.Errorf("a key of scheme %#x, want RSASSA, RSAPSS or ECDSA", p.Scheme)
 	}
 	return nil
+}
+
+// hierarchies are the handles under which primary keys are made (part 2, table 32).
+var hierarchies = []struct {
+	handle uint32
+	name   string
+}{{0x4000000b, "endorsement"}, {0x40000001, "owner"}, {0x4000000c, "platform"}}
+
+// Signer tells in which hierarchy the key with this public area is the primary key that an
+// attestation names as its signer, by its qualified name (part 1, section 16.3). A key made
+// under another one is in none.
+func (a *Attestation) Signer(p *Public) (hierarchy string, ok bool) {
+	for _, h := range hierarchies {
+		qualified := binary.BigEndian.AppendUint16(nil, uint16(p.NameAlgorithm))
+		qualified = p.NameAlgorithm.Sum(qualified, append(binary.BigEndian.AppendUint32(nil, h.handle), p.name...))
+		if bytes.Equal(qualified, a.QualifiedSigner) {
+			return h.name, true
+		}
+	}
+	return "", false
 }
 
 // CheckEK checks that a public area is that of an endorsement key: a restricted

@@ -3,6 +3,7 @@ package testtee
 import (
 	"crypto/sha1"
 	"crypto/sha256"
+	_ "embed"
 	"encoding/binary"
 	"encoding/hex"
 	"strings"
@@ -118,6 +119,20 @@ func SignatureList(entries ...[]byte) (list []byte) {
 	return list
 }
 
+// Microsoft's public certificates of secure boot: of Windows's own boot loader (Windows
+// Production PCA 2011), and of what it signs for others (Corporation UEFI CA 2011).
+var (
+	//go:embed authorities/windows-pca-2011.der
+	WindowsAuthority []byte
+	//go:embed authorities/uefi-ca-2011.der
+	ThirdPartyAuthority []byte
+)
+
+// Authority is the event that firmware measures when a certificate of db allows an image.
+func Authority(der []byte) BootEvent {
+	return BootEvent{PCR: 7, Type: 0x800000e0, Data: EFIVariable(ImageSecurity, "db", append(make([]byte, 16), der...))}
+}
+
 // BootConfig describes a PC; its zero value is a healthy Linux machine with
 // secure boot.
 type BootConfig struct {
@@ -125,7 +140,8 @@ type BootConfig struct {
 	SecureBootOff bool
 	// PK, KEK, DB and DBX are the databases; nil stands for one entry each.
 	PK, KEK, DB, DBX []byte
-	// Windows, if not nil, makes a boot of Windows with these items, by PCR.
+	// Windows, if not nil, makes a boot of Windows with these items, by PCR. With secure
+	// boot, Windows's own authority allows it.
 	Windows map[uint32][]byte
 	// Kernel is the command line that GRUB starts.
 	Kernel string
@@ -160,8 +176,11 @@ func HealthyBoot(cfg BootConfig) *Boot {
 		boot.Add(separator(pcr))
 	}
 	if !cfg.SecureBootOff {
-		sum := sha256.Sum256([]byte("db"))
-		boot.Add(BootEvent{PCR: 7, Type: 0x800000e0, Data: EFIVariable(ImageSecurity, "db", append(make([]byte, 16), sum[:]...))})
+		der := ThirdPartyAuthority
+		if cfg.Windows != nil {
+			der = WindowsAuthority
+		}
+		boot.Add(Authority(der))
 	}
 	image := append(make([]byte, 24), binary.LittleEndian.AppendUint64(nil, 0)...)
 	boot.Add(BootEvent{PCR: 4, Type: 0x80000003, Data: image, Hashed: []byte("boot loader")})
@@ -192,7 +211,13 @@ func SIPA(tag uint32, payload []byte) []byte {
 
 // HealthyWindows are the items of a Windows with everything on: code integrity,
 // VBS, HVCI, ELAM, BitLocker. Extra is appended to those of PCR 12.
-func HealthyWindows(extra ...[]byte) map[uint32][]byte {
+func HealthyWindows(extra ...[]byte) map[uint32][]byte { return windowsItems(1, extra...) }
+
+// ResumedWindows are those of a Windows that resumes from hibernation.
+func ResumedWindows(extra ...[]byte) map[uint32][]byte { return windowsItems(2, extra...) }
+
+// windowsItems are the items behind a boot manager that transferred control.
+func windowsItems(transfer uint32, extra ...[]byte) map[uint32][]byte {
 	one, zero := []byte{1}, []byte{0}
 	four := func(n uint32) []byte { return binary.LittleEndian.AppendUint32(nil, n) }
 	items := func(list ...[]byte) (all []byte) {
@@ -204,7 +229,7 @@ func HealthyWindows(extra ...[]byte) map[uint32][]byte {
 	common := items(SIPA(0x00040001, zero), SIPA(0x00050001, zero), SIPA(0x00050002, one), SIPA(0x00050003, zero), SIPA(0x00050005, zero),
 		SIPA(0x00050006, zero), SIPA(0x00050021, zero), SIPA(0x000a0001, one), SIPA(0x000a0003, one), SIPA(0x000a0007, four(1)))
 	module := SIPA(0x40010003, items(SIPA(0x00070001, UTF16(`\Windows\System32\drivers\wd\WdBoot.sys`)), SIPA(0x0007000a, one), SIPA(0x0007000b, four(2))))
-	return map[uint32][]byte{12: append(items(SIPA(0x00020003, four(1)), SIPA(0x00020009, four(7)), SIPA(0x00020005, four(4)), common), items(extra...)...),
+	return map[uint32][]byte{12: append(items(SIPA(0x00020003, four(transfer)), SIPA(0x00020009, four(7)), SIPA(0x00020005, four(4)), common), items(extra...)...),
 		13: items(common, module), 14: SIPA(0x00060002, []byte("a signer's key"))}
 }
 

@@ -91,10 +91,22 @@ func sized(b, data []byte) []byte {
 // attest begins a TPMS_ATTEST.
 func (m *TPM) attest(typ uint16, extra []byte) []byte {
 	b := binary.BigEndian.AppendUint32(nil, 0xff544347)
-	b = sized(binary.BigEndian.AppendUint16(b, typ), append([]byte{0, 0x0b}, make([]byte, 32)...))
+	b = sized(binary.BigEndian.AppendUint16(b, typ), m.qualifiedName())
 	b = binary.BigEndian.AppendUint64(sized(b, extra), m.Clock.Milliseconds)
 	b = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(b, m.Clock.Reset), m.Clock.Restart)
 	return binary.BigEndian.AppendUint64(append(b, 1), 0x2020031200120003)
+}
+
+// qualifiedName is the one of the attestation key as a primary key of the endorsement
+// hierarchy, with the attributes of Azure's (part 1, section 16.3).
+func (m *TPM) qualifiedName() []byte {
+	key, ok := m.AK.(*rsa.PrivateKey)
+	if !ok {
+		return append([]byte{0, 0x0b}, make([]byte, 32)...)
+	}
+	name := sha256.Sum256(RSAPublicArea(&key.PublicKey, GuestAK, 0x0014, nil))
+	qualified := sha256.Sum256(append([]byte{0x40, 0, 0, 0x0b, 0, 0x0b}, name[:]...))
+	return append([]byte{0, 0x0b}, qualified[:]...)
 }
 
 // Quote quotes the SHA-256 registers of a mask, with the digest of their values.

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"strings"
+
+	"github.com/probity-dev/probity/internal/testtee"
 )
 
 var le = binary.LittleEndian
@@ -26,8 +28,27 @@ func legacyEvent2(register, typ uint32, data string) string {
 func newLog(record string) []byte {
 	header := "Spec ID Event03\x00" + "\x00\x00\x00\x00\x00\x02\x00\x02" + "\x01\x00\x00\x00\x0b\x00\x20\x00" + "\x00"
 	log := legacyEvent(0, 3, header)
+	if record == "" {
+		return []byte(log)
+	}
 	n := min((maxInput-len(log))/len(record), 8192)
 	return []byte(log + strings.Repeat(record, max(n, 1)))
+}
+
+// windowsLog is a log full of the record in a boot that is proven to be one of Windows.
+func windowsLog(record string) []byte {
+	var before, behind string
+	for _, e := range testtee.HealthyBoot(testtee.BootConfig{Windows: map[uint32][]byte{}}).Events {
+		switch text := legacyEvent2(e.PCR, e.Type, string(e.Data)); e.PCR {
+		case 7:
+			before += text
+		case 12, 13:
+			behind += text
+		}
+	}
+	log := string(newLog(""))
+	n := min((maxInput-len(log)-len(before)-len(behind))/len(record), 8192)
+	return []byte(log + before + strings.Repeat(record, max(n, 1)) + behind)
 }
 
 // tags are items of Windows's log, each with a tag of its own.
@@ -63,7 +84,8 @@ func imaList(template string, size int) []byte {
 		le.PutUint32(data[20:], 1)
 		data[24] = 'a'
 	default:
-		digest := "sha1:\x00"
+		content := sha1.Sum([]byte{0x30, 0x82, 0, 0})
+		digest := "sha1:\x00" + string(content[:])
 		data = append(le.AppendUint32(data, uint32(len(digest))), digest...)
 		data = append(le.AppendUint32(data, 2), ".\x00"...)
 		if template == "ima-buf" {
