@@ -37,9 +37,9 @@ func Catalogue() []evidence.Definition {
 		{ID: checkDigest, Meaning: "the digest of the registers sent is the one that the TPM signed", Remedy: "read the registers again: one changed between reading and quoting, or was altered"},
 		{ID: checkBank, Meaning: "a bank, and the hash of the signature, are stronger than SHA-1, unless the operator accepts SHA-1", Remedy: "turn on the SHA-256 bank in the firmware, or set tpm.sha1"},
 		{ID: checkCoverage, Meaning: "the quote covers the registers that the policy reads (required_pcr_mask; all unless it is set)", Remedy: "quote more registers, or set required_pcr_mask in the policy to those that it reads"},
-		{ID: checkKeyCertified, Meaning: "keys that are said to be in the TPM were certified by the attestation key for this challenge", Remedy: "certify the key with the attestation key and the challenge as qualifying data"},
+		{ID: checkKeyCertified, Meaning: "the request key, where it is said to be in the TPM, and every other key were certified by the attestation key for this challenge", Remedy: "certify the key with the attestation key and the challenge as qualifying data"},
 		{ID: checkLog, Meaning: "replaying the logs gives the quoted registers, and the logs are well-formed", Remedy: "send the whole log of the running system, read after the last boot, and a quote that is no older"},
-		{ID: checkHibernation, Meaning: "the quote from before hibernation is by the same key and of the same cycle of power", Remedy: "send the quote that was saved before this hibernation"},
+		{ID: checkHibernation, Meaning: "a quote from before hibernation comes with the log of Windows's resume application, is by the same key, covers the same registers, and is of the same cycle of power and of an earlier restart", Remedy: "send boot_attestation only after a resume from hibernation, and the quote that was saved before it"},
 	}
 }
 

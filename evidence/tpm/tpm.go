@@ -127,22 +127,14 @@ func (v *Verifier) Prove(rec *evidence.Recorder, ev evidence.Evidence, result *e
 	if err != nil {
 		return nil, err
 	}
+	if p.Boot, err = proof.Facts(); err != nil {
+		return fail(checkLog, "a log of one boot", err.Error())
+	}
 	var boot *eventlog.Proof
 	if a := r.data.TPM.Boot; a != nil {
-		if boot, err = v.boot(rec, a, p); err != nil {
+		if boot, err = v.hibernated(rec, a, p, ev.TPM.PCRMask()); err != nil {
 			return nil, err
 		}
-	}
-	if p.Boot, err = proof.Facts(); err == nil && boot != nil {
-		// What was booted is told by the log before hibernation; what the firmware
-		// did at resume counts too.
-		now := p.Boot
-		if p.Boot, err = boot.Facts(); err == nil {
-			p.Boot.SecureBoot = p.Boot.SecureBoot && now.SecureBoot
-		}
-	}
-	if err != nil {
-		return fail(checkLog, "a log of one boot", err.Error())
 	}
 	return p, v.state(rec, result, p, q, proof, boot)
 }
@@ -307,6 +299,9 @@ func (v *Verifier) certifiedKey(k keyJSON, challenge []byte, ak crypto.PublicKey
 		return err
 	}
 	sent := k.Info.Certify
+	if sent == nil && other {
+		return errors.New("no tpm_certify: nothing shows that it is in the TPM")
+	}
 	if sent == nil {
 		return nil
 	}
@@ -347,7 +342,7 @@ func (v *Verifier) replay(rec *evidence.Recorder, q *Quote, a *attestationJSON, 
 		var proof *eventlog.Proof
 		var mismatch *eventlog.Mismatch
 		if proof, err = eventlog.Prove(logs, bank); err == nil {
-			rec.Pass(checkLog, "logs that lead to the quoted registers", fmt.Sprintf("%d of %d events, bank %v", proof.Len(), proof.Sent, bank.Algorithm))
+			rec.Pass(checkLog, "logs that lead to the quoted registers", fmt.Sprintf("%d of %d events, bank %v%s", proof.Len(), proof.Sent, bank.Algorithm, proof.LeftOut()))
 			return proof, nil
 		}
 		if errors.As(err, &mismatch) {
@@ -373,26 +368,4 @@ func selections(banks []eventlog.Bank) (list []Selection) {
 		list = append(list, s)
 	}
 	return list
-}
-
-// boot verifies what was quoted before hibernation: by the same key, in the same
-// cycle of power.
-func (v *Verifier) boot(rec *evidence.Recorder, a *attestationJSON, p *Proof) (*eventlog.Proof, error) {
-	fail := func(expected, found string) error {
-		return rec.Fail(checkHibernation, expected, found, v.book.Remedy(checkHibernation))
-	}
-	key, err := ParseJWK(a.AKPub)
-	if err != nil || !SameKey(key, p.keys.ak) {
-		return nil, fail("a quote before hibernation by the same attestation key", "a quote by a different key")
-	}
-	q, quoted, err := v.quote(rec, a, p.keys.ak, "before hibernation: ")
-	if err != nil {
-		return nil, err
-	}
-	if then, now := quoted.Clock, p.Quote.Clock; then.ResetCount != now.ResetCount || then.Milliseconds > now.Milliseconds || then.RestartCount > now.RestartCount {
-		return nil, fail(fmt.Sprintf("a quote of the same cycle of power, %d, and earlier", now.ResetCount),
-			fmt.Sprintf("cycle %d, restart %d at %d ms; now restart %d at %d ms", then.ResetCount, then.RestartCount, then.Milliseconds, now.RestartCount, now.Milliseconds))
-	}
-	rec.Pass(checkHibernation, "a quote before hibernation of the same cycle of power", fmt.Sprintf("cycle %d", quoted.Clock.ResetCount))
-	return v.replay(rec, q, a, 0)
 }

@@ -302,43 +302,6 @@ func TestPolicySwitches(t *testing.T) {
 	}
 }
 
-func TestHibernation(t *testing.T) {
-	before := *machine
-	before.Clock.Milliseconds -= 1000
-	windows := testtee.HealthyBoot(testtee.BootConfig{Windows: testtee.HealthyWindows()})
-	add := func(m *testtee.TPM) func(map[string]any) {
-		return func(d map[string]any) {
-			d["tpm_att_data"].(map[string]any)["boot_attestation"] = m.Attestation(testtee.TPMEvidence{Boot: windows}, nil)
-		}
-	}
-	c := healthy()
-	c.Edit = add(&before)
-	result, err := verify(t, machine.Evidence(c), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if v, _ := result.Aliases.Get("vbsEnabled"); v != claims.BooleanValue(true) || !result.Aliases.Has("bootEvents") {
-		t.Errorf("vbsEnabled %v", v)
-	}
-	c.Boot = testtee.HealthyBoot(testtee.BootConfig{SecureBootOff: true})
-	if result, err = verify(t, machine.Evidence(c), nil); err != nil {
-		t.Fatal(err)
-	}
-	if v, _ := result.Aliases.Get("secureBootEnabled"); v != claims.BooleanValue(false) {
-		t.Error("secure boot was off at resume, and counts as on")
-	}
-	c.Boot = boot
-	rebooted, later := before, before
-	rebooted.Clock.Reset++
-	later.Clock.Milliseconds += 5000
-	other := testtee.NewTPM(testtee.TPMConfig{Now: now, Root: &machine.Root})
-	for name, m := range map[string]*testtee.TPM{"another cycle": &rebooted, "later": &later, "another TPM": other} {
-		c.Edit = add(m)
-		_, err := verify(t, machine.Evidence(c), nil)
-		wantRejection(t, name, "tpm.boot.cycle", err)
-	}
-}
-
 func TestCertificatesOfOtherKinds(t *testing.T) {
 	for name, edit := range map[string]func(*x509.Certificate){
 		"an endorsement key's": func(c *x509.Certificate) {

@@ -25,11 +25,14 @@ type Identity struct {
 	SVN, SecureKernelSVN, PlatformSVN, Flags, Level, Type uint32
 }
 
-// Flags of an enclave.
+// Flags of an enclave: it was made for debugging, it can be debugged on demand, it is being
+// debugged on demand.
 const (
 	FlagFullDebug     = 1
 	FlagDynamicDebug  = 2
 	FlagDynamicActive = 4
+
+	debugFlags = FlagFullDebug | FlagDynamicDebug | FlagDynamicActive
 )
 
 // Module is a VBS_ENCLAVE_REPORT_MODULE: an image in the enclave.

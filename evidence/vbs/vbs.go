@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 
@@ -35,6 +36,7 @@ const (
 	checkKey       = "vbs.signing-key"
 	checkSignature = "vbs.signature"
 	checkBinding   = "vbs.enclave-data"
+	checkFlags     = "vbs.flags.known"
 	checkDebug     = "vbs.flags.debug"
 )
 
@@ -42,10 +44,11 @@ const (
 func Catalogue() []evidence.Definition {
 	return []evidence.Definition{
 		{ID: checkFormat, Meaning: "the report is one of a VBS enclave (VBS_ENCLAVE_REPORT_PKG_HEADER), signed by RSA-PSS with SHA-256", Remedy: "send the report as EnclaveGetAttestationReport returned it"},
-		{ID: checkKey, Meaning: "the proven log holds one key with which the secure kernel signs reports (VSM_IDKS_INFO, PCR 12)", Remedy: "turn virtualization-based security on, quote PCR 12, and send the whole log"},
+		{ID: checkKey, Meaning: "the proven log of Windows holds one key with which the secure kernel signs reports (VSM_IDKS_INFO, PCR 12), and Windows's boot loader alone was allowed to run (PCR 7)", Remedy: "turn secure boot and virtualization-based security on, let no authority other than Windows's allow a boot loader, quote PCR 7, 12 and 13, and send the whole log"},
 		{ID: checkSignature, Meaning: "the secure kernel signed the report", Remedy: "send report and log of one boot"},
 		{ID: checkBinding, Meaning: "the data of the report are the SHA-512 of the TPM evidence, byte for byte", Remedy: "give the enclave the SHA-512 of report_signed exactly as it is sent, braces included"},
-		{ID: checkDebug, Meaning: "the enclave cannot be debugged, or the provider accepts DebugGuest", Remedy: "build the enclave without the debug policy; a debugger can read all of its memory"},
+		{ID: checkFlags, Meaning: "the enclave has no flag that is not known", Remedy: "update this program; a flag of a new kind may give others access to the enclave"},
+		{ID: checkDebug, Meaning: "the enclave cannot be debugged, now or later (flags 1, 2 and 4), or the provider accepts DebugGuest", Remedy: "build the enclave without the debug policy; a debugger can read all of its memory"},
 	}
 }
 
@@ -88,6 +91,9 @@ func (v *Verifier) verify(rec *evidence.Recorder, ev evidence.Evidence, result *
 	rec.Pass(checkFormat, "the report of a VBS enclave", fmt.Sprintf("%d modules", len(r.Modules)))
 	key, err := signingKey(proof.Boot.SigningKey)
 	if err != nil {
+		if len(proof.Boot.LeftOut) > 0 {
+			err = fmt.Errorf("%w; not believed: %s", err, strings.Join(proof.Boot.LeftOut, "; "))
+		}
 		return fail(checkKey, "one signing key of the secure kernel in the proven log", err)
 	}
 	rec.Pass(checkKey, "one signing key of the secure kernel in the proven log", fmt.Sprintf("RSA-%d", key.N.BitLen()))
@@ -101,9 +107,13 @@ func (v *Verifier) verify(rec *evidence.Recorder, ev evidence.Evidence, result *
 		return rec.Fail(checkBinding, fmt.Sprintf("SHA-512 %x of report_signed", want), fmt.Sprintf("%x", r.Data), v.book.Remedy(checkBinding))
 	}
 	rec.Pass(checkBinding, "SHA-512 of report_signed", "the same")
-	if r.Identity.Flags&(FlagFullDebug|FlagDynamicActive) != 0 {
+	if unknown := r.Identity.Flags &^ debugFlags; unknown != 0 {
+		return rec.Fail(checkFlags, fmt.Sprintf("flags within %#x", uint32(debugFlags)), fmt.Sprintf("%#x", r.Identity.Flags), v.book.Remedy(checkFlags))
+	}
+	rec.Pass(checkFlags, fmt.Sprintf("flags within %#x", uint32(debugFlags)), fmt.Sprintf("%#x", r.Identity.Flags))
+	if r.Identity.Flags&debugFlags != 0 {
 		result.Reservations = append(result.Reservations, evidence.Reservation{Accept: evidence.DebugGuest, Check: evidence.Check{
-			ID: checkDebug, Expected: "flags without full or active dynamic debugging", Found: fmt.Sprintf("%#x", r.Identity.Flags), Remedy: v.book.Remedy(checkDebug)}})
+			ID: checkDebug, Expected: "flags without full or dynamic debugging, active or not", Found: fmt.Sprintf("%#x", r.Identity.Flags), Remedy: v.book.Remedy(checkDebug)}})
 	}
 	state(result, r)
 	return nil
@@ -126,7 +136,7 @@ func enclaveReport(r *tpm.Request) ([]byte, error) {
 // and modulus (little-endian), exponent and modulus (big-endian).
 func signingKey(b []byte) (*rsa.PublicKey, error) {
 	if len(b) == 0 {
-		return nil, errors.New("none, or two")
+		return nil, errors.New("no key, or two")
 	}
 	if len(b) < 16 {
 		return nil, errors.New("a key that is cut short")

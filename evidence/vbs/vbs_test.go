@@ -63,9 +63,55 @@ func TestVerify(t *testing.T) {
 	if kind, _ := result.Claims.Get("x-ms-attestation-type"); len(a) != 43 || len(i) != 22 || kind != claims.StringValue("vbs") || len(result.Reservations) != 0 {
 		t.Errorf("author %q, image %q, %v", a, i, kind)
 	}
-	debug, err := verify(t, machine.Evidence(config(testtee.EnclaveReport{Flags: 1}, nil)))
-	if err != nil || len(debug.Reservations) != 1 {
-		t.Errorf("a debug enclave has no reservation: %v", err)
+}
+
+// TestDebugging: whether an enclave can be debugged counts, and not whether it is.
+func TestDebugging(t *testing.T) {
+	for flags := uint32(1); flags < 8; flags++ {
+		result, err := verify(t, machine.Evidence(config(testtee.EnclaveReport{Flags: flags}, nil)))
+		if err != nil || len(result.Reservations) != 1 || result.Reservations[0].Accept != evidence.DebugGuest || result.Reservations[0].Check.ID != "vbs.flags.debug" {
+			t.Errorf("flags %d: %v", flags, err)
+		}
+	}
+	for bit := 3; bit < 32; bit++ {
+		_, err := verify(t, machine.Evidence(config(testtee.EnclaveReport{Flags: 1 << bit}, nil)))
+		var r *evidence.Rejection
+		if !errors.As(err, &r) || r.Check.ID != "vbs.flags.known" {
+			t.Errorf("bit %d: %v", bit, err)
+		}
+	}
+}
+
+// TestOnlyWindowsVouchesForAnEnclave: whoever has another system, or no secure boot, extends
+// PCR 12 by a key of his own and signs what he likes with it.
+func TestOnlyWindowsVouchesForAnEnclave(t *testing.T) {
+	events := func(boot *testtee.Boot, add ...testtee.BootEvent) *testtee.Boot {
+		boot.Add(add...)
+		healthy := testtee.HealthyWindows(kernel.Measured())
+		for pcr := uint32(12); pcr <= 14; pcr++ {
+			boot.Add(testtee.BootEvent{PCR: pcr, Type: 6, Data: testtee.SIPA(0x40010001, healthy[pcr])}, testtee.BootEvent{PCR: pcr, Type: 4, Data: []byte("WBCL")})
+		}
+		return boot
+	}
+	capped := testtee.HealthyBoot(testtee.BootConfig{Windows: testtee.HealthyWindows()})
+	capped.Add(testtee.BootEvent{PCR: 12, Type: 6, Data: testtee.SIPA(0x40010001, kernel.Measured())})
+	elsewhere := testtee.HealthyBoot(testtee.BootConfig{Windows: testtee.HealthyWindows()})
+	elsewhere.PCRs[23] = [32]byte{}
+	elsewhere.Add(testtee.BootEvent{PCR: 23, Type: 6, Data: testtee.SIPA(0x40010001, kernel.Measured())})
+	for name, boot := range map[string]*testtee.Boot{
+		"Linux":                       events(testtee.HealthyBoot(testtee.BootConfig{})),
+		"Linux with Windows's signer": events(testtee.HealthyBoot(testtee.BootConfig{}), testtee.Authority(testtee.WindowsAuthority)),
+		"secure boot off":             testtee.HealthyBoot(testtee.BootConfig{SecureBootOff: true, Windows: testtee.HealthyWindows(kernel.Measured())}),
+		"behind Windows's separator":  capped,
+		"another register":            elsewhere,
+	} {
+		c := config(testtee.EnclaveReport{SVN: 99}, nil)
+		c.Boot = boot
+		_, err := verify(t, machine.Evidence(c))
+		var r *evidence.Rejection
+		if !errors.As(err, &r) || r.Check.ID != "vbs.signing-key" {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
