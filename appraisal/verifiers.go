@@ -33,7 +33,7 @@ type Trust struct {
 // verified.
 func Verifiers(trust Trust) []evidence.Verifier {
 	engine := dcap.New(trust.Intel)
-	enclaves, domains, guests, tpms := sgx.New(engine), tdx.New(engine), snp.New(trust.AMD), tpm.New(trust.TPM)
+	enclaves, domains, guests, tpms := sgx.New(engine), tdx.New(engine, trust.AMD.Paravisors...), snp.New(trust.AMD), tpm.New(trust.TPM)
 	return []evidence.Verifier{
 		enclaves,
 		openenclave.New(enclaves),

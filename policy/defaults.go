@@ -37,7 +37,8 @@ authorizationrules{
 `
 
 // guestDefault is the default policy of Azure guests: what their boot must have
-// kept on. Types without evidence of their own worth, Tpm and VbsEnclave, have
+// kept on, and, on confidential machines, a paravisor that is trusted to have made the
+// TPM. Types without evidence of their own worth, Tpm and VbsEnclave, have
 // no default: someone must say what a good boot is.
 const guestDefault = `version= 1.0;
 authorizationrules{
@@ -47,7 +48,8 @@ authorizationrules{
 	[type=="x-ms-azurevm-signingdisabled", value==false] => deny();
 	[type=="x-ms-azurevm-dbvalidated", value==false] => deny();
 	[type=="x-ms-azurevm-dbxvalidated", value==false] => deny();
-	=> permit();
+	[type=="x-ms-compliance-status", value=="azure-compliant-cvm"] => permit();
+	[type=="x-probity-azurevm-isolation", value=="TrustedLaunch"] => permit();
 };
 issuancerules{
 };

@@ -95,7 +95,7 @@ func (t *teller) why(r *RuleTrace, depth int) string {
 	case name == "":
 		return fmt.Sprintf("condition %d: no claim meets %s", r.failed, written(c))
 	case found == "":
-		return fmt.Sprintf("condition %d: there is no claim %s%s", r.failed, cut(name), t.missing(r, name, depth))
+		return fmt.Sprintf("condition %d: there is no claim %s%s%s", r.failed, cut(name), absences[name], t.missing(r, name, depth))
 	default:
 		return fmt.Sprintf("condition %d: %s, and the rule needs %s", r.failed, found, written(c))
 	}
@@ -221,6 +221,11 @@ var meanings = map[string]map[string]string{
 	"x-ms-sgx-is-debuggable":                       {"true": "the enclave runs in debug mode, so its memory is readable from outside"},
 	"x-ms-sevsnpvm-is-debuggable":                  {"true": "the guest's policy allows debugging, so its memory is readable from outside"},
 	"tdx_td_attributes_debug":                      {"true": "the trust domain can be debugged, so its memory is readable from outside"},
+}
+
+// absences say what it tells of a machine that a claim is not there.
+var absences = map[string]string{
+	"x-ms-compliance-status": " (the firmware that asked for the hardware report is not known: the operator lists trusted paravisors in tpm.paravisors, and who may endorse utility VMs in snp.uvm)",
 }
 
 // Meaning says in plain words what a claim's value tells of a machine, if it is one

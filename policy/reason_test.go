@@ -29,6 +29,7 @@ func TestADenialNamesTheClaimAndItsValue(t *testing.T) {
 		"default, debugger":    {guest, []claims.Claim{boolean("x-ms-azurevm-debuggersdisabled", false)}, []string{"x-ms-azurevm-debuggersdisabled is false", "debugger"}, ""},
 		"default, signing":     {guest, []claims.Claim{boolean("x-ms-azurevm-signingdisabled", false)}, []string{"x-ms-azurevm-signingdisabled is false", "flight signing"}, ""},
 		"default, two reasons": {guest, []claims.Claim{boolean("secureboot", false), boolean("x-ms-azurevm-dbvalidated", false)}, []string{"secureboot is false", "dbvalidated is false"}, ""},
+		"default, paravisor":   {guest, []claims.Claim{boolean("secureboot", true)}, []string{"there is no claim x-ms-compliance-status", "tpm.paravisors"}, ""},
 		"default, debug":       {policy.Default("NitroEnclave"), []claims.Claim{text("dbgstat", "enabled")}, []string{`claim dbgstat is "enabled"`, "can be debugged", `value=="disabled"`}, ""},
 		"missing":              {policy.Default("ArmCca"), nil, []string{"there is no claim dbgstat"}, ""},
 		"missing, added by a rule that did not match": {

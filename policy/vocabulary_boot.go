@@ -19,6 +19,7 @@ func guestTerms() []Term {
 	terms = append(terms, text("x-ms-isolation-tee", "JSON text of the claims about the hardware, for confidential machines"),
 		text("x-ms-runtime", "JSON text of the ephemeral key and of what the client sent"))
 	terms = append(terms, bootTerms()...)
+	terms = append(terms, policyOnly(text("x-probity-azurevm-isolation", "TrustedLaunch, SevSnp or Tdx: what vouches for the attestation key, a certificate or the hardware"))...)
 	// A policy reads the hardware's claims under their own names too.
 	return slices.Concat(terms, policyOnly(slices.Concat(snpTerms(), tdxTerms())...))
 }

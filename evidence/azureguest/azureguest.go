@@ -43,6 +43,7 @@ const (
 	checkAK        = "azureguest.ak.attributes"
 	checkAKCert    = "azureguest.ak.certificate"
 	checkRuntime   = "azureguest.runtime-data"
+	checkVMPL      = "azureguest.report.vmpl"
 	checkAKRuntime = "azureguest.ak.runtime-data"
 	checkNonce     = "azureguest.quote.nonce"
 	checkKey       = "azureguest.key.certified"
@@ -59,6 +60,7 @@ func Catalogue() []evidence.Definition {
 		{ID: checkAK, Meaning: "the attestation key was made in the TPM, cannot leave it, and signs nothing that the TPM did not make, and the quote names it as its signer (a primary key)", Remedy: "send the public area of the key that signed the quote as it is; use the attestation key of the machine's TPM (0x81000003)"},
 		{ID: checkAKCert, Meaning: "the attestation key's certificate, if one was sent, is of that key; without a hardware report it must lead to a trusted authority", Remedy: "renew the certificate in the machine's TPM, or add its authority to tpm.authorities (--root FILE for simulated evidence)"},
 		{ID: checkRuntime, Meaning: "the runtime data are the paravisor's JSON with the key HCLAkPub", Remedy: "send the variable data of the paravisor's report as they are"},
+		{ID: checkVMPL, Meaning: "the SEV-SNP report was asked for at VMPL 0, which is the paravisor's; the rest of the guest runs at other levels", Remedy: "send the report that the paravisor keeps in the TPM (0x01400001), not one of the guest's own"},
 		{ID: checkAKRuntime, Meaning: "the attestation key is the one that the runtime data name", Remedy: "send the quote and the paravisor's report of one machine"},
 		{ID: checkNonce, Meaning: "the quote's qualifying data are the challenge, where one is asked for", Remedy: "quote with the challenge as qualifying data"},
 		{ID: checkCoverage, Meaning: "the quote covers the registers 0 to 7", Remedy: "quote at least PCR 0 to 7 of the SHA-256 bank"},
@@ -202,10 +204,21 @@ func (v *Verifier) isolation(ctx context.Context, rec *evidence.Recorder, ev evi
 	if err != nil {
 		return err
 	}
+	if vmpl, ok := found.Claims.Get("x-ms-sevsnpvm-vmpl"); ok || i.Isolation == SEVSNP {
+		const expected = "a report that the paravisor asked for (VMPL 0)"
+		if level, isNumber := vmpl.Int(); !isNumber || level != 0 {
+			return rec.Fail(checkVMPL, expected, fmt.Sprintf("VMPL %v", vmpl), v.book.Remedy(checkVMPL))
+		}
+		rec.Pass(checkVMPL, expected, "VMPL 0")
+	}
 	if !tpm.SameKey(ak, i.AK.Key) {
 		return rec.Fail(checkAKRuntime, "the attestation key "+akName+" of the runtime data", "a different key", v.book.Remedy(checkAKRuntime))
 	}
-	rec.Pass(checkAKRuntime, "the attestation key "+akName+" of the runtime data", "the same")
+	paravisor := "the same; the paravisor that wrote them is not a trusted one (tpm.paravisors)"
+	if found.Claims.Has("x-ms-compliance-status") {
+		paravisor = "the same, written by a trusted paravisor"
+	}
+	rec.Pass(checkAKRuntime, "the attestation key "+akName+" of the runtime data", paravisor)
 	g.vm, g.isolation = vm, found
 	return nil
 }
@@ -319,6 +332,7 @@ func (v *Verifier) state(result *evidence.Result, g *guest) error {
 		return err
 	}
 	known := evidence.Statements{}
+	known.Text("x-probity-azurevm-isolation", i.Isolation)
 	if g.isolation != nil {
 		tee, err := json.Marshal(g.isolation.Claims, json.Deterministic(true))
 		if err != nil {

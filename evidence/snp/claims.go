@@ -6,6 +6,7 @@ import (
 
 	"github.com/probity-dev/probity/claims"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/paravisor"
 	"github.com/probity-dev/probity/evidence/uvm"
 )
 
@@ -69,16 +70,28 @@ func (v *Verifier) claims(rec *evidence.Recorder, f facts, ev evidence.Evidence)
 	s.Boolean("x-ms-sevsnpvm-is-debuggable", r.Policy.Debug())
 	s.Boolean("x-ms-sevsnpvm-migration-allowed", r.Policy.Migration())
 	s.Boolean("x-ms-sevsnpvm-smt-allowed", r.Policy.SMT())
-	for _, e := range f.uvms {
-		if e.Status != "" {
-			s.Text("x-ms-compliance-status", e.Status)
-			break
-		}
+	if status := v.compliance(f); status != "" {
+		s.Text("x-ms-compliance-status", status)
 	}
 	if err := s.BoundJSON(rec, v.book[checkJSON], ev); err != nil {
 		return claims.Set{}, err
 	}
 	return s.Set, nil
+}
+
+// compliance is what an endorsement of the utility VM, or the list of trusted paravisors, says
+// of the guest's firmware; it is empty if neither knows it.
+func (v *Verifier) compliance(f facts) string {
+	for _, e := range f.uvms {
+		if e.Status != "" {
+			return e.Status
+		}
+	}
+	r := f.report
+	if v.cfg.Paravisors.SNP(paravisor.SNP{VMPL: r.VMPL, SVN: r.GuestSVN, IDKeyDigest: r.IDKeyDigest, AuthorKeyDigest: r.AuthorKeyDigest, Measurement: r.Measurement}) != "" {
+		return paravisor.Compliant
+	}
+	return ""
 }
 
 // aliases are what policies may read besides the token's claims.

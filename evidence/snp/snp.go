@@ -22,6 +22,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/paravisor"
 	"github.com/probity-dev/probity/evidence/uvm"
 )
 
@@ -41,6 +42,8 @@ type Config struct {
 	RequireCRL bool
 	// UVM lists who may endorse utility VMs. Nil stands for uvm.DefaultTrust.
 	UVM []uvm.Trust
+	// Paravisors lists those that are trusted. Without it no report is said to be of one.
+	Paravisors paravisor.List
 	// Memory is how many certificate chains are remembered, each with up to 30 KB
 	// once its key was used twice; 0 stands for 2048, -1 for none.
 	Memory int

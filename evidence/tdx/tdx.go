@@ -24,6 +24,7 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/evidence/paravisor"
 )
 
 const (
@@ -51,13 +52,15 @@ func Catalogue() []evidence.Definition {
 
 // Verifier verifies TDX quotes.
 type Verifier struct {
-	dcap *dcap.Verifier
-	book evidence.Book
+	dcap       *dcap.Verifier
+	paravisors paravisor.List
+	book       evidence.Book
 }
 
-// New returns a verifier on the given engine.
-func New(engine *dcap.Verifier) *Verifier {
-	return &Verifier{dcap: engine, book: evidence.NewBook(Catalogue())}
+// New returns a verifier on the given engine, with the paravisors that are trusted. Without
+// them no trust domain is said to have one.
+func New(engine *dcap.Verifier, trusted ...paravisor.Trust) *Verifier {
+	return &Verifier{dcap: engine, paravisors: trusted, book: evidence.NewBook(Catalogue())}
 }
 
 // Kind returns TdxVm.
@@ -169,6 +172,9 @@ func (v *Verifier) claims(rec *evidence.Recorder, proof *dcap.Proof, td *dcap.TD
 	s.Boolean("tdx_td_attributes_perfmon", td.Perfmon())
 	s.Boolean("tdx_td_attributes_protection_keys", td.ProtectionKeys())
 	s.Boolean("tdx_td_attributes_septve_disable", td.SEPTVEDisable())
+	if v.paravisors.TDX(td.MRTD[:], td.MRSEAM[:]) != "" {
+		s.Text("x-ms-compliance-status", paravisor.Compliant)
+	}
 	if err := s.BoundJSON(rec, v.book[checkJSON], ev); err != nil {
 		return claims.Set{}, err
 	}

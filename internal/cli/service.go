@@ -184,6 +184,9 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 	if s.held = len(held()); s.held == 0 && cfg.Fetch == (config.Fetch{}) {
 		log.Warn("no collateral: SGX, TDX and Open Enclave evidence will be refused; name files or folders under collateral in the configuration, a service under fetch, or run: probity collateral import")
 	}
+	if len(cfg.TPM.Paravisors) == 0 {
+		log.Info("no trusted paravisors (tpm.paravisors): tokens of Azure's confidential machines have no x-ms-compliance-status, which the default policy of AzureGuest asks for")
+	}
 	if tpms.Enrolment, err = enrolment(cfg); err != nil {
 		return nil, err
 	}

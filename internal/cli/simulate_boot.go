@@ -7,6 +7,7 @@ import (
 
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/azureguest"
+	"github.com/probity-dev/probity/evidence/paravisor"
 	"github.com/probity-dev/probity/internal/testtee"
 )
 
@@ -35,10 +36,11 @@ func (c *simulateCommand) boot(m *made, kind evidence.Kind, data []byte, dir str
 		chip := amd.Chip(testtee.ChipConfig{})
 		m.files["amd-roots.pem"] = amd.RootsPEM()
 		m.cfg.Development.AMDRoots = filepath.Join(dir, "amd-roots.pem")
+		m.cfg.TPM.Paravisors = paravisor.List{{Name: "simulated", Measurement: testtee.Paravisor[:]}}
 		var payload json.RawMessage = data
 		m.files["evidence.json"] = guest.Info(testtee.GuestConfig{Boot: boot, Isolation: azureguest.SEVSNP, Edit: func(i map[string]any) { i["ClientPayload"] = payload },
 			Proof: func(runtime []byte) []byte {
-				report := chip.Report(testtee.ReportConfig{ReportData: testtee.BindData(runtime)})
+				report := chip.Report(testtee.ReportConfig{ReportData: testtee.BindData(runtime), Measurement: testtee.Paravisor})
 				m.files["hcl-report.bin"] = testtee.HCL(2, report, runtime)
 				return chip.Evidence(amd, report)
 			}})

@@ -25,6 +25,7 @@ func trustOf(cfg config.Config) (appraisal.Trust, error) {
 	if t.AMD, err = cfg.SNP.Verifier(); err != nil {
 		return t, fmt.Errorf("snp: %w", err)
 	}
+	t.AMD.Paravisors = cfg.TPM.Paravisors
 	if t.Arm, err = cfg.CCA.Verifier(); err != nil {
 		return t, fmt.Errorf("cca: %w", err)
 	}

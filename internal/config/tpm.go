@@ -12,6 +12,7 @@ import (
 
 	"github.com/probity-dev/probity/collateral/tpmca"
 	"github.com/probity-dev/probity/evidence/azureguest"
+	"github.com/probity-dev/probity/evidence/paravisor"
 	"github.com/probity-dev/probity/evidence/tpm"
 )
 
@@ -50,6 +51,9 @@ type TPM struct {
 	// SecureBoot says which secure boot databases of Azure guests are good. Empty
 	// lists mean what Microsoft publishes.
 	SecureBoot azureguest.Baseline `json:"secureBoot,omitzero"`
+	// Paravisors lists those of confidential machines that are trusted to give their guests a
+	// TPM. Tokens of such machines have x-ms-compliance-status.
+	Paravisors paravisor.List `json:"paravisors,omitempty"`
 }
 
 // The folders of imported authorities in a data directory.
@@ -75,6 +79,9 @@ func (c TPM) check() error {
 	}
 	if err := c.SecureBoot.Check(); err != nil {
 		return fmt.Errorf("secureBoot: %w", err)
+	}
+	if err := c.Paravisors.Check(); err != nil {
+		return fmt.Errorf("paravisors: %w", err)
 	}
 	_, err := c.Verifier("")
 	return err

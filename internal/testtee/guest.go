@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -41,6 +42,9 @@ func NewGuest(cfg TPMConfig) *Guest {
 	must(err)
 	return &Guest{NewTPM(cfg), key}
 }
+
+// Paravisor is the launch measurement of the paravisor that simulated machines have.
+var Paravisor = sha512.Sum384([]byte("demo paravisor"))
 
 // Attributes of an Azure guest's keys.
 const (
