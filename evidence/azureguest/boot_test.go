@@ -111,12 +111,22 @@ func TestTheCommandLineDoesNotDependOnLabels(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if line, ok := r.Aliases.Get("x-probity-boot-kernel-command-line"); ok {
-			t.Errorf("%s: %v, although an unknown command follows the kernel", name, line)
+		if line, _ := r.Aliases.Get("x-probity-boot-kernel-command-line"); line != claims.StringValue(evil) {
+			t.Errorf("%s: %v", name, line)
 		}
-		if !told(r, "azureguest.event-log", "not believed: kernel command line: ") {
-			t.Errorf("%s: it is not told why there is no command line", name)
-		}
+	}
+}
+
+// TestALeftOutCommandLineIsTold: with the check of the log.
+func TestALeftOutCommandLineIsTold(t *testing.T) {
+	b := testtee.HealthyBoot(testtee.BootConfig{})
+	b.Add(testtee.BootEvent{PCR: 8, Type: 0xd, Data: []byte("grub_cmd: anotherloader\x00"), Hashed: []byte("anotherloader")})
+	r, err := verify(t, guest.Info(testtee.GuestConfig{Boot: b, Mask: 0xffffff}), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Aliases.Has("x-probity-boot-kernel-command-line") || !told(r, "azureguest.event-log", "not believed: kernel command line: ") {
+		t.Error("it is not told why there is no command line")
 	}
 }
 

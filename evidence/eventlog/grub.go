@@ -157,7 +157,7 @@ func readGRUB(list []measuredText) (l loader) {
 			l.line, loaded = lines[i], len(l.commands)
 		case loadsOther[name] || slices.ContainsFunc(loaderFamilies, func(family string) bool { return strings.HasPrefix(name, family) }):
 			return loader{commands: lines, reason: fmt.Sprintf("PCR 8 has the command %s, behind which something else may run", name)}
-		case loaded >= 0 && !afterLinux[name] && !strings.Contains(name, "="):
+		case loaded >= 0 && commandName(name) && !afterLinux[name]:
 			return loader{commands: lines, reason: fmt.Sprintf("PCR 8 has %q behind the kernel, and it is not known what that does", shorten(name))}
 		}
 	}
@@ -165,6 +165,12 @@ func readGRUB(list []measuredText) (l loader) {
 		l.line, l.reason = "", "its text is not printable"
 	}
 	return l
+}
+
+// commandName reports whether a word can be the name of a command. Assignments are not; nor
+// is a path, which GRUB does not find as a command.
+func commandName(word string) bool {
+	return word != "" && strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:[]") == ""
 }
 
 // unlabelled takes the labels off where a version of GRUB hashes them too: then all texts
