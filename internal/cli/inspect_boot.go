@@ -111,6 +111,9 @@ func bootFields(facts *eventlog.Facts) fields {
 	if facts.KernelCommandLine != "" {
 		out.add("kernelCommandLine", facts.KernelCommandLine)
 	}
+	if len(facts.LeftOut) > 0 {
+		out.add("notProven", facts.LeftOut)
+	}
 	if facts.Windows {
 		out = append(out, fields{{"windows", true}, {"codeIntegrity", facts.CodeIntegrity}, {"bootDebuggingOff", facts.BootDebuggingOff}, {"kernelDebuggingOff", facts.KernelDebuggingOff},
 			{"testSigningOff", facts.TestSigningOff}, {"vbs", facts.VBS}, {"hvci", facts.HVCI}, {"elam", facts.ELAM}, {"bitLocker", facts.BitLocker}}...)
