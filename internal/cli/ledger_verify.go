@@ -135,7 +135,10 @@ func report(e *env, r *ledger.Report, compared string) {
 		fmt.Fprintf(e.Out, "  no checkpoint covers entries %d to %d: nothing shows whether they were changed\n", r.Covered, r.Size-1)
 	}
 	if r.Forgotten > 0 {
-		fmt.Fprintf(e.Out, "  the text of the first %s was removed; compare with the provider's ledgerRetentionDays\n", entries(r.Forgotten))
+		fmt.Fprintf(e.Out, "  retention removed the text of the first %s, and recorded it\n", entries(r.Forgotten))
+	}
+	if r.Accepted > 0 {
+		fmt.Fprintf(e.Out, "  %s damaged, and an operator accepted that (probity ledger search --action ledger.accept)\n", damagedRows(r.Accepted))
 	}
 	if compared != "" {
 		fmt.Fprintf(e.Out, "  compared with the checkpoint outside the database, %s\n", compared)
@@ -295,9 +298,17 @@ func entries(n int64) string {
 	return fmt.Sprintf("%d entries", n)
 }
 
+func damagedRows(n int64) string {
+	if n == 1 {
+		return "1 row is"
+	}
+	return fmt.Sprintf("%d rows are", n)
+}
+
 type ledgerAcceptCommand struct {
 	dataFlag
 	Provider string `help:"Attestation provider." required:"" placeholder:"NAME"`
+	Damaged  bool   `name:"damaged-rows" help:"Accept rows whose text or hash was changed or removed, too; the ledger records which."`
 }
 
 // Help gives the examples of the help text.
@@ -306,8 +317,11 @@ func (ledgerAcceptCommand) Help() string {
 
 Do not use it before you know who changed the database: entries that are missing then stay missing.
 
+Rows whose text was changed or removed while their hashes stayed cannot be recovered without a backup. --damaged-rows accepts them as they are: ledger verify then counts them, and the ledger says that you accepted them.
+
 Examples:
-  probity ledger accept --data-dir /var/lib/probity --provider default`
+  probity ledger accept --data-dir /var/lib/probity --provider default
+  probity ledger accept --data-dir /var/lib/probity --provider default --damaged-rows`
 }
 
 // Run leaves the acceptance for the service.
@@ -324,15 +338,22 @@ func (c *ledgerAcceptCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	contradicted := false
+	contradicted, damaged := false, ledger.Rows(nil)
 	for _, p := range r.Problems {
-		switch p.Check {
-		case "ledger.fork", "ledger.checkpoint":
+		switch row := p.Check == "ledger.row" || p.Check == "ledger.chain"; {
+		case p.Check == "ledger.fork" || p.Check == "ledger.checkpoint":
 			contradicted = true
+		case row && c.Damaged:
+		case row:
+			report(e, r, "")
+			return fmt.Errorf("rows of the ledger are damaged (%s at %d): restore the database from a backup, or accept them as they are: --damaged-rows", p.Check, p.Seq)
 		default:
 			report(e, r, "")
 			return fmt.Errorf("the rows of the ledger do not fit together (%s at %d): restore the database from a backup first", p.Check, p.Seq)
 		}
+	}
+	if damaged, err = r.Damaged(); err != nil {
+		return err
 	}
 	db := v.history.(store.Store)
 	if contradicted {
@@ -344,7 +365,7 @@ func (c *ledgerAcceptCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	if err := ledger.Accept(v.outside, c.Provider, ledger.Acceptance{Size: r.Size, Root: root}); err != nil {
+	if err := ledger.Accept(v.outside, c.Provider, ledger.Acceptance{Size: r.Size, Root: root, Damaged: damaged}); err != nil {
 		return err
 	}
 	fmt.Fprintf(e.Out, "accepted  %s: %s, root %s; the service goes on with it within a minute, or at its next start\n", c.Provider, entries(r.Size), r.Root)

@@ -18,6 +18,8 @@ import (
 type Acceptance struct {
 	Size int64
 	Root tlog.Hash
+	// Damaged are rows whose text or chain is not the one that was recorded. They stay so.
+	Damaged Rows
 }
 
 // acceptedName is the name of the file of an acceptance. No provider has it.
@@ -25,7 +27,11 @@ func acceptedName(provider string) string { return "accept:" + provider }
 
 // Accept leaves an acceptance for the service that uses the folder.
 func Accept(outside *anchor.Folder, provider string, a Acceptance) error {
-	return outside.Write(acceptedName(provider), fmt.Appendf(nil, "%d\n%s\n", a.Size, a.Root))
+	text := fmt.Appendf(nil, "%d\n%s\n", a.Size, a.Root)
+	if len(a.Damaged) > 0 {
+		text = fmt.Appendf(text, "%s\n", a.Damaged)
+	}
+	return outside.Write(acceptedName(provider), text)
 }
 
 // acceptance reads the acceptance of a history; nil if there is none.
@@ -52,11 +58,16 @@ func parseAcceptance(text string) (*Acceptance, error) {
 		return nil, fmt.Errorf("%q is not a size", size)
 	}
 	root, end, found := strings.Cut(rest, "\n")
-	if !found || end != "" {
-		return nil, errors.New("want two lines: size and root")
+	damaged, end, more := strings.Cut(end, "\n")
+	if !found || end != "" || !more && damaged != "" || more && damaged == "" {
+		return nil, errors.New("want two lines, size and root, and perhaps a third with damaged rows")
 	}
 	h, err := tlog.ParseHash(root)
-	return &Acceptance{n, h}, err
+	if err != nil {
+		return nil, err
+	}
+	rows, err := ParseRows(damaged)
+	return &Acceptance{n, h, rows}, err
 }
 
 // setAside sets the checkpoint aside that an accepted history replaces.
@@ -84,6 +95,9 @@ func (w *Writer) announce(provider string) error {
 	h.announced = true
 	w.mu.Unlock()
 	details := map[string]string{"size": fmt.Sprint(a.Size), "root": a.Root.String()}
+	if len(a.Damaged) > 0 {
+		details[detailDamaged] = a.Damaged.String()
+	}
 	if text, err := w.cfg.Outside.Read(provider); err == nil {
 		if c, err := w.cfg.Keys.open(provider, string(text)); err == nil {
 			details["sizeBefore"], details["rootBefore"] = fmt.Sprint(c.Size), c.Root.String()

@@ -319,24 +319,6 @@ func TestACheckpointKeptElsewhere(t *testing.T) {
 	}
 }
 
-func TestForgottenEntriesVerify(t *testing.T) {
-	s, v, _ := filled(t, 50)
-	if _, err := s.ForgetLedger(t.Context(), "a", now.Add(time.Hour), 20); err != nil {
-		t.Fatal(err)
-	}
-	if r := verify(t, s, v); len(r.Problems) != 0 || r.Forgotten != 20 {
-		t.Errorf("%+v", r)
-	}
-	// Retention begins at the beginning. What is missing behind an entry that is there
-	// was removed by somebody else.
-	if _, err := s.DB().Exec(`UPDATE ledger SET entry = NULL WHERE seq = 30`); err != nil {
-		t.Fatal(err)
-	}
-	if r := verify(t, s, v); len(r.Problems) != 1 || r.Problems[0].Seq != 30 || r.Problems[0].Check != "ledger.row" {
-		t.Errorf("%+v", r.Problems)
-	}
-}
-
 func TestTwoWritersShareALedger(t *testing.T) {
 	s := open(t)
 	signer, v := key(t)

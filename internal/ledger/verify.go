@@ -2,9 +2,11 @@ package ledger
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -35,6 +37,8 @@ type Report struct {
 	Root     string `json:"root"`
 	// Forgotten counts entries whose text was removed by retention.
 	Forgotten int64 `json:"forgotten"`
+	// Accepted counts rows that are damaged, and that the operator accepted so.
+	Accepted int64 `json:"accepted,omitzero"`
 	// Checkpoints counts those that were verified, Covered the entries up to the
 	// newest one.
 	Checkpoints int   `json:"checkpoints"`
@@ -43,14 +47,38 @@ type Report struct {
 	// write the database can change them.
 	Uncovered int64     `json:"uncovered"`
 	Problems  []Problem `json:"problems"`
+
+	rows     []Problem // of single rows, until it is known which were accepted
+	missing  []span    // rows without a text
+	through  int64     // up to which retention says that it removed texts
+	accepted []accepted
 }
 
-// maxProblems bounds a report.
-const maxProblems = 100
+// span are the rows from the first one up to the one before end.
+type span struct{ first, end int64 }
+
+// accepted are damaged rows that the operator accepted, and how many rows there were then.
+type accepted struct {
+	rows Rows
+	size int64
+}
+
+// maxProblems bounds a report, maxRowProblems the problems of rows that are looked at.
+const (
+	maxProblems    = 100
+	maxRowProblems = 10_000
+)
 
 func (r *Report) problem(check string, seq int64, format string, args ...any) {
 	if len(r.Problems) < maxProblems {
 		r.Problems = append(r.Problems, Problem{check, seq, fmt.Sprintf(format, args...)})
+	}
+}
+
+// rowProblem notes a problem of one row.
+func (r *Report) rowProblem(check string, seq int64, format string, args ...any) {
+	if len(r.rows) <= maxRowProblems {
+		r.rows = append(r.rows, Problem{check, seq, fmt.Sprintf(format, args...)})
 	}
 }
 
@@ -65,7 +93,15 @@ const maxCheckpoints = 1_000_000
 // nil, is told how many rows were read. The error means that it could not be
 // told.
 func Verify(ctx context.Context, h History, provider string, keys Keys, elsewhere []string, progress func(int64)) (*Report, error) {
+	return verifyWith(ctx, h, provider, keys, elsewhere, nil, progress)
+}
+
+// verifyWith is [Verify] with what the operator accepted and no entry says yet.
+func verifyWith(ctx context.Context, h History, provider string, keys Keys, elsewhere []string, pending *Acceptance, progress func(int64)) (*Report, error) {
 	r := &Report{Provider: provider, Problems: []Problem{}}
+	if pending != nil {
+		r.accepted = append(r.accepted, accepted{pending.Damaged, pending.Size})
+	}
 	own, err := h.Checkpoints(ctx, provider, maxCheckpoints)
 	if err != nil {
 		return nil, err
@@ -118,23 +154,119 @@ func (r *Report) row(e *edge, row store.LedgerRow) {
 	}
 	switch {
 	case row.Entry == nil:
-		if r.Forgotten++; r.Forgotten != row.Seq+1 {
-			r.problem("ledger.row", row.Seq, "the text of the entry was removed, but not by retention: older ones are still there")
+		if n := len(r.missing); n > 0 && r.missing[n-1].end == row.Seq {
+			r.missing[n-1].end++
+		} else {
+			r.missing = append(r.missing, span{row.Seq, row.Seq + 1})
 		}
 	case tlog.RecordHash(row.Entry) != leaf:
-		r.problem("ledger.row", row.Seq, "the text of the entry was changed")
-		leaf = tlog.RecordHash(row.Entry)
+		r.rowProblem("ledger.row", row.Seq, "the text of the entry was changed")
 	default:
-		if entry, err := Parse(row.Entry); err != nil || entry.Seq != row.Seq || entry.Provider != r.Provider {
-			r.problem("ledger.row", row.Seq, "the entry was moved from another row or provider")
+		entry, err := Parse(row.Entry)
+		switch {
+		case err != nil || entry.Seq != row.Seq || entry.Provider != r.Provider:
+			r.rowProblem("ledger.row", row.Seq, "the entry was moved from another row or provider")
+		case !row.Time.IsZero() && row.Time.UnixNano() != entry.Time.UnixNano(): // exports have no column
+			r.rowProblem("ledger.row", row.Seq, "the column at says %s, the entry was made at %s: the column was changed", row.Time.Format(time.RFC3339), entry.Time.Format(time.RFC3339))
+		}
+		if err == nil {
+			r.learn(entry)
 		}
 	}
 	e.push(leaf, nil)
 	if !bytes.Equal(e.chain, row.Chain) {
-		r.problem("ledger.chain", row.Seq, "the chain of hashes is broken: a row before this one was changed or removed")
+		r.rowProblem("ledger.chain", row.Seq, "the chain of hashes is broken: a row before this one was changed or removed")
 		// One broken link is one problem; the rows behind it are judged by theirs.
 		e.chain = row.Chain
 	}
+}
+
+// learn reads what an entry says of the rows before it.
+func (r *Report) learn(entry *Entry) {
+	if entry.Type != Change {
+		return
+	}
+	switch entry.Action {
+	case ActionForget:
+		if n, ok := entry.forgotten(); ok && n <= entry.Seq {
+			r.through = max(r.through, n)
+		}
+	case ActionAccept:
+		if rows, err := ParseRows(entry.Details[detailDamaged]); err == nil {
+			r.accepted = append(r.accepted, accepted{rows, entry.Seq})
+		}
+	}
+}
+
+// judgeRows turns the problems of rows into those of the report: texts that retention
+// removed and said so, and rows that the operator accepted, are none.
+func (r *Report) judgeRows() {
+	for _, m := range r.missing {
+		r.Forgotten += max(0, min(m.end, r.through)-m.first)
+		first := max(m.first, r.through)
+		for seq := first; seq < m.end && len(r.rows) <= maxRowProblems; seq++ {
+			if r.isAccepted(seq) {
+				r.Accepted++
+				continue
+			}
+			// The rest of the span is one problem, unless some of it was accepted.
+			last := seq
+			for last+1 < m.end && !r.isAccepted(last+1) {
+				last++
+			}
+			r.problem("ledger.row", seq, "the text of %s was removed, and no entry %s says so: retention did not do it", rowsNamed(seq, last), ActionForget)
+			seq = last
+		}
+	}
+	for _, p := range r.rows {
+		if r.isAccepted(p.Seq) {
+			r.Accepted++
+			continue
+		}
+		r.problem(p.Check, p.Seq, "%s", p.Message)
+	}
+	if len(r.rows) > maxRowProblems && len(r.Problems) == 0 {
+		r.problem("ledger.row", r.rows[maxRowProblems].Seq, "more than %d rows are damaged", maxRowProblems)
+	}
+	slices.SortStableFunc(r.Problems, func(a, b Problem) int { return cmp.Compare(a.Seq, b.Seq) })
+}
+
+// Damaged returns the rows that are damaged: those of the problems, with all that lack a text
+// without retention's word. It is an error if they are in too many places to be told.
+func (r *Report) Damaged() (Rows, error) {
+	var all []span
+	for _, p := range r.rows {
+		all = append(all, span{p.Seq, p.Seq + 1})
+	}
+	for _, m := range r.missing {
+		if m.end > r.through {
+			all = append(all, span{max(m.first, r.through), m.end})
+		}
+	}
+	slices.SortFunc(all, func(a, b span) int { return cmp.Compare(a.first, b.first) })
+	var rows Rows
+	for _, s := range all {
+		if n := len(rows); n > 0 && s.first <= rows[n-1].end {
+			rows[n-1].end = max(rows[n-1].end, s.end)
+		} else {
+			rows = append(rows, s)
+		}
+	}
+	if len(r.rows) > maxRowProblems || len(rows) > maxRanges {
+		return nil, fmt.Errorf("ledger of %s: rows are damaged in more places than can be accepted; restore the database from a backup", r.Provider)
+	}
+	return rows, nil
+}
+
+func (r *Report) isAccepted(seq int64) bool {
+	return slices.ContainsFunc(r.accepted, func(a accepted) bool { return seq < a.size && a.rows.Has(seq) })
+}
+
+func rowsNamed(first, last int64) string {
+	if first == last {
+		return "the entry"
+	}
+	return fmt.Sprintf("the entries %d to %d", first, last)
 }
 
 // statement is a checkpoint that waits for its size.
@@ -181,8 +313,9 @@ func (r *Report) compare(e *edge, stated []statement) {
 	}
 }
 
-// end looks for checkpoints that nothing reached.
+// end judges the rows, and looks for checkpoints that nothing reached.
 func (r *Report) end(e *edge, stated []statement) *Report {
+	r.judgeRows()
 	r.Size, r.Root, r.Uncovered = e.size, e.root().String(), e.size-r.Covered
 	for _, s := range stated {
 		if s.Size > e.size {

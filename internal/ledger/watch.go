@@ -184,7 +184,8 @@ const (
 )
 
 // retry checks a stopped ledger again: it goes on once the database has the history
-// that was signed, or the operator accepts the one that it has.
+// that was signed, every row included, or the operator accepts the one that it has. What
+// stopped it may have been found in the rows, so that fewer checks would not do.
 func (w *Writer) retry(ctx context.Context, row store.LedgerState) error {
 	fresh := &Writer{cfg: w.cfg, histories: map[string]*history{}}
 	fresh.cfg.Log = slog.New(slog.DiscardHandler)
@@ -196,6 +197,9 @@ func (w *Writer) retry(ctx context.Context, row store.LedgerState) error {
 		return err
 	}
 	h := fresh.snapshot(row.Provider)
+	if found, err := w.damagedRow(ctx, row.Provider, h); err != nil || found != nil {
+		return err
+	}
 	h.edge, h.dirty = e, true
 	w.mu.Lock()
 	*w.of(row.Provider) = h
@@ -220,23 +224,34 @@ func (w *Writer) audit(ctx context.Context) {
 		if h.stop != nil || h.note == "" {
 			continue
 		}
-		var found *Problem
-		for range audits {
-			r, err := Verify(ctx, w.cfg.Store, name, w.cfg.Keys, []string{h.note}, nil)
-			if err != nil {
-				if ctx.Err() == nil {
-					w.cfg.Log.Warn("a ledger could not be read", "provider", name, "err", err.Error())
-				}
-				found = nil
-				break
-			}
-			if found = nil; len(r.Problems) == 0 {
-				break
-			}
-			found = &r.Problems[0]
+		found, err := w.damagedRow(ctx, name, h)
+		if err != nil && ctx.Err() == nil {
+			w.cfg.Log.Warn("a ledger could not be read", "provider", name, "err", err.Error())
 		}
 		if found != nil {
 			_ = w.stop(name, fmt.Sprintf("%s at %d: %s", found.Check, found.Seq, found.Message))
 		}
 	}
+}
+
+// damagedRow reads a ledger whole and returns the first row that is damaged, or nil.
+func (w *Writer) damagedRow(ctx context.Context, provider string, h history) (found *Problem, err error) {
+	var notes []string
+	if h.note != "" {
+		notes = []string{h.note}
+	}
+	for range audits {
+		r, err := verifyWith(ctx, w.cfg.Store, provider, w.cfg.Keys, notes, h.accepted, nil)
+		if err != nil {
+			return nil, err
+		}
+		if h.accepted != nil { // what the checkpoints of another history say is no longer of interest
+			r.Problems = slices.DeleteFunc(r.Problems, func(p Problem) bool { return p.Check == "ledger.fork" || p.Check == "ledger.checkpoint" })
+		}
+		if len(r.Problems) == 0 {
+			return nil, nil
+		}
+		found = &r.Problems[0]
+	}
+	return found, nil
 }

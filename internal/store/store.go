@@ -427,9 +427,9 @@ type Store interface {
 	Checkpoints(ctx context.Context, provider string, limit int) ([]Checkpoint, error)
 	// DeleteCheckpoints removes those of a ledger that the operator no longer accepts.
 	DeleteCheckpoints(ctx context.Context, provider string) error
-	// ForgetLedger removes the text of up to limit entries older than before; their
-	// hashes stay. It returns how many it removed.
-	ForgetLedger(ctx context.Context, provider string, before time.Time, limit int) (int64, error)
+	// ForgetLedger removes the text of up to limit of the first entries, those below
+	// through; their hashes stay. It returns how many it removed.
+	ForgetLedger(ctx context.Context, provider string, through int64, limit int) (int64, error)
 
 	// Writable reports whether the store takes changes now: it answers, is not
 	// read-only, and has room.

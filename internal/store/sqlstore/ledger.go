@@ -163,15 +163,12 @@ func (s *Store) DeleteCheckpoints(ctx context.Context, provider string) error {
 	return s.exec(ctx, s.db, "checkpoints", `DELETE FROM ledger_checkpoints WHERE provider = $1`, provider)
 }
 
-// ForgetLedger removes the text of old entries from the beginning on, up to the first
-// that stays: a hole behind it is nobody's retention.
-func (s *Store) ForgetLedger(ctx context.Context, provider string, before time.Time, limit int) (int64, error) {
+// ForgetLedger removes the text of the first entries, the oldest of them first.
+func (s *Store) ForgetLedger(ctx context.Context, provider string, through int64, limit int) (int64, error) {
 	ctx, cancel := s.bound(ctx)
 	defer cancel()
 	result, err := s.db.ExecContext(ctx, s.d.Statement(`UPDATE ledger SET entry = NULL WHERE provider = $1 AND seq IN
-		(SELECT seq FROM ledger WHERE provider = $1 AND entry IS NOT NULL AND at < $2 AND seq < coalesce(
-			(SELECT seq FROM ledger WHERE provider = $1 AND entry IS NOT NULL AND at >= $2 ORDER BY seq LIMIT 1), 9223372036854775807)
-		ORDER BY seq LIMIT $3)`), provider, before.UnixNano(), limit)
+		(SELECT seq FROM ledger WHERE provider = $1 AND entry IS NOT NULL AND seq < $2 ORDER BY seq LIMIT $3)`), provider, through, limit)
 	if err != nil {
 		return 0, s.wrap("ledger", err)
 	}
