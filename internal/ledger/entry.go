@@ -31,6 +31,9 @@ const (
 	Withheld = "withheld"
 )
 
+// Types returns the types of entries.
+func Types() []string { return []string{Decision, Change, Loss, Withheld} }
+
 // Outcomes of decisions.
 const (
 	Accepted = "accepted"

@@ -33,7 +33,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.Limits.Time)
 	defer cancel()
 	r = r.WithContext(ctx)
-	recorder := &statusRecorder{ResponseWriter: w}
+	recorder := &statusRecorder{ResponseWriter: w, ctx: ctx}
 	defer s.withBudget(w, r)()
 	at, path, err := s.locate(r)
 	found, params, methods := match(r.Method, path)
@@ -66,7 +66,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.cfg.Log.ErrorContext(ctx, "request failed", append(attrs, "err", err.Error())...)
 		}
 	}
-	s.undelivered(r, c, recorder)
+	s.undelivered(c, recorder)
 	elapsed := time.Since(start)
 	s.cfg.Metrics.Requests.WithLabelValues(name, strconv.Itoa(recorder.status)).Inc()
 	s.cfg.Metrics.Seconds.WithLabelValues(name).Observe(elapsed.Seconds())
@@ -125,8 +125,10 @@ func (s *Server) timedOut(r *http.Request, err error) error {
 	return err
 }
 
-// undelivered puts on record that a token which was issued did not reach the client.
-func (s *Server) undelivered(r *http.Request, c *call, w *statusRecorder) {
+// undelivered puts on record that a token which was issued never left. A client that closes
+// the connection behind its answer has it: what counts is whether it was there when the
+// answer was written, and whether it could be sent.
+func (s *Server) undelivered(c *call, w *statusRecorder) {
 	if c.decision == nil || c.decision.Token == "" {
 		return
 	}
@@ -139,7 +141,7 @@ func (s *Server) undelivered(r *http.Request, c *call, w *statusRecorder) {
 		reason = "the service answered with an error after its decision"
 	case w.failed != nil:
 		reason = "the answer could not be sent"
-	case errors.Is(r.Context().Err(), context.Canceled):
+	case w.clientGone:
 		reason = "the client closed the connection"
 	default:
 		return
@@ -149,8 +151,10 @@ func (s *Server) undelivered(r *http.Request, c *call, w *statusRecorder) {
 
 type statusRecorder struct {
 	http.ResponseWriter
-	status int
-	failed error // of the first write that failed
+	ctx        context.Context // of the request
+	status     int
+	failed     error // of the first write that failed
+	clientGone bool  // before the first write
 }
 
 // Unwrap lets http.ResponseController find the connection.
@@ -158,15 +162,19 @@ func (r *statusRecorder) Unwrap() http.ResponseWriter { return r.ResponseWriter 
 
 // WriteHeader remembers the status.
 func (r *statusRecorder) WriteHeader(status int) {
-	r.status = status
+	r.begin(status)
 	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *statusRecorder) begin(status int) {
+	if r.status == 0 {
+		r.status, r.clientGone = status, errors.Is(r.ctx.Err(), context.Canceled)
+	}
 }
 
 // Write implies status 200, as for any response writer.
 func (r *statusRecorder) Write(b []byte) (int, error) {
-	if r.status == 0 {
-		r.status = http.StatusOK
-	}
+	r.begin(http.StatusOK)
 	n, err := r.ResponseWriter.Write(b)
 	if r.failed == nil {
 		r.failed = err

@@ -73,7 +73,7 @@ func (s *Server) searchLedger(w http.ResponseWriter, r *http.Request, c *call) e
 }
 
 var (
-	ledgerTypes    = shaped(ledger.Decision+"|"+ledger.Change+"|"+ledger.Loss, "decision, change or loss")
+	ledgerTypes    = shaped(strings.Join(ledger.Types(), "|"), "a type of entries: "+strings.Join(ledger.Types(), ", "))
 	ledgerOutcomes = shaped(ledger.Accepted+"|"+ledger.Refused, "accepted or refused")
 	ledgerDigest   = shaped("[0-9a-f]{64}", "a SHA-256 of 64 hexadecimal digits in lower case")
 	ledgerText     = shaped("(?s).{1,256}", "a text of 1 to 256 characters")

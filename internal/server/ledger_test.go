@@ -100,8 +100,10 @@ func TestTokensThatNeverLeftAreOnRecord(t *testing.T) {
 	}
 	b.handler.ServeHTTP(deaf{httptest.NewRecorder()}, request())
 	gone, cancel := context.WithCancel(t.Context())
-	w := httptest.NewRecorder()
-	b.handler.ServeHTTP(leaving{w, cancel}, request().WithContext(gone))
+	b.handler.ServeHTTP(leaving{httptest.NewRecorder(), cancel}, request().WithContext(gone))
+	// A client that closes the connection behind its answer has the token.
+	content, cancel := context.WithCancel(t.Context())
+	b.handler.ServeHTTP(served{httptest.NewRecorder(), cancel}, request().WithContext(content))
 	if good := attestWith(b, nil); good.Code != 200 {
 		t.Fatal(good.Body)
 	}
@@ -126,15 +128,39 @@ func TestTokensThatNeverLeftAreOnRecord(t *testing.T) {
 	}
 }
 
-// leaving is a client that goes while it is answered.
+// leaving is a client that goes before it is answered.
 type leaving struct {
 	http.ResponseWriter
 	leave context.CancelFunc
 }
 
-func (l leaving) Write(b []byte) (int, error) {
+func (l leaving) Header() http.Header {
 	l.leave()
+	return l.ResponseWriter.Header()
+}
+
+// served is a client that goes behind its answer.
+type served struct {
+	http.ResponseWriter
+	leave context.CancelFunc
+}
+
+func (l served) Write(b []byte) (int, error) {
+	defer l.leave()
 	return l.ResponseWriter.Write(b)
+}
+
+// TestEveryTypeOfEntriesCanBeSearched: by the service and by its description.
+func TestEveryTypeOfEntriesCanBeSearched(t *testing.T) {
+	b := newBench(t, nil)
+	for _, typ := range ledger.Types() {
+		if w := b.admin("GET", "/ledger?type="+typ, ""); w.Code != 200 {
+			t.Errorf("%s: %d %s", typ, w.Code, w.Body)
+		}
+	}
+	if w := b.admin("GET", "/ledger?type=other", ""); w.Code != 400 || !strings.Contains(w.Body.String(), "withheld") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
 }
 
 // A ledger that was changed in the database is told by /readyz, and its provider
