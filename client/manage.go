@@ -25,6 +25,8 @@ type PolicyVersion struct {
 	// JWS is what was submitted, Text the policy in it; a list leaves them out.
 	JWS  string `json:"jws"`
 	Text string `json:"policy"`
+	// Altered says that the row in the service's database is not the one that was written.
+	Altered bool `json:"altered"`
 }
 
 // Proposal is a change of a policy or of a provider that waits for approvals.

@@ -214,6 +214,9 @@ func (c *policyHistoryCommand) Run(e *env) error {
 		if v.Signer != "" {
 			signer = ", signed by " + shorten(v.Signer, 17)
 		}
+		if v.Altered {
+			signer += "; altered in the database: it cannot be put in force again"
+		}
 		fmt.Fprintf(e.Out, "%4d  %s  %-10s  %s%s\n", v.Version, stamp(v.At), what, v.By, signer)
 	}
 	return nil

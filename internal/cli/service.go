@@ -47,6 +47,7 @@ type service struct {
 	held       int
 	store      store.Store
 	registry   *tenant.Registry
+	sealed     store.Store // what is read of it was written by this service
 	ledger     *ledger.Writer
 	witness    *witness.Keeper // nil without one
 	tend       func(context.Context)
@@ -256,7 +257,7 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 		},
 		Limits: s.limits, Bodies: bodies, Baselines: baselines, Held: held, WarnBefore: warnBefore(cfg.Fetch),
 		Log: log, Metrics: metrics, Now: time.Now, AppraisalTime: cfg.Development.Time,
-		Version: version(), Ready: db.Ping, Changes: db.Writable, Store: db, Ledger: s.ledger, CheckpointKey: checkpointKey, Rotation: rotation(cfg),
+		Version: version(), Ready: db.Ping, Changes: db.Writable, Store: s.sealed, Ledger: s.ledger, CheckpointKey: checkpointKey, Rotation: rotation(cfg),
 		Sealer: keys.Master, TPM: tpms,
 	})
 	s.handler = s.server

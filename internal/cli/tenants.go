@@ -89,8 +89,9 @@ func (s *service) tenants(ctx context.Context, db store.Store, cfg config.Config
 	if err != nil {
 		return "", err
 	}
+	s.sealed = seals.Guard(guarded)
 	s.registry, err = tenant.New(ctx, tenant.Config{
-		Store: seals.Guard(guarded), Seals: seals, Signing: keys, Rotation: rotation(cfg), URL: cfg.URL, HostSuffix: cfg.Tenants.HostSuffix,
+		Store: s.sealed, Seals: seals, Signing: keys, Rotation: rotation(cfg), URL: cfg.URL, HostSuffix: cfg.Tenants.HostSuffix,
 		Defaults: tenantDefaults(cfg), Poll: time.Duration(cfg.Store.Poll), Touched: s.ledger.Touch,
 		CheckPolicy: func(in *tenant.PolicyInForce) error { return server.CheckBaseline(in, baselines) },
 		Now:         time.Now, Log: log, MinRetention: cfg.Ledger.MinRetentionDays,

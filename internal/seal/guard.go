@@ -176,7 +176,7 @@ func (t *guardedTx) PutPolicy(p store.PolicyVersion) (int64, error) {
 	if err := t.change(partProvider + p.Provider); err != nil {
 		return 0, err
 	}
-	return t.Tx.PutPolicy(p)
+	return t.putVersion(p)
 }
 
 func (t *guardedTx) Proposal(provider, id string) (store.Proposal, error) {

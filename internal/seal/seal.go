@@ -8,9 +8,9 @@
 // scope before it is used in a change, and makes a new one in the same transaction.
 // The newest version of each scope is also kept in a folder outside the database.
 //
-// It does not cover older versions of policies, signing keys (package signing), the
-// ledger (package ledger), collateral, which its vendors signed, and which
-// challenges were used.
+// Each version of a policy has a seal of its own. Signing keys (package signing), the
+// ledger (package ledger), collateral, which its vendors signed, and which challenges
+// were used are not covered.
 package seal
 
 import (

@@ -12,34 +12,57 @@ import (
 // this was done: from then on a missing seal is an alteration, on every node that
 // has seen the mark. A node whose folder is empty trusts the database that it finds.
 func (s *Seals) Upgrade(ctx context.Context, db store.Store, record func(tx store.Tx, scopes int) error) error {
-	x, err := db.Seal(ctx, scopeAll)
-	switch {
-	case err == nil:
-		if err := s.check(scopeAll, &x, state{}); err != nil {
-			return err
-		}
-		return s.memory.learn(map[string]int64{scopeAll: x.Version})
-	case !errors.Is(err, store.ErrNotFound):
-		return err
-	case s.memory.version(scopeAll) > 0:
-		return s.check(scopeAll, nil, state{})
-	}
-	err = db.Update(ctx, store.TopicProvider, "", func(tx store.Tx) error {
-		sealed, err := s.sealAll(tx)
-		if err != nil {
-			return err
-		}
-		if sealed > 0 {
-			if err := record(tx, sealed); err != nil {
-				return err
-			}
-		}
-		return tx.PutSeal(s.make(scopeAll, 1, state{}))
-	})
+	done, err := s.marked(ctx, db, scopeAll)
 	if err != nil {
 		return err
 	}
-	return s.memory.learn(map[string]int64{scopeAll: 1})
+	if !done {
+		err = db.Update(ctx, store.TopicProvider, "", func(tx store.Tx) error {
+			sealed, err := s.sealAll(tx)
+			if err != nil {
+				return err
+			}
+			if sealed > 0 {
+				if err := record(tx, sealed); err != nil {
+					return err
+				}
+			}
+			return tx.PutSeal(s.make(scopeAll, 1, state{}))
+		})
+		if err == nil {
+			err = s.memory.learn(map[string]int64{scopeAll: 1})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return s.upgradeVersions(ctx, db)
+}
+
+// marked reports whether a mark says that something was sealed once and for all. It is an
+// error if the mark was removed from the database, or is not the service's.
+func (s *Seals) marked(ctx context.Context, db store.Store, scope string) (bool, error) {
+	x, err := db.Seal(ctx, scope)
+	switch {
+	case err == nil:
+		if err := s.check(scope, &x, state{}); err != nil {
+			return false, err
+		}
+		return true, s.memory.learn(map[string]int64{scope: x.Version})
+	case !errors.Is(err, store.ErrNotFound):
+		return false, err
+	case s.memory.version(scope) > 0:
+		return false, s.check(scope, nil, state{})
+	}
+	return false, nil
+}
+
+// mark makes a mark in the database and outside it.
+func (s *Seals) mark(ctx context.Context, db store.Store, scope string) error {
+	if err := db.Update(ctx, store.TopicProvider, "", func(tx store.Tx) error { return tx.PutSeal(s.make(scope, 1, state{})) }); err != nil {
+		return err
+	}
+	return s.memory.learn(map[string]int64{scope: 1})
 }
 
 // sealAll seals what there is and has no seal yet. Everything is read at once: there may

@@ -138,10 +138,12 @@ type policyVersion struct {
 	At      time.Time `json:"at"`
 	JWS     string    `json:"jws,omitzero"`
 	Text    string    `json:"policy,omitzero"`
+	// Altered says that the row in the database is not the one that was written.
+	Altered bool `json:"altered,omitzero"`
 }
 
 func versionOf(p store.PolicyVersion) policyVersion {
-	return policyVersion{Version: p.Version, Action: p.Action, By: p.By, Signer: p.Signer, From: p.From, At: p.At, JWS: p.JWS}
+	return policyVersion{Version: p.Version, Action: p.Action, By: p.By, Signer: p.Signer, From: p.From, At: p.At, JWS: p.JWS, Altered: p.Altered}
 }
 
 // policyHistory answers GET /policies/{type}/versions, the newest first.
@@ -163,9 +165,9 @@ func (s *Server) policyVersion(w http.ResponseWriter, r *http.Request, c *call) 
 	if err != nil {
 		return err // its form was checked
 	}
-	p, err := s.cfg.Store.PolicyVersion(r.Context(), c.tenant.Name, string(c.kind), n)
+	p, err := s.cfg.Registry.Version(r.Context(), c.tenant.Name, c.kind, n)
 	if err != nil {
-		return notFound(err, tenant.CheckVersion, "a version that is there", strconv.FormatInt(n, 10))
+		return err
 	}
 	out := versionOf(p)
 	if submitted, err := token.ParsePolicy(p.JWS); err == nil {

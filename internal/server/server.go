@@ -79,7 +79,6 @@ type Store interface {
 	ledger.Store
 	UseOnce(ctx context.Context, word string, now, expires time.Time) (bool, error)
 	PolicyHistory(ctx context.Context, provider, kind string) ([]store.PolicyVersion, error)
-	PolicyVersion(ctx context.Context, provider, kind string, version int64) (store.PolicyVersion, error)
 	Proposals(ctx context.Context, provider string) ([]store.Proposal, error)
 	SigningKeys(ctx context.Context) ([]store.SigningKey, error)
 	Tokens(ctx context.Context) ([]store.Token, error)

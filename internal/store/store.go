@@ -119,6 +119,10 @@ type PolicyVersion struct {
 	// From is the version that was rolled back to, or 0.
 	From int64
 	At   time.Time
+	// Seal authenticates the row. Altered says that it does not; the store itself does
+	// not set it.
+	Seal    []byte
+	Altered bool
 }
 
 // SigningKey is a token signing key.
@@ -299,6 +303,8 @@ type Tx interface {
 	// PutPolicy adds the next version and returns its number. The provider must
 	// exist.
 	PutPolicy(p PolicyVersion) (int64, error)
+	// SealPolicy puts the seal of a version beside it.
+	SealPolicy(provider, kind string, version int64, seal []byte) error
 
 	Proposal(provider, id string) (Proposal, error)
 	// Proposals returns those of a provider, or all if provider is empty.

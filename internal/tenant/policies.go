@@ -220,13 +220,24 @@ func (r *Registry) put(tx store.Tx, p store.Provider, c PolicyChange, submitted 
 	return ledger.Append(tx, p.Identity(), r.entry(c.By, "policy."+c.Action, string(c.Kind), details))
 }
 
+// Version returns a version of a policy as it was written.
+func (r *Registry) Version(ctx context.Context, providerName string, kind evidence.Kind, version int64) (store.PolicyVersion, error) {
+	p, err := r.cfg.Store.PolicyVersion(ctx, providerName, string(kind), version)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		err = refuse(NotFound, CheckVersion, "a version of the policy of "+string(kind), fmt.Sprintf("no version %d", version), "list the versions: probity policy history "+string(kind))
+	case errors.Is(err, ErrAltered):
+		r.cfg.Log.Error("a version of a policy was altered in the database", "provider", providerName, "type", string(kind), "version", version)
+		err = refuse(Conflict, CheckVersion, "a version of the policy as it was written", fmt.Sprintf("version %d was altered in the database", version),
+			"find out who changed the database, and restore it from a backup, or set the policy again")
+	}
+	return p, err
+}
+
 // Rollback puts an earlier version in force again, as a new version: what was
 // submitted then is checked as if it were submitted now.
 func (r *Registry) Rollback(ctx context.Context, providerName string, kind evidence.Kind, version int64, match *int64, by By) (*Done, error) {
-	earlier, err := r.cfg.Store.PolicyVersion(ctx, providerName, string(kind), version)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, refuse(NotFound, CheckVersion, "a version of the policy of "+string(kind), fmt.Sprintf("none of the number %d", version), "list the versions: probity policy history "+string(kind))
-	}
+	earlier, err := r.Version(ctx, providerName, kind, version)
 	if err != nil {
 		return nil, err
 	}

@@ -57,6 +57,7 @@ type node struct {
 	db     database
 	folder string
 	log    bytes.Buffer
+	sealed store.Store
 }
 
 func newNode(t *testing.T, db database) *node {
@@ -82,7 +83,8 @@ func (n *node) start() error {
 	if err := seals.Upgrade(n.t.Context(), n.db, func(store.Tx, int) error { return nil }); err != nil {
 		return err
 	}
-	cfg.Store, cfg.Seals, cfg.Log = seals.Guard(n.db), seals, slog.New(slog.NewTextHandler(&n.log, nil))
+	n.sealed = seals.Guard(n.db)
+	cfg.Store, cfg.Seals, cfg.Log = n.sealed, seals, slog.New(slog.NewTextHandler(&n.log, nil))
 	r, err := tenant.New(n.t.Context(), cfg)
 	if err == nil {
 		n.Registry = r

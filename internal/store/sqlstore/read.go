@@ -33,11 +33,11 @@ func (s *Store) Providers(ctx context.Context) ([]store.Provider, error) {
 const selectPolicies = `SELECT ` + policyColumns + ` FROM policy_versions AS p WHERE ($1 = '' OR provider = $1)
 	AND version = (SELECT max(version) FROM policy_versions AS q WHERE q.provider = p.provider AND q.kind = p.kind) ORDER BY provider, kind`
 
-const policyColumns = `provider, kind, version, action, jws, submitter, signer, from_version, at`
+const policyColumns = `provider, kind, version, action, jws, submitter, signer, from_version, at, seal`
 
 func scanPolicy(r row) (p store.PolicyVersion, err error) {
 	var at int64
-	err = r.Scan(&p.Provider, &p.Kind, &p.Version, &p.Action, &p.JWS, &p.By, &p.Signer, &p.From, &at)
+	err = r.Scan(&p.Provider, &p.Kind, &p.Version, &p.Action, &p.JWS, &p.By, &p.Signer, &p.From, &at, &p.Seal)
 	p.At = seconds(at)
 	return p, err
 }
@@ -49,7 +49,7 @@ func (s *Store) Policies(ctx context.Context, provider string) ([]store.PolicyVe
 
 // PolicyHistory returns all versions of a policy, the newest first.
 func (s *Store) PolicyHistory(ctx context.Context, provider, kind string) ([]store.PolicyVersion, error) {
-	return read(ctx, s, "policy "+kind, scanPolicy, `SELECT provider, kind, version, action, '', submitter, signer, from_version, at FROM policy_versions
+	return read(ctx, s, "policy "+kind, scanPolicy, `SELECT provider, kind, version, action, '', submitter, signer, from_version, at, seal FROM policy_versions
 		WHERE provider = $1 AND kind = $2 ORDER BY version DESC`, provider, kind)
 }
 

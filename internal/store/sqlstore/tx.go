@@ -101,8 +101,13 @@ func (t *tx) Policy(provider, kind string) (store.PolicyVersion, error) {
 func (t *tx) PutPolicy(p store.PolicyVersion) (int64, error) {
 	return one(t.ctx, t.s, t.q, "policy "+p.Kind, func(r row) (n int64, err error) { return n, r.Scan(&n) },
 		`INSERT INTO policy_versions (`+policyColumns+`) VALUES (CAST($1 AS TEXT), CAST($2 AS TEXT),
-			(SELECT coalesce(max(version), 0) + 1 FROM policy_versions WHERE provider = CAST($1 AS TEXT) AND kind = CAST($2 AS TEXT)), $3, $4, $5, $6, $7, $8)
+			(SELECT coalesce(max(version), 0) + 1 FROM policy_versions WHERE provider = CAST($1 AS TEXT) AND kind = CAST($2 AS TEXT)), $3, $4, $5, $6, $7, $8, NULL)
 		RETURNING version`, p.Provider, p.Kind, p.Action, p.JWS, p.By, p.Signer, p.From, p.At.Unix())
+}
+
+// SealPolicy implements [store.Tx].
+func (t *tx) SealPolicy(provider, kind string, version int64, seal []byte) error {
+	return t.s.execSome(t.ctx, t.q, "policy "+kind, `UPDATE policy_versions SET seal = $4 WHERE provider = $1 AND kind = $2 AND version = $3`, provider, kind, version, seal)
 }
 
 // Proposal implements [store.Tx].
