@@ -72,6 +72,13 @@ func (f *Folder) Path(name string) string {
 	return filepath.Join(f.path, file)
 }
 
+// Damaged returns the error for a file whose content cannot be read: what it means, and what
+// to do.
+func (f *Folder) Damaged(name string) error {
+	return fmt.Errorf("anchor: %s is damaged: it keeps what the database must not take back; restore it from a backup of the data folder, "+
+		"or, if you are sure that nobody changed the database, remove the file and start again: the state of the database is then trusted as it is", f.Path(name))
+}
+
 // Read returns what was written under a name. The error wraps [fs.ErrNotExist] if
 // nothing was, and [ErrUnsafe] if others can write the file.
 func (f *Folder) Read(name string) ([]byte, error) {

@@ -187,3 +187,17 @@ func FuzzFileNames(f *testing.F) {
 		}
 	})
 }
+
+// TestDamagedFilesHaveARemedy: what the file is for, and what to do.
+func TestDamagedFilesHaveARemedy(t *testing.T) {
+	f, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := f.Damaged("signing-keys").Error()
+	for _, want := range []string{f.Path("signing-keys"), "is damaged", "restore it from a backup", "remove the file"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q does not say %q", text, want)
+		}
+	}
+}

@@ -105,6 +105,12 @@ func (c *Caller) RoleAt(provider string) Role {
 	return highest
 }
 
+// IsCaller reports whether a name is that of a caller: one with a static token, with a client
+// certificate, or of an OpenID issuer. What the program does by itself has other names.
+func IsCaller(name string) bool {
+	return strings.HasPrefix(name, "token:") || strings.HasPrefix(name, "cert:") || strings.HasPrefix(name, "oidc:")
+}
+
 // Administrator is the name of the token that the configuration names. No other static
 // token may have it.
 const Administrator = "administrator"

@@ -132,7 +132,7 @@ func resolvesToLoopback(ctx context.Context, address string) error {
 func listenOnLoopback(ctx context.Context, setting, address string) (net.Listener, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", setting, addressError(address, err))
+		return nil, fmt.Errorf("%s: %w", setting, cannotListen(address, "in "+setting, err))
 	}
 	if a, ok := l.Addr().(*net.TCPAddr); !ok || !config.LoopbackHost(a.IP.String()) {
 		l.Close()

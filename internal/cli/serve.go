@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -107,5 +108,13 @@ func warnDevelopment(log *slog.Logger, d config.Development) {
 }
 
 func addressError(address string, err error) error {
-	return fmt.Errorf("cannot listen on %s: %w; choose another address with --listen", address, err)
+	return cannotListen(address, "with --listen", err)
+}
+
+// cannotListen says how another address is chosen.
+func cannotListen(address, how string, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = errors.New("another program uses it")
+	}
+	return fmt.Errorf("cannot listen on %s: %w; choose another address %s", address, err, how)
 }

@@ -6,10 +6,7 @@ package config
 import (
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -232,14 +229,7 @@ func (c *Config) check(dev bool) error {
 	problem := func(format string, args ...any) {
 		problems = append(problems, fmt.Errorf("config: "+format, args...))
 	}
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		problem("listen: %w", err)
-	}
-	u, err := url.Parse(c.URL)
-	if err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-		problem("url: %q is not an https URL such as https://attest.example.org", c.URL)
-	}
-	c.URL = strings.TrimSuffix(c.URL, "/")
+	c.checkAddresses(problem)
 	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {
 		problem("tls: certificate and key belong together")
 	}

@@ -216,9 +216,6 @@ func (c *Config) completeTenants(problem func(string, ...any)) {
 	if c.Tenants.Concurrent == 0 {
 		c.Tenants.Concurrent = max(1, c.Limits.Concurrent/2)
 	}
-	if strings.ContainsAny(c.Tenants.HostSuffix, "/ ") || strings.HasPrefix(c.Tenants.HostSuffix, ".") {
-		problem("tenants.hostSuffix: %q is not a host name such as attest.example.org", c.Tenants.HostSuffix)
-	}
 	if c.Signing.RotateEvery > 0 && c.Signing.RotateEvery < 2*c.Signing.PublishAhead {
 		problem("signing.rotateEvery: %s is less than twice publishAhead", time.Duration(c.Signing.RotateEvery))
 	}

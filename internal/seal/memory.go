@@ -45,12 +45,12 @@ func openMemory(parent *anchor.Folder) (*memory, error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		var part map[string]int64
-		if err == nil {
-			err = json.Unmarshal(b, &part)
-		}
 		if err != nil {
-			return nil, fmt.Errorf("seal: %s: %w", folder.Path(name), err)
+			return nil, fmt.Errorf("seal: %w", err)
+		}
+		var part map[string]int64
+		if json.Unmarshal(b, &part) != nil {
+			return nil, fmt.Errorf("seal: %w", folder.Damaged(name))
 		}
 		maps.Copy(m.versions, part)
 	}

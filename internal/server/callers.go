@@ -19,25 +19,16 @@ import (
 func (s *Server) locate(r *http.Request) (t *tenant.Tenant, path string, err error) {
 	path = r.URL.Path
 	name := ""
+	atHost, err := s.providerOfHost(r.Host)
+	if err != nil {
+		return nil, path, err
+	}
 	rest, prefixed := cutPrefixFold(path, "/p/")
 	if prefixed {
 		name, path, _ = strings.Cut(rest, "/")
 		path = "/" + path
-	} else if suffix := s.cfg.HostSuffix; suffix != "" {
-		host := r.Host
-		if h, _, err := net.SplitHostPort(host); err == nil {
-			host = h
-		}
-		suffix, _, _ := strings.Cut(suffix, ":")
-		label, ok := strings.CutSuffix(ascii.Lower(strings.TrimSuffix(host, ".")), "."+ascii.Lower(suffix))
-		if ok && !strings.Contains(label, ".") {
-			name = label
-		}
-		if _, known := s.cfg.Registry.Get(name); ok && !known {
-			// Security: the default provider must not answer under a name that is not its own.
-			return nil, path, failed(http.StatusMisdirectedRequest, codeMisdirected, evidence.Check{ID: tenant.CheckProvider, Expected: "the host name of an attestation provider",
-				Found: fmt.Sprintf("host %.140q, at which no provider is", host), Remedy: "compare the address with the provider's attestUri"})
-		}
+	} else {
+		name = atHost
 	}
 	if name == "" && !prefixed {
 		return s.cfg.Registry.Default(), path, nil
@@ -48,6 +39,28 @@ func (s *Server) locate(r *http.Request) (t *tenant.Tenant, path string, err err
 			Found: fmt.Sprintf("no provider named %.64q", name), Remedy: "compare the address with the provider's attestUri"})
 	}
 	return t, path, nil
+}
+
+// providerOfHost returns the provider that a host name names, or "" for the service's own. A
+// name under the suffix that is no provider's is refused, whatever the path is.
+func (s *Server) providerOfHost(host string) (name string, err error) {
+	if s.cfg.HostSuffix == "" {
+		return "", nil
+	}
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	suffix, _, _ := strings.Cut(s.cfg.HostSuffix, ":")
+	label, ok := strings.CutSuffix(ascii.Lower(strings.TrimSuffix(host, ".")), "."+ascii.Lower(suffix))
+	if ok && !strings.Contains(label, ".") {
+		name = label
+	}
+	if _, known := s.cfg.Registry.Get(name); ok && !known {
+		// Security: the default provider must not answer under a name that is not its own.
+		return "", failed(http.StatusMisdirectedRequest, codeMisdirected, evidence.Check{ID: tenant.CheckProvider, Expected: "the host name of an attestation provider",
+			Found: fmt.Sprintf("host %.140q, at which no provider is", host), Remedy: "compare the address with the provider's attestUri"})
+	}
+	return name, nil
 }
 
 func cutPrefixFold(s, prefix string) (rest string, ok bool) {

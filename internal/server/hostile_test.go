@@ -87,6 +87,26 @@ func TestAnUnknownHostUnderTheSuffixIsMisdirected(t *testing.T) {
 		if w.Code != want {
 			t.Errorf("%s: %d, expected %d: %s", host, w.Code, want, w.Body)
 		}
+		if w := b.send("", "GET", "/p/acme/certs", host, ""); w.Code != want {
+			t.Errorf("%s, by its path: %d, expected %d: %s", host, w.Code, want, w.Body)
+		}
+	}
+}
+
+// TestTheAddressOfAProviderHasThePort: that of the service, unless the suffix has its own.
+func TestTheAddressOfAProviderHasThePort(t *testing.T) {
+	for _, tc := range []struct{ url, suffix, want string }{
+		{"https://attest.example.org", "attest.example.org", "https://acme.attest.example.org"},
+		{"https://attest.example.org:8443", "attest.example.org", "https://acme.attest.example.org:8443"},
+		{"https://attest.example.org:8443", "attest.example.org:9443", "https://acme.attest.example.org:9443"},
+		{"https://attest.example.org", "attest.example.org:9443", "https://acme.attest.example.org:9443"},
+	} {
+		b := newBench(t, func(c *Config) { c.HostSuffix = tc.suffix }, func(c *tenant.Config) { c.URL, c.HostSuffix = tc.url, tc.suffix })
+		b.provider(t, "acme", "")
+		w := b.send("", "GET", "/.well-known/openid-configuration", strings.TrimPrefix(tc.want, "https://"), "")
+		if w.Code != 200 || !strings.Contains(w.Body.String(), `"`+tc.want+`"`) {
+			t.Errorf("%s and %s: %d %s, expected %s", tc.url, tc.suffix, w.Code, w.Body, tc.want)
+		}
 	}
 }
 

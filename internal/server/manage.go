@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -81,7 +82,7 @@ func (s *Server) rotateKey(w http.ResponseWriter, r *http.Request, c *call) erro
 	if err := s.readJSON(w, r, &in); err != nil {
 		return err
 	}
-	algorithm := signing.DefaultAlgorithm
+	algorithm := cmp.Or(c.tenant.Settings.Algorithm, signing.DefaultAlgorithm)
 	if in.Algorithm != nil {
 		algorithm = *in.Algorithm
 	}

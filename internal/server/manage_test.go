@@ -202,3 +202,29 @@ func TestTheDefaultProviderHasSettings(t *testing.T) {
 	}
 	answered(t, b.do("POST", sgxPath, `{"quote":"`+b.quote()+`"}`))
 }
+
+// TestARotationWithoutAnAlgorithmIsOfTheProvidersOwn: a provider that signs by another one
+// has no key of RS256.
+func TestARotationWithoutAnAlgorithmIsOfTheProvidersOwn(t *testing.T) {
+	b := newBench(t, nil)
+	b.provider(t, "acme", `"probity":{"ownKeys":true,"signingAlgorithm":"ES256"}`)
+	if next := object(t, b.admin("POST", "/p/acme/signingkeys:rotate", `{}`), 200); next["algorithm"] != "ES256" {
+		t.Errorf("%v", next)
+	}
+	if w := b.admin("POST", "/p/acme/signingkeys:rotate", `{"algorithm":"RS256"}`); w.Code == 200 {
+		t.Errorf("a key of an algorithm that the provider does not use: %s", w.Body)
+	}
+}
+
+// TestRefusalsOfSignedRequestsExpectTheirOwnPayload: not that of another route.
+func TestRefusalsOfSignedRequestsExpectTheirOwnPayload(t *testing.T) {
+	b := newBench(t, nil)
+	for path, want := range map[string]string{"/certificates:add": "policyCertificate", "/certificates:remove": "policyCertificate", "/policies/SgxEnclave:reset": "empty payload"} {
+		for _, body := range []string{"x", "a.b.c", `"eyJhbGciOiJub25lIn0.eyJ4IjoxfQ."`} {
+			w := b.admin("POST", path+"?api-version=2022-08-01", body)
+			if w.Code != 400 || strings.Contains(w.Body.String(), "AttestationPolicy\\\":") || !strings.Contains(w.Body.String(), want) {
+				t.Errorf("%s with %s: %d %s", path, body, w.Code, w.Body)
+			}
+		}
+	}
+}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -109,6 +110,10 @@ func (s *Server) changePolicy(w http.ResponseWriter, r *http.Request, c *call, a
 		return err
 	}
 	in, err := s.cfg.Registry.Change(r.Context(), tenant.PolicyChange{Provider: c.tenant.Name, Kind: c.kind, Action: action, JWS: jws, Match: match, By: c.by()})
+	if action == store.PolicyReset && errors.Is(err, token.ErrPolicyJWS) {
+		return failed(http.StatusBadRequest, codeInvalidOperation, evidence.Check{ID: checkPolicyJWS, Expected: "a compact JWS with an empty payload", Found: err.Error(),
+			Remedy: "let the SDK make the body, or use probity policy reset"})
+	}
 	if err != nil {
 		return err
 	}
@@ -312,6 +317,11 @@ func (s *Server) changeCertificate(w http.ResponseWriter, r *http.Request, c *ca
 		}
 	}
 	thumbprint, err := s.cfg.Registry.ChangeCertificate(r.Context(), c.tenant.Name, jws, add, c.by())
+	if errors.Is(err, token.ErrPolicyJWS) {
+		return failed(http.StatusBadRequest, codeInvalidOperation, evidence.Check{ID: checkPolicyJWS,
+			Expected: `a compact JWS with the payload {"policyCertificate": JSON Web Key with x5c}, signed by a registered certificate`, Found: err.Error(),
+			Remedy: "let the SDK make the body, or use probity policy signers add and remove"})
+	}
 	if err != nil {
 		return err
 	}

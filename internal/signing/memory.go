@@ -44,11 +44,11 @@ func NewMemory(folder *anchor.Folder) (*Memory, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, nil
 	}
-	if err == nil {
-		err = json.Unmarshal(b, &m.state)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("signing: %s: %w", folder.Path(memoryName), err)
+		return nil, fmt.Errorf("signing: %w", err)
+	}
+	if json.Unmarshal(b, &m.state) != nil {
+		return nil, fmt.Errorf("signing: %w", folder.Damaged(memoryName))
 	}
 	if m.state.Versions == nil {
 		m.state.Versions = map[string]int64{}

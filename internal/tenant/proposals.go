@@ -158,7 +158,44 @@ func (r *Registry) live(tokens []store.Token, x store.Proposal) (callers, lost [
 			lost = append(lost, caller+", which "+reason)
 		}
 	}
+	return apart(tokens, callers, lost)
+}
+
+// apart leaves one caller of each origin: whoever makes a token has its secret.
+func apart(tokens []store.Token, all, lost []string) (callers, _ []string) {
+	for _, caller := range all {
+		if other := kin(tokens, callers, caller); other != "" {
+			lost = append(lost, caller+", which is of the same origin as "+other)
+		} else {
+			callers = append(callers, caller)
+		}
+	}
 	return callers, lost
+}
+
+// kin returns the one of the callers that is of the same origin as a caller, or "".
+func kin(tokens []store.Token, callers []string, caller string) string {
+	for _, other := range callers {
+		if origin(tokens, other) == origin(tokens, caller) {
+			return other
+		}
+	}
+	return ""
+}
+
+// origin is the caller who made the token of a caller, or the token with which that one was
+// made, and so on. The administrator of the configuration makes tokens for others, so that
+// those are of their own origin.
+func origin(tokens []store.Token, caller string) string {
+	for range len(tokens) + 1 { // each token at most once
+		name, static := strings.CutPrefix(caller, tokenPrefix)
+		at := slices.IndexFunc(tokens, func(t store.Token) bool { return t.Name == name })
+		if !static || at < 0 || !auth.IsCaller(tokens[at].CreatedBy) || tokens[at].CreatedBy == tokenPrefix+auth.Administrator {
+			break
+		}
+		caller = tokens[at].CreatedBy
+	}
+	return caller
 }
 
 func may(t store.Token, role auth.Role, provider string) bool {
@@ -210,6 +247,10 @@ func (r *Registry) Approve(ctx context.Context, providerName, id string, by By) 
 		callers, lost := r.live(tokens, x)
 		if slices.Contains(callers, by.Caller) {
 			return refuse(Conflict, CheckApproval, "a caller who has not approved it yet", by.Caller+" approved it already", "let another caller approve it")
+		}
+		if other := kin(tokens, callers, by.Caller); other != "" {
+			return refuse(Conflict, CheckApproval, "a caller independent of those who approved it", fmt.Sprintf("%s, whose token was made by %s, as %s was or is", by.Caller, origin(tokens, by.Caller), other),
+				"let a caller approve it whose token the administrator or somebody else made")
 		}
 		agree(&x, by.Caller, credential(tokens, by.Caller))
 		callers = append(callers, by.Caller)

@@ -196,6 +196,44 @@ func TestApprovalsAreThoseOfLiveCallers(t *testing.T) {
 }
 
 // TestARevokedProposerCountsNoLonger is the attack: propose, and be revoked.
+// TestApproversAreIndependent: whoever makes a token has its secret, and would agree with
+// himself.
+func TestApproversAreIndependent(t *testing.T) {
+	for name, tc := range map[string]struct {
+		made               [][2]string // token, by whom, in this order
+		proposer, approver string
+		ok                 bool
+	}{
+		"a token of the proposer's":                   {[][2]string{{"x", "token:ann"}}, "ann", "x", false},
+		"a token that a token of the proposer's made": {[][2]string{{"x", "token:ann"}, {"y", "token:x"}}, "ann", "y", false},
+		"two tokens of one maker":                     {[][2]string{{"x", "token:ann"}, {"y", "token:ann"}}, "x", "y", false},
+		"the maker of the proposer's token":           {[][2]string{{"x", "token:ann"}}, "x", "ann", false},
+		"two tokens of a maker who left":              {[][2]string{{"x", "token:gone"}, {"y", "token:gone"}}, "x", "y", false},
+		"two tokens of an issuer's caller":            {[][2]string{{"x", "oidc:issuer#ann"}, {"y", "oidc:issuer#ann"}}, "x", "y", false},
+		"two tokens of a certificate's holder":        {[][2]string{{"x", "cert:CN=ann"}, {"y", "cert:CN=ann"}}, "x", "y", false},
+		"tokens of two makers":                        {[][2]string{{"x", "token:ann"}, {"y", "token:bob"}}, "x", "y", true},
+		"two tokens of the administrator":             {[][2]string{{"x", "token:administrator"}, {"y", "token:administrator"}}, "x", "y", true},
+		"a token of somebody else":                    {[][2]string{{"x", "token:bob"}}, "ann", "x", true},
+	} {
+		c := newCareful(t, open(t))
+		for _, m := range tc.made {
+			_, err := c.NewToken(t.Context(), m[0], "owner", []string{"acme"}, now.Add(time.Hour), tenant.By{Caller: m[1]})
+			c.must(err)
+		}
+		x := c.pending(c.settings(tc.proposer, `{"approvals":1}`))
+		err := c.approve(x, tc.approver)
+		if tc.ok && err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !tc.ok {
+			refusedBy(t, name, err, tenant.CheckApproval)
+			if p, _ := c.Get("acme"); p.Settings.Approvals != 2 {
+				t.Errorf("%s: the change was made", name)
+			}
+		}
+	}
+}
+
 func TestARevokedProposerCountsNoLonger(t *testing.T) {
 	c := newCareful(t, open(t))
 	x := c.pending(c.setPolicy("con", lax))

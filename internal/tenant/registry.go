@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -161,9 +163,19 @@ func (r *Registry) url(name string) string {
 	case name == store.DefaultProvider:
 		return r.cfg.URL
 	case r.cfg.HostSuffix != "":
-		return "https://" + ascii.Lower(name) + "." + r.cfg.HostSuffix
+		return "https://" + ascii.Lower(name) + "." + r.cfg.HostSuffix + r.port()
 	}
 	return r.cfg.URL + "/p/" + name
+}
+
+// port is what follows a provider's host name: the port of the service's own address, unless
+// the suffix has one.
+func (r *Registry) port() string {
+	u, err := url.Parse(r.cfg.URL)
+	if err != nil || u.Port() == "" || strings.Contains(r.cfg.HostSuffix, ":") {
+		return ""
+	}
+	return ":" + u.Port()
 }
 
 func fingerprint(key [32]byte) string { return hex.EncodeToString(key[:]) }
