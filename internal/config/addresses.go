@@ -66,8 +66,8 @@ func publicURL(text string) error {
 	case u.User != nil:
 		return fmt.Errorf("%q names a user; tokens would publish it", u.Redacted())
 	case u.Port() != "":
-		if port, err := strconv.Atoi(u.Port()); err != nil || port < 1 || port > 65535 {
-			return fmt.Errorf("%q: the port is not a number from 1 to 65535", text)
+		if port, err := strconv.Atoi(u.Port()); err != nil || port > 65535 {
+			return fmt.Errorf("%q: the port is not a number from 0 to 65535", text)
 		}
 	}
 	return nil

@@ -44,7 +44,7 @@ func TestRefusals(t *testing.T) {
 		"a port that is too large":     {`{"listen":":99999"}`, "0 to 65535"},
 		"a port by name":               {`{"listen":":https"}`, "0 to 65535"},
 		"url with a password":          {`{"url":"https://ann:secret@x"}`, "names a user"},
-		"url with a large port":        {`{"url":"https://x:70000"}`, "1 to 65535"},
+		"url with a large port":        {`{"url":"https://x:70000"}`, "0 to 65535"},
 		"url with an empty query":      {`{"url":"https://x?"}`, "not an https URL"},
 		"url without a host":           {`{"url":"https://:8443"}`, "not an https URL"},
 		"details for everybody":        {`{"operations":{"listen":"0.0.0.0:9090"}}`, "loopback"},
