@@ -101,6 +101,7 @@ func earliest(a, b time.Time) time.Time {
 
 type identityDates struct {
 	Number     uint32    `json:"tcbEvaluationDataNumber"`
+	Issued     time.Time `json:"issueDate"`
 	NextUpdate time.Time `json:"nextUpdate"`
 }
 

@@ -36,6 +36,8 @@ type AMD struct {
 	// Stale says that the CRL has outlived its nextUpdate and is given all the
 	// same, as the source could not get a newer one and was told to go on.
 	Stale bool
+	// File is where a [Loader] read it, for messages.
+	File string
 }
 
 // VCEKQuery names the certificate of one chip at one TCB.
@@ -100,4 +102,6 @@ type VCEK struct {
 	Path string
 	// Certificate is DER.
 	Certificate []byte
+	// File is where a [Loader] read it, for messages.
+	File string
 }

@@ -30,6 +30,9 @@ func (p *pieces) bundle() (*Bundle, error) {
 		return nil, err
 	}
 	p.pcks(out)
+	if err := out.Settle(); err != nil {
+		return nil, err
+	}
 	for _, list := range [][]*piece{p.quoted, p.lists, p.chains} {
 		for _, n := range list {
 			if !n.used {
@@ -37,8 +40,9 @@ func (p *pieces) bundle() (*Bundle, error) {
 			}
 		}
 	}
-	slices.Sort(p.notes)
-	out.Notes = slices.Compact(p.notes)
+	out.Notes = append(out.Notes, p.notes...)
+	slices.Sort(out.Notes)
+	out.Notes = slices.Compact(out.Notes)
 	if out.Len() > 0 {
 		return out, nil
 	}
@@ -73,7 +77,7 @@ func (n *piece) why() string {
 // setsFor makes the sets of a TCB info: one for each CA whose PCK CRL is there.
 func (p *pieces) setsFor(info *piece) ([]*Intel, error) {
 	dir := filepath.Dir(info.file)
-	c := Intel{TCBInfo: info.text, TCBInfoSignature: info.signature}
+	c := Intel{TCBInfo: info.text, TCBInfoSignature: info.signature, File: info.file}
 	id := "QE"
 	if info.about.TEE == TDX {
 		id = "TD_QE"
@@ -249,24 +253,39 @@ func (p *pieces) branch(q AMDQuery) (*AMD, error) {
 	if q.VLEK {
 		name = "SEV-VLEK-" + q.Line
 	}
-	var chain []byte
-	for _, n := range p.chains {
-		at := slices.IndexFunc(n.certs, func(c *x509.Certificate) bool { return c.Subject.CommonName == name })
-		if at >= 0 && chain == nil {
-			n.used = true
-			one := &piece{certs: []*x509.Certificate{n.certs[at]}}
-			one.text = encodeChain(one.certs)
-			chain = p.complete(one)
-		}
+	ca, err := p.ca(name)
+	if err != nil {
+		return nil, err
 	}
-	if list == nil && chain == nil {
+	if list == nil && ca == nil {
 		return nil, nil
 	}
-	a := &AMD{AMDQuery: q, Chain: chain}
+	a := &AMD{AMDQuery: q}
+	if ca != nil {
+		a.Chain, a.File = p.complete(ca), ca.file
+	}
 	if list != nil {
-		a.CRL = list.list.Raw
+		a.CRL, a.File = list.list.Raw, list.file
 	}
 	return a, nil
+}
+
+// ca finds the intermediate CA of a branch of AMD's.
+func (p *pieces) ca(name string) (*piece, error) {
+	var list []*piece
+	from := map[*piece]*piece{}
+	for _, n := range p.chains {
+		if at := slices.IndexFunc(n.certs, func(c *x509.Certificate) bool { return c.Subject.CommonName == name }); at >= 0 {
+			one := &piece{file: n.file, what: "certificate " + name, certs: []*x509.Certificate{n.certs[at]}, date: n.certs[at].NotBefore}
+			one.text = encodeChain(one.certs)
+			list, from[one] = append(list, one), n
+		}
+	}
+	best, err := choose(p.root, list)
+	for one, n := range from {
+		n.used = n.used || one.used
+	}
+	return best, err
 }
 
 // vcek adds the certificates of chips.
@@ -280,7 +299,7 @@ func (p *pieces) vcek(n *piece, out *Bundle) {
 			p.ignore(n.file, "VCEK: "+err.Error())
 			continue
 		}
-		n.used = true
+		n.used, v.File = true, n.file
 		out.VCEK = append(out.VCEK, v)
 	}
 }

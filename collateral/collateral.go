@@ -96,7 +96,9 @@ type Intel struct {
 
 	// Stale says that the set has outlived its nextUpdate and is given all the
 	// same, as the source could not get a newer one and was told to go on.
-	Stale  bool
+	Stale bool
+	// File is where a [Loader] read the set, for messages.
+	File   string
 	digest [sha256.Size]byte
 }
 

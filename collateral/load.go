@@ -147,7 +147,7 @@ func (p *pieces) take(file string, b []byte) (bool, error) {
 	if p.loader.Endorsements != nil && len(trim(b)) > 0 {
 		set, err := p.loader.Endorsements(b)
 		if err == nil {
-			p.add(&Bundle{Intel: []*Intel{set}})
+			p.add(file, &Bundle{Intel: []*Intel{set}})
 			return true, nil
 		}
 		if !printable(b) {

@@ -50,7 +50,17 @@ type piece struct {
 	certs           []*x509.Certificate
 }
 
-func (p *pieces) add(b *Bundle) {
+// add adds what a file holds as a whole.
+func (p *pieces) add(file string, b *Bundle) {
+	for _, c := range b.Intel {
+		c.File = file
+	}
+	for _, c := range b.AMD {
+		c.File = file
+	}
+	for _, c := range b.VCEK {
+		c.File = file
+	}
 	p.whole.Add(b)
 	p.taken++
 }

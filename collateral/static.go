@@ -65,9 +65,14 @@ type entry struct {
 }
 
 // NewStatic returns a source over a bundle. It refuses sets whose TCB info does
-// not say what it is for.
+// not say what it is for, and pieces that contradict each other.
 func NewStatic(b *Bundle) (*Static, error) {
 	s := &Static{amd: map[AMDQuery]*AMD{}, vceks: map[string]*VCEK{}}
+	copied := *b
+	b = &copied
+	if err := b.Settle(); err != nil {
+		return nil, fmt.Errorf("collateral: %w", err)
+	}
 	for i, c := range b.Intel {
 		about, err := c.About()
 		if err != nil {
@@ -76,7 +81,7 @@ func NewStatic(b *Bundle) (*Static, error) {
 		s.entries = append(s.entries, entry{about, c.Seal()})
 	}
 	for _, c := range b.AMD {
-		s.amd[c.AMDQuery] = merge(s.amd[c.AMDQuery], c)
+		s.amd[c.AMDQuery] = c
 	}
 	for _, c := range b.VCEK {
 		s.vceks[c.Path] = c
@@ -85,22 +90,6 @@ func NewStatic(b *Bundle) (*Static, error) {
 		return nil, fmt.Errorf("collateral: %d PCK certificate chains, at most %d are read", len(s.pcks), MaxPCKs)
 	}
 	return s, nil
-}
-
-// merge returns what two sources say about a branch together: the newer list, and a
-// chain if either has one.
-func merge(a, b *AMD) *AMD {
-	if a == nil {
-		return b
-	}
-	newer, older := *b, a
-	if issued(a.CRL).After(issued(b.CRL)) {
-		newer, older = *a, b
-	}
-	if len(newer.Chain) == 0 {
-		newer.Chain = older.Chain
-	}
-	return &newer
 }
 
 // issued is when a list was issued; zero if there is none.
@@ -121,7 +110,7 @@ func (s *Static) Intel(_ context.Context, q Query) (*Intel, error) {
 		if !e.about.Matches(q) {
 			continue
 		}
-		if best == nil || e.about.NewerThan(best.about) {
+		if best == nil || e.about.NewerThan(best.about) || !best.about.NewerThan(e.about) && best.about.CA == "" {
 			best = e
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -121,7 +122,7 @@ func (p *pieces) object(file string, text []byte, depth int, compact bool) error
 	bundle, err := ParseBundle(text)
 	switch {
 	case err == nil:
-		p.add(bundle)
+		p.add(file, bundle)
 		return nil
 	case !errors.Is(err, ErrNoBundle):
 		return err
@@ -146,7 +147,7 @@ func (p *pieces) object(file string, text []byte, depth int, compact bool) error
 		if err != nil {
 			return err
 		}
-		p.add(&Bundle{Intel: []*Intel{set}})
+		p.add(file, &Bundle{Intel: []*Intel{set}})
 		return nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(members)) {
@@ -212,11 +213,13 @@ func (p *pieces) pem(file string, text []byte) error {
 		return err
 	}
 	var chain []*x509.Certificate
+	begins, decoded := bytes.Count(text, []byte("-----BEGIN ")), 0
 	for rest := text; ; {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
 			break
 		}
+		decoded++
 		switch block.Type {
 		case "CERTIFICATE":
 			cert, err := pubkey.ParseCertificate(block.Bytes)
@@ -229,6 +232,9 @@ func (p *pieces) pem(file string, text []byte) error {
 				return err
 			}
 		}
+	}
+	if decoded < begins {
+		return fmt.Errorf("%d PEM blocks begin, and %d decode: one is cut off or damaged", begins, decoded)
 	}
 	if len(chain) > 0 {
 		p.addChain(file, text, chain)

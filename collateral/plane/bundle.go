@@ -11,6 +11,8 @@ import (
 // Outcome is what became of one piece of a bundle.
 type Outcome struct {
 	Item collateral.Item
+	// File is where the piece was read, if that is known.
+	File string
 	// Err says why the piece was not taken over; nil if it was.
 	Err error
 }
@@ -24,46 +26,46 @@ func (p *Plane) Import(ctx context.Context, b *collateral.Bundle, older bool) []
 	// AMD's branches come first: a VCEK may need their CA.
 	for _, c := range b.AMD {
 		e, err := p.keepAMD(ctx, c, now, older)
-		list = append(list, outcome(e, c.Key(), "amd", err))
+		list = append(list, outcome(e, c.Key(), "amd", c.File, err))
 	}
 	for _, chain := range b.PCK {
 		e, err := p.keepPCK(ctx, chain, now)
-		list = append(list, outcome(e, pckKey(chain), "intel", err))
+		list = append(list, outcome(e, pckKey(chain), "intel", "", err))
 	}
 	for i, c := range b.Intel {
 		// A renewal replaces the set: its chain, which nobody fetches, is kept beside it.
 		if chain := c.PCKCertificateChain; len(chain) > 0 {
 			e, err := p.keepPCK(ctx, chain, now)
-			list = append(list, outcome(e, pckKey(chain), "intel", err))
+			list = append(list, outcome(e, pckKey(chain), "intel", c.File, err))
 			without := *c
 			without.PCKCertificateChain = nil
 			c = &without
 		}
 		q, err := queryOf(c, false)
 		if err != nil {
-			list = append(list, outcome(nil, fmt.Sprintf("intel set %d", i+1), "intel", err))
+			list = append(list, outcome(nil, fmt.Sprintf("intel set %d", i+1), "intel", c.File, err))
 			continue
 		}
 		e, err := p.keepIntel(ctx, c, q, now, older)
-		list = append(list, outcome(e, q.Key(), "intel", err))
+		list = append(list, outcome(e, q.Key(), "intel", c.File, err))
 	}
 	for _, c := range b.VCEK {
 		q, err := collateral.ParseVCEKQuery(c.Path)
 		if err != nil {
-			list = append(list, outcome(nil, c.Path, "amd", err))
+			list = append(list, outcome(nil, c.Path, "amd", c.File, err))
 			continue
 		}
 		e, err := p.keepVCEK(ctx, c, q, now)
-		list = append(list, outcome(e, q.Key(), "amd", err))
+		list = append(list, outcome(e, q.Key(), "amd", c.File, err))
 	}
 	return list
 }
 
-func outcome(e *entry, key, vendor string, err error) Outcome {
+func outcome(e *entry, key, vendor, file string, err error) Outcome {
 	if err != nil || e == nil {
-		return Outcome{collateral.Item{Key: key, Vendor: vendor}, err}
+		return Outcome{collateral.Item{Key: key, Vendor: vendor}, file, err}
 	}
-	return Outcome{Item: e.Item}
+	return Outcome{Item: e.Item, File: file}
 }
 
 // Export returns everything that is held as a bundle, those of the store that

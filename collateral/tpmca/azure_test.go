@@ -1,6 +1,7 @@
 package tpmca_test
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
@@ -101,16 +102,18 @@ func TestRevocationListsThatAreGivenAreObeyed(t *testing.T) {
 		lists [][]byte
 		want  string
 	}{
-		"no lists":                         {nil, ""},
-		"an empty list of each":            {[][]byte{crl(t, root, day(-1), 1), crl(t, middle, day(-1), 1)}, ""},
-		"the leaf is revoked":              {[][]byte{crl(t, middle, day(-1), 1, leaf.cert)}, `"ak" (serial number 4d) was revoked by "middle"`},
-		"the intermediate is revoked":      {[][]byte{crl(t, root, day(-1), 1, middle.cert)}, `"middle" (serial number 1) was revoked by "root"`},
-		"the newest list is used":          {[][]byte{crl(t, middle, day(-1), 2, leaf.cert), crl(t, middle, day(-9), 1)}, "was revoked"},
-		"a list that expired":              {[][]byte{crl(t, middle, day(-60), 1)}, `the revocation list of "middle" is valid from`},
-		"a list of tomorrow":               {[][]byte{crl(t, middle, day(1), 1)}, `the revocation list of "middle" is valid from`},
-		"a list of somebody of that name":  {[][]byte{crl(t, stranger, day(-1), 1, leaf.cert)}, ""},
-		"a PEM list beside the authority":  {[][]byte{pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: crl(t, middle, day(-1), 1, leaf.cert)})}, "was revoked"},
-		"the root's own number on its own": {[][]byte{crl(t, root, day(-1), 1)}, ""},
+		"no lists":                              {nil, ""},
+		"an empty list of each":                 {[][]byte{crl(t, root, day(-1), 1), crl(t, middle, day(-1), 1)}, ""},
+		"the leaf is revoked":                   {[][]byte{crl(t, middle, day(-1), 1, leaf.cert)}, `"ak" (serial number 4d) was revoked by "middle"`},
+		"the intermediate is revoked":           {[][]byte{crl(t, root, day(-1), 1, middle.cert)}, `"middle" (serial number 1) was revoked by "root"`},
+		"the newest list is used":               {[][]byte{crl(t, middle, day(-1), 2, leaf.cert), crl(t, middle, day(-9), 1)}, "was revoked"},
+		"two lists of one date, clean first":    {[][]byte{crl(t, middle, day(-1), 1), crl(t, middle, day(-1), 2, leaf.cert)}, "was revoked"},
+		"two lists of one date, revoking first": {[][]byte{crl(t, middle, day(-1), 2, leaf.cert), crl(t, middle, day(-1), 1)}, "was revoked"},
+		"a list that expired":                   {[][]byte{crl(t, middle, day(-60), 1)}, `the revocation list of "middle" is valid from`},
+		"a list of tomorrow":                    {[][]byte{crl(t, middle, day(1), 1)}, `the revocation list of "middle" is valid from`},
+		"a list of somebody of that name":       {[][]byte{crl(t, stranger, day(-1), 1, leaf.cert)}, ""},
+		"a PEM list beside the authority":       {[][]byte{pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: crl(t, middle, day(-1), 1, leaf.cert)})}, "was revoked"},
+		"the root's own number on its own":      {[][]byte{crl(t, root, day(-1), 1)}, ""},
 	} {
 		set, err := tpmca.Parse(append(tc.lists, root.pem(), middle.pem())...)
 		if err != nil {
@@ -126,6 +129,9 @@ func TestRevocationListsThatAreGivenAreObeyed(t *testing.T) {
 		if name == "an empty list of each" && !set.ValidUntil(chain).Equal(day(-1).AddDate(0, 1, 0)) {
 			t.Errorf("valid until %v", set.ValidUntil(chain))
 		}
+	}
+	if _, err := tpmca.Parse(append(bytes.Replace(root.pem(), []byte("MI"), []byte("!!"), 1), middle.pem()...)); err == nil || !strings.Contains(err.Error(), "2 PEM blocks begin") {
+		t.Error("a damaged certificate is left out in silence:", err)
 	}
 	if _, err := tpmca.Parse(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: []byte{1}})); err == nil {
 		t.Error("a list that cannot be read is accepted")

@@ -32,13 +32,18 @@ func (r *Roots) Lists() [][]byte {
 	return out
 }
 
-// listOf returns the newest list that the issuer signed, or nil.
-func (r *Roots) listOf(issuer *x509.Certificate) *x509.RevocationList {
-	var newest *x509.RevocationList
+// listsOf returns the newest list that the issuer signed: several, if they differ and are
+// of the same date, so that none of them hides what the other revokes.
+func (r *Roots) listsOf(issuer *x509.Certificate) (newest []*x509.RevocationList) {
 	for _, list := range r.lists {
-		if bytes.Equal(list.RawIssuer, issuer.RawSubject) && list.CheckSignatureFrom(issuer) == nil &&
-			(newest == nil || list.ThisUpdate.After(newest.ThisUpdate)) {
-			newest = list
+		if !bytes.Equal(list.RawIssuer, issuer.RawSubject) || list.CheckSignatureFrom(issuer) != nil {
+			continue
+		}
+		switch {
+		case len(newest) == 0 || list.ThisUpdate.After(newest[0].ThisUpdate):
+			newest = []*x509.RevocationList{list}
+		case list.ThisUpdate.Equal(newest[0].ThisUpdate):
+			newest = append(newest, list)
 		}
 	}
 	return newest
@@ -49,18 +54,16 @@ func (r *Roots) listOf(issuer *x509.Certificate) *x509.RevocationList {
 func (r *Roots) unrevoked(chain []*x509.Certificate, at time.Time) error {
 	for i, cert := range chain[:max(len(chain)-1, 0)] {
 		issuer := chain[i+1]
-		list := r.listOf(issuer)
-		if list == nil {
-			continue
-		}
-		if at.Before(list.ThisUpdate) || !list.NextUpdate.IsZero() && at.After(list.NextUpdate) {
-			return fmt.Errorf("the revocation list of %q is valid from %s to %s: get a new one%s and import it",
-				Name(issuer), list.ThisUpdate.UTC().Format(time.RFC3339), list.NextUpdate.UTC().Format(time.RFC3339), from(cert.CRLDistributionPoints))
-		}
-		for _, entry := range list.RevokedCertificateEntries {
-			if entry.SerialNumber.Cmp(cert.SerialNumber) == 0 {
-				return fmt.Errorf("the certificate %q (serial number %x) was revoked by %q on %s",
-					Name(cert), cert.SerialNumber, Name(issuer), entry.RevocationTime.UTC().Format(time.DateOnly))
+		for _, list := range r.listsOf(issuer) {
+			if at.Before(list.ThisUpdate) || !list.NextUpdate.IsZero() && at.After(list.NextUpdate) {
+				return fmt.Errorf("the revocation list of %q is valid from %s to %s: get a new one%s and import it",
+					Name(issuer), list.ThisUpdate.UTC().Format(time.RFC3339), list.NextUpdate.UTC().Format(time.RFC3339), from(cert.CRLDistributionPoints))
+			}
+			for _, entry := range list.RevokedCertificateEntries {
+				if entry.SerialNumber.Cmp(cert.SerialNumber) == 0 {
+					return fmt.Errorf("the certificate %q (serial number %x) was revoked by %q on %s",
+						Name(cert), cert.SerialNumber, Name(issuer), entry.RevocationTime.UTC().Format(time.DateOnly))
+				}
 			}
 		}
 	}
@@ -74,8 +77,10 @@ func (r *Roots) ValidUntil(chain []*x509.Certificate) (first time.Time) {
 		return first
 	}
 	for i := range chain[:max(len(chain)-1, 0)] {
-		if list := r.listOf(chain[i+1]); list != nil && !list.NextUpdate.IsZero() && (first.IsZero() || list.NextUpdate.Before(first)) {
-			first = list.NextUpdate
+		for _, list := range r.listsOf(chain[i+1]) {
+			if !list.NextUpdate.IsZero() && (first.IsZero() || list.NextUpdate.Before(first)) {
+				first = list.NextUpdate
+			}
 		}
 	}
 	return first

@@ -94,6 +94,9 @@ func contents(file []byte) (list []*x509.Certificate, lists [][]byte, err error)
 			return nil, nil, fmt.Errorf("more than %d certificates and lists", maxCertificates)
 		}
 	}
+	if begins := bytes.Count(file, []byte("-----BEGIN ")); len(list)+len(lists) < begins {
+		return nil, nil, fmt.Errorf("%d PEM blocks begin, and %d decode: one is cut off or damaged", begins, len(list)+len(lists))
+	}
 	if len(list)+len(lists) == 0 {
 		return nil, nil, errors.New("no PEM certificates")
 	}

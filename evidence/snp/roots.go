@@ -81,6 +81,9 @@ func ParseRoots(b []byte) (*Roots, error) {
 		}
 		r.roots[Line(line)] = root
 	}
+	if begins, decoded := bytes.Count(b, []byte("-----BEGIN ")), len(r.roots)+len(r.intermediates); decoded < begins {
+		return nil, fmt.Errorf("%d PEM blocks begin, and %d decode: one is cut off or damaged", begins, decoded)
+	}
 	if len(r.roots) == 0 {
 		return nil, errors.New("no root with a subject such as ARK-Milan")
 	}

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -12,6 +11,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/probity-dev/probity/internal/pubkey"
 )
 
 const (
@@ -79,9 +80,9 @@ func (a *Authorities) read() error {
 		return fmt.Errorf("%s is larger than %d bytes", a.path, maxAuthorities)
 	}
 	if sum := sha256.Sum256(b); sum != a.sum {
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(bytes.TrimSpace(b)) {
-			return fmt.Errorf("%s has no certificate in PEM", a.path)
+		pool, err := pubkey.Pool(b)
+		if err != nil {
+			return fmt.Errorf("%s: %w", a.path, err)
 		}
 		a.sum, a.pool = sum, pool
 	}

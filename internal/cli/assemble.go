@@ -54,7 +54,7 @@ func (e *env) certificates(path string) (certs []byte, lists []*collateral.AMD, 
 	st, err := os.Stat(path)
 	folder := err == nil && st.IsDir()
 	if folder {
-		if files, err = regularFiles(path); err != nil {
+		if files, err = e.regularFiles(path); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -95,6 +95,9 @@ func (e *env) certificateFile(file string) ([]*x509.Certificate, []*collateral.A
 		return list, nil, nil
 	}
 	bundle, err := loader.Load(file)
+	if err == nil {
+		e.notes(bundle)
+	}
 	if err != nil || len(bundle.AMD)+len(bundle.VCEK) == 0 {
 		return nil, nil, errors.New("neither certificates (PEM, DER, certificate table) nor a revocation list of AMD")
 	}
@@ -120,14 +123,19 @@ func (e *env) certificateFile(file string) ([]*x509.Certificate, []*collateral.A
 	return list, lists, nil
 }
 
-// regularFiles lists the files below a folder, sorted.
-func regularFiles(path string) (files []string, err error) {
+// regularFiles lists the files below a folder, sorted, and names what is none.
+func (e *env) regularFiles(path string) (files []string, err error) {
 	err = filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		if st, err := os.Stat(name); err == nil && st.Mode().IsRegular() {
+		switch st, err := os.Stat(name); {
+		case err != nil:
+			return err
+		case st.Mode().IsRegular():
 			files = append(files, name)
+		case !st.IsDir() && !e.quiet: // links to folders are Kubernetes' ..data
+			fmt.Fprintf(e.Err, "probity: --certs: %s: not used: not a regular file\n", name)
 		}
 		if len(files) > 1024 {
 			return fmt.Errorf("%s: more than 1024 files", path)

@@ -325,7 +325,7 @@ func (c *collateralImportCommand) Run(e *env) error {
 		return err
 	}
 	defer w.close()
-	return e.report(w.Import(e.ctx, b, c.Older), "kept")
+	return e.report(c.File, w.Import(e.ctx, b, c.Older), "kept")
 }
 
 type collateralVerifyCommand struct {
@@ -363,19 +363,23 @@ func (c *collateralVerifyCommand) Run(e *env) error {
 		return err
 	}
 	defer w.close()
-	return e.report(w.Import(e.ctx, b, true), "holds")
+	return e.report(c.File, w.Import(e.ctx, b, true), "holds")
 }
 
-// report prints what became of each piece.
-func (e *env) report(outcomes []plane.Outcome, word string) error {
+// report prints what became of each piece, and where a folder held it.
+func (e *env) report(path string, outcomes []plane.Outcome, word string) error {
 	bad := 0
 	for _, out := range outcomes {
+		from := ""
+		if out.File != "" && out.File != path {
+			from = "  (" + out.File + ")"
+		}
 		if out.Err != nil {
 			bad++
-			fmt.Fprintf(e.Out, "%s %s\n    %s\n", e.ui.bad("✗"), out.Item.Key, plainerror.Text(out.Err))
+			fmt.Fprintf(e.Out, "%s %s%s\n    %s\n", e.ui.bad("✗"), out.Item.Key, from, plainerror.Text(out.Err))
 			continue
 		}
-		fmt.Fprintf(e.Out, "%s %s  %s until %s\n", e.ui.good("✓"), out.Item.Key, word, stamp(out.Item.NextUpdate))
+		fmt.Fprintf(e.Out, "%s %s  %s until %s%s\n", e.ui.good("✓"), out.Item.Key, word, stamp(out.Item.NextUpdate), from)
 	}
 	if len(outcomes) == 0 {
 		return errors.New("the bundle is empty")

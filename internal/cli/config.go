@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 
+	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/internal/config"
 	"github.com/probity-dev/probity/internal/plainerror"
 )
@@ -29,12 +30,13 @@ Examples:
 // Run checks a configuration.
 func (c *configCheckCommand) Run(e *env) error {
 	cfg, err := config.Load(c.File, c.Dev)
+	var files *collateral.Bundle
 	for _, check := range []func() error{
 		func() error { _, err := cfg.Store.Postgres(); return err },
 		func() error { _, err := trustOf(cfg); return err },
 		func() error { _, err := adminTokenHash(cfg); return err },
 		func() error { _, err := tokenPIN(cfg); return err },
-		func() error { _, err := collateralFiles(cfg.Collateral); return err },
+		func() (err error) { files, err = collateralFiles(cfg.Collateral); return err },
 		func() error { _, err := roots(cfg.Callers.CertificateAuthorities); return err },
 	} {
 		if err == nil {
@@ -45,6 +47,7 @@ func (c *configCheckCommand) Run(e *env) error {
 		fmt.Fprintln(e.Out, plainerror.Text(err))
 		return exit(exitNo)
 	}
+	e.notes(files)
 	if c.Show {
 		return printJSON(e.Out, cfg)
 	}

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,6 +13,7 @@ import (
 	"github.com/probity-dev/probity/evidence/forms"
 	"github.com/probity-dev/probity/evidence/openenclave"
 	"github.com/probity-dev/probity/evidence/snp"
+	"github.com/probity-dev/probity/internal/pubkey"
 	"github.com/probity-dev/probity/internal/store/sqlite"
 )
 
@@ -82,9 +82,14 @@ func (e *env) source(paths []string, more ...*collateral.AMD) (collateral.Source
 		if err != nil {
 			return nil, fmt.Errorf("collateral: %w", err)
 		}
+		b.Notes = nil // they have been printed
 		bundle.Add(b)
 	}
 	bundle.AMD = append(bundle.AMD, more...)
+	if err := bundle.Settle(); err != nil {
+		return nil, fmt.Errorf("collateral: %w", err)
+	}
+	e.notes(bundle)
 	if bundle.Len() == 0 && len(paths) == 0 {
 		return nil, nil
 	}
@@ -107,12 +112,20 @@ func (e *env) loadBundle(path string) (*collateral.Bundle, error) {
 			}
 		}
 	}
-	if err == nil && !e.quiet {
-		for _, note := range bundle.Notes {
-			fmt.Fprintln(e.Err, "probity: collateral:", note)
-		}
+	if err == nil {
+		e.notes(bundle)
 	}
 	return bundle, err
+}
+
+// notes says which files of collateral are not used, and why.
+func (e *env) notes(b *collateral.Bundle) {
+	if b == nil || e.quiet {
+		return
+	}
+	for _, note := range b.Notes {
+		fmt.Fprintln(e.Err, "probity: collateral:", note)
+	}
 }
 
 // roots reads the CAs in a PEM file; nil stands for the system's.
@@ -124,9 +137,9 @@ func roots(path string) (*x509.CertPool, error) {
 	if err != nil {
 		return nil, err
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(b) {
-		return nil, errors.New(path + ": no PEM certificates")
+	pool, err := pubkey.Pool(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return pool, nil
 }

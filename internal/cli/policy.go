@@ -7,10 +7,11 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"github.com/probity-dev/probity/internal/bounds"
 	"os"
 	"strings"
 	"time"
+
+	"github.com/probity-dev/probity/internal/bounds"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -366,24 +367,13 @@ func readKey(path string) (crypto.Signer, error) {
 }
 
 func readChain(path string) ([]*x509.Certificate, error) {
-	rest, err := os.ReadFile(path)
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	var chain []*x509.Certificate
-	for {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
-		}
-		cert, err := pubkey.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		chain = append(chain, cert)
-	}
-	if len(chain) == 0 {
-		return nil, fmt.Errorf("%s: no certificates", path)
+	chain, err := pubkey.Certificates(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return chain, nil
 }

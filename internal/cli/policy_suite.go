@@ -56,7 +56,7 @@ type suiteCase struct {
 
 // Run runs the tests.
 func (c *policyTestCommand) Run(e *env) error {
-	files, err := suiteFiles(c.Dir)
+	files, err := e.suiteFiles(c.Dir)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (c *policyTestCommand) Run(e *env) error {
 	return nil
 }
 
-func suiteFiles(path string) ([]string, error) {
+func (e *env) suiteFiles(path string) ([]string, error) {
 	st, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -85,8 +85,12 @@ func suiteFiles(path string) ([]string, error) {
 	}
 	var files []string
 	err = filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && strings.HasSuffix(name, ".test.json") {
+		switch {
+		case err != nil || d.IsDir():
+		case strings.HasSuffix(name, ".test.json"):
 			files = append(files, name)
+		case strings.HasSuffix(name, ".json") && !e.quiet:
+			fmt.Fprintf(e.Err, "probity: %s: not used: its name does not end in .test.json\n", name)
 		}
 		return err
 	})

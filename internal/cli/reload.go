@@ -97,9 +97,10 @@ func (s *service) tryReload(ctx context.Context, old config.Config, read func() 
 		return old, nil, err
 	}
 	s.server.SetAuth(callers)
+	warnUnused(log, files)
 	for _, out := range s.plane.Import(ctx, files, false) {
 		if out.Err != nil && !errors.Is(out.Err, plane.ErrOlder) {
-			log.Warn("collateral of a file is not used", "key", out.Item.Key, "err", out.Err.Error())
+			log.Warn("collateral of a file is not used", "key", out.Item.Key, "file", out.File, "err", out.Err.Error())
 		}
 	}
 	return next, restart, nil

@@ -136,6 +136,7 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 	if err != nil {
 		return nil, err
 	}
+	warnUnused(log, files)
 	static, err := collateral.NewStatic(files)
 	if err != nil {
 		return nil, err
@@ -178,7 +179,7 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 	}
 	for _, out := range s.plane.Import(ctx, files, false) {
 		if out.Err != nil && !errors.Is(out.Err, plane.ErrOlder) {
-			log.Warn("collateral of a file does not count now", "key", out.Item.Key, "err", out.Err.Error())
+			log.Warn("collateral of a file does not count now", "key", out.Item.Key, "file", out.File, "err", out.Err.Error())
 		}
 	}
 	held := func() []collateral.Item { return append(s.plane.List(), unknown(static.Items(), s.plane.List())...) }
@@ -264,7 +265,8 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 	return s, nil
 }
 
-// collateralFiles reads the files and folders that the configuration names.
+// collateralFiles reads the files and folders that the configuration names. What is not
+// used of them is in the notes.
 func collateralFiles(paths []string) (*collateral.Bundle, error) {
 	all := &collateral.Bundle{}
 	for _, path := range paths {
@@ -274,7 +276,17 @@ func collateralFiles(paths []string) (*collateral.Bundle, error) {
 		}
 		all.Add(more)
 	}
+	if err := all.Settle(); err != nil {
+		return nil, fmt.Errorf("collateral: %w", err)
+	}
 	return all, nil
+}
+
+// warnUnused logs which files of collateral are not used, and why.
+func warnUnused(log *slog.Logger, files *collateral.Bundle) {
+	for _, note := range files.Notes {
+		log.Warn("collateral: " + note)
+	}
 }
 
 // enrolment returns what binds attestation keys to TPMs, or nil if no endorsement

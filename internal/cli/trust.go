@@ -1,10 +1,8 @@
 package cli
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"os"
 
@@ -101,15 +99,14 @@ func rootCertificate(path string) (*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	block, _ := pem.Decode(b)
-	if block == nil || !bytes.HasPrefix(bytes.TrimSpace(b), []byte("-----BEGIN ")) {
-		return nil, fmt.Errorf("%s: no PEM certificate", path)
-	}
-	cert, err := pubkey.ParseCertificate(block.Bytes)
+	list, err := pubkey.Certificates(b)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return cert, nil
+	if len(list) > 1 {
+		return nil, fmt.Errorf("%s: %d certificates, want the root alone", path, len(list))
+	}
+	return list[0], nil
 }
 
 // amdRoots reads roots from a PEM file; nil stands for AMD's.

@@ -114,9 +114,10 @@ func authorities(files []string, dataDir, folder string) (*tpmca.Roots, error) {
 			return nil, err
 		}
 		for _, entry := range imported {
-			if !entry.IsDir() {
-				files = append(files[:len(files):len(files)], filepath.Join(dataDir, filepath.FromSlash(folder), entry.Name()))
+			if entry.IsDir() {
+				return nil, fmt.Errorf("%s: a folder, whose files are not read: move them up", filepath.Join(dataDir, filepath.FromSlash(folder), entry.Name()))
 			}
+			files = append(files[:len(files):len(files)], filepath.Join(dataDir, filepath.FromSlash(folder), entry.Name()))
 		}
 	}
 	if len(files) == 0 {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
@@ -96,6 +97,11 @@ func (c CCA) Verifier() (cca.Config, error) {
 			return out, fmt.Errorf("platformKeys: %d: %w", i+1, err)
 		}
 		anchor.Implementation, anchor.Instance = implementation, instance
+		for j, other := range out.Anchors {
+			if bytes.Equal(other.Implementation, implementation) && bytes.Equal(other.Instance, instance) {
+				return out, fmt.Errorf("platformKeys: %d and %d are for the same platform: keep one", j+1, i+1)
+			}
+		}
 		out.Anchors = append(out.Anchors, anchor)
 	}
 	return out, nil
@@ -107,9 +113,12 @@ func ReadPlatformKey(path string) (cca.Anchor, error) {
 	if err != nil {
 		return cca.Anchor{}, err
 	}
-	block, _ := pem.Decode(b)
-	if block == nil || block.Type != "PUBLIC KEY" {
+	block, rest := pem.Decode(b)
+	switch {
+	case block == nil || block.Type != "PUBLIC KEY":
 		return cca.Anchor{}, fmt.Errorf("%s: no PEM public key", path)
+	case bytes.Contains(rest, []byte("-----BEGIN ")):
+		return cca.Anchor{}, fmt.Errorf("%s: more than one PEM block, want one public key", path)
 	}
 	key, err := pubkey.Parse(block.Bytes)
 	if err != nil {
