@@ -53,6 +53,21 @@ func TestAPEMFileIsReadAsAWholeOrRefused(t *testing.T) {
 	}
 }
 
+// TestABinaryFileIsNoPEMFile although it carries a chain in PEM, as quotes and TPM dumps do.
+func TestABinaryFileIsNoPEMFile(t *testing.T) {
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: selfSigned(t, "one")})
+	for name, file := range map[string][]byte{
+		"a NUL before it":       append([]byte{3, 0, 2, 0}, block...),
+		"a NUL behind it":       append(bytes.Clone(block), 0),
+		"invalid UTF-8 inside":  append(append(bytes.Clone(block), 0xff, 0xfe, '\n'), block...),
+		"a quote's three, bare": append(append(append([]byte("\x00\x01"), block...), block...), block...),
+	} {
+		if list, err := pubkey.Certificates(file); err == nil || err.Error() != "no PEM certificates" {
+			t.Errorf("%s: %d, %v", name, len(list), err)
+		}
+	}
+}
+
 func FuzzCertificates(f *testing.F) {
 	f.Add(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: selfSigned(f, "one")}))
 	f.Fuzz(func(t *testing.T, b []byte) {

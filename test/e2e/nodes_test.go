@@ -130,12 +130,14 @@ func (n *node) run(t *testing.T, f *fleet) {
 	if err := n.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for range 200 {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(25 * time.Millisecond) {
 		if conn, err := net.Dial("tcp", n.address); err == nil {
 			conn.Close()
 			break
 		}
-		time.Sleep(25 * time.Millisecond)
+		if time.Now().After(deadline) {
+			t.Fatal("the node does not listen after a minute")
+		}
 	}
 	var err error
 	if n.Client, err = n.client(""); err != nil {
