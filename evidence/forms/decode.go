@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -39,7 +40,7 @@ type Decoded struct {
 func (d Decoded) How() string { return strings.Join(d.Steps, ", then ") }
 
 // Decode takes evidence out of its text encodings: hex (with 0x, separators, line
-// breaks), base64 in either alphabet, JSON strings and arrays of bytes, JSON objects
+// breaks), hex dumps, literals of programming languages, base64 in either alphabet, JSON strings and arrays of bytes, JSON objects
 // with evidence in a member, PEM, UTF-16, percent-encoding, each inside the other to
 // a bounded depth. It reports false for bytes that are evidence of the kind as they
 // are, and for those in which it finds no evidence. The kind "" stands for any. Members of different content that
@@ -49,9 +50,14 @@ func Decode(kind evidence.Kind, b []byte) (Decoded, bool, error) {
 		return Decoded{}, false, nil
 	}
 	whole := Recognize(b)
+	if plain, ok := fromLatin1(b); ok && whole.Kind != "" && len(b) > 0 && b[0] < ' ' {
+		if f := Recognize(plain); f.Kind == whole.Kind && f.Cut == "" {
+			return Decoded{Bytes: plain, Form: f, Steps: []string{latin1Step}}, true, nil
+		}
+	}
 	if Fits(kind, whole.Kind) || kind == "" && whole.Kind != "" {
-		if clean := trim(b); len(clean) > 0 && clean[0] == '{' && bytes.HasPrefix(b, byteOrderMark) {
-			return Decoded{Bytes: clean, Form: whole, Steps: []string{"text with a byte order mark"}}, true, nil
+		if clean := trim(b); len(clean) > 0 && clean[0] == '{' && (bytes.HasPrefix(b, byteOrderMark) || b[len(b)-1] == 0) {
+			return Decoded{Bytes: clean, Form: whole, Steps: []string{"text with a byte order mark or NUL"}}, true, nil
 		}
 		return Decoded{}, false, nil
 	}
@@ -69,9 +75,10 @@ func Decode(kind evidence.Kind, b []byte) (Decoded, bool, error) {
 				f := Recognize(inner.bytes)
 				d := Decoded{Bytes: inner.bytes, Form: f, Steps: inner.steps, Others: inner.others}
 				switch {
+				case inner.short && f.Cut == "":
 				case Fits(kind, f.Kind):
 					found = append(found, d)
-				case (f.Kind != "" || f.Cut != "") && other == nil && whole.Kind == "":
+				case f.Name != "" && other == nil && whole.Name == "":
 					other = &d
 				}
 				next = append(next, inner)
@@ -110,11 +117,13 @@ type piece struct {
 	bytes  []byte
 	steps  []string
 	others []string
+	// short says that the text ends inside a byte: what it holds was cut off.
+	short bool
 }
 
 // inside makes the piece that lies inside p.
 func (p piece) inside(b []byte, step string) piece {
-	return piece{b, append(slices.Clone(p.steps), step), p.others}
+	return piece{b, append(slices.Clone(p.steps), step), p.others, p.short}
 }
 
 // unwrapOnce takes off one wrapping, in each way in which it may be read.
@@ -158,13 +167,55 @@ func unwrapOnce(p piece) (list []piece) {
 			list = append(list, p.inside([]byte(plain), "percent-encoding"))
 		}
 	}
-	if b, ok := fromHex(text); ok {
-		list = append(list, p.inside(b, "hex"))
+	if d, ok := fromDump(text); ok {
+		if list = append(list, p.inside(d.bytes, "a hex dump")); d.group == 4 && !d.colon {
+			list = append(list, p.inside(d.swapped(), "a hex dump of little-endian words"))
+		}
+		return list
 	}
-	if b, ok := fromBase64(text); ok {
-		list = append(list, p.inside(b, "base64"))
+	for _, try := range []struct {
+		decode func([]byte) ([]byte, bool)
+		name   string
+		shape  string
+	}{{fromHex, "hex", hexDigits}, {fromBase64, "base64", base64Digits}} {
+		if b, ok := try.decode(text); ok {
+			list = append(list, p.inside(b, try.name))
+		} else if b, ok := try.decode(text[:len(text)-1]); ok && strings.IndexByte(try.shape, text[len(text)-1]) >= 0 {
+			cut := p.inside(b, try.name)
+			cut.short = true
+			list = append(list, cut)
+		}
+	}
+	if list = append(list, fromLiteral(p, text)...); len(list) == 0 {
+		if b, ok := fromLatin1(p.bytes); ok {
+			list = append(list, p.inside(b, latin1Step))
+		}
 	}
 	return list
+}
+
+// The digits that may be the first ones of a byte that was cut off.
+const (
+	hexDigits    = "0123456789abcdefABCDEF"
+	base64Digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
+)
+
+const latin1Step = "bytes written as UTF-8 text"
+
+// fromLatin1 undoes what happens when bytes are taken for Latin-1 text and written as
+// UTF-8: each byte from 0x80 became two.
+func fromLatin1(b []byte) ([]byte, bool) {
+	if !utf8.Valid(b) {
+		return nil, false
+	}
+	out := make([]byte, 0, len(b))
+	for _, r := range string(b) {
+		if r > 0xff {
+			return nil, false
+		}
+		out = append(out, byte(r))
+	}
+	return out, len(out) < len(b)
 }
 
 func isText(b []byte) bool {

@@ -32,6 +32,7 @@ func Explain(kind evidence.Kind, b []byte) (found, remedy string) {
 	case f.Name != "":
 		return f.Name, f.Hint
 	}
+	const unknown = "send the evidence unchanged, as its tool or library wrote it; probity inspect FILE says what a file is"
 	d, ok, err := Decode(kind, b)
 	switch {
 	case err != nil:
@@ -39,17 +40,26 @@ func Explain(kind evidence.Kind, b []byte) (found, remedy string) {
 	case ok:
 		found = fmt.Sprintf("%s in %s", d.Form.Name, d.How())
 		remedy = fmt.Sprintf("decode it, and send the %d bytes inside; a service's clients encode those as base64url once", len(d.Bytes))
-		if !Fits(kind, d.Form.Kind) {
+		switch {
+		case d.Form.Kind == "" && d.Form.Hint != "":
+			remedy = d.Form.Hint
+		case d.Form.Kind == "":
+			remedy = unknown
+		case !Fits(kind, d.Form.Kind):
 			remedy += "; they are evidence of kind " + string(d.Form.Kind)
 		}
 		if d.Form.Cut != "" {
 			remedy = "the evidence inside was cut off (it " + d.Form.Cut + "): copy the whole file"
 		}
 		return found, remedy
+	case len(bytes.Trim(b, "\x00")) == 0:
+		return fmt.Sprintf("%d zero bytes", len(b)), "the file was never written, or a read failed: collect the evidence again"
 	case plausible(kind, b):
 		return "", ""
 	}
-	const unknown = "send the evidence unchanged, as its tool or library wrote it; probity inspect FILE says what a file is"
+	if isDump(b) {
+		return "a hex dump with offsets, and no evidence in it", "make it again with xxd -p, and look whether it is whole"
+	}
 	if text := trim(b); utf8.Valid(text) && isText(text) {
 		return fmt.Sprintf("text of %d bytes that begins with %q, and no evidence in it", len(b), text[:min(len(text), 24)]), unknown
 	}

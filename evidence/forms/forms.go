@@ -27,6 +27,8 @@ type Form struct {
 	// Cut says where the bytes end too early, or is empty: "ends after 2000 of 4222
 	// bytes, inside the signature data".
 	Cut string
+	// Behind is how many bytes stand behind the end, zero padding left out.
+	Behind int
 	// Hint says what to do with bytes that are not to be verified as they are.
 	Hint string
 }
@@ -35,7 +37,7 @@ type Form struct {
 // known form.
 func Recognize(b []byte) Form {
 	for _, try := range []func([]byte) Form{
-		quoteForm, openEnclaveForm, teeReportForm, snpForm, azureForm, tpmForm, cborForm, derForm, textForm, archiveForm,
+		lossyForm, quoteForm, openEnclaveForm, teeReportForm, snpForm, azureForm, tpmForm, cborForm, derForm, textForm, archiveForm,
 	} {
 		if f := try(b); f.Name != "" {
 			return f

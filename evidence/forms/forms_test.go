@@ -153,10 +153,14 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(hex.EncodeToString(q)))
 	f.Add([]byte(`{"quote":"` + base64.StdEncoding.EncodeToString(q) + `"}`))
 	f.Add(report())
+	f.Add([]byte("00000000: 0300 0200 0000 0000 0000 0000 939a 7233  ..............r3\n00000010: f79c\n"))
+	f.Add([]byte("00000000  00 00 00 00  |....|\n*\n00010000\n"))
+	f.Add([]byte(`quote = b'\x03\x00\x02'`))
+	f.Add([]byte("unsigned char quote[] = { 0x03, 0x00 };\nunsigned int quote_len = 2;\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, kind := range append(evidence.Kinds(), "") {
 			d, ok, err := forms.Decode(kind, b)
-			if ok && (err != nil || d.Form.Name == "" || len(d.Steps) == 0 || len(d.Bytes) > 2*len(b)) {
+			if ok && (err != nil || d.Form.Name == "" || len(d.Steps) == 0 || len(d.Bytes) > 2*len(b)+64<<10) {
 				t.Fatalf("%s: %+v, %v", kind, d, err)
 			}
 			forms.Explain(kind, b)

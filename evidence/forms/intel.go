@@ -37,8 +37,28 @@ func quoteForm(b []byte) Form {
 		return Form{}
 	}
 	f.Name = fmt.Sprintf("%s of version %d", name, version)
-	f.Cut = quoteCut(b, version, tee)
+	if f.Cut = quoteCut(b, version, tee); f.Cut == "" {
+		if end := quoteEnd(b, version, tee); end < len(b) {
+			f.Behind = len(bytes.TrimRight(b[end:], "\x00"))
+		}
+	}
 	return f
+}
+
+// quoteEnd returns where a quote that is not cut ends by its own length.
+func quoteEnd(b []byte, version uint16, tee uint32) int {
+	at := 48 + bodySize(tee)
+	if version == 5 {
+		at = 54 + int(min(binary.LittleEndian.Uint32(b[50:]), 4096))
+	}
+	return at + 4 + int(min(binary.LittleEndian.Uint32(b[at:]), uint32(len(b)-at-4)))
+}
+
+func bodySize(tee uint32) int {
+	if tee == dcap.TEETypeTDX {
+		return 584
+	}
+	return dcap.ReportSize
 }
 
 // looksEPID checks the fixed fields of an EPID quote: the signature's length at
@@ -50,7 +70,7 @@ func looksEPID(b []byte) bool {
 
 // quoteCut says where a quote ends too early, or "".
 func quoteCut(b []byte, version uint16, tee uint32) string {
-	body := map[bool]int{true: 584, false: dcap.ReportSize}[tee == dcap.TEETypeTDX]
+	body := bodySize(tee)
 	at := 48
 	if version == 5 {
 		if len(b) < at+6 {

@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/fxamacker/cbor/v2"
 	"github.com/go-json-experiment/json"
@@ -41,11 +41,12 @@ func cborForm(b []byte) Form {
 	if err := cbor.Wellformed(b); errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		f.Cut = "ends before its last part"
 	}
+	var first cbor.RawMessage
+	if rest, err := cbor.UnmarshalFirst(b, &first); err == nil {
+		f.Behind = len(rest)
+	}
 	return f
 }
-
-// xxd is a line of a hex dump with offsets.
-var xxd = regexp.MustCompile(`^0*:? ?[0-9a-fA-F]{2,4} [0-9a-fA-F]{2,4} [0-9a-fA-F]{2,4} `)
 
 // textForm names text: JSON documents, PEM, tokens, and what is often sent by mistake.
 func textForm(b []byte) Form {
@@ -67,10 +68,19 @@ func textForm(b []byte) Form {
 		return Form{Name: "a web page or XML document", Hint: "the download failed: fetch the file again"}
 	case bytes.HasPrefix(text, []byte("report:")) || bytes.HasPrefix(text, []byte("report {")) || bytes.HasPrefix(text, []byte("header:")) || bytes.HasPrefix(text, []byte("header {")):
 		return Form{Name: "a report in protocol buffer text, which no longer has the signed bytes", Hint: "make it again with -outform bin"}
-	case xxd.Match(text[:min(len(text), 80)]) && bytes.IndexByte(text, '\n') > 0:
-		return Form{Name: "a hex dump with offsets", Hint: "turn it back into bytes with xxd -r, or make it with xxd -p"}
 	}
 	return Form{}
+}
+
+// lossyForm names bytes that a program read as text: it wrote U+FFFD for what is no
+// UTF-8. Text that people write, which may have that character too, begins otherwise.
+func lossyForm(b []byte) Form {
+	if text := trim(b); len(text) == 0 || isText(text[:1]) && strings.IndexByte("{[\"-", text[0]) >= 0 ||
+		bytes.Count(b, []byte("\ufffd")) <= 3 || !utf8.Valid(b) {
+		return Form{}
+	}
+	return Form{Name: "bytes that a program read as text, so that some are lost (U+FFFD stands in their place)",
+		Hint: "copy the file as bytes, or encode it as base64 or hex first"}
 }
 
 func hasFold(text []byte, prefix string) bool {

@@ -120,7 +120,88 @@ func wrappings(raw []byte) map[string][]byte {
 		"PEM":                        []byte("-----BEGIN EVIDENCE-----\n" + lines(b64, 64, "\n") + "-----END EVIDENCE-----\n"),
 		"a data URL":                 []byte("data:application/octet-stream;base64," + b64),
 		"a C string of base64":       append([]byte(b64), 0),
+		"xxd":                        dump("%08x:", " %02x%02x", "  text abcd ef01", raw),
+		"xxd in single bytes":        dump("%08x:", " %02x", "  |{}ab cd", raw),
+		"hexdump -C":                 append(dump("%08x ", " %02x", "  |ab cd|", raw), fmt.Sprintf("%08x\n", len(raw))...),
+		"hexdump":                    words("%07x", raw),
+		"od -x":                      words("%07o", raw),
+		"od -t x1":                   append(dump("%07o", " %02x", "", raw), fmt.Sprintf("%07o\n", len(raw))...),
+		"xxd -i":                     fmt.Appendf(nil, "unsigned char quote[] = {\n  %s\n};\nunsigned int quote_len = %d;\n", strings.Join(bytesHex, ", "), len(raw)),
+		"bytes of Python":            []byte(pythonBytes(raw)),
+		"escapes of C":               []byte(`"\x` + strings.Join(strings.Split(strings.Join(bytesHex, ","), ",0x"), `\x`)[2:] + `"`),
+		"a list of Go":               fmt.Appendf(nil, "%d\n", numbers),
+		"a vector of Rust":           append(append([]byte("let quote = vec!"), array...), ';'),
+		"an array of JavaScript":     append(fmt.Appendf(nil, "Uint8Array(%d) ", len(raw)), array...),
+		"a variable of a shell":      []byte(`export QUOTE="` + b64 + `"` + "\n"),
+		"a line of YAML":             []byte("quote: " + url64 + "\n"),
+		"base64 in single quotes":    []byte("'" + b64 + "'"),
 	}
+}
+
+// dump writes a hex dump of 16 bytes a line: the offset, the bytes, and the text.
+func dump(offset, group, text string, raw []byte) []byte {
+	var out []byte
+	size := strings.Count(group, "%")
+	for at := 0; at < len(raw); at += 16 {
+		line := raw[at:min(at+16, len(raw))]
+		out = fmt.Appendf(out, offset, at)
+		for len(line) >= size {
+			values := make([]any, size)
+			for i := range values {
+				values[i] = line[i]
+			}
+			out, line = fmt.Appendf(out, group, values...), line[size:]
+		}
+		if len(line) > 0 {
+			out = fmt.Appendf(out, " %02x", line)
+		}
+		out = append(append(out, text...), '\n')
+	}
+	return out
+}
+
+// words writes a dump of little-endian words, as hexdump and od do, with an asterisk for
+// repeated lines.
+func words(offset string, raw []byte) []byte {
+	var out []byte
+	last := ""
+	for at := 0; at < len(raw); at += 16 {
+		line := raw[at:min(at+16, len(raw))]
+		text := ""
+		for i := 0; i < len(line); i += 2 {
+			if i+1 < len(line) {
+				text += fmt.Sprintf(" %02x%02x", line[i+1], line[i])
+			} else {
+				text += fmt.Sprintf(" 00%02x", line[i])
+			}
+		}
+		switch {
+		case text != last:
+			out = append(fmt.Appendf(out, offset, at), text+"\n"...)
+		case !bytes.HasSuffix(out, []byte("*\n")):
+			out = append(out, "*\n"...)
+		}
+		last = text
+	}
+	return append(fmt.Appendf(out, offset, len(raw)), '\n')
+}
+
+// pythonBytes writes bytes as Python prints them.
+func pythonBytes(raw []byte) string {
+	out := "b'"
+	for _, c := range raw {
+		switch {
+		case c == '\'' || c == '\\':
+			out += `\` + string(rune(c))
+		case c == '\n':
+			out += `\n`
+		case c < ' ' || c > '~':
+			out += fmt.Sprintf(`\x%02x`, c)
+		default:
+			out += string(rune(c))
+		}
+	}
+	return out + "'"
 }
 
 func TestEvidenceAsPeopleSendIt(t *testing.T) {
@@ -184,7 +265,10 @@ func TestWhatIsNoEvidenceIsNamed(t *testing.T) {
 		"hello, this is some text":           "no evidence in it",
 		"\x00\x11\x22\x33\x44\x55\x66\x77":   "no known form",
 		"version=1.0;authorizationrules{};":  "policy",
-		"00000000: 0300 0200 0000 0000 0000 0000 939a 7233  ................\n00000010: 0300 0200\n":                   "hex dump",
+		"00000000: 0300 0200 0000 0000 0000 0000 939a 7233  ................\n00000010: 0300 0200\n":             "hex dump",
+		"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00":                                       "zero bytes",
+		"\x03\ufffd\x02\ufffd\ufffd\x00\ufffd\x01\ufffd\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00": "some are lost",
+		"H4sIAAAAAAAA/wEAAP//AAAAAAAAAAA=":                                                                             "gzip data",
 		"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAAA\n-----END PRIVATE KEY-----\n":                           "private key",
 		`{"quote":"` + hex.EncodeToString(s.evidence) + `","evidence":"` + hex.EncodeToString(flip(s.evidence)) + `"}`: "two different pieces",
 	} {

@@ -38,6 +38,9 @@ func (c *inspectCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	if len(b) == 0 {
+		return fmt.Errorf("%s is empty", c.File)
+	}
 	found := inspect(b)
 	if found == nil {
 		return fmt.Errorf("%s: %d bytes of no form that is known here", c.File, len(b))

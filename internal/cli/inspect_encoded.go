@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"fmt"
+
 	"github.com/probity-dev/probity/evidence/forms"
 	"github.com/probity-dev/probity/internal/plainerror"
 )
@@ -32,8 +34,11 @@ func inspectForm(b []byte) fields {
 		return nil
 	}
 	out := fields{{"what", f.Name}}
-	if f.Cut != "" {
+	switch {
+	case f.Cut != "":
 		out.add("problem", f.Cut)
+	case f.Behind > 0:
+		out.add("problem", fmt.Sprintf("%s behind its end, which do not belong to it", plural(f.Behind, "byte")))
 	}
 	if f.Hint != "" {
 		out.add("hint", f.Hint)

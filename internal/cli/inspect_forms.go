@@ -191,7 +191,9 @@ func inspectJSON(b []byte) fields {
 		return append(fields{{"what", fmt.Sprintf("collateral bundle with %d pieces (signatures not verified)", bundle.Len())}}, bundleFields(bundle)...)
 	}
 	if set, err := collateral.ParseSet(text); err == nil {
-		return setFields("Intel collateral set", set)
+		if found := setFields("Intel collateral set", set); len(found) > 1 { // an empty object parses too
+			return found
+		}
 	}
 	var keys token.KeySet
 	if err := json.Unmarshal(text, &keys); err == nil && len(keys.Keys) > 0 {

@@ -5,7 +5,9 @@ import (
 	"encoding/hex"
 	"fmt"
 
+	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/evidence/forms"
 	"github.com/probity-dev/probity/evidence/openenclave"
 )
 
@@ -105,6 +107,9 @@ func inspectEndorsements(b []byte) fields {
 }
 
 func inspectFramed(b []byte) fields {
+	if f := forms.Recognize(b); f.Kind == evidence.SGXEnclave || f.Kind == evidence.TDXVM {
+		return nil // a quote that does not parse
+	}
 	framed, err := openenclave.Parse(b)
 	if err != nil || framed.Certificate != nil {
 		return nil

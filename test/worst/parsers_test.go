@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -60,6 +61,8 @@ func blobs() map[string][]byte {
 		"a list without an end": within("[0", ",0", "0"), "a JSON list of lists": within("[[]", ",[]", "]"), "JSON objects": within(`{"a":[{}`, `,{"":0}`, "]}"), "JSON numbers": bytesJSON, "a long number": fill("1"),
 		"members of a body": []byte(`{"runtimeData":{` + numbered(`"%d":0`, 80_000) + "}}"), "a body in base64": within(`{"quote":"`, "AAAA", `"}`),
 		"hex": []byte(hex.EncodeToString(random[:maxInput/2])), "base64": []byte(base64.StdEncoding.EncodeToString(random[:maxInput*3/4])), "base64 of base64": nested,
+		"hex dump": hexDump(1), "hex dump that breaks off": hexDump(2), "hex dump of one line": within("0000:", " 00", ""), "asterisks": within("00000000  00 00 00 00\n", "*\n00010000  00\n", ""),
+		"escapes": fill(`\x41`), "a quoted string": within(`q = b'`, `\n`, "'"), "Latin-1": fill("\u00fc"), "lost bytes": fill("\ufffd"), "decimals": fill("1 "),
 		"UTF-16": utf, "certificates": fill(block), "certificates without an end": fill("-----BEGIN CERTIFICATE-----\n"), "lines": fill("\n"), "equal signs": fill("="),
 		"dots": fill("."), "minus signs": fill("-"), "ASN.1 sequences": fill("\x30\x80"), "nested ASN.1": fill("\x30\x83\x0f\xff\x00"), "ASN.1 integers": within("\x30\x83\x0f\xff\xfb", "\x02\x01\x00", ""),
 		"CBOR lists": fill("\x81"), "CBOR lists without length": fill("\x9f"), "CBOR maps": fill("\xa1\x00"), "CBOR tags": fill("\xc6"), "CBOR chunks": within("\x5f", "\x41\x00", "\xff"),
@@ -80,6 +83,15 @@ func asNumbers(b []byte) []int {
 		list[i] = int(c)
 	}
 	return list
+}
+
+// hexDump is one of a megabyte. Its last line is wrong unless step is 1.
+func hexDump(step int) (b []byte) {
+	at := 0
+	for ; len(b) < maxInput-100; at += 16 {
+		b = fmt.Appendf(b, "%08x: 0300 0200 0000 0000 0000 0000 939a 7233  ..........\n", at)
+	}
+	return fmt.Appendf(b, "%08x: 03\n", at+step-1)
 }
 
 func parsers() map[string]func([]byte) {
