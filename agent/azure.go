@@ -52,6 +52,9 @@ var platformClient = &http.Client{
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
+// maxAnswer bounds an answer of the platform, in bytes.
+const maxAnswer = 256 << 10
+
 // azureHost is the platform's metadata service.
 const azureHost = "http://169.254.169.254"
 
@@ -273,11 +276,16 @@ func (a *Azure) ask(ctx context.Context, method, path string, body []byte) ([]by
 		return nil, err
 	}
 	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, 256<<10))
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s answered %s", path, resp.Status)
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case resp.StatusCode != http.StatusOK:
+		return nil, fmt.Errorf("%s answered %s", path, resp.Status)
+	case len(b) > maxAnswer:
+		return nil, fmt.Errorf("%s answered with more than %d bytes", path, maxAnswer)
 	}
-	return b, err
+	return b, nil
 }
 
 // Open opens the sealed answer with the TPM, in the state that was attested.

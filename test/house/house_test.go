@@ -186,6 +186,41 @@ func TestNoClockNoDialing(t *testing.T) {
 }
 
 // TestAFewFilesAtTheRoot and small folders: a newcomer finds the way.
+// proxied are the files whose HTTP clients obey the proxies of the environment, and why they may.
+var proxied = map[string]string{
+	"client/client.go":        "users reach the service through their network's proxy, in TLS",
+	"internal/auth/keys.go":   "issuers of callers are reached in TLS",
+	"internal/cli/plane.go":   "the vendors' services are reached in TLS, and their answers are signed",
+	"internal/cli/tenants.go": "a witness signs its answers",
+}
+
+// TestWhoMayUseAProxy: all other clients name a transport of their own, so that neither the
+// environment nor a redirect leads their requests elsewhere.
+func TestWhoMayUseAProxy(t *testing.T) {
+	defaults := regexp.MustCompile(`\bhttp\.(DefaultClient|DefaultTransport|ProxyFromEnvironment|Get|Post|PostForm|Head)\b|\bhttp\.Client\{(\}|CheckRedirect|Timeout: [^,}]*\})`)
+	used := map[string]bool{}
+	for _, file := range goFiles(t, ".") {
+		path, err := filepath.Rel(root, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path = filepath.ToSlash(path)
+		if strings.HasSuffix(path, "_test.go") || strings.HasPrefix(path, "test/") {
+			continue
+		}
+		if found := defaults.Find(read(t, file)); found != nil {
+			if used[path] = true; proxied[path] == "" {
+				t.Errorf("%s: %s: name a transport without a proxy, and what is done with redirects", path, found)
+			}
+		}
+	}
+	for path := range proxied {
+		if !used[path] {
+			t.Errorf("%s uses no proxy any more", path)
+		}
+	}
+}
+
 func TestAFewFilesAtTheRoot(t *testing.T) {
 	entries, err := os.ReadDir(root)
 	if err != nil {
