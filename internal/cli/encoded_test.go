@@ -289,3 +289,29 @@ func flip(b []byte) []byte {
 	b[400] ^= 1
 	return b
 }
+
+// TestInspectNamesWhatItCannotRead and takes it for nothing else.
+func TestInspectNamesWhatItCannotRead(t *testing.T) {
+	s := simulate(t, evidence.SGXEnclave)
+	nitro := simulate(t, evidence.NitroEnclave)
+	for name, tc := range map[string]struct {
+		b         []byte
+		want, not string
+		code      int
+	}{
+		"an empty file":              {nil, "is empty", "no form", 2},
+		"an empty object":            {[]byte("{}"), "JSON document", "collateral", 0},
+		"a quote and a line feed":    {append(bytes.Clone(s.evidence), '\n'), "1 byte too many", "Open Enclave", 0},
+		"a document and two letters": {append(bytes.Clone(nitro.evidence), "ab"...), "2 bytes too many", "Open Enclave", 0},
+		"a quote and zero padding":   {append(bytes.Clone(s.evidence), 0, 0, 0), "SGX quote, version 3", "too many", 0},
+	} {
+		file := filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(file, tc.b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		code, out, errText := runCLI(t, "inspect", file)
+		if text := out + errText; code != tc.code || !strings.Contains(text, tc.want) || strings.Contains(text, tc.not) {
+			t.Errorf("%s: exit %d\n%.600s", name, code, text)
+		}
+	}
+}

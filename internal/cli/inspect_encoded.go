@@ -38,7 +38,7 @@ func inspectForm(b []byte) fields {
 	case f.Cut != "":
 		out.add("problem", f.Cut)
 	case f.Behind > 0:
-		out.add("problem", fmt.Sprintf("%s behind its end, which do not belong to it", plural(f.Behind, "byte")))
+		out.add("problem", fmt.Sprintf("%s too many at its end", plural(f.Behind, "byte")))
 	}
 	if f.Hint != "" {
 		out.add("hint", f.Hint)

@@ -107,12 +107,16 @@ func inspectEndorsements(b []byte) fields {
 }
 
 func inspectFramed(b []byte) fields {
-	if f := forms.Recognize(b); f.Kind == evidence.SGXEnclave || f.Kind == evidence.TDXVM {
-		return nil // a quote that does not parse
-	}
 	framed, err := openenclave.Parse(b)
 	if err != nil || framed.Certificate != nil {
 		return nil
+	}
+	// Without a header, evidence is a quote with custom claims behind it: any other bytes
+	// there are more likely somebody's mistake.
+	if f := forms.Recognize(b); f.Kind == evidence.SGXEnclave || f.Kind == evidence.TDXVM {
+		if claims, err := openenclave.ParseCustomClaims(framed.CustomClaims); err != nil || len(claims) == 0 {
+			return nil
+		}
 	}
 	f := fields{{"what", "Open Enclave " + framed.Form + " (not verified)"}}
 	if custom, err := openenclave.ParseCustomClaims(framed.CustomClaims); err == nil {
