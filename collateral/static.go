@@ -70,10 +70,12 @@ func NewStatic(b *Bundle) (*Static, error) {
 	s := &Static{amd: map[AMDQuery]*AMD{}, vceks: map[string]*VCEK{}}
 	copied := *b
 	b = &copied
+	all := b.Intel // with those that are older as a whole: one of their lists may be the newest
 	if err := b.Settle(); err != nil {
 		return nil, fmt.Errorf("collateral: %w", err)
 	}
 	for i, c := range b.Intel {
+		c = c.Forward(all...)
 		about, err := c.About()
 		if err != nil {
 			return nil, fmt.Errorf("collateral: set %d: %w", i+1, err)

@@ -33,6 +33,13 @@ func (p *Plane) keepIntel(ctx context.Context, c *collateral.Intel, q collateral
 	if err := p.cfg.Checks.Intel(c, q, now); err != nil {
 		return nil, unverified(err)
 	}
+	sent := c
+	if !older {
+		var err error
+		if c, err = p.forward(c, q, now); err != nil {
+			return nil, err
+		}
+	}
 	e, err := intelEntry(c, q, now)
 	if err != nil {
 		return nil, err
@@ -47,6 +54,16 @@ func (p *Plane) keepIntel(ctx context.Context, c *collateral.Intel, q collateral
 	pinned := *e
 	pinned.intelQuery.EvaluationNumber = e.EvaluationNumber
 	pinned.Key = pinned.intelQuery.Key()
+	if q.EvaluationNumber == 0 && !older {
+		// The set under the number moves forward from what is held there.
+		moved, err := p.forward(sent, pinned.intelQuery, now)
+		if err != nil {
+			return nil, err
+		}
+		if about, err := moved.About(); err == nil && !about.Mixed && about.EvaluationNumber == e.EvaluationNumber {
+			pinned.intel, pinned.Issued, pinned.NextUpdate = moved.Seal(), about.Issued, about.NextUpdate
+		}
+	}
 	if err := p.keep(ctx, &pinned, older); err != nil && !errors.Is(err, ErrOlder) {
 		return nil, err
 	}
@@ -54,6 +71,30 @@ func (p *Plane) keepIntel(ctx context.Context, c *collateral.Intel, q collateral
 		return &pinned, nil
 	}
 	return e, p.keep(ctx, e, older)
+}
+
+// forward takes the newest of each piece of a verified set: its revocation lists from any
+// set that is held, its QE identity from the one under the same key. Whoever brings a set
+// chose its pieces: an old list beside a new TCB info must not undo a revocation.
+func (p *Plane) forward(c *collateral.Intel, q collateral.Query, now time.Time) (*collateral.Intel, error) {
+	var lists []*collateral.Intel
+	for _, e := range p.held() {
+		switch {
+		case e.intel == nil:
+		case e.Key == q.Key():
+			lists = append(lists, e.intel)
+		default:
+			lists = append(lists, &collateral.Intel{RootCRL: e.intel.RootCRL, PCKCRL: e.intel.PCKCRL, PCKCRLIssuerChain: e.intel.PCKCRLIssuerChain})
+		}
+	}
+	moved := c.Forward(lists...)
+	if moved == c {
+		return c, nil
+	}
+	if err := p.cfg.Checks.Intel(moved, q, now); err != nil {
+		return nil, fmt.Errorf("some pieces are older than those held, with which the others do not verify: %s", err)
+	}
+	return moved, nil
 }
 
 // intelEntry describes a set. It counts until the first of its pieces has
@@ -80,6 +121,9 @@ func (p *Plane) keepAMD(ctx context.Context, c *collateral.AMD, now time.Time, o
 	issued, next, err := p.cfg.Checks.AMD(c, now)
 	if err != nil {
 		return nil, unverified(err)
+	}
+	if held := p.lookup(c.Key()); held != nil && !older && collateral.NewerCRL(held.amd.CRL, c.CRL) {
+		return nil, fmt.Errorf("%s: the revocation list: %w", c.Key(), ErrOlder)
 	}
 	e := &entry{amd: c, Item: collateral.Item{Key: c.Key(), Vendor: "amd", Issued: issued, Fetched: now, NextUpdate: next}}
 	return e, p.keep(ctx, e, older)
@@ -153,13 +197,23 @@ func pckKey(chain []byte) string {
 
 const pckPrefix = "intel/PCK/"
 
+// behind reports whether a piece is older than another of its key.
+func behind(e, held *entry) bool {
+	switch {
+	case e.EvaluationNumber != held.EvaluationNumber:
+		return e.EvaluationNumber < held.EvaluationNumber
+	case e.amd != nil && held.amd != nil && collateral.NewerCRL(held.amd.CRL, e.amd.CRL):
+		return true
+	}
+	return e.Issued.Before(held.Issued)
+}
+
 // keep puts a verified piece into memory and store, unless an older one would
 // replace a newer one unasked. A store that fails is logged: what is in memory
 // goes on.
 func (p *Plane) keep(ctx context.Context, e *entry, older bool) error {
 	p.mu.Lock()
-	if held := p.entries[e.Key]; held != nil && !older &&
-		(e.EvaluationNumber < held.EvaluationNumber || e.EvaluationNumber == held.EvaluationNumber && e.Issued.Before(held.Issued)) {
+	if held := p.entries[e.Key]; held != nil && !older && behind(e, held) {
 		p.mu.Unlock()
 		return fmt.Errorf("%s: evaluation %d of %s, held is %d of %s: %w", e.Key, e.EvaluationNumber, e.Issued.UTC().Format(time.RFC3339),
 			held.EvaluationNumber, held.Issued.UTC().Format(time.RFC3339), ErrOlder)

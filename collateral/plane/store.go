@@ -134,7 +134,11 @@ func (p *Plane) open(r Record) (*entry, error) {
 		if err := p.cfg.Checks.Intel(b.Intel[0], q, r.Fetched); err != nil {
 			return nil, err
 		}
-		if e, err = intelEntry(b.Intel[0], q, r.Fetched); err != nil {
+		c, err := p.forward(b.Intel[0], q, r.Fetched)
+		if err != nil {
+			return nil, err
+		}
+		if e, err = intelEntry(c, q, r.Fetched); err != nil {
 			return nil, err
 		}
 	case len(b.AMD) == 1:
@@ -165,6 +169,9 @@ func (p *Plane) open(r Record) (*entry, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if held := p.entries[e.Key]; held != nil && behind(e, held) {
+		return nil, fmt.Errorf("the record of %s: %w", e.Key, ErrOlder)
+	}
 	p.entries[e.Key] = e
 	delete(p.warned, e.Key)
 	return e, nil

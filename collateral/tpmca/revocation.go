@@ -5,6 +5,8 @@ import (
 	"crypto/x509"
 	"fmt"
 	"time"
+
+	"github.com/probity-dev/probity/collateral"
 )
 
 // addList keeps a revocation list. Its signature is checked when its issuer is known.
@@ -32,17 +34,17 @@ func (r *Roots) Lists() [][]byte {
 	return out
 }
 
-// listsOf returns the newest list that the issuer signed: several, if they differ and are
-// of the same date, so that none of them hides what the other revokes.
+// listsOf returns the newest list that the issuer signed, by its number and then its date:
+// several, if they differ and neither is newer, so that none of them hides what the other revokes.
 func (r *Roots) listsOf(issuer *x509.Certificate) (newest []*x509.RevocationList) {
 	for _, list := range r.lists {
 		if !bytes.Equal(list.RawIssuer, issuer.RawSubject) || list.CheckSignatureFrom(issuer) != nil {
 			continue
 		}
 		switch {
-		case len(newest) == 0 || list.ThisUpdate.After(newest[0].ThisUpdate):
+		case len(newest) == 0 || collateral.NewerCRL(list.Raw, newest[0].Raw):
 			newest = []*x509.RevocationList{list}
-		case list.ThisUpdate.Equal(newest[0].ThisUpdate):
+		case !collateral.NewerCRL(newest[0].Raw, list.Raw):
 			newest = append(newest, list)
 		}
 	}
