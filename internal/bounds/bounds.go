@@ -33,13 +33,13 @@ func Check[T cmp.Ordered](name string, v, least, most T) error {
 	return fmt.Errorf("%s: %v; want %v to %v", name, v, least, most)
 }
 
-// Optional is [Check] for values of which zero means that none was chosen.
+// Optional is [Check] for values of which zero stands for the default.
 func Optional[T cmp.Ordered](name string, v, least, most T) error {
 	var zero T
 	if v == zero || v >= least && v <= most {
 		return nil
 	}
-	return fmt.Errorf("%s: %v; want %v to %v, or leave it out", name, v, least, most)
+	return fmt.Errorf("%s: %v; want %v to %v, or 0 for the default", name, v, least, most)
 }
 
 // Text returns an error unless s is UTF-8 of at most that many bytes, without

@@ -5,6 +5,7 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -72,6 +73,14 @@ type exit int
 
 func (e exit) Error() string { return fmt.Sprintf("exit %d", int(e)) }
 
+// caFlag is the flag of a command that names whom to trust for TLS.
+func caFlag(args []string) string {
+	if args[0] == "collateral" {
+		return "--tls-ca"
+	}
+	return "--ca"
+}
+
 // Run runs the command line and returns the exit code.
 func Run(ctx context.Context, args []string, stdio IO) int {
 	var c commands
@@ -115,6 +124,10 @@ func Run(ctx context.Context, args []string, stdio IO) int {
 			printError(out, err)
 		}
 		fmt.Fprintln(stdio.Err, "probity:", plainerror.Text(err))
+		var untrusted *tls.CertificateVerificationError
+		if errors.As(err, &untrusted) {
+			fmt.Fprintf(stdio.Err, "try: %s FILE names the authority of the server's certificate; a service for development writes ca.pem into its data folder\n", caFlag(args))
+		}
 		return exitTrouble
 	}
 	return exitYes

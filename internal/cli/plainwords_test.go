@@ -1,13 +1,19 @@
 package cli
 
 import (
+	"io"
+	"log"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/alecthomas/kong"
 
 	"github.com/probity-dev/probity/internal/config"
 )
@@ -81,6 +87,61 @@ func TestNoCommandSpeaksOfGo(t *testing.T) {
 	}
 }
 
+// flagWords are what libraries say of flags and connections.
+var flagWords = regexp.MustCompile(`bit (u?int|float)|invalid syntax|strconv|missing unit|unknown unit|value out of range|\bdial (tcp|unix)|\btls: |x509: |PEM data|bool value must|expected duration`)
+
+// TestEveryFlagSaysPlainlyWhatItWants: each flag and argument of each command with values of
+// the wrong type.
+func TestEveryFlagSaysPlainlyWhatItWants(t *testing.T) {
+	t.Chdir(t.TempDir())
+	var c commands
+	parser, err := kong.New(&c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried := 0
+	for _, leaf := range parser.Model.Leaves(true) {
+		command := strings.Fields(leaf.Path())[1:]
+		var path, filled []string
+		for _, word := range command {
+			if !strings.HasPrefix(word, "<") && !strings.HasPrefix(word, "[") {
+				path = append(path, word)
+			}
+		}
+		for range leaf.Positional {
+			filled = append(filled, "1")
+		}
+		check := func(args []string) {
+			tried++
+			code, out, errText := runCLI(t, args...)
+			if found := flagWords.FindString(out + errText); found != "" || code == 0 {
+				t.Errorf("probity %s: exit %d, %q: %s", strings.Join(args, " "), code, found, errText)
+			}
+		}
+		for _, flag := range leaf.Flags {
+			if kind := flag.Target.Type().String(); !strings.Contains(kind, "int") && !strings.Contains(kind, "Duration") && !strings.Contains(kind, "float") {
+				continue
+			}
+			for _, value := range []string{"x", "1.5x", "99999999999999999999999999", "", "1 day"} {
+				check(append(append(slices.Clone(path), filled...), "--"+flag.Name+"="+value))
+			}
+		}
+		for i, arg := range leaf.Positional {
+			if kind := arg.Target.Type().String(); !strings.Contains(kind, "int") {
+				continue
+			}
+			for _, value := range []string{"x", "1.5", "99999999999999999999999999"} {
+				wrong := slices.Clone(filled)
+				wrong[i] = value
+				check(append(slices.Clone(path), wrong...))
+			}
+		}
+	}
+	if tried < 50 {
+		t.Errorf("%d command lines only", tried)
+	}
+}
+
 func TestNoRouteSpeaksOfGo(t *testing.T) {
 	dir := t.TempDir()
 	cfg := config.Config{Listen: "localhost:0", URL: "https://localhost:8443", DataDir: filepath.Join(dir, "data")}
@@ -119,6 +180,23 @@ func TestNoRouteSpeaksOfGo(t *testing.T) {
 			if method == "GET" {
 				break
 			}
+		}
+	}
+}
+
+// TestAnUntrustedServerSaysHowToTrustIt names the flag, and who signed the certificate is told.
+func TestAnUntrustedServerSaysHowToTrustIt(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	t.Setenv("PROBITY_TOKEN", "x")
+	for _, args := range [][]string{
+		{"verify", "token", "e30.e30.AAAA", "--issuer", server.URL}, {"keys", "list", "--service", server.URL},
+	} {
+		code, out, errText := runCLI(t, args...)
+		if text := out + errText; code != exitTrouble || !strings.Contains(text, "is not trusted") || !strings.Contains(text, "--ca FILE") || flagWords.MatchString(text) {
+			t.Errorf("%v: exit %d: %s", args, code, text)
 		}
 	}
 }

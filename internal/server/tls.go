@@ -33,7 +33,7 @@ func NewCertificates(certFile, keyFile string, log *slog.Logger) (*Certificates,
 	c.stamp = c.fileStamp()
 	pair, err := loadPair(certFile, keyFile)
 	if err != nil {
-		return nil, fmt.Errorf("tls: %w", err)
+		return nil, fmt.Errorf("tls.certificate and tls.key: %w", err)
 	}
 	c.current = &pair
 	return c, nil
@@ -87,7 +87,7 @@ func (c *Certificates) Reload() error {
 	defer c.mu.Unlock()
 	pair, err := loadPair(c.certFile, c.keyFile)
 	if err != nil {
-		return fmt.Errorf("tls: %w", err)
+		return fmt.Errorf("tls.certificate and tls.key: %w", err)
 	}
 	c.current, c.stamp, c.looked = &pair, c.fileStamp(), time.Now()
 	return nil
