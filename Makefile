@@ -7,7 +7,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZ_PACKAGES = $(shell grep -rl --include=*_test.go '^func Fuzz' . | xargs -n1 dirname | sort -u)
 
 .DEFAULT_GOAL := help
-.PHONY: help build package run deps test check corpus interop bench fuzz oracle
+.PHONY: help build package run deps test check corpus interop bench fuzz mutate oracle
 ORACLE_INPUTS ?= 100000
 # What `make deps` installs must not be missing from the tests.
 REQUIRE = PROBITY_REQUIRE_SWTPM=1 PROBITY_REQUIRE_POSTGRES=1
@@ -51,6 +51,10 @@ fuzz: ## run each fuzz target, FUZZTIME inputs each (20000x)
 	@set -e; for p in $(FUZZ_PACKAGES); do \
 	  for f in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' $$p/*_test.go | cut -d' ' -f2); do \
 	    echo "fuzz $$p $$f"; out=$$($(GO) test $$p -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) 2>&1) || { echo "$$out"; exit 1; }; done; done
+
+mutate: ## change every byte of one item of every kind, and show what is still accepted
+	@out=$$(mktemp); $(GO) test ./test/mutate -count=1 -v -run TestEveryByteCounts -args -stride 1 > $$out; status=$$?; \
+	  grep -v '^ *\(=== \|--- PASS\)' $$out; rm -f $$out; exit $$status
 
 corpus: ## check recorded evidence against its manifests: make corpus CORPUS=folder
 	@test -n "$(CORPUS)" || { echo "name the folder with the manifests: make corpus CORPUS=folder"; exit 2; }
