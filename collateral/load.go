@@ -3,6 +3,7 @@ package collateral
 import (
 	"bytes"
 	"crypto/x509"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -150,12 +151,16 @@ func (p *pieces) take(file string, b []byte) (bool, error) {
 			p.add(file, &Bundle{Intel: []*Intel{set}})
 			return true, nil
 		}
-		if !printable(b) {
+		if len(b) >= 8 && binary.LittleEndian.Uint32(b) == endorsementsVersion && !printable(b) {
 			return false, err
 		}
 	}
 	return false, nil
 }
+
+// endorsementsVersion begins the endorsements of Open Enclave (little-endian): what begins
+// otherwise are none.
+const endorsementsVersion = 1
 
 // printable reports whether b is text.
 func printable(b []byte) bool {

@@ -93,6 +93,8 @@ func pemForm(text []byte) Form {
 		return Form{Name: "PEM text", Cut: "has no END line that fits its BEGIN line"}
 	}
 	switch {
+	case bytes.Contains(text, []byte("PRIVATE KEY-----")):
+		return Form{Name: "a private key", Hint: "a private key is never evidence: keep it secret, and replace it if you sent it"}
 	case block.Type == "CERTIFICATE":
 		f := derForm(block.Bytes)
 		if f.Kind != "" {
@@ -105,8 +107,6 @@ func pemForm(text []byte) Form {
 		return f
 	case block.Type == "X509 CRL":
 		return Form{Name: "a certificate revocation list in PEM", Hint: "it is collateral: name it with --collateral"}
-	case strings.Contains(block.Type, "PRIVATE KEY"):
-		return Form{Name: "a private key", Hint: "a private key is never evidence: keep it secret, and replace it if you sent it"}
 	case strings.Contains(block.Type, "PUBLIC KEY"):
 		return Form{Name: "a public key in PEM", Hint: "name bound data with --runtime-data, and a platform's key with --root"}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/snp"
+	"github.com/probity-dev/probity/evidence/uvm"
 	"github.com/probity-dev/probity/internal/pubkey"
 )
 
@@ -38,6 +39,9 @@ func (e *env) assemble(raw []byte, certificates string, endorsements []string) (
 		b, err := e.readLimited(path, evidence.MaxSize)
 		if err != nil {
 			return nil, nil, fmt.Errorf("--uvm: %w", err)
+		}
+		if _, err := uvm.Inspect(b); err != nil {
+			return nil, nil, fmt.Errorf("--uvm: %s: %w", path, insteadOf(b, errors.New("no endorsement of a utility VM (COSE)")))
 		}
 		framed.Endorsements = append(framed.Endorsements, b)
 	}
@@ -99,7 +103,7 @@ func (e *env) certificateFile(file string) ([]*x509.Certificate, []*collateral.A
 		e.notes(bundle)
 	}
 	if err != nil || len(bundle.AMD)+len(bundle.VCEK) == 0 {
-		return nil, nil, errors.New("neither certificates (PEM, DER, certificate table) nor a revocation list of AMD")
+		return nil, nil, insteadOf(b, errors.New("neither certificates (PEM, DER, certificate table) nor a revocation list of AMD"))
 	}
 	for _, c := range bundle.AMD {
 		more, err := snp.ParseCertificates(c.Chain)

@@ -188,7 +188,7 @@ func inspectJSON(b []byte) fields {
 		}
 	}
 	if bundle, err := collateral.ParseBundle(text); err == nil {
-		return append(fields{{"what", fmt.Sprintf("collateral bundle with %d pieces (signatures not verified)", bundle.Len())}}, bundleFields(bundle)...)
+		return append(fields{{"what", fmt.Sprintf("collateral bundle with %s (signatures not verified)", plural(bundle.Len(), "piece"))}}, bundleFields(bundle)...)
 	}
 	if set, err := collateral.ParseSet(text); err == nil {
 		if found := setFields("Intel collateral set", set); len(found) > 1 { // an empty object parses too

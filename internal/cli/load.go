@@ -110,12 +110,29 @@ func (e *env) loadBundle(path string) (*collateral.Bundle, error) {
 			if f := forms.Recognize(b); f.Kind != "" {
 				return nil, fmt.Errorf("%s: %s, which is evidence and not collateral", path, f.Name)
 			}
+			err = insteadOf(b, err)
 		}
 	}
 	if err == nil {
 		e.notes(bundle)
 	}
 	return bundle, err
+}
+
+// insteadOf adds to the error of a file's reader what the file is.
+func insteadOf(b []byte, err error) error {
+	if err == nil {
+		return nil
+	}
+	if f := forms.Recognize(b); f.Name != "" {
+		return fmt.Errorf("%w (the file is %s)", err, f.Name)
+	}
+	for _, f := range inspect(b) {
+		if what, ok := f.Value.(string); ok && f.Name == "what" {
+			return fmt.Errorf("%w (the file is: %s)", err, strings.TrimSuffix(strings.TrimSuffix(what, " (not verified)"), " (signatures not verified)"))
+		}
+	}
+	return err
 }
 
 // notes says which files of collateral are not used, and why.
@@ -139,7 +156,7 @@ func roots(path string) (*x509.CertPool, error) {
 	}
 	pool, err := pubkey.Pool(b)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, insteadOf(b, err))
 	}
 	return pool, nil
 }

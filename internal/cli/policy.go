@@ -172,6 +172,8 @@ func plural(n int, word string) string {
 	return fmt.Sprintf("%d %ss", n, word)
 }
 
+var errNoPolicy = errors.New("no policy: it does not begin with version")
+
 // readPolicy reads a policy file; what is wrong with it goes to standard error.
 func (e *env) readPolicy(file string, lenient bool) (*policy.Policy, error) {
 	text, err := e.readLimited(file, policy.MaxText)
@@ -183,6 +185,9 @@ func (e *env) readPolicy(file string, lenient bool) (*policy.Policy, error) {
 	if errors.As(err, &parse) {
 		for _, d := range parse.Diagnostics {
 			fmt.Fprintf(e.Err, "%s:%s\n", file, d)
+		}
+		if other := insteadOf(text, errNoPolicy); !strings.HasPrefix(strings.TrimSpace(string(text)), "version") && other != errNoPolicy {
+			return nil, fmt.Errorf("%s: %w", file, other)
 		}
 		return nil, &policyFault{file, parse.Diagnostics}
 	}

@@ -101,7 +101,7 @@ func rootCertificate(path string) (*x509.Certificate, error) {
 	}
 	list, err := pubkey.Certificates(b)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, insteadOf(b, err))
 	}
 	if len(list) > 1 {
 		return nil, fmt.Errorf("%s: %d certificates, want the root alone", path, len(list))
@@ -120,7 +120,7 @@ func amdRoots(path string) (*snp.Roots, error) {
 	}
 	roots, err := snp.ParseRoots(b)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, insteadOf(b, err))
 	}
 	return roots, nil
 }
