@@ -178,6 +178,9 @@ func (s *Set) Add(c Claim) bool {
 	return true
 }
 
+// Grow makes room for n more claims: a list that grows claim by claim is copied each time.
+func (s *Set) Grow(n int) { s.list = slices.Grow(s.list, n) }
+
 // All returns the claims in order. The caller must not change them.
 func (s Set) All() []Claim { return s.list }
 

@@ -34,7 +34,7 @@ func (b *Bytes) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	// Most clients write base64url without padding. Line breaks, which the library
 	// would skip, cannot stand in a JSON string as they are.
 	decoded := make([]byte, base64.RawURLEncoding.DecodedLen(len(text)))
-	n, err := base64.RawURLEncoding.Strict().Decode(decoded, text)
+	n, err := strictBase64URL.Decode(decoded, text)
 	if err != nil {
 		*b, err = DecodeBase64(text)
 		return err
@@ -42,6 +42,8 @@ func (b *Bytes) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	*b = decoded[:n:n]
 	return nil
 }
+
+var strictBase64URL = base64.RawURLEncoding.Strict()
 
 var errBase64 = errors.New("not base64url")
 

@@ -50,14 +50,26 @@ type loader struct {
 	// line is the command line of the kernel, or "". reason says why there is none,
 	// although the log seems to hold one.
 	line, reason string
-	// commands are the other texts of PCR 8.
-	commands []string
+	// grub are the texts of PCR 8.
+	grub []measuredText
+}
+
+// commands are the texts of PCR 8 that no command line was found to be.
+func (l *loader) commands() (list []string) {
+	for _, t := range l.grub {
+		if t.covered && !t.utf16 && (l.reason != "" || !t.line) {
+			list = append(list, t.text)
+		}
+	}
+	return list
 }
 
 // measuredText is what an event of PCR 8 or 12 measured.
 type measuredText struct {
 	text           string
 	utf16, covered bool
+	end            int  // in the text of all
+	line           bool // that it is the command line behind the command that loads a kernel
 }
 
 // loader reads PCR 8 (GRUB, and systemd-boot before version 251) and PCR 12 (systemd-boot and
@@ -111,7 +123,15 @@ func containsLine(list []measuredText) bool {
 
 // texts returns what the events of a register measured as text; registers of Windows have
 // no texts.
-func (p *Proof) texts(register uint32) (list []measuredText) {
+func (p *Proof) texts(register uint32) []measuredText {
+	count, size := 0, 0
+	for i := range p.events {
+		if e := &p.events[i]; e.Register == register && e.Measurement == nil {
+			count, size = count+1, size+len(e.Data)
+		}
+	}
+	list := make([]measuredText, 0, count)
+	arena := make([]byte, 0, size) // of all texts, so that they are copied together
 	for i := range p.events {
 		e := &p.events[i]
 		if e.Register != register || e.Measurement != nil {
@@ -120,51 +140,63 @@ func (p *Proof) texts(register uint32) (list []measuredText) {
 		if e.windows() {
 			return nil
 		}
-		one := measuredText{}
 		// The type is covered by nothing and is not asked.
 		probe := Proven{Event: e.Event}
-		if one.covered = probe.coverText(p.Bank.Algorithm); one.covered {
-			if one.text, one.utf16 = string(bytes.TrimRight(probe.Payload, "\x00")), inUTF16(probe.Payload); one.utf16 {
-				one.text = utf16Text(probe.Payload)
-				// What stands behind a terminator is no part of the text.
-				one.covered = len(utf16.Encode([]rune(one.text)))*2 == len(bytes.TrimSuffix(probe.Payload, []byte{0, 0}))
-			}
+		one := measuredText{covered: probe.coverText(p.Bank.Algorithm)}
+		if one.utf16 = one.covered && inUTF16(probe.Payload); one.utf16 {
+			one.text = utf16Text(probe.Payload)
+			// What stands behind a terminator is no part of the text.
+			one.covered = len(utf16.Encode([]rune(one.text)))*2 == len(bytes.TrimSuffix(probe.Payload, []byte{0, 0}))
+		} else if one.covered {
+			arena = append(arena, bytes.TrimRight(probe.Payload, "\x00")...)
+			one.end = len(arena)
 		}
 		list = append(list, one)
+	}
+	all, begin := string(arena), 0
+	for i := range list {
+		if t := &list[i]; t.covered && !t.utf16 {
+			t.text, begin = all[begin:t.end], t.end
+		}
 	}
 	return list
 }
 
 // readGRUB reads the texts of PCR 8 in their order.
-func readGRUB(list []measuredText) (l loader) {
-	lines, reason := unlabelled(list)
-	if reason != "" {
-		return loader{commands: lines, reason: reason}
+func readGRUB(list []measuredText) loader {
+	l := loader{grub: list}
+	l.line, l.reason = commandLine(list)
+	return l
+}
+
+// commandLine finds the command line of the kernel, marks it, or says why there is none.
+func commandLine(list []measuredText) (line, reason string) {
+	if reason := unlabel(list); reason != "" {
+		return "", reason
 	}
-	loaded := -1 // the last command that loaded a kernel
-	for i := 0; i < len(lines); i++ {
-		name, arguments, _ := strings.Cut(lines[i], " ")
-		l.commands = append(l.commands, lines[i])
+	loaded := false
+	for i := 0; i < len(list); i++ {
+		name, arguments, _ := strings.Cut(list[i].text, " ")
 		switch {
 		case loadsLinux[name]:
-			if i+1 == len(lines) || unquote(lines[i+1]) != arguments {
-				return loader{commands: lines, reason: fmt.Sprintf("the command %s in PCR 8 is not followed by the command line that GRUB then measures", name)}
+			if i+1 == len(list) || unquote(list[i+1].text) != arguments {
+				return "", fmt.Sprintf("the command %s in PCR 8 is not followed by the command line that GRUB then measures", name)
 			}
 			i++
-			if loaded >= 0 && l.line != lines[i] {
-				return loader{commands: lines, reason: "PCR 8 has commands for different command lines"}
+			if loaded && line != list[i].text {
+				return "", "PCR 8 has commands for different command lines"
 			}
-			l.line, loaded = lines[i], len(l.commands)
+			list[i].line, line, loaded = true, list[i].text, true
 		case loadsOther[name] || slices.ContainsFunc(loaderFamilies, func(family string) bool { return strings.HasPrefix(name, family) }):
-			return loader{commands: lines, reason: fmt.Sprintf("PCR 8 has the command %s, behind which something else may run", name)}
-		case loaded >= 0 && commandName(name) && !afterLinux[name]:
-			return loader{commands: lines, reason: fmt.Sprintf("PCR 8 has %q behind the kernel, and it is not known what that does", shorten(name))}
+			return "", fmt.Sprintf("PCR 8 has the command %s, behind which something else may run", name)
+		case loaded && commandName(name) && !afterLinux[name]:
+			return "", fmt.Sprintf("PCR 8 has %q behind the kernel, and it is not known what that does", shorten(name))
 		}
 	}
-	if loaded >= 0 && !printable(l.line) {
-		l.line, l.reason = "", "its text is not printable"
+	if loaded && !printable(line) {
+		return "", "its text is not printable"
 	}
-	return l
+	return line, ""
 }
 
 // commandName reports whether a word can be the name of a command. Assignments are not; nor
@@ -173,28 +205,27 @@ func commandName(word string) bool {
 	return word != "" && strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:[]") == ""
 }
 
-// unlabelled takes the labels off where a version of GRUB hashes them too: then all texts
-// have one. Where only some have, a text that begins like a label was measured.
-func unlabelled(list []measuredText) (lines []string, reason string) {
+// unlabel takes the labels off where a version of GRUB hashes them too: then all texts have
+// one. Where only some have, a text that begins like a label was measured.
+func unlabel(list []measuredText) (reason string) {
 	labelled := 0
-	for _, t := range list {
+	for i := range list {
+		t := &list[i]
 		if !t.covered || t.utf16 {
-			return lines, "PCR 8 has an entry whose text its digest does not cover"
+			return "PCR 8 has an entry whose text its digest does not cover"
 		}
-		line := t.text
 		for _, label := range grubLabels {
-			if rest, ok := strings.CutPrefix(line, label); ok {
-				line = rest
+			if rest, ok := strings.CutPrefix(t.text, label); ok {
+				t.text = rest
 				labelled++
 				break
 			}
 		}
-		lines = append(lines, line)
 	}
 	if labelled > 0 && labelled < len(list) {
-		return lines, "some texts in PCR 8 begin with a label and others do not"
+		return "some texts in PCR 8 begin with a label and others do not"
 	}
-	return lines, ""
+	return ""
 }
 
 // unquote undoes how GRUB writes the arguments of a command line: those with a space in

@@ -24,7 +24,7 @@ type Linux struct {
 // Linux returns what is proven of a Linux boot.
 func (p *Proof) Linux() Linux {
 	boot := p.loader()
-	l := Linux{KernelCommandLine: boot.line, Commands: boot.commands}
+	l := Linux{KernelCommandLine: boot.line, Commands: boot.commands()}
 	for i := range p.events {
 		if p.events[i].Type != IPL {
 			continue

@@ -18,6 +18,7 @@ import (
 // it attests. For policies besides: the boot, in plain claims and as JSON.
 func (v *Verifier) state(rec *evidence.Recorder, result *evidence.Result, p *Proof, q *Quote, now, boot *eventlog.Proof) error {
 	s, known := evidence.Statements{}, evidence.Statements{}
+	s.Set.Grow(32)
 	s.Text("x-ms-attestation-type", "tpm")
 	d := &p.Request.data
 	if d.RelyingPartyData != "" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/probity-dev/probity/evidence"
@@ -43,7 +44,8 @@ func (q *Quote) Verify(rec *evidence.Recorder, book evidence.Book, ids QuoteChec
 	if err := q.selected(a); err != nil {
 		return nil, fail(ids.Selection, "the registers that were quoted, and at least one", err.Error())
 	}
-	rec.Pass(ids.Selection, "the registers that were quoted, and at least one", describe(a.Selection))
+	selection := describe(a.Selection)
+	rec.Pass(ids.Selection, "the registers that were quoted, and at least one", selection)
 	if digest := q.digest(a); !bytes.Equal(digest, a.PCRDigest) {
 		return nil, fail(ids.Digest, fmt.Sprintf("%x, which the TPM signed", a.PCRDigest), fmt.Sprintf("%x of the registers sent", digest))
 	}
@@ -54,7 +56,7 @@ func (q *Quote) Verify(rec *evidence.Recorder, book evidence.Book, ids QuoteChec
 	if !sha1 && !slices.ContainsFunc(q.Banks, func(b eventlog.Bank) bool { return b.Algorithm != eventlog.SHA1 }) {
 		return nil, fail(ids.Bank, "a bank of SHA-256, SHA-384 or SHA-512", "SHA-1 alone")
 	}
-	rec.Pass(ids.Bank, "a bank and a signature with a hash that counts", describe(a.Selection))
+	rec.Pass(ids.Bank, "a bank and a signature with a hash that counts", selection)
 	return a, nil
 }
 
@@ -112,7 +114,7 @@ func describe(list []Selection) string {
 
 // Registers writes a mask of registers as in "0–7, 11".
 func Registers(mask uint32) string {
-	var parts []string
+	text := make([]byte, 0, 16)
 	for i := 0; i < 32; i++ {
 		if mask&(1<<i) == 0 {
 			continue
@@ -121,14 +123,15 @@ func Registers(mask uint32) string {
 		for last < 31 && mask&(1<<(last+1)) != 0 {
 			last++
 		}
-		if last == i {
-			parts = append(parts, fmt.Sprint(i))
-		} else {
-			parts = append(parts, fmt.Sprintf("%d–%d", i, last))
+		if len(text) > 0 {
+			text = append(text, ", "...)
+		}
+		if text = strconv.AppendInt(text, int64(i), 10); last > i {
+			text = strconv.AppendInt(append(text, "–"...), int64(last), 10)
 		}
 		i = last
 	}
-	return strings.Join(parts, ", ")
+	return string(text)
 }
 
 // Certification is a key that another key of the TPM certified.

@@ -30,7 +30,7 @@ authorizationrules{
 };
 issuancerules{
 	c:[type=="events"] => add(type="variables", value=JmesPath(c.value, "Events[? EventTypeString == 'EV_EFI_VARIABLE_DRIVER_CONFIG' && ProcessedData.VariableGuid == '8BE4DF61-93CA-11D2-AA0D-00E098032B8C']"));
-	c:[type=="variables"] => issue(type="secureBoot", value=JsonToClaimValue(JmesPath(c.value, "[? ProcessedData.UnicodeName == 'SecureBoot0'] | length(@) == ` + "`1`" + ` && @[0].ProcessedData.VariableData == 'AQ'")));
+	c:[type=="variables"] => issue(type="bootSecured", value=JsonToClaimValue(JmesPath(c.value, "[? ProcessedData.UnicodeName == 'SecureBoot0'] | length(@) == ` + "`1`" + ` && @[0].ProcessedData.VariableData == 'AQ'")));
 	c:[type=="events"] => add(type="tags", value=JmesPath(c.value, "Events[? EventTypeString == 'EV_EVENT_TAG' && (PcrIndex == ` + "`12`" + ` || PcrIndex == ` + "`13`" + `)].ProcessedData.EVENT_TRUSTBOUNDARY"));
 	c:[type=="tags"] => issue(type="codeIntegrity", value=ContainsOnlyValue(JsonToClaimValue(JmesPath(c.value, "[*].EVENT_CODEINTEGRITY")), true));
 	c:[type=="tags"] => issue(type="drivers", value=JsonToClaimValue(JmesPath(c.value, "[*].EVENT_LOADEDMODULE_AGGREGATION[] | [? EVENT_IMAGEVALIDATED == ` + "`true`" + `].EVENT_FILEPATH | [0:5]")));
