@@ -30,7 +30,7 @@ deps: ## install what the tests need: Node, Python and Maven packages, step-ca, 
 
 test: deps ## install what the tests need and run all of them, real clients included; with CORPUS=folder its evidence too
 	$(REQUIRE) $(GO) test ./...
-	CGO_ENABLED=1 $(GO) test -tags pkcs11 ./internal/signing/hsm ./test/e2e -run 'Token|PKCS11'
+	CGO_ENABLED=1 $(GO) test -tags pkcs11 ./internal/keys/hsm ./test/e2e -run 'Token|PKCS11'
 	@# The clients' traffic is recorded, and the OpenAPI documents are held against it.
 	traffic=$$(mktemp -d) && trap 'rm -rf "$$traffic"' EXIT && export PROBITY_TRAFFIC="$$traffic" && \
 	  $(REQUIRE) PROBITY_CORPUS="$(abspath $(CORPUS))" $(GO) test -tags interop ./test/interop && \
@@ -40,7 +40,7 @@ test: deps ## install what the tests need and run all of them, real clients incl
 
 check: ## format, vet, staticcheck, module hygiene, race detector, short fuzzing
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w on these"; exit 1; }
-	$(GO) vet ./... && $(GO) vet -tags interop ./test/interop && CGO_ENABLED=1 $(GO) vet -tags pkcs11 ./internal/signing/... ./test/e2e && for m in test/api test/thirdparty test/oracle test/peers; do (cd $$m && $(GO) vet ./... && $(GO) mod tidy -diff) || exit 1; done
+	$(GO) vet ./... && $(GO) vet -tags interop ./test/interop && CGO_ENABLED=1 $(GO) vet -tags pkcs11 ./internal/keys/... ./test/e2e && for m in test/api test/thirdparty test/oracle test/peers; do (cd $$m && $(GO) vet ./... && $(GO) mod tidy -diff) || exit 1; done
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) mod tidy -diff
 	$(GO) mod verify

@@ -20,14 +20,14 @@ import (
 	"github.com/probity-dev/probity/collateral/tpmca"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/azureguest"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/evidence/tpm"
-	"github.com/probity-dev/probity/internal/swtpm"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/test/kit/swtpm"
 )
 
 // openTPM opens a fresh TPM whose registers hold a boot.
-func openTPM(t *testing.T, sim *swtpm.TPM, boot *testtee.Boot) (*TPM, Logs) {
+func openTPM(t *testing.T, sim *swtpm.TPM, boot *evidencetest.Boot) (*TPM, Logs) {
 	t.Helper()
 	dir := t.TempDir()
 	m, err := OpenTPM(sim.Address, dir)
@@ -45,7 +45,7 @@ func openTPM(t *testing.T, sim *swtpm.TPM, boot *testtee.Boot) (*TPM, Logs) {
 }
 
 // extend measures a boot into the TPM.
-func extend(t *testing.T, m *TPM, events []testtee.BootEvent) {
+func extend(t *testing.T, m *TPM, events []evidencetest.BootEvent) {
 	t.Helper()
 	for _, e := range events {
 		hashed := e.Hashed
@@ -60,13 +60,13 @@ func extend(t *testing.T, m *TPM, events []testtee.BootEvent) {
 	}
 }
 
-var events = []testtee.BootEvent{{PCR: 0, Type: 8, Data: []byte("firmware")}, {PCR: 4, Type: 5, Data: []byte("loader")}}
+var events = []evidencetest.BootEvent{{PCR: 0, Type: 8, Data: []byte("firmware")}, {PCR: 4, Type: 5, Data: []byte("loader")}}
 
 // TestARealTPM: what the agent collects from a TPM, the verifier takes, as long as
 // the log tells the truth.
 func TestARealTPM(t *testing.T) {
 	sim := swtpm.Start(t)
-	m, logs := openTPM(t, sim, testtee.NewBoot(events...))
+	m, logs := openTPM(t, sim, evidencetest.NewBoot(events...))
 	extend(t, m, events)
 	v := tpm.New(tpm.Config{})
 	check := func() error {
@@ -80,7 +80,7 @@ func TestARealTPM(t *testing.T) {
 	if err := check(); err != nil {
 		t.Fatal(err)
 	}
-	extend(t, m, []testtee.BootEvent{{PCR: 4, Data: []byte("another loader")}})
+	extend(t, m, []evidencetest.BootEvent{{PCR: 4, Data: []byte("another loader")}})
 	var r *evidence.Rejection
 	if err := check(); !errors.As(err, &r) || r.Check.ID != "tpm.event-log" || !strings.Contains(r.Check.Found, "PCR 4") {
 		t.Errorf("a register that the log does not explain: %v", err)
@@ -105,7 +105,7 @@ func TestARealTPM(t *testing.T) {
 // endorsement certificate leads to its maker.
 func TestCredential(t *testing.T) {
 	sim := swtpm.Start(t)
-	m, _ := openTPM(t, sim, testtee.NewBoot())
+	m, _ := openTPM(t, sim, evidencetest.NewBoot())
 	var pem [][]byte
 	for _, path := range sim.Roots {
 		b, err := os.ReadFile(path)
@@ -150,7 +150,7 @@ func TestCredential(t *testing.T) {
 // verifies, and opens the answer; once a register changed, it does not.
 func TestAzureGuest(t *testing.T) {
 	sim := swtpm.Start(t)
-	m, logs := openTPM(t, sim, testtee.NewBoot(events...))
+	m, logs := openTPM(t, sim, evidencetest.NewBoot(events...))
 	extend(t, m, events)
 	made, err := tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHEndorsement, InPublic: tpm2.New2B(akTemplate)}.Execute(m.t)
 	if err != nil {
@@ -167,7 +167,7 @@ func TestAzureGuest(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer a.Close()
-	authority := testtee.NewTPMCA(time.Now())
+	authority := evidencetest.NewTPMCA(time.Now())
 	write(t, m, azureAKCert, append(authority.CertifyAK(a.m.AttestationKey(), time.Now()), make([]byte, 400)...))
 	if kind := Detect(sim.Address); kind != evidence.AzureGuest {
 		t.Errorf("detected %s", kind)
@@ -176,8 +176,8 @@ func TestAzureGuest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	amd := testtee.NewAMD(testtee.AMDConfig{Now: time.Now()})
-	chip := amd.Chip(testtee.ChipConfig{})
+	amd := evidencetest.NewAMD(evidencetest.AMDConfig{Now: time.Now()})
+	chip := amd.Chip(evidencetest.ChipConfig{})
 	v := azureguest.New(snp.New(snp.Config{Roots: amd.Roots()}), nil, azureguest.Config{Authorities: roots})
 	check := func() []byte {
 		t.Helper()
@@ -191,10 +191,10 @@ func TestAzureGuest(t *testing.T) {
 		return raw
 	}
 	check() // Trusted Launch
-	guest := &testtee.Guest{TPM: &testtee.TPM{AK: fixedKey{a.m.AttestationKey()}}}
+	guest := &evidencetest.Guest{TPM: &evidencetest.TPM{AK: fixedKey{a.m.AttestationKey()}}}
 	runtime := guest.Runtime(nil)
 	// The simulator's indices hold 2048 bytes, as Azure's did at first.
-	write(t, m, azureHCL, testtee.HCL(2, chip.Report(testtee.ReportConfig{ReportData: testtee.BindData(runtime)}), runtime)[:2048])
+	write(t, m, azureHCL, evidencetest.HCL(2, chip.Report(evidencetest.ReportConfig{ReportData: evidencetest.BindData(runtime)}), runtime)[:2048])
 	platform := httptest.NewServer(thim{string(chip.PEM()), string(amd.Chain(false))})
 	defer platform.Close()
 	a.Host = platform.URL
@@ -206,7 +206,7 @@ func TestAzureGuest(t *testing.T) {
 	if token, err := a.Open(sealed); err != nil || token != "the.to.ken" {
 		t.Errorf("%q, %v", token, err)
 	}
-	extend(t, m, []testtee.BootEvent{{PCR: 4, Data: []byte("later")}})
+	extend(t, m, []evidencetest.BootEvent{{PCR: 4, Data: []byte("later")}})
 	if token, err := a.Open(sealed); err == nil {
 		t.Errorf("opened in another state: %q", token)
 	}

@@ -1,7 +1,7 @@
 // Package appraisal is the product in one page: evidence → claims → policy →
 // token (RFC 9334: the verifier's appraisal of evidence).
 //
-// [Appraiser.Appraise] takes a [Request] and what its tenant wants (a
+// [Appraiser.Appraise] takes a [Request] and what its provider wants (a
 // [Provider]) and returns a [Verdict]: every check that was made, the claims
 // that were proven, the policy's trace, and a token or the exact reason why
 // not. The same request at the same time with the same collateral gives the
@@ -56,7 +56,7 @@ type Request struct {
 	Time time.Time
 }
 
-// Provider is what one tenant wants: its policy, which TCB statuses it
+// Provider is what one attestation provider wants: its policy, which TCB statuses it
 // accepts, and how its tokens are made.
 type Provider struct {
 	// Policy is applied to the claims. Nil accepts all evidence that passes

@@ -16,7 +16,7 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/policy"
 	"github.com/probity-dev/probity/token"
 )
@@ -24,19 +24,19 @@ import (
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 type lab struct {
-	m *testtee.Platform
+	m *evidencetest.Platform
 	a *appraisal.Appraiser
 }
 
-func newLab(t *testing.T, edit func(*testtee.TCB)) *lab {
+func newLab(t *testing.T, edit func(*evidencetest.TCB)) *lab {
 	t.Helper()
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	m := pki.Platform(testtee.HealthyPlatform())
-	tcb := testtee.HealthyTCB(now)
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	m := pki.Platform(evidencetest.HealthyPlatform())
+	tcb := evidencetest.HealthyTCB(now)
 	if edit != nil {
 		edit(&tcb)
 	}
-	source, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(m, testtee.CollateralConfig{TCB: tcb})}})
+	source, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(m, evidencetest.CollateralConfig{TCB: tcb})}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func newLab(t *testing.T, edit func(*testtee.TCB)) *lab {
 }
 
 func (l *lab) request() appraisal.Request {
-	return appraisal.Request{Kind: evidence.SGXEnclave, Evidence: l.m.Quote(testtee.QuoteConfig{Enclave: testtee.DemoEnclave()}), Time: now}
+	return appraisal.Request{Kind: evidence.SGXEnclave, Evidence: l.m.Quote(evidencetest.QuoteConfig{Enclave: evidencetest.DemoEnclave()}), Time: now}
 }
 
 func parse(t *testing.T, text string) *policy.Policy {
@@ -78,7 +78,7 @@ func TestWhichTCBStatusesPass(t *testing.T) {
 		{"OutOfDateConfigurationNeeded", false, true, false},
 		{"Revoked", false, false, false},
 	} {
-		l := newLab(t, func(tcb *testtee.TCB) { tcb.Levels[0].Status = tc.status })
+		l := newLab(t, func(tcb *evidencetest.TCB) { tcb.Levels[0].Status = tc.status })
 		for name, p := range map[string]struct {
 			tcb  appraisal.TCBPolicy
 			want bool
@@ -107,20 +107,20 @@ func TestWhichTCBStatusesPass(t *testing.T) {
 // A service TD can move its TD to another platform: nobody accepts one
 // unknowingly.
 func TestABoundServiceTDMustBeAskedFor(t *testing.T) {
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	m := pki.Platform(testtee.HealthyPlatform())
-	source, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTDXTCB(now)})}})
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	m := pki.Platform(evidencetest.HealthyPlatform())
+	source, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(now)})}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	a := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}), Collateral: source, Random: rand.Reader}
-	td := testtee.HealthyTD()
+	td := evidencetest.HealthyTD()
 	td.V15 = true
-	plain := m.Quote(testtee.QuoteConfig{TD: td})
+	plain := m.Quote(evidencetest.QuoteConfig{TD: td})
 	td.MRServiceTD[47] = 1
-	bound := m.Quote(testtee.QuoteConfig{TD: td})
+	bound := m.Quote(evidencetest.QuoteConfig{TD: td})
 	td.TEETCBSVN[0] = 2
-	stale := m.Quote(testtee.QuoteConfig{TD: td})
+	stale := m.Quote(evidencetest.QuoteConfig{TD: td})
 	asked := `version=1.0;authorizationrules{[type=="x-probity-tdx-mrservicetd"] => permit();};`
 	for name, tc := range map[string]struct {
 		quote []byte

@@ -11,17 +11,17 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 // TestAPolicyEndsWithItsRequest: a draft policy that takes long is given up when nobody
 // waits, and that is no verdict on the evidence.
 func TestAPolicyEndsWithItsRequest(t *testing.T) {
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	m := pki.Platform(testtee.HealthyPlatform())
-	source := collateral.Fixed(pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTCB(now)}))
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	m := pki.Platform(evidencetest.HealthyPlatform())
+	source := collateral.Fixed(pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}))
 	a := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}), Collateral: source, Random: rand.Reader}
-	req := appraisal.Request{Kind: evidence.SGXEnclave, Evidence: m.Quote(testtee.QuoteConfig{Enclave: testtee.DemoEnclave()}), Time: now,
+	req := appraisal.Request{Kind: evidence.SGXEnclave, Evidence: m.Quote(evidencetest.QuoteConfig{Enclave: evidencetest.DemoEnclave()}), Time: now,
 		DraftPolicy: `version=1.2; authorizationrules { => add(type="y", value=JmesPath("1", "` + strings.Repeat("[@,@][]|", 17) + `length(@)")); => permit(); }; issuancerules {};`}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	reason := errors.New("nobody waits")

@@ -8,28 +8,28 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/policy"
 )
 
 // TestTheEvaluationNumberIsTheLowerOne: Intel releases TCB info and QE identity under one
 // number; of a mixed set the older release is what the platform was held against.
 func TestTheEvaluationNumberIsTheLowerOne(t *testing.T) {
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	m := pki.Platform(testtee.HealthyPlatform())
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	m := pki.Platform(evidencetest.HealthyPlatform())
 	rules, err := policy.Parse(`version=1.0; authorizationrules { c:[type=="x-probity-tcb-evaluation-number", value>=20] => permit(); }; issuancerules {};`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for kind, healthy := range map[evidence.Kind]testtee.TCB{evidence.SGXEnclave: testtee.HealthyTCB(now), evidence.TDXVM: testtee.HealthyTDXTCB(now)} {
-		quote := m.Quote(testtee.QuoteConfig{Enclave: testtee.DemoEnclave()})
+	for kind, healthy := range map[evidence.Kind]evidencetest.TCB{evidence.SGXEnclave: evidencetest.HealthyTCB(now), evidence.TDXVM: evidencetest.HealthyTDXTCB(now)} {
+		quote := m.Quote(evidencetest.QuoteConfig{Enclave: evidencetest.DemoEnclave()})
 		if kind == evidence.TDXVM {
-			quote = m.Quote(testtee.QuoteConfig{TD: testtee.HealthyTD()})
+			quote = m.Quote(evidencetest.QuoteConfig{TD: evidencetest.HealthyTD()})
 		}
 		set := func(number int) *collateral.Intel {
 			tcb := healthy
 			tcb.Number = number
-			return pki.Collateral(m, testtee.CollateralConfig{TCB: tcb})
+			return pki.Collateral(m, evidencetest.CollateralConfig{TCB: tcb})
 		}
 		for _, tc := range []struct {
 			info, identity, want int

@@ -8,8 +8,8 @@ import (
 
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
-	"github.com/probity-dev/probity/internal/spelling"
 	"github.com/probity-dev/probity/policy"
+	"github.com/probity-dev/probity/wording/spelling"
 )
 
 // The checks of this package.

@@ -9,11 +9,11 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 // certificationData names a platform as quotes with certification data of types 1 to 3 do.
-func certificationData(m *testtee.Platform, typ uint16) []byte {
+func certificationData(m *evidencetest.Platform, typ uint16) []byte {
 	ppid := m.Cfg.PPID[:]
 	if typ != 1 {
 		ppid = make([]byte, map[uint16]int{2: 256, 3: 384}[typ]) // encrypted for Intel
@@ -22,13 +22,13 @@ func certificationData(m *testtee.Platform, typ uint16) []byte {
 }
 
 func TestQuotesThatNameTheirPlatformAreVerifiedWithAChainOfTheCollateral(t *testing.T) {
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	m := pki.Platform(testtee.HealthyPlatform())
-	cfg := testtee.HealthyPlatform()
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	m := pki.Platform(evidencetest.HealthyPlatform())
+	cfg := evidencetest.HealthyPlatform()
 	cfg.PPID[0] ^= 1
 	other := pki.Platform(cfg)
 	set := func(chain []byte) *collateral.Intel {
-		c := pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTCB(now)})
+		c := pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)})
 		c.PCKCertificateChain = chain
 		return c
 	}
@@ -39,7 +39,7 @@ func TestQuotesThatNameTheirPlatformAreVerifiedWithAChainOfTheCollateral(t *test
 		}
 		return s
 	}
-	foreign := testtee.NewIntel(testtee.IntelConfig{Now: now})
+	foreign := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
 	for name, tc := range map[string]struct {
 		source  collateral.Source
 		refused string
@@ -51,12 +51,12 @@ func TestQuotesThatNameTheirPlatformAreVerifiedWithAChainOfTheCollateral(t *test
 		"two machines, this one last":    {static(&collateral.Bundle{Intel: []*collateral.Intel{set(nil)}, PCK: [][]byte{other.Chain, m.Chain}}), ""},
 		"no chain":                       {collateral.Fixed(set(nil)), "dcap.pck.certificates"},
 		"only that of another machine":   {collateral.Fixed(set(other.Chain)), "dcap.pck.certificates"},
-		"a chain under another root":     {collateral.Fixed(set(nil), foreign.Platform(testtee.HealthyPlatform()).Chain), "dcap.pck.root"},
+		"a chain under another root":     {collateral.Fixed(set(nil), foreign.Platform(evidencetest.HealthyPlatform()).Chain), "dcap.pck.root"},
 		"a chain that cannot be read":    {collateral.Fixed(set(nil), []byte("chain")), "dcap.pck.certificates"},
 		"one that cannot be read and it": {collateral.Fixed(set(nil), []byte("chain"), m.Chain), ""},
 	} {
 		for _, typ := range []uint16{1, 2, 3} {
-			quote := m.Quote(testtee.QuoteConfig{Enclave: testtee.DemoEnclave(), CertType: typ, CertData: certificationData(m, typ)})
+			quote := m.Quote(evidencetest.QuoteConfig{Enclave: evidencetest.DemoEnclave(), CertType: typ, CertData: certificationData(m, typ)})
 			a := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}), Collateral: tc.source, Random: rand.Reader}
 			v, err := a.Appraise(t.Context(), appraisal.Request{Kind: evidence.SGXEnclave, Evidence: quote, Time: now}, appraisal.Provider{})
 			if err != nil {

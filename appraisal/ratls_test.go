@@ -13,7 +13,7 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 func TestCertificatesOfAttestedTLSAreReadByTheKindOfTheirEvidence(t *testing.T) {
@@ -24,28 +24,30 @@ func TestCertificatesOfAttestedTLSAreReadByTheKindOfTheirEvidence(t *testing.T) 
 	other, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	der, _ := x509.MarshalPKIXPublicKey(key.Public())
 	sum := sha256.Sum256(der)
-	claims := testtee.DICEClaims(1, sum[:])
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	m := pki.Platform(testtee.HealthyPlatform())
+	claims := evidencetest.DICEClaims(1, sum[:])
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	m := pki.Platform(evidencetest.HealthyPlatform())
 	sgx := func(bound []byte) []byte {
-		e := testtee.DemoEnclave()
-		e.ReportData = testtee.BindData(bound)
-		return m.Quote(testtee.QuoteConfig{Enclave: e})
+		e := evidencetest.DemoEnclave()
+		e.ReportData = evidencetest.BindData(bound)
+		return m.Quote(evidencetest.QuoteConfig{Enclave: e})
 	}
 	td := func(bound []byte) []byte {
-		guest := testtee.HealthyTD()
-		guest.ReportData = testtee.BindData(bound)
-		return m.Quote(testtee.QuoteConfig{TD: guest})
+		guest := evidencetest.HealthyTD()
+		guest.ReportData = evidencetest.BindData(bound)
+		return m.Quote(evidencetest.QuoteConfig{TD: guest})
 	}
 	intel, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{
-		pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTCB(now)}), pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTDXTCB(now)})}})
+		pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}), pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(now)})}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	a := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}), Collateral: intel, Random: rand.Reader}
-	gramine := func(quote []byte) []byte { return testtee.TLSCertificate(key, nil, testtee.OIDGramine, quote) }
+	gramine := func(quote []byte) []byte {
+		return evidencetest.TLSCertificate(key, nil, evidencetest.OIDGramine(), quote)
+	}
 	dice := func(quote []byte) []byte {
-		return testtee.TLSCertificate(key, other, testtee.OIDDICE, testtee.DICE(60000, quote, claims))
+		return evidencetest.TLSCertificate(key, other, evidencetest.OIDDICE(), evidencetest.DICE(60000, quote, claims))
 	}
 	for name, tc := range map[string]struct {
 		kind    evidence.Kind
@@ -58,13 +60,13 @@ func TestCertificatesOfAttestedTLSAreReadByTheKindOfTheirEvidence(t *testing.T) 
 		"TDX, Gramine":                 {evidence.TDXVM, gramine(td(der)), ""},
 		"TDX, DICE":                    {evidence.TDXVM, dice(td(claims)), ""},
 		"SGX, Gramine, as OpenEnclave": {evidence.OpenEnclave, gramine(sgx(der)), ""},
-		"SGX, another key":             {evidence.SGXEnclave, testtee.TLSCertificate(other, nil, testtee.OIDGramine, sgx(der)), "ratls.certificate.key"},
+		"SGX, another key":             {evidence.SGXEnclave, evidencetest.TLSCertificate(other, nil, evidencetest.OIDGramine(), sgx(der)), "ratls.certificate.key"},
 		"SGX, DICE, key alone bound":   {evidence.SGXEnclave, dice(sgx(der)), "ratls.certificate.key"},
 		"TDX, nothing bound":           {evidence.TDXVM, gramine(td(nil)), "ratls.certificate.key"},
-		"TDX, another key":             {evidence.TDXVM, testtee.TLSCertificate(other, nil, testtee.OIDGramine, td(der)), "ratls.certificate.key"},
+		"TDX, another key":             {evidence.TDXVM, evidencetest.TLSCertificate(other, nil, evidencetest.OIDGramine(), td(der)), "ratls.certificate.key"},
 		"TDX sent as SGX":              {evidence.SGXEnclave, gramine(td(der)), "dcap.quote.tee"},
-		"Open Enclave sent as SGX":     {evidence.SGXEnclave, testtee.TLSCertificate(key, nil, testtee.OIDOpenEnclave, testtee.OpenEnclaveReport(sgx(der))), "ratls.certificate"},
-		"SEV-SNP sent as TDX":          {evidence.TDXVM, testtee.TLSCertificate(key, nil, testtee.OIDDICE, testtee.DICE(0x1a7504, make([]byte, 1184), claims)), "ratls.certificate"},
+		"Open Enclave sent as SGX":     {evidence.SGXEnclave, evidencetest.TLSCertificate(key, nil, evidencetest.OIDOpenEnclave(), evidencetest.OpenEnclaveReport(sgx(der))), "ratls.certificate"},
+		"SEV-SNP sent as TDX":          {evidence.TDXVM, evidencetest.TLSCertificate(key, nil, evidencetest.OIDDICE(), evidencetest.DICE(0x1a7504, make([]byte, 1184), claims)), "ratls.certificate"},
 	} {
 		v, err := a.Appraise(t.Context(), appraisal.Request{Kind: tc.kind, Evidence: tc.raw, Time: now}, appraisal.Provider{})
 		if err != nil {
@@ -81,14 +83,14 @@ func TestCertificatesOfAttestedTLSAreReadByTheKindOfTheirEvidence(t *testing.T) 
 }
 
 func TestDebugEnclavesAreRefusedUnlessTheyAreAcceptedByName(t *testing.T) {
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	m := pki.Platform(testtee.HealthyPlatform())
-	e := testtee.DemoEnclave()
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	m := pki.Platform(evidencetest.HealthyPlatform())
+	e := evidencetest.DemoEnclave()
 	e.Debug = true
-	quote := m.Quote(testtee.QuoteConfig{Enclave: e})
+	quote := m.Quote(evidencetest.QuoteConfig{Enclave: e})
 	a := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}), Random: rand.Reader,
-		Collateral: collateral.Fixed(pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTCB(now)}))}
-	for kind, raw := range map[evidence.Kind][]byte{evidence.SGXEnclave: quote, evidence.OpenEnclave: testtee.OpenEnclaveReport(quote)} {
+		Collateral: collateral.Fixed(pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}))}
+	for kind, raw := range map[evidence.Kind][]byte{evidence.SGXEnclave: quote, evidence.OpenEnclave: evidencetest.OpenEnclaveReport(quote)} {
 		for name, tc := range map[string]struct {
 			tcb     appraisal.TCBPolicy
 			refused string

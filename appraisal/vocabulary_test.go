@@ -16,11 +16,11 @@ import (
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/cca"
 	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/nitro"
 	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/evidence/tpm"
 	"github.com/probity-dev/probity/evidence/uvm"
-	"github.com/probity-dev/probity/internal/testtee"
 	"github.com/probity-dev/probity/policy"
 	"github.com/probity-dev/probity/token"
 )
@@ -28,22 +28,22 @@ import (
 // TestPoliciesKnowEveryClaim: what evidence can state, the linter knows, with
 // its type, and no policy can make up, nor any member of a token.
 func TestPoliciesKnowEveryClaim(t *testing.T) {
-	turin, milan := testtee.NewAMD(testtee.AMDConfig{Now: now, Line: snp.Turin}), testtee.NewAMD(testtee.AMDConfig{Now: now})
-	publisher, enclaves, arm := testtee.NewUVM(testtee.UVMConfig{Now: now}), testtee.NewNitro(testtee.NitroConfig{Now: now}), testtee.NewArm()
-	chip, lent := turin.Chip(testtee.ChipConfig{}), milan.Chip(testtee.ChipConfig{CSP: "CN=cc-x.amazonaws.com"})
-	machine, kernel, azure := testtee.NewGuest(testtee.TPMConfig{Now: now}), testtee.NewSecureKernel(), milan.Chip(testtee.ChipConfig{})
+	turin, milan := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now, Line: snp.Turin}), evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
+	publisher, enclaves, arm := evidencetest.NewUVM(evidencetest.UVMConfig{Now: now}), evidencetest.NewNitro(evidencetest.NitroConfig{Now: now}), evidencetest.NewArm()
+	chip, lent := turin.Chip(evidencetest.ChipConfig{}), milan.Chip(evidencetest.ChipConfig{CSP: "CN=cc-x.amazonaws.com"})
+	machine, kernel, azure := evidencetest.NewGuest(evidencetest.TPMConfig{Now: now}), evidencetest.NewSecureKernel(), milan.Chip(evidencetest.ChipConfig{})
 	authority, err := tpmca.Parse(machine.Root.PEM())
 	if err != nil {
 		t.Fatal(err)
 	}
 	trust := []uvm.Trust{{Issuer: publisher.DID(), Feed: "ContainerPlat-AMD-UVM", Status: "azure-compliant-uvm"}}
 	data := &evidence.Data{Bytes: []byte("{}"), Type: evidence.JSON}
-	bound := testtee.BindData(data.Bytes)
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	platform := pki.Platform(testtee.HealthyPlatform())
+	bound := evidencetest.BindData(data.Bytes)
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	platform := pki.Platform(evidencetest.HealthyPlatform())
 	intel := appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}
-	source, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(platform, testtee.CollateralConfig{TCB: testtee.HealthyTCB(now)}),
-		pki.Collateral(platform, testtee.CollateralConfig{TCB: testtee.HealthyTDXTCB(now)})}})
+	source, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(platform, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}),
+		pki.Collateral(platform, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(now)})}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestPoliciesKnowEveryClaim(t *testing.T) {
 		t.Fatal(err)
 	}
 	provider := appraisal.Provider{Signer: signer, TokenTime: now, Audience: []string{"a", "b"}, Subject: "x-ms-attestation-type", PolicySigner: []byte(`{}`)}
-	enclave, td := testtee.DemoEnclave(), testtee.HealthyTD()
+	enclave, td := evidencetest.DemoEnclave(), evidencetest.HealthyTD()
 	enclave.ReportData, td.ReportData = bound, bound
 	for name, tc := range map[string]struct {
 		kind  evidence.Kind
@@ -69,23 +69,23 @@ func TestPoliciesKnowEveryClaim(t *testing.T) {
 		init  *evidence.Data
 	}{
 		"Turin with an endorsement": {evidence.SEVSNPVM, appraisal.Trust{AMD: snp.Config{Roots: turin.Roots(), UVM: trust}},
-			chip.Evidence(turin, chip.Report(testtee.ReportConfig{ReportData: bound, HostData: [32]byte(bound[:32])}), publisher.Endorse(make([]byte, 48), testtee.EndorsementConfig{})), data},
-		"Milan with a VLEK": {evidence.SEVSNPVM, appraisal.Trust{AMD: snp.Config{Roots: milan.Roots()}}, lent.Evidence(milan, lent.Report(testtee.ReportConfig{ReportData: bound})), nil},
-		"Nitro": {evidence.NitroEnclave, appraisal.Trust{AWS: nitro.Config{Root: enclaves.Root()}}, enclaves.Document(testtee.DocumentConfig{UserData: bound[:32],
+			chip.Evidence(turin, chip.Report(evidencetest.ReportConfig{ReportData: bound, HostData: [32]byte(bound[:32])}), publisher.Endorse(make([]byte, 48), evidencetest.EndorsementConfig{})), data},
+		"Milan with a VLEK": {evidence.SEVSNPVM, appraisal.Trust{AMD: snp.Config{Roots: milan.Roots()}}, lent.Evidence(milan, lent.Report(evidencetest.ReportConfig{ReportData: bound})), nil},
+		"Nitro": {evidence.NitroEnclave, appraisal.Trust{AWS: nitro.Config{Root: enclaves.Root()}}, enclaves.Document(evidencetest.DocumentConfig{UserData: bound[:32],
 			Edit: func(p map[string]any) { p["nonce"], p["public_key"] = []byte{1}, []byte{2} }}), nil},
 		"CCA": {evidence.ArmCCA, appraisal.Trust{Arm: cca.Config{Anchors: []cca.Anchor{{Key: &arm.CPAK.PublicKey}}}},
-			arm.CCA(testtee.CCAConfig{Challenge: bound, Personalization: bound, EditPlatform: func(c map[int64]any) { c[2400] = "x" }}), data},
+			arm.CCA(evidencetest.CCAConfig{Challenge: bound, Personalization: bound, EditPlatform: func(c map[int64]any) { c[2400] = "x" }}), data},
 		"PSA": {evidence.ArmCCA, appraisal.Trust{Arm: cca.Config{Anchors: []cca.Anchor{{Key: &arm.CPAK.PublicKey}}}},
 			arm.PSA([32]byte(bound[:32]), func(c map[int64]any) { c[2397], c[2398], c[2400] = []byte{1}, "x", "y" }), nil},
-		"TPM": {evidence.TPM, appraisal.Trust{TPM: tpm.Config{Authorities: authority}}, machine.Evidence(testtee.TPMEvidence{Boot: testtee.HealthyBoot(testtee.BootConfig{}), Challenge: []byte("c")}), nil},
-		"SGX": {evidence.SGXEnclave, intel, platform.Quote(testtee.QuoteConfig{Enclave: enclave}), nil},
-		"TDX": {evidence.TDXVM, intel, platform.Quote(testtee.QuoteConfig{TD: td}), nil},
-		"an enclave": {evidence.VBSEnclave, appraisal.Trust{TPM: tpm.Config{Authorities: authority}}, machine.Evidence(testtee.TPMEvidence{Challenge: []byte("c"),
-			Boot:    testtee.HealthyBoot(testtee.BootConfig{Windows: testtee.HealthyWindows(kernel.Measured())}),
-			Enclave: func(signed []byte) []byte { return kernel.Report(signed, testtee.EnclaveReport{}) }}), nil},
-		"an Azure guest": {evidence.AzureGuest, appraisal.Trust{AMD: snp.Config{Roots: milan.Roots()}}, machine.Info(testtee.GuestConfig{Boot: testtee.HealthyBoot(testtee.BootConfig{}), Isolation: "SevSnp",
+		"TPM": {evidence.TPM, appraisal.Trust{TPM: tpm.Config{Authorities: authority}}, machine.Evidence(evidencetest.TPMEvidence{Boot: evidencetest.HealthyBoot(evidencetest.BootConfig{}), Challenge: []byte("c")}), nil},
+		"SGX": {evidence.SGXEnclave, intel, platform.Quote(evidencetest.QuoteConfig{Enclave: enclave}), nil},
+		"TDX": {evidence.TDXVM, intel, platform.Quote(evidencetest.QuoteConfig{TD: td}), nil},
+		"an enclave": {evidence.VBSEnclave, appraisal.Trust{TPM: tpm.Config{Authorities: authority}}, machine.Evidence(evidencetest.TPMEvidence{Challenge: []byte("c"),
+			Boot:    evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: evidencetest.HealthyWindows(kernel.Measured())}),
+			Enclave: func(signed []byte) []byte { return kernel.Report(signed, evidencetest.EnclaveReport{}) }}), nil},
+		"an Azure guest": {evidence.AzureGuest, appraisal.Trust{AMD: snp.Config{Roots: milan.Roots()}}, machine.Info(evidencetest.GuestConfig{Boot: evidencetest.HealthyBoot(evidencetest.BootConfig{}), Isolation: "SevSnp",
 			Proof: func(runtime []byte) []byte {
-				return azure.Evidence(milan, azure.Report(testtee.ReportConfig{ReportData: testtee.BindData(runtime)}))
+				return azure.Evidence(milan, azure.Report(evidencetest.ReportConfig{ReportData: evidencetest.BindData(runtime)}))
 			}}), nil},
 	} {
 		t.Run(name, func(t *testing.T) {

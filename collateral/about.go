@@ -10,7 +10,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"github.com/probity-dev/probity/internal/jsonerror"
+	"github.com/probity-dev/probity/wording/jsonerror"
 )
 
 // About is what a set claims to be for. It is read without verification, to

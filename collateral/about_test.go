@@ -5,17 +5,17 @@ import (
 	"time"
 
 	"github.com/probity-dev/probity/collateral"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 func TestASetIsAsNewAsItsOldestPiece(t *testing.T) {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: at})
-	m := pki.Platform(testtee.HealthyPlatform())
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: at})
+	m := pki.Platform(evidencetest.HealthyPlatform())
 	set := func(number int) *collateral.Intel {
-		tcb := testtee.HealthyTCB(at)
+		tcb := evidencetest.HealthyTCB(at)
 		tcb.Number = number
-		return pki.Collateral(m, testtee.CollateralConfig{TCB: tcb})
+		return pki.Collateral(m, evidencetest.CollateralConfig{TCB: tcb})
 	}
 	newer, older := set(20), set(19)
 	for name, tc := range map[string]struct {

@@ -12,7 +12,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/probity-dev/probity/internal/jsonerror"
+	"github.com/probity-dev/probity/wording/jsonerror"
 )
 
 // Bundle is any mix of collateral of all vendors: what a file for a site

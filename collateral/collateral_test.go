@@ -16,18 +16,18 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/probity-dev/probity/collateral"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func set(edit func(*testtee.TCB)) *collateral.Intel {
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	tcb := testtee.HealthyTCB(now)
+func set(edit func(*evidencetest.TCB)) *collateral.Intel {
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	tcb := evidencetest.HealthyTCB(now)
 	if edit != nil {
 		edit(&tcb)
 	}
-	return pki.Collateral(pki.Platform(testtee.HealthyPlatform()), testtee.CollateralConfig{TCB: tcb})
+	return pki.Collateral(pki.Platform(evidencetest.HealthyPlatform()), evidencetest.CollateralConfig{TCB: tcb})
 }
 
 func TestASetComesBackFromItsFile(t *testing.T) {
@@ -74,16 +74,16 @@ func TestCRLsComeInEveryWrapping(t *testing.T) {
 }
 
 func TestTheNewestSetIsChosen(t *testing.T) {
-	old := set(func(tcb *testtee.TCB) { tcb.Number = 19; tcb.Issued = tcb.Issued.Add(time.Hour) })
+	old := set(func(tcb *evidencetest.TCB) { tcb.Number = 19; tcb.Issued = tcb.Issued.Add(time.Hour) })
 	current := set(nil)
-	reissued := set(func(tcb *testtee.TCB) { tcb.Issued = tcb.Issued.Add(time.Minute) })
-	other := set(func(tcb *testtee.TCB) { tcb.FMSPC[5] = 9; tcb.Number = 30 })
-	tdx := set(func(tcb *testtee.TCB) { tcb.TEE = "TDX"; tcb.Number = 40 })
+	reissued := set(func(tcb *evidencetest.TCB) { tcb.Issued = tcb.Issued.Add(time.Minute) })
+	other := set(func(tcb *evidencetest.TCB) { tcb.FMSPC[5] = 9; tcb.Number = 30 })
+	tdx := set(func(tcb *evidencetest.TCB) { tcb.TEE = "TDX"; tcb.Number = 40 })
 	s, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{old, current, reissued, other, tdx}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	q := collateral.Query{TEE: collateral.SGX, FMSPC: testtee.HealthyPlatform().FMSPC, CA: "platform"}
+	q := collateral.Query{TEE: collateral.SGX, FMSPC: evidencetest.HealthyPlatform().FMSPC, CA: "platform"}
 	for name, tc := range map[string]struct {
 		edit func(*collateral.Query)
 		want *collateral.Intel
@@ -185,8 +185,8 @@ func FuzzParseResponse(f *testing.F) {
 }
 
 func TestABundleComesBack(t *testing.T) {
-	a := testtee.NewAMD(testtee.AMDConfig{Now: now})
-	chip := a.Chip(testtee.ChipConfig{})
+	a := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
+	chip := a.Chip(evidencetest.ChipConfig{})
 	b := &collateral.Bundle{Created: now, Intel: []*collateral.Intel{set(nil)}, AMD: []*collateral.AMD{a.Collateral(false), a.Collateral(true)}, VCEK: []*collateral.VCEK{chip.VCEK()}}
 	text, err := b.Marshal()
 	if err != nil {
@@ -233,8 +233,8 @@ func TestParseVCEKQueryRefuses(t *testing.T) {
 }
 
 func FuzzParseBundle(f *testing.F) {
-	a := testtee.NewAMD(testtee.AMDConfig{Now: now})
-	b := &collateral.Bundle{Created: now, Intel: []*collateral.Intel{set(nil)}, AMD: []*collateral.AMD{a.Collateral(false)}, VCEK: []*collateral.VCEK{a.Chip(testtee.ChipConfig{}).VCEK()}}
+	a := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
+	b := &collateral.Bundle{Created: now, Intel: []*collateral.Intel{set(nil)}, AMD: []*collateral.AMD{a.Collateral(false)}, VCEK: []*collateral.VCEK{a.Chip(evidencetest.ChipConfig{}).VCEK()}}
 	text, err := b.Marshal()
 	if err != nil {
 		f.Fatal(err)

@@ -14,25 +14,25 @@ import (
 	"testing"
 
 	"github.com/probity-dev/probity/collateral"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 // site makes collateral of one PKI for many platforms.
 type site struct {
-	pki *testtee.Intel
-	tcb testtee.TCB
+	pki *evidencetest.Intel
+	tcb evidencetest.TCB
 }
 
 func newSite() *site {
-	return &site{pki: testtee.NewIntel(testtee.IntelConfig{Now: now}), tcb: testtee.HealthyTDXTCB(now)}
+	return &site{pki: evidencetest.NewIntel(evidencetest.IntelConfig{Now: now}), tcb: evidencetest.HealthyTDXTCB(now)}
 }
 
-func (s *site) set(edit func(*testtee.TCB)) *collateral.Intel {
+func (s *site) set(edit func(*evidencetest.TCB)) *collateral.Intel {
 	tcb := s.tcb
 	if edit != nil {
 		edit(&tcb)
 	}
-	return s.pki.Collateral(s.pki.Platform(testtee.HealthyPlatform()), testtee.CollateralConfig{TCB: tcb})
+	return s.pki.Collateral(s.pki.Platform(evidencetest.HealthyPlatform()), evidencetest.CollateralConfig{TCB: tcb})
 }
 
 func response(member string, signed, signature []byte) []byte {
@@ -215,10 +215,10 @@ func TestOneSetInEveryForm(t *testing.T) {
 
 func TestAFolderOfManyPlatformsGivesAllSets(t *testing.T) {
 	s := newSite()
-	first, second := s.set(nil), s.set(func(tcb *testtee.TCB) { tcb.FMSPC[0] = 0xff })
-	old := s.set(func(tcb *testtee.TCB) { tcb.Number = 19; tcb.Issued = tcb.Issued.AddDate(0, -1, 0) })
-	sgx := testtee.HealthyTCB(now)
-	enclave := s.pki.Collateral(s.pki.Platform(testtee.HealthyPlatform()), testtee.CollateralConfig{TCB: sgx})
+	first, second := s.set(nil), s.set(func(tcb *evidencetest.TCB) { tcb.FMSPC[0] = 0xff })
+	old := s.set(func(tcb *evidencetest.TCB) { tcb.Number = 19; tcb.Issued = tcb.Issued.AddDate(0, -1, 0) })
+	sgx := evidencetest.HealthyTCB(now)
+	enclave := s.pki.Collateral(s.pki.Platform(evidencetest.HealthyPlatform()), evidencetest.CollateralConfig{TCB: sgx})
 	folder := pieces(first)
 	folder["tcb_info_2.json"], folder["tcb_info_19.json"], folder["qe_identity_19.json"] = tcbResponse(second), tcbResponse(old), qeResponse(old)
 	folder["sgx_tcb_info.json"], folder["sgx_qe_identity.json"] = tcbResponse(enclave), qeResponse(enclave)
@@ -248,14 +248,14 @@ func TestAFolderOfManyPlatformsGivesAllSets(t *testing.T) {
 func TestAmbiguousPiecesAreRefusedAndOldOnesNamed(t *testing.T) {
 	s := newSite()
 	c := s.set(nil)
-	twin := s.set(func(tcb *testtee.TCB) { tcb.QE.ProductID = 9 })
+	twin := s.set(func(tcb *evidencetest.TCB) { tcb.QE.ProductID = 9 })
 	folder := pieces(c)
 	folder["other_identity.json"] = qeResponse(twin)
 	_, err := collateral.Load(write(t, folder))
 	if err == nil || !strings.Contains(err.Error(), "qe_identity.json") || !strings.Contains(err.Error(), "other_identity.json") {
 		t.Errorf("two identities of one date: %v", err)
 	}
-	old := s.set(func(tcb *testtee.TCB) { tcb.Issued = tcb.Issued.AddDate(0, 0, -3) })
+	old := s.set(func(tcb *evidencetest.TCB) { tcb.Issued = tcb.Issued.AddDate(0, 0, -3) })
 	folder["other_identity.json"] = qeResponse(old)
 	b, err := collateral.Load(write(t, folder))
 	if err != nil || !bytes.Equal(b.Intel[0].QEIdentity, c.QEIdentity) {
@@ -269,9 +269,9 @@ func TestAmbiguousPiecesAreRefusedAndOldOnesNamed(t *testing.T) {
 func TestBothCAsGiveASetEach(t *testing.T) {
 	s := newSite()
 	c := s.set(nil)
-	cfg := testtee.HealthyPlatform()
+	cfg := evidencetest.HealthyPlatform()
 	cfg.Processor = true
-	processor := s.pki.Collateral(s.pki.Platform(cfg), testtee.CollateralConfig{TCB: s.tcb})
+	processor := s.pki.Collateral(s.pki.Platform(cfg), evidencetest.CollateralConfig{TCB: s.tcb})
 	folder := pieces(c)
 	folder["pck_crl_processor.der"] = processor.PCKCRL
 	b, err := collateral.Load(write(t, folder))
@@ -299,8 +299,8 @@ func TestAFolderWithoutTCBInfoSaysWhatIsThere(t *testing.T) {
 }
 
 func TestAMDsPiecesAreRead(t *testing.T) {
-	amd := testtee.NewAMD(testtee.AMDConfig{Now: now})
-	der := amd.CRL(testtee.CRLConfig{})
+	amd := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
+	der := amd.CRL(evidencetest.CRLConfig{})
 	for name, folder := range map[string]map[string][]byte{
 		"DER": {"crl": der}, "PEM": {"crl.pem": pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})}, "hex": {"crl": []byte(hex.EncodeToString(der))},
 		"with the chain":     {"crl.der": der, "cert_chain.pem": amd.Chain(false)},

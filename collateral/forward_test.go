@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/probity-dev/probity/collateral"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 func dated(at time.Time, number int64) func(string, *x509.RevocationList) {
@@ -20,12 +20,12 @@ func dated(at time.Time, number int64) func(string, *x509.RevocationList) {
 // TestPiecesMoveForward: of the sets of a bundle each piece is used in its newest form.
 func TestPiecesMoveForward(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	m := pki.Platform(testtee.HealthyPlatform())
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	m := pki.Platform(evidencetest.HealthyPlatform())
 	set := func(issued time.Time, edit func(string, *x509.RevocationList)) *collateral.Intel {
-		tcb := testtee.HealthyTCB(now)
+		tcb := evidencetest.HealthyTCB(now)
 		tcb.Issued = issued
-		return pki.Collateral(m, testtee.CollateralConfig{TCB: tcb, EditCRL: edit})
+		return pki.Collateral(m, evidencetest.CollateralConfig{TCB: tcb, EditCRL: edit})
 	}
 	newLists := set(now.AddDate(0, 0, -5), dated(now.AddDate(0, 0, -1), 9))
 	newInfo := set(now.AddDate(0, 0, -2), dated(now.AddDate(0, 0, -9), 1))
@@ -53,10 +53,10 @@ func TestPiecesMoveForward(t *testing.T) {
 
 func TestWhichListIsNewer(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	m := pki.Platform(testtee.HealthyPlatform())
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	m := pki.Platform(evidencetest.HealthyPlatform())
 	list := func(days int, number int64) *collateral.Intel {
-		return pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTCB(now), EditCRL: dated(now.AddDate(0, 0, days), number)})
+		return pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now), EditCRL: dated(now.AddDate(0, 0, days), number)})
 	}
 	base := list(0, 5)
 	for name, tc := range map[string]struct {

@@ -15,7 +15,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/probity-dev/probity/internal/jsonerror"
+	"github.com/probity-dev/probity/wording/jsonerror"
 )
 
 // Bounds of what is read from a path: bytes of one file, files of a folder, and how

@@ -15,7 +15,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/probity-dev/probity/internal/jsonerror"
+	"github.com/probity-dev/probity/wording/jsonerror"
 )
 
 // file is the JSON form of a set. Its names are those of Intel's quote

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/probity-dev/probity/internal/pubkey"
+	"github.com/probity-dev/probity/strict/pubkey"
 )
 
 // Settle leaves one piece for each query: the newest, with a note that names the files of

@@ -7,12 +7,12 @@ import (
 	"testing"
 
 	"github.com/probity-dev/probity/collateral"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 // twins are two sets for one platform, of one date, that differ.
 func twins(s *site) (a, b *collateral.Intel) {
-	return s.set(nil), s.set(func(tcb *testtee.TCB) { tcb.PCEID[0]++ })
+	return s.set(nil), s.set(func(tcb *evidencetest.TCB) { tcb.PCEID[0]++ })
 }
 
 func TestTwoTCBInfosThatContradictEachOtherAreRefusedByName(t *testing.T) {
@@ -58,7 +58,7 @@ func TestTwoTCBInfosThatContradictEachOtherAreRefusedByName(t *testing.T) {
 
 func TestTheNewerOfTwoSetsIsUsedWhateverTheFilesAreCalled(t *testing.T) {
 	s := newSite()
-	today, yesterday := s.set(nil), s.set(func(tcb *testtee.TCB) { tcb.Issued = tcb.Issued.AddDate(0, 0, -1); tcb.PCEID[0]++ })
+	today, yesterday := s.set(nil), s.set(func(tcb *evidencetest.TCB) { tcb.Issued = tcb.Issued.AddDate(0, 0, -1); tcb.PCEID[0]++ })
 	for _, names := range [][2]string{{"a.json", "b.json"}, {"b.json", "a.json"}} {
 		loose := pieces(today)
 		delete(loose, "tcb_info.json")
@@ -76,7 +76,7 @@ func TestTheNewerOfTwoSetsIsUsedWhateverTheFilesAreCalled(t *testing.T) {
 func TestAContradictionIsNoneWhereANewerSetExists(t *testing.T) {
 	s := newSite()
 	a, b := twins(s)
-	newer := s.set(func(tcb *testtee.TCB) { tcb.Issued = tcb.Issued.AddDate(0, 0, 1) })
+	newer := s.set(func(tcb *evidencetest.TCB) { tcb.Issued = tcb.Issued.AddDate(0, 0, 1) })
 	folder := pieces(newer)
 	folder["a.json"], folder["b.json"] = tcbResponse(a), tcbResponse(b)
 	got, err := collateral.Load(write(t, folder))
@@ -86,13 +86,13 @@ func TestAContradictionIsNoneWhereANewerSetExists(t *testing.T) {
 }
 
 func TestAMDsPiecesThatContradictEachOtherAreRefusedByName(t *testing.T) {
-	a, b := testtee.NewAMD(testtee.AMDConfig{Now: now}), testtee.NewAMD(testtee.AMDConfig{Now: now})
-	crl := a.CRL(testtee.CRLConfig{})
+	a, b := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now}), evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
+	crl := a.CRL(evidencetest.CRLConfig{})
 	for name, test := range map[string]struct {
 		folder map[string][]byte
 		want   []string
 	}{
-		"lists":         {map[string][]byte{"x.crl": crl, "y.crl": b.CRL(testtee.CRLConfig{})}, []string{"x.crl", "y.crl"}},
+		"lists":         {map[string][]byte{"x.crl": crl, "y.crl": b.CRL(evidencetest.CRLConfig{})}, []string{"x.crl", "y.crl"}},
 		"intermediates": {map[string][]byte{"x.pem": a.ASK.PEM(), "y.pem": b.ASK.PEM(), "crl": crl}, []string{"x.pem", "y.pem", "SEV-Milan"}},
 	} {
 		_, err := collateral.Load(write(t, test.folder))

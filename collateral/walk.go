@@ -15,7 +15,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/probity-dev/probity/internal/pubkey"
+	"github.com/probity-dev/probity/strict/pubkey"
 )
 
 // maxNesting bounds how deep text may lie in text.

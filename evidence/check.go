@@ -3,7 +3,7 @@ package evidence
 import (
 	"fmt"
 
-	"github.com/probity-dev/probity/internal/plainerror"
+	"github.com/probity-dev/probity/wording/plainerror"
 )
 
 // Check is one proven or failed fact about evidence. Its ID is stable: the

@@ -8,8 +8,8 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/probity-dev/probity/internal/ascii"
-	"github.com/probity-dev/probity/internal/bounds"
+	"github.com/probity-dev/probity/strict/ascii"
+	"github.com/probity-dev/probity/strict/bounds"
 )
 
 // DataType says how bound data are returned in the token.

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/probity-dev/probity/internal/ascii"
-	"github.com/probity-dev/probity/internal/spelling"
+	"github.com/probity-dev/probity/strict/ascii"
+	"github.com/probity-dev/probity/wording/spelling"
 )
 
 // Kind is an attestation type, spelt as in the service's URLs.

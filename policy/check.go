@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"github.com/probity-dev/probity/claims"
-	"github.com/probity-dev/probity/internal/spelling"
 	"github.com/probity-dev/probity/policy/jmespath"
+	"github.com/probity-dev/probity/wording/spelling"
 )
 
 // arity gives the functions of version 1.2 and how many arguments each takes.

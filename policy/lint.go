@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/probity-dev/probity/claims"
-	"github.com/probity-dev/probity/internal/spelling"
+	"github.com/probity-dev/probity/wording/spelling"
 )
 
 // Lint compares a policy with the claims that an attestation type offers. A

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/probity-dev/probity/internal/spelling"
+	"github.com/probity-dev/probity/wording/spelling"
 )
 
 // Limits on a policy text. The largest public policy is about 13 KB.

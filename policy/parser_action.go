@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/probity-dev/probity/claims"
-	"github.com/probity-dev/probity/internal/spelling"
+	"github.com/probity-dev/probity/wording/spelling"
 )
 
 var actionNames = []string{"permit", "deny", "add", "issue", "issueproperty"}

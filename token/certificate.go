@@ -10,7 +10,7 @@ import (
 	"math/big"
 	"time"
 
-	"github.com/probity-dev/probity/internal/pubkey"
+	"github.com/probity-dev/probity/strict/pubkey"
 )
 
 // certificateEnd is the end of validity of instance certificates; relying

@@ -18,8 +18,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/probity-dev/probity/internal/bounds"
-	"github.com/probity-dev/probity/internal/pubkey"
+	"github.com/probity-dev/probity/strict/bounds"
+	"github.com/probity-dev/probity/strict/pubkey"
 )
 
 // SubmittedCertificate is a request to add or remove a certificate that may sign

@@ -7,7 +7,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/probity-dev/probity/internal/jws"
+	"github.com/probity-dev/probity/strict/jws"
 )
 
 type headerJSON struct {

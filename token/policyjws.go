@@ -19,8 +19,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/probity-dev/probity/internal/jws"
-	"github.com/probity-dev/probity/internal/pubkey"
+	"github.com/probity-dev/probity/strict/jws"
+	"github.com/probity-dev/probity/strict/pubkey"
 )
 
 // MaxPolicyJWS bounds the compact form of a submitted policy, in bytes.

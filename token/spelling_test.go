@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/probity-dev/probity/internal/jws/jwstest"
+	"github.com/probity-dev/probity/test/kit/jwstest"
 	"github.com/probity-dev/probity/token"
 )
 

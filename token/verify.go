@@ -9,8 +9,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/probity-dev/probity/internal/jws"
-	"github.com/probity-dev/probity/internal/pubkey"
+	"github.com/probity-dev/probity/strict/jws"
+	"github.com/probity-dev/probity/strict/pubkey"
 )
 
 // MaxSize bounds the compact form of a token that is read, in bytes.

@@ -8,9 +8,9 @@ import (
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/collateral/kds"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/snp"
-	"github.com/probity-dev/probity/internal/fakevendor"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/test/kit/fakevendor"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -20,8 +20,8 @@ func TestPathsOfEachGeneration(t *testing.T) {
 		snp.Milan: "?blSPL=04&teeSPL=00&snpSPL=24&ucodeSPL=219", snp.Genoa: "?blSPL=04&teeSPL=00&snpSPL=24&ucodeSPL=219",
 		snp.Turin: "?fmcSPL=01&blSPL=01&teeSPL=01&snpSPL=04&ucodeSPL=81",
 	} {
-		a := testtee.NewAMD(testtee.AMDConfig{Now: now, Line: line})
-		chip := a.Chip(testtee.ChipConfig{})
+		a := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now, Line: line})
+		chip := a.Chip(evidencetest.ChipConfig{})
 		s := fakevendor.New()
 		s.Add(&collateral.Bundle{VCEK: []*collateral.VCEK{chip.VCEK()}, AMD: []*collateral.AMD{a.Collateral(false), a.Collateral(true)}})
 		client := kds.New(kds.Config{URL: s.URL + "/"})
@@ -51,8 +51,8 @@ func TestPathsOfEachGeneration(t *testing.T) {
 }
 
 func TestFailures(t *testing.T) {
-	a := testtee.NewAMD(testtee.AMDConfig{Now: now})
-	chip := a.Chip(testtee.ChipConfig{})
+	a := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
+	chip := a.Chip(evidencetest.ChipConfig{})
 	s := fakevendor.New()
 	defer s.Close()
 	client := kds.New(kds.Config{URL: s.URL})
@@ -75,10 +75,10 @@ func TestFailures(t *testing.T) {
 
 // TestLiesAboutChips: what the service sends is checked against what was asked.
 func TestLiesAboutChips(t *testing.T) {
-	a, foreign := testtee.NewAMD(testtee.AMDConfig{Now: now}), testtee.NewAMD(testtee.AMDConfig{Now: now})
+	a, foreign := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now}), evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
 	v := snp.New(snp.Config{Roots: a.Roots()})
-	chip, other, vlek := a.Chip(testtee.ChipConfig{}), a.Chip(testtee.ChipConfig{}), a.Chip(testtee.ChipConfig{CSP: "CN=cc-x.amazonaws.com"})
-	stranger := foreign.Chip(testtee.ChipConfig{HWID: chip.HWID})
+	chip, other, vlek := a.Chip(evidencetest.ChipConfig{}), a.Chip(evidencetest.ChipConfig{}), a.Chip(evidencetest.ChipConfig{CSP: "CN=cc-x.amazonaws.com"})
+	stranger := foreign.Chip(evidencetest.ChipConfig{HWID: chip.HWID})
 	q := snp.Milan.Query(chip.HWID, chip.TCB)
 	for name, der := range map[string][]byte{"another chip": other.Cert.Raw, "a VLEK": vlek.Cert.Raw, "a stranger": stranger.Cert.Raw, "a CA": a.ASK.Cert.Raw, "nothing": nil} {
 		if err := v.CheckVCEK(&collateral.VCEK{Path: q.String(), Certificate: der}, q, nil, now); err == nil {
@@ -93,13 +93,13 @@ func TestLiesAboutChips(t *testing.T) {
 		t.Error("an expired one was taken")
 	}
 	for name, c := range map[string]*collateral.AMD{
-		"a foreign chain": {AMDQuery: collateral.AMDQuery{Line: "Milan"}, Chain: foreign.Chain(false), CRL: a.CRL(testtee.CRLConfig{})},
-		"a foreign list":  {AMDQuery: collateral.AMDQuery{Line: "Milan"}, Chain: a.Chain(false), CRL: foreign.CRL(testtee.CRLConfig{})},
-		"another branch":  {AMDQuery: collateral.AMDQuery{Line: "Milan", VLEK: true}, Chain: a.Chain(false), CRL: a.CRL(testtee.CRLConfig{})},
-		"another line":    {AMDQuery: collateral.AMDQuery{Line: "Genoa"}, Chain: a.Chain(false), CRL: a.CRL(testtee.CRLConfig{})},
-		"a stale list":    {AMDQuery: collateral.AMDQuery{Line: "Milan"}, Chain: a.Chain(false), CRL: a.CRL(testtee.CRLConfig{NextUpdate: now.Add(-time.Hour)})},
+		"a foreign chain": {AMDQuery: collateral.AMDQuery{Line: "Milan"}, Chain: foreign.Chain(false), CRL: a.CRL(evidencetest.CRLConfig{})},
+		"a foreign list":  {AMDQuery: collateral.AMDQuery{Line: "Milan"}, Chain: a.Chain(false), CRL: foreign.CRL(evidencetest.CRLConfig{})},
+		"another branch":  {AMDQuery: collateral.AMDQuery{Line: "Milan", VLEK: true}, Chain: a.Chain(false), CRL: a.CRL(evidencetest.CRLConfig{})},
+		"another line":    {AMDQuery: collateral.AMDQuery{Line: "Genoa"}, Chain: a.Chain(false), CRL: a.CRL(evidencetest.CRLConfig{})},
+		"a stale list":    {AMDQuery: collateral.AMDQuery{Line: "Milan"}, Chain: a.Chain(false), CRL: a.CRL(evidencetest.CRLConfig{NextUpdate: now.Add(-time.Hour)})},
 		"no list":         {AMDQuery: collateral.AMDQuery{Line: "Milan"}, Chain: a.Chain(false)},
-		"no chain":        {AMDQuery: collateral.AMDQuery{Line: "Milan"}, CRL: a.CRL(testtee.CRLConfig{})},
+		"no chain":        {AMDQuery: collateral.AMDQuery{Line: "Milan"}, CRL: a.CRL(evidencetest.CRLConfig{})},
 	} {
 		if _, _, err := v.CheckPublished(c, now); err == nil {
 			t.Errorf("%s was taken", name)

@@ -14,22 +14,22 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/collateral/pcs"
 	"github.com/probity-dev/probity/evidence/dcap"
-	"github.com/probity-dev/probity/internal/fakevendor"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
+	"github.com/probity-dev/probity/test/kit/fakevendor"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func set(tcb testtee.TCB) (*testtee.Intel, *collateral.Intel) {
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	return pki, pki.Collateral(pki.Platform(testtee.HealthyPlatform()), testtee.CollateralConfig{TCB: tcb})
+func set(tcb evidencetest.TCB) (*evidencetest.Intel, *collateral.Intel) {
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	return pki, pki.Collateral(pki.Platform(evidencetest.HealthyPlatform()), evidencetest.CollateralConfig{TCB: tcb})
 }
 
-var query = collateral.Query{TEE: collateral.TDX, FMSPC: testtee.HealthyPlatform().FMSPC, CA: "platform"}
+var query = collateral.Query{TEE: collateral.TDX, FMSPC: evidencetest.HealthyPlatform().FMSPC, CA: "platform"}
 
 // TestASetComesWhole fetches a set and verifies it as the plane does.
 func TestASetComesWhole(t *testing.T) {
-	pki, want := set(testtee.HealthyTDXTCB(now))
+	pki, want := set(evidencetest.HealthyTDXTCB(now))
 	s := fakevendor.New()
 	defer s.Close()
 	s.Add(&collateral.Bundle{Intel: []*collateral.Intel{want}})
@@ -54,7 +54,7 @@ func TestASetComesWhole(t *testing.T) {
 // TestVersion3 has the old paths and header names, a chain that a proxy decoded,
 // and lists in hex.
 func TestVersion3(t *testing.T) {
-	_, want := set(testtee.HealthyTCB(now))
+	_, want := set(evidencetest.HealthyTCB(now))
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/sgx/certification/v3/tcb":
@@ -140,7 +140,7 @@ func TestAnswersThatAreRefused(t *testing.T) {
 // TestAMissingListIsNoUnknownPlatform: a cache without the root's list must not
 // make it believed for minutes that there is nothing for the platform.
 func TestAMissingListIsNoUnknownPlatform(t *testing.T) {
-	_, whole := set(testtee.HealthyTDXTCB(now))
+	_, whole := set(evidencetest.HealthyTDXTCB(now))
 	for _, missing := range []string{"rootcacrl", "pckcrl"} {
 		fake := fakevendor.New()
 		fake.Add(&collateral.Bundle{Intel: []*collateral.Intel{whole}})

@@ -24,7 +24,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/probity-dev/probity/internal/pubkey"
+	"github.com/probity-dev/probity/strict/pubkey"
 )
 
 // Roots are authorities that are trusted, with intermediates that lead to them.

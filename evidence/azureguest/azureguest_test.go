@@ -18,34 +18,34 @@ import (
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/azureguest"
 	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/evidence/tdx"
-	"github.com/probity-dev/probity/internal/testtee"
 )
 
 var (
 	now   = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	guest = testtee.NewGuest(testtee.TPMConfig{Now: now})
-	other = testtee.NewGuest(testtee.TPMConfig{Now: now, Root: &guest.Root})
-	boot  = testtee.HealthyBoot(testtee.BootConfig{})
-	amd   = testtee.NewAMD(testtee.AMDConfig{Now: now})
-	chip  = amd.Chip(testtee.ChipConfig{})
-	intel = testtee.NewIntel(testtee.IntelConfig{Now: now})
-	board = intel.Platform(testtee.HealthyPlatform())
+	guest = evidencetest.NewGuest(evidencetest.TPMConfig{Now: now})
+	other = evidencetest.NewGuest(evidencetest.TPMConfig{Now: now, Root: &guest.Root})
+	boot  = evidencetest.HealthyBoot(evidencetest.BootConfig{})
+	amd   = evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
+	chip  = amd.Chip(evidencetest.ChipConfig{})
+	intel = evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	board = intel.Platform(evidencetest.HealthyPlatform())
 )
 
 func snpProof(runtime []byte) []byte {
-	return chip.Evidence(amd, chip.Report(testtee.ReportConfig{ReportData: testtee.BindData(runtime)}))
+	return chip.Evidence(amd, chip.Report(evidencetest.ReportConfig{ReportData: evidencetest.BindData(runtime)}))
 }
 
 func tdxProof(runtime []byte) []byte {
-	quote := testtee.QuoteConfig{TD: testtee.HealthyTD()}
-	quote.TD.ReportData = testtee.BindData(runtime)
+	quote := evidencetest.QuoteConfig{TD: evidencetest.HealthyTD()}
+	quote.TD.ReportData = evidencetest.BindData(runtime)
 	return board.Quote(quote)
 }
 
-func onSNP() testtee.GuestConfig {
-	return testtee.GuestConfig{Boot: boot, Isolation: "SevSnp", Proof: snpProof}
+func onSNP() evidencetest.GuestConfig {
+	return evidencetest.GuestConfig{Boot: boot, Isolation: "SevSnp", Proof: snpProof}
 }
 
 func verify(t *testing.T, raw []byte, edit func(*azureguest.Config, *evidence.Evidence)) (*evidence.Result, error) {
@@ -55,7 +55,7 @@ func verify(t *testing.T, raw []byte, edit func(*azureguest.Config, *evidence.Ev
 		t.Fatal(err)
 	}
 	cfg := azureguest.Config{Authorities: roots}
-	ev := evidence.Evidence{Raw: raw, Time: now, Collateral: collateral.Fixed(intel.Collateral(board, testtee.CollateralConfig{TCB: testtee.HealthyTDXTCB(now)}))}
+	ev := evidence.Evidence{Raw: raw, Time: now, Collateral: collateral.Fixed(intel.Collateral(board, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(now)}))}
 	if edit != nil {
 		edit(&cfg, &ev)
 	}
@@ -64,11 +64,11 @@ func verify(t *testing.T, raw []byte, edit func(*azureguest.Config, *evidence.Ev
 
 func TestGuests(t *testing.T) {
 	for name, tc := range map[string]struct {
-		cfg testtee.GuestConfig
+		cfg evidencetest.GuestConfig
 		tee string
 	}{
-		"Trusted Launch": {testtee.GuestConfig{Boot: boot}, ""}, "SEV-SNP": {onSNP(), "sevsnpvm"},
-		"TDX": {testtee.GuestConfig{Boot: boot, Isolation: "Tdx", Proof: tdxProof}, "tdxvm"},
+		"Trusted Launch": {evidencetest.GuestConfig{Boot: boot}, ""}, "SEV-SNP": {onSNP(), "sevsnpvm"},
+		"TDX": {evidencetest.GuestConfig{Boot: boot, Isolation: "Tdx", Proof: tdxProof}, "tdxvm"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			result, err := verify(t, guest.Info(tc.cfg), nil)
@@ -101,7 +101,7 @@ func TestGuests(t *testing.T) {
 func TestDebugGuestsAreReserved(t *testing.T) {
 	cfg := onSNP()
 	cfg.Proof = func(runtime []byte) []byte {
-		return chip.Evidence(amd, chip.Report(testtee.ReportConfig{ReportData: testtee.BindData(runtime), Policy: 0xb001f}))
+		return chip.Evidence(amd, chip.Report(evidencetest.ReportConfig{ReportData: evidencetest.BindData(runtime), Policy: 0xb001f}))
 	}
 	result, err := verify(t, guest.Info(cfg), nil)
 	if err != nil || len(result.Reservations) != 1 || result.Reservations[0].Accept != evidence.DebugGuest {
@@ -119,7 +119,7 @@ func nested(levels int) json.RawMessage {
 }
 
 func TestAPayloadOf64LevelsIsEchoed(t *testing.T) {
-	c := testtee.GuestConfig{Boot: boot, Edit: func(i map[string]any) { i["ClientPayload"] = nested(64) }}
+	c := evidencetest.GuestConfig{Boot: boot, Edit: func(i map[string]any) { i["ClientPayload"] = nested(64) }}
 	result, err := verify(t, guest.Info(c), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -135,10 +135,13 @@ func TestRefuses(t *testing.T) {
 	altered := *boot
 	altered.PCRs[4][0] ^= 1
 	lying := *boot
-	lying.Log = testtee.HealthyBoot(testtee.BootConfig{SecureBootOff: true}).Log
-	with := func(c testtee.GuestConfig, edit func(map[string]any)) testtee.GuestConfig { c.Edit = edit; return c }
-	tl := testtee.GuestConfig{Boot: boot}
-	foreign := func(name string, make func(g *testtee.Guest) []byte) func(map[string]any) {
+	lying.Log = evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: true}).Log
+	with := func(c evidencetest.GuestConfig, edit func(map[string]any)) evidencetest.GuestConfig {
+		c.Edit = edit
+		return c
+	}
+	tl := evidencetest.GuestConfig{Boot: boot}
+	foreign := func(name string, make func(g *evidencetest.Guest) []byte) func(map[string]any) {
 		return part("TpmInfo", func(i map[string]any) { i[name] = std(make(other)) })
 	}
 	tooFew := tl
@@ -152,7 +155,7 @@ func TestRefuses(t *testing.T) {
 	otherVM := onSNP()
 	otherVM.Runtime = func(r map[string]any) {
 		key := map[string]any{}
-		if err := json.Unmarshal(testtee.JWK(other.AK.Public()), &key); err != nil {
+		if err := json.Unmarshal(evidencetest.JWK(other.AK.Public()), &key); err != nil {
 			t.Fatal(err)
 		}
 		key["kid"] = "HCLAkPub"
@@ -162,7 +165,7 @@ func TestRefuses(t *testing.T) {
 	lie.Boot = &lying
 	for name, tc := range map[string]struct {
 		id     string
-		cfg    testtee.GuestConfig
+		cfg    evidencetest.GuestConfig
 		around func(*azureguest.Config, *evidence.Evidence)
 	}{
 		"another protocol":             {"azureguest.format", with(tl, func(i map[string]any) { i["AttestationProtocolVersion"] = "1.0" }), nil},
@@ -176,26 +179,26 @@ func TestRefuses(t *testing.T) {
 		"a payload of 9,000 levels":    {"azureguest.format", with(tl, func(i map[string]any) { i["ClientPayload"] = nested(9000) }), nil},
 		"a PCR beyond the set":         {"azureguest.format", with(tl, part("TpmInfo", func(i map[string]any) { i["PcrSet"] = []int{1} })), nil},
 		"runtime data beside it":       {"azureguest.format", tl, func(_ *azureguest.Config, ev *evidence.Evidence) { ev.RuntimeData = &evidence.Data{} }},
-		"an AK that is not restricted": {"azureguest.ak.attributes", with(tl, part("TpmInfo", func(i map[string]any) { i["AikPub"] = std(area(guest, testtee.GuestAK&^0x10000)) })), nil},
+		"an AK that is not restricted": {"azureguest.ak.attributes", with(tl, part("TpmInfo", func(i map[string]any) { i["AikPub"] = std(area(guest, evidencetest.GuestAK&^0x10000)) })), nil},
 		"no authority":                 {"azureguest.ak.certificate", tl, func(c *azureguest.Config, _ *evidence.Evidence) { c.Authorities = nil }},
 		"no certificate":               {"azureguest.ak.certificate", with(tl, part("TpmInfo", func(i map[string]any) { delete(i, "AikCert") })), nil},
-		"a certificate of another":     {"azureguest.ak.certificate", with(tl, foreign("AikCert", func(g *testtee.Guest) []byte { return g.AKCert.Raw })), nil},
-		"of another, on hardware":      {"azureguest.ak.certificate", with(onSNP(), foreign("AikCert", func(g *testtee.Guest) []byte { return g.AKCert.Raw })), nil},
+		"a certificate of another":     {"azureguest.ak.certificate", with(tl, foreign("AikCert", func(g *evidencetest.Guest) []byte { return g.AKCert.Raw })), nil},
+		"of another, on hardware":      {"azureguest.ak.certificate", with(onSNP(), foreign("AikCert", func(g *evidencetest.Guest) []byte { return g.AKCert.Raw })), nil},
 		"SNP offered as TDX":           {"dcap.quote.header", with(onSNP(), part("IsolationInfo", func(i map[string]any) { i["Type"] = "Tdx" })), nil},
 		"runtime data without the AK":  {"azureguest.runtime-data", runtime, nil},
 		"runtime data with two AKs":    {"azureguest.runtime-data", twice, nil},
 		"runtime data not bound":       {"snp.report-data.runtime-data", unbound, nil},
 		"quote of another VM":          {"azureguest.ak.runtime-data", otherVM, nil},
-		"a quote by another key":       {"tpm.quote.signature", with(tl, foreign("PcrSignature", func(g *testtee.Guest) []byte { return g.RawSign(guest.Quote(boot.PCRs, 0xff, nil)) })), nil},
+		"a quote by another key":       {"tpm.quote.signature", with(tl, foreign("PcrSignature", func(g *evidencetest.Guest) []byte { return g.RawSign(guest.Quote(boot.PCRs, 0xff, nil)) })), nil},
 		"altered PCR 4":                {"tpm.quote.pcrs", with(tl, part("TpmInfo", func(i map[string]any) { i["PCRs"].([]any)[4].(map[string]any)["Digest"] = std(altered.PCRs[4][:]) })), nil},
 		"a PCR left out":               {"tpm.quote.selection", with(tl, part("TpmInfo", func(i map[string]any) { i["PCRs"] = i["PCRs"].([]any)[1:] })), nil},
 		"too few registers":            {"azureguest.quote.coverage", tooFew, nil},
 		"another challenge":            {"azureguest.quote.nonce", tl, func(_ *azureguest.Config, ev *evidence.Evidence) { ev.Challenge = []byte("x") }},
-		"a key of another TPM":         {"azureguest.key.certified", with(tl, foreign("EncKeyCertifyInfoSignature", func(g *testtee.Guest) []byte { return g.RawSign([]byte("x")) })), nil},
-		"a key that can leave":         {"azureguest.key.certified", with(tl, ephemeral(0x00020430, testtee.PolicyPCR(boot.PCRs, 0xff))), nil},
-		"a key that signs":             {"azureguest.key.certified", with(tl, ephemeral(testtee.GuestEphemeral|0x40000, testtee.PolicyPCR(boot.PCRs, 0xff))), nil},
-		"a key of other PCRs":          {"azureguest.key.policy", with(tl, ephemeral(testtee.GuestEphemeral, testtee.PolicyPCR(boot.PCRs, 0x7f))), nil},
-		"a key of no policy":           {"azureguest.key.policy", with(tl, ephemeral(testtee.GuestEphemeral, nil)), nil},
+		"a key of another TPM":         {"azureguest.key.certified", with(tl, foreign("EncKeyCertifyInfoSignature", func(g *evidencetest.Guest) []byte { return g.RawSign([]byte("x")) })), nil},
+		"a key that can leave":         {"azureguest.key.certified", with(tl, ephemeral(0x00020430, evidencetest.PolicyPCR(boot.PCRs, 0xff))), nil},
+		"a key that signs":             {"azureguest.key.certified", with(tl, ephemeral(evidencetest.GuestEphemeral|0x40000, evidencetest.PolicyPCR(boot.PCRs, 0xff))), nil},
+		"a key of other PCRs":          {"azureguest.key.policy", with(tl, ephemeral(evidencetest.GuestEphemeral, evidencetest.PolicyPCR(boot.PCRs, 0x7f))), nil},
+		"a key of no policy":           {"azureguest.key.policy", with(tl, ephemeral(evidencetest.GuestEphemeral, nil)), nil},
 		"a log of another boot":        {"azureguest.event-log", lie, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -208,15 +211,15 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
-func area(g *testtee.Guest, attributes uint32) []byte {
-	b := testtee.RSAPublicArea(&g.AK.(*rsa.PrivateKey).PublicKey, attributes, 0x0014, nil)
+func area(g *evidencetest.Guest, attributes uint32) []byte {
+	b := evidencetest.RSAPublicArea(&g.AK.(*rsa.PrivateKey).PublicKey, attributes, 0x0014, nil)
 	return append([]byte{byte(len(b) >> 8), byte(len(b))}, b...)
 }
 
 // ephemeral replaces the ephemeral key by one that is certified as it is.
 func ephemeral(attributes uint32, policy []byte) func(map[string]any) {
 	return part("TpmInfo", func(i map[string]any) {
-		b := testtee.RSAPublicArea(&guest.Ephemeral.PublicKey, attributes, 0x0010, policy)
+		b := evidencetest.RSAPublicArea(&guest.Ephemeral.PublicKey, attributes, 0x0010, policy)
 		c := guest.Certify(b, nil)
 		std := base64.StdEncoding.EncodeToString
 		i["EncKeyPub"], i["EncKeyCertifyInfo"], i["EncKeyCertifyInfoSignature"] = std(append([]byte{byte(len(b) >> 8), byte(len(b))}, b...)), std(c), std(guest.RawSign(c))
@@ -224,7 +227,7 @@ func ephemeral(attributes uint32, policy []byte) func(map[string]any) {
 }
 
 func TestWithoutALogNothingOfTheBootIsGood(t *testing.T) {
-	c := testtee.GuestConfig{Boot: boot, Edit: func(i map[string]any) { i["TcgLogs"] = "" }}
+	c := evidencetest.GuestConfig{Boot: boot, Edit: func(i map[string]any) { i["TcgLogs"] = "" }}
 	result, err := verify(t, guest.Info(c), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -250,21 +253,23 @@ func TestBaseline(t *testing.T) {
 		dbx = append(dbx, b)
 	}
 	hash := func(text string) []byte { b, _ := hex.DecodeString(text); return b }
-	good := testtee.BootConfig{DB: testtee.SignatureList(hash(standard.DB[0])), KEK: testtee.SignatureList(hash(standard.KEK[0])), DBX: testtee.SignatureList(dbx...)}
+	good := evidencetest.BootConfig{DB: evidencetest.SignatureList(hash(standard.DB[0])), KEK: evidencetest.SignatureList(hash(standard.KEK[0])), DBX: evidencetest.SignatureList(dbx...)}
 	for name, tc := range map[string]struct {
-		edit          func(*testtee.BootConfig)
+		edit          func(*evidencetest.BootConfig)
 		db, dbx, keys bool
 	}{
-		"as published":         {func(*testtee.BootConfig) {}, true, true, true},
-		"one revocation less":  {func(c *testtee.BootConfig) { c.DBX = testtee.SignatureList(dbx[1:]...) }, true, false, false},
-		"one revocation twice": {func(c *testtee.BootConfig) { c.DBX = testtee.SignatureList(append(dbx[1:], dbx[1])...) }, true, false, false},
-		"an own key in db":     {func(c *testtee.BootConfig) { c.DB = append(testtee.SignatureList(make([]byte, 32)), good.DB...) }, false, true, false},
-		"an own key in KEK":    {func(c *testtee.BootConfig) { c.KEK = testtee.SignatureList(make([]byte, 32)) }, true, true, false},
-		"an empty db":          {func(c *testtee.BootConfig) { c.DB = []byte{} }, false, true, false},
+		"as published":         {func(*evidencetest.BootConfig) {}, true, true, true},
+		"one revocation less":  {func(c *evidencetest.BootConfig) { c.DBX = evidencetest.SignatureList(dbx[1:]...) }, true, false, false},
+		"one revocation twice": {func(c *evidencetest.BootConfig) { c.DBX = evidencetest.SignatureList(append(dbx[1:], dbx[1])...) }, true, false, false},
+		"an own key in db": {func(c *evidencetest.BootConfig) {
+			c.DB = append(evidencetest.SignatureList(make([]byte, 32)), good.DB...)
+		}, false, true, false},
+		"an own key in KEK": {func(c *evidencetest.BootConfig) { c.KEK = evidencetest.SignatureList(make([]byte, 32)) }, true, true, false},
+		"an empty db":       {func(c *evidencetest.BootConfig) { c.DB = []byte{} }, false, true, false},
 	} {
 		cfg := good
 		tc.edit(&cfg)
-		result, err := verify(t, guest.Info(testtee.GuestConfig{Boot: testtee.HealthyBoot(cfg)}), nil)
+		result, err := verify(t, guest.Info(evidencetest.GuestConfig{Boot: evidencetest.HealthyBoot(cfg)}), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -282,7 +287,7 @@ func TestBaseline(t *testing.T) {
 // TestSeal: the answer opens with the ephemeral key, and reads as Azure's clients
 // read it.
 func TestSeal(t *testing.T) {
-	raw, err := azureguest.Seal(rand.Reader, guest.Info(testtee.GuestConfig{Boot: boot}), "the.to.ken")
+	raw, err := azureguest.Seal(rand.Reader, guest.Info(evidencetest.GuestConfig{Boot: boot}), "the.to.ken")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,10 +298,10 @@ func TestSeal(t *testing.T) {
 	if s.Params.BlockMode != "ChainingModeGCM" || s.Params.BlockPadding != "PKCS7" || s.Params.Cipher != "AES" || s.Params.Bits != 256 {
 		t.Errorf("%+v", s.Params)
 	}
-	if opened, err := testtee.OpenGuestToken(guest.Ephemeral, raw); err != nil || opened != "the.to.ken" {
+	if opened, err := evidencetest.OpenGuestToken(guest.Ephemeral, raw); err != nil || opened != "the.to.ken" {
 		t.Errorf("%q, %v", opened, err)
 	}
-	without := guest.Info(testtee.GuestConfig{Boot: boot, Edit: part("TpmInfo", func(i map[string]any) { delete(i, "EncKeyPub") })})
+	without := guest.Info(evidencetest.GuestConfig{Boot: boot, Edit: part("TpmInfo", func(i map[string]any) { delete(i, "EncKeyPub") })})
 	if _, err := azureguest.Seal(rand.Reader, without, "x"); !errors.Is(err, azureguest.ErrNoKey) {
 		t.Errorf("sealed to nothing: %v", err)
 	}
@@ -305,7 +310,7 @@ func TestSeal(t *testing.T) {
 // TestSealTakesAllRandomnessFromItsSource: the same source gives the same bytes, and
 // one that ends at any byte gives nothing.
 func TestSealTakesAllRandomnessFromItsSource(t *testing.T) {
-	info := guest.Info(testtee.GuestConfig{Boot: boot})
+	info := guest.Info(evidencetest.GuestConfig{Boot: boot})
 	source := make([]byte, 1024)
 	for i := range source {
 		source[i] = byte(i) // with zeros, which the padding must skip
@@ -320,7 +325,7 @@ func TestSealTakesAllRandomnessFromItsSource(t *testing.T) {
 	if other, err := azureguest.Seal(bytes.NewReader(source[1:]), info, "the.to.ken"); err != nil || bytes.Equal(sealed, other) {
 		t.Errorf("another source gives the same bytes: %v", err)
 	}
-	if opened, err := testtee.OpenGuestToken(guest.Ephemeral, sealed); err != nil || opened != "the.to.ken" {
+	if opened, err := evidencetest.OpenGuestToken(guest.Ephemeral, sealed); err != nil || opened != "the.to.ken" {
 		t.Errorf("%q, %v", opened, err)
 	}
 	const need = 32 + 12 + 256 - 3 - 32 // key, IV, padding
@@ -336,12 +341,12 @@ func TestSealTakesAllRandomnessFromItsSource(t *testing.T) {
 
 func TestHCL(t *testing.T) {
 	runtime := guest.Runtime(nil)
-	report := chip.Report(testtee.ReportConfig{ReportData: testtee.BindData(runtime)})
-	h, err := azureguest.ParseHCL(testtee.HCL(2, report, runtime))
+	report := chip.Report(evidencetest.ReportConfig{ReportData: evidencetest.BindData(runtime)})
+	h, err := azureguest.ParseHCL(evidencetest.HCL(2, report, runtime))
 	if err != nil || h.Type != azureguest.ReportSNP || !bytes.Equal(h.Runtime, runtime) || !bytes.Equal(h.ReportData()[:32], h.Hash) || !bytes.Equal(h.Hardware, report) {
 		t.Fatalf("%+v, %v", h, err)
 	}
-	good := testtee.HCL(2, report, runtime)
+	good := evidencetest.HCL(2, report, runtime)
 	put := func(at int, b byte) []byte { c := bytes.Clone(good); c[at] = b; return c }
 	for name, b := range map[string][]byte{"cut": good[:1200], "another mark": put(0, 'X'), "runtime data beyond it": put(1216+18, 1), "no hash": put(1216+12, 9)} {
 		if h, err := azureguest.ParseHCL(b); err == nil {
@@ -351,12 +356,12 @@ func TestHCL(t *testing.T) {
 }
 
 func FuzzParseInfo(f *testing.F) {
-	f.Add(guest.Info(testtee.GuestConfig{Boot: boot}))
+	f.Add(guest.Info(evidencetest.GuestConfig{Boot: boot}))
 	f.Fuzz(func(t *testing.T, b []byte) { azureguest.ParseInfo(b) })
 }
 
 func FuzzParseHCL(f *testing.F) {
-	f.Add(testtee.HCL(2, make([]byte, 1184), []byte("{}")))
+	f.Add(evidencetest.HCL(2, make([]byte, 1184), []byte("{}")))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if h, err := azureguest.ParseHCL(b); err == nil {
 			h.ReportData()

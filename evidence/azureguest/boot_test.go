@@ -9,7 +9,7 @@ import (
 
 	"github.com/probity-dev/probity/claims"
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 // stated returns a boolean claim of the guest.
@@ -27,35 +27,35 @@ func stated(t *testing.T, r *evidence.Result, name string) bool {
 func badWindows() map[uint32][]byte {
 	var items []byte
 	for _, tag := range []uint32{0x00040001, 0x00050001, 0x00050003, 0x00050021, 0x0005000d} {
-		items = append(items, testtee.SIPA(tag, []byte{1})...)
+		items = append(items, evidencetest.SIPA(tag, []byte{1})...)
 	}
-	return map[uint32][]byte{12: items, 13: items, 14: testtee.SIPA(0x00060002, []byte("a signer's key"))}
+	return map[uint32][]byte{12: items, 13: items, 14: evidencetest.SIPA(0x00060002, []byte("a signer's key"))}
 }
 
 // TestModesAreOffOnlyWhereThatIsShown: by Windows's own log, by registers that nothing
 // extended, or by PCR 7; a guest that leaves registers out shows nothing.
 func TestModesAreOffOnlyWhereThatIsShown(t *testing.T) {
-	noSecureBoot := testtee.HealthyBoot(testtee.BootConfig{SecureBootOff: true})
-	extended := testtee.HealthyBoot(testtee.BootConfig{SecureBootOff: true})
-	extended.Add(testtee.BootEvent{PCR: 13, Type: 0xd, Data: []byte("something")})
+	noSecureBoot := evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: true})
+	extended := evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: true})
+	extended.Add(evidencetest.BootEvent{PCR: 13, Type: 0xd, Data: []byte("something")})
 	for name, tc := range map[string]struct {
-		boot         *testtee.Boot
+		boot         *evidencetest.Boot
 		mask         uint32
 		off, windows bool
 	}{
 		"Linux with secure boot":                    {boot, 0xff, true, false},
-		"Windows":                                   {testtee.HealthyBoot(testtee.BootConfig{Windows: testtee.HealthyWindows()}), 0xffffff, true, true},
-		"Windows, its registers not quoted":         {testtee.HealthyBoot(testtee.BootConfig{Windows: testtee.HealthyWindows()}), 0xff, false, true},
-		"Windows with bad modes":                    {testtee.HealthyBoot(testtee.BootConfig{Windows: badWindows()}), 0xffffff, false, true},
-		"bad modes, no secure boot":                 {testtee.HealthyBoot(testtee.BootConfig{SecureBootOff: true, Windows: badWindows()}), 0xffffff, false, false},
-		"bad modes, no secure boot, nothing quoted": {testtee.HealthyBoot(testtee.BootConfig{SecureBootOff: true, Windows: badWindows()}), 0xff, false, false},
-		"bad modes, one register quoted":            {testtee.HealthyBoot(testtee.BootConfig{SecureBootOff: true, Windows: badWindows()}), 0xff | 1<<15, false, false},
+		"Windows":                                   {evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: evidencetest.HealthyWindows()}), 0xffffff, true, true},
+		"Windows, its registers not quoted":         {evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: evidencetest.HealthyWindows()}), 0xff, false, true},
+		"Windows with bad modes":                    {evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: badWindows()}), 0xffffff, false, true},
+		"bad modes, no secure boot":                 {evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: true, Windows: badWindows()}), 0xffffff, false, false},
+		"bad modes, no secure boot, nothing quoted": {evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: true, Windows: badWindows()}), 0xff, false, false},
+		"bad modes, one register quoted":            {evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: true, Windows: badWindows()}), 0xff | 1<<15, false, false},
 		"no secure boot, nothing extended":          {noSecureBoot, 0xffffff, true, false},
 		"no secure boot, registers not quoted":      {noSecureBoot, 0xff, false, false},
 		"no secure boot, one register not quoted":   {noSecureBoot, 0xffffff &^ (1 << 14), false, false},
 		"no secure boot, one register extended":     {extended, 0xffffff, false, false},
 	} {
-		r, err := verify(t, guest.Info(testtee.GuestConfig{Boot: tc.boot, Mask: tc.mask}), nil)
+		r, err := verify(t, guest.Info(evidencetest.GuestConfig{Boot: tc.boot, Mask: tc.mask}), nil)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -70,12 +70,12 @@ func TestModesAreOffOnlyWhereThatIsShown(t *testing.T) {
 
 // TestRegistersOfTheRunningSystemSayNothing: PCR 15, 16 and 23 can be extended or reset by it.
 func TestRegistersOfTheRunningSystemSayNothing(t *testing.T) {
-	module := testtee.SIPA(0x40010003, append(testtee.SIPA(0x00070001, testtee.UTF16(`\Windows\System32\drivers\wd\WdBoot.sys`)), testtee.SIPA(0x0007000a, []byte{1})...))
-	items := append(module, testtee.SIPA(0x000a0007, []byte{1, 0, 0, 0})...)
+	module := evidencetest.SIPA(0x40010003, append(evidencetest.SIPA(0x00070001, evidencetest.UTF16(`\Windows\System32\drivers\wd\WdBoot.sys`)), evidencetest.SIPA(0x0007000a, []byte{1})...))
+	items := append(module, evidencetest.SIPA(0x000a0007, []byte{1, 0, 0, 0})...)
 	for _, pcr := range []uint32{15, 16, 23} {
-		b := testtee.HealthyBoot(testtee.BootConfig{})
-		b.Add(testtee.BootEvent{PCR: pcr, Type: 6, Data: testtee.SIPA(0x40010001, items)})
-		r, err := verify(t, guest.Info(testtee.GuestConfig{Boot: b, Mask: 0xffffff}), nil)
+		b := evidencetest.HealthyBoot(evidencetest.BootConfig{})
+		b.Add(evidencetest.BootEvent{PCR: pcr, Type: 6, Data: evidencetest.SIPA(0x40010001, items)})
+		r, err := verify(t, guest.Info(evidencetest.GuestConfig{Boot: b, Mask: 0xffffff}), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -89,9 +89,9 @@ func TestRegistersOfTheRunningSystemSayNothing(t *testing.T) {
 // TestTheCommandLineDoesNotDependOnLabels: same registers, same quote, other labels.
 func TestTheCommandLineDoesNotDependOnLabels(t *testing.T) {
 	const good, evil = "/vmlinuz root=/dev/mapper/verity ro lockdown=confidentiality", "/vmlinuz root=/dev/sda1 rw init=/bin/sh"
-	b := testtee.HealthyBoot(testtee.BootConfig{Kernel: evil})
-	b.Add(testtee.BootEvent{PCR: 8, Type: 0xd, Data: []byte("grub_cmd: " + good + "\x00"), Hashed: []byte(good)})
-	relabelled := testtee.NewBoot()
+	b := evidencetest.HealthyBoot(evidencetest.BootConfig{Kernel: evil})
+	b.Add(evidencetest.BootEvent{PCR: 8, Type: 0xd, Data: []byte("grub_cmd: " + good + "\x00"), Hashed: []byte(good)})
+	relabelled := evidencetest.NewBoot()
 	for _, e := range b.Events {
 		if e.PCR == 8 {
 			text := strings.TrimSuffix(string(e.Data), "\x00")
@@ -106,8 +106,8 @@ func TestTheCommandLineDoesNotDependOnLabels(t *testing.T) {
 	if relabelled.PCRs != b.PCRs {
 		t.Fatal("the test's logs lead to other registers")
 	}
-	for name, boot := range map[string]*testtee.Boot{"as it was": b, "relabelled": relabelled} {
-		r, err := verify(t, guest.Info(testtee.GuestConfig{Boot: boot, Mask: 0xffffff}), nil)
+	for name, boot := range map[string]*evidencetest.Boot{"as it was": b, "relabelled": relabelled} {
+		r, err := verify(t, guest.Info(evidencetest.GuestConfig{Boot: boot, Mask: 0xffffff}), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -119,9 +119,9 @@ func TestTheCommandLineDoesNotDependOnLabels(t *testing.T) {
 
 // TestALeftOutCommandLineIsTold: with the check of the log.
 func TestALeftOutCommandLineIsTold(t *testing.T) {
-	b := testtee.HealthyBoot(testtee.BootConfig{})
-	b.Add(testtee.BootEvent{PCR: 8, Type: 0xd, Data: []byte("grub_cmd: anotherloader\x00"), Hashed: []byte("anotherloader")})
-	r, err := verify(t, guest.Info(testtee.GuestConfig{Boot: b, Mask: 0xffffff}), nil)
+	b := evidencetest.HealthyBoot(evidencetest.BootConfig{})
+	b.Add(evidencetest.BootEvent{PCR: 8, Type: 0xd, Data: []byte("grub_cmd: anotherloader\x00"), Hashed: []byte("anotherloader")})
+	r, err := verify(t, guest.Info(evidencetest.GuestConfig{Boot: b, Mask: 0xffffff}), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,20 +144,20 @@ func told(r *evidence.Result, id, text string) bool {
 func TestTheQuoteNamesItsSigner(t *testing.T) {
 	key := &guest.AK.(*rsa.PrivateKey).PublicKey
 	area := func(attributes uint32, policy []byte) string {
-		b := testtee.RSAPublicArea(key, attributes, 0x0014, policy)
+		b := evidencetest.RSAPublicArea(key, attributes, 0x0014, policy)
 		return base64.StdEncoding.EncodeToString(append([]byte{byte(len(b) >> 8), byte(len(b))}, b...))
 	}
 	for name, tc := range map[string]struct {
 		area string
 		ok   bool
 	}{
-		"its own":                {area(testtee.GuestAK, nil), true},
-		"without a bit":          {area(testtee.GuestAK&^0x400, nil), false},
-		"with a bit":             {area(testtee.GuestAK|0x80, nil), false},
-		"with a policy":          {area(testtee.GuestAK, make([]byte, 32)), false},
-		"of an unrestricted key": {area(testtee.GuestAK&^0x10000, nil), false},
+		"its own":                {area(evidencetest.GuestAK, nil), true},
+		"without a bit":          {area(evidencetest.GuestAK&^0x400, nil), false},
+		"with a bit":             {area(evidencetest.GuestAK|0x80, nil), false},
+		"with a policy":          {area(evidencetest.GuestAK, make([]byte, 32)), false},
+		"of an unrestricted key": {area(evidencetest.GuestAK&^0x10000, nil), false},
 	} {
-		r, err := verify(t, guest.Info(testtee.GuestConfig{Boot: boot, Edit: func(m map[string]any) { m["TpmInfo"].(map[string]any)["AikPub"] = tc.area }}), nil)
+		r, err := verify(t, guest.Info(evidencetest.GuestConfig{Boot: boot, Edit: func(m map[string]any) { m["TpmInfo"].(map[string]any)["AikPub"] = tc.area }}), nil)
 		if tc.ok {
 			if err != nil || !told(r, "azureguest.ak.attributes", "endorsement hierarchy") {
 				t.Errorf("%s: %v", name, err)

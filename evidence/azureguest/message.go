@@ -13,7 +13,7 @@ import (
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/eventlog"
 	"github.com/probity-dev/probity/evidence/tpm"
-	"github.com/probity-dev/probity/internal/bounds"
+	"github.com/probity-dev/probity/strict/bounds"
 )
 
 // Info is the object that Azure's guests send as AttestationInfo, taken apart;

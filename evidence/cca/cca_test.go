@@ -11,7 +11,7 @@ import (
 
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/cca"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 var data = &evidence.Data{Bytes: []byte(`{"a":1}`), Type: evidence.JSON}
@@ -40,19 +40,19 @@ func run(t testing.TB, key *ecdsa.PrivateKey, ev evidence.Evidence) (*evidence.R
 }
 
 func TestAccepted(t *testing.T) {
-	a := testtee.NewArm()
+	a := evidencetest.NewArm()
 	short := [32]byte(append([]byte(nil), func() []byte { f := bound(); return f[:32] }()...))
 	for name, tc := range map[string]struct {
 		ev    evidence.Evidence
 		claim string
 	}{
-		"the draft's profile":      {evidence.Evidence{Raw: a.CCA(testtee.CCAConfig{})}, "cca-realm-initial-measurement"},
-		"the legacy form":          {evidence.Evidence{Raw: a.CCA(testtee.CCAConfig{Legacy: true})}, "cca-realm-public-key"},
-		"with runtime data":        {evidence.Evidence{Raw: a.CCA(testtee.CCAConfig{Challenge: bound()}), RuntimeData: data}, "x-ms-runtime"},
-		"with init-time data":      {evidence.Evidence{Raw: a.CCA(testtee.CCAConfig{Personalization: bound()}), InitTimeData: data}, "x-ms-inittime"},
+		"the draft's profile":      {evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{})}, "cca-realm-initial-measurement"},
+		"the legacy form":          {evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{Legacy: true})}, "cca-realm-public-key"},
+		"with runtime data":        {evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{Challenge: bound()}), RuntimeData: data}, "x-ms-runtime"},
+		"with init-time data":      {evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{Personalization: bound()}), InitTimeData: data}, "x-ms-inittime"},
 		"PSA":                      {evidence.Evidence{Raw: a.PSA([32]byte{1}, nil)}, "psa-implementation-id"},
 		"PSA with runtime data":    {evidence.Evidence{Raw: a.PSA(short, nil), RuntimeData: data}, "psa-challenge"},
-		"other claims are allowed": {evidence.Evidence{Raw: a.CCA(testtee.CCAConfig{EditRealm: func(c map[int64]any) { c[99999] = "x" }})}, "cca-platform-sw-components"},
+		"other claims are allowed": {evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{EditRealm: func(c map[int64]any) { c[99999] = "x" }})}, "cca-platform-sw-components"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			result, refused := run(t, a.CPAK, tc.ev)
@@ -64,9 +64,9 @@ func TestAccepted(t *testing.T) {
 }
 
 func TestDebugIsAReservation(t *testing.T) {
-	a := testtee.NewArm()
+	a := evidencetest.NewArm()
 	for _, state := range []int{0x4000, 0x50ff} {
-		result, refused := run(t, a.CPAK, evidence.Evidence{Raw: a.CCA(testtee.CCAConfig{Lifecycle: state})})
+		result, refused := run(t, a.CPAK, evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{Lifecycle: state})})
 		if refused != "" || len(result.Reservations) != 1 || result.Reservations[0].Accept != evidence.DebugGuest {
 			t.Errorf("%#x: refused by %q, reservations %v", state, refused, result.Reservations)
 		}
@@ -77,10 +77,10 @@ func TestDebugIsAReservation(t *testing.T) {
 }
 
 func TestAnchorsAreOfTheirPlatforms(t *testing.T) {
-	a, other := testtee.NewArm(), testtee.NewArm()
+	a, other := evidencetest.NewArm(), evidencetest.NewArm()
 	implementation := sha256.Sum256([]byte("implementation"))
 	instance := append([]byte{1}, func() []byte { s := sha256.Sum256([]byte("instance")); return s[:] }()...)
-	token := a.CCA(testtee.CCAConfig{})
+	token := a.CCA(evidencetest.CCAConfig{})
 	for name, tc := range map[string]struct {
 		anchors []cca.Anchor
 		want    string
@@ -104,13 +104,13 @@ func TestAnchorsAreOfTheirPlatforms(t *testing.T) {
 }
 
 func TestMustRefuse(t *testing.T) {
-	a, b := testtee.NewArm(), testtee.NewArm()
-	good := a.CCA(testtee.CCAConfig{})
+	a, b := evidencetest.NewArm(), evidencetest.NewArm()
+	good := a.CCA(evidencetest.CCAConfig{})
 	platform := func(edit func(map[int64]any)) evidence.Evidence {
-		return evidence.Evidence{Raw: a.CCA(testtee.CCAConfig{EditPlatform: edit})}
+		return evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{EditPlatform: edit})}
 	}
 	realm := func(edit func(map[int64]any)) evidence.Evidence {
-		return evidence.Evidence{Raw: a.CCA(testtee.CCAConfig{EditRealm: edit})}
+		return evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{EditRealm: edit})}
 	}
 	beyond := bound()
 	beyond[63] = 1
@@ -127,8 +127,8 @@ func TestMustRefuse(t *testing.T) {
 		"cut short":                     {evidence.Evidence{Raw: good[:len(good)-1]}, "cca.format"},
 		"larger than any":               {evidence.Evidence{Raw: make([]byte, 65<<10)}, "cca.format"},
 		"another tag":                   {evidence.Evidence{Raw: append([]byte{0xd9, 0x01, 0x90}, good[3:]...)}, "cca.format"},
-		"signed by another platform":    {evidence.Evidence{Raw: a.CCA(testtee.CCAConfig{PlatformKey: b.CPAK})}, "cca.platform.signature"},
-		"signed by another realm":       {evidence.Evidence{Raw: a.CCA(testtee.CCAConfig{RealmKey: b.RAK})}, "cca.realm.signature"},
+		"signed by another platform":    {evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{PlatformKey: b.CPAK})}, "cca.platform.signature"},
+		"signed by another realm":       {evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{RealmKey: b.RAK})}, "cca.realm.signature"},
 		"the realm's key not bound":     {platform(func(c map[int64]any) { c[10] = make([]byte, 32) }), "cca.realm.binding"},
 		"a prefix of the binding":       {platform(func(c map[int64]any) { c[10] = append(c[10].([]byte)[:31:31], 0) }), "cca.realm.binding"},
 		"an unknown hash of the key":    {realm(func(c map[int64]any) { c[44240] = "md5" }), "cca.realm.binding"},
@@ -153,12 +153,12 @@ func TestMustRefuse(t *testing.T) {
 		"a measurement of 31 bytes":     {realm(func(c map[int64]any) { c[44238] = make([]byte, 31) }), "cca.format"},
 		"a short challenge":             {realm(func(c map[int64]any) { c[10] = make([]byte, 32) }), "cca.format"},
 		"runtime data not bound":        {evidence.Evidence{Raw: good, RuntimeData: data}, "cca.challenge.runtime-data"},
-		"something behind the hash":     {evidence.Evidence{Raw: a.CCA(testtee.CCAConfig{Challenge: beyond}), RuntimeData: data}, "cca.challenge.runtime-data"},
+		"something behind the hash":     {evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{Challenge: beyond}), RuntimeData: data}, "cca.challenge.runtime-data"},
 		"init-time data not bound":      {evidence.Evidence{Raw: good, InitTimeData: data}, "cca.personalization.init-time-data"},
 		"init-time data with PSA":       {evidence.Evidence{Raw: a.PSA([32]byte{}, nil), InitTimeData: data}, "cca.personalization.init-time-data"},
 		"PSA with another profile":      {evidence.Evidence{Raw: a.PSA([32]byte{}, func(c map[int64]any) { c[265] = "PSA_IOT_PROFILE_1" })}, "cca.format"},
 		"PSA of an open device":         {evidence.Evidence{Raw: a.PSA([32]byte{}, func(c map[int64]any) { c[2395] = 0x1000 })}, "cca.platform.lifecycle"},
-		"JSON that is none":             {evidence.Evidence{Raw: a.CCA(testtee.CCAConfig{Challenge: sha("x")}), RuntimeData: &evidence.Data{Bytes: []byte("x"), Type: evidence.JSON}}, "cca.runtime-data.json"},
+		"JSON that is none":             {evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{Challenge: sha("x")}), RuntimeData: &evidence.Data{Bytes: []byte("x"), Type: evidence.JSON}}, "cca.runtime-data.json"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, got := run(t, a.CPAK, tc.ev); got != tc.want {
@@ -177,7 +177,7 @@ func sha(text string) (field [64]byte) {
 // TestMACsAreRefused: a PSA token with COSE_Mac0 proves nothing to those who do
 // not share the key.
 func TestMACsAreRefused(t *testing.T) {
-	a := testtee.NewArm()
+	a := evidencetest.NewArm()
 	mac := append([]byte{0xd1}, a.PSA([32]byte{}, nil)[1:]...) // tag 17
 	if _, got := run(t, a.CPAK, evidence.Evidence{Raw: mac}); got != "cca.format" {
 		t.Errorf("refused by %q (%s)", got, hex.EncodeToString(mac[:4]))
@@ -185,9 +185,9 @@ func TestMACsAreRefused(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	a := testtee.NewArm()
-	f.Add(a.CCA(testtee.CCAConfig{}))
-	f.Add(a.CCA(testtee.CCAConfig{Legacy: true}))
+	a := evidencetest.NewArm()
+	f.Add(a.CCA(evidencetest.CCAConfig{}))
+	f.Add(a.CCA(evidencetest.CCAConfig{Legacy: true}))
 	f.Add(a.PSA([32]byte{}, nil))
 	f.Add(a.PSA1([32]byte{}, nil))
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -5,11 +5,11 @@ import (
 
 	"github.com/probity-dev/probity/claims"
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 func TestTokensOfTheFirstPSAProfile(t *testing.T) {
-	a, other := testtee.NewArm(), testtee.NewArm()
+	a, other := evidencetest.NewArm(), evidencetest.NewArm()
 	f := bound()
 	short := [32]byte(f[:32])
 	set := func(label int64, value any) func(map[int64]any) {

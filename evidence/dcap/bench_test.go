@@ -7,14 +7,14 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 func BenchmarkVerify(b *testing.B) {
 	l := newLab()
-	m := l.pki.Platform(testtee.HealthyPlatform())
-	quote := m.Quote(testtee.QuoteConfig{Enclave: testtee.DemoEnclave()})
-	source := collateral.Fixed(l.pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTCB(now)}))
+	m := l.pki.Platform(evidencetest.HealthyPlatform())
+	quote := m.Quote(evidencetest.QuoteConfig{Enclave: evidencetest.DemoEnclave()})
+	source := collateral.Fixed(l.pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}))
 	for name, cfg := range map[string]dcap.Config{
 		"seen before":       {Anchor: l.anchor},
 		"chain is new":      {Anchor: l.anchor, Chains: -1},

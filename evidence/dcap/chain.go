@@ -14,7 +14,7 @@ import (
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/internal/pubkey"
+	"github.com/probity-dev/probity/strict/pubkey"
 )
 
 // maxChain bounds the certificates read from one PEM text.

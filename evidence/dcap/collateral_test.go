@@ -9,18 +9,18 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 // TestCheckCollateral verifies sets on their own, as the plane does before it
 // keeps them.
 func TestCheckCollateral(t *testing.T) {
 	l := newLab()
-	m := l.pki.Platform(testtee.HealthyPlatform())
-	other := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	q := collateral.Query{TEE: collateral.TDX, FMSPC: testtee.HealthyPlatform().FMSPC, CA: "platform"}
-	healthy := testtee.CollateralConfig{TCB: testtee.HealthyTDXTCB(now)}
-	sgx := l.pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTCB(now)})
+	m := l.pki.Platform(evidencetest.HealthyPlatform())
+	other := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	q := collateral.Query{TEE: collateral.TDX, FMSPC: evidencetest.HealthyPlatform().FMSPC, CA: "platform"}
+	healthy := evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(now)}
+	sgx := l.pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)})
 	for name, tc := range map[string]struct {
 		edit  func(*collateral.Intel)
 		query func(*collateral.Query)

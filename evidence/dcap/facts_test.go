@@ -12,13 +12,13 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 func TestTCBStatusIsAFact(t *testing.T) {
 	l := newLab()
 	older := func(s *scene) { s.platform.Components[0]-- }
-	oldQE := func(s *scene) { s.quote.QE = testtee.HealthyQE(); s.quote.QE.SVN = 4 }
+	oldQE := func(s *scene) { s.quote.QE = evidencetest.HealthyQE(); s.quote.QE.SVN = 4 }
 	newest := func(status string) func(*scene) {
 		return func(s *scene) { s.collateral.TCB.Levels[0].Status = status }
 	}
@@ -62,7 +62,7 @@ func TestTCBStatusIsAFact(t *testing.T) {
 
 func TestTCBDateIsTheEarliest(t *testing.T) {
 	s := healthy()
-	s.quote.QE = testtee.HealthyQE()
+	s.quote.QE = evidencetest.HealthyQE()
 	s.quote.QE.SVN = 4
 	proof, _, err := newLab().verify(t, s)
 	if err != nil {
@@ -88,7 +88,7 @@ func TestShortfallNamesWhatIsTooOld(t *testing.T) {
 
 func TestSuppliedPCKServesQuotesThatOnlyNameIt(t *testing.T) {
 	l := newLab()
-	m := l.pki.Platform(testtee.HealthyPlatform())
+	m := l.pki.Platform(evidencetest.HealthyPlatform())
 	ppid := m.Cfg.PPID[:]
 	tail := make([]byte, 20)
 	for name, tc := range map[string]struct {
@@ -103,14 +103,14 @@ func TestSuppliedPCKServesQuotesThatOnlyNameIt(t *testing.T) {
 		"type 1 of another platform":     {1, make([]byte, 36), m.Chain, "dcap.pck.certificates"},
 		"type 3 of another PCE":          {3, append(make([]byte, 402), 1, 0), m.Chain, "dcap.pck.certificates"},
 		"type 3 of the wrong size":       {3, make([]byte, 403), m.Chain, "dcap.pck.certificates"},
-		"another platform's PCK":         {3, make([]byte, 404), l.pki.Platform(testtee.HealthyPlatform()).Chain, "dcap.qe-report.signature"},
-		"a chain of another hierarchy":   {3, make([]byte, 404), testtee.NewIntel(testtee.IntelConfig{Now: now}).Platform(m.Cfg).Chain, "dcap.pck.root"},
+		"another platform's PCK":         {3, make([]byte, 404), l.pki.Platform(evidencetest.HealthyPlatform()).Chain, "dcap.qe-report.signature"},
+		"a chain of another hierarchy":   {3, make([]byte, 404), evidencetest.NewIntel(evidencetest.IntelConfig{Now: now}).Platform(m.Cfg).Chain, "dcap.pck.root"},
 		"no PCK supplied":                {3, make([]byte, 404), nil, "dcap.pck.certificates"},
 		"type 4, a leaf without a chain": {4, m.PCK.PEM(), m.Chain, "dcap.pck.certificates"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			raw := m.Quote(testtee.QuoteConfig{Enclave: testtee.DemoEnclave(), CertType: tc.typ, CertData: tc.data})
-			set := l.pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTCB(now)})
+			raw := m.Quote(evidencetest.QuoteConfig{Enclave: evidencetest.DemoEnclave(), CertType: tc.typ, CertData: tc.data})
+			set := l.pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)})
 			set.PCKCertificateChain = tc.chain
 			rec := &evidence.Recorder{}
 			_, err := dcap.New(dcap.Config{Anchor: l.anchor}).Verify(context.Background(), rec, raw, collateral.SGX,
@@ -147,7 +147,7 @@ func TestIntelRootIsTheProductionKey(t *testing.T) {
 // TestAnchorWithItsKeyExchanged: what was prepared for one key must not judge
 // for another.
 func TestAnchorWithItsKeyExchanged(t *testing.T) {
-	other := testtee.NewIntel(testtee.IntelConfig{Now: now}).Anchor().Key
+	other := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now}).Anchor().Key
 	l := newLab()
 	if _, _, err := l.verify(t, healthy()); err != nil {
 		t.Fatal(err)
@@ -177,8 +177,8 @@ func TestTDXQuoteIsNotSGXEvidence(t *testing.T) {
 // tdxShaped returns a v4 quote whose header and body have the TDX layout.
 func tdxShaped(t *testing.T) []byte {
 	t.Helper()
-	m := newLab().pki.Platform(testtee.HealthyPlatform())
-	raw := m.Quote(testtee.QuoteConfig{Version: 4})
+	m := newLab().pki.Platform(evidencetest.HealthyPlatform())
+	raw := m.Quote(evidencetest.QuoteConfig{Version: 4})
 	raw[4] = 0x81
 	raw = slices.Insert(raw, 48, make([]byte, 200)...)
 	q, err := dcap.ParseQuote(raw)
@@ -191,16 +191,16 @@ func tdxShaped(t *testing.T) []byte {
 func TestASetIsNotReusedForAnotherCA(t *testing.T) {
 	l := newLab()
 	v := dcap.New(dcap.Config{Anchor: l.anchor})
-	platform := l.pki.Platform(testtee.HealthyPlatform())
-	cfg := testtee.HealthyPlatform()
+	platform := l.pki.Platform(evidencetest.HealthyPlatform())
+	cfg := evidencetest.HealthyPlatform()
 	cfg.Processor = true
 	processor := l.pki.Platform(cfg)
-	source := collateral.Fixed(l.pki.Collateral(platform, testtee.CollateralConfig{TCB: testtee.HealthyTCB(now)}))
+	source := collateral.Fixed(l.pki.Collateral(platform, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}))
 	for _, tc := range []struct {
-		m    *testtee.Platform
+		m    *evidencetest.Platform
 		want string
 	}{{platform, ""}, {processor, "dcap.pck-crl.signature"}, {platform, ""}} {
-		_, err := v.Verify(context.Background(), &evidence.Recorder{}, tc.m.Quote(testtee.QuoteConfig{}), collateral.SGX,
+		_, err := v.Verify(context.Background(), &evidence.Recorder{}, tc.m.Quote(evidencetest.QuoteConfig{}), collateral.SGX,
 			evidence.Evidence{Time: now, Collateral: source})
 		if got := rejectedBy(err); got != tc.want {
 			t.Errorf("refused by %q, want %q", got, tc.want)
@@ -211,9 +211,9 @@ func TestASetIsNotReusedForAnotherCA(t *testing.T) {
 func TestWhatIsRememberedStillExpires(t *testing.T) {
 	l := newLab()
 	v := dcap.New(dcap.Config{Anchor: l.anchor})
-	m := l.pki.Platform(testtee.HealthyPlatform())
-	raw := m.Quote(testtee.QuoteConfig{})
-	source := collateral.Fixed(l.pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTCB(now)}))
+	m := l.pki.Platform(evidencetest.HealthyPlatform())
+	raw := m.Quote(evidencetest.QuoteConfig{})
+	source := collateral.Fixed(l.pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}))
 	for _, tc := range []struct {
 		months int
 		want   string

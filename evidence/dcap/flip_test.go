@@ -8,7 +8,7 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 // TestEveryByteCounts changes one byte after the other of a quote and of its
@@ -16,27 +16,27 @@ import (
 // certificate in a chain counts by key and subject alone, and PCK CRLs are
 // checked against the quote's own CA, whatever chain came with them.
 func TestEveryByteCounts(t *testing.T) {
-	td := testtee.HealthyTD()
+	td := evidencetest.HealthyTD()
 	td.V15 = true
 	for name, tc := range map[string]struct {
 		tee   collateral.TEE
-		quote testtee.QuoteConfig
-		tcb   testtee.TCB
+		quote evidencetest.QuoteConfig
+		tcb   evidencetest.TCB
 	}{
-		"SGX": {collateral.SGX, testtee.QuoteConfig{Enclave: testtee.DemoEnclave()}, testtee.HealthyTCB(now)},
-		"TDX": {collateral.TDX, testtee.QuoteConfig{TD: td}, testtee.HealthyTDXTCB(now)},
+		"SGX": {collateral.SGX, evidencetest.QuoteConfig{Enclave: evidencetest.DemoEnclave()}, evidencetest.HealthyTCB(now)},
+		"TDX": {collateral.TDX, evidencetest.QuoteConfig{TD: td}, evidencetest.HealthyTDXTCB(now)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab()
-			m := l.pki.Platform(testtee.HealthyPlatform())
+			m := l.pki.Platform(evidencetest.HealthyPlatform())
 			quote := m.Quote(tc.quote)
 			v := dcap.New(dcap.Config{Anchor: l.anchor})
 			accepted := func(raw []byte, set *collateral.Intel) bool {
 				_, err := v.Verify(context.Background(), &evidence.Recorder{}, raw, tc.tee, evidence.Evidence{Time: now, Collateral: collateral.Fixed(set)})
 				return err == nil
 			}
-			healthy := func() *collateral.Intel { return l.pki.Collateral(m, testtee.CollateralConfig{TCB: tc.tcb}) }
+			healthy := func() *collateral.Intel { return l.pki.Collateral(m, evidencetest.CollateralConfig{TCB: tc.tcb}) }
 			set := healthy()
 			if !accepted(quote, set) {
 				t.Fatal("the untouched quote is refused")

@@ -6,26 +6,26 @@ import (
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence/dcap"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 // samples are healthy inputs for each parser.
 type samples struct {
-	m                  *testtee.Platform
+	m                  *evidencetest.Platform
 	set, setV2, setTDX *collateral.Intel
 }
 
 func newSamples() samples {
 	l := newLab()
-	m := l.pki.Platform(testtee.HealthyPlatform())
-	v2 := testtee.HealthyTCB(now)
+	m := l.pki.Platform(evidencetest.HealthyPlatform())
+	v2 := evidencetest.HealthyTCB(now)
 	v2.Version = 2
-	return samples{m, l.pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTCB(now)}),
-		l.pki.Collateral(m, testtee.CollateralConfig{TCB: v2}), l.pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTDXTCB(now)})}
+	return samples{m, l.pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}),
+		l.pki.Collateral(m, evidencetest.CollateralConfig{TCB: v2}), l.pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(now)})}
 }
 
 func (s samples) quote(version uint16) []byte {
-	return s.m.Quote(testtee.QuoteConfig{Version: version, Enclave: testtee.DemoEnclave()})
+	return s.m.Quote(evidencetest.QuoteConfig{Version: version, Enclave: evidencetest.DemoEnclave()})
 }
 
 func (s samples) extension() []byte {
@@ -37,10 +37,10 @@ func FuzzParseQuote(f *testing.F) {
 	for _, version := range []uint16{3, 4, 5} {
 		f.Add(s.quote(version))
 	}
-	td := testtee.HealthyTD()
-	f.Add(s.m.Quote(testtee.QuoteConfig{TD: td}))
+	td := evidencetest.HealthyTD()
+	f.Add(s.m.Quote(evidencetest.QuoteConfig{TD: td}))
 	td.Extended = true
-	f.Add(s.m.Quote(testtee.QuoteConfig{TD: td}))
+	f.Add(s.m.Quote(evidencetest.QuoteConfig{TD: td}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		q, err := dcap.ParseQuote(b)
 		if err != nil {

@@ -12,25 +12,25 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 // lab is a healthy hierarchy; each case takes its own machine from it.
 type lab struct {
-	pki    *testtee.Intel
+	pki    *evidencetest.Intel
 	anchor *dcap.Anchor
 }
 
 func newLab() *lab {
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
 	return &lab{pki, pki.Anchor()}
 }
 
 // scene is everything that a case may change before it is verified.
 type scene struct {
-	platform   testtee.PlatformConfig
-	quote      testtee.QuoteConfig
-	collateral testtee.CollateralConfig
+	platform   evidencetest.PlatformConfig
+	quote      evidencetest.QuoteConfig
+	collateral evidencetest.CollateralConfig
 	// editQuote and editSet change the finished bytes.
 	editQuote func([]byte) []byte
 	editSet   func(*collateral.Intel)
@@ -41,9 +41,9 @@ type scene struct {
 
 func healthy() scene {
 	return scene{
-		platform:   testtee.HealthyPlatform(),
-		quote:      testtee.QuoteConfig{Enclave: testtee.DemoEnclave()},
-		collateral: testtee.CollateralConfig{TCB: testtee.HealthyTCB(now)},
+		platform:   evidencetest.HealthyPlatform(),
+		quote:      evidencetest.QuoteConfig{Enclave: evidencetest.DemoEnclave()},
+		collateral: evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)},
 		at:         now,
 	}
 }
@@ -76,7 +76,7 @@ func (l *lab) verify(t *testing.T, s scene) (*dcap.Proof, []evidence.Check, erro
 
 // labWhere returns a lab in which one certificate differs.
 func labWhere(cn string, edit func(*x509.Certificate)) *lab {
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now, Edit: func(c *x509.Certificate) {
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now, Edit: func(c *x509.Certificate) {
 		if c.Subject.CommonName == cn {
 			edit(c)
 		}

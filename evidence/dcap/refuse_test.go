@@ -15,7 +15,7 @@ import (
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -62,9 +62,9 @@ var refusals = map[string]struct {
 	edit  func(*lab, *scene)
 }{
 	"01 QE identity signed by a stranger": {"dcap.qe-identity.chain", func(l *lab, s *scene) {
-		evil := testtee.NewIntel(testtee.IntelConfig{Now: now})
+		evil := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
 		s.editSet = func(c *collateral.Intel) {
-			c.QEIdentitySignature = testtee.SignRaw(evil.TCBSigner.Key, c.QEIdentity)
+			c.QEIdentitySignature = evidencetest.SignRaw(evil.TCBSigner.Key, c.QEIdentity)
 			c.QEIdentityIssuerChain = slices.Concat(evil.TCBSigner.PEM(), l.pki.Root.PEM())
 		}
 	}},
@@ -74,15 +74,15 @@ var refusals = map[string]struct {
 		}
 	}},
 	"01 another enclave in the place of the QE": {"dcap.qe.identity", func(_ *lab, s *scene) {
-		s.quote.QE = testtee.HealthyQE()
+		s.quote.QE = evidencetest.HealthyQE()
 		s.quote.QE.MRSigner[0] ^= 1
 	}},
 	"01 another product of the QE's signer": {"dcap.qe.identity", func(_ *lab, s *scene) {
-		s.quote.QE = testtee.HealthyQE()
+		s.quote.QE = evidencetest.HealthyQE()
 		s.quote.QE.ProductID = 2
 	}},
 	"01 MISCSELECT of the QE": {"dcap.qe.identity", func(_ *lab, s *scene) {
-		s.quote.QE = testtee.HealthyQE()
+		s.quote.QE = evidencetest.HealthyQE()
 		s.quote.QE.MiscSelect = 1
 	}},
 	"02 PCESVN below every level": {"dcap.tcb.level", func(_ *lab, s *scene) {
@@ -99,7 +99,7 @@ var refusals = map[string]struct {
 	}},
 	"05 platform revoked": {"dcap.tcb.revoked", func(_ *lab, s *scene) { s.collateral.TCB.Levels[0].Status = "Revoked" }},
 	"05 QE revoked": {"dcap.tcb.revoked", func(_ *lab, s *scene) {
-		s.quote.QE = testtee.HealthyQE()
+		s.quote.QE = evidencetest.HealthyQE()
 		s.quote.QE.SVN = 2
 	}},
 	"06 fifteen components": {"dcap.tcbinfo.format", func(_ *lab, s *scene) {
@@ -129,7 +129,7 @@ var refusals = map[string]struct {
 		s.editSet = func(c *collateral.Intel) { c.TCBInfo = bytes.ReplaceAll(c.TCBInfo, []byte(","), []byte(", ")) }
 	}},
 	"09 debug QE": {"dcap.qe.debug", func(_ *lab, s *scene) {
-		s.quote.QE = testtee.HealthyQE()
+		s.quote.QE = evidencetest.HealthyQE()
 		s.quote.QE.Debug = true
 		// An identity that does not look at the flag must not let it pass.
 		s.collateral.EditQEIdentity = func(j string) string { return strings.Replace(j, "fbffffffffffffff", "f9ffffffffffffff", 1) }
@@ -159,7 +159,7 @@ var refusals = map[string]struct {
 	}},
 	"11 CRL of the other PCK CA": {"dcap.pck-crl.signature", func(l *lab, s *scene) { s.collateral.PCKCA = &l.pki.ProcessorCA }},
 	"11 CRL of a CA of the same name": {"dcap.pck-crl.signature", func(_ *lab, s *scene) {
-		s.collateral.PCKCA = &testtee.NewIntel(testtee.IntelConfig{Now: now}).PlatformCA
+		s.collateral.PCKCA = &evidencetest.NewIntel(evidencetest.IntelConfig{Now: now}).PlatformCA
 	}},
 	"11 delta CRL": {"dcap.pck-crl.signature", func(_ *lab, s *scene) {
 		s.collateral.EditCRL = func(issuer string, crl *x509.RevocationList) {
@@ -194,9 +194,9 @@ var refusals = map[string]struct {
 	"12 TCB signing certificate expired": {"dcap.tcb-signing.validity", func(l *lab, s *scene) {
 		*l = *labWhere("Intel SGX TCB Signing", func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Hour) })
 	}},
-	"13 another root of the same name": {"dcap.pck.root", func(l *lab, _ *scene) { l.pki = testtee.NewIntel(testtee.IntelConfig{Now: now}) }},
+	"13 another root of the same name": {"dcap.pck.root", func(l *lab, _ *scene) { l.pki = evidencetest.NewIntel(evidencetest.IntelConfig{Now: now}) }},
 	"13 leaf of another hierarchy": {"dcap.pck.chain", func(_ *lab, s *scene) {
-		s.platform.Issuer = &testtee.NewIntel(testtee.IntelConfig{Now: now}).PlatformCA
+		s.platform.Issuer = &evidencetest.NewIntel(evidencetest.IntelConfig{Now: now}).PlatformCA
 	}},
 	"13 chain without intermediate": {"dcap.pck.certificates", func(l *lab, s *scene) {
 		s.quote.CertType, s.quote.CertData = 5, slices.Concat(l.pki.Platform(s.platform).PCK.PEM(), l.pki.Root.PEM())
@@ -241,7 +241,7 @@ var refusals = map[string]struct {
 			c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{1, 2, 3, 4}, Critical: true, Value: []byte{5, 0}})
 		}
 	}},
-	"14 TCB info of the other TEE":    {"dcap.tcbinfo.tee", func(_ *lab, s *scene) { s.collateral.TCB = testtee.HealthyTDXTCB(now) }},
+	"14 TCB info of the other TEE":    {"dcap.tcbinfo.tee", func(_ *lab, s *scene) { s.collateral.TCB = evidencetest.HealthyTDXTCB(now) }},
 	"14 QE identity of the other TEE": {"dcap.qe-identity.id", func(_ *lab, s *scene) { s.collateral.TCB.QEID = "TD_QE" }},
 	"14 TCB info of another FMSPC":    {"dcap.tcbinfo.fmspc", func(_ *lab, s *scene) { s.collateral.TCB.FMSPC[5] = 1 }},
 	"14 TCB info of another PCE":      {"dcap.tcbinfo.pceid", func(_ *lab, s *scene) { s.collateral.TCB.PCEID[0] = 1 }},
@@ -263,7 +263,7 @@ var refusals = map[string]struct {
 		s.quote.QEReport = func(r []byte) { r[320+63] = 1 }
 	}},
 	"15 QE authentication data changed": {"dcap.qe-report.binding", func(_ *lab, s *scene) {
-		s.quote.Signature = func(f *testtee.SignatureFields) { f.AuthData[0] ^= 1 }
+		s.quote.Signature = func(f *evidencetest.SignatureFields) { f.AuthData[0] ^= 1 }
 	}},
 	"16 v5 signed without type and size": {"dcap.quote.signature", func(_ *lab, s *scene) {
 		s.quote.Version = 5
@@ -293,23 +293,25 @@ var refusals = map[string]struct {
 	"17 empty":                 {"dcap.quote.format", func(_ *lab, s *scene) { s.editQuote = func([]byte) []byte { return nil } }},
 	"17 larger than any quote": {"dcap.quote.format", func(_ *lab, s *scene) { s.quote.Trailer = make([]byte, 1<<16) }},
 	"18 r of the quote signature is zero": {"dcap.quote.signature", func(_ *lab, s *scene) {
-		s.quote.Signature = func(f *testtee.SignatureFields) { clear(f.Signature[:32]) }
+		s.quote.Signature = func(f *evidencetest.SignatureFields) { clear(f.Signature[:32]) }
 	}},
 	"18 s of the quote signature is zero": {"dcap.quote.signature", func(_ *lab, s *scene) {
-		s.quote.Signature = func(f *testtee.SignatureFields) { clear(f.Signature[32:]) }
+		s.quote.Signature = func(f *evidencetest.SignatureFields) { clear(f.Signature[32:]) }
 	}},
 	"18 r at least the group order": {"dcap.quote.signature", func(_ *lab, s *scene) {
-		s.quote.Signature = func(f *testtee.SignatureFields) { copy(f.Signature, bytes.Repeat([]byte{0xff}, 32)) }
+		s.quote.Signature = func(f *evidencetest.SignatureFields) { copy(f.Signature, bytes.Repeat([]byte{0xff}, 32)) }
 	}},
-	"18 QE report signature of zeros": {"dcap.qe-report.signature", func(_ *lab, s *scene) { s.quote.Signature = func(f *testtee.SignatureFields) { clear(f.QESignature) } }},
+	"18 QE report signature of zeros": {"dcap.qe-report.signature", func(_ *lab, s *scene) {
+		s.quote.Signature = func(f *evidencetest.SignatureFields) { clear(f.QESignature) }
+	}},
 	"18 attestation key not on the curve": {"dcap.attestation-key", func(l *lab, s *scene) {
 		m := l.pki.Platform(s.platform)
 		s.quote.CertType, s.quote.CertData = 5, m.Chain
-		s.quote.Signature = func(f *testtee.SignatureFields) {
+		s.quote.Signature = func(f *evidencetest.SignatureFields) {
 			f.Key[63] ^= 1
-			data := testtee.BindData(slices.Concat(f.Key, f.AuthData))
+			data := evidencetest.BindData(slices.Concat(f.Key, f.AuthData))
 			copy(f.QEReport[320:], data[:])
-			f.QESignature = testtee.SignRaw(m.PCK.Key, f.QEReport)
+			f.QESignature = evidencetest.SignRaw(m.PCK.Key, f.QEReport)
 		}
 	}},
 	"22 bytes behind the quote":    {"dcap.quote.format", func(_ *lab, s *scene) { s.quote.Trailer = []byte{0, 0, 1} }},
@@ -317,18 +319,18 @@ var refusals = map[string]struct {
 	"23 another evaluation number": {"dcap.tcbinfo.evaluation-number", func(_ *lab, s *scene) { s.number = 21 }},
 	"25 platform items under the Processor CA": {"dcap.pck.extension", func(_ *lab, s *scene) {
 		s.platform.Processor = true
-		s.platform.EditItems = func(items []testtee.Item) []testtee.Item {
-			return append(items, testtee.Item{Arc: 6, Value: make([]byte, 16)})
+		s.platform.EditItems = func(items []evidencetest.Item) []evidencetest.Item {
+			return append(items, evidencetest.Item{Arc: 6, Value: make([]byte, 16)})
 		}
 	}},
 	"SGX extension: item twice": {"dcap.pck.extension", func(_ *lab, s *scene) {
-		s.platform.EditItems = func(items []testtee.Item) []testtee.Item { return append(items, items[3]) }
+		s.platform.EditItems = func(items []evidencetest.Item) []evidencetest.Item { return append(items, items[3]) }
 	}},
 	"SGX extension: FMSPC missing": {"dcap.pck.extension", func(_ *lab, s *scene) {
-		s.platform.EditItems = func(items []testtee.Item) []testtee.Item { return slices.Delete(items, 3, 4) }
+		s.platform.EditItems = func(items []evidencetest.Item) []evidencetest.Item { return slices.Delete(items, 3, 4) }
 	}},
 	"SGX extension: FMSPC too long": {"dcap.pck.extension", func(_ *lab, s *scene) {
-		s.platform.EditItems = func(items []testtee.Item) []testtee.Item { items[3].Value = make([]byte, 7); return items }
+		s.platform.EditItems = func(items []evidencetest.Item) []evidencetest.Item { items[3].Value = make([]byte, 7); return items }
 	}},
 	"SGX extension: negative SVN": {"dcap.pck.extension", func(_ *lab, s *scene) { s.platform.PCESVN = -1 }},
 	"no SGX extension": {"dcap.pck.extension", func(_ *lab, s *scene) {
@@ -355,7 +357,7 @@ var refusals = map[string]struct {
 	"CRL signature changed":      {"dcap.pck-crl.signature", func(_ *lab, s *scene) { s.editSet = func(c *collateral.Intel) { c.PCKCRL = flipLast(c.PCKCRL) } }},
 	"TCB info without levels":    {"dcap.tcbinfo.format", func(_ *lab, s *scene) { s.collateral.TCB.Levels = nil }},
 	"QE identity without levels": {"dcap.qe-identity.format", func(_ *lab, s *scene) { s.collateral.TCB.QELevels = nil }},
-	"QE below every level":       {"dcap.qe.tcb", func(_ *lab, s *scene) { s.quote.QE = testtee.HealthyQE(); s.quote.QE.SVN = 1 }},
+	"QE below every level":       {"dcap.qe.tcb", func(_ *lab, s *scene) { s.quote.QE = evidencetest.HealthyQE(); s.quote.QE.SVN = 1 }},
 	"stranger among the TCB certificates": {"dcap.tcbinfo.chain", func(l *lab, s *scene) {
 		s.editSet = func(c *collateral.Intel) {
 			c.TCBInfoIssuerChain = slices.Concat(l.pki.TCBSigner.PEM(), l.pki.PlatformCA.PEM())

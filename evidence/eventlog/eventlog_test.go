@@ -8,13 +8,13 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/probity-dev/probity/evidence/eventlog"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 func log() []byte {
-	return testtee.EventLog(
-		testtee.LogEvent{Register: 1, Type: 8, Data: []byte("firmware")}, testtee.LogEvent{Register: 1, Type: 4, Data: []byte("separator")},
-		testtee.LogEvent{Register: 1, Type: uint32(eventlog.NoAction), Data: []byte("not extended")}, testtee.LogEvent{Register: 3, Type: 0x80000001, Data: []byte("kernel")})
+	return evidencetest.EventLog(
+		evidencetest.LogEvent{Register: 1, Type: 8, Data: []byte("firmware")}, evidencetest.LogEvent{Register: 1, Type: 4, Data: []byte("separator")},
+		evidencetest.LogEvent{Register: 1, Type: uint32(eventlog.NoAction), Data: []byte("not extended")}, evidencetest.LogEvent{Register: 3, Type: 0x80000001, Data: []byte("kernel")})
 }
 
 func TestReplay(t *testing.T) {
@@ -27,7 +27,7 @@ func TestReplay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		one, three := testtee.Extend([]byte("firmware"), []byte("separator")), testtee.Extend([]byte("kernel"))
+		one, three := evidencetest.Extend([]byte("firmware"), []byte("separator")), evidencetest.Extend([]byte("kernel"))
 		for i, want := range map[uint32]struct {
 			value  []byte
 			events int

@@ -5,16 +5,16 @@ import (
 	"testing"
 
 	"github.com/probity-dev/probity/evidence/eventlog"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 // ran is what GRUB measures of a command, loaded of a kernel that it loads.
-func ran(command string) testtee.BootEvent {
-	return testtee.BootEvent{PCR: 8, Type: 0xd, Data: []byte("grub_cmd: " + command + "\x00"), Hashed: []byte(command)}
+func ran(command string) evidencetest.BootEvent {
+	return evidencetest.BootEvent{PCR: 8, Type: 0xd, Data: []byte("grub_cmd: " + command + "\x00"), Hashed: []byte(command)}
 }
 
-func loaded(line string) testtee.BootEvent {
-	return testtee.BootEvent{PCR: 8, Type: 0xd, Data: []byte("kernel_cmdline: " + line + "\x00"), Hashed: []byte(line)}
+func loaded(line string) evidencetest.BootEvent {
+	return evidencetest.BootEvent{PCR: 8, Type: 0xd, Data: []byte("kernel_cmdline: " + line + "\x00"), Hashed: []byte(line)}
 }
 
 const (
@@ -25,20 +25,20 @@ const (
 // TestACommandLineHasOneReading: labels, types and data that no digest covers are the
 // sender's; what GRUB does is not.
 func TestACommandLineHasOneReading(t *testing.T) {
-	label := func(e testtee.BootEvent, text string) testtee.BootEvent {
+	label := func(e evidencetest.BootEvent, text string) evidencetest.BootEvent {
 		e.Data = []byte(text + string(e.Hashed) + "\x00")
 		return e
 	}
-	typed := func(e testtee.BootEvent, typ uint32) testtee.BootEvent { e.Type = typ; return e }
-	bare := func(e testtee.BootEvent) testtee.BootEvent { return label(e, "") }
-	list := func(events ...testtee.BootEvent) []testtee.BootEvent { return events }
-	red := func(text string) testtee.BootEvent { // Red Hat's GRUB, as if it hashed its labels
-		return testtee.BootEvent{PCR: 8, Type: 0xd, Data: []byte(text + "\x00"), Hashed: []byte(text)}
+	typed := func(e evidencetest.BootEvent, typ uint32) evidencetest.BootEvent { e.Type = typ; return e }
+	bare := func(e evidencetest.BootEvent) evidencetest.BootEvent { return label(e, "") }
+	list := func(events ...evidencetest.BootEvent) []evidencetest.BootEvent { return events }
+	red := func(text string) evidencetest.BootEvent { // Red Hat's GRUB, as if it hashed its labels
+		return evidencetest.BootEvent{PCR: 8, Type: 0xd, Data: []byte(text + "\x00"), Hashed: []byte(text)}
 	}
 	boot := list(ran("set root=hd0"), ran("linux "+wanted), loaded(wanted), ran("initrd /initrd.img"))
 	evil := list(ran(wanted), ran("linux "+hostile), loaded(hostile))
 	for name, tc := range map[string]struct {
-		events []testtee.BootEvent
+		events []evidencetest.BootEvent
 		want   string
 	}{
 		"GRUB":                                    {boot, wanted},
@@ -46,7 +46,7 @@ func TestACommandLineHasOneReading(t *testing.T) {
 		"labels that are hashed":                  {list(red("grub_cmd: set x=1"), red("grub_cmd: linux "+wanted), red("kernel_cmdline: "+wanted)), wanted},
 		"the same kernel twice":                   {append(boot, boot...), wanted},
 		"arguments in quotes":                     {list(ran(`linux /k dyndbg=file a +p x="1`), loaded(`/k "dyndbg=file a +p" x=\"1`)), `/k "dyndbg=file a +p" x=\"1`},
-		"a line that was run as a command behind": {[]testtee.BootEvent{ran("linux " + hostile), loaded(hostile), ran(wanted), ran("x=1")}, hostile},
+		"a line that was run as a command behind": {[]evidencetest.BootEvent{ran("linux " + hostile), loaded(hostile), ran(wanted), ran("x=1")}, hostile},
 		"a line that was run as a command":        {evil, hostile},
 		"the labels exchanged":                    {list(label(evil[0], "kernel_cmdline: "), evil[1], label(evil[2], "grub_cmd: ")), hostile},
 		"the labels of Red Hat":                   {list(label(evil[0], "grub_kernel_cmdline "), label(evil[1], "grub_cmd "), label(evil[2], "grub_cmd ")), hostile},
@@ -54,8 +54,8 @@ func TestACommandLineHasOneReading(t *testing.T) {
 		"other types":                             {list(evil[0], typed(bare(evil[1]), 5), typed(bare(evil[2]), 0x80000001)), hostile},
 		"two kernels":                             {append(list(ran("linux "+wanted), loaded(wanted)), ran("linux "+hostile), loaded(hostile)), ""},
 		"two kernels, one by linux16":             {append(list(ran("linux "+wanted), loaded(wanted)), ran("linux16 "+hostile), loaded(hostile)), ""},
-		"data that are not covered":               {append(list(typed(label(ran("linux "+hostile), "grub_cmd: "), 0xd)), testtee.BootEvent{PCR: 8, Type: 0xd, Data: []byte("?"), Hashed: []byte(hostile)}, ran("linux "+wanted), loaded(wanted)), ""},
-		"no data":                                 {append(list(testtee.BootEvent{PCR: 8, Type: 0xd, Data: nil, Hashed: []byte("linux " + hostile)}), boot...), ""},
+		"data that are not covered":               {append(list(typed(label(ran("linux "+hostile), "grub_cmd: "), 0xd)), evidencetest.BootEvent{PCR: 8, Type: 0xd, Data: []byte("?"), Hashed: []byte(hostile)}, ran("linux "+wanted), loaded(wanted)), ""},
+		"no data":                                 {append(list(evidencetest.BootEvent{PCR: 8, Type: 0xd, Data: nil, Hashed: []byte("linux " + hostile)}), boot...), ""},
 		"a command line without its command":      {list(loaded(wanted)), ""},
 		"a command without its line":              {list(ran("linux "+wanted), ran("linux "+hostile), loaded(hostile)), ""},
 		"another line behind the command":         {list(ran("linux "+wanted), loaded(hostile)), ""},
@@ -71,9 +71,9 @@ func TestACommandLineHasOneReading(t *testing.T) {
 		"a line that cannot be printed":           {list(ran("linux "+wanted+"\x1b[2J"), loaded(wanted+"\x1b[2J")), ""},
 		"a line in two lines":                     {list(ran("linux /k\nx"), loaded("/k\nx")), ""},
 		"a line that is not text":                 {list(ran("linux /k \xff"), loaded("/k \xff")), ""},
-		"events of another register":              {list(typed(testtee.BootEvent{PCR: 9, Type: 0xd, Data: []byte(wanted)}, 0xd)), ""},
+		"events of another register":              {list(typed(evidencetest.BootEvent{PCR: 9, Type: 0xd, Data: []byte(wanted)}, 0xd)), ""},
 	} {
-		f := facts(t, testtee.NewBoot(tc.events...))
+		f := facts(t, evidencetest.NewBoot(tc.events...))
 		if f.KernelCommandLine != tc.want {
 			t.Errorf("%s: %q, want %q", name, f.KernelCommandLine, tc.want)
 		}
@@ -86,8 +86,8 @@ func TestACommandLineHasOneReading(t *testing.T) {
 
 // TestTheCommandLineOfSystemd: one text in PCR 12, and nothing in PCR 8.
 func TestTheCommandLineOfSystemd(t *testing.T) {
-	line := func(text string) testtee.BootEvent {
-		return testtee.BootEvent{PCR: 12, Type: 0xd, Data: testtee.UTF16(text)}
+	line := func(text string) evidencetest.BootEvent {
+		return evidencetest.BootEvent{PCR: 12, Type: 0xd, Data: evidencetest.UTF16(text)}
 	}
 	earlier := line(wanted)
 	earlier.PCR = 8
@@ -95,29 +95,29 @@ func TestTheCommandLineOfSystemd(t *testing.T) {
 	hidden.Data, hidden.Hashed = []byte("?"), hidden.Data
 	retyped := line(hostile)
 	retyped.Type = 0x8401
-	behind := testtee.UTF16(wanted)
-	behind = append(behind, testtee.UTF16("init=/bin/sh")...)
+	behind := evidencetest.UTF16(wanted)
+	behind = append(behind, evidencetest.UTF16("init=/bin/sh")...)
 	for name, tc := range map[string]struct {
-		events []testtee.BootEvent
+		events []evidencetest.BootEvent
 		want   string
 	}{
-		"systemd-boot":                {[]testtee.BootEvent{line(wanted)}, wanted},
-		"its earlier versions":        {[]testtee.BootEvent{earlier}, wanted},
-		"two lines":                   {[]testtee.BootEvent{line(hostile), line(wanted)}, ""},
-		"one that is hidden":          {[]testtee.BootEvent{hidden, line(wanted)}, ""},
-		"one of another type":         {[]testtee.BootEvent{retyped, line(wanted)}, ""},
-		"both registers":              {[]testtee.BootEvent{line(hostile), ran("linux " + wanted), loaded(wanted)}, ""},
-		"both registers, one by each": {[]testtee.BootEvent{earlier, line(hostile)}, ""},
-		"text behind the terminator":  {[]testtee.BootEvent{{PCR: 12, Type: 0xd, Data: behind}}, ""},
-		"bytes that are not text":     {[]testtee.BootEvent{{PCR: 12, Type: 0xd, Data: []byte("\x01\x00\x02\x00")}}, ""},
-		"what Windows tags":           {[]testtee.BootEvent{{PCR: 12, Type: 6, Data: testtee.SIPA(0x00050003, []byte{1})}}, ""},
-		"the same as another type":    {[]testtee.BootEvent{{PCR: 12, Type: 0xd, Data: testtee.SIPA(0x00050003, []byte{1})}}, ""},
+		"systemd-boot":                {[]evidencetest.BootEvent{line(wanted)}, wanted},
+		"its earlier versions":        {[]evidencetest.BootEvent{earlier}, wanted},
+		"two lines":                   {[]evidencetest.BootEvent{line(hostile), line(wanted)}, ""},
+		"one that is hidden":          {[]evidencetest.BootEvent{hidden, line(wanted)}, ""},
+		"one of another type":         {[]evidencetest.BootEvent{retyped, line(wanted)}, ""},
+		"both registers":              {[]evidencetest.BootEvent{line(hostile), ran("linux " + wanted), loaded(wanted)}, ""},
+		"both registers, one by each": {[]evidencetest.BootEvent{earlier, line(hostile)}, ""},
+		"text behind the terminator":  {[]evidencetest.BootEvent{{PCR: 12, Type: 0xd, Data: behind}}, ""},
+		"bytes that are not text":     {[]evidencetest.BootEvent{{PCR: 12, Type: 0xd, Data: []byte("\x01\x00\x02\x00")}}, ""},
+		"what Windows tags":           {[]evidencetest.BootEvent{{PCR: 12, Type: 6, Data: evidencetest.SIPA(0x00050003, []byte{1})}}, ""},
+		"the same as another type":    {[]evidencetest.BootEvent{{PCR: 12, Type: 0xd, Data: evidencetest.SIPA(0x00050003, []byte{1})}}, ""},
 	} {
-		if f := facts(t, testtee.NewBoot(tc.events...)); f.KernelCommandLine != tc.want {
+		if f := facts(t, evidencetest.NewBoot(tc.events...)); f.KernelCommandLine != tc.want {
 			t.Errorf("%s: %q, want %q", name, f.KernelCommandLine, tc.want)
 		}
 	}
-	boot := testtee.NewBoot(line(wanted))
+	boot := evidencetest.NewBoot(line(wanted))
 	registers := bank(boot)
 	registers.Values[8] = nil
 	p, err := eventlog.Prove([]eventlog.Sent{{Data: boot.Log}}, registers)

@@ -10,7 +10,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/probity-dev/probity/internal/pubkey"
+	"github.com/probity-dev/probity/strict/pubkey"
 )
 
 // The digest of an IMA entry covers its data and not the name of its template, which whoever

@@ -9,16 +9,16 @@ import (
 	"testing"
 
 	"github.com/probity-dev/probity/evidence/eventlog"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
-func localityEvent(n byte, behind ...byte) testtee.BootEvent {
-	return testtee.BootEvent{PCR: 0, Type: 3, Data: append(append([]byte("StartupLocality\x00"), n), behind...)}
+func localityEvent(n byte, behind ...byte) evidencetest.BootEvent {
+	return evidencetest.BootEvent{PCR: 0, Type: 3, Data: append(append([]byte("StartupLocality\x00"), n), behind...)}
 }
 
 func TestZeroPaddingBehindStartupLocalityIsAccepted(t *testing.T) {
 	for _, padding := range []int{0, 1, 3, 15, 47, 239} {
-		boot := testtee.NewBoot(localityEvent(3, make([]byte, padding)...), testtee.BootEvent{PCR: 0, Type: 8, Data: []byte("v")})
+		boot := evidencetest.NewBoot(localityEvent(3, make([]byte, padding)...), evidencetest.BootEvent{PCR: 0, Type: 8, Data: []byte("v")})
 		l, err := eventlog.Parse(boot.Log)
 		if err != nil || l.Locality != 3 {
 			t.Fatalf("%d bytes of padding: locality %v, %v", padding, l, err)
@@ -38,12 +38,12 @@ func TestZeroPaddingBehindStartupLocalityIsAccepted(t *testing.T) {
 }
 
 func TestWrongStartupLocalityRecordsAreNamed(t *testing.T) {
-	first := testtee.BootEvent{PCR: 0, Type: 8, Data: []byte("v")}
+	first := evidencetest.BootEvent{PCR: 0, Type: 8, Data: []byte("v")}
 	elsewhere := localityEvent(3)
 	elsewhere.PCR = 1
 	other := localityEvent(3)
 	other.Data[15] = 1
-	for want, events := range map[string][]testtee.BootEvent{
+	for want, events := range map[string][]evidencetest.BootEvent{
 		"16 bytes, the structure has 17":                          {{PCR: 0, Type: 3, Data: []byte("StartupLocality\x00")}},
 		"15 bytes, the structure has 17":                          {{PCR: 0, Type: 3, Data: []byte("StartupLocality")}},
 		"1 bytes behind the structure are not zero padding":       {localityEvent(3, 4)},
@@ -55,7 +55,7 @@ func TestWrongStartupLocalityRecordsAreNamed(t *testing.T) {
 		`unknown signature "StartupLocality\x01"`:                 {other},
 		"event 2: StartupLocality record: locality 5, expected 0": {{PCR: 1, Type: 8}, localityEvent(5)},
 	} {
-		if _, err := eventlog.Parse(testtee.NewBoot(events...).Log); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := eventlog.Parse(evidencetest.NewBoot(events...).Log); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, expected %q", err, want)
 		}
 	}
@@ -63,7 +63,7 @@ func TestWrongStartupLocalityRecordsAreNamed(t *testing.T) {
 
 // specification returns a log whose first record is the given one.
 func specification(data []byte) []byte {
-	boot := testtee.NewBoot(testtee.BootEvent{PCR: 0, Type: 8, Data: []byte("v")})
+	boot := evidencetest.NewBoot(evidencetest.BootEvent{PCR: 0, Type: 8, Data: []byte("v")})
 	const head = 28
 	size := int(boot.Log[head])
 	log := append(slices.Clone(boot.Log[:head]), byte(len(data)), 0, 0, 0)
@@ -71,7 +71,7 @@ func specification(data []byte) []byte {
 }
 
 func TestHeaderRecordsMayBePadded(t *testing.T) {
-	boot := testtee.NewBoot()
+	boot := evidencetest.NewBoot()
 	good := boot.Log[32:]
 	vendor := append(slices.Clone(good[:len(good)-1]), 3, 'a', 'b', 'c')
 	for name, tc := range map[string]struct {
@@ -99,7 +99,7 @@ func TestHeaderRecordsMayBePadded(t *testing.T) {
 
 // padded returns the boot with zero bytes behind the data of each event; digests are those of
 // the data alone, or of the padded data.
-func padded(events []testtee.BootEvent, n int, hashPadding bool) []testtee.BootEvent {
+func padded(events []evidencetest.BootEvent, n int, hashPadding bool) []evidencetest.BootEvent {
 	out := slices.Clone(events)
 	for i := range out {
 		if out[i].Hashed == nil && !hashPadding {
@@ -111,14 +111,14 @@ func padded(events []testtee.BootEvent, n int, hashPadding bool) []testtee.BootE
 }
 
 func TestFactsOfPaddedLogs(t *testing.T) {
-	for name, cfg := range map[string]testtee.BootConfig{"Linux": {Kernel: "/k root=/r"}, "Windows": {Windows: testtee.HealthyWindows()}} {
-		boot := testtee.HealthyBoot(cfg)
+	for name, cfg := range map[string]evidencetest.BootConfig{"Linux": {Kernel: "/k root=/r"}, "Windows": {Windows: evidencetest.HealthyWindows()}} {
+		boot := evidencetest.HealthyBoot(cfg)
 		want := facts(t, boot)
 		if !want.SecureBoot || !want.AuthoritiesProven {
 			t.Fatalf("%s: the test's own boot is not a secure one: %+v", name, want)
 		}
 		for _, n := range []int{1, 4, 8, 40} {
-			got := facts(t, testtee.NewBoot(padded(boot.Events, n, false)...))
+			got := facts(t, evidencetest.NewBoot(padded(boot.Events, n, false)...))
 			if !reflect.DeepEqual(got, want) {
 				t.Errorf("%s, %d zero bytes behind each structure: %+v, expected %+v", name, n, got, want)
 			}
@@ -130,7 +130,7 @@ func TestFactsOfPaddedLogs(t *testing.T) {
 			hostile := slices.Clone(boot.Events)
 			hostile[i].Hashed = e.Data
 			hostile[i].Data = append(slices.Clone(e.Data), 0, 1)
-			if got := facts(t, testtee.NewBoot(hostile...)); got.SecureBoot && got.AuthoritiesProven {
+			if got := facts(t, evidencetest.NewBoot(hostile...)); got.SecureBoot && got.AuthoritiesProven {
 				t.Errorf("%s: event %d with other bytes behind its structure: facts are proven", name, i+1)
 			}
 		}
@@ -138,18 +138,18 @@ func TestFactsOfPaddedLogs(t *testing.T) {
 }
 
 func TestDisabledDMAProtectionIsSeenBehindPadding(t *testing.T) {
-	events := testtee.HealthyBoot(testtee.BootConfig{}).Events
-	action := testtee.BootEvent{PCR: 7, Type: 0x80000007, Data: []byte("DMA Protection Disabled")}
+	events := evidencetest.HealthyBoot(evidencetest.BootConfig{}).Events
+	action := evidencetest.BootEvent{PCR: 7, Type: 0x80000007, Data: []byte("DMA Protection Disabled")}
 	for _, hashed := range []bool{false, true} {
-		list := slices.Concat([]testtee.BootEvent{}, padded([]testtee.BootEvent{action}, 9, hashed), events)
-		if f := facts(t, testtee.NewBoot(list...)); !f.DMAUnprotected {
+		list := slices.Concat([]evidencetest.BootEvent{}, padded([]evidencetest.BootEvent{action}, 9, hashed), events)
+		if f := facts(t, evidencetest.NewBoot(list...)); !f.DMAUnprotected {
 			t.Errorf("hashed %v: the action is not seen", hashed)
 		}
 	}
 }
 
 func TestWindowsLogsMayBePadded(t *testing.T) {
-	items := testtee.HealthyWindows()[12]
+	items := evidencetest.HealthyWindows()[12]
 	for _, n := range []int{1, 7, 8, 64} {
 		list, err := eventlog.ParseItems(append(slices.Clone(items), make([]byte, n)...))
 		want, _ := eventlog.ParseItems(items)
@@ -163,7 +163,7 @@ func TestWindowsLogsMayBePadded(t *testing.T) {
 }
 
 func TestStructuresWithOtherBytesBehindThemAreRefused(t *testing.T) {
-	variable := testtee.EFIVariable(testtee.GlobalVariable, "SecureBoot", []byte{1})
+	variable := evidencetest.EFIVariable(evidencetest.GlobalVariable, "SecureBoot", []byte{1})
 	if v, err := eventlog.ParseVariable(append(slices.Clone(variable), 0, 0)); err != nil || !bytes.Equal(v.Data, []byte{1}) {
 		t.Errorf("a padded variable: %+v, %v", v, err)
 	}

@@ -12,15 +12,15 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/probity-dev/probity/evidence/eventlog"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 func windowsLog() []byte {
-	return testtee.HealthyBoot(testtee.BootConfig{Windows: testtee.HealthyWindows()}).Log
+	return evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: evidencetest.HealthyWindows()}).Log
 }
 
 // bank are the SHA-256 registers of a boot.
-func bank(b *testtee.Boot) eventlog.Bank {
+func bank(b *evidencetest.Boot) eventlog.Bank {
 	out := eventlog.Bank{Algorithm: eventlog.SHA256}
 	for i := range b.PCRs {
 		out.Values[i] = b.PCRs[i][:]
@@ -28,7 +28,7 @@ func bank(b *testtee.Boot) eventlog.Bank {
 	return out
 }
 
-func prove(t *testing.T, b *testtee.Boot) *eventlog.Proof {
+func prove(t *testing.T, b *evidencetest.Boot) *eventlog.Proof {
 	t.Helper()
 	p, err := eventlog.Prove([]eventlog.Sent{{Data: b.Log}}, bank(b))
 	if err != nil {
@@ -37,7 +37,7 @@ func prove(t *testing.T, b *testtee.Boot) *eventlog.Proof {
 	return p
 }
 
-func facts(t *testing.T, b *testtee.Boot) *eventlog.Facts {
+func facts(t *testing.T, b *evidencetest.Boot) *eventlog.Facts {
 	t.Helper()
 	f, err := prove(t, b).Facts()
 	if err != nil {
@@ -47,30 +47,30 @@ func facts(t *testing.T, b *testtee.Boot) *eventlog.Facts {
 }
 
 func TestLinuxBoot(t *testing.T) {
-	boot := testtee.HealthyBoot(testtee.BootConfig{Kernel: "/k root=/r"})
+	boot := evidencetest.HealthyBoot(evidencetest.BootConfig{Kernel: "/k root=/r"})
 	f, l := facts(t, boot), prove(t, boot).Linux()
 	if !f.SecureBoot || f.Windows || f.KernelCommandLine != "/k root=/r" || l.KernelCommandLine != f.KernelCommandLine || len(l.Commands) != 1 || len(l.Files) != 1 || len(f.DB.Hashes) != 1 {
 		t.Errorf("%+v, %+v", f, l)
 	}
-	if facts(t, testtee.HealthyBoot(testtee.BootConfig{SecureBootOff: true})).SecureBoot {
+	if facts(t, evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: true})).SecureBoot {
 		t.Error("secure boot off counts as on")
 	}
 }
 
 // TestUnifiedKernel: systemd measures the name of each section, then its contents.
 func TestUnifiedKernel(t *testing.T) {
-	var events []testtee.BootEvent
+	var events []evidencetest.BootEvent
 	for _, name := range []string{".linux", ".cmdline"} {
-		events = append(events, testtee.BootEvent{PCR: 11, Type: 0xd, Data: testtee.UTF16(name), Hashed: []byte(name + "\x00")},
-			testtee.BootEvent{PCR: 11, Type: 0xd, Data: testtee.UTF16(name), Hashed: []byte("contents")})
+		events = append(events, evidencetest.BootEvent{PCR: 11, Type: 0xd, Data: evidencetest.UTF16(name), Hashed: []byte(name + "\x00")},
+			evidencetest.BootEvent{PCR: 11, Type: 0xd, Data: evidencetest.UTF16(name), Hashed: []byte("contents")})
 	}
-	if l := prove(t, testtee.NewBoot(events...)).Linux(); strings.Join(l.Sections, " ") != ".linux .cmdline" {
+	if l := prove(t, evidencetest.NewBoot(events...)).Linux(); strings.Join(l.Sections, " ") != ".linux .cmdline" {
 		t.Errorf("%+v", l)
 	}
 }
 
 func TestWindowsBoot(t *testing.T) {
-	f := facts(t, testtee.HealthyBoot(testtee.BootConfig{Windows: testtee.HealthyWindows()}))
+	f := facts(t, evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: evidencetest.HealthyWindows()}))
 	if !f.SecureBoot || !f.Windows || !f.CodeIntegrity || !f.BootDebuggingOff || !f.KernelDebuggingOff || f.HypervisorDebugging || !f.TestSigningOff || !f.FlightSigningOff ||
 		!f.NotSafeMode || !f.NotWinPE || !f.VBS || !f.HVCI || f.HVCIPolicy != 1 || !f.IOMMU || !f.ELAM || !f.BitLocker {
 		t.Errorf("%+v", f)
@@ -83,20 +83,20 @@ func TestOneBadValueSpoilsAFact(t *testing.T) {
 		extra []byte
 		spoil func(*eventlog.Facts) bool
 	}{
-		"code integrity":  {testtee.SIPA(0x00050002, []byte{0}), func(f *eventlog.Facts) bool { return f.CodeIntegrity }},
-		"boot debugging":  {testtee.SIPA(0x00040001, []byte{1}), func(f *eventlog.Facts) bool { return f.BootDebuggingOff }},
-		"kernel debugger": {testtee.SIPA(0x00050001, []byte{1}), func(f *eventlog.Facts) bool { return f.KernelDebuggingOff }},
-		"test signing":    {testtee.SIPA(0x00050003, []byte{1}), func(f *eventlog.Facts) bool { return f.TestSigningOff }},
-		"flight signing":  {testtee.SIPA(0x00050021, []byte{1}), func(f *eventlog.Facts) bool { return f.FlightSigningOff }},
-		"safe mode":       {testtee.SIPA(0x00050005, []byte{1}), func(f *eventlog.Facts) bool { return f.NotSafeMode }},
-		"WinPE":           {testtee.SIPA(0x00050006, []byte{1}), func(f *eventlog.Facts) bool { return f.NotWinPE }},
-		"VBS":             {testtee.SIPA(0x000a0001, []byte{0}), func(f *eventlog.Facts) bool { return f.VBS }},
-		"HVCI":            {testtee.SIPA(0x000a0007, []byte{0, 0, 0, 0}), func(f *eventlog.Facts) bool { return f.HVCI }},
-		"IOMMU":           {testtee.SIPA(0x000a0003, []byte{0}), func(f *eventlog.Facts) bool { return f.IOMMU }},
-		"hypervisor":      {testtee.SIPA(0x0005000d, []byte{1}), func(f *eventlog.Facts) bool { return !f.HypervisorDebugging }},
-		"odd payload":     {testtee.SIPA(0x00050002, []byte{1, 0, 0}), func(f *eventlog.Facts) bool { return f.CodeIntegrity }},
+		"code integrity":  {evidencetest.SIPA(0x00050002, []byte{0}), func(f *eventlog.Facts) bool { return f.CodeIntegrity }},
+		"boot debugging":  {evidencetest.SIPA(0x00040001, []byte{1}), func(f *eventlog.Facts) bool { return f.BootDebuggingOff }},
+		"kernel debugger": {evidencetest.SIPA(0x00050001, []byte{1}), func(f *eventlog.Facts) bool { return f.KernelDebuggingOff }},
+		"test signing":    {evidencetest.SIPA(0x00050003, []byte{1}), func(f *eventlog.Facts) bool { return f.TestSigningOff }},
+		"flight signing":  {evidencetest.SIPA(0x00050021, []byte{1}), func(f *eventlog.Facts) bool { return f.FlightSigningOff }},
+		"safe mode":       {evidencetest.SIPA(0x00050005, []byte{1}), func(f *eventlog.Facts) bool { return f.NotSafeMode }},
+		"WinPE":           {evidencetest.SIPA(0x00050006, []byte{1}), func(f *eventlog.Facts) bool { return f.NotWinPE }},
+		"VBS":             {evidencetest.SIPA(0x000a0001, []byte{0}), func(f *eventlog.Facts) bool { return f.VBS }},
+		"HVCI":            {evidencetest.SIPA(0x000a0007, []byte{0, 0, 0, 0}), func(f *eventlog.Facts) bool { return f.HVCI }},
+		"IOMMU":           {evidencetest.SIPA(0x000a0003, []byte{0}), func(f *eventlog.Facts) bool { return f.IOMMU }},
+		"hypervisor":      {evidencetest.SIPA(0x0005000d, []byte{1}), func(f *eventlog.Facts) bool { return !f.HypervisorDebugging }},
+		"odd payload":     {evidencetest.SIPA(0x00050002, []byte{1, 0, 0}), func(f *eventlog.Facts) bool { return f.CodeIntegrity }},
 	} {
-		boot := testtee.HealthyBoot(testtee.BootConfig{Windows: testtee.HealthyWindows(tc.extra)})
+		boot := evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: evidencetest.HealthyWindows(tc.extra)})
 		if tc.spoil(facts(t, boot)) {
 			t.Errorf("%s: a bad value among good ones was overlooked", name)
 		}
@@ -104,12 +104,12 @@ func TestOneBadValueSpoilsAFact(t *testing.T) {
 }
 
 func TestEventsBehindTheSeparatorSayNothing(t *testing.T) {
-	boot := testtee.HealthyBoot(testtee.BootConfig{Windows: map[uint32][]byte{}})
-	boot.Add(testtee.BootEvent{PCR: 12, Type: 6, Data: testtee.SIPA(0x40010001, testtee.SIPA(0x00050002, []byte{1}))})
+	boot := evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: map[uint32][]byte{}})
+	boot.Add(evidencetest.BootEvent{PCR: 12, Type: 6, Data: evidencetest.SIPA(0x40010001, evidencetest.SIPA(0x00050002, []byte{1}))})
 	if f := facts(t, boot); f.CodeIntegrity || f.Windows {
 		t.Error("an event behind the separator was believed")
 	}
-	boot.Add(testtee.BootEvent{PCR: 12, Type: 4, Data: []byte("WBCL")})
+	boot.Add(evidencetest.BootEvent{PCR: 12, Type: 4, Data: []byte("WBCL")})
 	if _, err := prove(t, boot).Facts(); !errors.Is(err, eventlog.ErrSeparator) {
 		t.Errorf("a second separator: %v", err)
 	}
@@ -118,12 +118,12 @@ func TestEventsBehindTheSeparatorSayNothing(t *testing.T) {
 // TestRetypedEventsHideNothing: whoever wrote the log chose the types. A bad entry of
 // Windows that is made to look like another refuses the log.
 func TestRetypedEventsHideNothing(t *testing.T) {
-	bad := testtee.SIPA(0x40010001, testtee.SIPA(0x00050003, []byte{1}))
-	for name, event := range map[string]testtee.BootEvent{
+	bad := evidencetest.SIPA(0x40010001, evidencetest.SIPA(0x00050003, []byte{1}))
+	for name, event := range map[string]evidencetest.BootEvent{
 		"another type": {PCR: 12, Type: 0xd, Data: bad}, "other data": {PCR: 13, Type: 0xd, Data: []byte("?"), Hashed: bad}, "an unknown type": {PCR: 14, Type: 0x8401, Data: bad},
 		"an uncovered separator": {PCR: 12, Type: 4, Data: []byte("WBCL"), Hashed: bad},
 	} {
-		boot := testtee.NewBoot(testtee.BootEvent{PCR: 12, Type: 6, Data: testtee.SIPA(0x40010001, testtee.SIPA(0x00050003, []byte{0}))}, event)
+		boot := evidencetest.NewBoot(evidencetest.BootEvent{PCR: 12, Type: 6, Data: evidencetest.SIPA(0x40010001, evidencetest.SIPA(0x00050003, []byte{0}))}, event)
 		if _, err := prove(t, boot).Facts(); !errors.Is(err, eventlog.ErrObscured) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -131,30 +131,30 @@ func TestRetypedEventsHideNothing(t *testing.T) {
 }
 
 func TestSecureBootNeedsTheExactSequence(t *testing.T) {
-	on := testtee.BootEvent{PCR: 7, Type: 0x80000001, Data: testtee.EFIVariable(testtee.GlobalVariable, "SecureBoot", []byte{1})}
-	others := []testtee.BootEvent{}
-	for _, v := range [][2]string{{testtee.GlobalVariable, "PK"}, {testtee.GlobalVariable, "KEK"}, {testtee.ImageSecurity, "db"}, {testtee.ImageSecurity, "dbx"}} {
-		others = append(others, testtee.BootEvent{PCR: 7, Type: 0x80000001, Data: testtee.EFIVariable(v[0], v[1], nil)})
+	on := evidencetest.BootEvent{PCR: 7, Type: 0x80000001, Data: evidencetest.EFIVariable(evidencetest.GlobalVariable, "SecureBoot", []byte{1})}
+	others := []evidencetest.BootEvent{}
+	for _, v := range [][2]string{{evidencetest.GlobalVariable, "PK"}, {evidencetest.GlobalVariable, "KEK"}, {evidencetest.ImageSecurity, "db"}, {evidencetest.ImageSecurity, "dbx"}} {
+		others = append(others, evidencetest.BootEvent{PCR: 7, Type: 0x80000001, Data: evidencetest.EFIVariable(v[0], v[1], nil)})
 	}
-	separator := testtee.BootEvent{PCR: 7, Type: 4, Data: make([]byte, 4)}
-	used := testtee.BootEvent{PCR: 7, Type: 0x800000e0, Data: testtee.EFIVariable(testtee.ImageSecurity, "db", make([]byte, 48))}
-	join := func(parts ...any) (list []testtee.BootEvent) {
+	separator := evidencetest.BootEvent{PCR: 7, Type: 4, Data: make([]byte, 4)}
+	used := evidencetest.BootEvent{PCR: 7, Type: 0x800000e0, Data: evidencetest.EFIVariable(evidencetest.ImageSecurity, "db", make([]byte, 48))}
+	join := func(parts ...any) (list []evidencetest.BootEvent) {
 		for _, p := range parts {
 			switch p := p.(type) {
-			case testtee.BootEvent:
+			case evidencetest.BootEvent:
 				list = append(list, p)
-			case []testtee.BootEvent:
+			case []evidencetest.BootEvent:
 				list = append(list, p...)
 			}
 		}
 		return list
 	}
 	lying := on
-	lying.Hashed = testtee.EFIVariable(testtee.GlobalVariable, "SecureBoot", []byte{0})
+	lying.Hashed = evidencetest.EFIVariable(evidencetest.GlobalVariable, "SecureBoot", []byte{0})
 	retyped := on
 	retyped.Type = 0x80000002
 	for name, tc := range map[string]struct {
-		events []testtee.BootEvent
+		events []evidencetest.BootEvent
 		want   bool
 	}{
 		"the sequence": {join(on, others, separator, used), true}, "nobody allowed anything": {join(on, others, separator), false}, "no separator": {join(on, others, used), false}, "a second separator": {join(on, others, separator, separator, used), false},
@@ -162,9 +162,9 @@ func TestSecureBootNeedsTheExactSequence(t *testing.T) {
 		"behind the separator": {join(separator, on, others, used), false}, "twice": {join(on, others, on, separator, used), false},
 		"twice, behind":     {join(on, others, separator, on, used), false},
 		"data not measured": {join(lying, others, separator, used), false}, "another type": {join(retyped, others, separator, used), false},
-		"an error separator": {join(on, others, testtee.BootEvent{PCR: 7, Type: 4, Data: []byte{1, 0, 0, 0}}, used), false},
+		"an error separator": {join(on, others, evidencetest.BootEvent{PCR: 7, Type: 4, Data: []byte{1, 0, 0, 0}}, used), false},
 	} {
-		if got := facts(t, testtee.NewBoot(tc.events...)).SecureBoot; got != tc.want {
+		if got := facts(t, evidencetest.NewBoot(tc.events...)).SecureBoot; got != tc.want {
 			t.Errorf("%s: secure boot %v", name, got)
 		}
 	}
@@ -173,22 +173,22 @@ func TestSecureBootNeedsTheExactSequence(t *testing.T) {
 // TestMismatchNamesTheEvent: the register, both values, and which event differs
 // where that can be known.
 func TestMismatchNamesTheEvent(t *testing.T) {
-	event := func(what string) testtee.BootEvent {
-		return testtee.BootEvent{PCR: 4, Type: 5, Data: []byte(what)}
+	event := func(what string) evidencetest.BootEvent {
+		return evidencetest.BootEvent{PCR: 4, Type: 5, Data: []byte(what)}
 	}
-	truth := testtee.NewBoot(event("a"), event("b"), event("c"))
+	truth := evidencetest.NewBoot(event("a"), event("b"), event("c"))
 	altered := event("b")
 	altered.Hashed = []byte("another")
 	for name, tc := range map[string]struct {
-		log  *testtee.Boot
+		log  *evidencetest.Boot
 		bank eventlog.Bank
 		hint string
 	}{
-		"goes on":          {testtee.NewBoot(event("a"), event("b"), event("c"), event("d")), bank(truth), "event 4 is the first that is not in it"},
-		"one too many":     {testtee.NewBoot(event("a"), event("x"), event("b"), event("c")), bank(truth), "event 2 (EV_ACTION) was not extended"},
-		"altered digest":   {testtee.NewBoot(event("a"), altered, event("c")), bank(truth), "event 2 (EV_ACTION) has the digest"},
-		"nothing extended": {truth, bank(testtee.NewBoot()), "event 1 is the first that is not in the register"},
-		"one missing":      {testtee.NewBoot(event("a"), event("c")), bank(truth), ""},
+		"goes on":          {evidencetest.NewBoot(event("a"), event("b"), event("c"), event("d")), bank(truth), "event 4 is the first that is not in it"},
+		"one too many":     {evidencetest.NewBoot(event("a"), event("x"), event("b"), event("c")), bank(truth), "event 2 (EV_ACTION) was not extended"},
+		"altered digest":   {evidencetest.NewBoot(event("a"), altered, event("c")), bank(truth), "event 2 (EV_ACTION) has the digest"},
+		"nothing extended": {truth, bank(evidencetest.NewBoot()), "event 1 is the first that is not in the register"},
+		"one missing":      {evidencetest.NewBoot(event("a"), event("c")), bank(truth), ""},
 	} {
 		_, err := eventlog.Prove([]eventlog.Sent{{Data: tc.log.Log}}, tc.bank)
 		var m *eventlog.Mismatch
@@ -199,7 +199,7 @@ func TestMismatchNamesTheEvent(t *testing.T) {
 }
 
 func TestUnquotedRegistersAreNotBelieved(t *testing.T) {
-	boot := testtee.HealthyBoot(testtee.BootConfig{})
+	boot := evidencetest.HealthyBoot(evidencetest.BootConfig{})
 	b := bank(boot)
 	b.Values[7] = nil
 	p, err := eventlog.Prove([]eventlog.Sent{{Data: boot.Log}}, b)
@@ -216,7 +216,7 @@ func TestUnquotedRegistersAreNotBelieved(t *testing.T) {
 }
 
 func TestRegistersWithoutALog(t *testing.T) {
-	boot := testtee.HealthyBoot(testtee.BootConfig{})
+	boot := evidencetest.HealthyBoot(evidencetest.BootConfig{})
 	b := bank(boot)
 	b.Values[15] = bytes.Repeat([]byte{9}, 32)
 	p, err := eventlog.Prove([]eventlog.Sent{{Data: boot.Log}}, b)
@@ -228,7 +228,7 @@ func TestRegistersWithoutALog(t *testing.T) {
 // TestUncoveredWindowsEvents: tagged events of Windows whose data their digests do
 // not cover are refused, not passed over.
 func TestUncoveredWindowsEvents(t *testing.T) {
-	boot := testtee.NewBoot(testtee.BootEvent{PCR: 12, Type: 6, Data: testtee.SIPA(0x40010001, nil), Hashed: []byte("others")})
+	boot := evidencetest.NewBoot(evidencetest.BootEvent{PCR: 12, Type: 6, Data: evidencetest.SIPA(0x40010001, nil), Hashed: []byte("others")})
 	if _, err := eventlog.Prove([]eventlog.Sent{{Data: boot.Log}}, bank(boot)); err == nil || !strings.Contains(err.Error(), "does not cover") {
 		t.Errorf("%v", err)
 	}
@@ -239,7 +239,7 @@ func TestUncoveredWindowsEvents(t *testing.T) {
 func TestSignatureListInjection(t *testing.T) {
 	hash := sha256.Sum256([]byte("allowed"))
 	list := func(typ string, header []byte, each uint32, body []byte) []byte {
-		b := binary.LittleEndian.AppendUint32(testtee.GUID(typ), uint32(28+len(header)+len(body)))
+		b := binary.LittleEndian.AppendUint32(evidencetest.GUID(typ), uint32(28+len(header)+len(body)))
 		b = binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(b, uint32(len(header))), each)
 		return append(append(b, header...), body...)
 	}
@@ -285,7 +285,7 @@ func TestTwoMillionNestedHeaders(t *testing.T) {
 }
 
 func TestEventsJSON(t *testing.T) {
-	boot := testtee.HealthyBoot(testtee.BootConfig{Windows: testtee.HealthyWindows(testtee.SIPA(0x00050003, []byte{1}), testtee.SIPA(0x0005000f, []byte("x")))})
+	boot := evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: evidencetest.HealthyWindows(evidencetest.SIPA(0x00050003, []byte{1}), evidencetest.SIPA(0x0005000f, []byte("x")))})
 	var got struct {
 		Events []struct {
 			EventSeq, PcrIndex int
@@ -300,7 +300,7 @@ func TestEventsJSON(t *testing.T) {
 	seen := map[string]bool{}
 	for _, e := range got.Events {
 		if e.EventTypeString == "EV_EFI_VARIABLE_DRIVER_CONFIG" && e.ProcessedData["UnicodeName"] == "SecureBoot" {
-			seen["variable"] = e.PcrIndex == 7 && e.ProcessedData["VariableData"] == "AQ" && e.ProcessedData["VariableGuid"] == testtee.GlobalVariable && len(e.Digests["SHA256"]) == 64
+			seen["variable"] = e.PcrIndex == 7 && e.ProcessedData["VariableData"] == "AQ" && e.ProcessedData["VariableGuid"] == evidencetest.GlobalVariable && len(e.Digests["SHA256"]) == 64
 		}
 		if e.EventTypeString == "EV_EFI_BOOT_SERVICES_APPLICATION" {
 			seen["image"] = e.ProcessedData == nil
@@ -327,13 +327,13 @@ func TestEventsJSON(t *testing.T) {
 	}
 }
 
-func imaEntry(path string) testtee.IMAEntry {
-	return testtee.IMAEntry{Path: path, Hash: sha256.Sum256([]byte(path))}
+func imaEntry(path string) evidencetest.IMAEntry {
+	return evidencetest.IMAEntry{Path: path, Hash: sha256.Sum256([]byte(path))}
 }
 
 func TestIMA(t *testing.T) {
-	list, pcr10 := testtee.IMA(imaEntry("boot_aggregate"), imaEntry("/bin/sh"))
-	longer, _ := testtee.IMA(imaEntry("boot_aggregate"), imaEntry("/bin/sh"), imaEntry("/bin/evil"))
+	list, pcr10 := evidencetest.IMA(imaEntry("boot_aggregate"), imaEntry("/bin/sh"))
+	longer, _ := evidencetest.IMA(imaEntry("boot_aggregate"), imaEntry("/bin/sh"), imaEntry("/bin/evil"))
 	b := eventlog.Bank{Algorithm: eventlog.SHA256}
 	b.Values[10] = pcr10[:]
 	for name, raw := range map[string][]byte{"as quoted": list, "grown since": longer} {
@@ -345,7 +345,7 @@ func TestIMA(t *testing.T) {
 	if _, err := eventlog.Prove([]eventlog.Sent{{IMA: true, Data: list}, {IMA: true, Data: list}}, b); err == nil {
 		t.Error("a list that was sent twice counts twice")
 	}
-	other, _ := testtee.IMA(imaEntry("boot_aggregate"), imaEntry("/bin/other"))
+	other, _ := evidencetest.IMA(imaEntry("boot_aggregate"), imaEntry("/bin/other"))
 	var m *eventlog.Mismatch
 	if _, err := eventlog.Prove([]eventlog.Sent{{IMA: true, Data: other}}, b); !errors.As(err, &m) || m.Register != 10 {
 		t.Errorf("another list: %v", err)
@@ -404,7 +404,7 @@ func TestIMATemplates(t *testing.T) {
 // TestUnknownEventTypes: types outside the table replay, and nothing is believed
 // of them (a peer overflows its stack on such a log).
 func TestUnknownEventTypes(t *testing.T) {
-	boot := testtee.NewBoot(testtee.BootEvent{PCR: 6, Type: 0x8401, Data: []byte("vendor")})
+	boot := evidencetest.NewBoot(evidencetest.BootEvent{PCR: 6, Type: 0x8401, Data: []byte("vendor")})
 	p := prove(t, boot)
 	if p.Len() != 1 || p.Events()[0].Covered || !strings.Contains(p.JSON(), `"EventTypeString":"0x00008401"`) {
 		t.Errorf("%s", p.JSON())
@@ -412,17 +412,17 @@ func TestUnknownEventTypes(t *testing.T) {
 }
 
 func FuzzParseItems(f *testing.F) {
-	f.Add(testtee.SIPA(0x40010001, testtee.HealthyWindows()[12]))
+	f.Add(evidencetest.SIPA(0x40010001, evidencetest.HealthyWindows()[12]))
 	f.Fuzz(func(t *testing.T, b []byte) { eventlog.ParseItems(b) })
 }
 
 func FuzzParseSignatures(f *testing.F) {
-	f.Add(testtee.SignatureList(make([]byte, 32), []byte("certificate")))
+	f.Add(evidencetest.SignatureList(make([]byte, 32), []byte("certificate")))
 	f.Fuzz(func(t *testing.T, b []byte) { eventlog.ParseSignatures(b) })
 }
 
 func FuzzParseVariable(f *testing.F) {
-	f.Add(testtee.EFIVariable(testtee.GlobalVariable, "SecureBoot", []byte{1}))
+	f.Add(evidencetest.EFIVariable(evidencetest.GlobalVariable, "SecureBoot", []byte{1}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		eventlog.ParseVariable(b)
 		eventlog.ParseGPT(b)
@@ -431,7 +431,7 @@ func FuzzParseVariable(f *testing.F) {
 }
 
 func FuzzParseIMA(f *testing.F) {
-	list, _ := testtee.IMA(imaEntry("/a"), imaEntry("/b"))
+	list, _ := evidencetest.IMA(imaEntry("/a"), imaEntry("/b"))
 	f.Add(list)
 	f.Add([]byte("10 " + strings.Repeat("ab", 20) + " ima-ng sha1:00 /x"))
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/probity-dev/probity/evidence/eventlog"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 // record is an event of a log in the old form.
@@ -43,7 +43,7 @@ func TestALogInTheOldFormIsRecognisedByItsDigests(t *testing.T) {
 }
 
 func TestADamagedLogIsNamed(t *testing.T) {
-	log := testtee.HealthyBoot(testtee.BootConfig{}).Log
+	log := evidencetest.HealthyBoot(evidencetest.BootConfig{}).Log
 	if _, ok := eventlog.Recognize(log); !ok || eventlog.Damage(log) != "" {
 		t.Errorf("a whole log: %q", eventlog.Damage(log))
 	}
@@ -58,7 +58,7 @@ func TestADamagedLogIsNamed(t *testing.T) {
 }
 
 func TestIMAListsAreRecognised(t *testing.T) {
-	list, _ := testtee.IMA(testtee.IMAEntry{Path: "/bin/sh"}, testtee.IMAEntry{Path: "/etc/a file"})
+	list, _ := evidencetest.IMA(evidencetest.IMAEntry{Path: "/bin/sh"}, evidencetest.IMAEntry{Path: "/etc/a file"})
 	entries, binary := eventlog.RecognizeIMA(list)
 	if len(entries) != 2 || !binary {
 		t.Fatalf("%d entries", len(entries))
@@ -93,8 +93,8 @@ func TestIMAListsAreRecognised(t *testing.T) {
 }
 
 func FuzzRecognize(f *testing.F) {
-	list, _ := testtee.IMA(testtee.IMAEntry{Path: "/bin/sh"})
-	f.Add(testtee.HealthyBoot(testtee.BootConfig{}).Log)
+	list, _ := evidencetest.IMA(evidencetest.IMAEntry{Path: "/bin/sh"})
+	f.Add(evidencetest.HealthyBoot(evidencetest.BootConfig{}).Log)
 	f.Add(list)
 	f.Add(record(0, 4, sha1.Sum([]byte{0, 0, 0, 0}), []byte{0, 0, 0, 0}))
 	f.Fuzz(func(t *testing.T, b []byte) {

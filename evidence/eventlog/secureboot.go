@@ -37,7 +37,7 @@ func whose(v *Variable, der []byte) owner {
 	switch {
 	case v.Vendor == shimLock && shimSettings[v.Name]:
 		return ofOthers
-	case v.Vendor == ImageSecurity && v.Name == "db" && der != nil:
+	case v.Vendor == imageSecurity && v.Name == "db" && der != nil:
 		sum := sha256.Sum256(der)
 		return authorities[hex.EncodeToString(sum[:])]
 	}
@@ -50,7 +50,7 @@ func whose(v *Variable, der []byte) owner {
 var secureBootOrder = []struct {
 	vendor GUID
 	name   string
-}{{GlobalVariable, "SecureBoot"}, {GlobalVariable, "PK"}, {GlobalVariable, "KEK"}, {ImageSecurity, "db"}, {ImageSecurity, "dbx"}}
+}{{globalVariable, "SecureBoot"}, {globalVariable, "PK"}, {globalVariable, "KEK"}, {imageSecurity, "db"}, {imageSecurity, "dbx"}}
 
 // dmaUnprotected is the one action that may stand among the variables: devices
 // could write to memory while the firmware ran.
@@ -80,7 +80,7 @@ func (p *Proof) secureBoot(f *Facts) {
 		}
 		v, err := ParseVariable(e.Data)
 		// The type is covered by nothing: a second db is an authority, whatever it is called.
-		allowed := e.Type == VariableAuthority || err == nil && step == len(secureBootOrder) && v.Vendor == ImageSecurity && v.Name == "db"
+		allowed := e.Type == VariableAuthority || err == nil && step == len(secureBootOrder) && v.Vendor == imageSecurity && v.Name == "db"
 		if allowed {
 			f.AuthorityEvents++
 		}
@@ -99,7 +99,7 @@ func (p *Proof) secureBoot(f *Facts) {
 			}
 			found[step] = v
 			step++
-		case e.Type == VariableConfig && v.Vendor == GlobalVariable && v.Name == "SecureBoot":
+		case e.Type == VariableConfig && v.Vendor == globalVariable && v.Name == "SecureBoot":
 			return // a second answer
 		case allowed:
 			der := authority(v)

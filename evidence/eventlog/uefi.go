@@ -43,10 +43,10 @@ func guid(text string) (g GUID) {
 
 // The GUIDs that are looked for.
 var (
-	// GlobalVariable is the vendor of SecureBoot, PK and KEK.
-	GlobalVariable = guid("8BE4DF61-93CA-11D2-AA0D-00E098032B8C")
-	// ImageSecurity is the vendor of db and dbx.
-	ImageSecurity = guid("D719B2CB-3D3A-4596-A3BC-DAD00E67656F")
+	// globalVariable is the vendor of SecureBoot, PK and KEK.
+	globalVariable = guid("8BE4DF61-93CA-11D2-AA0D-00E098032B8C")
+	// imageSecurity is the vendor of db and dbx.
+	imageSecurity = guid("D719B2CB-3D3A-4596-A3BC-DAD00E67656F")
 	// shimLock is the vendor of shim's variables.
 	shimLock = guid("605DAB50-E046-4300-ABB6-3DD810DD8B23")
 

@@ -14,7 +14,7 @@ import (
 	"fmt"
 
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/internal/pubkey"
+	"github.com/probity-dev/probity/strict/pubkey"
 )
 
 // Form is what bytes are, by their structure.

@@ -16,20 +16,20 @@ import (
 	"time"
 
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/forms"
-	"github.com/probity-dev/probity/internal/testtee"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func quote(version uint16) []byte {
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	return pki.Platform(testtee.HealthyPlatform()).Quote(testtee.QuoteConfig{Version: version, Enclave: testtee.DemoEnclave()})
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	return pki.Platform(evidencetest.HealthyPlatform()).Quote(evidencetest.QuoteConfig{Version: version, Enclave: evidencetest.DemoEnclave()})
 }
 
 func report() []byte {
-	amd := testtee.NewAMD(testtee.AMDConfig{Now: now})
-	return amd.Chip(testtee.ChipConfig{}).Report(testtee.ReportConfig{})
+	amd := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
+	return amd.Chip(evidencetest.ChipConfig{}).Report(evidencetest.ReportConfig{})
 }
 
 func TestRecognize(t *testing.T) {
@@ -44,7 +44,7 @@ func TestRecognize(t *testing.T) {
 		"a quote":                {q, evidence.SGXEnclave, "an SGX quote of version 3"},
 		"a report":               {r, evidence.SEVSNPVM, "a SEV-SNP report"},
 		"a firmware response":    {response, "", "response"},
-		"an Open Enclave report": {testtee.OpenEnclaveReport(q), evidence.OpenEnclave, "Open Enclave report"},
+		"an Open Enclave report": {evidencetest.OpenEnclaveReport(q), evidence.OpenEnclave, "Open Enclave report"},
 		"a TPM quote":            {[]byte("\xffTCG\x80\x18rest"), "", "TPM quote"},
 		"a TPM quote in TPM2B":   {[]byte("\x00\x50\xffTCG\x80\x18rest"), "", "TPM quote"},
 		"a paravisor's report":   {append([]byte("HCLA"), make([]byte, 2000)...), "", "paravisor"},

@@ -26,7 +26,7 @@ import (
 	"github.com/probity-dev/probity/claims"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/internal/sigverify"
-	"github.com/probity-dev/probity/internal/pubkey"
+	"github.com/probity-dev/probity/strict/pubkey"
 )
 
 // rootG1 is the SHA-256 of AWS's root certificate aws.nitro-enclaves, G1.

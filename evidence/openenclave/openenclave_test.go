@@ -21,9 +21,9 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/openenclave"
 	"github.com/probity-dev/probity/evidence/sgx"
-	"github.com/probity-dev/probity/internal/testtee"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -36,27 +36,27 @@ var (
 )
 
 type lab struct {
-	pki    *testtee.Intel
-	m      *testtee.Platform
+	pki    *evidencetest.Intel
+	m      *evidencetest.Platform
 	source collateral.Source
 	v      *openenclave.Verifier
 }
 
 func newLab() *lab {
-	l := &lab{pki: testtee.NewIntel(testtee.IntelConfig{Now: now})}
-	l.m = l.pki.Platform(testtee.HealthyPlatform())
-	l.source = collateral.Fixed(l.pki.Collateral(l.m, testtee.CollateralConfig{TCB: testtee.HealthyTCB(now)}))
+	l := &lab{pki: evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})}
+	l.m = l.pki.Platform(evidencetest.HealthyPlatform())
+	l.source = collateral.Fixed(l.pki.Collateral(l.m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}))
 	l.v = openenclave.New(sgx.New(dcap.New(dcap.Config{Anchor: l.pki.Anchor()})))
 	return l
 }
 
 // quote makes a quote whose report data bind the given bytes.
 func (l *lab) quote(bound []byte) []byte {
-	enclave := testtee.DemoEnclave()
+	enclave := evidencetest.DemoEnclave()
 	if bound != nil {
-		enclave.ReportData = testtee.BindData(bound)
+		enclave.ReportData = evidencetest.BindData(bound)
 	}
-	return l.m.Quote(testtee.QuoteConfig{Enclave: enclave})
+	return l.m.Quote(evidencetest.QuoteConfig{Enclave: enclave})
 }
 
 func (l *lab) verify(raw []byte, runtimeData []byte) (*evidence.Result, string) {
@@ -77,9 +77,9 @@ func (l *lab) verify(raw []byte, runtimeData []byte) (*evidence.Result, string) 
 
 func TestFramings(t *testing.T) {
 	l := newLab()
-	claims := testtee.CustomClaims("pk", "key bytes", "empty", "")
+	claims := evidencetest.CustomClaims("pk", "key bytes", "empty", "")
 	data := []byte("runtime data\x00")
-	report := testtee.OpenEnclaveReport(l.quote(data))
+	report := evidencetest.OpenEnclaveReport(l.quote(data))
 	withClaims := slices.Concat(l.quote(claims), claims)
 	for name, tc := range map[string]struct {
 		raw, runtime []byte
@@ -89,9 +89,9 @@ func TestFramings(t *testing.T) {
 		"bare quote":                        {l.quote(data), data, ""},
 		"bare quote with zero padding":      {append(l.quote(data), make([]byte, 64)...), data, ""},
 		"evidence without header":           {withClaims, nil, ""},
-		"evidence with header":              {testtee.AttestationHeader(formatECDSA, withClaims), nil, ""},
-		"legacy report in a header":         {testtee.AttestationHeader(formatLegacy, report), data, ""},
-		"raw quote in a header":             {testtee.AttestationHeader(formatRaw, l.quote(data)), data, ""},
+		"evidence with header":              {evidencetest.AttestationHeader(formatECDSA, withClaims), nil, ""},
+		"legacy report in a header":         {evidencetest.AttestationHeader(formatLegacy, report), data, ""},
+		"raw quote in a header":             {evidencetest.AttestationHeader(formatRaw, l.quote(data)), data, ""},
 		"custom claims as runtime data":     {withClaims, claims, ""},
 		"21 local report":                   {edit(report, 4, 1), nil, "openenclave.format"},
 		"21 report size larger":             {edit(report, 8, report[8]+1), nil, "openenclave.format"},
@@ -102,20 +102,20 @@ func TestFramings(t *testing.T) {
 		"21 custom claims of nobody":        {slices.Concat(l.quote(nil), claims), nil, "openenclave.custom-claims.binding"},
 		"21 custom claims cut short":        {withClaims[:len(withClaims)-1], nil, "openenclave.custom-claims.binding"},
 		"an opaque buffer":                  {slices.Concat(l.quote([]byte("no list")), []byte("no list")), nil, ""},
-		"an opaque buffer behind a header":  {testtee.AttestationHeader(formatECDSA, slices.Concat(l.quote([]byte("no list")), []byte("no list"))), nil, ""},
-		"an opaque buffer of one zero byte": {testtee.AttestationHeader(formatECDSA, append(l.quote([]byte{0}), 0)), nil, ""},
-		"a header and an empty buffer":      {testtee.AttestationHeader(formatECDSA, l.quote([]byte{})), nil, ""},
-		"the same with zero padding":        {testtee.AttestationHeader(formatECDSA, append(l.quote([]byte{}), 0, 0, 0)), nil, ""},
-		"21 custom claims cut off":          {testtee.AttestationHeader(formatECDSA, l.quote(claims)), nil, "openenclave.custom-claims.binding"},
-		"21 the same with zero padding":     {testtee.AttestationHeader(formatECDSA, append(l.quote(claims), 0, 0)), nil, "openenclave.custom-claims.binding"},
-		"21 cut off, sent as runtime data":  {testtee.AttestationHeader(formatECDSA, l.quote(claims)), claims, "openenclave.custom-claims.binding"},
-		"21 a header and nothing bound":     {testtee.AttestationHeader(formatECDSA, l.quote(nil)), nil, "openenclave.custom-claims.binding"},
+		"an opaque buffer behind a header":  {evidencetest.AttestationHeader(formatECDSA, slices.Concat(l.quote([]byte("no list")), []byte("no list"))), nil, ""},
+		"an opaque buffer of one zero byte": {evidencetest.AttestationHeader(formatECDSA, append(l.quote([]byte{0}), 0)), nil, ""},
+		"a header and an empty buffer":      {evidencetest.AttestationHeader(formatECDSA, l.quote([]byte{})), nil, ""},
+		"the same with zero padding":        {evidencetest.AttestationHeader(formatECDSA, append(l.quote([]byte{}), 0, 0, 0)), nil, ""},
+		"21 custom claims cut off":          {evidencetest.AttestationHeader(formatECDSA, l.quote(claims)), nil, "openenclave.custom-claims.binding"},
+		"21 the same with zero padding":     {evidencetest.AttestationHeader(formatECDSA, append(l.quote(claims), 0, 0)), nil, "openenclave.custom-claims.binding"},
+		"21 cut off, sent as runtime data":  {evidencetest.AttestationHeader(formatECDSA, l.quote(claims)), claims, "openenclave.custom-claims.binding"},
+		"21 a header and nothing bound":     {evidencetest.AttestationHeader(formatECDSA, l.quote(nil)), nil, "openenclave.custom-claims.binding"},
 		"21 an opaque buffer changed":       {slices.Concat(l.quote([]byte("no list")), []byte("No list")), nil, "openenclave.custom-claims.binding"},
-		"21 local evidence":                 {testtee.AttestationHeader(formatLocal, withClaims), nil, "openenclave.format"},
-		"21 EPID evidence":                  {testtee.AttestationHeader([16]byte{0xf2, 0x28, 0xaa, 0x3f}, withClaims), nil, "openenclave.format"},
-		"21 header size larger":             {edit(testtee.AttestationHeader(formatECDSA, withClaims), 20, 0), nil, "openenclave.format"},
-		"header version 2":                  {edit(testtee.AttestationHeader(formatECDSA, withClaims), 0, 2), nil, "openenclave.format"},
-		"header alone":                      {testtee.AttestationHeader(formatECDSA, nil)[:27], nil, "openenclave.format"},
+		"21 local evidence":                 {evidencetest.AttestationHeader(formatLocal, withClaims), nil, "openenclave.format"},
+		"21 EPID evidence":                  {evidencetest.AttestationHeader([16]byte{0xf2, 0x28, 0xaa, 0x3f}, withClaims), nil, "openenclave.format"},
+		"21 header size larger":             {edit(evidencetest.AttestationHeader(formatECDSA, withClaims), 20, 0), nil, "openenclave.format"},
+		"header version 2":                  {edit(evidencetest.AttestationHeader(formatECDSA, withClaims), 0, 2), nil, "openenclave.format"},
+		"header alone":                      {evidencetest.AttestationHeader(formatECDSA, nil)[:27], nil, "openenclave.format"},
 		"empty":                             {nil, nil, "openenclave.format"},
 		"20 other runtime data":             {report, []byte("runtime data"), "sgx.report-data.runtime-data"},
 		"20 runtime data of another length": {report, append(data, 0), "sgx.report-data.runtime-data"},
@@ -136,7 +136,7 @@ func TestFramings(t *testing.T) {
 
 func TestCustomClaimsAreTheEnclavesWord(t *testing.T) {
 	l := newLab()
-	buffer := testtee.CustomClaims("pk", "key")
+	buffer := evidencetest.CustomClaims("pk", "key")
 	result, refused := l.verify(slices.Concat(l.quote(buffer), buffer), nil)
 	if refused != "" {
 		t.Fatal(refused)
@@ -162,7 +162,7 @@ func TestAnOpaqueBufferIsOneClaim(t *testing.T) {
 	if text, _ := value.Text(); !ok || text != "bm8gbGlzdA" {
 		t.Errorf("claim = %v, %v", value, ok)
 	}
-	buffer := testtee.CustomClaims("pk", "key")
+	buffer := evidencetest.CustomClaims("pk", "key")
 	result, _ = l.verify(slices.Concat(l.quote(buffer), buffer), nil)
 	if _, ok := result.Aliases.Get("openenclave.custom_claims_buffer"); ok {
 		t.Error("a list of claims is stated as an opaque buffer too")
@@ -170,7 +170,7 @@ func TestAnOpaqueBufferIsOneClaim(t *testing.T) {
 }
 
 func TestParseCustomClaimsRefuses(t *testing.T) {
-	good := testtee.CustomClaims("a", "b")
+	good := evidencetest.CustomClaims("a", "b")
 	if list, err := openenclave.ParseCustomClaims(good); err != nil || len(list) != 1 || list[0].Name != "a" || string(list[0].Value) != "b" {
 		t.Fatalf("ParseCustomClaims = %v, %v", list, err)
 	}
@@ -178,7 +178,7 @@ func TestParseCustomClaimsRefuses(t *testing.T) {
 		"empty": nil, "version 2": edit(good, 0, 2), "count of 2^63": edit(good, 15, 0x80), "one claim too many": edit(good, 8, 2),
 		"no claims but bytes": edit(good, 8, 0), "name size of zero": edit(good, 16, 0), "name size of 2^63": edit(good, 23, 0x80),
 		"value size of 2^63": edit(good, 31, 0x80), "trailing byte": append(slices.Clone(good), 0), "cut short": good[:len(good)-1],
-		"name without NUL": edit(good, 33, 'x'), "name with two NULs": testtee.CustomClaims("a\x00", "b"),
+		"name without NUL": edit(good, 33, 'x'), "name with two NULs": evidencetest.CustomClaims("a\x00", "b"),
 	} {
 		if _, err := openenclave.ParseCustomClaims(b); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -203,13 +203,13 @@ func (l *lab) items() [9][]byte {
 
 func TestEndorsementsServeAsCollateral(t *testing.T) {
 	l := newLab()
-	blob := testtee.Endorsements(l.items())
+	blob := evidencetest.Endorsements(l.items())
 	set, err := openenclave.ParseEndorsements(blob)
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.source = collateral.Fixed(set)
-	if _, refused := l.verify(testtee.OpenEnclaveReport(l.quote(nil)), nil); refused != "" {
+	if _, refused := l.verify(evidencetest.OpenEnclaveReport(l.quote(nil)), nil); refused != "" {
 		t.Errorf("refused by %s", refused)
 	}
 	for name, b := range map[string][]byte{
@@ -282,7 +282,7 @@ func TestCertificatesCarryEvidence(t *testing.T) {
 	bound := append(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki}), 0)
 	quote := l.quote(bound)
 	sum := sha256.Sum256(spki)
-	keyClaims := testtee.DICEClaims(1, sum[:])
+	keyClaims := evidencetest.DICEClaims(1, sum[:])
 	issue := func(key *ecdsa.PrivateKey, extensions ...pkix.Extension) []byte {
 		template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "https://x"}, NotBefore: now, NotAfter: now.AddDate(1, 0, 0), ExtraExtensions: extensions}
 		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
@@ -299,7 +299,7 @@ func TestCertificatesCarryEvidence(t *testing.T) {
 		return out
 	}
 	oldOID, newOID := asn1.ObjectIdentifier{1, 2, 840, 113556, 10, 1, 1}, asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 105, 1}
-	report := testtee.OpenEnclaveReport(quote)
+	report := evidencetest.OpenEnclaveReport(quote)
 	good := issue(key, pkix.Extension{Id: newOID, Value: report})
 	for name, tc := range map[string]struct {
 		raw  []byte
@@ -314,14 +314,14 @@ func TestCertificatesCarryEvidence(t *testing.T) {
 		"certificate inside":                {issue(key, pkix.Extension{Id: newOID, Value: good}), "openenclave.format"},
 		"certificate changed after signing": {edit(good, len(good)-1, good[len(good)-1]^1), "openenclave.certificate.key"},
 		"certificate without evidence":      {l.m.PCK.Cert.Raw, "openenclave.format"},
-		"issued by a parent":                {testtee.TLSCertificate(key, other.Key, testtee.OIDOpenEnclave, report), ""},
-		"another's, issued by a parent":     {testtee.TLSCertificate(other.Key, key, testtee.OIDOpenEnclave, report), "openenclave.certificate.key"},
-		"key bound by the hash of its DER":  {issue(key, pkix.Extension{Id: newOID, Value: testtee.OpenEnclaveReport(l.quote(spki))}), ""},
+		"issued by a parent":                {evidencetest.TLSCertificate(key, other.Key, evidencetest.OIDOpenEnclave(), report), ""},
+		"another's, issued by a parent":     {evidencetest.TLSCertificate(other.Key, key, evidencetest.OIDOpenEnclave(), report), "openenclave.certificate.key"},
+		"key bound by the hash of its DER":  {issue(key, pkix.Extension{Id: newOID, Value: evidencetest.OpenEnclaveReport(l.quote(spki))}), ""},
 		"in PEM":                            {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: good}), ""},
-		"attested TLS, version 2":           {issue(key, pkix.Extension{Id: newOID, Value: testtee.AttestationHeader(formatECDSA, slices.Concat(quote, bound))}), ""},
-		"the same without the key":          {issue(key, pkix.Extension{Id: newOID, Value: testtee.AttestationHeader(formatECDSA, quote)}), "openenclave.custom-claims.binding"},
-		"Gramine":                           {testtee.TLSCertificate(key, nil, testtee.OIDGramine, l.quote(spki)), ""},
-		"SEV-SNP in DICE":                   {testtee.TLSCertificate(key, nil, testtee.OIDDICE, testtee.DICE(0x1a7504, make([]byte, 1184), keyClaims)), "openenclave.format"},
+		"attested TLS, version 2":           {issue(key, pkix.Extension{Id: newOID, Value: evidencetest.AttestationHeader(formatECDSA, slices.Concat(quote, bound))}), ""},
+		"the same without the key":          {issue(key, pkix.Extension{Id: newOID, Value: evidencetest.AttestationHeader(formatECDSA, quote)}), "openenclave.custom-claims.binding"},
+		"Gramine":                           {evidencetest.TLSCertificate(key, nil, evidencetest.OIDGramine(), l.quote(spki)), ""},
+		"SEV-SNP in DICE":                   {evidencetest.TLSCertificate(key, nil, evidencetest.OIDDICE(), evidencetest.DICE(0x1a7504, make([]byte, 1184), keyClaims)), "openenclave.format"},
 		"bytes behind the certificate":      {append(slices.Clone(good), 0), "openenclave.format"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -334,9 +334,9 @@ func TestCertificatesCarryEvidence(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	l := newLab()
-	claims := testtee.CustomClaims("pk", "x")
-	f.Add(testtee.OpenEnclaveReport(l.quote(nil)))
-	f.Add(testtee.AttestationHeader(formatECDSA, slices.Concat(l.quote(claims), claims)))
+	claims := evidencetest.CustomClaims("pk", "x")
+	f.Add(evidencetest.OpenEnclaveReport(l.quote(nil)))
+	f.Add(evidencetest.AttestationHeader(formatECDSA, slices.Concat(l.quote(claims), claims)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		framed, err := openenclave.Parse(b)
 		if err == nil && len(framed.Quote)+len(framed.CustomClaims) > len(b) {
@@ -346,7 +346,7 @@ func FuzzParse(f *testing.F) {
 }
 
 func FuzzParseCustomClaims(f *testing.F) {
-	f.Add(testtee.CustomClaims("a", "b", "c", ""))
+	f.Add(evidencetest.CustomClaims("a", "b", "c", ""))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		list, err := openenclave.ParseCustomClaims(b)
 		if err != nil {
@@ -356,14 +356,14 @@ func FuzzParseCustomClaims(f *testing.F) {
 		for _, c := range list {
 			pairs = append(pairs, c.Name, string(c.Value))
 		}
-		if !bytes.Equal(testtee.CustomClaims(pairs...), b) {
+		if !bytes.Equal(evidencetest.CustomClaims(pairs...), b) {
 			t.Errorf("%x is not the only form of %q", b, pairs)
 		}
 	})
 }
 
 func FuzzParseEndorsements(f *testing.F) {
-	f.Add(testtee.Endorsements(newLab().items()))
+	f.Add(evidencetest.Endorsements(newLab().items()))
 	f.Add(newLab().structBlob(4))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		set, err := openenclave.ParseEndorsements(b)
@@ -381,7 +381,7 @@ func edit(b []byte, at int, value byte) []byte {
 }
 
 func TestHeaderFieldsAreLittleEndian(t *testing.T) {
-	report := testtee.OpenEnclaveReport([]byte("0123456789abcdef"))
+	report := evidencetest.OpenEnclaveReport([]byte("0123456789abcdef"))
 	if binary.LittleEndian.Uint64(report[8:]) != 16 {
 		t.Fatal("the test's own framing is wrong")
 	}

@@ -21,7 +21,7 @@ import (
 	"strings"
 
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/internal/pubkey"
+	"github.com/probity-dev/probity/strict/pubkey"
 )
 
 const (

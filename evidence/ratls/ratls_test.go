@@ -21,8 +21,8 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/ratls"
-	"github.com/probity-dev/probity/internal/testtee"
 )
 
 func newKey(t testing.TB) *ecdsa.PrivateKey {
@@ -54,10 +54,10 @@ func TestBindings(t *testing.T) {
 	sum := func(b []byte) []byte { s := sha256.Sum256(b); return s[:] }
 	sum384 := func(b []byte) []byte { s := sha512.Sum384(b); return s[:] }
 	sum512 := func(b []byte) []byte { s := sha512.Sum512(b); return s[:] }
-	claims := testtee.DICEClaims(1, sum(der))
-	tagged := testtee.DICE(60000, []byte("quote"), claims)
-	plain := testtee.TLSCertificate(key, nil, testtee.OIDGramine, []byte("quote"))
-	dice := testtee.TLSCertificate(key, nil, testtee.OIDDICE, tagged)
+	claims := evidencetest.DICEClaims(1, sum(der))
+	tagged := evidencetest.DICE(60000, []byte("quote"), claims)
+	plain := evidencetest.TLSCertificate(key, nil, evidencetest.OIDGramine(), []byte("quote"))
+	dice := evidencetest.TLSCertificate(key, nil, evidencetest.OIDDICE(), tagged)
 	for name, tc := range map[string]struct {
 		cert  []byte
 		field []byte
@@ -98,13 +98,13 @@ func TestParse(t *testing.T) {
 	der := spki(t, key)
 	sum := sha256.Sum256(der)
 	good384 := sha512.Sum384(der)
-	claims := testtee.DICEClaims(1, sum[:])
-	gramine := pkix.Extension{Id: testtee.OIDGramine, Value: []byte("quote")}
-	tagged := pkix.Extension{Id: testtee.OIDDICE, Value: testtee.DICE(60000, []byte("quote"), claims)}
+	claims := evidencetest.DICEClaims(1, sum[:])
+	gramine := pkix.Extension{Id: evidencetest.OIDGramine(), Value: []byte("quote")}
+	tagged := pkix.Extension{Id: evidencetest.OIDDICE(), Value: evidencetest.DICE(60000, []byte("quote"), claims)}
 	wrapped, _ := asn1.Marshal([]byte("quote"))
-	self := testtee.TLSCertificate(key, nil, testtee.OIDGramine, []byte("quote"))
+	self := evidencetest.TLSCertificate(key, nil, evidencetest.OIDGramine(), []byte("quote"))
 	huge := hugeRSA(t)
-	dice := func(value []byte) []byte { return testtee.TLSCertificate(key, nil, testtee.OIDDICE, value) }
+	dice := func(value []byte) []byte { return evidencetest.TLSCertificate(key, nil, evidencetest.OIDDICE(), value) }
 	cborText := func(v any) []byte {
 		b, err := cbor.Marshal(v)
 		if err != nil {
@@ -120,33 +120,33 @@ func TestParse(t *testing.T) {
 		"Gramine":                     {self, "", ratls.Gramine},
 		"in PEM":                      {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: self}), "", ratls.Gramine},
 		"in PEM behind white space":   {append([]byte("\r\n "), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: self})...), "", ratls.Gramine},
-		"issued by a parent":          {testtee.TLSCertificate(key, parent, testtee.OIDGramine, []byte("quote")), "", ratls.Gramine},
-		"Open Enclave":                {testtee.TLSCertificate(key, nil, testtee.OIDOpenEnclave, []byte("report")), "", ratls.OpenEnclave},
-		"in a further octet string":   {testtee.TLSCertificate(key, nil, testtee.OIDOpenEnclave, wrapped), "", ratls.OpenEnclave},
+		"issued by a parent":          {evidencetest.TLSCertificate(key, parent, evidencetest.OIDGramine(), []byte("quote")), "", ratls.Gramine},
+		"Open Enclave":                {evidencetest.TLSCertificate(key, nil, evidencetest.OIDOpenEnclave(), []byte("report")), "", ratls.OpenEnclave},
+		"in a further octet string":   {evidencetest.TLSCertificate(key, nil, evidencetest.OIDOpenEnclave(), wrapped), "", ratls.OpenEnclave},
 		"DICE":                        {dice(tagged.Value), "", ratls.DICE},
-		"DICE with SHA-384":           {dice(testtee.DICE(60000, []byte("quote"), testtee.DICEClaims(7, good384[:]))), "", ratls.DICE},
-		"DICE beside Gramine":         {testtee.TLSCertificateWith(key, nil, tagged, gramine), "", ratls.DICE},
-		"Gramine beside DICE":         {testtee.TLSCertificateWith(key, nil, gramine, tagged), "", ratls.DICE},
+		"DICE with SHA-384":           {dice(evidencetest.DICE(60000, []byte("quote"), evidencetest.DICEClaims(7, good384[:]))), "", ratls.DICE},
+		"DICE beside Gramine":         {evidencetest.TLSCertificateWith(key, nil, tagged, gramine), "", ratls.DICE},
+		"Gramine beside DICE":         {evidencetest.TLSCertificateWith(key, nil, gramine, tagged), "", ratls.DICE},
 		"not a certificate":           {[]byte{0x30, 0x82, 0, 1, 0}, "not a certificate", ""},
 		"empty PEM":                   {[]byte("-----BEGIN CERTIFICATE-----\n"), "PEM that cannot be read", ""},
 		"bytes behind it":             {append(slices.Clone(self), 0), "trailing data", ""},
-		"without evidence":            {testtee.TLSCertificate(key, nil, asn1.ObjectIdentifier{1, 2, 3}, nil), "no evidence", ""},
-		"evidence twice":              {testtee.TLSCertificateWith(key, nil, gramine, pkix.Extension{Id: testtee.OIDOpenEnclave, Value: []byte("report")}), "evidence twice", ""},
-		"a certificate inside":        {testtee.TLSCertificate(key, nil, testtee.OIDGramine, self), "a certificate inside", ""},
-		"a certificate inside DICE":   {dice(testtee.DICE(60000, self, claims)), "a certificate inside", ""},
+		"without evidence":            {evidencetest.TLSCertificate(key, nil, asn1.ObjectIdentifier{1, 2, 3}, nil), "no evidence", ""},
+		"evidence twice":              {evidencetest.TLSCertificateWith(key, nil, gramine, pkix.Extension{Id: evidencetest.OIDOpenEnclave(), Value: []byte("report")}), "evidence twice", ""},
+		"a certificate inside":        {evidencetest.TLSCertificate(key, nil, evidencetest.OIDGramine(), self), "a certificate inside", ""},
+		"a certificate inside DICE":   {dice(evidencetest.DICE(60000, self, claims)), "a certificate inside", ""},
 		"a huge RSA key":              {huge, "at most 8192", ""},
 		"DICE without tag":            {dice(cborText([][]byte{{1}, claims})), "not one tagged", ""},
-		"DICE with another tag":       {dice(testtee.DICE(60001, []byte("report"), claims)), "tag 60001 is not known", ""},
+		"DICE with another tag":       {dice(evidencetest.DICE(60001, []byte("report"), claims)), "tag 60001 is not known", ""},
 		"DICE of three":               {dice(cborText(cbor.Tag{Number: 60000, Content: [][]byte{{1}, claims, {1}}})), "not an array of evidence and claims", ""},
 		"DICE with bytes behind":      {dice(append(slices.Clone(tagged.Value), 0)), "not one tagged", ""},
-		"DICE claims of no form":      {dice(testtee.DICE(60000, []byte("quote"), []byte{1})), "not a CBOR map", ""},
-		"DICE without a key hash":     {dice(testtee.DICE(60000, []byte("quote"), cborText(map[string]any{"nonce": []byte{1}}))), "no pubkey-hash", ""},
-		"DICE with another key":       {dice(testtee.DICE(60000, []byte("quote"), testtee.DICEClaims(1, make([]byte, 32)))), "the certificate's key has", ""},
-		"DICE with an empty hash":     {dice(testtee.DICE(60000, []byte("quote"), testtee.DICEClaims(1, nil))), "the certificate's key has", ""},
-		"DICE with a hash cut short":  {dice(testtee.DICE(60000, []byte("quote"), testtee.DICEClaims(1, sum[:8]))), "the certificate's key has", ""},
-		"DICE with another algorithm": {dice(testtee.DICE(60000, []byte("quote"), testtee.DICEClaims(2, sum[:16]))), "hash algorithm 2 is not known", ""},
-		"DICE with a hash of no form": {dice(testtee.DICE(60000, []byte("quote"), cborText(map[string]any{"pubkey-hash": sum[:]}))), "not an array", ""},
-		"DICE with two key hashes":    {dice(testtee.DICE(60000, []byte("quote"), append([]byte{0xa2}, append(claims[1:], claims[1:]...)...))), "not a CBOR map", ""},
+		"DICE claims of no form":      {dice(evidencetest.DICE(60000, []byte("quote"), []byte{1})), "not a CBOR map", ""},
+		"DICE without a key hash":     {dice(evidencetest.DICE(60000, []byte("quote"), cborText(map[string]any{"nonce": []byte{1}}))), "no pubkey-hash", ""},
+		"DICE with another key":       {dice(evidencetest.DICE(60000, []byte("quote"), evidencetest.DICEClaims(1, make([]byte, 32)))), "the certificate's key has", ""},
+		"DICE with an empty hash":     {dice(evidencetest.DICE(60000, []byte("quote"), evidencetest.DICEClaims(1, nil))), "the certificate's key has", ""},
+		"DICE with a hash cut short":  {dice(evidencetest.DICE(60000, []byte("quote"), evidencetest.DICEClaims(1, sum[:8]))), "the certificate's key has", ""},
+		"DICE with another algorithm": {dice(evidencetest.DICE(60000, []byte("quote"), evidencetest.DICEClaims(2, sum[:16]))), "hash algorithm 2 is not known", ""},
+		"DICE with a hash of no form": {dice(evidencetest.DICE(60000, []byte("quote"), cborText(map[string]any{"pubkey-hash": sum[:]}))), "not an array", ""},
+		"DICE with two key hashes":    {dice(evidencetest.DICE(60000, []byte("quote"), append([]byte{0xa2}, append(claims[1:], claims[1:]...)...))), "not a CBOR map", ""},
 	} {
 		c, err := ratls.Parse(tc.raw)
 		switch {
@@ -162,7 +162,7 @@ func TestParse(t *testing.T) {
 func hugeRSA(t *testing.T) []byte {
 	n := new(big.Int).SetBit(big.NewInt(1), 16383, 1)
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "huge"},
-		ExtraExtensions: []pkix.Extension{{Id: testtee.OIDGramine, Value: []byte("quote")}}}
+		ExtraExtensions: []pkix.Extension{{Id: evidencetest.OIDGramine(), Value: []byte("quote")}}}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &rsa.PublicKey{N: n, E: 65537}, newKey(t))
 	if err != nil {
 		t.Fatal(err)
@@ -173,8 +173,8 @@ func hugeRSA(t *testing.T) []byte {
 func FuzzParse(f *testing.F) {
 	key := newKey(f)
 	sum := sha256.Sum256(spki(f, key))
-	f.Add(testtee.TLSCertificate(key, nil, testtee.OIDGramine, []byte("quote")))
-	f.Add(testtee.TLSCertificate(key, nil, testtee.OIDDICE, testtee.DICE(60000, []byte("quote"), testtee.DICEClaims(1, sum[:]))))
+	f.Add(evidencetest.TLSCertificate(key, nil, evidencetest.OIDGramine(), []byte("quote")))
+	f.Add(evidencetest.TLSCertificate(key, nil, evidencetest.OIDDICE(), evidencetest.DICE(60000, []byte("quote"), evidencetest.DICEClaims(1, sum[:]))))
 	f.Add([]byte("-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if c, err := ratls.Parse(b); err == nil && (len(c.PublicKey) == 0 || c.Form == "" || !ratls.Is(b)) {
@@ -197,7 +197,7 @@ func TestAChangedCertificateIsRefused(t *testing.T) {
 		"issued by a parent":               {parent, 0, true},
 		"parent's signature is not needed": {parent, 1, true},
 	} {
-		raw := testtee.TLSCertificate(key, tc.parent, testtee.OIDGramine, []byte("quote"))
+		raw := evidencetest.TLSCertificate(key, tc.parent, evidencetest.OIDGramine(), []byte("quote"))
 		if tc.at > 0 {
 			raw[len(raw)-tc.at] ^= 1
 		}

@@ -12,27 +12,27 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/sgx"
-	"github.com/probity-dev/probity/internal/testtee"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 type lab struct {
-	m      *testtee.Platform
+	m      *evidencetest.Platform
 	source collateral.Source
 	v      *sgx.Verifier
 }
 
 func newLab() *lab {
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	m := pki.Platform(testtee.HealthyPlatform())
-	return &lab{m, collateral.Fixed(pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTCB(now)})),
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	m := pki.Platform(evidencetest.HealthyPlatform())
+	return &lab{m, collateral.Fixed(pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)})),
 		sgx.New(dcap.New(dcap.Config{Anchor: pki.Anchor()}))}
 }
 
-func (l *lab) verify(e testtee.Enclave, runtime, initTime *evidence.Data) (*evidence.Result, string) {
-	result, err := l.v.Verify(context.Background(), evidence.Evidence{Raw: l.m.Quote(testtee.QuoteConfig{Enclave: e}),
+func (l *lab) verify(e evidencetest.Enclave, runtime, initTime *evidence.Data) (*evidence.Result, string) {
+	result, err := l.v.Verify(context.Background(), evidence.Evidence{Raw: l.m.Quote(evidencetest.QuoteConfig{Enclave: e}),
 		RuntimeData: runtime, InitTimeData: initTime, Collateral: l.source, Time: now})
 	var r *evidence.Rejection
 	if errors.As(err, &r) {
@@ -56,13 +56,13 @@ var always = []string{"maa-attestationcollateral", "x-ms-attestation-type", "x-m
 func TestWhichClaimsAreStated(t *testing.T) {
 	l := newLab()
 	text := []byte(`{"b":1,"a":"x"}`)
-	plain := testtee.DemoEnclave()
+	plain := evidencetest.DemoEnclave()
 	bound := plain
-	bound.ReportData = testtee.BindData(text)
+	bound.ReportData = evidencetest.BindData(text)
 	kss := bound
-	kss.KSS, kss.ConfigID, kss.ConfigSVN = true, testtee.BindData([]byte(`{}`)), 5
+	kss.KSS, kss.ConfigID, kss.ConfigSVN = true, evidencetest.BindData([]byte(`{}`)), 5
 	for name, tc := range map[string]struct {
-		enclave           testtee.Enclave
+		enclave           evidencetest.Enclave
 		runtime, initTime *evidence.Data
 		more              []string
 	}{
@@ -89,10 +89,10 @@ func TestWhichClaimsAreStated(t *testing.T) {
 
 func TestValues(t *testing.T) {
 	l := newLab()
-	e := testtee.DemoEnclave()
+	e := evidencetest.DemoEnclave()
 	e.Debug = true
 	text := []byte(`{"b":1,"a":"x"}`)
-	e.ReportData = testtee.BindData(text)
+	e.ReportData = evidencetest.BindData(text)
 	result, refused := l.verify(e, &evidence.Data{Bytes: text, Type: evidence.JSON}, nil)
 	if refused != "" {
 		t.Fatalf("refused by %s: a debug enclave is a fact for the policy", refused)
@@ -119,23 +119,23 @@ func TestValues(t *testing.T) {
 func TestMustRefuse(t *testing.T) {
 	l := newLab()
 	text := []byte(`{"a":1}`)
-	bound := testtee.DemoEnclave()
-	bound.ReportData = testtee.BindData(text)
+	bound := evidencetest.DemoEnclave()
+	bound.ReportData = evidencetest.BindData(text)
 	half := bound
 	clear(half.ReportData[16:32])
 	kss := bound
 	kss.KSS = true
-	list := testtee.DemoEnclave()
-	list.ReportData = testtee.BindData([]byte(`[1]`))
+	list := evidencetest.DemoEnclave()
+	list.ReportData = evidencetest.BindData([]byte(`[1]`))
 	for name, tc := range map[string]struct {
-		enclave           testtee.Enclave
+		enclave           evidencetest.Enclave
 		runtime, initTime *evidence.Data
 		want              string
 	}{
 		"20 other runtime data":               {bound, &evidence.Data{Bytes: []byte(`{"a":2}`)}, nil, "sgx.report-data.runtime-data"},
 		"20 runtime data with a NUL more":     {bound, &evidence.Data{Bytes: append(slices.Clone(text), 0)}, nil, "sgx.report-data.runtime-data"},
 		"20 runtime data bound by a prefix":   {half, &evidence.Data{Bytes: text}, nil, "sgx.report-data.runtime-data"},
-		"20 empty runtime data":               {testtee.DemoEnclave(), &evidence.Data{Bytes: []byte{}}, nil, "sgx.report-data.runtime-data"},
+		"20 empty runtime data":               {evidencetest.DemoEnclave(), &evidence.Data{Bytes: []byte{}}, nil, "sgx.report-data.runtime-data"},
 		"JSON runtime data that are not JSON": {list, &evidence.Data{Bytes: []byte(`[1]`), Type: evidence.JSON}, nil, "sgx.runtime-data.json"},
 		"init-time data without KSS":          {bound, nil, &evidence.Data{Bytes: text}, "sgx.config-id.kss"},
 		"init-time data that CONFIGID lacks":  {kss, nil, &evidence.Data{Bytes: text}, "sgx.config-id.init-time-data"},

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/probity-dev/probity/collateral"
-	"github.com/probity-dev/probity/internal/pubkey"
+	"github.com/probity-dev/probity/strict/pubkey"
 )
 
 // VCEKOf reads from a VCEK certificate which chip and TCB it is for, so that it can be

@@ -10,7 +10,7 @@ import (
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/internal/pubkey"
+	"github.com/probity-dev/probity/strict/pubkey"
 )
 
 // endorsement is a leaf with the CA that certified it, up to the pinned root.

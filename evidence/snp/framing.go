@@ -15,7 +15,7 @@ import (
 
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/ratls"
-	"github.com/probity-dev/probity/internal/pubkey"
+	"github.com/probity-dev/probity/strict/pubkey"
 )
 
 // Framed is evidence taken out of its frame; nothing of it is verified.

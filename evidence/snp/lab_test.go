@@ -9,41 +9,47 @@ import (
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/evidence/uvm"
-	"github.com/probity-dev/probity/internal/testtee"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // hierarchies are made once: RSA keys take their time.
-var hierarchies = map[snp.Line]func() *testtee.AMD{
-	snp.Milan: sync.OnceValue(func() *testtee.AMD { return testtee.NewAMD(testtee.AMDConfig{Now: now, Line: snp.Milan}) }),
-	snp.Genoa: sync.OnceValue(func() *testtee.AMD { return testtee.NewAMD(testtee.AMDConfig{Now: now, Line: snp.Genoa}) }),
-	snp.Turin: sync.OnceValue(func() *testtee.AMD { return testtee.NewAMD(testtee.AMDConfig{Now: now, Line: snp.Turin}) }),
+var hierarchies = map[snp.Line]func() *evidencetest.AMD{
+	snp.Milan: sync.OnceValue(func() *evidencetest.AMD {
+		return evidencetest.NewAMD(evidencetest.AMDConfig{Now: now, Line: snp.Milan})
+	}),
+	snp.Genoa: sync.OnceValue(func() *evidencetest.AMD {
+		return evidencetest.NewAMD(evidencetest.AMDConfig{Now: now, Line: snp.Genoa})
+	}),
+	snp.Turin: sync.OnceValue(func() *evidencetest.AMD {
+		return evidencetest.NewAMD(evidencetest.AMDConfig{Now: now, Line: snp.Turin})
+	}),
 }
 
-var publisher = sync.OnceValue(func() *testtee.UVM { return testtee.NewUVM(testtee.UVMConfig{Now: now}) })
+var publisher = sync.OnceValue(func() *evidencetest.UVM { return evidencetest.NewUVM(evidencetest.UVMConfig{Now: now}) })
 
 // cloud is the CSP id of the healthy VLEKs.
 const cloud = "CN=cc-eu-central-1.amazonaws.com"
 
 // lab is a chip with a verifier that trusts its maker.
 type lab struct {
-	*testtee.AMD
-	chip *testtee.Chip
+	*evidencetest.AMD
+	chip *evidencetest.Chip
 	cfg  snp.Config
 	ev   evidence.Evidence
 }
 
-func newLab(t testing.TB, line snp.Line, chip testtee.ChipConfig) *lab {
+func newLab(t testing.TB, line snp.Line, chip evidencetest.ChipConfig) *lab {
 	t.Helper()
 	a := hierarchies[line]()
 	return &lab{AMD: a, chip: a.Chip(chip), cfg: snp.Config{Roots: a.Roots()}, ev: evidence.Evidence{Time: now}}
 }
 
 // verify makes a report, frames it, and verifies it.
-func (l *lab) verify(t testing.TB, report testtee.ReportConfig) (*evidence.Result, error) {
+func (l *lab) verify(t testing.TB, report evidencetest.ReportConfig) (*evidence.Result, error) {
 	t.Helper()
 	l.ev.Raw = l.chip.Evidence(l.AMD, l.chip.Report(report))
 	return l.run(t)

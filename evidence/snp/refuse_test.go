@@ -15,8 +15,8 @@ import (
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/snp"
-	"github.com/probity-dev/probity/internal/testtee"
 )
 
 func std(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
@@ -27,14 +27,14 @@ func zeroSignature(b []byte) { clear(b[0x2a0:0x330]) }
 // TestMustRefuseReports alters the report; every case is signed by the right
 // key unless it says otherwise.
 func TestMustRefuseReports(t *testing.T) {
-	flip := func(at int) testtee.ReportConfig {
-		return testtee.ReportConfig{After: func(b []byte) { b[at] ^= 1 }}
+	flip := func(at int) evidencetest.ReportConfig {
+		return evidencetest.ReportConfig{After: func(b []byte) { b[at] ^= 1 }}
 	}
-	set := func(at int, values ...byte) testtee.ReportConfig {
-		return testtee.ReportConfig{Edit: func(b []byte) { copy(b[at:], values) }}
+	set := func(at int, values ...byte) evidencetest.ReportConfig {
+		return evidencetest.ReportConfig{Edit: func(b []byte) { copy(b[at:], values) }}
 	}
 	for name, tc := range map[string]struct {
-		report testtee.ReportConfig
+		report evidencetest.ReportConfig
 		want   string
 	}{
 		"the result of the ECDSA check ignored":              {flip(0x90), "snp.report.signature"},
@@ -46,14 +46,14 @@ func TestMustRefuseReports(t *testing.T) {
 		"upper bytes of s":                                   {flip(0x2e8 + 71), "snp.report.reserved"},
 		"r altered":                                          {flip(0x2a0), "snp.report.signature"},
 		"s altered":                                          {flip(0x2e8), "snp.report.signature"},
-		"r and s zero":                                       {testtee.ReportConfig{After: zeroSignature}, "snp.report.signature"},
-		"r and s beyond the order": {testtee.ReportConfig{After: func(b []byte) {
+		"r and s zero":                                       {evidencetest.ReportConfig{After: zeroSignature}, "snp.report.signature"},
+		"r and s beyond the order": {evidencetest.ReportConfig{After: func(b []byte) {
 			copy(b[0x2a0:], bytes.Repeat([]byte{255}, 48))
 			copy(b[0x2e8:], bytes.Repeat([]byte{255}, 48))
 		}}, "snp.report.signature"},
 		"report data altered":                                {flip(0x50), "snp.report.signature"},
 		"host data altered":                                  {flip(0xc0), "snp.report.signature"},
-		"the debug bit cleared":                              {testtee.ReportConfig{Policy: 0xb0000, After: func(b []byte) { b[10] &^= 8 }}, "snp.report.signature"},
+		"the debug bit cleared":                              {evidencetest.ReportConfig{Policy: 0xb0000, After: func(b []byte) { b[10] &^= 8 }}, "snp.report.signature"},
 		"version 1":                                          {set(0, 1), "snp.report.format"},
 		"version 6":                                          {set(0, 6), "snp.report.format"},
 		"signature algorithm 0":                              {set(0x34, 0), "snp.report.signature-algorithm"},
@@ -62,27 +62,27 @@ func TestMustRefuseReports(t *testing.T) {
 		"an unknown signing key":                             {set(0x48, 2<<2), "snp.report.signing-key"},
 		"reserved bits beside the signing key":               {set(0x48, 0x20), "snp.report.reserved"},
 		"reserved bytes behind the signing key":              {set(0x4c, 1), "snp.report.reserved"},
-		"CPUID fields in version 2":                          {testtee.ReportConfig{Version: 2, Edit: func(b []byte) { b[0x188] = 0x19 }}, "snp.report.reserved"},
+		"CPUID fields in version 2":                          {evidencetest.ReportConfig{Version: 2, Edit: func(b []byte) { b[0x188] = 0x19 }}, "snp.report.reserved"},
 		"mitigation vectors in version 3":                    {set(0x1f8, 1), "snp.report.reserved"},
-		"reserved policy bits":                               {testtee.ReportConfig{Policy: 1<<17 | 1<<26}, "snp.report.policy"},
-		"bit 17 of the policy not set":                       {testtee.ReportConfig{Policy: 1 << 16}, "snp.report.policy"},
+		"reserved policy bits":                               {evidencetest.ReportConfig{Policy: 1<<17 | 1<<26}, "snp.report.policy"},
+		"bit 17 of the policy not set":                       {evidencetest.ReportConfig{Policy: 1 << 16}, "snp.report.policy"},
 		"requested by the host":                              {set(0x30, 255, 255, 255, 255), "snp.report.vmpl"},
 		"VMPL 4":                                             {set(0x30, 4), "snp.report.vmpl"},
 		"CHIP_ID not compared with HWID":                     {set(0x1a0, 1, 2, 3), "snp.vcek.hwid"},
-		"SPLs not compared with REPORTED_TCB":                {testtee.ReportConfig{Reported: &snp.RawTCB{4, 0, 0, 0, 0, 0, 25, 219}, Committed: &snp.RawTCB{4, 0, 0, 0, 0, 0, 25, 219}}, "snp.vcek.tcb"},
-		"a key of an old TCB":                                {testtee.ReportConfig{Reported: &snp.RawTCB{4, 0, 0, 0, 0, 0, 23, 219}}, "snp.vcek.tcb"},
-		"a reserved byte in REPORTED_TCB":                    {testtee.ReportConfig{Reported: &snp.RawTCB{4, 0, 1, 0, 0, 0, 24, 219}}, "snp.vcek.tcb"},
-		"COMMITTED_TCB below REPORTED_TCB":                   {testtee.ReportConfig{Committed: &snp.RawTCB{4, 0, 0, 0, 0, 0, 23, 219}}, "snp.report.tcb-order"},
-		"committed firmware above the current":               {testtee.ReportConfig{Edit: func(b []byte) { b[0x1ec] = 42 }}, "snp.report.firmware-order"},
-		"a reserved byte of COMMITTED_TCB above CURRENT_TCB": {testtee.ReportConfig{Edit: func(b []byte) { b[0x1e4] = 1 }}, "snp.report.tcb-order"},
-		"CURRENT_TCB below COMMITTED_TCB":                    {testtee.ReportConfig{Edit: func(b []byte) { b[0x38] = 3 }}, "snp.report.tcb-order"},
-		"a CPU of another line":                              {testtee.ReportConfig{Family: 0x19, Model: 0x11}, "snp.product"},
-		"a CPU of another family":                            {testtee.ReportConfig{Family: 0x1a, Model: 1}, "snp.product"},
-		"a CPU that is not known":                            {testtee.ReportConfig{Family: 0x19, Model: 0x50}, "snp.product"},
+		"SPLs not compared with REPORTED_TCB":                {evidencetest.ReportConfig{Reported: &snp.RawTCB{4, 0, 0, 0, 0, 0, 25, 219}, Committed: &snp.RawTCB{4, 0, 0, 0, 0, 0, 25, 219}}, "snp.vcek.tcb"},
+		"a key of an old TCB":                                {evidencetest.ReportConfig{Reported: &snp.RawTCB{4, 0, 0, 0, 0, 0, 23, 219}}, "snp.vcek.tcb"},
+		"a reserved byte in REPORTED_TCB":                    {evidencetest.ReportConfig{Reported: &snp.RawTCB{4, 0, 1, 0, 0, 0, 24, 219}}, "snp.vcek.tcb"},
+		"COMMITTED_TCB below REPORTED_TCB":                   {evidencetest.ReportConfig{Committed: &snp.RawTCB{4, 0, 0, 0, 0, 0, 23, 219}}, "snp.report.tcb-order"},
+		"committed firmware above the current":               {evidencetest.ReportConfig{Edit: func(b []byte) { b[0x1ec] = 42 }}, "snp.report.firmware-order"},
+		"a reserved byte of COMMITTED_TCB above CURRENT_TCB": {evidencetest.ReportConfig{Edit: func(b []byte) { b[0x1e4] = 1 }}, "snp.report.tcb-order"},
+		"CURRENT_TCB below COMMITTED_TCB":                    {evidencetest.ReportConfig{Edit: func(b []byte) { b[0x38] = 3 }}, "snp.report.tcb-order"},
+		"a CPU of another line":                              {evidencetest.ReportConfig{Family: 0x19, Model: 0x11}, "snp.product"},
+		"a CPU of another family":                            {evidencetest.ReportConfig{Family: 0x1a, Model: 1}, "snp.product"},
+		"a CPU that is not known":                            {evidencetest.ReportConfig{Family: 0x19, Model: 0x50}, "snp.product"},
 		"a report of a VLEK with a VCEK":                     {set(0x48, 1<<2), "snp.vcek.kind"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, snp.Milan, testtee.ChipConfig{})
+			l := newLab(t, snp.Milan, evidencetest.ChipConfig{})
 			result, err := l.verify(t, tc.report)
 			if got := refusal(t, err); got != tc.want {
 				t.Errorf("refused by %q, want %q", got, tc.want)
@@ -103,13 +103,13 @@ func TestMustRefuseCertificates(t *testing.T) {
 	arc := func(arcs ...int) asn1.ObjectIdentifier {
 		return append(asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 3704, 1}, arcs...)
 	}
-	drop := func(arcs ...int) testtee.ChipConfig {
-		return testtee.ChipConfig{EditExtensions: func(list []pkix.Extension) []pkix.Extension {
+	drop := func(arcs ...int) evidencetest.ChipConfig {
+		return evidencetest.ChipConfig{EditExtensions: func(list []pkix.Extension) []pkix.Extension {
 			return slices.DeleteFunc(list, func(e pkix.Extension) bool { return e.Id.Equal(arc(arcs...)) })
 		}}
 	}
-	replace := func(value []byte, arcs ...int) testtee.ChipConfig {
-		return testtee.ChipConfig{EditExtensions: func(list []pkix.Extension) []pkix.Extension {
+	replace := func(value []byte, arcs ...int) evidencetest.ChipConfig {
+		return evidencetest.ChipConfig{EditExtensions: func(list []pkix.Extension) []pkix.Extension {
 			for i := range list {
 				if list[i].Id.Equal(arc(arcs...)) {
 					list[i].Value = value
@@ -118,31 +118,31 @@ func TestMustRefuseCertificates(t *testing.T) {
 			return list
 		}}
 	}
-	milan, foreign := hierarchies[snp.Milan](), testtee.NewAMD(testtee.AMDConfig{Now: now})
+	milan, foreign := hierarchies[snp.Milan](), evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
 	genoa := hierarchies[snp.Genoa]()
 	for name, tc := range map[string]struct {
 		line snp.Line
-		chip testtee.ChipConfig
+		chip evidencetest.ChipConfig
 		want string
 	}{
-		"signed by another ASK of the same name":  {snp.Milan, testtee.ChipConfig{Issuer: &foreign.ASK}, "snp.vcek.signature"},
-		"signed by the root itself":               {snp.Milan, testtee.ChipConfig{Issuer: &milan.ARK}, "snp.vcek.signature"},
-		"signed by the ASVK":                      {snp.Milan, testtee.ChipConfig{Issuer: &milan.ASVK}, "snp.vcek.signature"},
-		"signed by the ASK of another line":       {snp.Milan, testtee.ChipConfig{Issuer: &genoa.ASK}, "snp.vcek.signature"},
-		"a VLEK accepted through the VCEK branch": {snp.Milan, testtee.ChipConfig{CSP: cloud, Issuer: &milan.ASK}, "snp.vcek.signature"},
-		"a VLEK of any cloud":                     {snp.Milan, testtee.ChipConfig{CSP: "CN=cc-evil.example.org"}, "snp.vlek.csp-id"},
-		"a VLEK whose cloud only ends alike":      {snp.Milan, testtee.ChipConfig{CSP: "CN=cc-eu.evil.amazonaws.com"}, "snp.vlek.csp-id"},
-		"a VLEK whose cloud has no region":        {snp.Milan, testtee.ChipConfig{CSP: "CN=cc-.amazonaws.com"}, "snp.vlek.csp-id"},
-		"a VLEK whose cloud has more behind":      {snp.Milan, testtee.ChipConfig{CSP: cloud + ".evil"}, "snp.vlek.csp-id"},
-		"a VLEK with a HWID": {snp.Milan, testtee.ChipConfig{CSP: cloud, EditExtensions: func(l []pkix.Extension) []pkix.Extension {
+		"signed by another ASK of the same name":  {snp.Milan, evidencetest.ChipConfig{Issuer: &foreign.ASK}, "snp.vcek.signature"},
+		"signed by the root itself":               {snp.Milan, evidencetest.ChipConfig{Issuer: &milan.ARK}, "snp.vcek.signature"},
+		"signed by the ASVK":                      {snp.Milan, evidencetest.ChipConfig{Issuer: &milan.ASVK}, "snp.vcek.signature"},
+		"signed by the ASK of another line":       {snp.Milan, evidencetest.ChipConfig{Issuer: &genoa.ASK}, "snp.vcek.signature"},
+		"a VLEK accepted through the VCEK branch": {snp.Milan, evidencetest.ChipConfig{CSP: cloud, Issuer: &milan.ASK}, "snp.vcek.signature"},
+		"a VLEK of any cloud":                     {snp.Milan, evidencetest.ChipConfig{CSP: "CN=cc-evil.example.org"}, "snp.vlek.csp-id"},
+		"a VLEK whose cloud only ends alike":      {snp.Milan, evidencetest.ChipConfig{CSP: "CN=cc-eu.evil.amazonaws.com"}, "snp.vlek.csp-id"},
+		"a VLEK whose cloud has no region":        {snp.Milan, evidencetest.ChipConfig{CSP: "CN=cc-.amazonaws.com"}, "snp.vlek.csp-id"},
+		"a VLEK whose cloud has more behind":      {snp.Milan, evidencetest.ChipConfig{CSP: cloud + ".evil"}, "snp.vlek.csp-id"},
+		"a VLEK with a HWID": {snp.Milan, evidencetest.ChipConfig{CSP: cloud, EditExtensions: func(l []pkix.Extension) []pkix.Extension {
 			return append(l, pkix.Extension{Id: arc(4), Value: make([]byte, 64)})
 		}}, "snp.vcek.format"},
-		"an expired VCEK":                         {snp.Milan, testtee.ChipConfig{Edit: func(c *x509.Certificate) { c.NotAfter = now.AddDate(0, 0, -1) }}, "snp.vcek.validity"},
-		"an expired VLEK, good at its issue time": {snp.Milan, testtee.ChipConfig{CSP: cloud, Edit: func(c *x509.Certificate) { c.NotAfter = now.AddDate(0, 0, -1) }}, "snp.vcek.validity"},
-		"a VCEK that is not valid yet":            {snp.Milan, testtee.ChipConfig{Edit: func(c *x509.Certificate) { c.NotBefore = now.AddDate(0, 0, 1) }}, "snp.vcek.validity"},
-		"a key on P-256":                          {snp.Milan, testtee.ChipConfig{Key: p256}, "snp.vcek.format"},
-		"a leaf that is a CA":                     {snp.Milan, testtee.ChipConfig{Edit: func(c *x509.Certificate) { c.IsCA, c.BasicConstraintsValid = true, true }}, "snp.vcek.format"},
-		"a critical extension": {snp.Milan, testtee.ChipConfig{EditExtensions: func(l []pkix.Extension) []pkix.Extension {
+		"an expired VCEK":                         {snp.Milan, evidencetest.ChipConfig{Edit: func(c *x509.Certificate) { c.NotAfter = now.AddDate(0, 0, -1) }}, "snp.vcek.validity"},
+		"an expired VLEK, good at its issue time": {snp.Milan, evidencetest.ChipConfig{CSP: cloud, Edit: func(c *x509.Certificate) { c.NotAfter = now.AddDate(0, 0, -1) }}, "snp.vcek.validity"},
+		"a VCEK that is not valid yet":            {snp.Milan, evidencetest.ChipConfig{Edit: func(c *x509.Certificate) { c.NotBefore = now.AddDate(0, 0, 1) }}, "snp.vcek.validity"},
+		"a key on P-256":                          {snp.Milan, evidencetest.ChipConfig{Key: p256}, "snp.vcek.format"},
+		"a leaf that is a CA":                     {snp.Milan, evidencetest.ChipConfig{Edit: func(c *x509.Certificate) { c.IsCA, c.BasicConstraintsValid = true, true }}, "snp.vcek.format"},
+		"a critical extension": {snp.Milan, evidencetest.ChipConfig{EditExtensions: func(l []pkix.Extension) []pkix.Extension {
 			return append(l, pkix.Extension{Id: arc(99), Critical: true, Value: []byte{5, 0}})
 		}}, "snp.vcek.format"},
 		"no HWID":                          {snp.Milan, drop(4), "snp.vcek.format"},
@@ -155,16 +155,16 @@ func TestMustRefuseCertificates(t *testing.T) {
 		"a negative SPL":                   {snp.Milan, replace([]byte{2, 1, 0xff}, 3, 8), "snp.vcek.format"},
 		"an SPL with more behind":          {snp.Milan, replace([]byte{2, 1, 219, 0}, 3, 8), "snp.vcek.format"},
 		"no product":                       {snp.Milan, drop(2), "snp.vcek.format"},
-		"an unknown product":               {snp.Milan, testtee.ChipConfig{Product: "Naples"}, "snp.vcek.format"},
-		"a product that only begins alike": {snp.Milan, testtee.ChipConfig{Product: "Milano"}, "snp.vcek.format"},
-		"a product of another line":        {snp.Milan, testtee.ChipConfig{Product: "Genoa"}, "snp.product"},
+		"an unknown product":               {snp.Milan, evidencetest.ChipConfig{Product: "Naples"}, "snp.vcek.format"},
+		"a product that only begins alike": {snp.Milan, evidencetest.ChipConfig{Product: "Milano"}, "snp.vcek.format"},
+		"a product of another line":        {snp.Milan, evidencetest.ChipConfig{Product: "Genoa"}, "snp.product"},
 		"Turin without FMC":                {snp.Turin, drop(3, 9), "snp.vcek.format"},
 		"Turin with another FMC":           {snp.Turin, replace([]byte{2, 1, 2}, 3, 9), "snp.vcek.tcb"},
 		"Turin with a HWID of 64 bytes":    {snp.Turin, replace(make([]byte, 64), 4), "snp.vcek.format"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, tc.line, tc.chip)
-			if _, err := l.verify(t, testtee.ReportConfig{}); refusal(t, err) != tc.want {
+			if _, err := l.verify(t, evidencetest.ReportConfig{}); refusal(t, err) != tc.want {
 				t.Errorf("refused by %q, want %q", refusal(t, err), tc.want)
 			}
 		})
@@ -174,37 +174,37 @@ func TestMustRefuseCertificates(t *testing.T) {
 // TestMustRefuseTurinReadLikeMilan has patch levels that agree only if the
 // bytes are read with the older layout.
 func TestMustRefuseTurinReadLikeMilan(t *testing.T) {
-	l := newLab(t, snp.Turin, testtee.ChipConfig{TCB: snp.RawTCB{1, 1, 1, 4, 0, 0, 0, 81}})
+	l := newLab(t, snp.Turin, evidencetest.ChipConfig{TCB: snp.RawTCB{1, 1, 1, 4, 0, 0, 0, 81}})
 	for _, reported := range []snp.RawTCB{{1, 1, 1, 5, 0, 0, 0, 81}, {1, 1, 2, 4, 0, 0, 0, 81}, {2, 1, 1, 4, 0, 0, 0, 81}, {1, 1, 1, 4, 0, 0, 9, 81}} {
-		if _, err := l.verify(t, testtee.ReportConfig{Reported: &reported, Committed: &snp.RawTCB{9, 9, 9, 9, 0, 0, 9, 99}}); refusal(t, err) != "snp.vcek.tcb" {
+		if _, err := l.verify(t, evidencetest.ReportConfig{Reported: &reported, Committed: &snp.RawTCB{9, 9, 9, 9, 0, 0, 9, 99}}); refusal(t, err) != "snp.vcek.tcb" {
 			t.Errorf("%x: refused by %q", reported, refusal(t, err))
 		}
 	}
 	// The chip's id has 8 bytes; what follows must be zero.
-	if _, err := l.verify(t, testtee.ReportConfig{Edit: func(b []byte) { b[0x1a0+8] = 1 }}); refusal(t, err) != "snp.vcek.hwid" {
+	if _, err := l.verify(t, evidencetest.ReportConfig{Edit: func(b []byte) { b[0x1a0+8] = 1 }}); refusal(t, err) != "snp.vcek.hwid" {
 		t.Errorf("refused by %q", refusal(t, err))
 	}
 }
 
 func TestMustRefuseChains(t *testing.T) {
-	l := newLab(t, snp.Milan, testtee.ChipConfig{})
-	evil := testtee.NewAMD(testtee.AMDConfig{Now: now})
+	l := newLab(t, snp.Milan, evidencetest.ChipConfig{})
+	evil := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
 	genoa := hierarchies[snp.Genoa]()
-	stranger := evil.Chip(testtee.ChipConfig{HWID: l.chip.HWID})
-	weakCA := testtee.NewAMD(testtee.AMDConfig{Now: now, Edit: func(c *x509.Certificate) {
+	stranger := evil.Chip(evidencetest.ChipConfig{HWID: l.chip.HWID})
+	weakCA := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now, Edit: func(c *x509.Certificate) {
 		if c.Subject.CommonName == "SEV-Milan" {
 			c.IsCA, c.MaxPathLenZero, c.KeyUsage = false, false, x509.KeyUsageDigitalSignature
 		}
 	}})
-	oldCA := testtee.NewAMD(testtee.AMDConfig{Now: now, Edit: func(c *x509.Certificate) {
+	oldCA := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now, Edit: func(c *x509.Certificate) {
 		if c.Subject.CommonName == "SEV-Milan" {
 			c.NotAfter = now.AddDate(0, 0, -1)
 		}
 	}})
 	join := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 	for name, tc := range map[string]struct {
-		roots *testtee.AMD
-		chip  *testtee.Chip
+		roots *evidencetest.AMD
+		chip  *evidencetest.Chip
 		certs []byte
 		want  string
 	}{
@@ -222,8 +222,8 @@ func TestMustRefuseChains(t *testing.T) {
 		"more certificates than anybody needs":     {l.AMD, l.chip, bytes.Repeat(l.ARK.PEM(), 9), "snp.certificates"},
 		"more bytes than anybody needs":            {l.AMD, l.chip, bytes.Repeat([]byte{'\n'}, 65<<10), "snp.report.format"},
 		"a key instead of a certificate":           {l.AMD, l.chip, []byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"), "snp.certificates"},
-		"an intermediate that is no CA":            {weakCA, weakCA.Chip(testtee.ChipConfig{}), nil, "snp.ask.signature"},
-		"an intermediate that has expired":         {oldCA, oldCA.Chip(testtee.ChipConfig{}), nil, "snp.ask.validity"},
+		"an intermediate that is no CA":            {weakCA, weakCA.Chip(evidencetest.ChipConfig{}), nil, "snp.ask.signature"},
+		"an intermediate that has expired":         {oldCA, oldCA.Chip(evidencetest.ChipConfig{}), nil, "snp.ask.validity"},
 		"test roots, in a verifier for production": {nil, l.chip, join(l.chip.PEM(), l.Chain(false)), "snp.ask.signature"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -235,7 +235,7 @@ func TestMustRefuseChains(t *testing.T) {
 			if tc.roots != nil {
 				cfg.Roots = tc.roots.Roots()
 			}
-			f := snp.Framed{Report: tc.chip.Report(testtee.ReportConfig{}), Certificates: certs}
+			f := snp.Framed{Report: tc.chip.Report(evidencetest.ReportConfig{}), Certificates: certs}
 			raw, err := f.Marshal()
 			if err != nil {
 				t.Fatal(err)
@@ -254,21 +254,21 @@ func TestMustRefuseBindings(t *testing.T) {
 	prefix := bound(data)
 	prefix[31] ^= 1
 	for name, tc := range map[string]struct {
-		report testtee.ReportConfig
+		report evidencetest.ReportConfig
 		data   *evidence.Data
 		init   *evidence.Data
 		want   string
 	}{
-		"REPORT_DATA mismatch treated as a note":  {testtee.ReportConfig{}, &evidence.Data{Bytes: data}, nil, "snp.report-data.runtime-data"},
-		"only a prefix compared":                  {testtee.ReportConfig{ReportData: prefix}, &evidence.Data{Bytes: data}, nil, "snp.report-data.runtime-data"},
-		"the second half of REPORT_DATA not zero": {testtee.ReportConfig{ReportData: full}, &evidence.Data{Bytes: data}, nil, "snp.report-data.runtime-data"},
-		"one byte more":                           {testtee.ReportConfig{ReportData: bound(data)}, &evidence.Data{Bytes: append(bytes.Clone(data), ' ')}, nil, "snp.report-data.runtime-data"},
-		"HOST_DATA of another policy":             {testtee.ReportConfig{HostData: [32]byte{1}}, nil, &evidence.Data{Bytes: data}, "snp.host-data.init-time-data"},
-		"JSON that is none":                       {testtee.ReportConfig{ReportData: bound([]byte("x"))}, &evidence.Data{Bytes: []byte("x"), Type: evidence.JSON}, nil, "snp.runtime-data.json"},
-		"JSON with a duplicate member":            {testtee.ReportConfig{ReportData: bound([]byte(`{"a":1,"a":2}`))}, &evidence.Data{Bytes: []byte(`{"a":1,"a":2}`), Type: evidence.JSON}, nil, "snp.runtime-data.json"},
+		"REPORT_DATA mismatch treated as a note":  {evidencetest.ReportConfig{}, &evidence.Data{Bytes: data}, nil, "snp.report-data.runtime-data"},
+		"only a prefix compared":                  {evidencetest.ReportConfig{ReportData: prefix}, &evidence.Data{Bytes: data}, nil, "snp.report-data.runtime-data"},
+		"the second half of REPORT_DATA not zero": {evidencetest.ReportConfig{ReportData: full}, &evidence.Data{Bytes: data}, nil, "snp.report-data.runtime-data"},
+		"one byte more":                           {evidencetest.ReportConfig{ReportData: bound(data)}, &evidence.Data{Bytes: append(bytes.Clone(data), ' ')}, nil, "snp.report-data.runtime-data"},
+		"HOST_DATA of another policy":             {evidencetest.ReportConfig{HostData: [32]byte{1}}, nil, &evidence.Data{Bytes: data}, "snp.host-data.init-time-data"},
+		"JSON that is none":                       {evidencetest.ReportConfig{ReportData: bound([]byte("x"))}, &evidence.Data{Bytes: []byte("x"), Type: evidence.JSON}, nil, "snp.runtime-data.json"},
+		"JSON with a duplicate member":            {evidencetest.ReportConfig{ReportData: bound([]byte(`{"a":1,"a":2}`))}, &evidence.Data{Bytes: []byte(`{"a":1,"a":2}`), Type: evidence.JSON}, nil, "snp.runtime-data.json"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, snp.Milan, testtee.ChipConfig{})
+			l := newLab(t, snp.Milan, evidencetest.ChipConfig{})
 			l.ev.RuntimeData, l.ev.InitTimeData = tc.data, tc.init
 			if _, err := l.verify(t, tc.report); refusal(t, err) != tc.want {
 				t.Errorf("refused by %q, want %q", refusal(t, err), tc.want)
@@ -278,21 +278,21 @@ func TestMustRefuseBindings(t *testing.T) {
 }
 
 func TestMustRefuseByConfiguration(t *testing.T) {
-	l := newLab(t, snp.Milan, testtee.ChipConfig{})
-	turin := newLab(t, snp.Turin, testtee.ChipConfig{})
+	l := newLab(t, snp.Milan, evidencetest.ChipConfig{})
+	turin := newLab(t, snp.Turin, evidencetest.ChipConfig{})
 	for name, tc := range map[string]struct {
 		lab    *lab
 		edit   func(*snp.Config)
-		report testtee.ReportConfig
+		report evidencetest.ReportConfig
 		want   string
 	}{
-		"a refused line":                   {l, func(c *snp.Config) { c.RefuseLines = []snp.Line{snp.Milan} }, testtee.ReportConfig{}, "snp.product.refused"},
-		"a refused line, version 2":        {l, func(c *snp.Config) { c.RefuseLines = []snp.Line{snp.Milan} }, testtee.ReportConfig{Version: 2}, "snp.product.refused"},
-		"another line is refused":          {l, func(c *snp.Config) { c.RefuseLines = []snp.Line{snp.Genoa} }, testtee.ReportConfig{}, ""},
-		"a refused chip":                   {l, func(c *snp.Config) { c.RefuseChips = [][]byte{l.chip.HWID} }, testtee.ReportConfig{}, "snp.chip.refused"},
-		"a refused chip that masks its id": {l, func(c *snp.Config) { c.RefuseChips = [][]byte{l.chip.HWID} }, testtee.ReportConfig{MaskChip: true}, "snp.chip.refused"},
-		"a refused chip of 8 bytes":        {turin, func(c *snp.Config) { c.RefuseChips = [][]byte{turin.chip.HWID} }, testtee.ReportConfig{}, "snp.chip.refused"},
-		"another chip is refused":          {l, func(c *snp.Config) { c.RefuseChips = [][]byte{make([]byte, 64)} }, testtee.ReportConfig{}, ""},
+		"a refused line":                   {l, func(c *snp.Config) { c.RefuseLines = []snp.Line{snp.Milan} }, evidencetest.ReportConfig{}, "snp.product.refused"},
+		"a refused line, version 2":        {l, func(c *snp.Config) { c.RefuseLines = []snp.Line{snp.Milan} }, evidencetest.ReportConfig{Version: 2}, "snp.product.refused"},
+		"another line is refused":          {l, func(c *snp.Config) { c.RefuseLines = []snp.Line{snp.Genoa} }, evidencetest.ReportConfig{}, ""},
+		"a refused chip":                   {l, func(c *snp.Config) { c.RefuseChips = [][]byte{l.chip.HWID} }, evidencetest.ReportConfig{}, "snp.chip.refused"},
+		"a refused chip that masks its id": {l, func(c *snp.Config) { c.RefuseChips = [][]byte{l.chip.HWID} }, evidencetest.ReportConfig{MaskChip: true}, "snp.chip.refused"},
+		"a refused chip of 8 bytes":        {turin, func(c *snp.Config) { c.RefuseChips = [][]byte{turin.chip.HWID} }, evidencetest.ReportConfig{}, "snp.chip.refused"},
+		"another chip is refused":          {l, func(c *snp.Config) { c.RefuseChips = [][]byte{make([]byte, 64)} }, evidencetest.ReportConfig{}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			saved := tc.lab.cfg
@@ -306,8 +306,8 @@ func TestMustRefuseByConfiguration(t *testing.T) {
 }
 
 func TestFramesThatAreRefused(t *testing.T) {
-	l := newLab(t, snp.Milan, testtee.ChipConfig{})
-	report := l.chip.Report(testtee.ReportConfig{})
+	l := newLab(t, snp.Milan, evidencetest.ChipConfig{})
+	report := l.chip.Report(evidencetest.ReportConfig{})
 	for name, raw := range map[string][]byte{
 		"nothing": nil, "one byte short": report[:1183], "one byte more": append(bytes.Clone(report), 0), "no report": []byte(`{"VcekCertChain":"AAAA"}`),
 		"cut JSON": []byte(`{"SnpReport":"AAAA"`), "duplicate member": []byte(`{"SnpReport":"` + std(report) + `","SnpReport":""}`),
@@ -329,24 +329,24 @@ func TestFramesThatAreRefused(t *testing.T) {
 }
 
 func TestTheVCEKIsAskedFor(t *testing.T) {
-	l := newLab(t, snp.Milan, testtee.ChipConfig{})
-	other := l.AMD.Chip(testtee.ChipConfig{})
-	vlek := newLab(t, snp.Milan, testtee.ChipConfig{CSP: cloud})
+	l := newLab(t, snp.Milan, evidencetest.ChipConfig{})
+	other := l.AMD.Chip(evidencetest.ChipConfig{})
+	vlek := newLab(t, snp.Milan, evidencetest.ChipConfig{CSP: cloud})
 	wrong := &collateral.VCEK{Path: l.chip.VCEK().Path, Certificate: other.Cert.Raw}
 	for name, tc := range map[string]struct {
-		chip   *testtee.Chip
-		report testtee.ReportConfig
+		chip   *evidencetest.Chip
+		report evidencetest.ReportConfig
 		held   []*collateral.VCEK
 		want   string
 	}{
-		"found":                         {l.chip, testtee.ReportConfig{}, []*collateral.VCEK{l.chip.VCEK()}, ""},
-		"found, version 2":              {l.chip, testtee.ReportConfig{Version: 2}, []*collateral.VCEK{l.chip.VCEK()}, ""},
-		"that of another chip is there": {l.chip, testtee.ReportConfig{}, []*collateral.VCEK{other.VCEK()}, "snp.collateral"},
-		"that of another chip is given": {l.chip, testtee.ReportConfig{}, []*collateral.VCEK{wrong}, "snp.vcek.hwid"},
-		"garbage is given":              {l.chip, testtee.ReportConfig{}, []*collateral.VCEK{{Path: l.chip.VCEK().Path, Certificate: []byte("x")}}, "snp.vcek.format"},
-		"a masked chip cannot be asked": {l.chip, testtee.ReportConfig{MaskChip: true}, []*collateral.VCEK{l.chip.VCEK()}, "snp.collateral"},
-		"a VLEK cannot be asked for":    {vlek.chip, testtee.ReportConfig{}, nil, "snp.collateral"},
-		"an unknown CPU has no line":    {l.chip, testtee.ReportConfig{Family: 0x19, Model: 0x60}, []*collateral.VCEK{l.chip.VCEK()}, "snp.product"},
+		"found":                         {l.chip, evidencetest.ReportConfig{}, []*collateral.VCEK{l.chip.VCEK()}, ""},
+		"found, version 2":              {l.chip, evidencetest.ReportConfig{Version: 2}, []*collateral.VCEK{l.chip.VCEK()}, ""},
+		"that of another chip is there": {l.chip, evidencetest.ReportConfig{}, []*collateral.VCEK{other.VCEK()}, "snp.collateral"},
+		"that of another chip is given": {l.chip, evidencetest.ReportConfig{}, []*collateral.VCEK{wrong}, "snp.vcek.hwid"},
+		"garbage is given":              {l.chip, evidencetest.ReportConfig{}, []*collateral.VCEK{{Path: l.chip.VCEK().Path, Certificate: []byte("x")}}, "snp.vcek.format"},
+		"a masked chip cannot be asked": {l.chip, evidencetest.ReportConfig{MaskChip: true}, []*collateral.VCEK{l.chip.VCEK()}, "snp.collateral"},
+		"a VLEK cannot be asked for":    {vlek.chip, evidencetest.ReportConfig{}, nil, "snp.collateral"},
+		"an unknown CPU has no line":    {l.chip, evidencetest.ReportConfig{Family: 0x19, Model: 0x60}, []*collateral.VCEK{l.chip.VCEK()}, "snp.product"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l.ev = evidence.Evidence{Time: now, Raw: tc.chip.Report(tc.report), Collateral: source(t, &collateral.Bundle{VCEK: tc.held})}
@@ -358,10 +358,10 @@ func TestTheVCEKIsAskedFor(t *testing.T) {
 }
 
 func TestEndorsementsOfTheUtilityVM(t *testing.T) {
-	l := newLab(t, snp.Milan, testtee.ChipConfig{})
+	l := newLab(t, snp.Milan, evidencetest.ChipConfig{})
 	l.cfg.UVM = trust()
 	measurement := [48]byte{1, 2, 3}
-	good := publisher().Endorse(measurement[:], testtee.EndorsementConfig{})
+	good := publisher().Endorse(measurement[:], evidencetest.EndorsementConfig{})
 	for name, tc := range map[string]struct {
 		list   [][]byte
 		want   string
@@ -369,15 +369,15 @@ func TestEndorsementsOfTheUtilityVM(t *testing.T) {
 	}{
 		"none":                    {nil, "", ""},
 		"JSON form":               {[][]byte{good}, "", "azure-compliant-uvm"},
-		"envelope form":           {[][]byte{publisher().Endorse(measurement[:], testtee.EndorsementConfig{Envelope: true})}, "", "azure-compliant-uvm"},
-		"svn below the minimum":   {[][]byte{publisher().Endorse(measurement[:], testtee.EndorsementConfig{SVN: "99"})}, "", ""},
-		"another feed":            {[][]byte{publisher().Endorse(measurement[:], testtee.EndorsementConfig{Feed: "Other"})}, "", ""},
-		"another measurement":     {[][]byte{publisher().Endorse(make([]byte, 48), testtee.EndorsementConfig{})}, "uvm.measurement", ""},
-		"one that holds, one not": {[][]byte{good, publisher().Endorse(make([]byte, 48), testtee.EndorsementConfig{})}, "uvm.measurement", ""},
+		"envelope form":           {[][]byte{publisher().Endorse(measurement[:], evidencetest.EndorsementConfig{Envelope: true})}, "", "azure-compliant-uvm"},
+		"svn below the minimum":   {[][]byte{publisher().Endorse(measurement[:], evidencetest.EndorsementConfig{SVN: "99"})}, "", ""},
+		"another feed":            {[][]byte{publisher().Endorse(measurement[:], evidencetest.EndorsementConfig{Feed: "Other"})}, "", ""},
+		"another measurement":     {[][]byte{publisher().Endorse(make([]byte, 48), evidencetest.EndorsementConfig{})}, "uvm.measurement", ""},
+		"one that holds, one not": {[][]byte{good, publisher().Endorse(make([]byte, 48), evidencetest.EndorsementConfig{})}, "uvm.measurement", ""},
 		"altered":                 {[][]byte{altered(good)}, "uvm.signature", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l.ev.Raw = l.chip.Evidence(l.AMD, l.chip.Report(testtee.ReportConfig{Measurement: measurement}), tc.list...)
+			l.ev.Raw = l.chip.Evidence(l.AMD, l.chip.Report(evidencetest.ReportConfig{Measurement: measurement}), tc.list...)
 			result, err := l.run(t)
 			if got := refusal(t, err); got != tc.want {
 				t.Fatalf("refused by %q, want %q", got, tc.want)
@@ -391,8 +391,8 @@ func TestEndorsementsOfTheUtilityVM(t *testing.T) {
 }
 
 func FuzzVerify(f *testing.F) {
-	l := newLab(f, snp.Milan, testtee.ChipConfig{})
-	report := l.chip.Report(testtee.ReportConfig{})
+	l := newLab(f, snp.Milan, evidencetest.ChipConfig{})
+	report := l.chip.Report(evidencetest.ReportConfig{})
 	f.Add(l.chip.Evidence(l.AMD, report))
 	f.Add(report)
 	f.Add(append(bytes.Clone(report), table(l, true)...))
@@ -413,7 +413,7 @@ func FuzzVerify(f *testing.F) {
 }
 
 func FuzzParseCertificates(f *testing.F) {
-	l := newLab(f, snp.Turin, testtee.ChipConfig{})
+	l := newLab(f, snp.Turin, evidencetest.ChipConfig{})
 	f.Add(append(l.chip.PEM(), l.Chain(false)...))
 	f.Add(l.chip.Cert.Raw)
 	f.Add(table(l, false))

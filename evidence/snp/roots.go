@@ -15,7 +15,7 @@ import (
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence/internal/sigverify"
-	"github.com/probity-dev/probity/internal/pubkey"
+	"github.com/probity-dev/probity/strict/pubkey"
 )
 
 // rootsPEM holds AMD's root (ARK) and intermediate certificates (ASK, ASVK) of
@@ -91,7 +91,9 @@ func ParseRoots(b []byte) (*Roots, error) {
 }
 
 // AMDRoots returns the pinned roots of AMD.
-var AMDRoots = sync.OnceValue(func() *Roots {
+func AMDRoots() *Roots { return amdRoots() }
+
+var amdRoots = sync.OnceValue(func() *Roots {
 	r, err := ParseRoots(rootsPEM)
 	if err != nil {
 		panic(fmt.Errorf("snp: embedded roots: %w", err))

@@ -15,30 +15,30 @@ import (
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/snp"
-	"github.com/probity-dev/probity/internal/testtee"
 )
 
 func TestEveryGenerationVerifies(t *testing.T) {
 	for name, tc := range map[string]struct {
 		line   snp.Line
-		chip   testtee.ChipConfig
-		report testtee.ReportConfig
+		chip   evidencetest.ChipConfig
+		report evidencetest.ReportConfig
 	}{
-		"Milan, version 2":             {snp.Milan, testtee.ChipConfig{Product: "Milan-B0"}, testtee.ReportConfig{Version: 2}},
-		"Milan, version 3":             {snp.Milan, testtee.ChipConfig{Product: "Milan-B1"}, testtee.ReportConfig{Version: 3}},
-		"Milan, version 4":             {snp.Milan, testtee.ChipConfig{}, testtee.ReportConfig{Version: 4}},
-		"Milan, VLEK":                  {snp.Milan, testtee.ChipConfig{CSP: cloud}, testtee.ReportConfig{}},
-		"Milan, masked chip":           {snp.Milan, testtee.ChipConfig{}, testtee.ReportConfig{MaskChip: true}},
-		"Genoa, version 3":             {snp.Genoa, testtee.ChipConfig{Product: "Genoa-B1"}, testtee.ReportConfig{Version: 3}},
-		"Bergamo is of line Genoa":     {snp.Genoa, testtee.ChipConfig{}, testtee.ReportConfig{Version: 5, Family: 0x19, Model: 0xa0, Stepping: 2}},
-		"Siena is of line Genoa":       {snp.Genoa, testtee.ChipConfig{}, testtee.ReportConfig{Version: 5, Family: 0x19, Model: 0xa1, Stepping: 0}},
-		"Genoa, VLEK":                  {snp.Genoa, testtee.ChipConfig{CSP: cloud}, testtee.ReportConfig{Version: 5}},
-		"Turin, version 5":             {snp.Turin, testtee.ChipConfig{}, testtee.ReportConfig{}},
-		"Turin, another model":         {snp.Turin, testtee.ChipConfig{}, testtee.ReportConfig{Family: 0x1a, Model: 0x11}},
-		"a host that lowered the TCB":  {snp.Milan, testtee.ChipConfig{}, testtee.ReportConfig{Committed: &snp.RawTCB{9, 1, 0, 0, 0, 0, 99, 255}}},
-		"all mitigation bits, v5":      {snp.Turin, testtee.ChipConfig{}, testtee.ReportConfig{Edit: func(b []byte) { copy(b[0x1f8:], bytes.Repeat([]byte{0xff}, 16)) }}},
-		"unknown platform information": {snp.Milan, testtee.ChipConfig{}, testtee.ReportConfig{Edit: func(b []byte) { b[0x41] = 0xff }}},
+		"Milan, version 2":             {snp.Milan, evidencetest.ChipConfig{Product: "Milan-B0"}, evidencetest.ReportConfig{Version: 2}},
+		"Milan, version 3":             {snp.Milan, evidencetest.ChipConfig{Product: "Milan-B1"}, evidencetest.ReportConfig{Version: 3}},
+		"Milan, version 4":             {snp.Milan, evidencetest.ChipConfig{}, evidencetest.ReportConfig{Version: 4}},
+		"Milan, VLEK":                  {snp.Milan, evidencetest.ChipConfig{CSP: cloud}, evidencetest.ReportConfig{}},
+		"Milan, masked chip":           {snp.Milan, evidencetest.ChipConfig{}, evidencetest.ReportConfig{MaskChip: true}},
+		"Genoa, version 3":             {snp.Genoa, evidencetest.ChipConfig{Product: "Genoa-B1"}, evidencetest.ReportConfig{Version: 3}},
+		"Bergamo is of line Genoa":     {snp.Genoa, evidencetest.ChipConfig{}, evidencetest.ReportConfig{Version: 5, Family: 0x19, Model: 0xa0, Stepping: 2}},
+		"Siena is of line Genoa":       {snp.Genoa, evidencetest.ChipConfig{}, evidencetest.ReportConfig{Version: 5, Family: 0x19, Model: 0xa1, Stepping: 0}},
+		"Genoa, VLEK":                  {snp.Genoa, evidencetest.ChipConfig{CSP: cloud}, evidencetest.ReportConfig{Version: 5}},
+		"Turin, version 5":             {snp.Turin, evidencetest.ChipConfig{}, evidencetest.ReportConfig{}},
+		"Turin, another model":         {snp.Turin, evidencetest.ChipConfig{}, evidencetest.ReportConfig{Family: 0x1a, Model: 0x11}},
+		"a host that lowered the TCB":  {snp.Milan, evidencetest.ChipConfig{}, evidencetest.ReportConfig{Committed: &snp.RawTCB{9, 1, 0, 0, 0, 0, 99, 255}}},
+		"all mitigation bits, v5":      {snp.Turin, evidencetest.ChipConfig{}, evidencetest.ReportConfig{Edit: func(b []byte) { copy(b[0x1f8:], bytes.Repeat([]byte{0xff}, 16)) }}},
+		"unknown platform information": {snp.Milan, evidencetest.ChipConfig{}, evidencetest.ReportConfig{Edit: func(b []byte) { b[0x41] = 0xff }}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, tc.line, tc.chip)
@@ -54,10 +54,10 @@ func TestEveryGenerationVerifies(t *testing.T) {
 }
 
 func TestClaims(t *testing.T) {
-	l := newLab(t, snp.Turin, testtee.ChipConfig{})
+	l := newLab(t, snp.Turin, evidencetest.ChipConfig{})
 	data := []byte(`{"keys":[],"b":1}`)
 	policyText := []byte("package policy")
-	report := testtee.ReportConfig{ReportData: bound(data), HostData: sha256.Sum256(policyText), Measurement: [48]byte{7}, Policy: 1<<16 | 1<<17 | 1<<18,
+	report := evidencetest.ReportConfig{ReportData: bound(data), HostData: sha256.Sum256(policyText), Measurement: [48]byte{7}, Policy: 1<<16 | 1<<17 | 1<<18,
 		Edit: func(b []byte) { b[0x10], b[0x20], b[0xe0], b[0x110], b[0x30] = 1, 2, 3, 4, 1 }}
 	l.ev.RuntimeData = &evidence.Data{Bytes: data, Type: evidence.JSON}
 	l.ev.InitTimeData = &evidence.Data{Bytes: policyText}
@@ -100,8 +100,8 @@ func TestClaims(t *testing.T) {
 }
 
 func TestADebugGuestIsAReservation(t *testing.T) {
-	l := newLab(t, snp.Milan, testtee.ChipConfig{})
-	result, err := l.verify(t, testtee.ReportConfig{Policy: 0xb0000})
+	l := newLab(t, snp.Milan, evidencetest.ChipConfig{})
+	result, err := l.verify(t, evidencetest.ReportConfig{Policy: 0xb0000})
 	if err != nil || len(result.Reservations) != 1 || result.Reservations[0].Accept != evidence.DebugGuest {
 		t.Errorf("result = %+v, %v", result.Reservations, err)
 	}
@@ -123,8 +123,8 @@ func TestTheFloorOfEachGeneration(t *testing.T) {
 		"Turin is not read like them": {snp.Turin, snp.RawTCB{1, 1, 1, 4, 0, 0, 0, 81}, "UpToDate"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, tc.line, testtee.ChipConfig{TCB: tc.tcb})
-			result, err := l.verify(t, testtee.ReportConfig{})
+			l := newLab(t, tc.line, evidencetest.ChipConfig{TCB: tc.tcb})
+			result, err := l.verify(t, evidencetest.ReportConfig{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -136,8 +136,8 @@ func TestTheFloorOfEachGeneration(t *testing.T) {
 }
 
 func TestFraming(t *testing.T) {
-	l := newLab(t, snp.Milan, testtee.ChipConfig{})
-	report := l.chip.Report(testtee.ReportConfig{})
+	l := newLab(t, snp.Milan, evidencetest.ChipConfig{})
+	report := l.chip.Report(evidencetest.ReportConfig{})
 	vcek := source(t, &collateral.Bundle{VCEK: []*collateral.VCEK{l.chip.VCEK()}})
 	certs := append(l.chip.PEM(), l.Chain(false)...)
 	framed := func(certs []byte) []byte {
@@ -202,8 +202,8 @@ func table(l *lab, mixed bool) []byte {
 }
 
 func TestRevocationLists(t *testing.T) {
-	l := newLab(t, snp.Genoa, testtee.ChipConfig{})
-	foreign := testtee.NewAMD(testtee.AMDConfig{Now: now, Line: snp.Genoa})
+	l := newLab(t, snp.Genoa, evidencetest.ChipConfig{})
+	foreign := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now, Line: snp.Genoa})
 	amd := func(crl []byte, vlek bool) collateral.Source {
 		return source(t, &collateral.Bundle{AMD: []*collateral.AMD{{AMDQuery: collateral.AMDQuery{Line: "Genoa", VLEK: vlek}, CRL: crl}}})
 	}
@@ -213,22 +213,22 @@ func TestRevocationLists(t *testing.T) {
 		wantRevocation string
 	}{
 		"none":                     {nil, "", "snp.crl", "unknown"},
-		"of the other branch":      {amd(l.CRL(testtee.CRLConfig{}), true), "", "snp.crl", "unknown"},
+		"of the other branch":      {amd(l.CRL(evidencetest.CRLConfig{}), true), "", "snp.crl", "unknown"},
 		"empty":                    {amd(nil, false), "", "snp.crl", "unknown"},
-		"current":                  {amd(l.CRL(testtee.CRLConfig{}), false), "", "", "good"},
-		"current, with another CA": {amd(l.CRL(testtee.CRLConfig{Revoked: []*big.Int{big.NewInt(0x020001)}}), false), "", "", "good"},
-		"stale":                    {amd(l.CRL(testtee.CRLConfig{NextUpdate: now.AddDate(0, 0, -1)}), false), "", "snp.crl", "stale"},
-		"revoked":                  {amd(l.CRL(testtee.CRLConfig{Revoked: []*big.Int{l.ASK.Cert.SerialNumber}}), false), "snp.ask.revoked", "snp.ask.revoked", ""},
-		"revoked, in a stale list": {amd(l.CRL(testtee.CRLConfig{Revoked: []*big.Int{l.ASK.Cert.SerialNumber}, NextUpdate: now.AddDate(0, 0, -1)}), false), "snp.ask.revoked", "snp.ask.revoked", ""},
-		"signed by the ASK":        {amd(l.CRL(testtee.CRLConfig{Signer: &l.ASK}), false), "snp.crl", "snp.crl", ""},
-		"signed by another root":   {amd(foreign.CRL(testtee.CRLConfig{}), false), "snp.crl", "snp.crl", ""},
+		"current":                  {amd(l.CRL(evidencetest.CRLConfig{}), false), "", "", "good"},
+		"current, with another CA": {amd(l.CRL(evidencetest.CRLConfig{Revoked: []*big.Int{big.NewInt(0x020001)}}), false), "", "", "good"},
+		"stale":                    {amd(l.CRL(evidencetest.CRLConfig{NextUpdate: now.AddDate(0, 0, -1)}), false), "", "snp.crl", "stale"},
+		"revoked":                  {amd(l.CRL(evidencetest.CRLConfig{Revoked: []*big.Int{l.ASK.Cert.SerialNumber}}), false), "snp.ask.revoked", "snp.ask.revoked", ""},
+		"revoked, in a stale list": {amd(l.CRL(evidencetest.CRLConfig{Revoked: []*big.Int{l.ASK.Cert.SerialNumber}, NextUpdate: now.AddDate(0, 0, -1)}), false), "snp.ask.revoked", "snp.ask.revoked", ""},
+		"signed by the ASK":        {amd(l.CRL(evidencetest.CRLConfig{Signer: &l.ASK}), false), "snp.crl", "snp.crl", ""},
+		"signed by another root":   {amd(foreign.CRL(evidencetest.CRLConfig{}), false), "snp.crl", "snp.crl", ""},
 		"not a list":               {amd([]byte{0x30, 0}, false), "snp.crl", "snp.crl", ""},
-		"altered":                  {amd(altered(l.CRL(testtee.CRLConfig{})), false), "snp.crl", "snp.crl", ""},
+		"altered":                  {amd(altered(l.CRL(evidencetest.CRLConfig{})), false), "snp.crl", "snp.crl", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l.ev.Collateral = tc.source
 			l.cfg.RequireCRL = false
-			result, err := l.verify(t, testtee.ReportConfig{})
+			result, err := l.verify(t, evidencetest.ReportConfig{})
 			if got := refusal(t, err); got != tc.loose {
 				t.Errorf("refused by %q, want %q", got, tc.loose)
 			}
@@ -253,13 +253,13 @@ func altered(b []byte) []byte {
 
 // TestTheWithdrawnCAOfGenoa is refused without a list at hand too.
 func TestTheWithdrawnCAOfGenoa(t *testing.T) {
-	a := testtee.NewAMD(testtee.AMDConfig{Now: now, Line: snp.Genoa, Edit: func(c *x509.Certificate) {
+	a := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now, Line: snp.Genoa, Edit: func(c *x509.Certificate) {
 		if c.Subject.CommonName == "SEV-Genoa" {
 			c.SerialNumber = big.NewInt(0x020001)
 		}
 	}})
-	l := &lab{AMD: a, chip: a.Chip(testtee.ChipConfig{}), cfg: snp.Config{Roots: a.Roots()}, ev: evidence.Evidence{Time: now}}
-	if _, err := l.verify(t, testtee.ReportConfig{}); refusal(t, err) != "snp.ask.revoked" {
+	l := &lab{AMD: a, chip: a.Chip(evidencetest.ChipConfig{}), cfg: snp.Config{Roots: a.Roots()}, ev: evidence.Evidence{Time: now}}
+	if _, err := l.verify(t, evidencetest.ReportConfig{}); refusal(t, err) != "snp.ask.revoked" {
 		t.Errorf("error = %v", err)
 	}
 }
@@ -267,14 +267,14 @@ func TestTheWithdrawnCAOfGenoa(t *testing.T) {
 // TestMemoryForgetsNothingThatMatters verifies good evidence first, so that its
 // chain is remembered, then the same chain under other circumstances.
 func TestMemoryForgetsNothingThatMatters(t *testing.T) {
-	l := newLab(t, snp.Milan, testtee.ChipConfig{})
+	l := newLab(t, snp.Milan, evidencetest.ChipConfig{})
 	v := snp.New(l.cfg)
-	good := l.chip.Evidence(l.AMD, l.chip.Report(testtee.ReportConfig{}))
+	good := l.chip.Evidence(l.AMD, l.chip.Report(evidencetest.ReportConfig{}))
 	revoked := source(t, &collateral.Bundle{AMD: []*collateral.AMD{{AMDQuery: collateral.AMDQuery{Line: "Milan"},
-		CRL: l.CRL(testtee.CRLConfig{Revoked: []*big.Int{l.ASK.Cert.SerialNumber}})}}})
-	flipped := l.chip.Report(testtee.ReportConfig{After: func(b []byte) { b[0x90] ^= 1 }})
-	other := l.chip.Report(testtee.ReportConfig{Reported: &snp.RawTCB{3, 0, 0, 0, 0, 0, 24, 219}})
-	bare := l.chip.Report(testtee.ReportConfig{})
+		CRL: l.CRL(evidencetest.CRLConfig{Revoked: []*big.Int{l.ASK.Cert.SerialNumber}})}}})
+	flipped := l.chip.Report(evidencetest.ReportConfig{After: func(b []byte) { b[0x90] ^= 1 }})
+	other := l.chip.Report(evidencetest.ReportConfig{Reported: &snp.RawTCB{3, 0, 0, 0, 0, 0, 24, 219}})
+	bare := l.chip.Report(evidencetest.ReportConfig{})
 	vcek := source(t, &collateral.Bundle{VCEK: []*collateral.VCEK{l.chip.VCEK()}})
 	strange, err := (&snp.Framed{Report: bare, Certificates: hierarchies[snp.Genoa]().Chain(false)}).Marshal()
 	if err != nil {

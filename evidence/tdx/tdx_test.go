@@ -15,18 +15,18 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/tdx"
-	"github.com/probity-dev/probity/internal/testtee"
 	"github.com/probity-dev/probity/policy"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 type scene struct {
-	td                *testtee.TD
-	quote             testtee.QuoteConfig
-	platform          testtee.PlatformConfig
-	tcb               testtee.TCB
+	td                *evidencetest.TD
+	quote             evidencetest.QuoteConfig
+	platform          evidencetest.PlatformConfig
+	tcb               evidencetest.TCB
 	edit              func(string) string // of the TCB info before it is signed
 	raw               func([]byte)        // edits the finished quote
 	runtime, initTime *evidence.Data
@@ -34,12 +34,12 @@ type scene struct {
 }
 
 func verify(edit func(*scene)) (*evidence.Result, string) {
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	s := scene{td: testtee.HealthyTD(), platform: testtee.HealthyPlatform(), tcb: testtee.HealthyTDXTCB(now)}
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	s := scene{td: evidencetest.HealthyTD(), platform: evidencetest.HealthyPlatform(), tcb: evidencetest.HealthyTDXTCB(now)}
 	edit(&s)
 	m := pki.Platform(s.platform)
 	s.quote.TD = s.td
-	set := pki.Collateral(m, testtee.CollateralConfig{TCB: s.tcb, EditTCBInfo: s.edit})
+	set := pki.Collateral(m, evidencetest.CollateralConfig{TCB: s.tcb, EditTCBInfo: s.edit})
 	quote := m.Quote(s.quote)
 	if s.raw != nil {
 		s.raw(quote)
@@ -122,7 +122,7 @@ func TestMustRefuse(t *testing.T) {
 		"14 SGX TCB info":                     {"dcap.tcbinfo.tee", func(s *scene) { s.tcb.TEE = "SGX" }},
 		"14 TCB info of version 2":            {"dcap.tcbinfo.tee", func(s *scene) { s.tcb.Version, s.tcb.Modules = 2, nil }},
 		"14 identity of the SGX QE":           {"dcap.qe-identity.id", func(s *scene) { s.tcb.QEID = "QE" }},
-		"01 SGX QE in the place of the TD QE": {"dcap.qe.identity", func(s *scene) { s.quote.QE = testtee.HealthyQE() }},
+		"01 SGX QE in the place of the TD QE": {"dcap.qe.identity", func(s *scene) { s.quote.QE = evidencetest.HealthyQE() }},
 		"02 PCESVN below every level":         {"dcap.tcb.level", func(s *scene) { s.platform.PCESVN = 4 }},
 		"16 v5 with the size of another body": {"dcap.quote.format", func(s *scene) {
 			s.quote.Version = 5
@@ -135,7 +135,7 @@ func TestMustRefuse(t *testing.T) {
 		"SGX quote":             {"dcap.quote.tee", func(s *scene) { s.td = nil }},
 		"20 other runtime data": {"tdx.report-data.runtime-data", func(s *scene) { s.runtime = &evidence.Data{Bytes: runtime} }},
 		"20 runtime data bound by a prefix": {"tdx.report-data.runtime-data", func(s *scene) {
-			s.td.ReportData = testtee.BindData(runtime)
+			s.td.ReportData = evidencetest.BindData(runtime)
 			clear(s.td.ReportData[16:])
 			s.runtime = &evidence.Data{Bytes: runtime}
 		}},
@@ -146,7 +146,7 @@ func TestMustRefuse(t *testing.T) {
 			s.initTime = &evidence.Data{Bytes: runtime}
 		}},
 		"runtime data that are not JSON": {"tdx.runtime-data.json", func(s *scene) {
-			s.td.ReportData = testtee.BindData([]byte("x"))
+			s.td.ReportData = evidencetest.BindData([]byte("x"))
 			s.runtime = &evidence.Data{Bytes: []byte("x"), Type: evidence.JSON}
 		}},
 	} {
@@ -172,7 +172,7 @@ func TestClaimsOfTheProfile(t *testing.T) {
 	result, refused := verify(func(s *scene) {
 		s.td.V15 = true
 		s.td.Attributes |= 1 | 1<<63
-		s.td.ReportData = testtee.BindData(runtime)
+		s.td.ReportData = evidencetest.BindData(runtime)
 		s.td.MRConfigID = sha512.Sum384(initTime)
 		s.td.MRServiceTD[0] = 0xab
 		s.runtime = &evidence.Data{Bytes: runtime, Type: evidence.JSON}
@@ -213,10 +213,10 @@ func TestClaimsOfTheProfile(t *testing.T) {
 }
 
 func FuzzParseTDReport(f *testing.F) {
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	td := testtee.HealthyTD()
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	td := evidencetest.HealthyTD()
 	td.Extended = true
-	q, err := dcap.ParseQuote(pki.Platform(testtee.HealthyPlatform()).Quote(testtee.QuoteConfig{TD: td}))
+	q, err := dcap.ParseQuote(pki.Platform(evidencetest.HealthyPlatform()).Quote(evidencetest.QuoteConfig{TD: td}))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -231,7 +231,7 @@ func FuzzParseTDReport(f *testing.F) {
 
 func TestEventLogs(t *testing.T) {
 	firmware, kernel := []byte("firmware"), []byte("kernel")
-	log := testtee.EventLog(testtee.LogEvent{Register: 1, Type: 8, Data: firmware}, testtee.LogEvent{Register: 2, Type: 8, Data: kernel})
+	log := evidencetest.EventLog(evidencetest.LogEvent{Register: 1, Type: 8, Data: firmware}, evidencetest.LogEvent{Register: 2, Type: 8, Data: kernel})
 	for name, tc := range map[string]struct {
 		registers [4][48]byte
 		log       []byte
@@ -239,14 +239,14 @@ func TestEventLogs(t *testing.T) {
 		explained []string
 	}{
 		"none":                        {[4][48]byte{{1}}, nil, "", nil},
-		"all explained":               {[4][48]byte{testtee.Extend(firmware), testtee.Extend(kernel)}, log, "", []string{"RTMR0", "RTMR1", "RTMR2", "RTMR3"}},
-		"one that the log leaves out": {[4][48]byte{testtee.Extend(firmware), testtee.Extend(kernel), {}, {9}}, log, "", []string{"RTMR0", "RTMR1", "RTMR2"}},
-		"padded":                      {[4][48]byte{testtee.Extend(firmware), testtee.Extend(kernel)}, append(slices.Clone(log), 0xff, 0xff), "", []string{"RTMR0", "RTMR1", "RTMR2", "RTMR3"}},
-		"another value":               {[4][48]byte{testtee.Extend(firmware), testtee.Extend(firmware)}, log, "tdx.event-log", nil},
-		"one event more":              {[4][48]byte{testtee.Extend(firmware), testtee.Extend(kernel, kernel)}, log, "tdx.event-log", nil},
-		"registers exchanged":         {[4][48]byte{testtee.Extend(kernel), testtee.Extend(firmware)}, log, "tdx.event-log", nil},
-		"a log for other registers":   {[4][48]byte{{1}, {2}, {3}, {4}}, testtee.EventLog(testtee.LogEvent{Register: 7, Data: kernel}), "tdx.event-log", nil},
-		"an empty log":                {[4][48]byte{}, testtee.EventLog(), "tdx.event-log", nil},
+		"all explained":               {[4][48]byte{evidencetest.Extend(firmware), evidencetest.Extend(kernel)}, log, "", []string{"RTMR0", "RTMR1", "RTMR2", "RTMR3"}},
+		"one that the log leaves out": {[4][48]byte{evidencetest.Extend(firmware), evidencetest.Extend(kernel), {}, {9}}, log, "", []string{"RTMR0", "RTMR1", "RTMR2"}},
+		"padded":                      {[4][48]byte{evidencetest.Extend(firmware), evidencetest.Extend(kernel)}, append(slices.Clone(log), 0xff, 0xff), "", []string{"RTMR0", "RTMR1", "RTMR2", "RTMR3"}},
+		"another value":               {[4][48]byte{evidencetest.Extend(firmware), evidencetest.Extend(firmware)}, log, "tdx.event-log", nil},
+		"one event more":              {[4][48]byte{evidencetest.Extend(firmware), evidencetest.Extend(kernel, kernel)}, log, "tdx.event-log", nil},
+		"registers exchanged":         {[4][48]byte{evidencetest.Extend(kernel), evidencetest.Extend(firmware)}, log, "tdx.event-log", nil},
+		"a log for other registers":   {[4][48]byte{{1}, {2}, {3}, {4}}, evidencetest.EventLog(evidencetest.LogEvent{Register: 7, Data: kernel}), "tdx.event-log", nil},
+		"an empty log":                {[4][48]byte{}, evidencetest.EventLog(), "tdx.event-log", nil},
 		"not a log":                   {[4][48]byte{}, []byte("log"), "tdx.event-log", nil},
 	} {
 		t.Run(name, func(t *testing.T) {

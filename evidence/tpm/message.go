@@ -15,8 +15,8 @@ import (
 
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/eventlog"
-	"github.com/probity-dev/probity/internal/bounds"
-	"github.com/probity-dev/probity/internal/jws"
+	"github.com/probity-dev/probity/strict/bounds"
+	"github.com/probity-dev/probity/strict/jws"
 )
 
 // The forms of the evidence object: what its members are called is Azure

@@ -11,7 +11,7 @@ import (
 	"math/big"
 
 	"github.com/probity-dev/probity/evidence/eventlog"
-	"github.com/probity-dev/probity/internal/pubkey"
+	"github.com/probity-dev/probity/strict/pubkey"
 )
 
 // Types of attestations (TPM_ST), and the mark of structures that a TPM made.

@@ -18,19 +18,19 @@ import (
 	"github.com/probity-dev/probity/claims"
 	"github.com/probity-dev/probity/collateral/tpmca"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/tpm"
-	"github.com/probity-dev/probity/internal/jws/jwstest"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/test/kit/jwstest"
 )
 
 var (
 	now       = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	challenge = []byte("sixteen bytes...")
-	machine   = testtee.NewTPM(testtee.TPMConfig{Now: now})
-	boot      = testtee.HealthyBoot(testtee.BootConfig{})
+	machine   = evidencetest.NewTPM(evidencetest.TPMConfig{Now: now})
+	boot      = evidencetest.HealthyBoot(evidencetest.BootConfig{})
 )
 
-func roots(t *testing.T, m *testtee.TPM) *tpmca.Roots {
+func roots(t *testing.T, m *evidencetest.TPM) *tpmca.Roots {
 	t.Helper()
 	r, err := tpmca.Parse(m.Root.PEM())
 	if err != nil {
@@ -39,7 +39,9 @@ func roots(t *testing.T, m *testtee.TPM) *tpmca.Roots {
 	return r
 }
 
-func healthy() testtee.TPMEvidence { return testtee.TPMEvidence{Boot: boot, Challenge: challenge} }
+func healthy() evidencetest.TPMEvidence {
+	return evidencetest.TPMEvidence{Boot: boot, Challenge: challenge}
+}
 
 func verify(t *testing.T, raw []byte, edit func(*tpm.Config, *evidence.Evidence)) (*evidence.Result, error) {
 	t.Helper()
@@ -87,7 +89,7 @@ func TestVerify(t *testing.T) {
 }
 
 func TestKeysOfAllKinds(t *testing.T) {
-	ecc := testtee.NewTPM(testtee.TPMConfig{Now: now, ECC: true})
+	ecc := evidencetest.NewTPM(evidencetest.TPMConfig{Now: now, ECC: true})
 	if _, err := verify(t, ecc.Evidence(healthy()), func(c *tpm.Config, _ *evidence.Evidence) { c.Authorities = roots(t, ecc) }); err != nil {
 		t.Error(err)
 	}
@@ -107,7 +109,7 @@ func requestKey(f func(k map[string]any)) func(map[string]any) {
 // TestRefuses: each must be refused, by its own check.
 func TestRefuses(t *testing.T) {
 	b64 := base64.RawURLEncoding.EncodeToString
-	other := testtee.NewTPM(testtee.TPMConfig{Now: now, Root: &machine.Root})
+	other := evidencetest.NewTPM(evidencetest.TPMConfig{Now: now, Root: &machine.Root})
 	decode := func(v any) []byte {
 		b, err := base64.RawURLEncoding.DecodeString(v.(string))
 		if err != nil {
@@ -117,30 +119,30 @@ func TestRefuses(t *testing.T) {
 	}
 	altered := *boot
 	altered.PCRs[4][0] ^= 1
-	lying := testtee.HealthyBoot(testtee.BootConfig{})
-	lying.Add(testtee.BootEvent{PCR: 4, Type: 5, Data: []byte("not extended")})
+	lying := evidencetest.HealthyBoot(evidencetest.BootConfig{})
+	lying.Add(evidencetest.BootEvent{PCR: 4, Type: 5, Data: []byte("not extended")})
 	lying.PCRs = boot.PCRs
 	for name, tc := range map[string]struct {
 		id     string
-		cfg    func(*testtee.TPMEvidence)
+		cfg    func(*evidencetest.TPMEvidence)
 		edit   func(map[string]any)
 		around func(*tpm.Config, *evidence.Evidence)
 	}{
-		"version 1":             {"tpm.request.version", func(c *testtee.TPMEvidence) { c.Type = "attReq" }, nil, nil},
-		"another type":          {"tpm.request.signature", func(c *testtee.TPMEvidence) { c.Type = "JWT" }, nil, nil},
-		"another request key":   {"tpm.request.signature", nil, requestKey(func(k map[string]any) { k["jwk"] = testtee.JWK(other.Request.Public()) }), nil},
+		"version 1":             {"tpm.request.version", func(c *evidencetest.TPMEvidence) { c.Type = "attReq" }, nil, nil},
+		"another type":          {"tpm.request.signature", func(c *evidencetest.TPMEvidence) { c.Type = "JWT" }, nil, nil},
+		"another request key":   {"tpm.request.signature", nil, requestKey(func(k map[string]any) { k["jwk"] = evidencetest.JWK(other.Request.Public()) }), nil},
 		"a private key":         {"tpm.request.signature", nil, requestKey(func(k map[string]any) { k["jwk"] = json.RawMessage(`{"kty":"RSA","d":"AQ"}`) }), nil},
-		"another challenge":     {"tpm.challenge", func(c *testtee.TPMEvidence) { c.Challenge = []byte("of another time.") }, nil, nil},
-		"a prefix of it":        {"tpm.challenge", func(c *testtee.TPMEvidence) { c.Challenge = challenge[:8] }, nil, nil},
+		"another challenge":     {"tpm.challenge", func(c *evidencetest.TPMEvidence) { c.Challenge = []byte("of another time.") }, nil, nil},
+		"a prefix of it":        {"tpm.challenge", func(c *evidencetest.TPMEvidence) { c.Challenge = challenge[:8] }, nil, nil},
 		"no challenge":          {"tpm.format", nil, func(d map[string]any) { delete(d, "challenge") }, nil},
 		"runtime data":          {"tpm.format", nil, nil, func(_ *tpm.Config, ev *evidence.Evidence) { ev.RuntimeData = &evidence.Data{} }},
 		"no request key":        {"tpm.format", nil, func(d map[string]any) { delete(d, "request_key") }, nil},
 		"three other keys":      {"tpm.format", nil, func(d map[string]any) { d["other_keys"] = []any{map[string]any{}, map[string]any{}, map[string]any{}} }, nil},
-		"an enclave's":          {"tpm.format", func(c *testtee.TPMEvidence) { c.Enclave = func([]byte) []byte { return nil } }, nil, nil},
+		"an enclave's":          {"tpm.format", func(c *evidencetest.TPMEvidence) { c.Enclave = func([]byte) []byte { return nil } }, nil, nil},
 		"a key of 65 levels":    {"tpm.format", nil, requestKey(func(k map[string]any) { k["jwk"] = more(k["jwk"], nested(64)) }), nil},
 		"a key of 9,000 levels": {"tpm.format", nil, requestKey(func(k map[string]any) { k["jwk"] = more(k["jwk"], nested(9000)) }), nil},
 		"another key, nested": {"tpm.format", nil, func(d map[string]any) {
-			d["other_keys"] = []any{map[string]any{"jwk": more(testtee.JWK(other.Request.Public()), nested(64))}}
+			d["other_keys"] = []any{map[string]any{"jwk": more(evidencetest.JWK(other.Request.Public()), nested(64))}}
 		}, nil},
 		"a key of 20,000 bytes": {"tpm.format", nil, requestKey(func(k map[string]any) { k["jwk"] = more(k["jwk"], `"`+strings.Repeat("x", 20000)+`"`) }), nil},
 		"no binding":            {"tpm.quote.nonce", nil, requestKey(func(k map[string]any) { k["info"] = map[string]any{} }), nil},
@@ -150,7 +152,7 @@ func TestRefuses(t *testing.T) {
 		"a weak AK":             {"tpm.ak.key", nil, attestation(func(a map[string]any) { a["aik_pub"] = weakKey() }), nil},
 		"no AK":                 {"tpm.ak.key", nil, attestation(func(a map[string]any) { delete(a, "aik_pub") }), nil},
 		"no authority":          {"tpm.ak.certificate", nil, nil, func(c *tpm.Config, _ *evidence.Evidence) { c.Authorities = nil }},
-		"no certificate":        {"tpm.ak.certificate", func(c *testtee.TPMEvidence) { c.Bare = true }, nil, nil},
+		"no certificate":        {"tpm.ak.certificate", func(c *evidencetest.TPMEvidence) { c.Bare = true }, nil, nil},
 		"of another AK":         {"tpm.ak.certificate", nil, attestation(func(a map[string]any) { a["aik_cert"] = b64(other.AKCert.Raw) }), func(_ *tpm.Config, ev *evidence.Evidence) { ev.TPM.AnyKey = true }},
 		"expired":               {"tpm.ak.certificate", nil, nil, func(_ *tpm.Config, ev *evidence.Evidence) { ev.Time = now.AddDate(2, 0, 0) }},
 		"garbage for a cert":    {"tpm.ak.certificate", nil, attestation(func(a map[string]any) { a["aik_cert"] = "AAAA" }), nil},
@@ -181,7 +183,7 @@ func TestRefuses(t *testing.T) {
 			b := a["pcrs"].([]any)[0].(map[string]any)
 			b["values"] = b["values"].([]any)[1:]
 		}), nil},
-		"a PCR added": {"tpm.quote.selection", func(c *testtee.TPMEvidence) { c.Mask = 0xff }, attestation(func(a map[string]any) {
+		"a PCR added": {"tpm.quote.selection", func(c *evidencetest.TPMEvidence) { c.Mask = 0xff }, attestation(func(a map[string]any) {
 			b := a["pcrs"].([]any)[0].(map[string]any)
 			b["values"] = append(b["values"].([]any), map[string]any{"index": 9, "digest": b64(make([]byte, 32))})
 		}), nil},
@@ -195,24 +197,24 @@ func TestRefuses(t *testing.T) {
 			b := a["pcrs"].([]any)[0].(map[string]any)
 			b["values"] = []any{map[string]any{"index": 24, "digest": "AA"}}
 		}), nil},
-		"too few PCRs":          {"tpm.quote.coverage", func(c *testtee.TPMEvidence) { c.Mask = 0xff }, nil, nil},
-		"PCRs the policy reads": {"tpm.quote.coverage", func(c *testtee.TPMEvidence) { c.Mask = 0xff }, nil, func(_ *tpm.Config, ev *evidence.Evidence) { mask := uint32(0x100); ev.TPM.Mask = &mask }},
-		"a log that lies":       {"tpm.event-log", func(c *testtee.TPMEvidence) { c.Boot = lying }, nil, nil},
+		"too few PCRs":          {"tpm.quote.coverage", func(c *evidencetest.TPMEvidence) { c.Mask = 0xff }, nil, nil},
+		"PCRs the policy reads": {"tpm.quote.coverage", func(c *evidencetest.TPMEvidence) { c.Mask = 0xff }, nil, func(_ *tpm.Config, ev *evidence.Evidence) { mask := uint32(0x100); ev.TPM.Mask = &mask }},
+		"a log that lies":       {"tpm.event-log", func(c *evidencetest.TPMEvidence) { c.Boot = lying }, nil, nil},
 		"a log of no form":      {"tpm.event-log", nil, attestation(func(a map[string]any) { a["logs"] = []any{map[string]any{"type": "TCG", "log": "AAAA"}} }), nil},
 		"a log of no type":      {"tpm.event-log", nil, attestation(func(a map[string]any) { a["logs"] = []any{map[string]any{"type": "tcg", "log": ""}} }), nil},
-		"a certified key for another challenge": {"tpm.quote.nonce", func(c *testtee.TPMEvidence) { c.Certified = true }, attestation(func(a map[string]any) {
+		"a certified key for another challenge": {"tpm.quote.nonce", func(c *evidencetest.TPMEvidence) { c.Certified = true }, attestation(func(a map[string]any) {
 			q := machine.Quote(boot.PCRs, 0xffffff, []byte("another"))
 			a["quote"], a["signature"] = b64(q), b64(machine.Sign(q))
 		}), nil},
 		"another key by quote": {"tpm.key.certified", nil, func(d map[string]any) {
-			d["other_keys"] = []any{map[string]any{"jwk": testtee.JWK(other.Request.Public()), "info": map[string]any{"tpm_quote": map[string]any{"hash_alg": "sha-256"}}}}
+			d["other_keys"] = []any{map[string]any{"jwk": evidencetest.JWK(other.Request.Public()), "info": map[string]any{"tpm_quote": map[string]any{"hash_alg": "sha-256"}}}}
 		}, nil},
-		"a certification of another key": {"tpm.key.certified", func(c *testtee.TPMEvidence) { c.Certified = true }, func(d map[string]any) {
-			d["other_keys"] = []any{map[string]any{"jwk": testtee.JWK(other.Request.Public()), "info": d["request_key"].(map[string]any)["info"]}}
+		"a certification of another key": {"tpm.key.certified", func(c *evidencetest.TPMEvidence) { c.Certified = true }, func(d map[string]any) {
+			d["other_keys"] = []any{map[string]any{"jwk": evidencetest.JWK(other.Request.Public()), "info": d["request_key"].(map[string]any)["info"]}}
 		}, nil},
-		"a public area altered": {"tpm.key.certified", func(c *testtee.TPMEvidence) { c.Certified = true }, requestKey(func(k map[string]any) {
+		"a public area altered": {"tpm.key.certified", func(c *evidencetest.TPMEvidence) { c.Certified = true }, requestKey(func(k map[string]any) {
 			certify := k["info"].(map[string]any)["tpm_certify"].(map[string]any)
-			certify["public"] = b64(testtee.RSAPublicArea(&machine.Request.PublicKey, 0x40052, 0x0010, nil))
+			certify["public"] = b64(evidencetest.RSAPublicArea(&machine.Request.PublicKey, 0x40052, 0x0010, nil))
 		}), nil},
 		"a custom claim of no type": {"tpm.format", nil, func(d map[string]any) {
 			d["custom_claims"] = []any{map[string]string{"name": "a", "value": "b", "value_type": "float"}}
@@ -261,7 +263,7 @@ func TestAKeyOf64LevelsIsEchoed(t *testing.T) {
 // weakKey is an RSA key of 1024 bits.
 func weakKey() json.RawMessage {
 	n := new(big.Int).Lsh(big.NewInt(1), 1023)
-	return testtee.JWK(&rsa.PublicKey{N: n.Add(n, big.NewInt(1)), E: 65537})
+	return evidencetest.JWK(&rsa.PublicKey{N: n.Add(n, big.NewInt(1)), E: 65537})
 }
 
 // TestEmptySelection: CVE-2022-0317. A quote over no register proves nothing.
@@ -269,7 +271,7 @@ func TestEmptySelection(t *testing.T) {
 	c := healthy()
 	b64 := base64.RawURLEncoding.EncodeToString
 	c.Edit = attestation(func(a map[string]any) {
-		sum := sha256.Sum256(append(append([]byte(testtee.JWK(machine.Request.Public())), 0), challenge...))
+		sum := sha256.Sum256(append(append([]byte(evidencetest.JWK(machine.Request.Public())), 0), challenge...))
 		q := machine.Quote(boot.PCRs, 0, sum[:])
 		a["quote"], a["signature"] = b64(q), b64(machine.Sign(q))
 		a["pcrs"] = []any{map[string]any{"algorithm": 11, "values": []any{}}}
@@ -314,7 +316,7 @@ func TestCertificatesOfOtherKinds(t *testing.T) {
 		},
 		"not yet valid": func(c *x509.Certificate) { c.NotBefore = now.Add(time.Hour) },
 	} {
-		m := testtee.NewTPM(testtee.TPMConfig{Now: now, Root: &machine.Root, Edit: edit})
+		m := evidencetest.NewTPM(evidencetest.TPMConfig{Now: now, Root: &machine.Root, Edit: edit})
 		_, err := verify(t, m.Evidence(healthy()), nil)
 		wantRejection(t, name, "tpm.ak.certificate", err)
 	}
@@ -348,8 +350,8 @@ func TestSHA1(t *testing.T) {
 }
 
 func TestIMABesideTheLog(t *testing.T) {
-	measured := testtee.HealthyBoot(testtee.BootConfig{})
-	list, pcr10 := testtee.IMA(testtee.IMAEntry{Path: "/bin/sh"})
+	measured := evidencetest.HealthyBoot(evidencetest.BootConfig{})
+	list, pcr10 := evidencetest.IMA(evidencetest.IMAEntry{Path: "/bin/sh"})
 	measured.PCRs[10] = pcr10
 	c := healthy()
 	c.Boot, c.IMA = measured, list
@@ -361,7 +363,7 @@ func TestIMABesideTheLog(t *testing.T) {
 	if text, _ := events.Text(); !strings.Contains(text, `"IMA_MEASUREMENT_EVENT"`) || !strings.Contains(text, `"Path":"/bin/sh"`) {
 		t.Error("no IMA events")
 	}
-	other, _ := testtee.IMA(testtee.IMAEntry{Path: "/bin/other"})
+	other, _ := evidencetest.IMA(evidencetest.IMAEntry{Path: "/bin/other"})
 	c.IMA = other
 	_, err = verify(t, machine.Evidence(c), nil)
 	wantRejection(t, "another list", "tpm.event-log", err)
@@ -419,7 +421,7 @@ func TestEnrolmentKeys(t *testing.T) {
 	}
 	const ak, ek = 0x50072, 0x300b2
 	area := func(attributes uint32, scheme uint16) *tpm.Public {
-		p, err := tpm.ParsePublic(testtee.RSAPublicArea(&key.PublicKey, attributes, scheme, nil))
+		p, err := tpm.ParsePublic(evidencetest.RSAPublicArea(&key.PublicKey, attributes, scheme, nil))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -440,7 +442,7 @@ func TestEnrolmentKeys(t *testing.T) {
 	if tpm.CheckEK(area(ak, 0x14), nil) == nil || tpm.CheckEK(area(ek, 0x10), machine.AK.Public()) == nil {
 		t.Error("another key was taken for an endorsement key")
 	}
-	credential, err := tpm.MakeCredential(rand.Reader, testtee.RSAPublicArea(&key.PublicKey, ek, 0x10, nil), area(ak, 0x14).Name(), make([]byte, 32))
+	credential, err := tpm.MakeCredential(rand.Reader, evidencetest.RSAPublicArea(&key.PublicKey, ek, 0x10, nil), area(ak, 0x14).Name(), make([]byte, 32))
 	if err != nil || len(credential.Secret) != 256 || !bytes.HasPrefix(credential.File(), []byte{0xba, 0xdc, 0xc0, 0xde}) {
 		t.Errorf("%+v, %v", credential, err)
 	}
@@ -466,7 +468,7 @@ func FuzzParseAttestation(f *testing.F) {
 	f.Add(machine.Quote(boot.PCRs, 0xff, challenge))
 	f.Add(machine.Certify([]byte("x"), challenge))
 	f.Add(machine.Sign([]byte("x")))
-	f.Add(testtee.RSAPublicArea(&machine.Request.PublicKey, 0x50072, 0x14, nil))
+	f.Add(evidencetest.RSAPublicArea(&machine.Request.PublicKey, 0x50072, 0x14, nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		tpm.ParseAttestation(b)
 		tpm.ParseSignature(b)

@@ -13,7 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/probity-dev/probity/evidence/tpm"
-	"github.com/probity-dev/probity/internal/pubkey"
+	"github.com/probity-dev/probity/strict/pubkey"
 )
 
 // Key is the public part of a key.

@@ -22,17 +22,17 @@ import (
 	"github.com/probity-dev/probity/collateral/tpmca"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/eventlog"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/tpm"
 	"github.com/probity-dev/probity/evidence/tpmfiles"
-	"github.com/probity-dev/probity/internal/testtee"
 )
 
 var now = time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
 
 // lab is a simulated TPM with the files of one quote.
 type lab struct {
-	m                        *testtee.TPM
-	boot                     *testtee.Boot
+	m                        *evidencetest.TPM
+	boot                     *evidencetest.Boot
 	message, signature, pcrs []byte
 	area, list               []byte
 }
@@ -40,13 +40,13 @@ type lab struct {
 const mask = 0xff04ff
 
 func newLab(ecc bool) *lab {
-	l := &lab{m: testtee.NewTPM(testtee.TPMConfig{Now: now, ECC: ecc}), boot: testtee.HealthyBoot(testtee.BootConfig{})}
-	l.list, l.boot.PCRs[10] = testtee.IMA(testtee.IMAEntry{Path: "/bin/sh"}, testtee.IMAEntry{Path: "/bin/a name with spaces"})
+	l := &lab{m: evidencetest.NewTPM(evidencetest.TPMConfig{Now: now, ECC: ecc}), boot: evidencetest.HealthyBoot(evidencetest.BootConfig{})}
+	l.list, l.boot.PCRs[10] = evidencetest.IMA(evidencetest.IMAEntry{Path: "/bin/sh"}, evidencetest.IMAEntry{Path: "/bin/a name with spaces"})
 	l.message = l.m.Quote(l.boot.PCRs, mask, []byte("nonce"))
 	l.signature = l.m.Sign(l.message)
 	l.pcrs = serialized(binary.LittleEndian, l.boot.PCRs, mask)
 	if key, ok := l.m.AK.Public().(*rsa.PublicKey); ok {
-		l.area = testtee.RSAPublicArea(key, 0x50072, 0x0014, nil)
+		l.area = evidencetest.RSAPublicArea(key, 0x50072, 0x0014, nil)
 	}
 	return l
 }
@@ -254,9 +254,9 @@ func TestWhatAFileIsIsTold(t *testing.T) {
 func TestFilesThatDoNotFitAreRefused(t *testing.T) {
 	l, other := newLab(false), newLab(false)
 	der := spki(t, l)
-	unrestricted := testtee.RSAPublicArea(l.m.AK.Public().(*rsa.PublicKey), 0x40072, 0x0014, nil)
-	otherList, _ := testtee.IMA(testtee.IMAEntry{Path: "/bin/false"})
-	ek := testtee.EndorsementArea(l.m.AK.Public().(*rsa.PublicKey))
+	unrestricted := evidencetest.RSAPublicArea(l.m.AK.Public().(*rsa.PublicKey), 0x40072, 0x0014, nil)
+	otherList, _ := evidencetest.IMA(evidencetest.IMAEntry{Path: "/bin/false"})
+	ek := evidencetest.EndorsementArea(l.m.AK.Public().(*rsa.PublicKey))
 	for name, tc := range map[string]struct {
 		files [][]byte
 		want  string
@@ -281,7 +281,7 @@ func TestFilesThatDoNotFitAreRefused(t *testing.T) {
 		"bare values of another boot":    {[][]byte{l.message, l.signature, bare([24][32]byte{}, mask), der}, "tpm.quote.pcrs"},
 		"an IMA list that was shortened": {[][]byte{l.message, l.signature, l.pcrs, der, l.boot.Log, l.list[:len(l.list)/2]}, "not recognised"},
 		"an IMA list of other files":     {[][]byte{l.message, l.signature, l.pcrs, der, l.boot.Log, otherList}, "tpm.event-log"},
-		"a log of another boot":          {[][]byte{l.message, l.signature, l.pcrs, der, testtee.HealthyBoot(testtee.BootConfig{SecureBootOff: true}).Log}, "tpm.event-log"},
+		"a log of another boot":          {[][]byte{l.message, l.signature, l.pcrs, der, evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: true}).Log}, "tpm.event-log"},
 		"a certificate of another key":   {[][]byte{l.message, l.signature, l.pcrs, der, other.m.AKCert.Raw}, "another key"},
 	} {
 		if _, _, err := verify(t, nil, tc.files...); err == nil || !strings.Contains(err.Error(), tc.want) {
@@ -332,7 +332,7 @@ func TestTheKeyOfTheCallerIsUsedWhereNoFileHasOne(t *testing.T) {
 
 func TestEndorsementCertificatesAreTold(t *testing.T) {
 	l := newLab(false)
-	ca := testtee.NewTPMCA(now)
+	ca := evidencetest.NewTPMCA(now)
 	ek := ca.CertifyEK(l.m.AK.Public(), now)
 	f, ok := tpmfiles.Identify(append(slices.Clone(ek), make([]byte, 50)...))
 	if !ok || f.Type != tpmfiles.EKCertificate {

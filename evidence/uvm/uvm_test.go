@@ -16,15 +16,15 @@ import (
 	"time"
 
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/uvm"
-	"github.com/probity-dev/probity/internal/testtee"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-var publisher = sync.OnceValue(func() *testtee.UVM { return testtee.NewUVM(testtee.UVMConfig{Now: now}) })
+var publisher = sync.OnceValue(func() *evidencetest.UVM { return evidencetest.NewUVM(evidencetest.UVMConfig{Now: now}) })
 
-func trust(p *testtee.UVM) []uvm.Trust {
+func trust(p *evidencetest.UVM) []uvm.Trust {
 	return []uvm.Trust{{Issuer: p.DID(), Feed: "ContainerPlat-AMD-UVM", MinSVN: 100, Status: "azure-compliant-uvm"}}
 }
 
@@ -46,16 +46,16 @@ func verify(t *testing.T, v *uvm.Verifier, b, measurement []byte) (*uvm.Endorsem
 func TestBothForms(t *testing.T) {
 	measurement := bytes.Repeat([]byte{7}, 48)
 	for name, tc := range map[string]struct {
-		cfg    testtee.EndorsementConfig
+		cfg    evidencetest.EndorsementConfig
 		status string
 	}{
-		"JSON":                   {testtee.EndorsementConfig{}, "azure-compliant-uvm"},
-		"JSON, svn as a number":  {testtee.EndorsementConfig{Payload: []byte(`{"x-ms-sevsnpvm-guestsvn":104,"x-ms-sevsnpvm-launchmeasurement":"` + strings.Repeat("07", 48) + `","x-ms-sevsnpvm-guestsvn-int":104}`)}, "azure-compliant-uvm"},
-		"envelope":               {testtee.EndorsementConfig{Envelope: true}, "azure-compliant-uvm"},
-		"envelope, svn a number": {testtee.EndorsementConfig{Envelope: true, EditHeader: func(h map[any]any) { h[int64(15)].(map[any]any)["svn"] = 200 }}, "azure-compliant-uvm"},
-		"at the minimum":         {testtee.EndorsementConfig{SVN: "100"}, "azure-compliant-uvm"},
-		"below the minimum":      {testtee.EndorsementConfig{SVN: "22"}, ""},
-		"another feed":           {testtee.EndorsementConfig{Feed: "ConfAKS-AMD-UVM"}, ""},
+		"JSON":                   {evidencetest.EndorsementConfig{}, "azure-compliant-uvm"},
+		"JSON, svn as a number":  {evidencetest.EndorsementConfig{Payload: []byte(`{"x-ms-sevsnpvm-guestsvn":104,"x-ms-sevsnpvm-launchmeasurement":"` + strings.Repeat("07", 48) + `","x-ms-sevsnpvm-guestsvn-int":104}`)}, "azure-compliant-uvm"},
+		"envelope":               {evidencetest.EndorsementConfig{Envelope: true}, "azure-compliant-uvm"},
+		"envelope, svn a number": {evidencetest.EndorsementConfig{Envelope: true, EditHeader: func(h map[any]any) { h[int64(15)].(map[any]any)["svn"] = 200 }}, "azure-compliant-uvm"},
+		"at the minimum":         {evidencetest.EndorsementConfig{SVN: "100"}, "azure-compliant-uvm"},
+		"below the minimum":      {evidencetest.EndorsementConfig{SVN: "22"}, ""},
+		"another feed":           {evidencetest.EndorsementConfig{Feed: "ConfAKS-AMD-UVM"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := uvm.New(trust(publisher()))
@@ -76,24 +76,24 @@ func TestBothForms(t *testing.T) {
 func TestMustRefuse(t *testing.T) {
 	measurement := make([]byte, 48)
 	p := publisher()
-	foreign := testtee.NewUVM(testtee.UVMConfig{Now: now})
+	foreign := evidencetest.NewUVM(evidencetest.UVMConfig{Now: now})
 	other, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}
 	header := func(edit func(map[any]any)) []byte {
-		return p.Endorse(measurement, testtee.EndorsementConfig{EditHeader: edit})
+		return p.Endorse(measurement, evidencetest.EndorsementConfig{EditHeader: edit})
 	}
 	envelope := func(edit func(map[any]any)) []byte {
-		return p.Endorse(measurement, testtee.EndorsementConfig{Envelope: true, EditHeader: edit})
+		return p.Endorse(measurement, evidencetest.EndorsementConfig{Envelope: true, EditHeader: edit})
 	}
 	payload := func(text string) []byte {
-		return p.Endorse(measurement, testtee.EndorsementConfig{Payload: []byte(text)})
+		return p.Endorse(measurement, evidencetest.EndorsementConfig{Payload: []byte(text)})
 	}
 	variant := func(edit func(*x509.Certificate)) []byte {
-		return testtee.NewUVM(testtee.UVMConfig{Now: now, Edit: edit}).Endorse(measurement, testtee.EndorsementConfig{})
+		return evidencetest.NewUVM(evidencetest.UVMConfig{Now: now, Edit: edit}).Endorse(measurement, evidencetest.EndorsementConfig{})
 	}
-	good := p.Endorse(measurement, testtee.EndorsementConfig{})
+	good := p.Endorse(measurement, evidencetest.EndorsementConfig{})
 	hexZero := strings.Repeat("00", 48)
 	for name, tc := range map[string]struct {
 		b    []byte
@@ -104,14 +104,14 @@ func TestMustRefuse(t *testing.T) {
 		"trailing bytes":                        {append(bytes.Clone(good), 0), "uvm.format"},
 		"cut short":                             {good[:len(good)-1], "uvm.format"},
 		"altered signature":                     {append(bytes.Clone(good[:len(good)-1]), good[len(good)-1]^1), "uvm.signature"},
-		"signed by another key":                 {p.Endorse(measurement, testtee.EndorsementConfig{Key: other}), "uvm.signature"},
-		"another publisher with its own issuer": {foreign.Endorse(measurement, testtee.EndorsementConfig{}), "uvm.issuer"},
-		"another publisher with our issuer":     {foreign.Endorse(measurement, testtee.EndorsementConfig{DID: p.DID()}), "uvm.issuer"},
-		"the right root put behind a foreign chain": {foreign.Endorse(measurement, testtee.EndorsementConfig{DID: p.DID(), EditHeader: func(h map[any]any) {
+		"signed by another key":                 {p.Endorse(measurement, evidencetest.EndorsementConfig{Key: other}), "uvm.signature"},
+		"another publisher with its own issuer": {foreign.Endorse(measurement, evidencetest.EndorsementConfig{}), "uvm.issuer"},
+		"another publisher with our issuer":     {foreign.Endorse(measurement, evidencetest.EndorsementConfig{DID: p.DID()}), "uvm.issuer"},
+		"the right root put behind a foreign chain": {foreign.Endorse(measurement, evidencetest.EndorsementConfig{DID: p.DID(), EditHeader: func(h map[any]any) {
 			h[int64(33)] = [][]byte{foreign.Leaf.Cert.Raw, foreign.CA.Cert.Raw, foreign.Root.Cert.Raw, p.Root.Cert.Raw}
 		}}), "uvm.chain"},
-		"an issuer that asks for another usage": {p.Endorse(measurement, testtee.EndorsementConfig{DID: strings.TrimSuffix(p.DID(), "2") + "5"}), "uvm.issuer"},
-		"an issuer that is none":                {p.Endorse(measurement, testtee.EndorsementConfig{DID: "did:web:example.org"}), "uvm.issuer"},
+		"an issuer that asks for another usage": {p.Endorse(measurement, evidencetest.EndorsementConfig{DID: strings.TrimSuffix(p.DID(), "2") + "5"}), "uvm.issuer"},
+		"an issuer that is none":                {p.Endorse(measurement, evidencetest.EndorsementConfig{DID: "did:web:example.org"}), "uvm.issuer"},
 		"no issuer":                             {header(func(h map[any]any) { delete(h, "iss") }), "uvm.format"},
 		"no feed":                               {header(func(h map[any]any) { delete(h, "feed") }), "uvm.format"},
 		"no signing time":                       {header(func(h map[any]any) { delete(h, "signingtime") }), "uvm.format"},
@@ -124,7 +124,7 @@ func TestMustRefuse(t *testing.T) {
 		"a chain of one":                        {header(func(h map[any]any) { h[int64(33)] = [][]byte{p.Leaf.Cert.Raw} }), "uvm.format"},
 		"a chain with a gap":                    {header(func(h map[any]any) { h[int64(33)] = [][]byte{p.Leaf.Cert.Raw, p.Root.Cert.Raw} }), "uvm.chain"},
 		"a chain of garbage":                    {header(func(h map[any]any) { h[int64(33)] = [][]byte{{1}, {2}} }), "uvm.format"},
-		"the CA as the signer":                  {p.Endorse(measurement, testtee.EndorsementConfig{Key: p.CA.Key, EditHeader: func(h map[any]any) { h[int64(33)] = [][]byte{p.CA.Cert.Raw, p.Root.Cert.Raw} }}), "uvm.chain"},
+		"the CA as the signer":                  {p.Endorse(measurement, evidencetest.EndorsementConfig{Key: p.CA.Key, EditHeader: func(h map[any]any) { h[int64(33)] = [][]byte{p.CA.Cert.Raw, p.Root.Cert.Raw} }}), "uvm.chain"},
 		"a leaf expired at the signing time":    {variant(func(c *x509.Certificate) { setLeaf(c, func() { c.NotAfter = now.AddDate(0, 0, -1) }) }), "uvm.chain"},
 		"a CA that is none": {variant(func(c *x509.Certificate) {
 			setCA(c, func() { c.IsCA, c.KeyUsage = false, x509.KeyUsageDigitalSignature })
@@ -140,7 +140,7 @@ func TestMustRefuse(t *testing.T) {
 		"envelope with another content":    {envelope(func(h map[any]any) { h[int64(259)] = "application/json" }), "uvm.format"},
 		"envelope without an issuer":       {envelope(func(h map[any]any) { delete(h[int64(15)].(map[any]any), int64(1)) }), "uvm.format"},
 		"envelope without svn":             {envelope(func(h map[any]any) { delete(h[int64(15)].(map[any]any), "svn") }), "uvm.format"},
-		"envelope around something longer": {p.Endorse(measurement, testtee.EndorsementConfig{Envelope: true, Payload: make([]byte, 49)}), "uvm.format"},
+		"envelope around something longer": {p.Endorse(measurement, evidencetest.EndorsementConfig{Envelope: true, Payload: make([]byte, 49)}), "uvm.format"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, got := verify(t, uvm.New(trust(p)), tc.b, measurement); got != tc.want {
@@ -161,7 +161,7 @@ func setNamed(c *x509.Certificate, cn string, edit func()) {
 }
 
 func TestTheDefaultTrustsNoTestPublisher(t *testing.T) {
-	if _, got := verify(t, uvm.New(nil), publisher().Endorse(make([]byte, 48), testtee.EndorsementConfig{}), make([]byte, 48)); got != "uvm.issuer" {
+	if _, got := verify(t, uvm.New(nil), publisher().Endorse(make([]byte, 48), evidencetest.EndorsementConfig{}), make([]byte, 48)); got != "uvm.issuer" {
 		t.Errorf("refused by %q", got)
 	}
 	for _, trust := range uvm.DefaultTrust() {
@@ -213,7 +213,7 @@ func TestPredicates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := testtee.NewUVM(testtee.UVMConfig{Now: now, Edit: func(c *x509.Certificate) {
+	p := evidencetest.NewUVM(evidencetest.UVMConfig{Now: now, Edit: func(c *x509.Certificate) {
 		setLeaf(c, func() {
 			c.DNSNames, c.EmailAddresses, c.URIs = []string{"build.example.org"}, []string{"build@example.org"}, []*url.URL{uri}
 			c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: []int{1, 3, 6, 1, 4, 1, 57264, 1, 1}, Value: []byte("https://issuer.example.org")})
@@ -239,8 +239,8 @@ func TestPredicates(t *testing.T) {
 }
 
 func FuzzInspect(f *testing.F) {
-	f.Add(publisher().Endorse(make([]byte, 48), testtee.EndorsementConfig{}))
-	f.Add(publisher().Endorse(make([]byte, 48), testtee.EndorsementConfig{Envelope: true}))
+	f.Add(publisher().Endorse(make([]byte, 48), evidencetest.EndorsementConfig{}))
+	f.Add(publisher().Endorse(make([]byte, 48), evidencetest.EndorsementConfig{Envelope: true}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e, err := uvm.Inspect(b)
 		if err == nil && (len(e.Measurement) != 48 || e.Issuer == "" && e.Feed == "" && e.Signed.IsZero()) {

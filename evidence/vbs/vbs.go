@@ -28,7 +28,7 @@ import (
 	"github.com/probity-dev/probity/claims"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/tpm"
-	"github.com/probity-dev/probity/internal/pubkey"
+	"github.com/probity-dev/probity/strict/pubkey"
 )
 
 const (

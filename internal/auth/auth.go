@@ -22,8 +22,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/probity-dev/probity/internal/ascii"
-	"github.com/probity-dev/probity/internal/spelling"
+	"github.com/probity-dev/probity/strict/ascii"
+	"github.com/probity-dev/probity/wording/spelling"
 )
 
 // Role is what a caller may do at a provider. Each role includes those before it.

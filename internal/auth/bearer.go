@@ -9,8 +9,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/probity-dev/probity/internal/ascii"
-	"github.com/probity-dev/probity/internal/jws"
+	"github.com/probity-dev/probity/strict/ascii"
+	"github.com/probity-dev/probity/strict/jws"
 )
 
 // TokenTypeAccess as [Issuer.TokenType] accepts access tokens of RFC 9068 alone.

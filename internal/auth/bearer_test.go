@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/probity-dev/probity/internal/jws/jwstest"
+	"github.com/probity-dev/probity/test/kit/jwstest"
 )
 
 // compact signs any header and payload, also those that no library makes.

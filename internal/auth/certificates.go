@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/probity-dev/probity/internal/pubkey"
+	"github.com/probity-dev/probity/strict/pubkey"
 )
 
 const (

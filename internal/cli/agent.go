@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/probity-dev/probity/agent"
-	"github.com/probity-dev/probity/internal/bounds"
+	"github.com/probity-dev/probity/strict/bounds"
 )
 
 type agentCommands struct {

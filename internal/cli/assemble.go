@@ -15,7 +15,7 @@ import (
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/evidence/uvm"
-	"github.com/probity-dev/probity/internal/pubkey"
+	"github.com/probity-dev/probity/strict/pubkey"
 )
 
 // assemble puts a report, the certificates of a file or folder, and

@@ -10,16 +10,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 func TestARevocationListAmongTheCertificatesIsUsed(t *testing.T) {
-	amd := testtee.NewAMD(testtee.AMDConfig{Now: time.Now()})
-	chip := amd.Chip(testtee.ChipConfig{})
-	der := amd.CRL(testtee.CRLConfig{})
+	amd := evidencetest.NewAMD(evidencetest.AMDConfig{Now: time.Now()})
+	chip := amd.Chip(evidencetest.ChipConfig{})
+	der := amd.CRL(evidencetest.CRLConfig{})
 	list := pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})
 	certs := append(chip.PEM(), amd.Chain(false)...)
-	revoked := amd.CRL(testtee.CRLConfig{Revoked: []*big.Int{amd.ASK.Cert.SerialNumber}})
+	revoked := amd.CRL(evidencetest.CRLConfig{Revoked: []*big.Int{amd.ASK.Cert.SerialNumber}})
 	for name, tc := range map[string]struct {
 		files map[string][]byte
 		want  string
@@ -45,7 +45,7 @@ func TestARevocationListAmongTheCertificatesIsUsed(t *testing.T) {
 		if len(tc.files) == 1 {
 			path = filepath.Join(path, "all.pem")
 		}
-		write(filepath.Join(dir, "report.bin"), chip.Report(testtee.ReportConfig{}))
+		write(filepath.Join(dir, "report.bin"), chip.Report(evidencetest.ReportConfig{}))
 		write(filepath.Join(dir, "root.pem"), amd.RootsPEM())
 		_, out, errText := runCLI(t, "verify", "evidence", "SevSnpVm", filepath.Join(dir, "report.bin"), "--certs", path, "--root", filepath.Join(dir, "root.pem"))
 		if !strings.Contains(out, tc.want) {
@@ -59,8 +59,8 @@ func TestARevocationListAmongTheCertificatesIsUsed(t *testing.T) {
 
 func TestImportKeepsEverySetOfAFolderAndAListThatCameAlone(t *testing.T) {
 	now := time.Now()
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	amd := testtee.NewAMD(testtee.AMDConfig{Now: now})
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	amd := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
 	dir := t.TempDir()
 	write := func(name string, b []byte) string {
 		path := filepath.Join(dir, name)
@@ -73,9 +73,9 @@ func TestImportKeepsEverySetOfAFolderAndAListThatCameAlone(t *testing.T) {
 		return path
 	}
 	for i := range 2 {
-		tcb := testtee.HealthyTDXTCB(now)
+		tcb := evidencetest.HealthyTDXTCB(now)
 		tcb.FMSPC[0] = byte(i)
-		c := pki.Collateral(pki.Platform(testtee.HealthyPlatform()), testtee.CollateralConfig{TCB: tcb})
+		c := pki.Collateral(pki.Platform(evidencetest.HealthyPlatform()), evidencetest.CollateralConfig{TCB: tcb})
 		response := func(member string, signed, signature []byte) []byte {
 			return fmt.Appendf(nil, `{"%s":%s,"signature":"%x"}`, member, signed, signature)
 		}
@@ -88,7 +88,7 @@ func TestImportKeepsEverySetOfAFolderAndAListThatCameAlone(t *testing.T) {
 			write("site/ca.pem", c.PCKCRLIssuerChain)
 		}
 	}
-	write("site/milan.crl", amd.CRL(testtee.CRLConfig{}))
+	write("site/milan.crl", amd.CRL(evidencetest.CRLConfig{}))
 	write("site/notes.txt", []byte("notes"))
 	config := write("probity.json", fmt.Appendf(nil, `{"dataDir":%q,"development":{"intelRoot":%q,"amdRoots":%q}}`, filepath.Join(dir, "data"), write("intel.pem", pki.Root.PEM()), write("amd.pem", amd.RootsPEM())))
 	code, out, errText := runCLI(t, "collateral", "import", filepath.Join(dir, "site"), "--config", config)

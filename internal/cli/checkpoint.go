@@ -12,11 +12,11 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
-	"github.com/probity-dev/probity/internal/anchor"
 	"github.com/probity-dev/probity/internal/config"
+	"github.com/probity-dev/probity/internal/keys"
 	"github.com/probity-dev/probity/internal/ledger"
-	"github.com/probity-dev/probity/internal/signing"
 	"github.com/probity-dev/probity/internal/store"
+	"github.com/probity-dev/probity/internal/store/anchor"
 )
 
 // ledgerFolder is the folder of a data directory with the newest checkpoints.
@@ -40,7 +40,7 @@ const remedyCheckpointKey = "restore the database that this service used; if it 
 // checkpointSigner opens the key that signs checkpoints. It makes one at the first
 // start alone: a key that appears beside older ledgers, or that is not the one that
 // the data directory remembers, is refused.
-func checkpointSigner(ctx context.Context, db store.Store, cfg config.Config, keys signing.Config, outside *anchor.Folder) (note.Signer, ledger.Keys, error) {
+func checkpointSigner(ctx context.Context, db store.Store, cfg config.Config, atRest keys.Config, outside *anchor.Folder) (note.Signer, ledger.Keys, error) {
 	b, err := outside.Read(checkpointKeyFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, err
@@ -50,9 +50,9 @@ func checkpointSigner(ctx context.Context, db store.Store, cfg config.Config, ke
 	if err != nil {
 		return nil, nil, err
 	}
-	secret, public, ok, err := signing.StoredCheckpointKey(records, keys)
+	secret, public, ok, err := keys.StoredCheckpointKey(records, atRest)
 	if err == nil && !ok {
-		secret, public, err = firstCheckpointKey(ctx, db, cfg, keys, len(known) > 0)
+		secret, public, err = firstCheckpointKey(ctx, db, cfg, atRest, len(known) > 0)
 	}
 	remedy := fmt.Sprintf(remedyCheckpointKey, filepath.Dir(outside.Path(checkpointKeyFile)))
 	if errors.Is(err, errNoCheckpointKey) {
@@ -64,7 +64,7 @@ func checkpointSigner(ctx context.Context, db store.Store, cfg config.Config, ke
 	if len(known) == 0 {
 		known = []string{public}
 	}
-	verifiers, err := endorsedKeys(ctx, db, known, append(signing.CheckpointVerifiers(records), public))
+	verifiers, err := endorsedKeys(ctx, db, known, append(keys.CheckpointVerifiers(records), public))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -122,7 +122,7 @@ var errNoCheckpointKey = errors.New("the database has no checkpoint key, but thi
 
 // firstCheckpointKey makes the key, with its entry in the ledger of the default
 // provider. Nodes that start together make one.
-func firstCheckpointKey(ctx context.Context, db store.Store, cfg config.Config, keys signing.Config, had bool) (secret, public string, err error) {
+func firstCheckpointKey(ctx context.Context, db store.Store, cfg config.Config, atRest keys.Config, had bool) (secret, public string, err error) {
 	heads, err := db.LedgerHeads(ctx)
 	if err != nil {
 		return "", "", err
@@ -138,9 +138,9 @@ func firstCheckpointKey(ctx context.Context, db store.Store, cfg config.Config, 
 		if err != nil {
 			return err
 		}
-		_, exists := signing.CheckpointVerifier(records)
+		_, exists := keys.CheckpointVerifier(records)
 		now := time.Now()
-		if secret, public, err = signing.CheckpointKey(tx, keys, ledger.KeyName(cfg.URL), now); err != nil || exists {
+		if secret, public, err = keys.CheckpointKey(tx, atRest, ledger.KeyName(cfg.URL), now); err != nil || exists {
 			return err
 		}
 		signer, err := note.NewSigner(secret)

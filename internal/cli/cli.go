@@ -13,8 +13,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/probity-dev/probity/internal/plainerror"
-	"github.com/probity-dev/probity/internal/spelling"
+	"github.com/probity-dev/probity/wording/plainerror"
+	"github.com/probity-dev/probity/wording/spelling"
 )
 
 // Exit codes.
@@ -44,7 +44,7 @@ type commands struct {
 	Agent  agentCommands `cmd:"" help:"Keep this host attested, and enrol its TPM."`
 	TPM    tpmCommands   `cmd:"" name:"tpm" help:"Authorities and enrolled keys of TPMs, at the service."`
 
-	Provider providerCommands `cmd:"" help:"Attestation providers (tenants) of a service."`
+	Provider providerCommands `cmd:"" help:"Attestation providers of a service."`
 	Keys     keysCommands     `cmd:"" help:"Keys that sign tokens."`
 	Token    tokenCommands    `cmd:"" help:"Static bearer tokens of those who manage a service."`
 	Ledger   ledgerCommands   `cmd:"" help:"The record of decisions and changes."`

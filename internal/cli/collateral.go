@@ -16,12 +16,12 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/probity-dev/probity/collateral"
-	"github.com/probity-dev/probity/collateral/plane"
 	"github.com/probity-dev/probity/evidence/snp"
+	"github.com/probity-dev/probity/internal/collateralcache"
 	"github.com/probity-dev/probity/internal/config"
-	"github.com/probity-dev/probity/internal/plainerror"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/store/sqlite"
+	"github.com/probity-dev/probity/wording/plainerror"
 )
 
 type collateralCommands struct {
@@ -50,7 +50,7 @@ func (h *held) settings() (config.Config, error) {
 
 // workshop is a plane for one command.
 type workshop struct {
-	*plane.Plane
+	*collateralcache.Plane
 	store store.Store
 }
 
@@ -367,7 +367,7 @@ func (c *collateralVerifyCommand) Run(e *env) error {
 }
 
 // report prints what became of each piece, and where a folder held it.
-func (e *env) report(path string, outcomes []plane.Outcome, word string) error {
+func (e *env) report(path string, outcomes []collateralcache.Outcome, word string) error {
 	bad := 0
 	for _, out := range outcomes {
 		from := ""

@@ -15,7 +15,7 @@ import (
 	"github.com/probity-dev/probity/evidence/dcap"
 	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/internal/config"
-	"github.com/probity-dev/probity/internal/plainerror"
+	"github.com/probity-dev/probity/wording/plainerror"
 )
 
 type collateralFetchCommand struct {

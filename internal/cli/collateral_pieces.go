@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/probity-dev/probity/collateral"
-	"github.com/probity-dev/probity/internal/pubkey"
+	"github.com/probity-dev/probity/strict/pubkey"
 )
 
 // apart splits a bundle into bundles of one piece.

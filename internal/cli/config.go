@@ -5,7 +5,7 @@ import (
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/internal/config"
-	"github.com/probity-dev/probity/internal/plainerror"
+	"github.com/probity-dev/probity/wording/plainerror"
 )
 
 type configCommands struct {

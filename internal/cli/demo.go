@@ -18,9 +18,9 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/internal/config"
 	"github.com/probity-dev/probity/internal/server"
-	"github.com/probity-dev/probity/internal/testtee"
 	"github.com/probity-dev/probity/policy"
 	"github.com/probity-dev/probity/token"
 )
@@ -117,14 +117,14 @@ func (c *demoCommand) address() (string, error) {
 // makeScene makes a test hierarchy, a machine with an enclave, and collateral,
 // and leaves them as files to play with.
 func makeScene(dir string, now time.Time) (*scene, error) {
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	machine := pki.Platform(testtee.HealthyPlatform())
-	enclave := testtee.DemoEnclave()
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	machine := pki.Platform(evidencetest.HealthyPlatform())
+	enclave := evidencetest.DemoEnclave()
 	runtimeData := []byte(`{"purpose":"demonstration","greeting":"these bytes are bound by the quote"}`)
-	enclave.ReportData = testtee.BindData(runtimeData)
-	s := &scene{quote: machine.Quote(testtee.QuoteConfig{Enclave: enclave}), runtimeData: runtimeData,
+	enclave.ReportData = evidencetest.BindData(runtimeData)
+	s := &scene{quote: machine.Quote(evidencetest.QuoteConfig{Enclave: enclave}), runtimeData: runtimeData,
 		collateralFile: filepath.Join(dir, "collateral.json"), rootFile: filepath.Join(dir, "root.pem")}
-	set, err := pki.Collateral(machine, testtee.CollateralConfig{TCB: testtee.HealthyTCB(now)}).Marshal()
+	set, err := pki.Collateral(machine, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}).Marshal()
 	if err != nil {
 		return nil, err
 	}

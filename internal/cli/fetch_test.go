@@ -9,23 +9,23 @@ import (
 	"time"
 
 	"github.com/probity-dev/probity/collateral"
-	"github.com/probity-dev/probity/internal/fakevendor"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
+	"github.com/probity-dev/probity/test/kit/fakevendor"
 )
 
 // TestCollateralFetch fetches what evidence needs, as a user would, and verifies
 // that evidence with the bundle and without a network.
 func TestCollateralFetch(t *testing.T) {
 	now := time.Now()
-	intel, amd := testtee.NewIntel(testtee.IntelConfig{Now: now}), testtee.NewAMD(testtee.AMDConfig{Now: now})
-	processor := testtee.HealthyPlatform()
+	intel, amd := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now}), evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
+	processor := evidencetest.HealthyPlatform()
 	processor.Processor = true
-	m, small := intel.Platform(testtee.HealthyPlatform()), intel.Platform(processor)
-	chip, lent := amd.Chip(testtee.ChipConfig{}), amd.Chip(testtee.ChipConfig{CSP: "CN=cc-x.amazonaws.com"})
+	m, small := intel.Platform(evidencetest.HealthyPlatform()), intel.Platform(processor)
+	chip, lent := amd.Chip(evidencetest.ChipConfig{}), amd.Chip(evidencetest.ChipConfig{CSP: "CN=cc-x.amazonaws.com"})
 	vendor := fakevendor.New()
 	defer vendor.Close()
 	vendor.Add(&collateral.Bundle{
-		Intel: []*collateral.Intel{intel.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTDXTCB(now)})},
+		Intel: []*collateral.Intel{intel.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(now)})},
 		AMD:   []*collateral.AMD{amd.Collateral(false), amd.Collateral(true)}, VCEK: []*collateral.VCEK{chip.VCEK()}})
 	dir := t.TempDir()
 	file := func(name string, b []byte) string {
@@ -35,9 +35,9 @@ func TestCollateralFetch(t *testing.T) {
 		}
 		return path
 	}
-	quote, report := file("quote.bin", m.Quote(testtee.QuoteConfig{TD: testtee.HealthyTD()})), file("report.bin", chip.Report(testtee.ReportConfig{}))
-	sent := file("sent.json", lent.Evidence(amd, lent.Report(testtee.ReportConfig{})))
-	single := file("single.bin", small.Quote(testtee.QuoteConfig{Enclave: testtee.DemoEnclave()}))
+	quote, report := file("quote.bin", m.Quote(evidencetest.QuoteConfig{TD: evidencetest.HealthyTD()})), file("report.bin", chip.Report(evidencetest.ReportConfig{}))
+	sent := file("sent.json", lent.Evidence(amd, lent.Report(evidencetest.ReportConfig{})))
+	single := file("single.bin", small.Quote(evidencetest.QuoteConfig{Enclave: evidencetest.DemoEnclave()}))
 	intelRoot, amdRoots := file("intel.pem", intel.Root.PEM()), file("amd.pem", amd.RootsPEM())
 	cfg := file("probity.json", []byte(`{"dataDir":"`+filepath.Join(dir, "data")+`","fetch":{"intel":{"url":"`+vendor.URL+`"},"amd":{"url":"`+vendor.URL+
 		`","spacing":"1ms"}},"development":{"intelRoot":"`+intelRoot+`","amdRoots":"`+amdRoots+`"}}`))

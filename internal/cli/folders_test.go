@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/probity-dev/probity/collateral"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 // putFiles writes files into a new folder.
@@ -31,20 +31,20 @@ func putFiles(t *testing.T, files map[string][]byte) string {
 }
 
 // tdxFolder is a folder of collateral for a TDX platform, and its root.
-func tdxFolder() (files map[string][]byte, with func(edit func(*testtee.TCB)) []byte, root []byte) {
+func tdxFolder() (files map[string][]byte, with func(edit func(*evidencetest.TCB)) []byte, root []byte) {
 	now := time.Now().UTC().Truncate(time.Second)
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	platform := pki.Platform(testtee.HealthyPlatform())
-	set := func(edit func(*testtee.TCB)) *collateral.Intel {
-		tcb := testtee.HealthyTDXTCB(now)
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	platform := pki.Platform(evidencetest.HealthyPlatform())
+	set := func(edit func(*evidencetest.TCB)) *collateral.Intel {
+		tcb := evidencetest.HealthyTDXTCB(now)
 		edit(&tcb)
-		return pki.Collateral(platform, testtee.CollateralConfig{TCB: tcb})
+		return pki.Collateral(platform, evidencetest.CollateralConfig{TCB: tcb})
 	}
-	with = func(edit func(*testtee.TCB)) []byte {
+	with = func(edit func(*evidencetest.TCB)) []byte {
 		c := set(edit)
 		return []byte(`{"tcbInfo":` + string(c.TCBInfo) + `,"signature":"` + hex.EncodeToString(c.TCBInfoSignature) + `"}`)
 	}
-	c := set(func(*testtee.TCB) {})
+	c := set(func(*evidencetest.TCB) {})
 	return map[string][]byte{"root.der": c.RootCRL, "pck.der": c.PCKCRL, "pck.pem": c.PCKCRLIssuerChain, "tcb.pem": c.TCBInfoIssuerChain,
 		"qe.json":  []byte(`{"enclaveIdentity":` + string(c.QEIdentity) + `,"signature":"` + hex.EncodeToString(c.QEIdentitySignature) + `"}`),
 		"tcb.json": []byte(`{"tcbInfo":` + string(c.TCBInfo) + `,"signature":"` + hex.EncodeToString(c.TCBInfoSignature) + `"}`)}, with, pki.Root.PEM()
@@ -52,7 +52,7 @@ func tdxFolder() (files map[string][]byte, with func(edit func(*testtee.TCB)) []
 
 func TestContradictingCollateralIsRefusedByNameInEveryCommand(t *testing.T) {
 	files, with, root := tdxFolder()
-	files["copy/tcb.json"] = with(func(tcb *testtee.TCB) { tcb.PCEID[0]++ })
+	files["copy/tcb.json"] = with(func(tcb *evidencetest.TCB) { tcb.PCEID[0]++ })
 	dir := putFiles(t, files)
 	aside := putFiles(t, map[string][]byte{"root.pem": root, "quote": []byte("x")})
 	cfg := filepath.Join(aside, "probity.json")
@@ -69,7 +69,7 @@ func TestContradictingCollateralIsRefusedByNameInEveryCommand(t *testing.T) {
 	// The same in two folders that a configuration names.
 	delete(files, "copy/tcb.json")
 	dir = putFiles(t, files)
-	files["tcb.json"] = with(func(tcb *testtee.TCB) { tcb.PCEID[0]++ })
+	files["tcb.json"] = with(func(tcb *evidencetest.TCB) { tcb.PCEID[0]++ })
 	second := putFiles(t, files)
 	if err := os.WriteFile(cfg, []byte(`{"collateral":["`+dir+`","`+second+`"]}`), 0o600); err != nil {
 		t.Fatal(err)
@@ -84,8 +84,8 @@ func TestContradictingCollateralIsRefusedByNameInEveryCommand(t *testing.T) {
 
 func TestImportNamesTheFileOfEveryPieceAndWhatItDidNotUse(t *testing.T) {
 	files, with, root := tdxFolder()
-	files["old.json"] = with(func(tcb *testtee.TCB) { tcb.Issued = tcb.Issued.AddDate(0, 0, -2) })
-	files["forged.json"] = bytes.Replace(with(func(tcb *testtee.TCB) { tcb.FMSPC[0] = 0xff }), []byte(`"pceId":"0000"`), []byte(`"pceId":"0001"`), 1)
+	files["old.json"] = with(func(tcb *evidencetest.TCB) { tcb.Issued = tcb.Issued.AddDate(0, 0, -2) })
+	files["forged.json"] = bytes.Replace(with(func(tcb *evidencetest.TCB) { tcb.FMSPC[0] = 0xff }), []byte(`"pceId":"0000"`), []byte(`"pceId":"0001"`), 1)
 	dir := putFiles(t, files)
 	aside := putFiles(t, map[string][]byte{"root.pem": root})
 	cfg := filepath.Join(aside, "probity.json")
@@ -125,10 +125,10 @@ func TestARootFileOfManyCertificatesIsRefused(t *testing.T) {
 }
 
 func TestCertificatesOfAFolderThatContradictOrAreNoFilesAreNamed(t *testing.T) {
-	amd := testtee.NewAMD(testtee.AMDConfig{Now: time.Now()})
-	chip := amd.Chip(testtee.ChipConfig{})
-	clean, revoked := amd.CRL(testtee.CRLConfig{}), amd.CRL(testtee.CRLConfig{Revoked: []*big.Int{amd.ASK.Cert.SerialNumber}})
-	dir := putFiles(t, map[string][]byte{"report.bin": chip.Report(testtee.ReportConfig{}), "root.pem": amd.RootsPEM(), "certs/vcek.pem": append(chip.PEM(), amd.Chain(false)...),
+	amd := evidencetest.NewAMD(evidencetest.AMDConfig{Now: time.Now()})
+	chip := amd.Chip(evidencetest.ChipConfig{})
+	clean, revoked := amd.CRL(evidencetest.CRLConfig{}), amd.CRL(evidencetest.CRLConfig{Revoked: []*big.Int{amd.ASK.Cert.SerialNumber}})
+	dir := putFiles(t, map[string][]byte{"report.bin": chip.Report(evidencetest.ReportConfig{}), "root.pem": amd.RootsPEM(), "certs/vcek.pem": append(chip.PEM(), amd.Chain(false)...),
 		"certs/a.crl": clean, "certs/b.crl": revoked})
 	args := []string{"verify", "evidence", "SevSnpVm", filepath.Join(dir, "report.bin"), "--certs", filepath.Join(dir, "certs"), "--root", filepath.Join(dir, "root.pem")}
 	code, out, errText := runCLI(t, args...)

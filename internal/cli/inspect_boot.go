@@ -11,7 +11,7 @@ import (
 	"github.com/probity-dev/probity/evidence/azureguest"
 	"github.com/probity-dev/probity/evidence/eventlog"
 	"github.com/probity-dev/probity/evidence/tpm"
-	"github.com/probity-dev/probity/internal/plainerror"
+	"github.com/probity-dev/probity/wording/plainerror"
 )
 
 // recogniseLog shows bytes whose structure shows that they are a log of measured boot.

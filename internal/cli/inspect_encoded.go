@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/probity-dev/probity/evidence/forms"
-	"github.com/probity-dev/probity/internal/plainerror"
+	"github.com/probity-dev/probity/wording/plainerror"
 )
 
 // inspectEncoded looks at evidence in a text encoding, and at evidence that was cut

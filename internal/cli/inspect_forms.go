@@ -22,9 +22,9 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence/dcap"
 	"github.com/probity-dev/probity/evidence/openenclave"
-	"github.com/probity-dev/probity/internal/plainerror"
 	"github.com/probity-dev/probity/policy"
 	"github.com/probity-dev/probity/token"
+	"github.com/probity-dev/probity/wording/plainerror"
 )
 
 // inspect tries one form after the other, the most telling ones first.

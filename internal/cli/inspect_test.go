@@ -25,7 +25,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 // inspected returns the JSON of an inspection as its readers parse it, which fails for an
@@ -84,10 +84,10 @@ func want(t *testing.T, v map[string]any, paths map[string]any) {
 // of the vendors' documents.
 func TestInspectShowsEveryHeaderField(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	intel := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	board := intel.Platform(testtee.HealthyPlatform())
-	enclave := testtee.DemoEnclave()
-	sgx := inspected(t, board.Quote(testtee.QuoteConfig{Enclave: enclave}))
+	intel := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	board := intel.Platform(evidencetest.HealthyPlatform())
+	enclave := evidencetest.DemoEnclave()
+	sgx := inspected(t, board.Quote(evidencetest.QuoteConfig{Enclave: enclave}))
 	want(t, sgx, map[string]any{
 		"header/version": 3.0, "header/attestationKeyType": 2.0, "header/teeType": "0x0", "header/qeVendorId": "939a7233f79c4ca9940a0db3957f0607",
 		"enclave/ATTRIBUTES/DEBUG": false, "enclave/CONFIGSVN": 0.0, "certificationDataType": 5.0, "certificationData/0/what": "X.509 certificate", "pck/pcesvn": 13.0,
@@ -97,9 +97,9 @@ func TestInspectShowsEveryHeaderField(t *testing.T) {
 			t.Errorf("%s is missing", name)
 		}
 	}
-	td := testtee.HealthyTD()
+	td := evidencetest.HealthyTD()
 	td.V15 = true
-	tdx := inspected(t, board.Quote(testtee.QuoteConfig{TD: td}))
+	tdx := inspected(t, board.Quote(evidencetest.QuoteConfig{TD: td}))
 	want(t, tdx, map[string]any{"trustDomain/TDATTRIBUTES/DEBUG": false, "header/teeType": "0x81"})
 	for _, name := range []string{"MRTD", "RTMR0", "RTMR3", "XFAM", "MRCONFIGID", "MROWNER", "MROWNERCONFIG", "REPORTDATA", "MRSEAM", "MRSIGNERSEAM", "SEAMATTRIBUTES", "TEE_TCB_SVN", "TEE_TCB_SVN_2", "MRSERVICETD"} {
 		if at(tdx, "trustDomain/"+name) == nil {
@@ -169,8 +169,8 @@ func TestInspectReplaysIMALists(t *testing.T) {
 }
 
 func TestInspectShowsStatementsOfConfidentialContainers(t *testing.T) {
-	intel := testtee.NewIntel(testtee.IntelConfig{Now: time.Now()})
-	quote := base64.StdEncoding.EncodeToString(intel.Platform(testtee.HealthyPlatform()).Quote(testtee.QuoteConfig{TD: testtee.HealthyTD()}))
+	intel := evidencetest.NewIntel(evidencetest.IntelConfig{Now: time.Now()})
+	quote := base64.StdEncoding.EncodeToString(intel.Platform(evidencetest.HealthyPlatform()).Quote(evidencetest.QuoteConfig{TD: evidencetest.HealthyTD()}))
 	evidence := `{"quote":"` + quote + `","cc_eventlog":null}`
 	for name, text := range map[string]string{
 		"request": `{"init-data":{"format":"toml","body":"x"},"runtime-data":{"nonce":"n","tee-pubkey":{"kty":"EC"}},"tee-evidence":{"primary_evidence":` + evidence + `,"additional_evidence":"{}"}}`,
@@ -210,9 +210,9 @@ func TestInspectObeysNoFile(t *testing.T) {
 
 // FuzzInspect: whatever a file holds, its inspection is JSON without a member twice.
 func FuzzInspect(f *testing.F) {
-	intel := testtee.NewIntel(testtee.IntelConfig{Now: time.Unix(1772366400, 0)})
-	board := intel.Platform(testtee.HealthyPlatform())
-	f.Add(board.Quote(testtee.QuoteConfig{Enclave: testtee.DemoEnclave()}))
+	intel := evidencetest.NewIntel(evidencetest.IntelConfig{Now: time.Unix(1772366400, 0)})
+	board := intel.Platform(evidencetest.HealthyPlatform())
+	f.Add(board.Quote(evidencetest.QuoteConfig{Enclave: evidencetest.DemoEnclave()}))
 	f.Add([]byte(imaLine("/init")))
 	f.Add([]byte(`{"tee-evidence":{"primary_evidence":{"attestation_report":{},"cert_chain":[{"cert_type":"VCEK","data":[1,300,-1]}]}}}`))
 	f.Add([]byte("-----BEGIN%20CERTIFICATE-----%0AMAA=%0A-----END%20CERTIFICATE-----"))
@@ -262,8 +262,8 @@ func TestInspectInventsNothing(t *testing.T) {
 
 func TestEndorsementCertificatesAreVerifiedOffline(t *testing.T) {
 	now := time.Now()
-	authority := testtee.NewTPMCA(now)
-	other := testtee.NewTPMCA(now)
+	authority := evidencetest.NewTPMCA(now)
+	other := evidencetest.NewTPMCA(now)
 	dir := t.TempDir()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/probity-dev/probity/internal/config"
+	"github.com/probity-dev/probity/internal/keys"
 	"github.com/probity-dev/probity/internal/ledger"
-	"github.com/probity-dev/probity/internal/signing"
 	"github.com/probity-dev/probity/internal/store"
 )
 
@@ -39,11 +39,11 @@ func (c *ledgerRotateKeyCommand) Run(e *env) error {
 		return err
 	}
 	defer db.Close()
-	keys, err := keysAtRest(e.ctx, db, cfg)
+	atRest, err := keysAtRest(e.ctx, db, cfg)
 	if err != nil {
 		return err
 	}
-	public, err := rotateCheckpointKey(e.ctx, db, cfg, keys, slog.New(slog.NewTextHandler(e.Err, nil)))
+	public, err := rotateCheckpointKey(e.ctx, db, cfg, atRest, slog.New(slog.NewTextHandler(e.Err, nil)))
 	if err != nil {
 		return err
 	}
@@ -51,12 +51,12 @@ func (c *ledgerRotateKeyCommand) Run(e *env) error {
 	return nil
 }
 
-func rotateCheckpointKey(ctx context.Context, db store.Store, cfg config.Config, keys signing.Config, log *slog.Logger) (public string, err error) {
+func rotateCheckpointKey(ctx context.Context, db store.Store, cfg config.Config, atRest keys.Config, log *slog.Logger) (public string, err error) {
 	outside, err := outsideOf(cfg.DataDir)
 	if err != nil {
 		return "", err
 	}
-	signer, verifiers, err := checkpointSigner(ctx, db, cfg, keys, outside)
+	signer, verifiers, err := checkpointSigner(ctx, db, cfg, atRest, outside)
 	if err != nil {
 		return "", err
 	}
@@ -76,7 +76,7 @@ func rotateCheckpointKey(ctx context.Context, db store.Store, cfg config.Config,
 	err = db.Update(ctx, store.TopicKeys, "", func(tx store.Tx) error {
 		var secret string
 		now := time.Now()
-		if secret, public, err = signing.RotateCheckpointKey(tx, keys, signer.Name(), now); err != nil {
+		if secret, public, err = keys.RotateCheckpointKey(tx, atRest, signer.Name(), now); err != nil {
 			return err
 		}
 		next, err := note.NewSigner(secret)

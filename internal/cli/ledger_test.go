@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/probity-dev/probity/internal/anchor"
 	"github.com/probity-dev/probity/internal/config"
 	"github.com/probity-dev/probity/internal/ledger"
+	"github.com/probity-dev/probity/internal/store/anchor"
 	"github.com/probity-dev/probity/internal/store/sqlite"
 )
 

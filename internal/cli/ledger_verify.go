@@ -14,10 +14,10 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 	"golang.org/x/term"
 
-	"github.com/probity-dev/probity/internal/anchor"
+	"github.com/probity-dev/probity/internal/keys"
 	"github.com/probity-dev/probity/internal/ledger"
-	"github.com/probity-dev/probity/internal/signing"
 	"github.com/probity-dev/probity/internal/store"
+	"github.com/probity-dev/probity/internal/store/anchor"
 )
 
 type ledgerVerifyCommand struct {
@@ -220,11 +220,11 @@ func (f dataFlag) ledgers(e *env, provider, key string) (v *verified, err error)
 	if err != nil {
 		return nil, err
 	}
-	if v.keys, err = endorsedKeys(e.ctx, db, trusted, signing.CheckpointVerifiers(records)); err != nil {
+	if v.keys, err = endorsedKeys(e.ctx, db, trusted, keys.CheckpointVerifiers(records)); err != nil {
 		return nil, err
 	}
 	// A key that nobody signed over is said, and verifies nothing.
-	if now, ok := signing.CheckpointVerifier(records); ok {
+	if now, ok := keys.CheckpointVerifier(records); ok {
 		current, err := note.NewVerifier(now)
 		if err != nil || !slices.ContainsFunc(v.keys, func(k note.Verifier) bool { return k.KeyHash() == current.KeyHash() && k.Name() == current.Name() }) {
 			fmt.Fprintf(e.Err, "the checkpoint key in the database is %s, but the service used %s, which did not sign it over: the key was exchanged\n", now, trusted[0])
@@ -284,7 +284,7 @@ func rememberedVerifiers(e *env, db store.Store, outside *anchor.Folder) ([]stri
 	if err != nil {
 		return nil, err
 	}
-	key, ok := signing.CheckpointVerifier(records)
+	key, ok := keys.CheckpointVerifier(records)
 	if !ok {
 		return nil, errors.New("the database has no checkpoint key; give the key with --verifier, as probity ledger key printed it")
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/probity-dev/probity/evidence/forms"
 	"github.com/probity-dev/probity/evidence/openenclave"
 	"github.com/probity-dev/probity/evidence/snp"
-	"github.com/probity-dev/probity/internal/pubkey"
 	"github.com/probity-dev/probity/internal/store/sqlite"
+	"github.com/probity-dev/probity/strict/pubkey"
 )
 
 // readLimited reads a file of at most limit bytes; "-" is standard input.

@@ -13,7 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/probity-dev/probity/client"
-	"github.com/probity-dev/probity/internal/bounds"
+	"github.com/probity-dev/probity/strict/bounds"
 )
 
 // tokenEnv holds the bearer token of commands that manage a service.
@@ -122,7 +122,7 @@ func printJSON(w io.Writer, v any) error {
 type providerCommands struct {
 	List   providerListCommand   `cmd:"" help:"List the attestation providers."`
 	Show   providerShowCommand   `cmd:"" help:"Show one."`
-	Create providerCreateCommand `cmd:"" help:"Create a provider: a tenant with policies, keys and a ledger of its own."`
+	Create providerCreateCommand `cmd:"" help:"Create a provider, with policies, keys and a ledger of its own."`
 	Update providerUpdateCommand `cmd:"" help:"Change tags or settings of a provider."`
 	Delete providerDeleteCommand `cmd:"" help:"Delete a provider with its policies; its ledger stays."`
 }
@@ -192,7 +192,7 @@ type providerCreateCommand struct {
 	Location string            `help:"Location that it shows." default:"local" placeholder:"NAME"`
 	Tag      map[string]string `help:"Tags, as NAME=VALUE." placeholder:"NAME=VALUE"`
 	Signer   []string          `help:"PEM files with certificates that may sign policies; with any, the provider is Isolated." placeholder:"FILE"`
-	Settings string            `help:"JSON file with settings; see docs/guide/tenants.md." placeholder:"FILE"`
+	Settings string            `help:"JSON file with settings; see docs/guide/providers.md." placeholder:"FILE"`
 }
 
 // Help gives the examples of the help text.

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/probity-dev/probity/internal/config"
-	"github.com/probity-dev/probity/internal/pgtest"
 	"github.com/probity-dev/probity/internal/server"
+	"github.com/probity-dev/probity/test/kit/pgtest"
 )
 
 func quietLog() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }

@@ -16,9 +16,9 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/collateral/kds"
 	"github.com/probity-dev/probity/collateral/pcs"
-	"github.com/probity-dev/probity/collateral/plane"
 	"github.com/probity-dev/probity/evidence/dcap"
 	"github.com/probity-dev/probity/evidence/snp"
+	"github.com/probity-dev/probity/internal/collateralcache"
 	"github.com/probity-dev/probity/internal/config"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/telemetry"
@@ -27,18 +27,18 @@ import (
 // planeStore gives a store the form that the plane asks for.
 type planeStore struct{ store.Store }
 
-// Collateral implements plane.Store.
-func (s planeStore) Collateral(ctx context.Context, prefix string) ([]plane.Record, error) {
+// Collateral implements collateralcache.Store.
+func (s planeStore) Collateral(ctx context.Context, prefix string) ([]collateralcache.Record, error) {
 	held, err := s.Store.Collateral(ctx, prefix)
-	list := make([]plane.Record, len(held))
+	list := make([]collateralcache.Record, len(held))
 	for i, c := range held {
-		list[i] = plane.Record(c)
+		list[i] = collateralcache.Record(c)
 	}
 	return list, err
 }
 
-// PutCollateral implements plane.Store.
-func (s planeStore) PutCollateral(ctx context.Context, r plane.Record) error {
+// PutCollateral implements collateralcache.Store.
+func (s planeStore) PutCollateral(ctx context.Context, r collateralcache.Record) error {
 	return s.Store.PutCollateral(ctx, store.Collateral(r))
 }
 
@@ -47,14 +47,14 @@ const refreshLease = 5 * time.Minute
 
 // newPlane wires the collateral plane: services, checks, store. Nil stands for
 // no store and no fallback.
-func newPlane(ctx context.Context, f config.Fetch, trust appraisal.Trust, db store.Store, fallback collateral.Source, now func() time.Time, log *slog.Logger) (*plane.Plane, error) {
+func newPlane(ctx context.Context, f config.Fetch, trust appraisal.Trust, db store.Store, fallback collateral.Source, now func() time.Time, log *slog.Logger) (*collateralcache.Plane, error) {
 	engine, chips := dcap.New(trust.Intel), snp.New(trust.AMD)
-	cfg := plane.Config{
-		Checks: plane.Checks{Intel: engine.CheckCollateral, AMD: chips.CheckPublished, VCEK: chips.CheckVCEK, PCK: engine.CheckPCK},
+	cfg := collateralcache.Config{
+		Checks: collateralcache.Checks{Intel: engine.CheckCollateral, AMD: chips.CheckPublished, VCEK: chips.CheckVCEK, PCK: engine.CheckPCK},
 		Now:    now, Jitter: mathrand.Float64, Refresh: time.Duration(f.Refresh), Warn: time.Duration(f.Warn), Outage: time.Duration(f.Outage),
 		Fallback: fallback, Log: log,
 	}
-	var slots plane.Slots
+	var slots collateralcache.Slots
 	if db != nil {
 		cfg.Store, slots = planeStore{db}, db
 		holder := rand.Text()
@@ -73,7 +73,7 @@ func newPlane(ctx context.Context, f config.Fetch, trust appraisal.Trust, db sto
 		// The clock of throttles is the true one, whatever the evidence is
 		// judged at.
 		if cfg.Intel, err = pcs.New(pcs.Config{URL: f.Intel.URL, Version: f.Intel.Version, Update: f.Intel.Update, RootCRL: f.Intel.RootCRL,
-			Transport: transport, Throttle: plane.NewThrottle("intel", 50*time.Millisecond, 0, slots, time.Now)}); err != nil {
+			Transport: transport, Throttle: collateralcache.NewThrottle("intel", 50*time.Millisecond, 0, slots, time.Now)}); err != nil {
 			return nil, err
 		}
 	}
@@ -82,9 +82,9 @@ func newPlane(ctx context.Context, f config.Fetch, trust appraisal.Trust, db sto
 		if spacing == 0 {
 			spacing = kds.Spacing
 		}
-		cfg.AMD = kds.New(kds.Config{URL: f.AMD.URL, Throttle: plane.NewThrottle("amd", spacing, 0, slots, time.Now)})
+		cfg.AMD = kds.New(kds.Config{URL: f.AMD.URL, Throttle: collateralcache.NewThrottle("amd", spacing, 0, slots, time.Now)})
 	}
-	return plane.New(ctx, cfg)
+	return collateralcache.New(ctx, cfg)
 }
 
 // transportFor returns a transport that trusts the CAs in a file, or nil for the
@@ -120,7 +120,7 @@ func warnBefore(f config.Fetch) time.Duration {
 
 // measured gives the plane's state in the form of the metrics. Certificates of
 // chips are counted, not listed: they may be many.
-func measured(p *plane.Plane, items []collateral.Item) telemetry.Collateral {
+func measured(p *collateralcache.Plane, items []collateral.Item) telemetry.Collateral {
 	out := telemetry.Collateral{Chips: 0, Vendors: map[string]telemetry.CollateralCounts{}}
 	for _, item := range items {
 		if strings.HasPrefix(item.Key, "amd/vcek/v1/") {

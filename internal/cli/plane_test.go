@@ -14,24 +14,24 @@ import (
 	"time"
 
 	"github.com/probity-dev/probity/collateral"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/internal/config"
-	"github.com/probity-dev/probity/internal/fakevendor"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/test/kit/fakevendor"
 )
 
 // TestAServiceThatFetches starts a service that holds nothing, in front of fake
 // vendors, and attests a quote and a bare report.
 func TestAServiceThatFetches(t *testing.T) {
 	now := time.Now()
-	intel := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	m := intel.Platform(testtee.HealthyPlatform())
-	amd := testtee.NewAMD(testtee.AMDConfig{Now: now})
-	chip := amd.Chip(testtee.ChipConfig{})
-	tcb := testtee.HealthyTDXTCB(now)
+	intel := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	m := intel.Platform(evidencetest.HealthyPlatform())
+	amd := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
+	chip := amd.Chip(evidencetest.ChipConfig{})
+	tcb := evidencetest.HealthyTDXTCB(now)
 	tcb.Next = now.Add(48 * time.Hour) // sooner than the warning time
 	vendor := fakevendor.New()
 	defer vendor.Close()
-	vendor.Add(&collateral.Bundle{Intel: []*collateral.Intel{intel.Collateral(m, testtee.CollateralConfig{TCB: tcb})},
+	vendor.Add(&collateral.Bundle{Intel: []*collateral.Intel{intel.Collateral(m, evidencetest.CollateralConfig{TCB: tcb})},
 		AMD: []*collateral.AMD{amd.Collateral(false)}, VCEK: []*collateral.VCEK{chip.VCEK()}})
 
 	dir := t.TempDir()
@@ -71,8 +71,8 @@ func TestAServiceThatFetches(t *testing.T) {
 		return w
 	}
 	encode := base64.RawURLEncoding.EncodeToString
-	quote := `{"quote":"` + encode(m.Quote(testtee.QuoteConfig{TD: testtee.HealthyTD()})) + `"}`
-	report := `{"report":"` + encode(chip.Report(testtee.ReportConfig{})) + `"}`
+	quote := `{"quote":"` + encode(m.Quote(evidencetest.QuoteConfig{TD: evidencetest.HealthyTD()})) + `"}`
+	report := `{"report":"` + encode(chip.Report(evidencetest.ReportConfig{})) + `"}`
 	attest := func() {
 		t.Helper()
 		for path, body := range map[string]string{"/attest/TdxVm?api-version=2025-06-01": quote, "/attest/SevSnpVm?api-version=2025-06-01": report} {
@@ -137,7 +137,7 @@ func TestAServiceThatFetches(t *testing.T) {
 // from one row. Each by itself would be done in half the time.
 func TestProcessesShareAMDsLimit(t *testing.T) {
 	now := time.Now()
-	amd := testtee.NewAMD(testtee.AMDConfig{Now: now})
+	amd := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
 	vendor := fakevendor.New()
 	defer vendor.Close()
 	const spacing = 20 * time.Millisecond
@@ -164,7 +164,7 @@ func TestProcessesShareAMDsLimit(t *testing.T) {
 	done := make(chan error)
 	began := time.Now()
 	for i := range 20 {
-		chip := amd.Chip(testtee.ChipConfig{})
+		chip := amd.Chip(evidencetest.ChipConfig{})
 		vendor.Add(&collateral.Bundle{VCEK: []*collateral.VCEK{chip.VCEK()}})
 		go func() {
 			_, err := planes[i%2].VCEK(t.Context(), chip.Line.Query(chip.HWID, chip.TCB))

@@ -11,14 +11,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/probity-dev/probity/internal/bounds"
+	"github.com/probity-dev/probity/strict/bounds"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/internal/pubkey"
 	"github.com/probity-dev/probity/policy"
+	"github.com/probity-dev/probity/strict/pubkey"
 	"github.com/probity-dev/probity/token"
 )
 

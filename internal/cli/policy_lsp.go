@@ -1,6 +1,6 @@
 package cli
 
-import "github.com/probity-dev/probity/internal/lsp"
+import "github.com/probity-dev/probity/internal/cli/lsp"
 
 type policyLSPCommand struct {
 	Type string `help:"Attestation type of policies that do not name theirs in a comment." placeholder:"TYPE"`

@@ -15,8 +15,8 @@ import (
 
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/claims"
-	"github.com/probity-dev/probity/internal/jsonerror"
 	"github.com/probity-dev/probity/policy"
+	"github.com/probity-dev/probity/wording/jsonerror"
 )
 
 type policyTestCommand struct {

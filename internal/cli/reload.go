@@ -14,14 +14,14 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/probity-dev/probity/collateral/plane"
+	"github.com/probity-dev/probity/internal/collateralcache"
 	"github.com/probity-dev/probity/internal/config"
 )
 
 // reloadable are the settings that SIGHUP puts in force; the files that they and tls name
 // are read again, too. All others need a restart.
-var reloadable = []string{"adminTokenFile", "callers.certificates", "callers.issuers", "collateral", "explainDenials", "tcb",
-	"tenants.burst", "tenants.concurrent", "tenants.requestsPerSecond"}
+var reloadable = []string{"adminTokenFile", "callers.certificates", "callers.issuers", "collateral", "explainDenials",
+	"providers.burst", "providers.concurrent", "providers.requestsPerSecond", "tcb"}
 
 // configRead is when the configuration in force was read, for the metrics.
 type configRead struct {
@@ -93,13 +93,13 @@ func (s *service) tryReload(ctx context.Context, old config.Config, read func() 
 			return old, nil, err
 		}
 	}
-	if err := s.registry.SetDefaults(ctx, tenantDefaults(next)); err != nil {
+	if err := s.registry.SetDefaults(ctx, providerDefaults(next)); err != nil {
 		return old, nil, err
 	}
 	s.server.SetAuth(callers)
 	warnUnused(log, files)
 	for _, out := range s.plane.Import(ctx, files, false) {
-		if out.Err != nil && !errors.Is(out.Err, plane.ErrOlder) {
+		if out.Err != nil && !errors.Is(out.Err, collateralcache.ErrOlder) {
 			log.Warn("collateral of a file is not used", "key", out.Item.Key, "file", out.File, "err", out.Err.Error())
 		}
 	}

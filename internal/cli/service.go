@@ -19,18 +19,18 @@ import (
 
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/collateral"
-	"github.com/probity-dev/probity/collateral/plane"
 	"github.com/probity-dev/probity/internal/auth"
+	"github.com/probity-dev/probity/internal/auth/devissuer"
+	"github.com/probity-dev/probity/internal/collateralcache"
 	"github.com/probity-dev/probity/internal/config"
-	"github.com/probity-dev/probity/internal/devissuer"
+	"github.com/probity-dev/probity/internal/keys"
 	"github.com/probity-dev/probity/internal/ledger"
+	"github.com/probity-dev/probity/internal/ledger/witness"
 	"github.com/probity-dev/probity/internal/private"
+	"github.com/probity-dev/probity/internal/provider"
 	"github.com/probity-dev/probity/internal/server"
-	"github.com/probity-dev/probity/internal/signing"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/telemetry"
-	"github.com/probity-dev/probity/internal/tenant"
-	"github.com/probity-dev/probity/internal/witness"
 )
 
 // service is everything that `serve` and `demo` run, wired from a
@@ -43,10 +43,10 @@ type service struct {
 	tls        *tls.Config
 	handler    http.Handler
 	limits     server.Limits
-	plane      *plane.Plane
+	plane      *collateralcache.Plane
 	held       int
 	store      store.Store
-	registry   *tenant.Registry
+	registry   *provider.Registry
 	sealed     store.Store // what is read of it was written by this service
 	ledger     *ledger.Writer
 	witness    *witness.Keeper // nil without one
@@ -178,7 +178,7 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 		return nil, err
 	}
 	for _, out := range s.plane.Import(ctx, files, false) {
-		if out.Err != nil && !errors.Is(out.Err, plane.ErrOlder) {
+		if out.Err != nil && !errors.Is(out.Err, collateralcache.ErrOlder) {
 			log.Warn("collateral of a file does not count now", "key", out.Item.Key, "file", out.File, "err", out.Err.Error())
 		}
 	}
@@ -192,18 +192,18 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 	if tpms.Enrolment, err = enrolment(cfg); err != nil {
 		return nil, err
 	}
-	keys, err := keysAtRest(ctx, db, cfg)
+	atRest, err := keysAtRest(ctx, db, cfg)
 	if err != nil {
 		return nil, err
 	}
-	if keys.Memory, err = keyMemory(cfg); err != nil {
+	if atRest.Memory, err = keyMemory(cfg); err != nil {
 		return nil, err
 	}
-	if err := signing.Upgrade(ctx, db, keys); err != nil {
+	if err := keys.Upgrade(ctx, db, atRest); err != nil {
 		return nil, err
 	}
 	baselines := func() []collateral.About { return append(s.plane.Baselines(), static.List()...) }
-	checkpointKey, err := s.tenants(ctx, db, cfg, keys, baselines, log)
+	checkpointKey, err := s.tenants(ctx, db, cfg, atRest, baselines, log)
 	if err != nil {
 		return nil, err
 	}
@@ -252,14 +252,14 @@ func newService(ctx context.Context, cfg config.Config, dev bool, log *slog.Logg
 	}
 	s.server = server.New(server.Config{
 		Extra: extra, ExtraPrefix: "/" + devissuer.Tenant + "/", Authorization: authorization,
-		Registry: s.registry, Auth: callers, HostSuffix: cfg.Tenants.HostSuffix,
+		Registry: s.registry, Auth: callers, HostSuffix: cfg.Providers.HostSuffix,
 		Appraiser: &appraisal.Appraiser{
 			Verifiers: appraisal.Verifiers(trust), Collateral: s.plane, Random: rand.Reader,
 		},
 		Limits: s.limits, Bodies: bodies, Baselines: baselines, Held: held, WarnBefore: warnBefore(cfg.Fetch),
 		Log: log, Metrics: metrics, Now: time.Now, AppraisalTime: cfg.Development.Time,
 		Version: version(), Ready: db.Ping, Changes: db.Writable, Store: s.sealed, Ledger: s.ledger, CheckpointKey: checkpointKey, Rotation: rotation(cfg),
-		Sealer: keys.Master, TPM: tpms,
+		Sealer: atRest.Master, TPM: tpms,
 	})
 	s.handler = s.server
 	return s, nil

@@ -12,10 +12,10 @@ import (
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/evidence/uvm"
 	"github.com/probity-dev/probity/internal/config"
-	"github.com/probity-dev/probity/internal/testtee"
 )
 
 type simulateCommand struct {
@@ -125,14 +125,14 @@ func (c *simulateCommand) make(kind evidence.Kind, data []byte, dir string, now 
 	case evidence.SEVSNPVM:
 		return m, c.snp(m, data, dir, now)
 	case evidence.NitroEnclave:
-		n := testtee.NewNitro(testtee.NitroConfig{Now: now})
-		bound := testtee.BindData(data)
-		m.files["evidence.bin"] = n.Document(testtee.DocumentConfig{UserData: bound[:32], Debug: c.Debug})
+		n := evidencetest.NewNitro(evidencetest.NitroConfig{Now: now})
+		bound := evidencetest.BindData(data)
+		m.files["evidence.bin"] = n.Document(evidencetest.DocumentConfig{UserData: bound[:32], Debug: c.Debug})
 		m.files["root.pem"] = n.Chain[0].PEM()
 		m.cfg.Development.NitroRoot = filepath.Join(dir, "root.pem")
 	case evidence.ArmCCA:
-		a := testtee.NewArm()
-		token := testtee.CCAConfig{Challenge: testtee.BindData(data)}
+		a := evidencetest.NewArm()
+		token := evidencetest.CCAConfig{Challenge: evidencetest.BindData(data)}
 		if c.Debug {
 			token.Lifecycle = 0x4000
 		}
@@ -146,21 +146,21 @@ func (c *simulateCommand) make(kind evidence.Kind, data []byte, dir string, now 
 }
 
 func (c *simulateCommand) intel(m *made, kind evidence.Kind, data []byte, dir string, now time.Time) {
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	platform := testtee.HealthyPlatform()
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	platform := evidencetest.HealthyPlatform()
 	if c.TCB == statusOutOfDate {
 		platform.Components[0]--
 	}
 	machine := pki.Platform(platform)
-	tcb := testtee.HealthyTCB(now)
-	quote := testtee.QuoteConfig{Enclave: testtee.DemoEnclave()}
-	quote.Enclave.ReportData, quote.Enclave.Debug = testtee.BindData(data), c.Debug
+	tcb := evidencetest.HealthyTCB(now)
+	quote := evidencetest.QuoteConfig{Enclave: evidencetest.DemoEnclave()}
+	quote.Enclave.ReportData, quote.Enclave.Debug = evidencetest.BindData(data), c.Debug
 	if kind == evidence.TDXVM {
-		tcb = testtee.HealthyTDXTCB(now)
-		quote.TD = testtee.HealthyTD()
-		quote.TD.V15, quote.TD.ReportData = true, testtee.BindData(data)
+		tcb = evidencetest.HealthyTDXTCB(now)
+		quote.TD = evidencetest.HealthyTD()
+		quote.TD.V15, quote.TD.ReportData = true, evidencetest.BindData(data)
 		firmware, kernel := []byte("firmware"), []byte("kernel")
-		quote.TD.RTMR = [4][48]byte{testtee.Extend(firmware), testtee.Extend(kernel)}
+		quote.TD.RTMR = [4][48]byte{evidencetest.Extend(firmware), evidencetest.Extend(kernel)}
 		if c.Debug {
 			quote.TD.Attributes |= 1
 		}
@@ -170,14 +170,14 @@ func (c *simulateCommand) intel(m *made, kind evidence.Kind, data []byte, dir st
 		if c.ServiceTD {
 			quote.TD.MRServiceTD[0] = 0xab
 		}
-		m.files["eventlog.bin"] = testtee.EventLog(testtee.LogEvent{Register: 1, Type: 8, Data: firmware}, testtee.LogEvent{Register: 2, Type: 8, Data: kernel})
+		m.files["eventlog.bin"] = evidencetest.EventLog(evidencetest.LogEvent{Register: 1, Type: 8, Data: firmware}, evidencetest.LogEvent{Register: 2, Type: 8, Data: kernel})
 	}
 	m.files["evidence.bin"] = machine.Quote(quote)
 	if kind == evidence.OpenEnclave {
-		m.files["evidence.bin"] = testtee.OpenEnclaveReport(m.files["evidence.bin"])
+		m.files["evidence.bin"] = evidencetest.OpenEnclaveReport(m.files["evidence.bin"])
 	}
 	m.files["root.pem"] = pki.Root.PEM()
-	m.bundle = &collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(machine, testtee.CollateralConfig{TCB: tcb})}}
+	m.bundle = &collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(machine, evidencetest.CollateralConfig{TCB: tcb})}}
 	m.cfg.Development.IntelRoot = filepath.Join(dir, "root.pem")
 	m.cfg.Collateral = []string{filepath.Join(dir, "bundle.json")}
 }
@@ -185,9 +185,9 @@ func (c *simulateCommand) intel(m *made, kind evidence.Kind, data []byte, dir st
 // snp makes a report of a confidential container: with an endorsement of its
 // utility VM and a security policy.
 func (c *simulateCommand) snp(m *made, data []byte, dir string, now time.Time) error {
-	hierarchy := testtee.NewAMD(testtee.AMDConfig{Now: now, Line: snp.Line(c.Line), Bits: 4096})
-	publisher := testtee.NewUVM(testtee.UVMConfig{Now: now})
-	chip := testtee.ChipConfig{TCB: testtee.HealthySNP(snp.Line(c.Line))}
+	hierarchy := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now, Line: snp.Line(c.Line), Bits: 4096})
+	publisher := evidencetest.NewUVM(evidencetest.UVMConfig{Now: now})
+	chip := evidencetest.ChipConfig{TCB: evidencetest.HealthySNP(snp.Line(c.Line))}
 	if c.TCB == statusOutOfDate {
 		chip.TCB[6] = 22 // the firmware before the floors of AMD-SB-3019
 	}
@@ -196,14 +196,14 @@ func (c *simulateCommand) snp(m *made, data []byte, dir string, now time.Time) e
 	}
 	machine := hierarchy.Chip(chip)
 	policy := []byte("package policy\n\napi_version := \"0.10.0\"\n\ndefault create_container := {\"allowed\": false}\n")
-	report := testtee.ReportConfig{ReportData: testtee.BindData(data), Measurement: [48]byte{'s', 'i', 'm'}}
-	host := testtee.BindData(policy)
+	report := evidencetest.ReportConfig{ReportData: evidencetest.BindData(data), Measurement: [48]byte{'s', 'i', 'm'}}
+	host := evidencetest.BindData(policy)
 	copy(report.HostData[:], host[:32])
 	if c.Debug {
 		report.Policy = 0xb001f
 	}
 	raw := machine.Report(report)
-	endorsement := publisher.Endorse(report.Measurement[:], testtee.EndorsementConfig{Envelope: true, SVN: "104"})
+	endorsement := publisher.Endorse(report.Measurement[:], evidencetest.EndorsementConfig{Envelope: true, SVN: "104"})
 	m.evidence = "evidence.json"
 	for name, b := range map[string][]byte{
 		"report.bin": raw, "certs.pem": append(machine.PEM(), hierarchy.Chain(c.VLEK)...), "reference_info.cose": endorsement,

@@ -7,8 +7,8 @@ import (
 
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/azureguest"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/paravisor"
-	"github.com/probity-dev/probity/internal/testtee"
 )
 
 // simulatedChallenge is what simulated TPMs answer.
@@ -26,30 +26,30 @@ authorizationrules{
 func (c *simulateCommand) boot(m *made, kind evidence.Kind, data []byte, dir string, now time.Time) error {
 	m.evidence = "evidence.json"
 	m.cfg.TPM.Authorities = []string{filepath.Join(dir, "root.pem")}
-	guest := testtee.NewGuest(testtee.TPMConfig{Now: now})
+	guest := evidencetest.NewGuest(evidencetest.TPMConfig{Now: now})
 	m.files["root.pem"] = guest.Root.PEM()
-	boot := testtee.HealthyBoot(testtee.BootConfig{SecureBootOff: c.Debug})
-	cfg := testtee.TPMEvidence{Challenge: []byte(simulatedChallenge)}
+	boot := evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: c.Debug})
+	cfg := evidencetest.TPMEvidence{Challenge: []byte(simulatedChallenge)}
 	switch kind {
 	case evidence.AzureGuest:
-		amd := testtee.NewAMD(testtee.AMDConfig{Now: now, Bits: 4096})
-		chip := amd.Chip(testtee.ChipConfig{})
+		amd := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now, Bits: 4096})
+		chip := amd.Chip(evidencetest.ChipConfig{})
 		m.files["amd-roots.pem"] = amd.RootsPEM()
 		m.cfg.Development.AMDRoots = filepath.Join(dir, "amd-roots.pem")
-		m.cfg.TPM.Paravisors = paravisor.List{{Name: "simulated", Measurement: testtee.Paravisor[:]}}
+		m.cfg.TPM.Paravisors = paravisor.List{{Name: "simulated", Measurement: evidencetest.Paravisor()}}
 		var payload json.RawMessage = data
-		m.files["evidence.json"] = guest.Info(testtee.GuestConfig{Boot: boot, Isolation: azureguest.SEVSNP, Edit: func(i map[string]any) { i["ClientPayload"] = payload },
+		m.files["evidence.json"] = guest.Info(evidencetest.GuestConfig{Boot: boot, Isolation: azureguest.SEVSNP, Edit: func(i map[string]any) { i["ClientPayload"] = payload },
 			Proof: func(runtime []byte) []byte {
-				report := chip.Report(testtee.ReportConfig{ReportData: testtee.BindData(runtime), Measurement: testtee.Paravisor})
-				m.files["hcl-report.bin"] = testtee.HCL(2, report, runtime)
+				report := chip.Report(evidencetest.ReportConfig{ReportData: evidencetest.BindData(runtime), Measurement: [48]byte(evidencetest.Paravisor())})
+				m.files["hcl-report.bin"] = evidencetest.HCL(2, report, runtime)
 				return chip.Evidence(amd, report)
 			}})
 		m.files["eventlog.bin"] = boot.Log
 		return nil
 	case evidence.VBSEnclave:
-		kernel := testtee.NewSecureKernel()
-		boot = testtee.HealthyBoot(testtee.BootConfig{Windows: testtee.HealthyWindows(kernel.Measured())})
-		report := testtee.EnclaveReport{SVN: 1}
+		kernel := evidencetest.NewSecureKernel()
+		boot = evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: evidencetest.HealthyWindows(kernel.Measured())})
+		report := evidencetest.EnclaveReport{SVN: 1}
 		if c.Debug {
 			report.Flags = 1
 		}

@@ -15,10 +15,10 @@ import (
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/config"
 	"github.com/probity-dev/probity/internal/ledger"
+	"github.com/probity-dev/probity/internal/provider"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/store/postgres"
 	"github.com/probity-dev/probity/internal/store/sqlite"
-	"github.com/probity-dev/probity/internal/tenant"
 )
 
 type tpmCommands struct {
@@ -218,11 +218,11 @@ func (f dataFlag) sealed(e *env, db store.Store) (store.Store, error) {
 	if cfg.DataDir, err = f.dir(); err != nil {
 		return nil, err
 	}
-	keys, err := keysAtRest(e.ctx, db, cfg)
+	atRest, err := keysAtRest(e.ctx, db, cfg)
 	if err != nil {
 		return nil, err
 	}
-	seals, err := openSeals(e.ctx, db, cfg, keys)
+	seals, err := openSeals(e.ctx, db, cfg, atRest)
 	if err != nil {
 		return nil, err
 	}
@@ -271,7 +271,7 @@ func (c *tpmKeysRemoveCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	err = tenant.RemoveTPM(e.ctx, sealed, c.Provider, c.Name, &ledger.Entry{Time: time.Now().UTC(), Type: ledger.Change, Action: "tpm.remove", Subject: c.Name, By: "operator"})
+	err = provider.RemoveTPM(e.ctx, sealed, c.Provider, c.Name, &ledger.Entry{Time: time.Now().UTC(), Type: ledger.Change, Action: "tpm.remove", Subject: c.Name, By: "operator"})
 	if errors.Is(err, store.ErrNotFound) {
 		var names []string
 		list, _ := db.TPMKeys(e.ctx, c.Provider) // the first error counts

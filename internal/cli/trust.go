@@ -13,7 +13,7 @@ import (
 	"github.com/probity-dev/probity/evidence/dcap"
 	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/internal/config"
-	"github.com/probity-dev/probity/internal/pubkey"
+	"github.com/probity-dev/probity/strict/pubkey"
 )
 
 // trustOf returns what a service with this configuration trusts.

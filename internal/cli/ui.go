@@ -11,7 +11,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/internal/plainerror"
+	"github.com/probity-dev/probity/wording/plainerror"
 )
 
 // ui prints for people; with colours only on a terminal.

@@ -11,8 +11,8 @@ import (
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/claims"
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/internal/plainerror"
 	"github.com/probity-dev/probity/policy"
+	"github.com/probity-dev/probity/wording/plainerror"
 )
 
 // Verdicts in JSON output.

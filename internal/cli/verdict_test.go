@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 // tpmCase is a folder with evidence of a TPM whose key has a certificate (whole.json)
@@ -16,10 +16,10 @@ import (
 func tpmCase(t *testing.T, mask uint32) string {
 	t.Helper()
 	dir := t.TempDir()
-	machine := testtee.NewTPM(testtee.TPMConfig{Now: time.Now()})
-	boot := testtee.HealthyBoot(testtee.BootConfig{})
+	machine := evidencetest.NewTPM(evidencetest.TPMConfig{Now: time.Now()})
+	boot := evidencetest.HealthyBoot(evidencetest.BootConfig{})
 	bare := func(drop ...string) []byte {
-		one := machine.Attestation(testtee.TPMEvidence{Boot: boot, Mask: mask}, []byte("quote"))
+		one := machine.Attestation(evidencetest.TPMEvidence{Boot: boot, Mask: mask}, []byte("quote"))
 		for _, name := range drop {
 			delete(one, name)
 		}

@@ -11,8 +11,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/probity-dev/probity/client"
-	"github.com/probity-dev/probity/internal/plainerror"
 	"github.com/probity-dev/probity/token"
+	"github.com/probity-dev/probity/wording/plainerror"
 )
 
 type verifyTokenCommand struct {

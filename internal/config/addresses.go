@@ -43,8 +43,8 @@ func (c *Config) checkAddresses(problem func(format string, args ...any)) {
 		problem("url: %w", err)
 	}
 	c.URL = strings.TrimSuffix(c.URL, "/")
-	if err := hostSuffix(c.Tenants.HostSuffix); err != nil {
-		problem("tenants.hostSuffix: %w", err)
+	if err := hostSuffix(c.Providers.HostSuffix); err != nil {
+		problem("providers.hostSuffix: %w", err)
 	}
 	if info, err := os.Stat(c.DataDir); err == nil && !info.IsDir() {
 		problem("dataDir: %s is not a folder; name a folder that the service's user owns", c.DataDir)

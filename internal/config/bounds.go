@@ -3,7 +3,7 @@ package config
 import (
 	"time"
 
-	"github.com/probity-dev/probity/internal/bounds"
+	"github.com/probity-dev/probity/strict/bounds"
 )
 
 const (
@@ -29,9 +29,9 @@ func (c *Config) bounds() []error {
 		span("limits.shutdown", c.Limits.Shutdown, time.Millisecond, time.Hour),
 		span("maxTokenValidity", c.MaxTokenValidity, time.Minute, bounds.MaxTokenValidity),
 		span("store.poll", c.Store.Poll, 10*time.Millisecond, time.Hour),
-		bounds.Optional("tenants.requestsPerSecond", c.Tenants.RequestsPerSecond, bounds.MinRate, bounds.MaxRate),
-		bounds.Optional("tenants.burst", c.Tenants.Burst, 1, bounds.MaxBurst),
-		bounds.Optional("tenants.concurrent", c.Tenants.Concurrent, 1, bounds.MaxConcurrent),
+		bounds.Optional("providers.requestsPerSecond", c.Providers.RequestsPerSecond, bounds.MinRate, bounds.MaxRate),
+		bounds.Optional("providers.burst", c.Providers.Burst, 1, bounds.MaxBurst),
+		bounds.Optional("providers.concurrent", c.Providers.Concurrent, 1, bounds.MaxConcurrent),
 		bounds.Optional("ledger.queue", c.Ledger.Queue, 2, 10_000_000),
 		span("ledger.checkpoint", c.Ledger.Checkpoint, 10*time.Millisecond, day),
 		span("ledger.audit", c.Ledger.Audit, time.Second, 366*day),

@@ -16,9 +16,9 @@ func TestNumbersAreBounded(t *testing.T) {
 		"limits.shutdown":             `{"limits":{"shutdown":"1000h"}}`,
 		"maxTokenValidity":            `{"maxTokenValidity":"87600h"}`,
 		"store.poll":                  `{"store":{"poll":"1ns"}}`,
-		"tenants.requestsPerSecond":   `{"tenants":{"requestsPerSecond":1e308}}`,
-		"tenants.burst":               `{"tenants":{"burst":9223372036854775807}}`,
-		"tenants.concurrent":          `{"tenants":{"concurrent":-1}}`,
+		"providers.requestsPerSecond": `{"providers":{"requestsPerSecond":1e308}}`,
+		"providers.burst":             `{"providers":{"burst":9223372036854775807}}`,
+		"providers.concurrent":        `{"providers":{"concurrent":-1}}`,
 		"ledger.queue":                `{"ledger":{"queue":9223372036854775807}}`,
 		"ledger.checkpoint":           `{"ledger":{"checkpoint":"2562047h"}}`,
 		"ledger.minRetentionDays":     `{"ledger":{"minRetentionDays":200000}}`,
@@ -33,7 +33,7 @@ func TestNumbersAreBounded(t *testing.T) {
 		"development.time":            `{"development":{"time":"9999-12-31T23:59:59-23:00"}}`,
 		"is not a duration":           `{"limits":{"time":"2562048h"}}`,
 		"limits.time: 1ns":            `{"limits":{"time":"1ns"}}`,
-		"requestsPerSecond: 1e-300":   `{"tenants":{"requestsPerSecond":1e-300}}`,
+		"requestsPerSecond: 1e-300":   `{"providers":{"requestsPerSecond":1e-300}}`,
 		"ledger.minRetentionDays: -1": `{"ledger":{"minRetentionDays":-1}}`,
 	} {
 		file := filepath.Join(t.TempDir(), "config.json")

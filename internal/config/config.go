@@ -13,7 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/probity-dev/probity/appraisal"
-	"github.com/probity-dev/probity/internal/jsonerror"
+	"github.com/probity-dev/probity/wording/jsonerror"
 )
 
 // Config configures `probity serve`.
@@ -56,8 +56,10 @@ type Config struct {
 	AdminTokenFile string `json:"adminTokenFile,omitzero"`
 	// Store names the database.
 	Store Store `json:"store,omitzero"`
-	// Tenants says where attestation providers answer.
-	Tenants Tenants `json:"tenants,omitzero"`
+	// Providers says where attestation providers answer.
+	Providers Providers `json:"providers,omitzero"`
+	// Tenants is the earlier name of Providers.
+	Tenants *Providers `json:"tenants,omitzero"`
 	// Callers says who may manage them.
 	Callers Callers `json:"callers,omitzero"`
 	// Ledger says how decisions are recorded.
@@ -181,6 +183,13 @@ func Read(path string) (Config, error) {
 	if err := json.Unmarshal(b, &c, json.RejectUnknownMembers(true)); err != nil {
 		return c, fmt.Errorf("config: %s: %s", path, jsonerror.Text(err))
 	}
+	if c.Tenants != nil {
+		if c.Providers != (Providers{}) {
+			return c, fmt.Errorf("config: %s: providers and tenants are both set; tenants is the earlier name of providers: "+
+				"move its settings to providers", path)
+		}
+		c.Providers, c.Tenants = *c.Tenants, nil
+	}
 	return c, nil
 }
 
@@ -240,7 +249,7 @@ func (c *Config) check(dev bool) error {
 		problem("tcb: %w", err)
 	}
 	c.Fetch.check(problem)
-	c.completeTenants(problem)
+	c.completeProviders(problem)
 	if _, err := c.SNP.Verifier(); err != nil {
 		problem("snp: %w", err)
 	}

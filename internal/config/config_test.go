@@ -53,10 +53,10 @@ func TestRefusals(t *testing.T) {
 		"details, a large port":        {`{"operations":{"listen":"127.0.0.1:99999"}}`, "0 to 65535"},
 		"details at the same port":     {`{"listen":":8443","operations":{"listen":"127.0.0.1:8443"}}`, "choose another port"},
 		"details at localhost":         {`{"listen":"127.0.0.1:8443","operations":{"listen":"localhost:8443"}}`, "choose another port"},
-		"a suffix beyond ASCII":        {`{"tenants":{"hostSuffix":"ſ.test"}}`, "hostSuffix"},
-		"a suffix with two dots":       {`{"tenants":{"hostSuffix":"a..test"}}`, "hostSuffix"},
-		"a suffix with a user":         {`{"tenants":{"hostSuffix":"a@test"}}`, "hostSuffix"},
-		"a suffix with a large port":   {`{"tenants":{"hostSuffix":"a.test:0"}}`, "1 to 65535"},
+		"a suffix beyond ASCII":        {`{"providers":{"hostSuffix":"ſ.test"}}`, "hostSuffix"},
+		"a suffix with two dots":       {`{"providers":{"hostSuffix":"a..test"}}`, "hostSuffix"},
+		"a suffix with a user":         {`{"providers":{"hostSuffix":"a@test"}}`, "hostSuffix"},
+		"a suffix with a large port":   {`{"providers":{"hostSuffix":"a.test:0"}}`, "1 to 65535"},
 		"a data folder that is a file": {`{"dataDir":"config_test.go"}`, "not a folder"},
 		"half a certificate":           {`{"tls":{"certificate":"c"}}`, "belong together"},
 		"no certificate":               {`{}`, "--dev"},
@@ -79,8 +79,8 @@ func TestRefusals(t *testing.T) {
 		"EK that is no hash":           {`{"tpm":{"endorsementKeys":["AB"]}}`, "endorsementKeys"},
 		"challenge for a day":          {`{"tpm":{"challengeLifetime":"24h"}}`, "want 1s to 1h0m0s"},
 		"authentication, unknown":      {`{"tpm":{"authentication":"On"}}`, "want Enabled or Disabled"},
-		"host suffix with a path":      {`{"tenants":{"hostSuffix":"x/y"}}`, "hostSuffix"},
-		"negative quota":               {`{"tenants":{"requestsPerSecond":-1}}`, "tenants.requestsPerSecond: -1"},
+		"host suffix with a path":      {`{"providers":{"hostSuffix":"x/y"}}`, "hostSuffix"},
+		"negative quota":               {`{"providers":{"requestsPerSecond":-1}}`, "providers.requestsPerSecond: -1"},
 		"a queue of one":               {`{"ledger":{"queue":1}}`, "ledger.queue"},
 		"witness over http":            {`{"ledger":{"witness":{"url":"http://witness.example.net","key":"k"}}}`, "want an https URL"},
 		"witness without a key":        {`{"ledger":{"witness":{"url":"https://witness.example.net"}}}`, "NAME+HASH+KEY"},
@@ -130,5 +130,24 @@ func TestMessagesHoldNoPassword(t *testing.T) {
 		if _, err := load(t, `{"url":"`+text+`"}`, false); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v", text, err)
 		}
+	}
+}
+
+// TestTenantsIsTheEarlierNameOfProviders: a configuration of an earlier release is read.
+func TestTenantsIsTheEarlierNameOfProviders(t *testing.T) {
+	read := func(text string) (Config, error) {
+		path := filepath.Join(t.TempDir(), "probity.json")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return Read(path)
+	}
+	c, err := read(`{"tenants":{"hostSuffix":"attest.example.org","burst":7}}`)
+	if err != nil || c.Providers.HostSuffix != "attest.example.org" || c.Providers.Burst != 7 {
+		t.Errorf("%+v, %v", c.Providers, err)
+	}
+	_, err = read(`{"tenants":{"burst":7},"providers":{"concurrent":2}}`)
+	if err == nil || !strings.Contains(err.Error(), "both set") {
+		t.Errorf("both names: %v", err)
 	}
 }

@@ -6,15 +6,10 @@ import (
 	"strings"
 )
 
-// Loosened lists what --dev allows and production refuses. All of it is bound to
-// loopback addresses and to a data folder of its own, by [Config.Complete] and by
-// the mode file of the data folder.
-var Loosened = []string{
-	"an issuer gives a token of any role to every caller",
-	"tls.certificate may be missing: the data folder gets a CA",
-	"development.time fixes the time of appraisals",
-	"development.intelRoot, amdRoots and nitroRoot replace the vendors' roots",
-}
+// What --dev allows and production refuses is bound to loopback addresses and to a data folder of its own, by
+// [Config.Complete] and by the mode file of the data folder: an issuer gives a token of any role to every caller;
+// tls.certificate may be missing, and the data folder gets a CA; development.time fixes the time of appraisals;
+// development.intelRoot, amdRoots and nitroRoot replace the vendors' roots.
 
 // LoopbackHost reports whether a host name or address, without a port, can only
 // mean this machine: a loopback address, localhost, or a name below localhost

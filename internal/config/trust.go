@@ -12,7 +12,7 @@ import (
 	"github.com/probity-dev/probity/evidence/cca"
 	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/evidence/uvm"
-	"github.com/probity-dev/probity/internal/pubkey"
+	"github.com/probity-dev/probity/strict/pubkey"
 )
 
 // SNP says what counts of AMD SEV-SNP evidence. Its zero value is safe.

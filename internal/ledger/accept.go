@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
-	"github.com/probity-dev/probity/internal/anchor"
+	"github.com/probity-dev/probity/internal/store/anchor"
 )
 
 // Acceptance says that the operator accepts the history that the database has now,

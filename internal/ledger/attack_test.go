@@ -12,11 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/probity-dev/probity/internal/anchor"
-	"github.com/probity-dev/probity/internal/pgtest"
+	"github.com/probity-dev/probity/internal/store/anchor"
 	"github.com/probity-dev/probity/internal/store/postgres"
 	"github.com/probity-dev/probity/internal/store/sqlite"
 	"github.com/probity-dev/probity/internal/store/sqlstore"
+	"github.com/probity-dev/probity/test/kit/pgtest"
 )
 
 // engines runs a test on an empty database of each engine.

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
-	"github.com/probity-dev/probity/internal/anchor"
 	"github.com/probity-dev/probity/internal/store"
+	"github.com/probity-dev/probity/internal/store/anchor"
 	"github.com/probity-dev/probity/internal/store/sqlite"
 )
 

@@ -10,8 +10,8 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
-	"github.com/probity-dev/probity/internal/anchor"
 	"github.com/probity-dev/probity/internal/store"
+	"github.com/probity-dev/probity/internal/store/anchor"
 )
 
 // Database is what a writer needs of a store.

@@ -11,9 +11,9 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/internal/ascii"
-	"github.com/probity-dev/probity/internal/jsonerror"
-	"github.com/probity-dev/probity/internal/tenant"
+	"github.com/probity-dev/probity/internal/provider"
+	"github.com/probity-dev/probity/strict/ascii"
+	"github.com/probity-dev/probity/wording/jsonerror"
 )
 
 // resourceType is the type of providers in the resource manager.
@@ -31,13 +31,13 @@ type resource struct {
 }
 
 type resourceProperties struct {
-	TrustModel          string           `json:"trustModel"`
-	Status              string           `json:"status"`
-	AttestURI           string           `json:"attestUri"`
-	PublicNetworkAccess string           `json:"publicNetworkAccess,omitzero"`
-	TPMAuthentication   string           `json:"tpmAttestationAuthentication,omitzero"`
-	Endpoints           []jsontext.Value `json:"privateEndpointConnections,omitzero"`
-	Probity             *tenant.Settings `json:"probity,omitzero"`
+	TrustModel          string             `json:"trustModel"`
+	Status              string             `json:"status"`
+	AttestURI           string             `json:"attestUri"`
+	PublicNetworkAccess string             `json:"publicNetworkAccess,omitzero"`
+	TPMAuthentication   string             `json:"tpmAttestationAuthentication,omitzero"`
+	Endpoints           []jsontext.Value   `json:"privateEndpointConnections,omitzero"`
+	Probity             *provider.Settings `json:"probity,omitzero"`
 }
 
 type systemData struct {
@@ -49,7 +49,7 @@ type systemData struct {
 	ModifiedAt    time.Time `json:"lastModifiedAt,omitzero"`
 }
 
-func resourceOf(t *tenant.Tenant) resource {
+func resourceOf(t *provider.Provider) resource {
 	model, status := "AAD", "Ready"
 	if t.Isolated {
 		model = "Isolated"
@@ -73,10 +73,10 @@ func resourceOf(t *tenant.Tenant) resource {
 }
 
 // named returns the provider of the path, if it is in the subscription and group.
-func (s *Server) named(c *call) (*tenant.Tenant, error) {
+func (s *Server) named(c *call) (*provider.Provider, error) {
 	t, ok := s.cfg.Registry.Get(c.params["provider"])
 	if !ok || !ascii.EqualFold(t.Subscription, c.params["subscription"]) || !ascii.EqualFold(t.Group, c.params["group"]) {
-		return nil, failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: tenant.CheckProvider, Expected: "an attestation provider in this subscription and resource group",
+		return nil, failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: provider.CheckProvider, Expected: "an attestation provider in this subscription and resource group",
 			Found: "not found", Remedy: "list the providers of the subscription"})
 	}
 	return t, nil
@@ -161,7 +161,7 @@ func (s *Server) changeProvider(w http.ResponseWriter, r *http.Request, c *call,
 	if err != nil {
 		return err
 	}
-	t, created, err := s.cfg.Registry.PutProvider(r.Context(), tenant.ProviderChange{Name: c.params["provider"], Subscription: c.params["subscription"], Group: c.params["group"],
+	t, created, err := s.cfg.Registry.PutProvider(r.Context(), provider.ProviderChange{Name: c.params["provider"], Subscription: c.params["subscription"], Group: c.params["group"],
 		Location: in.Location, Tags: in.Tags, Signers: in.Properties.Signers.Keys, PublicNetworkAccess: in.Properties.PublicNetworkAccess,
 		TPMAuthentication: in.Properties.TPMAuthentication, Settings: in.Properties.Probity, Match: match, By: c.by()}, create)
 	if err != nil {
@@ -218,7 +218,7 @@ func (s *Server) defaultProvider(w http.ResponseWriter, _ *http.Request, c *call
 			return writeJSON(w, s.standard(c.params["subscription"], l.name, l.short))
 		}
 	}
-	return failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: tenant.CheckProvider, Expected: "a location", Found: "an unknown one", Remedy: "list them: GET …/defaultProviders"})
+	return failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: provider.CheckProvider, Expected: "a location", Found: "an unknown one", Remedy: "list them: GET …/defaultProviders"})
 }
 
 // operations answers which operations there are.
@@ -251,7 +251,7 @@ func (s *Server) getEndpoint(w http.ResponseWriter, _ *http.Request, c *call) er
 	}
 	v, ok := t.Endpoints[c.params["endpoint"]]
 	if !ok {
-		return failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: tenant.CheckProvider, Expected: "a private endpoint connection", Found: "not found", Remedy: "list them"})
+		return failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: provider.CheckProvider, Expected: "a private endpoint connection", Found: "not found", Remedy: "list them"})
 	}
 	return writeJSON(w, v)
 }

@@ -13,11 +13,11 @@ import (
 
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/internal/ascii"
 	"github.com/probity-dev/probity/internal/ledger"
-	"github.com/probity-dev/probity/internal/tenant"
-	"github.com/probity-dev/probity/internal/wire"
+	"github.com/probity-dev/probity/internal/provider"
+	"github.com/probity-dev/probity/internal/server/wire"
 	"github.com/probity-dev/probity/policy"
+	"github.com/probity-dev/probity/strict/ascii"
 )
 
 // attest answers POST /attest/{type}.
@@ -54,14 +54,14 @@ func (s *Server) attest(w http.ResponseWriter, r *http.Request, c *call) error {
 // appraise runs one appraisal by the policy in force, and records the decision.
 // Evidence that is refused is an error.
 func (s *Server) appraise(r *http.Request, c *call, request *appraisal.Request) (*appraisal.Verdict, error) {
-	in := c.tenant.Policy(request.Kind)
+	in := c.provider.Policy(request.Kind)
 	if in.Broken != nil {
-		return nil, fmt.Errorf("provider %s: policy of %s: %w", c.tenant.Name, request.Kind, in.Broken)
+		return nil, fmt.Errorf("provider %s: policy of %s: %w", c.provider.Name, request.Kind, in.Broken)
 	}
 	if in.Policy == nil && request.DraftPolicy == "" {
 		return nil, badRequest(checkPolicySet, "a policy for "+string(request.Kind), "none", remedyPolicySet)
 	}
-	free, err := s.slot(c.tenant)
+	free, err := s.slot(c.provider)
 	if err != nil {
 		return nil, err
 	}
@@ -75,22 +75,22 @@ func (s *Server) appraise(r *http.Request, c *call, request *appraisal.Request) 
 	}
 	if !verdict.Accepted {
 		s.cfg.Metrics.Verdicts.WithLabelValues(string(request.Kind), verdict.Rejection.Check.ID).Inc()
-		return nil, traceDetails(c.tenant, refusal(verdict.Rejection), &verdict.Policy)
+		return nil, traceDetails(c.provider, refusal(verdict.Rejection), &verdict.Policy)
 	}
 	s.cfg.Metrics.Verdicts.WithLabelValues(string(request.Kind), "accepted").Inc()
 	return verdict, nil
 }
 
-func (s *Server) judge(r *http.Request, c *call, request *appraisal.Request, in *tenant.PolicyInForce) (*appraisal.Verdict, error) {
-	signers, err := c.tenant.Signers(s.cfg.Now())
+func (s *Server) judge(r *http.Request, c *call, request *appraisal.Request, in *provider.PolicyInForce) (*appraisal.Verdict, error) {
+	signers, err := c.provider.Signers(s.cfg.Now())
 	if err != nil {
 		return nil, err
 	}
-	request.Enrolled = c.tenant.Enrolled
+	request.Enrolled = c.provider.Enrolled
 	return s.cfg.Appraiser.Appraise(r.Context(), *request, appraisal.Provider{
-		Policy: in.Policy, PolicySigner: in.Submitted.SignerKey(), TCB: c.tenant.TCB,
-		Signer: signers.Sign, TokenTime: s.cfg.Now(), MaxValidity: c.tenant.MaxValidity,
-		Audience: c.tenant.Settings.Audience, Subject: c.tenant.Settings.Subject,
+		Policy: in.Policy, PolicySigner: in.Submitted.SignerKey(), TCB: c.provider.TCB,
+		Signer: signers.Sign, TokenTime: s.cfg.Now(), MaxValidity: c.provider.MaxValidity,
+		Audience: c.provider.Settings.Audience, Subject: c.provider.Settings.Subject,
 	})
 }
 
@@ -107,7 +107,7 @@ func shortened(s string, most int) string {
 
 // record puts the decision into the provider's ledger. A provider that fails
 // closed gives no token, and no refusal, that is not recorded.
-func (s *Server) record(ctx context.Context, c *call, request *appraisal.Request, in *tenant.PolicyInForce, v *appraisal.Verdict) error {
+func (s *Server) record(ctx context.Context, c *call, request *appraisal.Request, in *provider.PolicyInForce, v *appraisal.Verdict) error {
 	if s.cfg.Ledger == nil {
 		return nil
 	}
@@ -134,15 +134,15 @@ func (s *Server) record(ctx context.Context, c *call, request *appraisal.Request
 			e.Details = map[string]string{"reason": shortened(v.Rejection.Check.Found, maxReason)}
 		}
 	}
-	closed := c.tenant.Settings.Ledger == tenant.LedgerFailClosed
-	err := s.cfg.Ledger.Record(ctx, c.tenant.Identity(), e, closed)
+	closed := c.provider.Settings.Ledger == provider.LedgerFailClosed
+	err := s.cfg.Ledger.Record(ctx, c.provider.Identity(), e, closed)
 	if err == nil {
 		c.decision = &e
 	}
 	if err == nil || !closed {
 		return nil // what is lost is counted, in the ledger and as a metric
 	}
-	s.cfg.Log.ErrorContext(ctx, "a decision was not recorded, and its provider fails closed", "provider", c.tenant.Name, "err", err.Error())
+	s.cfg.Log.ErrorContext(ctx, "a decision was not recorded, and its provider fails closed", "provider", c.provider.Name, "err", err.Error())
 	if errors.Is(err, ledger.ErrStopped) {
 		return ledgerStopped()
 	}
@@ -169,7 +169,7 @@ func digest(b []byte) string {
 // slot takes one of the provider's places for work and one of the service's, or
 // says that there is none. Only work takes one: a client that sends slowly keeps
 // nobody out, and a provider with many clients keeps no other one out.
-func (s *Server) slot(t *tenant.Tenant) (free func(), err error) {
+func (s *Server) slot(t *provider.Provider) (free func(), err error) {
 	busy := func(message string, wait time.Duration) error {
 		s.cfg.Metrics.Busy.Inc()
 		seconds := int((wait + time.Second - 1) / time.Second)

@@ -8,15 +8,15 @@ import (
 	"strings"
 
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/internal/ascii"
 	"github.com/probity-dev/probity/internal/auth"
+	"github.com/probity-dev/probity/internal/provider"
 	"github.com/probity-dev/probity/internal/store"
-	"github.com/probity-dev/probity/internal/tenant"
+	"github.com/probity-dev/probity/strict/ascii"
 )
 
 // locate finds the provider of a request: by the path prefix /p/NAME, by the host
 // name, or else the default one. It returns the path behind the prefix.
-func (s *Server) locate(r *http.Request) (t *tenant.Tenant, path string, err error) {
+func (s *Server) locate(r *http.Request) (t *provider.Provider, path string, err error) {
 	path = r.URL.Path
 	name := ""
 	atHost, err := s.providerOfHost(r.Host)
@@ -35,7 +35,7 @@ func (s *Server) locate(r *http.Request) (t *tenant.Tenant, path string, err err
 	}
 	t, ok := s.cfg.Registry.Get(name)
 	if !ok {
-		return nil, path, failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: tenant.CheckProvider, Expected: "an attestation provider",
+		return nil, path, failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: provider.CheckProvider, Expected: "an attestation provider",
 			Found: fmt.Sprintf("no provider named %.64q", name), Remedy: "compare the address with the provider's attestUri"})
 	}
 	return t, path, nil
@@ -57,7 +57,7 @@ func (s *Server) providerOfHost(host string) (name string, err error) {
 	}
 	if _, known := s.cfg.Registry.Get(name); ok && !known {
 		// Security: the default provider must not answer under a name that is not its own.
-		return "", failed(http.StatusMisdirectedRequest, codeMisdirected, evidence.Check{ID: tenant.CheckProvider, Expected: "the host name of an attestation provider",
+		return "", failed(http.StatusMisdirectedRequest, codeMisdirected, evidence.Check{ID: provider.CheckProvider, Expected: "the host name of an attestation provider",
 			Found: fmt.Sprintf("host %.140q, at which no provider is", host), Remedy: "compare the address with the provider's attestUri"})
 	}
 	return name, nil
@@ -88,12 +88,12 @@ var crossOrigin = http.NewCrossOriginProtection()
 // allow finds the caller where a route needs one, and checks the role.
 func (s *Server) allow(r *http.Request, found *route, c *call) error {
 	// By name: the provider may have been read anew since the request was located.
-	isDefault := c.tenant.Name == store.DefaultProvider
+	isDefault := c.provider.Name == store.DefaultProvider
 	if !isDefault && found.where != atProvider {
 		return failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: checkPath, Expected: "the base URL of the service, which alone serves this path",
-			Found: "a request to provider " + c.tenant.Name, Remedy: "send it without the provider's prefix or host name"})
+			Found: "a request to provider " + c.provider.Name, Remedy: "send it without the provider's prefix or host name"})
 	}
-	if found.where == atProvider && ascii.EqualFold(c.tenant.PublicNetworkAccess, "Disabled") && !privateAddress(r) {
+	if found.where == atProvider && ascii.EqualFold(c.provider.PublicNetworkAccess, "Disabled") && !privateAddress(r) {
 		return &apiError{status: http.StatusForbidden, code: codeForbidden, message: "the provider answers to private networks alone (publicNetworkAccess is Disabled)"}
 	}
 	need := found.need
@@ -113,7 +113,7 @@ func (s *Server) allow(r *http.Request, found *route, c *call) error {
 		return s.challenge401(r, err)
 	}
 	c.caller = caller
-	at, ok := c.tenant.Name, false
+	at, ok := c.provider.Name, false
 	switch found.where {
 	case atProvider:
 		ok = caller.May(need, at)
@@ -138,9 +138,9 @@ func (s *Server) allow(r *http.Request, found *route, c *call) error {
 // is then appraised.
 func attestationNeed(found *route, c *call) bool {
 	if found.path == "/tpm/enroll" {
-		return c.tenant.TPMNeedsCaller()
+		return c.provider.TPMNeedsCaller()
 	}
-	return strings.HasPrefix(found.path, "/attest/") && (c.kind == evidence.TPM || c.kind == evidence.VBSEnclave) && c.tenant.TPMNeedsCaller()
+	return strings.HasPrefix(found.path, "/attest/") && (c.kind == evidence.TPM || c.kind == evidence.VBSEnclave) && c.provider.TPMNeedsCaller()
 }
 
 // challenge401 says how to authenticate, in the form that Key Vault's clients

@@ -13,14 +13,14 @@ import (
 
 	"github.com/probity-dev/probity/client"
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/internal/signing"
+	"github.com/probity-dev/probity/internal/keys"
 	"github.com/probity-dev/probity/token"
 )
 
 // TestTheGoClientSpeaksEveryRoute drives the service with our client alone, and sees
 // to it that no route is left out.
 func TestTheGoClientSpeaksEveryRoute(t *testing.T) {
-	b := newTPMBench(t, bootPolicy, func(c *Config) { c.Rotation = signing.Rotation{Overlap: time.Hour} })
+	b := newTPMBench(t, bootPolicy, func(c *Config) { c.Rotation = keys.Rotation{Overlap: time.Hour} })
 	var mu sync.Mutex
 	seen := map[string]bool{}
 	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -9,22 +9,22 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/ledger"
-	"github.com/probity-dev/probity/internal/tenant"
+	"github.com/probity-dev/probity/internal/provider"
 	"github.com/probity-dev/probity/token"
 )
 
 // discovery answers GET /.well-known/openid-configuration.
 func (s *Server) discovery(w http.ResponseWriter, _ *http.Request, c *call) error {
-	signers, err := c.tenant.Signers(s.cfg.Now())
+	signers, err := c.provider.Signers(s.cfg.Now())
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, token.NewDiscovery(c.tenant.URL, signers.Sign.Algorithm()))
+	return writeJSON(w, token.NewDiscovery(c.provider.URL, signers.Sign.Algorithm()))
 }
 
 // keySet answers GET /certs.
 func (s *Server) keySet(w http.ResponseWriter, _ *http.Request, c *call) error {
-	signers, err := c.tenant.Signers(s.cfg.Now())
+	signers, err := c.provider.Signers(s.cfg.Now())
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (s *Server) baselines(w http.ResponseWriter, _ *http.Request, c *call) erro
 	list := []baseline{}
 	for _, n := range slices.Backward(slices.Sorted(maps.Keys(numbers))) {
 		row := published[n]
-		row.Identifier, row.EvaluationNumber, row.Selected = strconv.FormatUint(uint64(n), 10), n, selected(c.tenant.Policy(kind), n, len(list) == 0)
+		row.Identifier, row.EvaluationNumber, row.Selected = strconv.FormatUint(uint64(n), 10), n, selected(c.provider.Policy(kind), n, len(list) == 0)
 		list = append(list, row)
 	}
 	return writeJSON(w, map[string][]baseline{"tcbBaselines": list})
@@ -81,7 +81,7 @@ func (s *Server) baselines(w http.ResponseWriter, _ *http.Request, c *call) erro
 
 // selected reports whether the policy in force pins this number, or, pinning
 // none, whether the number is the newest.
-func selected(in *tenant.PolicyInForce, number uint32, newest bool) bool {
+func selected(in *provider.PolicyInForce, number uint32, newest bool) bool {
 	if p := in.Policy; p != nil {
 		if settings, err := p.Settings(); err == nil {
 			if text, _ := settings["x-ms-sgx-tcbidentifier"].Text(); text != "" && text != "azuredefault" {

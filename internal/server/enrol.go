@@ -17,9 +17,9 @@ import (
 	"github.com/probity-dev/probity/collateral/tpmca"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/tpm"
-	"github.com/probity-dev/probity/internal/jsonerror"
+	"github.com/probity-dev/probity/internal/provider"
 	"github.com/probity-dev/probity/internal/store"
-	"github.com/probity-dev/probity/internal/tenant"
+	"github.com/probity-dev/probity/wording/jsonerror"
 )
 
 // Enrolment binds attestation keys to the endorsement keys of TPMs (TPM 2.0
@@ -71,7 +71,7 @@ func (s *Server) enroll(w http.ResponseWriter, r *http.Request, c *call) error {
 	if err := json.Unmarshal(body, &in); err != nil {
 		return badRequest(checkBody, "a JSON object without duplicate members", jsonerror.Text(err), "compare the body with the documentation of the route")
 	}
-	free, err := s.slot(c.tenant)
+	free, err := s.slot(c.provider)
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (s *Server) enroll(w http.ResponseWriter, r *http.Request, c *call) error {
 	if err != nil {
 		return badRequest(checkEnrolment, "a trusted endorsement key, and an attestation key of the same TPM", err.Error(), remedyEnrolment)
 	}
-	pending.Provider = c.tenant.Identity()
+	pending.Provider = c.provider.Identity()
 	pending.Expires = s.cfg.Now().Add(s.cfg.TPM.lifetime())
 	sealed, err := s.seal(pending, purposeEnrolment)
 	if err != nil {
@@ -171,7 +171,7 @@ func (s *Server) enrolled(w http.ResponseWriter, r *http.Request, c *call, in en
 		return badRequest(checkEnrolment, expected, found, remedyEnrolment)
 	}
 	var pending enrolment
-	if err := s.unseal(in.Context, purposeEnrolment, &pending); err != nil || pending.Provider != c.tenant.Identity() {
+	if err := s.unseal(in.Context, purposeEnrolment, &pending); err != nil || pending.Provider != c.provider.Identity() {
 		return refuse("a context of this service for this provider", "a context that was not made for this provider, or was changed")
 	}
 	if now := s.cfg.Now(); now.After(pending.Expires) {
@@ -190,14 +190,14 @@ func (s *Server) enrolled(w http.ResponseWriter, r *http.Request, c *call, in en
 	if !free {
 		return refuse("an answer that was not given before", "one that was")
 	}
-	key := store.TPMKey{Provider: c.tenant.Name, Key: pending.Key, EndorsementKey: pending.EndorsementKey, Name: pending.Name, Created: s.cfg.Now().UTC().Truncate(time.Second)}
-	err = s.cfg.Registry.Enrol(r.Context(), key, pending.Provider, tenant.By{Caller: "tpm:" + key.EndorsementKey, Request: c.id, Client: c.clientIDs})
+	key := store.TPMKey{Provider: c.provider.Name, Key: pending.Key, EndorsementKey: pending.EndorsementKey, Name: pending.Name, Created: s.cfg.Now().UTC().Truncate(time.Second)}
+	err = s.cfg.Registry.Enrol(r.Context(), key, pending.Provider, provider.By{Caller: "tpm:" + key.EndorsementKey, Request: c.id, Client: c.clientIDs})
 	if errors.Is(err, store.ErrConflict) {
 		s.cfg.Log.WarnContext(r.Context(), "a TPM asked for a name or key of another", "name", key.Name, "ek", key.EndorsementKey)
 		return failed(http.StatusConflict, codeInvalidOperation, evidence.Check{ID: checkEnrolment, Expected: "a name and a key of no other TPM",
 			Found: "the name or the key belongs to a different TPM", Remedy: "choose another name, or let the operator remove the old one: probity tpm keys remove " + key.Name})
 	}
-	if errors.Is(err, tenant.ErrTooManyKeys) {
+	if errors.Is(err, provider.ErrTooManyKeys) {
 		return failed(http.StatusConflict, codeInvalidOperation, evidence.Check{ID: checkEnrolment, Expected: "a TPM and a provider with room for one more key",
 			Found: err.Error(), Remedy: "list the keys with probity tpm keys list, and remove those of old names: probity tpm keys remove NAME"})
 	}

@@ -11,8 +11,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/tpm"
-	"github.com/probity-dev/probity/internal/testtee"
 )
 
 // enrolling enrols new attestation keys of TPMs.
@@ -28,7 +28,7 @@ func (b *enrolling) enrol(t *testing.T, bearer, path, name string) *httptest.Res
 	if err != nil {
 		t.Fatal(err)
 	}
-	area := testtee.RSAPublicArea(&ak.PublicKey, testtee.GuestAK, 0x14, nil)
+	area := evidencetest.RSAPublicArea(&ak.PublicKey, evidencetest.GuestAK, 0x14, nil)
 	public, err := tpm.ParsePublic(area)
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +41,7 @@ func (b *enrolling) enrol(t *testing.T, bearer, path, name string) *httptest.Res
 		}
 		return b.as(bearer, "POST", path, string(body))
 	}
-	w := send(map[string]string{"name": name, "endorsementKey": encode(testtee.EndorsementArea(&b.ek.PublicKey)), "attestationKey": encode(area)})
+	w := send(map[string]string{"name": name, "endorsementKey": encode(evidencetest.EndorsementArea(&b.ek.PublicKey)), "attestationKey": encode(area)})
 	if w.Code != 200 {
 		return w
 	}
@@ -51,7 +51,7 @@ func (b *enrolling) enrol(t *testing.T, bearer, path, name string) *httptest.Res
 	}
 	object, _ := base64.RawURLEncoding.DecodeString(answer["credential"])
 	secret, _ := base64.RawURLEncoding.DecodeString(answer["secret"])
-	return send(map[string]string{"context": answer["context"], "answer": encode(testtee.Activate(b.ek, public.Name(), object, secret))})
+	return send(map[string]string{"context": answer["context"], "answer": encode(evidencetest.Activate(b.ek, public.Name(), object, secret))})
 }
 
 func newEnrolling(t *testing.T) *enrolling {

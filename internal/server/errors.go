@@ -11,12 +11,12 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/ledger"
-	"github.com/probity-dev/probity/internal/plainerror"
+	"github.com/probity-dev/probity/internal/provider"
+	"github.com/probity-dev/probity/internal/server/wire"
 	"github.com/probity-dev/probity/internal/store"
-	"github.com/probity-dev/probity/internal/tenant"
-	"github.com/probity-dev/probity/internal/wire"
 	"github.com/probity-dev/probity/policy"
 	"github.com/probity-dev/probity/token"
+	"github.com/probity-dev/probity/wording/plainerror"
 )
 
 // The error codes of Azure Attestation, and the ones it lacks.
@@ -71,9 +71,9 @@ const remedyCollateral = "try again later, or send VCEK and chain with SEV-SNP e
 
 const remedyMemory = "try again after the time in Retry-After; the operator can raise limits.bodiesInFlight in the configuration"
 
-const remedyAltered = "the operator finds the reason in the service's log, and what to do in docs/guide/tenants.md#the-database-is-not-trusted"
+const remedyAltered = "the operator finds the reason in the service's log, and what to do in docs/guide/providers.md#the-database-is-not-trusted"
 
-const remedyIntact = "the operator finds the reason in the service's log, and what to do in docs/guide/tenants.md#the-ledger"
+const remedyIntact = "the operator finds the reason in the service's log, and what to do in docs/guide/providers.md#the-ledger"
 
 const (
 	remedyContext   = "start again: ask for a challenge with {\"type\":\"aikcert\"}, and answer it before it expires"
@@ -169,7 +169,7 @@ func policyError(p *policy.ParseError) *apiError {
 func asAPIError(err error) (e *apiError, internal bool) {
 	var parse *policy.ParseError
 	var body *wire.Error
-	var refused *tenant.Refusal
+	var refused *provider.Refusal
 	switch {
 	case errors.As(err, &e):
 		return e, false
@@ -179,7 +179,7 @@ func asAPIError(err error) (e *apiError, internal bool) {
 		return invalidOperation(err.Error()), false
 	case errors.Is(err, ledger.ErrStopped):
 		return ledgerStopped(), true
-	case errors.Is(err, tenant.ErrAltered):
+	case errors.Is(err, provider.ErrAltered):
 		e := failed(http.StatusServiceUnavailable, codeUnavailable, evidence.Check{ID: checkAltered, Expected: "a state in the database that this service wrote",
 			Found: "a state that was altered; nothing of it is trusted", Remedy: remedyAltered})
 		e.header = http.Header{"Retry-After": {"30"}}
@@ -207,19 +207,19 @@ func asAPIError(err error) (e *apiError, internal bool) {
 }
 
 // changeRefused turns a refused change into an error.
-func changeRefused(r *tenant.Refusal) *apiError {
+func changeRefused(r *provider.Refusal) *apiError {
 	switch r.Reason {
-	case tenant.InvalidOperation:
+	case provider.InvalidOperation:
 		return failed(http.StatusBadRequest, codeInvalidOperation, r.Check)
-	case tenant.NotFound:
+	case provider.NotFound:
 		return failed(http.StatusNotFound, codeNotFound, r.Check)
-	case tenant.Conflict:
+	case provider.Conflict:
 		return failed(http.StatusConflict, codeConflict, r.Check)
-	case tenant.Stale:
+	case provider.Stale:
 		return failed(http.StatusPreconditionFailed, codePrecondition, r.Check)
-	case tenant.Forbidden:
+	case provider.Forbidden:
 		return failed(http.StatusForbidden, codeForbidden, r.Check)
-	case tenant.Pending:
+	case provider.Pending:
 		// Accepted and not done: a client that knows no approvals sees an error.
 		return failed(http.StatusAccepted, codePending, r.Check)
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/probity-dev/probity/internal/tenant"
+	"github.com/probity-dev/probity/internal/provider"
 )
 
 // form is what a name or value looks like. docs/api has the same patterns.
@@ -49,7 +49,7 @@ func checkPathForms(params map[string]string) error {
 		if f, ok := pathForms[name]; ok && !f.pattern.MatchString(value) {
 			check := checkPath
 			if name == "provider" {
-				check = tenant.CheckName
+				check = provider.CheckName
 			}
 			return badRequest(check, f.expected, fmt.Sprintf("%.100q", value), "correct the name in the path")
 		}

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/probity-dev/probity/internal/tenant"
+	"github.com/probity-dev/probity/internal/provider"
 )
 
 const armScope = "/subscriptions/s1/resourceGroups/g1/providers/Microsoft.Attestation/attestationProviders"
@@ -40,7 +40,7 @@ func TestNamesInPathsHaveTheirForm(t *testing.T) {
 				}
 				check := checkPath
 				if name == "provider" {
-					check = tenant.CheckName
+					check = provider.CheckName
 				}
 				wantCheck(t, b.admin(r.Method, path+apiVersion, ""), 400, check)
 			}
@@ -90,10 +90,10 @@ func TestIfMatchHasItsForm(t *testing.T) {
 	for route, body := range routes {
 		method, path, _ := strings.Cut(route, " ")
 		for _, tag := range []string{"", `W/"1"`, "01", "1, 2", `"1`, `""1""`, `"-1"`, `"01"`, `"1", "2"`, `"x"`, `"9223372036854775808"`, "**", "null"} {
-			wantCheck(t, b.as(adminToken, method, path, body, "If-Match", tag), 400, tenant.CheckMatch)
+			wantCheck(t, b.as(adminToken, method, path, body, "If-Match", tag), 400, provider.CheckMatch)
 		}
 		for _, tag := range []string{`"999"`, "999"} {
-			wantCheck(t, b.as(adminToken, method, path, body, "If-Match", tag), 412, tenant.CheckMatch)
+			wantCheck(t, b.as(adminToken, method, path, body, "If-Match", tag), 412, provider.CheckMatch)
 		}
 	}
 	wantStatus(t, b.as(adminToken, "PUT", policyPath+apiVersion, wrap(t, denySVN), "If-Match", "*"), 200)

@@ -14,26 +14,26 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/cca"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/nitro"
 	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/evidence/uvm"
-	"github.com/probity-dev/probity/internal/tenant"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/internal/provider"
 )
 
 // guests is a service that trusts test hierarchies of AMD, AWS and Arm.
 type guests struct {
 	*bench
-	amd   *testtee.AMD
-	uvm   *testtee.UVM
-	nitro *testtee.Nitro
-	arm   *testtee.Arm
+	amd   *evidencetest.AMD
+	uvm   *evidencetest.UVM
+	nitro *evidencetest.Nitro
+	arm   *evidencetest.Arm
 }
 
-func newGuests(t *testing.T, edit func(*Config), settings ...func(*tenant.Config)) *guests {
+func newGuests(t *testing.T, edit func(*Config), settings ...func(*provider.Config)) *guests {
 	t.Helper()
-	g := &guests{amd: testtee.NewAMD(testtee.AMDConfig{Now: now}), uvm: testtee.NewUVM(testtee.UVMConfig{Now: now}),
-		nitro: testtee.NewNitro(testtee.NitroConfig{Now: now}), arm: testtee.NewArm()}
+	g := &guests{amd: evidencetest.NewAMD(evidencetest.AMDConfig{Now: now}), uvm: evidencetest.NewUVM(evidencetest.UVMConfig{Now: now}),
+		nitro: evidencetest.NewNitro(evidencetest.NitroConfig{Now: now}), arm: evidencetest.NewArm()}
 	g.bench = newBench(t, func(c *Config) {
 		c.Appraiser = &appraisal.Appraiser{Random: rand.Reader, Verifiers: appraisal.Verifiers(appraisal.Trust{
 			AMD: snp.Config{Roots: g.amd.Roots(), UVM: []uvm.Trust{{Issuer: g.uvm.DID(), Feed: "ContainerPlat-AMD-UVM", MinSVN: 100, Status: "azure-compliant-uvm"}}},
@@ -71,8 +71,8 @@ const snpPath = "/attest/SevSnpVm?api-version=2022-08-01"
 // with the text that Azure Attestation gives for such a report.
 func TestSNPTokenToTheByte(t *testing.T) {
 	g := newGuests(t, nil)
-	chip := g.amd.Chip(testtee.ChipConfig{TCB: snp.RawTCB{3, 0, 0, 0, 0, 0, 0x19, 0x73}})
-	report := chip.Report(testtee.ReportConfig{ReportData: [64]byte{0x40, 0xfc, 63: 9}, HostData: [32]byte{0x73}, Measurement: [48]byte{2, 0xc3},
+	chip := g.amd.Chip(evidencetest.ChipConfig{TCB: snp.RawTCB{3, 0, 0, 0, 0, 0, 0x19, 0x73}})
+	report := chip.Report(evidencetest.ReportConfig{ReportData: [64]byte{0x40, 0xfc, 63: 9}, HostData: [32]byte{0x73}, Measurement: [48]byte{2, 0xc3},
 		Edit: func(b []byte) {
 			b[0x10], b[0x20], b[0xe0] = 1, 2, 0x81
 			copy(b[0x140:0x160], make([]byte, 32))
@@ -107,13 +107,13 @@ func TestSNPTokenToTheByte(t *testing.T) {
 // side-car of confidential containers, and the tools for confidential VMs.
 func TestRequestsOfRealClients(t *testing.T) {
 	g := newGuests(t, nil)
-	chip := g.amd.Chip(testtee.ChipConfig{})
+	chip := g.amd.Chip(evidencetest.ChipConfig{})
 	runtime := `{"keys":[{"kty":"RSA","n":"AQ","e":"AQAB"}]}`
 	measurement := [48]byte{9}
-	report := chip.Report(testtee.ReportConfig{ReportData: testtee.BindData([]byte(runtime)), Measurement: measurement})
+	report := chip.Report(evidencetest.ReportConfig{ReportData: evidencetest.BindData([]byte(runtime)), Measurement: measurement})
 	chain := append(chip.PEM(), g.amd.Chain(false)...)
 	padded, plain := base64.URLEncoding.EncodeToString, base64.RawURLEncoding.EncodeToString
-	endorsement := g.uvm.Endorse(measurement[:], testtee.EndorsementConfig{})
+	endorsement := g.uvm.Endorse(measurement[:], evidencetest.EndorsementConfig{})
 	sidecar := `{"SnpReport":"` + padded(report) + `","VcekCertChain":"` + padded(chain) + `","Endorsements":"` +
 		padded([]byte(`{"Uvm":["`+padded(endorsement)+`"]}`)) + `"}`
 	tools := `{"SnpReport":"` + plain(report) + `","VcekCertChain":"` + plain([]byte(strings.ReplaceAll(string(chain), "\n", "\r\n"))) + `"}`
@@ -146,21 +146,21 @@ func TestRequestsOfRealClients(t *testing.T) {
 
 func TestRefusedGuests(t *testing.T) {
 	g := newGuests(t, nil)
-	chip := g.amd.Chip(testtee.ChipConfig{})
+	chip := g.amd.Chip(evidencetest.ChipConfig{})
 	encode := base64.RawURLEncoding.EncodeToString
-	frame := func(cfg testtee.ReportConfig) string {
+	frame := func(cfg evidencetest.ReportConfig) string {
 		return `{"report":"` + encode(chip.Evidence(g.amd, chip.Report(cfg))) + `"}`
 	}
-	old := g.amd.Chip(testtee.ChipConfig{TCB: snp.RawTCB{3, 0, 0, 0, 0, 0, 8, 115}})
+	old := g.amd.Chip(evidencetest.ChipConfig{TCB: snp.RawTCB{3, 0, 0, 0, 0, 0, 8, 115}})
 	for name, tc := range map[string]struct{ path, body, want string }{
-		"SNP: debug":             {snpPath, frame(testtee.ReportConfig{Policy: 0xb0000}), "snp.policy.debug"},
-		"SNP: below the floor":   {snpPath, `{"report":"` + encode(old.Evidence(g.amd, old.Report(testtee.ReportConfig{}))) + `"}`, "snp.tcb.status"},
-		"SNP: altered":           {snpPath, frame(testtee.ReportConfig{After: func(b []byte) { b[0x90] ^= 1 }}), "snp.report.signature"},
-		"SNP: as a quote":        {snpPath, strings.Replace(frame(testtee.ReportConfig{}), "report", "quote", 1), "request.body"},
-		"SNP: with an event log": {snpPath, strings.Replace(frame(testtee.ReportConfig{}), "{", `{"eventLog":"AAAA",`, 1), "request.body"},
-		"Nitro: debug":           {"/attest/NitroEnclave?api-version=2025-06-01", `{"document":"` + encode(g.nitro.Document(testtee.DocumentConfig{Debug: true})) + `"}`, "nitro.pcrs.debug"},
-		"Nitro: altered":         {"/attest/NitroEnclave?api-version=2025-06-01", `{"document":"` + encode(g.nitro.Document(testtee.DocumentConfig{})[:100]) + `"}`, "nitro.format"},
-		"CCA: debug":             {"/attest/ArmCca?api-version=2025-06-01", `{"token":"` + encode(g.arm.CCA(testtee.CCAConfig{Lifecycle: 0x5000})) + `"}`, "cca.platform.debug"},
+		"SNP: debug":             {snpPath, frame(evidencetest.ReportConfig{Policy: 0xb0000}), "snp.policy.debug"},
+		"SNP: below the floor":   {snpPath, `{"report":"` + encode(old.Evidence(g.amd, old.Report(evidencetest.ReportConfig{}))) + `"}`, "snp.tcb.status"},
+		"SNP: altered":           {snpPath, frame(evidencetest.ReportConfig{After: func(b []byte) { b[0x90] ^= 1 }}), "snp.report.signature"},
+		"SNP: as a quote":        {snpPath, strings.Replace(frame(evidencetest.ReportConfig{}), "report", "quote", 1), "request.body"},
+		"SNP: with an event log": {snpPath, strings.Replace(frame(evidencetest.ReportConfig{}), "{", `{"eventLog":"AAAA",`, 1), "request.body"},
+		"Nitro: debug":           {"/attest/NitroEnclave?api-version=2025-06-01", `{"document":"` + encode(g.nitro.Document(evidencetest.DocumentConfig{Debug: true})) + `"}`, "nitro.pcrs.debug"},
+		"Nitro: altered":         {"/attest/NitroEnclave?api-version=2025-06-01", `{"document":"` + encode(g.nitro.Document(evidencetest.DocumentConfig{})[:100]) + `"}`, "nitro.format"},
+		"CCA: debug":             {"/attest/ArmCca?api-version=2025-06-01", `{"token":"` + encode(g.arm.CCA(evidencetest.CCAConfig{Lifecycle: 0x5000})) + `"}`, "cca.platform.debug"},
 		"CCA: nothing":           {"/attest/ArmCca?api-version=2025-06-01", `{}`, "request.body"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -172,10 +172,10 @@ func TestRefusedGuests(t *testing.T) {
 		})
 	}
 	t.Run("by the default policy, where the provider accepts debug guests", func(t *testing.T) {
-		g := newGuests(t, nil, func(c *tenant.Config) { c.Defaults.TCB = evidence.DebugGuest })
+		g := newGuests(t, nil, func(c *provider.Config) { c.Defaults.TCB = evidence.DebugGuest })
 		for path, body := range map[string]string{
-			"/attest/NitroEnclave?api-version=2025-06-01": `{"document":"` + encode(g.nitro.Document(testtee.DocumentConfig{Debug: true})) + `"}`,
-			"/attest/ArmCca?api-version=2025-06-01":       `{"token":"` + encode(g.arm.CCA(testtee.CCAConfig{Lifecycle: 0x5000})) + `"}`,
+			"/attest/NitroEnclave?api-version=2025-06-01": `{"document":"` + encode(g.nitro.Document(evidencetest.DocumentConfig{Debug: true})) + `"}`,
+			"/attest/ArmCca?api-version=2025-06-01":       `{"token":"` + encode(g.arm.CCA(evidencetest.CCAConfig{Lifecycle: 0x5000})) + `"}`,
 		} {
 			if doc := decodeError(t, g.do("POST", path, body)); len(doc.Error.Details) == 0 || doc.Error.Details[0].Check != "policy" {
 				t.Errorf("%s: %+v", path, doc)
@@ -194,9 +194,9 @@ func TestNitroAndCCAAttest(t *testing.T) {
 		body string
 		want []string
 	}{
-		"/attest/NitroEnclave?api-version=2025-06-01": {`{"document":"` + encode(g.nitro.Document(testtee.DocumentConfig{UserData: sum[:]})) + `",` + data + `}`,
+		"/attest/NitroEnclave?api-version=2025-06-01": {`{"document":"` + encode(g.nitro.Document(evidencetest.DocumentConfig{UserData: sum[:]})) + `",` + data + `}`,
 			[]string{`"x-ms-attestation-type":"nitroenclave"`, `"nitro_debug":false`, `"nitro_module_id":"i-0123-enc0456"`, `"x-ms-runtime":{"key":"value"}`}},
-		"/attest/armcca?api-version=2025-06-01": {`{"token":"` + encode(g.arm.CCA(testtee.CCAConfig{Challenge: testtee.BindData([]byte(runtime))})) + `",` + data + `}`,
+		"/attest/armcca?api-version=2025-06-01": {`{"token":"` + encode(g.arm.CCA(evidencetest.CCAConfig{Challenge: evidencetest.BindData([]byte(runtime))})) + `",` + data + `}`,
 			[]string{`"x-ms-attestation-type":"armcca"`, `"dbgstat":"disabled"`, `"cca-platform-sw-components":[{`, `"x-ms-runtime":{"key":"value"}`}},
 	} {
 		got := g.claims(t, path, tc.body)
@@ -231,8 +231,8 @@ func (unavailable) VCEK(context.Context, collateral.VCEKQuery) (*collateral.VCEK
 // a 400.
 func TestUnavailableCollateralIsNoRefusal(t *testing.T) {
 	g := newGuests(t, func(c *Config) { c.Appraiser.Collateral = unavailable{} })
-	chip := g.amd.Chip(testtee.ChipConfig{})
-	w := g.do("POST", snpPath, `{"report":"`+base64.RawURLEncoding.EncodeToString([]byte(`{"SnpReport":"`+base64.RawURLEncoding.EncodeToString(chip.Report(testtee.ReportConfig{}))+`"}`))+`"}`)
+	chip := g.amd.Chip(evidencetest.ChipConfig{})
+	w := g.do("POST", snpPath, `{"report":"`+base64.RawURLEncoding.EncodeToString([]byte(`{"SnpReport":"`+base64.RawURLEncoding.EncodeToString(chip.Report(evidencetest.ReportConfig{}))+`"}`))+`"}`)
 	doc := decodeError(t, w)
 	if w.Code != 503 || w.Header().Get("Retry-After") == "" || len(doc.Error.Details) != 1 || doc.Error.Details[0].Check != "collateral.available" {
 		t.Errorf("%d %+v", w.Code, doc)
@@ -243,5 +243,5 @@ func TestUnavailableCollateralIsNoRefusal(t *testing.T) {
 	}
 	// With the chain sent along, nothing is needed but the revocation list, which
 	// is not required.
-	g.claims(t, snpPath, `{"report":"`+base64.RawURLEncoding.EncodeToString(chip.Evidence(g.amd, chip.Report(testtee.ReportConfig{})))+`"}`)
+	g.claims(t, snpPath, `{"report":"`+base64.RawURLEncoding.EncodeToString(chip.Evidence(g.amd, chip.Report(evidencetest.ReportConfig{})))+`"}`)
 }

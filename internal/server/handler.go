@@ -45,7 +45,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if len(claimed) > 0 {
 		attrs = append(attrs, "client", claimed)
 	}
-	c := &call{tenant: at, params: params, id: id, clientIDs: claimed}
+	c := &call{provider: at, params: params, id: id, clientIDs: claimed}
 	if err == nil {
 		err = s.run(recorder, r, found, c, methods)
 		attrs = append(attrs, "provider", at.Name)
@@ -146,7 +146,7 @@ func (s *Server) undelivered(c *call, w *statusRecorder) {
 	default:
 		return
 	}
-	s.cfg.Ledger.Withhold(c.tenant.Identity(), *c.decision, reason)
+	s.cfg.Ledger.Withhold(c.provider.Identity(), *c.decision, reason)
 }
 
 type statusRecorder struct {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/probity-dev/probity/internal/tenant"
+	"github.com/probity-dev/probity/internal/provider"
 )
 
 // send is a request with any host and headers.
@@ -75,7 +75,7 @@ func TestPathsAreComparedInASCII(t *testing.T) {
 }
 
 func TestAnUnknownHostUnderTheSuffixIsMisdirected(t *testing.T) {
-	b := newBench(t, func(c *Config) { c.HostSuffix = "attest.example.org" }, func(c *tenant.Config) { c.HostSuffix = "attest.example.org" })
+	b := newBench(t, func(c *Config) { c.HostSuffix = "attest.example.org" }, func(c *provider.Config) { c.HostSuffix = "attest.example.org" })
 	b.provider(t, "acme", "")
 	for host, want := range map[string]int{
 		"acme.attest.example.org": 200, "ACME.attest.example.org:8443": 200, "acme.attest.example.org.": 200,
@@ -101,7 +101,7 @@ func TestTheAddressOfAProviderHasThePort(t *testing.T) {
 		{"https://attest.example.org:8443", "attest.example.org:9443", "https://acme.attest.example.org:9443"},
 		{"https://attest.example.org", "attest.example.org:9443", "https://acme.attest.example.org:9443"},
 	} {
-		b := newBench(t, func(c *Config) { c.HostSuffix = tc.suffix }, func(c *tenant.Config) { c.URL, c.HostSuffix = tc.url, tc.suffix })
+		b := newBench(t, func(c *Config) { c.HostSuffix = tc.suffix }, func(c *provider.Config) { c.URL, c.HostSuffix = tc.url, tc.suffix })
 		b.provider(t, "acme", "")
 		w := b.send("", "GET", "/.well-known/openid-configuration", strings.TrimPrefix(tc.want, "https://"), "")
 		if w.Code != 200 || !strings.Contains(w.Body.String(), `"`+tc.want+`"`) {

@@ -11,7 +11,7 @@ import (
 
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/ledger"
-	"github.com/probity-dev/probity/internal/tenant"
+	"github.com/probity-dev/probity/internal/provider"
 )
 
 // searchBudget is how many rows one request reads at most.
@@ -22,7 +22,7 @@ const exportTime = time.Hour
 
 // reading takes one of the provider's places for reading its ledger, which may be
 // long: a provider with many readers slows no other one.
-func reading(t *tenant.Tenant) (free func(), err error) {
+func reading(t *provider.Provider) (free func(), err error) {
 	free, ok := t.TakeRead()
 	if !ok {
 		return nil, &apiError{status: http.StatusTooManyRequests, code: codeTooMany, message: "too many requests read the provider's ledger", header: http.Header{"Retry-After": {"1"}}}
@@ -49,19 +49,19 @@ func (s *Server) searchLedger(w http.ResponseWriter, r *http.Request, c *call) e
 	if err != nil {
 		return err
 	}
-	free, err := reading(c.tenant)
+	free, err := reading(c.provider)
 	if err != nil {
 		return err
 	}
 	defer free()
-	head, err := s.cfg.Store.LedgerHead(r.Context(), c.tenant.Identity())
+	head, err := s.cfg.Store.LedgerHead(r.Context(), c.provider.Identity())
 	if err != nil {
 		return err
 	}
 	if last >= 0 {
 		from = max(from, head.Size-last)
 	}
-	found, next, err := ledger.Search(r.Context(), s.cfg.Store, c.tenant.Identity(), query, from, int(limit), searchBudget)
+	found, next, err := ledger.Search(r.Context(), s.cfg.Store, c.provider.Identity(), query, from, int(limit), searchBudget)
 	if err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (s *Server) exportLedger(w http.ResponseWriter, r *http.Request, c *call) e
 	if err != nil {
 		return err
 	}
-	free, err := reading(c.tenant)
+	free, err := reading(c.provider)
 	if err != nil {
 		return err
 	}
@@ -122,12 +122,12 @@ func (s *Server) exportLedger(w http.ResponseWriter, r *http.Request, c *call) e
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), exportTime)
 	defer cancel()
-	return ledger.Export(ctx, w, s.cfg.Store, c.tenant.Identity(), from)
+	return ledger.Export(ctx, w, s.cfg.Store, c.provider.Identity(), from)
 }
 
 // checkpoint answers GET /ledger/checkpoint: the newest one, and what verifies it.
 func (s *Server) checkpoint(w http.ResponseWriter, r *http.Request, c *call) error {
-	list, err := s.cfg.Store.Checkpoints(r.Context(), c.tenant.Identity(), 1)
+	list, err := s.cfg.Store.Checkpoints(r.Context(), c.provider.Identity(), 1)
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func (s *Server) checkpoint(w http.ResponseWriter, r *http.Request, c *call) err
 		answer["size"], answer["checkpoint"] = list[0].Size, list[0].Note
 	}
 	if s.cfg.Ledger != nil {
-		if text, size := s.cfg.Ledger.Cosigned(c.tenant.Identity()); text != "" {
+		if text, size := s.cfg.Ledger.Cosigned(c.provider.Identity()); text != "" {
 			answer["cosigned"], answer["cosignedSize"] = text, size
 		}
 	}
@@ -149,7 +149,7 @@ func (s *Server) proof(w http.ResponseWriter, r *http.Request, c *call) error {
 	if err != nil {
 		return err // its form was checked
 	}
-	p, err := ledger.Prove(r.Context(), s.cfg.Store, c.tenant.Identity(), seq)
+	p, err := ledger.Prove(r.Context(), s.cfg.Store, c.provider.Identity(), seq)
 	if errors.Is(err, ledger.ErrNoCheckpoint) {
 		return failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: checkProof, Expected: "an entry that a checkpoint covers", Found: err.Error(), Remedy: "try again after the next checkpoint"})
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/auth"
-	"github.com/probity-dev/probity/internal/signing"
+	"github.com/probity-dev/probity/internal/keys"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/token"
 )
@@ -46,7 +46,7 @@ func (s *Server) listKeys(w http.ResponseWriter, r *http.Request, c *call) error
 	now := s.cfg.Now()
 	list := []signingKey{}
 	for _, k := range records {
-		if k.Provider != "" && k.Provider != c.tenant.Name || k.Algorithm != "" && !slices.Contains(token.Algorithms(), k.Algorithm) {
+		if k.Provider != "" && k.Provider != c.provider.Name || k.Algorithm != "" && !slices.Contains(token.Algorithms(), k.Algorithm) {
 			continue
 		}
 		row := signingKey{ID: k.ID, Algorithm: k.Algorithm, Shared: k.Provider == "", Hardware: k.Label != "", State: "signing", Created: k.Created,
@@ -55,7 +55,7 @@ func (s *Server) listKeys(w http.ResponseWriter, r *http.Request, c *call) error
 			row.SignFrom = k.Created
 		}
 		if row.Algorithm == "" {
-			row.Algorithm = signing.DefaultAlgorithm
+			row.Algorithm = keys.DefaultAlgorithm
 		}
 		switch {
 		case now.Before(k.SignFrom):
@@ -82,11 +82,11 @@ func (s *Server) rotateKey(w http.ResponseWriter, r *http.Request, c *call) erro
 	if err := s.readJSON(w, r, &in); err != nil {
 		return err
 	}
-	algorithm := cmp.Or(c.tenant.Settings.Algorithm, signing.DefaultAlgorithm)
+	algorithm := cmp.Or(c.provider.Settings.Algorithm, keys.DefaultAlgorithm)
 	if in.Algorithm != nil {
 		algorithm = *in.Algorithm
 	}
-	whose := c.tenant.Name
+	whose := c.provider.Name
 	if whose == store.DefaultProvider {
 		whose = ""
 		if !c.caller.May(owner, auth.Everywhere) {

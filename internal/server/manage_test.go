@@ -9,8 +9,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"github.com/probity-dev/probity/internal/signing"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
+	"github.com/probity-dev/probity/internal/keys"
 )
 
 // object returns the members of an answer with a status.
@@ -58,7 +58,7 @@ func wantStatus(t *testing.T, w *httptest.ResponseRecorder, status int) {
 }
 
 func TestSigningKeysFollowEachOther(t *testing.T) {
-	b := newBench(t, func(c *Config) { c.Rotation = signing.Rotation{Overlap: time.Hour} })
+	b := newBench(t, func(c *Config) { c.Rotation = keys.Rotation{Overlap: time.Hour} })
 	b.provider(t, "alpha", `"probity":{"ownKeys":true}`)
 	before := object(t, b.do("GET", "/certs", ""), 200)
 	next := object(t, b.admin("POST", "/signingkeys:rotate", `{"now":true}`), 200)
@@ -143,7 +143,7 @@ func TestTheFirstVersionsPath(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	report := base64.RawURLEncoding.EncodeToString(testtee.OpenEnclaveReport(raw))
+	report := base64.RawURLEncoding.EncodeToString(evidencetest.OpenEnclaveReport(raw))
 	held := base64.RawURLEncoding.EncodeToString([]byte(canary))
 	for kind, evidence := range map[string]string{"SgxEnclave": quote, "OpenEnclave": report} {
 		w := b.do("POST", "/attest/Tee/"+kind+"?api-version=2018-09-01-preview", `{"quote":"`+evidence+`","enclaveHeldData":"`+held+`"}`)

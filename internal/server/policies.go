@@ -15,16 +15,16 @@ import (
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/internal/jsonerror"
+	"github.com/probity-dev/probity/internal/provider"
 	"github.com/probity-dev/probity/internal/store"
-	"github.com/probity-dev/probity/internal/tenant"
 	"github.com/probity-dev/probity/policy"
 	"github.com/probity-dev/probity/token"
+	"github.com/probity-dev/probity/wording/jsonerror"
 )
 
 // getPolicy answers GET /policies/{type}.
 func (s *Server) getPolicy(w http.ResponseWriter, _ *http.Request, c *call) error {
-	in := c.tenant.Policy(c.kind)
+	in := c.provider.Policy(c.kind)
 	w.Header().Set("ETag", etag(in.Version))
 	return s.answer(w, c, map[string]any{"x-ms-policy": in.Submitted.JWS})
 }
@@ -39,7 +39,7 @@ func ifMatch(r *http.Request) (*int64, error) {
 	}
 	// A list, or a weak tag, which never matches (RFC 9110, section 13.1.1), is a mistake.
 	if len(values) > 1 || !entityTag.MatchString(values[0]) {
-		return nil, badRequest(tenant.CheckMatch, `If-Match with one ETag of this service, or *`, fmt.Sprintf("%.40q", strings.Join(values, ", ")),
+		return nil, badRequest(provider.CheckMatch, `If-Match with one ETag of this service, or *`, fmt.Sprintf("%.40q", strings.Join(values, ", ")),
 			"send the ETag of the answer that was read, or leave If-Match out")
 	}
 	n, err := strconv.ParseInt(strings.Trim(values[0], `"`), 10, 64)
@@ -48,11 +48,11 @@ func ifMatch(r *http.Request) (*int64, error) {
 
 // answer sends a management token.
 func (s *Server) answer(w http.ResponseWriter, c *call, members map[string]any) error {
-	signers, err := c.tenant.Signers(s.cfg.Now())
+	signers, err := c.provider.Signers(s.cfg.Now())
 	if err != nil {
 		return err
 	}
-	payload, err := token.Management(c.tenant.URL, s.cfg.Now(), members)
+	payload, err := token.Management(c.provider.URL, s.cfg.Now(), members)
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func (s *Server) changePolicy(w http.ResponseWriter, r *http.Request, c *call, a
 	if err != nil {
 		return err
 	}
-	in, err := s.cfg.Registry.Change(r.Context(), tenant.PolicyChange{Provider: c.tenant.Name, Kind: c.kind, Action: action, JWS: jws, Match: match, By: c.by()})
+	in, err := s.cfg.Registry.Change(r.Context(), provider.PolicyChange{Provider: c.provider.Name, Kind: c.kind, Action: action, JWS: jws, Match: match, By: c.by()})
 	if action == store.PolicyReset && errors.Is(err, token.ErrPolicyJWS) {
 		return failed(http.StatusBadRequest, codeInvalidOperation, evidence.Check{ID: checkPolicyJWS, Expected: "a compact JWS with an empty payload", Found: err.Error(),
 			Remedy: "let the SDK make the body, or use probity policy reset"})
@@ -121,7 +121,7 @@ func (s *Server) changePolicy(w http.ResponseWriter, r *http.Request, c *call, a
 }
 
 // policyChanged answers with what a change did.
-func (s *Server) policyChanged(w http.ResponseWriter, c *call, in *tenant.Done) error {
+func (s *Server) policyChanged(w http.ResponseWriter, c *call, in *provider.Done) error {
 	w.Header().Set("ETag", etag(in.Version))
 	if in.Action == store.PolicyReset {
 		return s.answer(w, c, map[string]any{"x-ms-policy-result": "Removed"})
@@ -153,7 +153,7 @@ func versionOf(p store.PolicyVersion) policyVersion {
 
 // policyHistory answers GET /policies/{type}/versions, the newest first.
 func (s *Server) policyHistory(w http.ResponseWriter, r *http.Request, c *call) error {
-	history, err := s.cfg.Store.PolicyHistory(r.Context(), c.tenant.Name, string(c.kind))
+	history, err := s.cfg.Store.PolicyHistory(r.Context(), c.provider.Name, string(c.kind))
 	if err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func (s *Server) policyVersion(w http.ResponseWriter, r *http.Request, c *call) 
 	if err != nil {
 		return err // its form was checked
 	}
-	p, err := s.cfg.Registry.Version(r.Context(), c.tenant.Name, c.kind, n)
+	p, err := s.cfg.Registry.Version(r.Context(), c.provider.Name, c.kind, n)
 	if err != nil {
 		return err
 	}
@@ -193,7 +193,7 @@ func (s *Server) rollbackPolicy(w http.ResponseWriter, r *http.Request, c *call)
 	if err != nil {
 		return err
 	}
-	p, err := s.cfg.Registry.Rollback(r.Context(), c.tenant.Name, c.kind, in.Version, match, c.by())
+	p, err := s.cfg.Registry.Rollback(r.Context(), c.provider.Name, c.kind, in.Version, match, c.by())
 	if err != nil {
 		return err
 	}
@@ -214,31 +214,31 @@ func (s *Server) readJSON(w http.ResponseWriter, r *http.Request, v any) error {
 
 // proposal is a change that waits for approvals.
 type proposal struct {
-	ID        string              `json:"id"`
-	Type      string              `json:"type,omitzero"`
-	Action    string              `json:"action"`
-	JWS       string              `json:"jws,omitzero"`
-	Changes   []tenant.Difference `json:"changes,omitzero"`
-	Approvals []string            `json:"approvals"`
-	Needed    int                 `json:"needed"`
-	Created   time.Time           `json:"created"`
-	Expires   time.Time           `json:"expires"`
+	ID        string                `json:"id"`
+	Type      string                `json:"type,omitzero"`
+	Action    string                `json:"action"`
+	JWS       string                `json:"jws,omitzero"`
+	Changes   []provider.Difference `json:"changes,omitzero"`
+	Approvals []string              `json:"approvals"`
+	Needed    int                   `json:"needed"`
+	Created   time.Time             `json:"created"`
+	Expires   time.Time             `json:"expires"`
 }
 
-func proposalOf(t *tenant.Tenant, p store.Proposal) proposal {
-	return proposal{p.ID, p.Kind, p.Action, p.JWS, tenant.Differences(t.Provider, p), p.Approvals, t.Settings.Approvals, p.Created, p.Expires}
+func proposalOf(t *provider.Provider, p store.Proposal) proposal {
+	return proposal{p.ID, p.Kind, p.Action, p.JWS, provider.Differences(t.Provider, p), p.Approvals, t.Settings.Approvals, p.Created, p.Expires}
 }
 
 // proposals answers GET /proposals.
 func (s *Server) proposals(w http.ResponseWriter, r *http.Request, c *call) error {
-	waiting, err := s.cfg.Store.Proposals(r.Context(), c.tenant.Name)
+	waiting, err := s.cfg.Store.Proposals(r.Context(), c.provider.Name)
 	if err != nil {
 		return err
 	}
 	list := []proposal{}
 	for _, p := range waiting {
 		if s.cfg.Now().Before(p.Expires) {
-			list = append(list, proposalOf(c.tenant, p))
+			list = append(list, proposalOf(c.provider, p))
 		}
 	}
 	return writeJSON(w, map[string]any{"value": list})
@@ -246,7 +246,7 @@ func (s *Server) proposals(w http.ResponseWriter, r *http.Request, c *call) erro
 
 // approve answers POST /proposals/{proposal}:approve.
 func (s *Server) approve(w http.ResponseWriter, r *http.Request, c *call) error {
-	in, err := s.cfg.Registry.Approve(r.Context(), c.tenant.Name, c.params["proposal"], c.by())
+	in, err := s.cfg.Registry.Approve(r.Context(), c.provider.Name, c.params["proposal"], c.by())
 	if err != nil {
 		return err
 	}
@@ -258,7 +258,7 @@ func (s *Server) approve(w http.ResponseWriter, r *http.Request, c *call) error 
 
 // reject answers DELETE /proposals/{proposal}.
 func (s *Server) reject(w http.ResponseWriter, r *http.Request, c *call) error {
-	if err := s.cfg.Registry.Reject(r.Context(), c.tenant.Name, c.params["proposal"], c.by()); err != nil {
+	if err := s.cfg.Registry.Reject(r.Context(), c.provider.Name, c.params["proposal"], c.by()); err != nil {
 		return err
 	}
 	return writeJSON(w, map[string]string{"status": "rejected"})
@@ -266,7 +266,7 @@ func (s *Server) reject(w http.ResponseWriter, r *http.Request, c *call) error {
 
 // CheckBaseline refuses a policy that pins a TCB baseline of which there is no
 // collateral: no evidence could pass it.
-func CheckBaseline(in *tenant.PolicyInForce, baselines func() []collateral.About) error {
+func CheckBaseline(in *provider.PolicyInForce, baselines func() []collateral.About) error {
 	settings, err := in.Policy.Settings()
 	if err != nil {
 		return err
@@ -292,7 +292,7 @@ func CheckBaseline(in *tenant.PolicyInForce, baselines func() []collateral.About
 
 // getCertificates answers GET /certificates.
 func (s *Server) getCertificates(w http.ResponseWriter, _ *http.Request, c *call) error {
-	keys := append([]jsontext.Value{}, c.tenant.Provider.Signers...)
+	keys := append([]jsontext.Value{}, c.provider.Provider.Signers...)
 	return s.answer(w, c, map[string]any{"x-ms-policy-certificates": map[string]any{"keys": keys}})
 }
 
@@ -316,7 +316,7 @@ func (s *Server) changeCertificate(w http.ResponseWriter, r *http.Request, c *ca
 			return err
 		}
 	}
-	thumbprint, err := s.cfg.Registry.ChangeCertificate(r.Context(), c.tenant.Name, jws, add, c.by())
+	thumbprint, err := s.cfg.Registry.ChangeCertificate(r.Context(), c.provider.Name, jws, add, c.by())
 	if errors.Is(err, token.ErrPolicyJWS) {
 		return failed(http.StatusBadRequest, codeInvalidOperation, evidence.Check{ID: checkPolicyJWS,
 			Expected: `a compact JWS with the payload {"policyCertificate": JSON Web Key with x5c}, signed by a registered certificate`, Found: err.Error(),
@@ -360,7 +360,7 @@ func certificateMember(body string) (string, error) {
 
 // traceDetails explains a denial rule by rule, if the provider lets clients
 // see its policy's inside.
-func traceDetails(t *tenant.Tenant, e *apiError, trace *policy.Trace) *apiError {
+func traceDetails(t *provider.Provider, e *apiError, trace *policy.Trace) *apiError {
 	if !t.Explain {
 		return e
 	}

@@ -19,8 +19,8 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/probity-dev/probity/internal/auth"
+	"github.com/probity-dev/probity/internal/provider"
 	"github.com/probity-dev/probity/internal/store"
-	"github.com/probity-dev/probity/internal/tenant"
 	"github.com/probity-dev/probity/policy"
 	"github.com/probity-dev/probity/token"
 )
@@ -201,7 +201,7 @@ func TestAStoreThatFailsChangesNothing(t *testing.T) {
 			settings := b.settings
 			settings.Store = brokenStore{b.db, tc.err}
 			var err error
-			if b.registry, err = tenant.New(t.Context(), settings); err != nil {
+			if b.registry, err = provider.New(t.Context(), settings); err != nil {
 				t.Fatal(err)
 			}
 			b.server.cfg.Registry = b.registry
@@ -250,7 +250,7 @@ func TestOnlyTheAdministratorManagesPolicies(t *testing.T) {
 }
 
 func TestADenialIsExplainedIfTheProviderAllows(t *testing.T) {
-	b := newBench(t, nil, func(c *tenant.Config) { c.Defaults.Explain = true })
+	b := newBench(t, nil, func(c *provider.Config) { c.Defaults.Explain = true })
 	answered(t, b.admin("PUT", policyPath+apiVersion, wrap(t, denySVN)))
 	doc := decodeError(t, b.do("POST", sgxPath, `{"quote":"`+b.quote()+`"}`))
 	if len(doc.Error.Details) != 2 || doc.Error.Details[1].Check != "policy.rule" || !strings.Contains(doc.Error.Details[1].Found, "claim x-ms-sgx-svn is 3") {

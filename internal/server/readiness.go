@@ -11,8 +11,8 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/probity-dev/probity/collateral"
-	"github.com/probity-dev/probity/internal/ascii"
 	"github.com/probity-dev/probity/internal/ledger"
+	"github.com/probity-dev/probity/strict/ascii"
 )
 
 // readiness is the answer of GET /readyz to everybody. It names no chip, no platform and no

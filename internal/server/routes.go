@@ -6,10 +6,10 @@ import (
 	"strings"
 
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/internal/ascii"
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/ledger"
-	"github.com/probity-dev/probity/internal/tenant"
+	"github.com/probity-dev/probity/internal/provider"
+	"github.com/probity-dev/probity/strict/ascii"
 )
 
 // apiVersions are the versions of the wire protocol. The routes have not
@@ -22,9 +22,9 @@ const legacyVersion = "2018-09-01-preview"
 
 // call is what is known of a request when its route runs.
 type call struct {
-	tenant *tenant.Tenant
-	kind   evidence.Kind
-	caller *auth.Caller // nil on routes for anybody
+	provider *provider.Provider
+	kind     evidence.Kind
+	caller   *auth.Caller // nil on routes for anybody
 	// params are the variable parts of the path.
 	params map[string]string
 	// legacyPath says that the request came by the path of version 2018-09-01-preview.
@@ -37,10 +37,10 @@ type call struct {
 }
 
 // by names the caller in records of changes.
-func (c *call) by() tenant.By {
-	by := tenant.By{Request: c.id, Client: c.clientIDs}
+func (c *call) by() provider.By {
+	by := provider.By{Request: c.id, Client: c.clientIDs}
 	if c.caller != nil {
-		by.Caller, by.Role = c.caller.Name, c.caller.RoleAt(c.tenant.Name)
+		by.Caller, by.Role = c.caller.Name, c.caller.RoleAt(c.provider.Name)
 	}
 	return by
 }

@@ -19,16 +19,16 @@ import (
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/internal/auth"
+	"github.com/probity-dev/probity/internal/keys"
 	"github.com/probity-dev/probity/internal/ledger"
-	"github.com/probity-dev/probity/internal/signing"
+	"github.com/probity-dev/probity/internal/provider"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/telemetry"
-	"github.com/probity-dev/probity/internal/tenant"
 )
 
 // Config is what the service works with.
 type Config struct {
-	Registry *tenant.Registry
+	Registry *provider.Registry
 	// Auth tells who calls, Authorization is what a refused caller is pointed to: a
 	// token endpoint's base, or empty.
 	Auth          *auth.Authenticator
@@ -60,7 +60,7 @@ type Config struct {
 	Ledger        Ledger
 	CheckpointKey string
 	// Rotation says how signing keys follow each other.
-	Rotation signing.Rotation
+	Rotation keys.Rotation
 	// Sealer keeps what clients bring back: challenges and enrolments.
 	Sealer Sealer
 	// TPM says how TPMs are challenged and enrolled.

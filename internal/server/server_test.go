@@ -23,15 +23,15 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
-	"github.com/probity-dev/probity/internal/anchor"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/internal/auth"
+	"github.com/probity-dev/probity/internal/keys"
 	"github.com/probity-dev/probity/internal/ledger"
-	"github.com/probity-dev/probity/internal/signing"
+	"github.com/probity-dev/probity/internal/provider"
+	"github.com/probity-dev/probity/internal/store/anchor"
 	"github.com/probity-dev/probity/internal/store/sqlite"
 	"github.com/probity-dev/probity/internal/telemetry"
-	"github.com/probity-dev/probity/internal/tenant"
-	"github.com/probity-dev/probity/internal/testtee"
-	"github.com/probity-dev/probity/internal/traffic"
+	"github.com/probity-dev/probity/test/kit/traffic"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -48,19 +48,19 @@ type bench struct {
 	// handler is the server, or a recorder before it.
 	handler http.Handler
 	log     *bytes.Buffer
-	m       *testtee.Platform
+	m       *evidencetest.Platform
 
 	db       *sqlite.Store
-	settings tenant.Config
-	registry *tenant.Registry
+	settings provider.Config
+	registry *provider.Registry
 	ledger   *ledger.Writer
 }
 
-func newBench(t *testing.T, edit func(*Config), settings ...func(*tenant.Config)) *bench {
+func newBench(t *testing.T, edit func(*Config), settings ...func(*provider.Config)) *bench {
 	t.Helper()
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	b := &bench{log: &bytes.Buffer{}, m: pki.Platform(testtee.HealthyPlatform())}
-	source, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(b.m, testtee.CollateralConfig{TCB: testtee.HealthyTCB(now)})}})
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	b := &bench{log: &bytes.Buffer{}, m: pki.Platform(evidencetest.HealthyPlatform())}
+	source, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(b.m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)})}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,15 +69,15 @@ func newBench(t *testing.T, edit func(*Config), settings ...func(*tenant.Config)
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	master, err := signing.NewMasterKey(make([]byte, 32))
+	master, err := keys.NewMasterKey(make([]byte, 32))
 	if err != nil {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	clock := func() time.Time { return now }
-	b.settings = tenant.Config{Store: db, Signing: signing.Config{Master: master, Random: rand.Reader}, URL: issuer,
-		Defaults:    tenant.Defaults{Concurrent: 4},
-		CheckPolicy: func(in *tenant.PolicyInForce) error { return CheckBaseline(in, source.List) }, Poll: time.Hour, Now: clock, Log: log}
+	b.settings = provider.Config{Store: db, Signing: keys.Config{Master: master, Random: rand.Reader}, URL: issuer,
+		Defaults:    provider.Defaults{Concurrent: 4},
+		CheckPolicy: func(in *provider.PolicyInForce) error { return CheckBaseline(in, source.List) }, Poll: time.Hour, Now: clock, Log: log}
 	b.db = db
 	secret, verifier, err := ledger.NewKey(rand.Reader, "attest.example.org")
 	if err != nil {
@@ -122,7 +122,7 @@ func newBench(t *testing.T, edit func(*Config), settings ...func(*tenant.Config)
 	for _, f := range settings {
 		f(&b.settings)
 	}
-	if b.registry, err = tenant.New(t.Context(), b.settings); err != nil {
+	if b.registry, err = provider.New(t.Context(), b.settings); err != nil {
 		t.Fatal(err)
 	}
 	cfg.Registry = b.registry
@@ -143,9 +143,9 @@ func (b *bench) do(method, target, body string) *httptest.ResponseRecorder {
 }
 
 func (b *bench) quote() string {
-	e := testtee.DemoEnclave()
-	e.ReportData = testtee.BindData([]byte(canary))
-	return base64.RawURLEncoding.EncodeToString(b.m.Quote(testtee.QuoteConfig{Enclave: e}))
+	e := evidencetest.DemoEnclave()
+	e.ReportData = evidencetest.BindData([]byte(canary))
+	return base64.RawURLEncoding.EncodeToString(b.m.Quote(evidencetest.QuoteConfig{Enclave: e}))
 }
 
 type errorDocument struct {
@@ -234,9 +234,9 @@ func TestASuccessfulAttestation(t *testing.T) {
 }
 
 func TestATrustDomain(t *testing.T) {
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	m := pki.Platform(testtee.HealthyPlatform())
-	source, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTDXTCB(now)})}})
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	m := pki.Platform(evidencetest.HealthyPlatform())
+	source, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(now)})}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,11 +244,11 @@ func TestATrustDomain(t *testing.T) {
 		c.Appraiser = &appraisal.Appraiser{Verifiers: appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}), Collateral: source, Random: rand.Reader}
 	})
 	runtime := `{"keys":[]}`
-	td := testtee.HealthyTD()
-	td.ReportData = testtee.BindData([]byte(runtime))
+	td := evidencetest.HealthyTD()
+	td.ReportData = evidencetest.BindData([]byte(runtime))
 	encode := base64.RawURLEncoding.EncodeToString
 	body := func(data string) string {
-		return `{"quote":"` + encode(m.Quote(testtee.QuoteConfig{TD: td})) + `","runtimeData":{"data":"` + encode([]byte(data)) + `","dataType":"JSON"},"nonce":"n"}`
+		return `{"quote":"` + encode(m.Quote(evidencetest.QuoteConfig{TD: td})) + `","runtimeData":{"data":"` + encode([]byte(data)) + `","dataType":"JSON"},"nonce":"n"}`
 	}
 	const path = "/attest/TdxVm?api-version=2025-06-01"
 	w := b.do("POST", path, body(runtime))
@@ -300,7 +300,7 @@ func TestDocuments(t *testing.T) {
 }
 
 func TestTheProviderDecidesWhichTCBPasses(t *testing.T) {
-	b := newBench(t, nil, func(c *tenant.Config) { c.Defaults.TCB = "OutOfDate" })
+	b := newBench(t, nil, func(c *provider.Config) { c.Defaults.TCB = "OutOfDate" })
 	doc := decodeError(t, b.do("POST", sgxPath, `{"quote":"`+b.quote()+`"}`))
 	if doc.Error.Details[0].Check != "dcap.tcb.status" || doc.Error.Details[0].Expected != "OutOfDate" || doc.Error.Details[0].Found == "" {
 		t.Errorf("error = %+v", doc)

@@ -17,8 +17,8 @@ import (
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/tpm"
-	"github.com/probity-dev/probity/internal/jsonerror"
-	"github.com/probity-dev/probity/internal/wire"
+	"github.com/probity-dev/probity/internal/server/wire"
+	"github.com/probity-dev/probity/wording/jsonerror"
 )
 
 // Sealer encrypts what clients are handed to bring back, each for a purpose.
@@ -95,7 +95,7 @@ func (s *Server) attestTPM(w http.ResponseWriter, r *http.Request, c *call, body
 	case m.Request != "":
 		return s.report(w, r, c, in)
 	case m.Type == "aikcert", m.Type == "aikpub":
-		return s.challenge(w, c.tenant.Identity(), m.Type)
+		return s.challenge(w, c.provider.Identity(), m.Type)
 	}
 	return badRequest(checkMessage, "type aikcert or aikpub, or a request", fmt.Sprintf("type %.40q and no request", m.Type), remedy)
 }
@@ -156,7 +156,7 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request, at *call, in *wi
 		return err
 	}
 	var c challenge
-	if err := s.unseal(request.Context, purposeChallenge, &c); err != nil || c.Provider != at.tenant.Identity() {
+	if err := s.unseal(request.Context, purposeChallenge, &c); err != nil || c.Provider != at.provider.Identity() {
 		return refuse(checkContext, "a service_context of this service for this provider", "a service_context that was not made for this provider, or was changed")
 	}
 	if now := s.cfg.Now(); now.After(c.Expires) {

@@ -19,16 +19,16 @@ import (
 	"github.com/probity-dev/probity/collateral/tpmca"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/azureguest"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/tpm"
+	"github.com/probity-dev/probity/internal/provider"
 	"github.com/probity-dev/probity/internal/store"
-	"github.com/probity-dev/probity/internal/tenant"
-	"github.com/probity-dev/probity/internal/testtee"
 )
 
 // tpmBench is a service that trusts a test authority of attestation keys.
 type tpmBench struct {
 	*bench
-	tpm *testtee.Guest
+	tpm *evidencetest.Guest
 	now time.Time
 }
 
@@ -37,14 +37,14 @@ const bootPolicy = `version=1.0;authorizationrules{[type=="secureBootEnabled", v
 // set puts a policy in force at the default provider.
 func (b *tpmBench) set(t *testing.T, kind evidence.Kind, text string) {
 	t.Helper()
-	if _, err := b.registry.Change(t.Context(), tenant.PolicyChange{Provider: "default", Kind: kind, Action: store.PolicySet, JWS: wrap(t, text)}); err != nil {
+	if _, err := b.registry.Change(t.Context(), provider.PolicyChange{Provider: "default", Kind: kind, Action: store.PolicySet, JWS: wrap(t, text)}); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func newTPMBench(t *testing.T, text string, edit func(*Config)) *tpmBench {
 	t.Helper()
-	b := &tpmBench{tpm: testtee.NewGuest(testtee.TPMConfig{Now: now}), now: now}
+	b := &tpmBench{tpm: evidencetest.NewGuest(evidencetest.TPMConfig{Now: now}), now: now}
 	b.bench = newBench(t, func(c *Config) {
 		roots, err := tpmca.Parse(b.tpm.Root.PEM())
 		if err != nil {
@@ -112,10 +112,10 @@ func wantCheck(t *testing.T, w *httptest.ResponseRecorder, status int, check str
 	}
 }
 
-func (b *tpmBench) healthy(t *testing.T) testtee.TPMEvidence {
+func (b *tpmBench) healthy(t *testing.T) evidencetest.TPMEvidence {
 	t.Helper()
 	c, context := b.challenge(t, "aikcert")
-	return testtee.TPMEvidence{Boot: testtee.HealthyBoot(testtee.BootConfig{}), Challenge: c, Context: context}
+	return evidencetest.TPMEvidence{Boot: evidencetest.HealthyBoot(evidencetest.BootConfig{}), Challenge: c, Context: context}
 }
 
 func tokenClaims(t *testing.T, token string) map[string]any {
@@ -139,10 +139,10 @@ func TestTPMProtocol(t *testing.T) {
 	if claims["x-ms-attestation-type"] != "tpm" || claims["aikValidated"] != true || claims["rp_data"] == nil || cnf["jwk"] == nil || claims["events"] != nil || claims["pcrs"] != nil {
 		t.Errorf("%v", claims)
 	}
-	kernel := testtee.NewSecureKernel()
+	kernel := evidencetest.NewSecureKernel()
 	enclave := b.healthy(t)
-	enclave.Boot = testtee.HealthyBoot(testtee.BootConfig{Windows: testtee.HealthyWindows(kernel.Measured())})
-	enclave.Enclave = func(signed []byte) []byte { return kernel.Report(signed, testtee.EnclaveReport{}) }
+	enclave.Boot = evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: evidencetest.HealthyWindows(kernel.Measured())})
+	enclave.Enclave = func(signed []byte) []byte { return kernel.Report(signed, evidencetest.EnclaveReport{}) }
 	if claims := tokenClaims(t, payload(t, b.send(b.tpm.Evidence(enclave)))["report"]); claims["x-ms-attestation-type"] != "vbs" {
 		t.Errorf("%v", claims)
 	}
@@ -151,7 +151,7 @@ func TestTPMProtocol(t *testing.T) {
 func TestTPMProtocolRefuses(t *testing.T) {
 	b := newTPMBench(t, bootPolicy, nil)
 	off := b.healthy(t)
-	off.Boot = testtee.HealthyBoot(testtee.BootConfig{SecureBootOff: true})
+	off.Boot = evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: true})
 	wantCheck(t, b.send(b.tpm.Evidence(off)), 400, "policy")
 	v1 := b.healthy(t)
 	v1.Type = "attReq"
@@ -244,7 +244,7 @@ func TestEnrolment(t *testing.T) {
 		ids = append(ids, id)
 	}
 	b := newTPMBench(t, bootPolicy, func(c *Config) { c.TPM.Enrolment = &Enrolment{Keys: ids} })
-	area := testtee.RSAPublicArea(&b.tpm.AK.(*rsa.PrivateKey).PublicKey, testtee.GuestAK, 0x14, nil)
+	area := evidencetest.RSAPublicArea(&b.tpm.AK.(*rsa.PrivateKey).PublicKey, evidencetest.GuestAK, 0x14, nil)
 	public, err := tpm.ParsePublic(area)
 	if err != nil {
 		t.Fatal(err)
@@ -258,7 +258,7 @@ func TestEnrolment(t *testing.T) {
 	}
 	encode := base64.RawURLEncoding.EncodeToString
 	begin := func(name string, ek *rsa.PrivateKey, ak []byte) map[string]string {
-		return map[string]string{"name": name, "endorsementKey": encode(testtee.EndorsementArea(&ek.PublicKey)), "attestationKey": encode(ak)}
+		return map[string]string{"name": name, "endorsementKey": encode(evidencetest.EndorsementArea(&ek.PublicKey)), "attestationKey": encode(ak)}
 	}
 	// activate answers a credential with the secret in it, or another.
 	activate := func(w *httptest.ResponseRecorder, ek *rsa.PrivateKey, wrong bool) map[string]string {
@@ -268,13 +268,13 @@ func TestEnrolment(t *testing.T) {
 		}
 		object, _ := base64.RawURLEncoding.DecodeString(answer["credential"])
 		secret, _ := base64.RawURLEncoding.DecodeString(answer["secret"])
-		opened := testtee.Activate(ek, public.Name(), object, secret)
+		opened := evidencetest.Activate(ek, public.Name(), object, secret)
 		if wrong {
 			opened = bytes.Repeat([]byte{1}, 32)
 		}
 		return map[string]string{"context": answer["context"], "answer": encode(opened)}
 	}
-	bare := func() testtee.TPMEvidence { e := b.healthy(t); e.Bare = true; return e }
+	bare := func() evidencetest.TPMEvidence { e := b.healthy(t); e.Bare = true; return e }
 	wantCheck(t, b.send(b.tpm.Evidence(bare())), 400, "tpm.ak.certificate")
 	wantCheck(t, enroll(activate(enroll(begin("host", endorsement, area)), endorsement, true)), 400, "tpm.enrolment")
 	answer := activate(enroll(begin("host", endorsement, area)), endorsement, false)
@@ -300,7 +300,7 @@ func TestEnrolment(t *testing.T) {
 	}
 	for name, members := range map[string]map[string]string{
 		"an unknown TPM":            begin("host2", stranger, area),
-		"a key that signs anything": begin("host2", endorsement, testtee.RSAPublicArea(&stranger.PublicKey, testtee.GuestAK&^0x10000, 0x14, nil)),
+		"a key that signs anything": begin("host2", endorsement, evidencetest.RSAPublicArea(&stranger.PublicKey, evidencetest.GuestAK&^0x10000, 0x14, nil)),
 		"an AK for an EK":           {"name": "host2", "attestationKey": encode(area), "endorsementKey": encode(area)},
 		"a context of challenges":   {"context": e.Context, "answer": encode(make([]byte, 32))},
 	} {
@@ -314,7 +314,7 @@ func TestEnrolment(t *testing.T) {
 		wantCheck(t, enroll(members), 400, "request.body")
 	}
 	// What was enrolled is there for a service that starts anew.
-	again, err := tenant.New(t.Context(), b.settings)
+	again, err := provider.New(t.Context(), b.settings)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -330,10 +330,10 @@ func TestEnrolment(t *testing.T) {
 func TestAzureGuestProtocol(t *testing.T) {
 	b := newTPMBench(t, bootPolicy, nil)
 	b.set(t, evidence.AzureGuest, `version=1.0;authorizationrules{[type=="secureboot", value==true] => permit();};`)
-	post := func(cfg testtee.GuestConfig) *httptest.ResponseRecorder {
+	post := func(cfg evidencetest.GuestConfig) *httptest.ResponseRecorder {
 		return b.do("POST", "/attest/AzureGuest?api-version=2020-10-01", `{"AttestationInfo":"`+base64.RawURLEncoding.EncodeToString(b.tpm.Info(cfg))+`"}`)
 	}
-	w := post(testtee.GuestConfig{Boot: testtee.HealthyBoot(testtee.BootConfig{})})
+	w := post(evidencetest.GuestConfig{Boot: evidencetest.HealthyBoot(evidencetest.BootConfig{})})
 	var answer map[string]string
 	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || w.Code != 200 {
 		t.Fatalf("%d %s", w.Code, w.Body)
@@ -342,15 +342,15 @@ func TestAzureGuestProtocol(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := testtee.OpenGuestToken(b.tpm.Ephemeral, raw)
+	token, err := evidencetest.OpenGuestToken(b.tpm.Ephemeral, raw)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if claims := tokenClaims(t, token); claims["x-ms-attestation-type"] != "azurevm" || claims["secureboot"] != true {
 		t.Errorf("%v", claims)
 	}
-	wantCheck(t, post(testtee.GuestConfig{Boot: testtee.HealthyBoot(testtee.BootConfig{SecureBootOff: true})}), 400, "policy")
-	wantCheck(t, post(testtee.GuestConfig{Boot: testtee.HealthyBoot(testtee.BootConfig{}), Edit: func(i map[string]any) { delete(i["TpmInfo"].(map[string]any), "EncKeyPub") }}), 400, "request.body")
+	wantCheck(t, post(evidencetest.GuestConfig{Boot: evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: true})}), 400, "policy")
+	wantCheck(t, post(evidencetest.GuestConfig{Boot: evidencetest.HealthyBoot(evidencetest.BootConfig{}), Edit: func(i map[string]any) { delete(i["TpmInfo"].(map[string]any), "EncKeyPub") }}), 400, "request.body")
 	wantCheck(t, b.do("POST", "/attest/AzureGuest?api-version=2020-10-01", `{}`), 400, "request.body")
 }
 
@@ -359,29 +359,29 @@ func TestAChallengeOfARemovedProviderIsNotAnsweredAtItsSuccessor(t *testing.T) {
 	open := "Disabled"
 	create := func() {
 		t.Helper()
-		if _, _, err := b.registry.PutProvider(t.Context(), tenant.ProviderChange{Name: "team", Subscription: "s", Group: "g", TPMAuthentication: &open}, true); err != nil {
+		if _, _, err := b.registry.PutProvider(t.Context(), provider.ProviderChange{Name: "team", Subscription: "s", Group: "g", TPMAuthentication: &open}, true); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := b.registry.Change(t.Context(), tenant.PolicyChange{Provider: "team", Kind: evidence.TPM, Action: store.PolicySet, JWS: wrap(t, bootPolicy)}); err != nil {
+		if _, err := b.registry.Change(t.Context(), provider.PolicyChange{Provider: "team", Kind: evidence.TPM, Action: store.PolicySet, JWS: wrap(t, bootPolicy)}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	send := func(message []byte) *httptest.ResponseRecorder {
 		return b.do("POST", "/p/team/attest/Tpm?api-version=2020-10-01", `{"data":"`+base64.RawURLEncoding.EncodeToString(message)+`"}`)
 	}
-	begin := func() testtee.TPMEvidence {
+	begin := func() evidencetest.TPMEvidence {
 		t.Helper()
 		p := payload(t, send([]byte(`{"payload":{"type":"aikcert"}}`)))
 		c, err := base64.RawURLEncoding.DecodeString(p["challenge"])
 		if err != nil {
 			t.Fatal(err)
 		}
-		return testtee.TPMEvidence{Boot: testtee.HealthyBoot(testtee.BootConfig{}), Challenge: c, Context: p["service_context"]}
+		return evidencetest.TPMEvidence{Boot: evidencetest.HealthyBoot(evidencetest.BootConfig{}), Challenge: c, Context: p["service_context"]}
 	}
 	create()
 	early := begin()
 	payload(t, send(b.tpm.Evidence(early)))
-	if err := b.registry.DeleteProvider(t.Context(), "team", tenant.By{}); err != nil {
+	if err := b.registry.DeleteProvider(t.Context(), "team", provider.By{}); err != nil {
 		t.Fatal(err)
 	}
 	create()

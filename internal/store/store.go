@@ -36,7 +36,7 @@ var (
 	ErrUnavailable = errors.New("the store does not answer")
 )
 
-// Provider is an attestation provider, a tenant. Members that this version does
+// Provider is an attestation provider. Members that this version does
 // not know are kept, so that nodes of two versions can run together.
 type Provider struct {
 	Name string `json:"-"`
@@ -65,7 +65,7 @@ type Provider struct {
 	// KeyUses are the kinds of keys that the provider signed with lately, signs with, and
 	// is about to sign with, the oldest first. Empty until the kind is changed once.
 	KeyUses []KeyUse `json:"keyUses,omitzero"`
-	// Settings are the provider's own, as package tenant reads them.
+	// Settings are the provider's own, as package provider reads them.
 	Settings  jsontext.Value `json:"settings,omitzero"`
 	Created   time.Time      `json:"created,omitzero"`
 	CreatedBy string         `json:"createdBy,omitzero"`
@@ -184,7 +184,7 @@ type Proposal struct {
 	// policy is rolled back to, or 0.
 	JWS  string `json:"jws,omitzero"`
 	From int64  `json:"from,omitzero"`
-	// Change is what was submitted for a provider, as package tenant reads it.
+	// Change is what was submitted for a provider, as package provider reads it.
 	Change jsontext.Value `json:"change,omitzero"`
 	// Base is the version of the policy, or the revision of the provider, that was in
 	// force when it was made.

@@ -25,7 +25,7 @@ import (
 
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/server"
-	"github.com/probity-dev/probity/internal/traffic"
+	"github.com/probity-dev/probity/test/kit/traffic"
 )
 
 const (

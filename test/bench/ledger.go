@@ -18,10 +18,10 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
-	"github.com/probity-dev/probity/internal/anchor"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/internal/ledger"
+	"github.com/probity-dev/probity/internal/store/anchor"
 	"github.com/probity-dev/probity/internal/store/sqlite"
-	"github.com/probity-dev/probity/internal/testtee"
 	"github.com/probity-dev/probity/policy"
 	"github.com/probity-dev/probity/token"
 )
@@ -67,14 +67,14 @@ func decision(i int, raw []byte) ledger.Entry {
 // caused.
 func recording() pair {
 	now := time.Now()
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	m := pki.Platform(testtee.HealthyPlatform())
-	source, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTCB(now)})}})
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	m := pki.Platform(evidencetest.HealthyPlatform())
+	source, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)})}})
 	must(err)
 	a := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}), Collateral: source, Random: rand.Reader}
 	rules, err := policy.Parse(policy.Default("SgxEnclave"))
 	must(err)
-	quote := m.Quote(testtee.QuoteConfig{Enclave: testtee.DemoEnclave()})
+	quote := m.Quote(evidencetest.QuoteConfig{Enclave: evidencetest.DemoEnclave()})
 	signer := newSigner()
 	attest := func() {
 		v, err := a.Appraise(context.Background(), appraisal.Request{Kind: evidence.SGXEnclave, Evidence: quote, Time: now}, appraisal.Provider{Policy: rules, Signer: signer, TokenTime: now})

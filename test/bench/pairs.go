@@ -19,10 +19,10 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/sgx"
 	"github.com/probity-dev/probity/evidence/tdx"
-	"github.com/probity-dev/probity/internal/testtee"
-	"github.com/probity-dev/probity/internal/wire"
+	"github.com/probity-dev/probity/internal/server/wire"
 	"github.com/probity-dev/probity/token"
 )
 
@@ -36,21 +36,21 @@ func pairs() []pair {
 // PCK CRL of 129 entries, as Intel publishes them.
 func verifications() []pair {
 	now := time.Now()
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	m := pki.Platform(testtee.HealthyPlatform())
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	m := pki.Platform(evidencetest.HealthyPlatform())
 	runtimeData := &evidence.Data{Bytes: []byte(`{"key":"value"}`), Type: evidence.JSON}
-	enclave, td := testtee.DemoEnclave(), testtee.HealthyTD()
-	enclave.ReportData = testtee.BindData(runtimeData.Bytes)
+	enclave, td := evidencetest.DemoEnclave(), evidencetest.HealthyTD()
+	enclave.ReportData = evidencetest.BindData(runtimeData.Bytes)
 	td.V15, td.ReportData = true, enclave.ReportData
 	var list []pair
 	for _, tee := range []struct {
 		name  string
-		tcb   testtee.TCB
-		quote testtee.QuoteConfig
+		tcb   evidencetest.TCB
+		quote evidencetest.QuoteConfig
 		kind  func(*dcap.Verifier) evidence.Verifier
 	}{
-		{"SGX", testtee.HealthyTCB(now), testtee.QuoteConfig{Enclave: enclave}, func(v *dcap.Verifier) evidence.Verifier { return sgx.New(v) }},
-		{"TDX", testtee.HealthyTDXTCB(now), testtee.QuoteConfig{TD: td}, func(v *dcap.Verifier) evidence.Verifier { return tdx.New(v) }},
+		{"SGX", evidencetest.HealthyTCB(now), evidencetest.QuoteConfig{Enclave: enclave}, func(v *dcap.Verifier) evidence.Verifier { return sgx.New(v) }},
+		{"TDX", evidencetest.HealthyTDXTCB(now), evidencetest.QuoteConfig{TD: td}, func(v *dcap.Verifier) evidence.Verifier { return tdx.New(v) }},
 	} {
 		quote, source := m.Quote(tee.quote), collateral.Fixed(pki.Collateral(m, realSizes(now, tee.tcb)))
 		// verify has memories of the given sizes; -1 is none.
@@ -71,7 +71,7 @@ func verifications() []pair {
 }
 
 // realSizes are collateral of the sizes that Intel publishes.
-func realSizes(now time.Time, tcb testtee.TCB) testtee.CollateralConfig {
+func realSizes(now time.Time, tcb evidencetest.TCB) evidencetest.CollateralConfig {
 	lowest := tcb.Levels[1]
 	tcb.Levels = tcb.Levels[:1]
 	for i := range 17 {
@@ -82,7 +82,7 @@ func realSizes(now time.Time, tcb testtee.TCB) testtee.CollateralConfig {
 		level.Components[4] = uint8(200 - i)
 		tcb.Levels = append(tcb.Levels, level)
 	}
-	return testtee.CollateralConfig{TCB: tcb, EditCRL: func(issuer string, crl *x509.RevocationList) {
+	return evidencetest.CollateralConfig{TCB: tcb, EditCRL: func(issuer string, crl *x509.RevocationList) {
 		for i := range 129 {
 			serial := new(big.Int).Lsh(big.NewInt(int64(i+1000)), 140)
 			crl.RevokedCertificateEntries = append(crl.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: serial, RevocationTime: now.AddDate(0, 0, -2)})

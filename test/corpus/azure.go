@@ -21,8 +21,8 @@ import (
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/azureguest"
 	"github.com/probity-dev/probity/evidence/eventlog"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/tpm"
-	"github.com/probity-dev/probity/internal/testtee"
 )
 
 // azureProblems judges a case of a confidential machine of Azure: the paravisor's
@@ -163,7 +163,7 @@ func guestInfo(folder string) (map[string]any, *azureguest.HCL, error) {
 		return nil, nil, fmt.Errorf("a key of type %T", key)
 	}
 	// The recorded key comes without its public area; Azure's is always this one.
-	area := testtee.RSAPublicArea(ak, testtee.GuestAK, 0x0014, nil)
+	area := evidencetest.RSAPublicArea(ak, evidencetest.GuestAK, 0x0014, nil)
 	area = append([]byte{byte(len(area) >> 8), byte(len(area))}, area...)
 	registers := map[string]string{}
 	if b := read("pcrs-sha256.json"); b != nil {

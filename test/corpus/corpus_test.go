@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -17,20 +17,20 @@ var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 type object = map[string]any
 
 // corpus writes a small corpus of simulated evidence with the given cases.
-func corpus(t *testing.T, manifests map[string]object) (dir string, pki *testtee.Intel) {
+func corpus(t *testing.T, manifests map[string]object) (dir string, pki *evidencetest.Intel) {
 	t.Helper()
 	dir = t.TempDir()
-	pki = testtee.NewIntel(testtee.IntelConfig{Now: now})
-	m := pki.Platform(testtee.HealthyPlatform())
-	set, err := pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTCB(now)}).Marshal()
+	pki = evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	m := pki.Platform(evidencetest.HealthyPlatform())
+	set, err := pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}).Marshal()
 	if err != nil {
 		t.Fatal(err)
 	}
-	quote := m.Quote(testtee.QuoteConfig{Enclave: testtee.DemoEnclave()})
+	quote := m.Quote(evidencetest.QuoteConfig{Enclave: evidencetest.DemoEnclave()})
 	write(t, filepath.Join(dir, "sgx/good/quote.bin"), quote)
 	write(t, filepath.Join(dir, "sgx/good/collateral.json"), set)
 	write(t, filepath.Join(dir, "sgx/alone/quote.bin"), quote)
-	write(t, filepath.Join(dir, "openenclave/report/report.bin"), testtee.OpenEnclaveReport(quote))
+	write(t, filepath.Join(dir, "openenclave/report/report.bin"), evidencetest.OpenEnclaveReport(quote))
 	write(t, filepath.Join(dir, "openenclave/report/collateral.json"), set)
 	write(t, filepath.Join(dir, "policies/good.policy"), []byte("version=1.0;authorizationrules{};"))
 	write(t, filepath.Join(dir, "policies/bad.policy"), []byte("version=1.0;"))

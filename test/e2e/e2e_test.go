@@ -30,9 +30,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/probity-dev/probity/evidence/eventlog"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/internal/cli"
-	"github.com/probity-dev/probity/internal/swtpm"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/test/kit/swtpm"
 	"github.com/probity-dev/probity/token"
 )
 
@@ -65,39 +65,39 @@ func TestScripts(t *testing.T) {
 // names a free port.
 func setup(env *testscript.Env) error {
 	now := time.Now()
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	m := pki.Platform(testtee.HealthyPlatform())
-	outdated := testtee.HealthyPlatform()
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	m := pki.Platform(evidencetest.HealthyPlatform())
+	outdated := evidencetest.HealthyPlatform()
 	outdated.Components[0]--
 	old := pki.Platform(outdated)
 	runtime := []byte(`{"b":1,"a":2}`)
-	enclave := testtee.DemoEnclave()
-	enclave.ReportData = testtee.BindData(runtime)
-	quote := m.Quote(testtee.QuoteConfig{Enclave: enclave})
-	claims := testtee.CustomClaims("pk", "x")
-	bound := testtee.DemoEnclave()
-	bound.ReportData = testtee.BindData(claims)
-	set, err := pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTCB(now)}).Marshal()
+	enclave := evidencetest.DemoEnclave()
+	enclave.ReportData = evidencetest.BindData(runtime)
+	quote := m.Quote(evidencetest.QuoteConfig{Enclave: enclave})
+	claims := evidencetest.CustomClaims("pk", "x")
+	bound := evidencetest.DemoEnclave()
+	bound.ReportData = evidencetest.BindData(claims)
+	set, err := pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}).Marshal()
 	if err != nil {
 		return err
 	}
-	tdxSet, err := pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTDXTCB(now)}).Marshal()
+	tdxSet, err := pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(now)}).Marshal()
 	if err != nil {
 		return err
 	}
-	td, relaunch, serviced := testtee.HealthyTD(), testtee.HealthyTD(), testtee.HealthyTD()
-	td.ReportData = testtee.BindData(runtime)
+	td, relaunch, serviced := evidencetest.HealthyTD(), evidencetest.HealthyTD(), evidencetest.HealthyTD()
+	td.ReportData = evidencetest.BindData(runtime)
 	relaunch.V15, relaunch.TEETCBSVN[0] = true, 2
 	serviced.V15, serviced.MRServiceTD[0] = true, 0xab
 	if err := otherTools(env, now); err != nil {
 		return err
 	}
 	for name, b := range map[string][]byte{
-		"quote.bin": quote, "outdated.bin": old.Quote(testtee.QuoteConfig{Enclave: enclave}), "report.bin": testtee.OpenEnclaveReport(quote),
-		"evidence.bin": append(m.Quote(testtee.QuoteConfig{Enclave: bound}), claims...), "collateral.json": set, "root.pem": pki.Root.PEM(),
+		"quote.bin": quote, "outdated.bin": old.Quote(evidencetest.QuoteConfig{Enclave: enclave}), "report.bin": evidencetest.OpenEnclaveReport(quote),
+		"evidence.bin": append(m.Quote(evidencetest.QuoteConfig{Enclave: bound}), claims...), "collateral.json": set, "root.pem": pki.Root.PEM(),
 		"enclave.policy": []byte(guidePolicy), "claims.json": []byte(`{"x-ms-sgx-is-debuggable":false,"x-ms-sgx-svn":3}`),
-		"runtime.json": runtime, "chain.pem": m.Chain, "tdx.bin": m.Quote(testtee.QuoteConfig{TD: td}),
-		"relaunch.bin": m.Quote(testtee.QuoteConfig{TD: relaunch}), "servicetd.bin": m.Quote(testtee.QuoteConfig{TD: serviced}), "tdx.json": tdxSet,
+		"runtime.json": runtime, "chain.pem": m.Chain, "tdx.bin": m.Quote(evidencetest.QuoteConfig{TD: td}),
+		"relaunch.bin": m.Quote(evidencetest.QuoteConfig{TD: relaunch}), "servicetd.bin": m.Quote(evidencetest.QuoteConfig{TD: serviced}), "tdx.json": tdxSet,
 	} {
 		path := filepath.Join(env.WorkDir, name)
 		if _, err := os.Stat(path); err == nil {
@@ -156,8 +156,8 @@ func clientCertificate(env *testscript.Env, now time.Time) error {
 // otherTools leaves the files that snpguest and configfs-tsm write.
 func otherTools(env *testscript.Env, now time.Time) error {
 	a := amd(now)
-	chip := a.Chip(testtee.ChipConfig{})
-	report := chip.Report(testtee.ReportConfig{})
+	chip := a.Chip(evidencetest.ChipConfig{})
+	report := chip.Report(evidencetest.ReportConfig{})
 	der := func(guid string, cert []byte, at int) []byte {
 		head, err := hex.DecodeString(guid)
 		if err != nil {
@@ -183,11 +183,11 @@ func otherTools(env *testscript.Env, now time.Time) error {
 }
 
 // amd is made once: RSA keys take their time.
-var amd = func() func(time.Time) *testtee.AMD {
+var amd = func() func(time.Time) *evidencetest.AMD {
 	var once sync.Once
-	var a *testtee.AMD
-	return func(now time.Time) *testtee.AMD {
-		once.Do(func() { a = testtee.NewAMD(testtee.AMDConfig{Now: now}) })
+	var a *evidencetest.AMD
+	return func(now time.Time) *evidencetest.AMD {
+		once.Do(func() { a = evidencetest.NewAMD(evidencetest.AMDConfig{Now: now}) })
 		return a
 	}
 }()
@@ -240,7 +240,7 @@ func startTPM(ts *testscript.TestScript, neg bool, args []string) {
 	m, stop, err := swtpm.Launch(ts.MkAbs("swtpm"))
 	ts.Check(err)
 	ts.Defer(stop)
-	boot := testtee.HealthyBoot(testtee.BootConfig{})
+	boot := evidencetest.HealthyBoot(evidencetest.BootConfig{})
 	l, err := eventlog.Parse(boot.Log)
 	ts.Check(err)
 	for _, e := range l.Events {

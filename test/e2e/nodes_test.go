@@ -22,11 +22,11 @@ import (
 
 	"github.com/probity-dev/probity/client"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/evidencetest"
+	"github.com/probity-dev/probity/internal/keys"
 	"github.com/probity-dev/probity/internal/ledger"
-	"github.com/probity-dev/probity/internal/pgtest"
-	"github.com/probity-dev/probity/internal/signing"
 	"github.com/probity-dev/probity/internal/store/postgres"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/test/kit/pgtest"
 	"github.com/probity-dev/probity/token"
 )
 
@@ -68,13 +68,13 @@ func newAlone(t *testing.T) *fleet {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	now := time.Now()
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	m := pki.Platform(testtee.HealthyPlatform())
-	set, err := pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTCB(now)}).Marshal()
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	m := pki.Platform(evidencetest.HealthyPlatform())
+	set, err := pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}).Marshal()
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.quote = m.Quote(testtee.QuoteConfig{Enclave: testtee.DemoEnclave()})
+	f.quote = m.Quote(evidencetest.QuoteConfig{Enclave: evidencetest.DemoEnclave()})
 	files := t.TempDir()
 	for name, b := range map[string][]byte{"collateral.json": set, "root.pem": pki.Root.PEM()} {
 		if err := os.WriteFile(filepath.Join(files, name), b, 0o600); err != nil {
@@ -289,11 +289,11 @@ func (f *fleet) recorded(t *testing.T, provider string) map[string]bool {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	keys, err := db.SigningKeys(t.Context())
+	records, err := db.SigningKeys(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	public, _ := signing.CheckpointVerifier(keys)
+	public, _ := keys.CheckpointVerifier(records)
 	verifier, err := note.NewVerifier(public)
 	if err != nil {
 		t.Fatal(err)

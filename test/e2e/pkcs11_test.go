@@ -10,7 +10,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/probity-dev/probity/internal/softhsm"
+	"github.com/probity-dev/probity/test/kit/softhsm"
 )
 
 func TestPKCS11(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/probity-dev/probity/internal/swtpm"
+	"github.com/probity-dev/probity/test/kit/swtpm"
 )
 
 // toolbox runs the tools of tpm2-tools and this program in a folder of its own.

@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/probity-dev/probity/appraisal"
+	"github.com/probity-dev/probity/internal/provider"
 	"github.com/probity-dev/probity/internal/server"
-	"github.com/probity-dev/probity/internal/tenant"
 )
 
 // TestTheListOfChecksIsComplete compares the guide's list with the catalogues;
@@ -21,7 +21,7 @@ func TestTheListOfChecksIsComplete(t *testing.T) {
 	b.WriteString("# Checks\n\nEvery check that can refuse evidence or a request, in the order in which they are made. The id is the same in the\n" +
 		"answers of the service (`details[].check`), on the command line (`code`, `checks[].id`) and in metrics.\n\n" +
 		"| id | passes when | if it fails |\n|---|---|---|\n")
-	for _, d := range slices.Concat(server.Catalogue(), tenant.Catalogue(), appraisal.Checks()) {
+	for _, d := range slices.Concat(server.Catalogue(), provider.Catalogue(), appraisal.Checks()) {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", d.ID, d.Meaning, d.Remedy)
 	}
 	if os.Getenv("UPDATE") != "" {
@@ -38,7 +38,7 @@ func TestTheListOfChecksIsComplete(t *testing.T) {
 // configuration in the guide.
 func TestTheConfigurationGuideIsComplete(t *testing.T) {
 	guide, source := "", ""
-	for _, name := range []string{"run-the-service.md", "collateral.md", "tenants.md"} {
+	for _, name := range []string{"run-the-service.md", "collateral.md", "providers.md"} {
 		guide += string(read(t, filepath.Join(root, "docs", "guide", name)))
 	}
 	for _, file := range goFiles(t, filepath.Join("internal", "config")) {

@@ -15,7 +15,7 @@ import (
 
 	"github.com/probity-dev/probity/client"
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/internal/servicetest"
+	"github.com/probity-dev/probity/test/kit/servicetest"
 )
 
 const adminToken = servicetest.AdminToken
@@ -42,7 +42,7 @@ func env(i instance, caVariable string) []string {
 func TestJavaScriptClient(t *testing.T) {
 	i := simulated(t)
 	// One after the other: the later files change policies.
-	for _, file := range []string{"attest.test.mjs", "policy.test.mjs", "tenants.test.mjs", "login.test.mjs"} {
+	for _, file := range []string{"attest.test.mjs", "policy.test.mjs", "providers.test.mjs", "login.test.mjs"} {
 		run(t, "js", env(i, "NODE_EXTRA_CA_CERTS"), "node", "--test", "--test-reporter=spec", file)
 	}
 }

@@ -18,14 +18,14 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/probity-dev/probity/client"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 // TestJavaClient runs Azure's Java SDK. Java reads its CAs from a truststore. The SDK
 // has no control plane, so the provider with policy signers is made here, and this test
 // is the machine with the TPM.
 func TestJavaClient(t *testing.T) {
-	guest := testtee.NewGuest(testtee.TPMConfig{Now: time.Now()})
+	guest := evidencetest.NewGuest(evidencetest.TPMConfig{Now: time.Now()})
 	authority := filepath.Join(t.TempDir(), "tpm-ca.pem")
 	write(t, authority, guest.Root.PEM())
 	i := simulated(t, map[string]any{"tpm": map[string]any{"authorities": []string{authority}}})
@@ -67,7 +67,7 @@ func isolated(t *testing.T, i instance) string {
 
 // machineWithTPM answers the service's challenge with the client's second message:
 // of a healthy machine, or at /insecure of one that booted without secure boot.
-func machineWithTPM(guest *testtee.Guest) http.Handler {
+func machineWithTPM(guest *evidencetest.Guest) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		var message struct {
@@ -84,7 +84,7 @@ func machineWithTPM(guest *testtee.Guest) http.Handler {
 			http.Error(w, "no challenge in "+string(body), http.StatusBadRequest)
 			return
 		}
-		boot := testtee.HealthyBoot(testtee.BootConfig{SecureBootOff: r.URL.Path == "/insecure"})
-		w.Write(guest.Evidence(testtee.TPMEvidence{Boot: boot, Challenge: challenge, Context: message.Payload.Context}))
+		boot := evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: r.URL.Path == "/insecure"})
+		w.Write(guest.Evidence(evidencetest.TPMEvidence{Boot: boot, Challenge: challenge, Context: message.Payload.Context}))
 	})
 }

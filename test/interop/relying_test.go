@@ -19,7 +19,7 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 
 	"github.com/probity-dev/probity/client"
-	"github.com/probity-dev/probity/internal/servicetest"
+	"github.com/probity-dev/probity/test/kit/servicetest"
 )
 
 // TestGoOIDC: the library that most Go programs verify tokens with finds keys by

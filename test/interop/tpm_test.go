@@ -27,9 +27,9 @@ import (
 	"github.com/probity-dev/probity/client"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/eventlog"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/tpm"
-	"github.com/probity-dev/probity/internal/swtpm"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/test/kit/swtpm"
 	"github.com/probity-dev/probity/token"
 )
 
@@ -139,7 +139,7 @@ func (x *tools) registers(t *testing.T) (bank eventlog.Bank) {
 func TestQuoteOfTPM2Tools(t *testing.T) {
 	x := newTools(t)
 	x.keys(t)
-	boot := testtee.HealthyBoot(testtee.BootConfig{})
+	boot := evidencetest.HealthyBoot(evidencetest.BootConfig{})
 	l, err := eventlog.Parse(boot.Log)
 	if err != nil {
 		t.Fatal(err)
@@ -193,7 +193,7 @@ func TestQuoteOfTPM2Tools(t *testing.T) {
 		if parseErr != nil {
 			t.Fatal(parseErr)
 		}
-		d["other_keys"] = []any{map[string]any{"jwk": testtee.JWK(key.Key), "info": map[string]any{"tpm_certify": map[string]any{
+		d["other_keys"] = []any{map[string]any{"jwk": evidencetest.JWK(key.Key), "info": map[string]any{"tpm_certify": map[string]any{
 			"public": b64(x.area(t, "key.pub")), "certification": b64(x.file(t, "cert.attest")), "signature": b64(x.file(t, "cert.sig"))}}}}
 	})
 	if err == nil || !strings.Contains(err.Error(), "tpm.key.certified") || !strings.Contains(err.Error(), "want the challenge") {
@@ -250,7 +250,7 @@ func (x *tools) request(t *testing.T, key *rsa.PrivateKey, jwk []byte, challenge
 	data := map[string]any{"challenge": b64(challenge.Challenge), "service_context": challenge.Context,
 		"request_key": map[string]any{"jwk": json.RawMessage(jwk), "info": map[string]any{"tpm_quote": map[string]string{"hash_alg": "sha-256"}}},
 		"tpm_att_data": map[string]any{"current_attestation": map[string]any{"logs": []any{map[string]string{"type": "TCG", "log": b64(log)}},
-			"aik_pub": testtee.JWK(ak.Key.(crypto.PublicKey)), "quote": b64(x.file(t, "quote.msg")), "signature": b64(x.file(t, "quote.sig")),
+			"aik_pub": evidencetest.JWK(ak.Key.(crypto.PublicKey)), "quote": b64(x.file(t, "quote.msg")), "signature": b64(x.file(t, "quote.sig")),
 			"pcrs": []any{map[string]any{"algorithm": 11, "values": values}}}}}
 	if edit != nil {
 		edit(data)

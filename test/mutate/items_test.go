@@ -14,11 +14,11 @@ import (
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/cca"
 	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/nitro"
 	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/evidence/tpm"
 	"github.com/probity-dev/probity/evidence/uvm"
-	"github.com/probity-dev/probity/internal/testtee"
 )
 
 func items(t *testing.T) []item {
@@ -64,19 +64,19 @@ func zeros(b []byte) []bool {
 }
 
 func intelItems() (list []item) {
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: now})
-	m := pki.Platform(testtee.HealthyPlatform())
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	m := pki.Platform(evidencetest.HealthyPlatform())
 	trust := appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}
-	sgxSet := pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTCB(now)})
-	tdxSet := pki.Collateral(m, testtee.CollateralConfig{TCB: testtee.HealthyTDXTCB(now)})
+	sgxSet := pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)})
+	tdxSet := pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(now)})
 	with := func(set *collateral.Intel) func([]byte) evidence.Evidence {
 		source := collateral.Fixed(set)
 		return func(b []byte) evidence.Evidence { return evidence.Evidence{Raw: b, Collateral: source, Time: now} }
 	}
-	td := testtee.HealthyTD()
+	td := evidencetest.HealthyTD()
 	td.V15 = true
-	quote := m.Quote(testtee.QuoteConfig{})
-	report := testtee.OpenEnclaveReport(quote)
+	quote := m.Quote(evidencetest.QuoteConfig{})
+	report := evidencetest.OpenEnclaveReport(quote)
 	for _, q := range []struct {
 		name  string
 		kind  evidence.Kind
@@ -84,8 +84,8 @@ func intelItems() (list []item) {
 		set   *collateral.Intel
 	}{
 		{"SGX quote, version 3", evidence.SGXEnclave, quote, sgxSet},
-		{"TDX quote, version 4", evidence.TDXVM, m.Quote(testtee.QuoteConfig{TD: testtee.HealthyTD()}), tdxSet},
-		{"TDX quote, version 5", evidence.TDXVM, m.Quote(testtee.QuoteConfig{TD: td, Version: 5}), tdxSet},
+		{"TDX quote, version 4", evidence.TDXVM, m.Quote(evidencetest.QuoteConfig{TD: evidencetest.HealthyTD()}), tdxSet},
+		{"TDX quote, version 5", evidence.TDXVM, m.Quote(evidencetest.QuoteConfig{TD: td, Version: 5}), tdxSet},
 		{"Open Enclave report", evidence.OpenEnclave, report, sgxSet},
 	} {
 		list = append(list, item{q.name, q.bytes, with(q.set), verifierOf(q.kind, trust), armour(q.bytes)})
@@ -110,15 +110,15 @@ func intelItems() (list []item) {
 }
 
 func amdItems(t *testing.T) []item {
-	amd := testtee.NewAMD(testtee.AMDConfig{Now: now})
-	chip := amd.Chip(testtee.ChipConfig{})
-	cloud := amd.Chip(testtee.ChipConfig{CSP: "CN=cc-us-east-2.amazonaws.com"})
-	publisher := testtee.NewUVM(testtee.UVMConfig{Now: now})
+	amd := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
+	chip := amd.Chip(evidencetest.ChipConfig{})
+	cloud := amd.Chip(evidencetest.ChipConfig{CSP: "CN=cc-us-east-2.amazonaws.com"})
+	publisher := evidencetest.NewUVM(evidencetest.UVMConfig{Now: now})
 	measurement := [48]byte{7, 8}
-	report := chip.Report(testtee.ReportConfig{Measurement: measurement})
-	vlek := cloud.Report(testtee.ReportConfig{Measurement: measurement})
+	report := chip.Report(evidencetest.ReportConfig{Measurement: measurement})
+	vlek := cloud.Report(evidencetest.ReportConfig{Measurement: measurement})
 	chain, vlekChain := append(chip.PEM(), amd.Chain(false)...), append(cloud.PEM(), amd.Chain(true)...)
-	plain, envelope := publisher.Endorse(measurement[:], testtee.EndorsementConfig{}), publisher.Endorse(measurement[:], testtee.EndorsementConfig{Envelope: true})
+	plain, envelope := publisher.Endorse(measurement[:], evidencetest.EndorsementConfig{}), publisher.Endorse(measurement[:], evidencetest.EndorsementConfig{Envelope: true})
 	verifier := verifierOf(evidence.SEVSNPVM, appraisal.Trust{AMD: snp.Config{Roots: amd.Roots(),
 		UVM: []uvm.Trust{{Issuer: publisher.DID(), Feed: "ContainerPlat-AMD-UVM", MinSVN: 100, Status: "azure-compliant-uvm"}}}})
 	frame := func(report, chain []byte, endorsements ...[]byte) evidence.Evidence {
@@ -141,32 +141,32 @@ func amdItems(t *testing.T) []item {
 }
 
 func cborItems() []item {
-	n, arm := testtee.NewNitro(testtee.NitroConfig{Now: now}), testtee.NewArm()
+	n, arm := evidencetest.NewNitro(evidencetest.NitroConfig{Now: now}), evidencetest.NewArm()
 	trust := appraisal.Trust{AWS: nitro.Config{Root: n.Root()}, Arm: cca.Config{Anchors: []cca.Anchor{{Key: &arm.CPAK.PublicKey}}}}
 	raw := func(b []byte) evidence.Evidence { return evidence.Evidence{Raw: b, Time: now} }
 	return []item{
-		{"Nitro document", n.Document(testtee.DocumentConfig{}), raw, verifierOf(evidence.NitroEnclave, trust), nil},
-		{"CCA token", arm.CCA(testtee.CCAConfig{}), raw, verifierOf(evidence.ArmCCA, trust), nil},
+		{"Nitro document", n.Document(evidencetest.DocumentConfig{}), raw, verifierOf(evidence.NitroEnclave, trust), nil},
+		{"CCA token", arm.CCA(evidencetest.CCAConfig{}), raw, verifierOf(evidence.ArmCCA, trust), nil},
 		{"PSA token", arm.PSA([32]byte{1}, nil), raw, verifierOf(evidence.ArmCCA, trust), nil},
 	}
 }
 
 func bootItems(t *testing.T) (list []item) {
-	m := testtee.NewTPM(testtee.TPMConfig{Now: now})
+	m := evidencetest.NewTPM(evidencetest.TPMConfig{Now: now})
 	roots, err := tpmca.Parse(m.Root.PEM())
 	if err != nil {
 		t.Fatal(err)
 	}
-	amd, pki := testtee.NewAMD(testtee.AMDConfig{Now: now}), testtee.NewIntel(testtee.IntelConfig{Now: now})
+	amd, pki := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now}), evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
 	trust := appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}, AMD: snp.Config{Roots: amd.Roots()}, TPM: tpm.Config{Authorities: roots}}
 	trust.Azure.Authorities = roots
 	challenge := []byte("sixteen bytes...")
-	kernel := testtee.NewSecureKernel()
-	boot := testtee.HealthyBoot(testtee.BootConfig{Windows: testtee.HealthyWindows(kernel.Measured())})
-	ima, imaRegister := testtee.IMA(testtee.IMAEntry{Path: "/usr/bin/bash"}, testtee.IMAEntry{Path: "/etc/passwd"})
+	kernel := evidencetest.NewSecureKernel()
+	boot := evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: evidencetest.HealthyWindows(kernel.Measured())})
+	ima, imaRegister := evidencetest.IMA(evidencetest.IMAEntry{Path: "/usr/bin/bash"}, evidencetest.IMAEntry{Path: "/etc/passwd"})
 	withIMA := *boot
 	withIMA.PCRs[10] = imaRegister
-	attestation := m.Attestation(testtee.TPMEvidence{Boot: boot}, challenge)
+	attestation := m.Attestation(evidencetest.TPMEvidence{Boot: boot}, challenge)
 	for _, part := range []string{"quote", "signature", "aik_cert"} {
 		genuine, err := base64.RawURLEncoding.DecodeString(attestation[part].(string))
 		if err != nil {
@@ -179,11 +179,11 @@ func bootItems(t *testing.T) (list []item) {
 	list = append(list, item{"TPM: log of measured boot", boot.Log, func(b []byte) evidence.Evidence {
 		return current(t, challenge, attestation, "logs", []any{map[string]any{"type": "TCG", "log": base64.RawURLEncoding.EncodeToString(b)}})
 	}, verifierOf(evidence.TPM, trust), all(len(boot.Log))})
-	listed := m.Attestation(testtee.TPMEvidence{Boot: &withIMA, IMA: ima}, challenge)
+	listed := m.Attestation(evidencetest.TPMEvidence{Boot: &withIMA, IMA: ima}, challenge)
 	list = append(list, item{"TPM: list of IMA", ima, func(b []byte) evidence.Evidence {
 		return current(t, challenge, listed, "logs", []any{map[string]any{"type": "TCG", "log": base64.RawURLEncoding.EncodeToString(boot.Log)}, map[string]any{"type": "IMA", "log": base64.RawURLEncoding.EncodeToString(b)}})
 	}, verifierOf(evidence.TPM, trust), all(len(ima))})
-	whole := m.Evidence(testtee.TPMEvidence{Boot: boot, Challenge: challenge})
+	whole := m.Evidence(evidencetest.TPMEvidence{Boot: boot, Challenge: challenge})
 	list = append(list, item{"TPM: request", whole, func(b []byte) evidence.Evidence {
 		return evidence.Evidence{Raw: b, Challenge: challenge, Time: now}
 	}, verifierOf(evidence.TPM, trust), nil})
@@ -191,8 +191,8 @@ func bootItems(t *testing.T) (list []item) {
 		item{"VBS: log of measured boot", boot.Log, func(b []byte) evidence.Evidence {
 			changed := *boot
 			changed.Log = b
-			return evidence.Evidence{Raw: m.Evidence(testtee.TPMEvidence{Boot: &changed, Challenge: challenge, Enclave: func(signed []byte) []byte {
-				return kernel.Report(signed, testtee.EnclaveReport{SVN: 9})
+			return evidence.Evidence{Raw: m.Evidence(evidencetest.TPMEvidence{Boot: &changed, Challenge: challenge, Enclave: func(signed []byte) []byte {
+				return kernel.Report(signed, evidencetest.EnclaveReport{SVN: 9})
 			}}), Challenge: challenge, Time: now}
 		}, verifierOf(evidence.VBSEnclave, trust), all(len(boot.Log))})
 	return append(list, guestItems(t, m, amd, boot, verifierOf(evidence.AzureGuest, trust))...)
@@ -214,10 +214,10 @@ func current(t *testing.T, challenge []byte, attestation map[string]any, part st
 
 // enclaveItem is the report of a VBS enclave: the change is made in each new report, which
 // signs the evidence around it.
-func enclaveItem(m *testtee.TPM, kernel *testtee.SecureKernel, boot *testtee.Boot, challenge []byte, verifier func() evidence.Verifier) item {
+func enclaveItem(m *evidencetest.TPM, kernel *evidencetest.SecureKernel, boot *evidencetest.Boot, challenge []byte, verifier func() evidence.Verifier) item {
 	make := func(edit func([]byte)) []byte {
-		return m.Evidence(testtee.TPMEvidence{Boot: boot, Challenge: challenge, Enclave: func(signed []byte) []byte {
-			report := kernel.Report(signed, testtee.EnclaveReport{SVN: 9})
+		return m.Evidence(evidencetest.TPMEvidence{Boot: boot, Challenge: challenge, Enclave: func(signed []byte) []byte {
+			report := kernel.Report(signed, evidencetest.EnclaveReport{SVN: 9})
 			edit(report)
 			return report
 		}})
@@ -233,11 +233,11 @@ func enclaveItem(m *testtee.TPM, kernel *testtee.SecureKernel, boot *testtee.Boo
 	}, verifier, nil}
 }
 
-func guestItems(t *testing.T, m *testtee.TPM, amd *testtee.AMD, boot *testtee.Boot, verifier func() evidence.Verifier) (list []item) {
-	chip := amd.Chip(testtee.ChipConfig{})
-	guest := testtee.NewGuest(testtee.TPMConfig{Now: now, Root: &m.Root})
-	base := guest.Info(testtee.GuestConfig{Boot: boot, Mask: 0xffffff, Isolation: "SevSnp", Proof: func(runtime []byte) []byte {
-		return chip.Evidence(amd, chip.Report(testtee.ReportConfig{ReportData: testtee.BindData(runtime)}))
+func guestItems(t *testing.T, m *evidencetest.TPM, amd *evidencetest.AMD, boot *evidencetest.Boot, verifier func() evidence.Verifier) (list []item) {
+	chip := amd.Chip(evidencetest.ChipConfig{})
+	guest := evidencetest.NewGuest(evidencetest.TPMConfig{Now: now, Root: &m.Root})
+	base := guest.Info(evidencetest.GuestConfig{Boot: boot, Mask: 0xffffff, Isolation: "SevSnp", Proof: func(runtime []byte) []byte {
+		return chip.Evidence(amd, chip.Report(evidencetest.ReportConfig{ReportData: evidencetest.BindData(runtime)}))
 	}})
 	std := base64.StdEncoding
 	put := func(path []string, value string) (was string, out []byte) {

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-attestation/attest"
 
 	"github.com/probity-dev/probity/evidence/eventlog"
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 // databases is what either reader says of the databases of secure boot.
@@ -69,7 +69,7 @@ func theirs(log []byte, bank eventlog.Bank) (d databases, ok bool) {
 	return databases{s.Enabled, len(s.PermittedHashes), len(s.ForbiddenHashes), len(s.PermittedKeys), 0}, true
 }
 
-func bankOf(boot *testtee.Boot) eventlog.Bank {
+func bankOf(boot *evidencetest.Boot) eventlog.Bank {
 	bank := eventlog.Bank{Algorithm: eventlog.SHA256}
 	for i := range 16 {
 		bank.Values[i] = boot.PCRs[i][:]
@@ -86,7 +86,7 @@ func TestAlteredSignatureLists(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 7))
 	both, onlyOurs, onlyTheirs := 0, 0, 0
 	for range inputs(t) {
-		db, dbx := testtee.SignatureList(hash(1), hash(2)), testtee.SignatureList(hash(3), hash(4), hash(5))
+		db, dbx := evidencetest.SignatureList(hash(1), hash(2)), evidencetest.SignatureList(hash(3), hash(4), hash(5))
 		for _, list := range [][]byte{db, dbx} {
 			for range random.IntN(4) {
 				// The headers decide; their small numbers are altered most.
@@ -97,7 +97,7 @@ func TestAlteredSignatureLists(t *testing.T) {
 				list[random.IntN(len(list))] ^= byte(1 << random.IntN(8))
 			}
 		}
-		boot := testtee.HealthyBoot(testtee.BootConfig{DB: db, DBX: dbx, SecureBootOff: true})
+		boot := evidencetest.HealthyBoot(evidencetest.BootConfig{DB: db, DBX: dbx, SecureBootOff: true})
 		a, oursOK := ours(t, boot.Log, bankOf(boot))
 		b, theirsOK := theirs(boot.Log, bankOf(boot))
 		switch {

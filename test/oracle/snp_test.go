@@ -22,8 +22,8 @@ import (
 	"github.com/google/go-sev-guest/verify/trust"
 
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/snp"
-	"github.com/probity-dev/probity/internal/testtee"
 )
 
 // googleSNP is go-sev-guest with everything on that needs no network: chain and
@@ -97,7 +97,7 @@ func TestAlteredReports(t *testing.T) {
 // so that nothing but their fields can tell.
 func TestResignedReports(t *testing.T) {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	a := testtee.NewAMD(testtee.AMDConfig{Now: at, Bits: 4096, Edit: func(c *x509.Certificate) {
+	a := evidencetest.NewAMD(evidencetest.AMDConfig{Now: at, Bits: 4096, Edit: func(c *x509.Certificate) {
 		// Google's verifier looks at where AMD's CRLs are said to be.
 		if strings.HasPrefix(c.Subject.CommonName, "ARK") || strings.HasPrefix(c.Subject.CommonName, "SEV-") && c.IsCA {
 			c.CRLDistributionPoints = []string{"https://kdsintf.amd.com/vcek/v1/Milan/crl"}
@@ -105,12 +105,12 @@ func TestResignedReports(t *testing.T) {
 	}})
 	roots := map[string][]*trust.AMDRootCerts{"Milan": {{ProductLine: "Milan", ProductCerts: &trust.ProductCerts{Ask: a.ASK.Cert, Ark: a.ARK.Cert, Asvk: a.ASVK.Cert}}}}
 	v := snp.New(snp.Config{Roots: a.Roots()})
-	chip := a.Chip(testtee.ChipConfig{Product: "Milan-B0"})
+	chip := a.Chip(evidencetest.ChipConfig{Product: "Milan-B0"})
 	random := rand.New(rand.NewPCG(3, 4))
 	n, accepted, both := inputs(t)/4, 0, 0
 	for i := range n {
 		version := uint32(2 + random.IntN(2))
-		report := chip.Report(testtee.ReportConfig{Version: version, Policy: 0x30000, Edit: func(b []byte) {
+		report := chip.Report(evidencetest.ReportConfig{Version: version, Policy: 0x30000, Edit: func(b []byte) {
 			if i == 0 {
 				return
 			}

@@ -21,8 +21,8 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/tdx"
-	"github.com/probity-dev/probity/internal/testtee"
 )
 
 // getter answers go-tdx-guest from a set.
@@ -69,18 +69,18 @@ func oursTDX(v evidence.Verifier, quote []byte, set *collateral.Intel, at time.T
 // platform is a healthy TD under a test root. The oracle knows modules of the
 // first generation only.
 type platform struct {
-	*testtee.Platform
-	pki   *testtee.Intel
+	*evidencetest.Platform
+	pki   *evidencetest.Intel
 	roots *x509.CertPool
 }
 
 var at = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func newPlatform() *platform {
-	p := &platform{pki: testtee.NewIntel(testtee.IntelConfig{Now: at, Edit: func(c *x509.Certificate) {
+	p := &platform{pki: evidencetest.NewIntel(evidencetest.IntelConfig{Now: at, Edit: func(c *x509.Certificate) {
 		c.CRLDistributionPoints = []string{"https://certificates.trustedservices.intel.com/IntelSGXRootCA.der"}
 	}}), roots: x509.NewCertPool()}
-	cfg := testtee.HealthyPlatform()
+	cfg := evidencetest.HealthyPlatform()
 	cfg.Edit = func(c *x509.Certificate) {
 		// The oracle counts the extensions of Intel's certificates.
 		c.CRLDistributionPoints, c.SubjectKeyId = []string{"https://api.trustedservices.intel.com/sgx/certification/v4/pckcrl?ca=platform"}, []byte{1}
@@ -90,8 +90,8 @@ func newPlatform() *platform {
 	return p
 }
 
-func healthy() (*testtee.TD, testtee.TCB) {
-	td, tcb := testtee.HealthyTD(), testtee.HealthyTDXTCB(at)
+func healthy() (*evidencetest.TD, evidencetest.TCB) {
+	td, tcb := evidencetest.HealthyTD(), evidencetest.HealthyTDXTCB(at)
 	td.TEETCBSVN = [16]byte{5, 0, 8}
 	tcb.Modules = tcb.Modules[:1]
 	return td, tcb
@@ -101,7 +101,7 @@ func healthy() (*testtee.TD, testtee.TCB) {
 func TestAlteredQuotes(t *testing.T) {
 	p := newPlatform()
 	td, tcb := healthy()
-	quote, set := p.Quote(testtee.QuoteConfig{TD: td}), p.pki.Collateral(p.Platform, testtee.CollateralConfig{TCB: tcb})
+	quote, set := p.Quote(evidencetest.QuoteConfig{TD: td}), p.pki.Collateral(p.Platform, evidencetest.CollateralConfig{TCB: tcb})
 	v := tdx.New(dcap.New(dcap.Config{Anchor: p.pki.Anchor(), Chains: -1}))
 	if id, _ := oursTDX(v, quote, set, at); id != "" {
 		t.Fatalf("the genuine quote: refused by %s", id)
@@ -166,7 +166,7 @@ func TestResignedQuotes(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 8))
 	n, accepted, both := inputs(t)/20, 0, 0
 	_, tcb := healthy()
-	set := p.pki.Collateral(p.Platform, testtee.CollateralConfig{TCB: tcb})
+	set := p.pki.Collateral(p.Platform, evidencetest.CollateralConfig{TCB: tcb})
 	for i := range n {
 		td, tcb := healthy()
 		if random.IntN(3) == 0 {
@@ -179,9 +179,9 @@ func TestResignedQuotes(t *testing.T) {
 		if random.IntN(3) == 0 {
 			tcb.Levels[random.IntN(len(tcb.Levels))].TDX[random.IntN(3)] = byte(random.IntN(10))
 			tcb.QELevels[0].SVN = random.IntN(12)
-			set = p.pki.Collateral(p.Platform, testtee.CollateralConfig{TCB: tcb})
+			set = p.pki.Collateral(p.Platform, evidencetest.CollateralConfig{TCB: tcb})
 		}
-		quote := p.Quote(testtee.QuoteConfig{TD: td, Body: func(b []byte) {
+		quote := p.Quote(evidencetest.QuoteConfig{TD: td, Body: func(b []byte) {
 			if random.IntN(3) == 0 {
 				b[random.IntN(len(b))] ^= 1 << random.IntN(8)
 			}

@@ -25,9 +25,9 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/evidence/tdx"
-	"github.com/probity-dev/probity/internal/testtee"
 )
 
 // snpPairs measures SEV-SNP beside go-sev-guest, on the genuine report and
@@ -132,17 +132,17 @@ func (g tdxGetter) Get(address string) (map[string][]string, []byte, error) {
 // revocation lists for both.
 func tdxPairs() {
 	at := time.Now()
-	pki := testtee.NewIntel(testtee.IntelConfig{Now: at, Edit: func(c *x509.Certificate) {
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: at, Edit: func(c *x509.Certificate) {
 		c.CRLDistributionPoints = []string{"https://certificates.trustedservices.intel.com/IntelSGXRootCA.der"}
 	}})
-	cfg := testtee.HealthyPlatform()
+	cfg := evidencetest.HealthyPlatform()
 	cfg.Edit = func(c *x509.Certificate) {
 		c.CRLDistributionPoints, c.SubjectKeyId = []string{"https://api.trustedservices.intel.com/sgx/certification/v4/pckcrl"}, []byte{1}
 	}
 	machine := pki.Platform(cfg)
-	td, tcb := testtee.HealthyTD(), testtee.HealthyTDXTCB(at)
+	td, tcb := evidencetest.HealthyTD(), evidencetest.HealthyTDXTCB(at)
 	td.TEETCBSVN, tcb.Modules = [16]byte{5, 0, 8}, tcb.Modules[:1]
-	quote, set := machine.Quote(testtee.QuoteConfig{TD: td}), pki.Collateral(machine, testtee.CollateralConfig{TCB: tcb})
+	quote, set := machine.Quote(evidencetest.QuoteConfig{TD: td}), pki.Collateral(machine, evidencetest.CollateralConfig{TCB: tcb})
 	roots := x509.NewCertPool()
 	roots.AddCert(pki.Root.Cert)
 	chain := func(name string, text []byte) map[string][]string {

@@ -29,9 +29,9 @@ import (
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/azureguest"
 	"github.com/probity-dev/probity/evidence/eventlog"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/evidence/tpm"
-	"github.com/probity-dev/probity/internal/testtee"
 	"github.com/probity-dev/probity/policy"
 )
 
@@ -184,15 +184,15 @@ func logPair(name string, logs ...[]byte) {
 // it cannot do without: one check of P-384, two of RSA, and the replay of the log.
 func guestPair() {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	amd := testtee.NewAMD(testtee.AMDConfig{Now: now})
-	chip := amd.Chip(testtee.ChipConfig{})
-	guest := testtee.NewGuest(testtee.TPMConfig{Now: now})
+	amd := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
+	chip := amd.Chip(evidencetest.ChipConfig{})
+	guest := evidencetest.NewGuest(evidencetest.TPMConfig{Now: now})
 	raw := moduleFile("github.com/google/go-eventlog", "testdata/legacydata/ubuntu_2104_shielded_vm_no_secure_boot_eventlog")
 	l, err := eventlog.Parse(raw)
 	must(err)
 	r, err := l.Replay(eventlog.SHA256)
 	must(err)
-	boot := &testtee.Boot{Log: raw}
+	boot := &evidencetest.Boot{Log: raw}
 	mask := uint32(0)
 	for i := range uint32(eventlog.Registers) {
 		if value, _, ok := r.Register(i); ok {
@@ -200,8 +200,8 @@ func guestPair() {
 			mask |= 1 << i
 		}
 	}
-	info := guest.Info(testtee.GuestConfig{Boot: boot, Mask: mask, Isolation: "SevSnp", Proof: func(runtime []byte) []byte {
-		return chip.Evidence(amd, chip.Report(testtee.ReportConfig{ReportData: testtee.BindData(runtime)}))
+	info := guest.Info(evidencetest.GuestConfig{Boot: boot, Mask: mask, Isolation: "SevSnp", Proof: func(runtime []byte) []byte {
+		return chip.Evidence(amd, chip.Report(evidencetest.ReportConfig{ReportData: evidencetest.BindData(runtime)}))
 	}})
 	v := azureguest.New(snp.New(snp.Config{Roots: amd.Roots()}), nil, azureguest.Config{})
 	quote := guest.Quote(boot.PCRs, mask, nil)

@@ -13,7 +13,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
-	"github.com/probity-dev/probity/internal/servicetest"
+	"github.com/probity-dev/probity/test/kit/servicetest"
 )
 
 const version = "2021-06-01"

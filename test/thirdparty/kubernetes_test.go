@@ -9,7 +9,7 @@ import (
 	"k8s.io/apiserver/pkg/apis/apiserver"
 	"k8s.io/apiserver/plugin/pkg/authenticator/token/oidc"
 
-	"github.com/probity-dev/probity/internal/servicetest"
+	"github.com/probity-dev/probity/test/kit/servicetest"
 )
 
 // pem is the CA of the service as the API server's configuration holds it.

@@ -22,7 +22,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/probity-dev/probity/internal/servicetest"
+	"github.com/probity-dev/probity/test/kit/servicetest"
 	"github.com/probity-dev/probity/token"
 )
 

@@ -6,7 +6,7 @@ import (
 	"encoding/binary"
 	"strings"
 
-	"github.com/probity-dev/probity/internal/testtee"
+	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
 var le = binary.LittleEndian
@@ -38,7 +38,7 @@ func newLog(record string) []byte {
 // windowsLog is a log full of the record in a boot that is proven to be one of Windows.
 func windowsLog(record string) []byte {
 	var before, behind string
-	for _, e := range testtee.HealthyBoot(testtee.BootConfig{Windows: map[uint32][]byte{}}).Events {
+	for _, e := range evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: map[uint32][]byte{}}).Events {
 		switch text := legacyEvent2(e.PCR, e.Type, string(e.Data)); e.PCR {
 		case 7:
 			before += text

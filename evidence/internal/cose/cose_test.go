@@ -11,8 +11,8 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 
+	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/internal/cose"
-	"github.com/probity-dev/probity/internal/testtee"
 )
 
 func keys(t testing.TB) map[int64]crypto.Signer {
@@ -37,7 +37,7 @@ func TestSignatures(t *testing.T) {
 	for algorithm, key := range all {
 		for _, size := range []int{0, 10, 100, 300, 70000} {
 			payload := bytes.Repeat([]byte{'x'}, size)
-			b := testtee.Sign1(key, map[any]any{int64(1): algorithm}, nil, payload, size == 10)
+			b := evidencetest.Sign1(key, map[any]any{int64(1): algorithm}, nil, payload, size == 10)
 			m, err := cose.Parse(b)
 			if err != nil {
 				t.Fatalf("%d, %d bytes: %v", algorithm, size, err)
@@ -69,7 +69,7 @@ func TestParseRefuses(t *testing.T) {
 		return b
 	}
 	header := encode(map[int]int{1: -35})
-	good := testtee.Sign1(key, map[any]any{int64(1): int64(-35)}, nil, []byte("x"), true)
+	good := evidencetest.Sign1(key, map[any]any{int64(1): int64(-35)}, nil, []byte("x"), true)
 	deep := bytes.Repeat([]byte{0x81}, 100)
 	for name, b := range map[string][]byte{
 		"nothing":                   nil,
@@ -97,8 +97,8 @@ func TestParseRefuses(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	key := keys(f)[cose.ES384]
-	f.Add(testtee.Sign1(key, map[any]any{int64(1): int64(-35)}, nil, []byte("x"), true))
-	f.Add(testtee.Sign1(key, map[any]any{int64(1): int64(-35), "a": 1}, map[any]any{int64(4): []byte{1}}, nil, false))
+	f.Add(evidencetest.Sign1(key, map[any]any{int64(1): int64(-35)}, nil, []byte("x"), true))
+	f.Add(evidencetest.Sign1(key, map[any]any{int64(1): int64(-35), "a": 1}, map[any]any{int64(4): []byte{1}}, nil, false))
 	other := keys(f)[cose.ES384]
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if m, err := cose.Parse(b); err == nil && m.Verify(other.Public()) == nil {

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/probity-dev/probity/internal/pgtest"
 	"github.com/probity-dev/probity/internal/store"
-	"github.com/probity-dev/probity/internal/store/storetest"
+	"github.com/probity-dev/probity/test/kit/pgtest"
+	"github.com/probity-dev/probity/test/kit/storetest"
 )
 
 func open(t *testing.T, url string) *Store {

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/probity-dev/probity/internal/store"
-	"github.com/probity-dev/probity/internal/store/storetest"
+	"github.com/probity-dev/probity/test/kit/storetest"
 )
 
 func TestContract(t *testing.T) {

@@ -1,0 +1,117 @@
+package provider
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/auth"
+	"github.com/probity-dev/probity/internal/ledger"
+	"github.com/probity-dev/probity/internal/store"
+	"github.com/probity-dev/probity/wording/plainerror"
+)
+
+// Reason sorts refusals.
+type Reason int
+
+// The reasons why a change is refused.
+const (
+	// Invalid is for what no caller could do.
+	Invalid Reason = iota
+	// InvalidOperation is for requests whose signature or form does not count here.
+	InvalidOperation
+	NotFound
+	// Conflict is for what another change or owner stands against.
+	Conflict
+	// Stale is for a precondition that does not hold.
+	Stale
+	// Pending is for changes that wait for approvals.
+	Pending
+	// Forbidden is for callers without the role that the change needs.
+	Forbidden
+)
+
+// Refusal says why a change was not made.
+type Refusal struct {
+	Reason Reason
+	Check  evidence.Check
+}
+
+// Error names the check.
+func (r *Refusal) Error() string {
+	return r.Check.ID + ": " + r.Check.Found + "; expected " + r.Check.Expected
+}
+
+func refuse(reason Reason, id, expected, found, remedy string) *Refusal {
+	return &Refusal{reason, evidence.Check{ID: id, Expected: expected, Found: plainerror.Words(found), Remedy: remedy}}
+}
+
+// The checks of changes.
+const (
+	CheckProvider    = "provider.exists"
+	CheckName        = "provider.name"
+	CheckSettings    = "provider.settings"
+	CheckTrustModel  = "provider.trust-model"
+	CheckConcurrent  = "change.concurrent"
+	CheckMatch       = "change.if-match"
+	CheckSigner      = "policy.signer"
+	CheckPurpose     = "policy.purpose"
+	CheckVersion     = "policy.version"
+	CheckApproval    = "policy.approval"
+	CheckCertificate = "policy.certificate"
+	CheckLast        = "policy.last-certificate"
+	CheckToken       = "caller.token"
+	CheckKey         = "signing.key"
+)
+
+const (
+	remedySigner     = "sign it with the key of a certificate that is registered at the provider: probity policy set --key FILE --cert FILE"
+	remedyPurpose    = "sign the change again, for what it does: probity policy set, reset, signers add or signers remove, with --key, --cert and --bind"
+	remedyConcurrent = "read what is in force now, and send the change again if it is still wanted"
+)
+
+// Catalogue lists the checks of changes.
+func Catalogue() []evidence.Definition {
+	return []evidence.Definition{
+		{ID: CheckProvider, Meaning: "the provider is there, in this subscription and resource group", Remedy: "compare the name with: probity provider list"},
+		{ID: CheckName, Meaning: "a provider's name is 3 to 24 letters, digits and dashes, and no other provider has it", Remedy: "choose another name"},
+		{ID: CheckSettings, Meaning: "a provider's settings are known and within their bounds", Remedy: "compare the settings with docs/guide/providers.md"},
+		{ID: CheckTrustModel, Meaning: "the trust model of a provider stays what it was when it was created", Remedy: "create another provider; certificates are managed through /certificates"},
+		{ID: CheckConcurrent, Meaning: "no other change was made while this one was checked", Remedy: remedyConcurrent},
+		{ID: CheckMatch, Meaning: "the version that If-Match names is the one in force", Remedy: remedyConcurrent},
+		{ID: CheckSigner, Meaning: "a change at an Isolated provider is signed by the key of a registered certificate, or of one that chains to a registered CA", Remedy: remedySigner},
+		{ID: CheckPurpose, Meaning: "a signed change is used for what it was signed for: a reset has an empty payload; a change that names purpose, provider, type, version or time is submitted there and then; certificates are not changed twice by one JWS", Remedy: remedyPurpose},
+		{ID: CheckVersion, Meaning: "the version of the policy is there", Remedy: "list the versions: probity policy history TYPE"},
+		{ID: CheckApproval, Meaning: "as many callers as the provider asks for (approvals) agree to a change of its policies, certificates or settings, or to its deletion; each of them could make the change now", Remedy: "let others approve it: probity policy approve ID"},
+		{ID: CheckCertificate, Meaning: "the certificate can sign policies: RSA of 2048 bits or more, P-256 or P-384", Remedy: "choose a key of such a kind"},
+		{ID: CheckLast, Meaning: "an Isolated provider keeps at least one certificate", Remedy: "add another certificate first"},
+		{ID: CheckToken, Meaning: "a static token has a free name, a known role, and providers", Remedy: "compare with: probity token list"},
+		{ID: CheckKey, Meaning: "the key is there, and another one signs when it is retired", Remedy: "list the keys: probity keys list; rotate first"},
+	}
+}
+
+// By is who asks for a change, with which role at the provider, and by which request.
+// Client holds the ids that the client gave it.
+type By struct {
+	Caller, Request string
+	Role            auth.Role
+	Client          map[string]string
+}
+
+// entry begins the record of a change.
+func (r *Registry) entry(by By, action, subject string, details map[string]string) *ledger.Entry {
+	return &ledger.Entry{Time: r.cfg.Now().UTC(), Type: ledger.Change, Request: by.Request, Client: by.Client, By: by.Caller, Action: action, Subject: subject, Details: details}
+}
+
+// provider reads a provider in a transaction.
+func provider(tx store.Tx, name string) (store.Provider, error) {
+	p, err := tx.Provider(name)
+	if errors.Is(err, store.ErrNotFound) {
+		return p, noProvider(name)
+	}
+	return p, err
+}
+
+func noProvider(name string) *Refusal {
+	return refuse(NotFound, CheckProvider, "an attestation provider", fmt.Sprintf("none of the name %q", name), "compare the name with: probity provider list")
+}

@@ -1,0 +1,244 @@
+package house
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// wall says what a package may import of ours. Tests are free, and all may import the leaves.
+type wall struct {
+	pkg  string
+	may  string // packages, separated by spaces; "evidence/..." stands for all below, too
+	also string // of the standard packages in closed: those that it may import all the same
+}
+
+// closed are the standard packages that the library does not use: it does not dial, serve, or touch files, and
+// links no database.
+var closed = []string{"net/http", "database/sql", "os", "os/exec", "math/rand", "math/rand/v2"}
+
+// library are the packages for programs of others. None imports anything below internal/.
+var library = []wall{
+	{"claims", "", ""},
+	{"evidence", "claims collateral", ""},
+	{"evidence/azureguest", "claims collateral/tpmca evidence evidence/eventlog evidence/tpm", ""},
+	{"evidence/cca", "claims evidence evidence/internal/cose", ""},
+	{"evidence/dcap", "collateral evidence evidence/internal/sigverify evidence/ratls", ""},
+	{"evidence/eventlog", "", ""},
+	{"evidence/evidencetest", "collateral evidence evidence/dcap evidence/snp", ""},
+	{"evidence/forms", "evidence evidence/dcap", ""},
+	{"evidence/internal/cose", "evidence/internal/sigverify", ""},
+	{"evidence/internal/sigverify", "", ""},
+	{"evidence/nitro", "claims evidence evidence/internal/cose evidence/internal/sigverify", ""},
+	{"evidence/openenclave", "claims collateral evidence evidence/dcap evidence/ratls evidence/sgx", ""},
+	{"evidence/paravisor", "", ""},
+	{"evidence/ratls", "evidence evidence/internal/cose", ""},
+	{"evidence/sgx", "claims collateral evidence evidence/dcap evidence/ratls", ""},
+	{"evidence/snp", "claims collateral evidence evidence/internal/sigverify evidence/paravisor evidence/ratls evidence/uvm", ""},
+	{"evidence/tdx", "claims collateral evidence evidence/dcap evidence/eventlog evidence/paravisor", ""},
+	{"evidence/tpm", "claims collateral/tpmca evidence evidence/eventlog", ""},
+	{"evidence/tpmfiles", "evidence evidence/eventlog evidence/tpm", ""},
+	{"evidence/uvm", "evidence evidence/internal/cose", ""},
+	{"evidence/vbs", "claims evidence evidence/tpm", ""},
+	{"collateral", "", "os"}, // Load reads a file or a folder that a person names
+	{"collateral/internal/get", "collateral", "net/http"},
+	{"collateral/kds", "collateral collateral/internal/get", "net/http"},
+	{"collateral/pcs", "collateral collateral/internal/get", "net/http"},
+	{"collateral/tpmca", "collateral", ""},
+	{"policy", "claims policy/jmespath", ""},
+	{"policy/jmespath", "", ""},
+	{"token", "claims", ""},
+	{"appraisal", "claims collateral evidence/... policy token", ""},
+	{"client", "evidence token", "net/http"},
+	{"agent", "client evidence evidence/azureguest evidence/eventlog evidence/tpm", "net/http os math/rand/v2"}, // when it attests again is drawn,
+	{"strict/ascii", "", ""},
+	{"strict/bounds", "", ""},
+	{"strict/jws", "", ""},
+	{"strict/pubkey", "", ""},
+	{"wording/jsonerror", "", ""},
+	{"wording/plainerror", "", ""},
+	{"wording/spelling", "", ""},
+}
+
+// service are the packages of the program. Files, and an environment, are theirs to use.
+var service = []wall{
+	{"cmd/probity", "internal/cli", "os"},
+	{"internal/auth", "", "net/http os"},
+	{"internal/auth/devissuer", "", "net/http"},
+	{"internal/collateralcache", "collateral", ""},
+	{"internal/config", "appraisal collateral/tpmca evidence/... internal/auth internal/ledger/witness internal/private", "os"},
+	{"internal/keys", "internal/ledger internal/private internal/store internal/store/anchor token", "os"},
+	{"internal/keys/hsm", "internal/keys token", "os"},
+	{"internal/ledger", "internal/store internal/store/anchor", "os"},
+	{"internal/ledger/witness", "", "net/http"},
+	{"internal/private", "", "os"},
+	{"internal/provider", "appraisal evidence internal/auth internal/keys internal/ledger internal/store internal/store/seal policy token", ""},
+	{"internal/server", "appraisal collateral collateral/tpmca evidence evidence/azureguest evidence/tpm internal/auth internal/keys internal/ledger " +
+		"internal/private internal/provider internal/server/wire internal/store internal/telemetry policy token", "net/http os"},
+	{"internal/server/wire", "evidence", ""},
+	{"internal/store", "", ""},
+	{"internal/store/anchor", "internal/private", "os"},
+	{"internal/store/postgres", "internal/store internal/store/sqlstore", "database/sql os"},
+	{"internal/store/seal", "internal/store internal/store/anchor", "os"},
+	{"internal/store/sqlite", "internal/private internal/store internal/store/sqlstore", "database/sql os"},
+	{"internal/store/sqlstore", "internal/store", "database/sql"},
+	{"internal/telemetry", "", "net/http"},
+	{"internal/cli/lsp", "policy", ""},
+}
+
+// leaves import nothing of ours but each other, and all may import them.
+func leaf(path string) bool {
+	return strings.HasPrefix(path, "strict/") || strings.HasPrefix(path, "wording/")
+}
+
+func TestWalls(t *testing.T) {
+	rows := map[string]wall{}
+	for _, w := range slices.Concat(library, service) {
+		rows[w.pkg] = w
+	}
+	for _, p := range packages(t) {
+		w, ok := rows[p.path]
+		switch {
+		case ok:
+			delete(rows, p.path)
+		case p.path == "internal/cli" || strings.HasPrefix(p.path, "test/"): // they join all parts
+			continue
+		default:
+			t.Errorf("%s has no row in the list of walls", p.path)
+			continue
+		}
+		for _, imported := range p.imports {
+			own, isOwn := strings.CutPrefix(imported, module+"/")
+			switch {
+			case isOwn && leaf(p.path) && !leaf(own), isOwn && !leaf(own) && !within(own, strings.Fields(w.may)):
+				t.Errorf("%s imports %s", p.path, own)
+			case slices.Contains(closed, imported) && !slices.Contains(strings.Fields(w.also), imported):
+				t.Errorf("%s imports %s", p.path, imported)
+			}
+		}
+	}
+	for path := range rows {
+		t.Errorf("the list of walls has a row for %s, which does not exist", path)
+	}
+}
+
+// within reports whether a package is one of a list, in which "a/..." stands for a and all below it.
+func within(path string, list []string) bool {
+	return slices.ContainsFunc(list, func(one string) bool {
+		tree, all := strings.CutSuffix(one, "/...")
+		return path == tree || all && strings.HasPrefix(path, tree+"/")
+	})
+}
+
+// TestTheLibraryStandsAlone: what a program links that only appraises evidence has no HTTP, no SQL driver, and
+// nothing of the service, not by way of other modules either.
+func TestTheLibraryStandsAlone(t *testing.T) {
+	args := []string{"list", "-deps", "-f", "{{.ImportPath}}"}
+	for _, w := range library {
+		if !strings.Contains(w.also, "net/http") {
+			args = append(args, "./"+w.pkg)
+		}
+	}
+	cmd := exec.Command("go", args...)
+	cmd.Dir = root
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	linked := strings.Fields(string(out))
+	if len(linked) < 100 {
+		t.Fatalf("only %d packages are linked", len(linked))
+	}
+	for _, path := range linked {
+		if slices.Contains([]string{"net/http", "database/sql", "os/exec"}, path) || strings.HasPrefix(path, module+"/internal/") {
+			t.Errorf("the library links %s", path)
+		}
+	}
+}
+
+// TestNoSharedState: packages export no variables but errors, so that one user cannot change what another relies on.
+func TestNoSharedState(t *testing.T) {
+	values := 0
+	for _, p := range packages(t) {
+		if strings.HasPrefix(p.path, "test/") || strings.HasPrefix(p.path, "cmd/") {
+			continue
+		}
+		files, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(p.path), "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range f.Decls {
+				g, ok := d.(*ast.GenDecl)
+				if !ok || g.Tok != token.VAR {
+					continue
+				}
+				for _, spec := range g.Specs {
+					for _, name := range spec.(*ast.ValueSpec).Names {
+						if values++; name.IsExported() && !strings.HasPrefix(name.Name, "Err") {
+							t.Errorf("%s exports the variable %s", p.path, name.Name)
+						}
+					}
+				}
+			}
+		}
+	}
+	if values < 100 {
+		t.Errorf("only %d variables were found", values)
+	}
+}
+
+type pkg struct {
+	path, doc string
+	imports   []string
+}
+
+// packages parses every package of the module, without its tests.
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	byFolder := map[string]*pkg{}
+	for _, file := range goFiles(t, ".") {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly|parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		folder, err := filepath.Rel(root, filepath.Dir(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := byFolder[folder]
+		if p == nil {
+			p = &pkg{path: filepath.ToSlash(folder)}
+			byFolder[folder] = p
+		}
+		if f.Doc != nil {
+			p.doc = f.Doc.Text()
+		}
+		for _, i := range f.Imports {
+			p.imports = append(p.imports, strings.Trim(i.Path.Value, `"`))
+		}
+	}
+	var list []pkg
+	for _, p := range byFolder {
+		list = append(list, *p)
+	}
+	if len(list) < 15 {
+		t.Fatalf("only %d packages found", len(list))
+	}
+	return list
+}
