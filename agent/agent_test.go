@@ -125,7 +125,7 @@ func TestCredential(t *testing.T) {
 	if err := tpm.CheckEK(m.ek.parsed, cert.PublicKey); err != nil {
 		t.Error(err)
 	}
-	if err := tpm.CheckAK(m.ak.parsed); err != nil {
+	if err := tpm.ValidateAK(m.ak.parsed); err != nil {
 		t.Error(err)
 	}
 	secret := []byte("thirty-two bytes of a secret ...")

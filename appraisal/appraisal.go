@@ -262,10 +262,9 @@ func (v *Verdict) apply(ctx context.Context, rules *policy.Policy) (*policy.Outc
 	outcome, err := rules.EvaluateContext(ctx, v.Known)
 	v.Policy = outcome.Trace
 	if err != nil || !outcome.Permitted {
-		return nil, &evidence.Rejection{Cause: err, Check: evidence.Check{
-			ID: CheckPolicy, Expected: "a policy that permits", Found: v.Policy.Reason(), Remedy: remedyPolicy}}
+		return nil, &evidence.Rejection{Cause: err, Check: CheckPolicy.Failed("a policy that permits", v.Policy.Reason())}
 	}
-	v.Checks = append(v.Checks, evidence.Check{ID: CheckPolicy, OK: true, Expected: "a policy that permits", Found: v.Policy.Reason()})
+	v.Checks = append(v.Checks, CheckPolicy.Passed("a policy that permits", v.Policy.Reason()))
 	return outcome, nil
 }
 

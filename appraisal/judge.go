@@ -12,31 +12,29 @@ import (
 	"github.com/probity-dev/probity/wording/spelling"
 )
 
-// The checks of this package.
-const (
-	CheckTCBStatus     = "dcap.tcb.status"
-	CheckSNPStatus     = "snp.tcb.status"
-	CheckPolicy        = "policy"
-	checkTCBIdentifier = "policy.tcb-identifier"
-	checkSettings      = "policy.settings"
-)
+// The checks of this package, in the order in which they are made.
+var (
+	checks evidence.Checks
 
-const (
-	remedyPolicy        = "compare the claims with the policy; read the trace, or send a draft policy to try another"
-	remedySettings      = "set require_valid_aik_cert to true or false and required_pcr_mask to a number, bit n for PCR n"
-	remedyTCBIdentifier = `set x-ms-sgx-tcbidentifier to "azuredefault" or to a TCB evaluation data number such as "17"`
+	CheckTCBIdentifier = checks.Define("policy.tcb-identifier",
+		"the policy's x-ms-sgx-tcbidentifier names a TCB baseline",
+		`set x-ms-sgx-tcbidentifier to "azuredefault" or to a TCB evaluation data number such as "17"`)
+	CheckSettings = checks.Define("policy.settings",
+		"the policy's configuration rules give values of the right types",
+		"set require_valid_aik_cert to true or false and required_pcr_mask to a number, bit n for PCR n")
+	CheckSNPStatus = checks.Define("snp.tcb.status",
+		"the SNP firmware in REPORTED_TCB is at the floor of its line, or the provider accepts OutOfDate",
+		"update the firmware of the host for the advisories named, or widen the statuses that the provider accepts")
+	CheckTCBStatus = checks.Define("dcap.tcb.status",
+		"the TCB status is one that the provider accepts",
+		"update the BIOS and microcode for the advisories named, or widen the statuses that the provider accepts")
+	CheckPolicy = checks.Define("policy",
+		"the policy permits, no rule denies, and no rule ends in an error",
+		"compare the claims with the policy; read the trace, or send a draft policy to try another")
 )
 
 // Catalogue lists the checks of this package.
-func Catalogue() []evidence.Definition {
-	return []evidence.Definition{
-		{ID: checkTCBIdentifier, Meaning: "the policy's x-ms-sgx-tcbidentifier names a TCB baseline", Remedy: remedyTCBIdentifier},
-		{ID: checkSettings, Meaning: "the policy's configuration rules give values of the right types", Remedy: remedySettings},
-		{ID: CheckSNPStatus, Meaning: "the SNP firmware in REPORTED_TCB is at the floor of its line, or the provider accepts OutOfDate", Remedy: "update the firmware of the host for the advisories named, or widen the statuses that the provider accepts"},
-		{ID: CheckTCBStatus, Meaning: "the TCB status is one that the provider accepts", Remedy: "update the BIOS and microcode for the advisories named, or widen the statuses that the provider accepts"},
-		{ID: CheckPolicy, Meaning: "the policy permits, no rule denies, and no rule ends in an error", Remedy: remedyPolicy},
-	}
-}
+func Catalogue() []*evidence.Definition { return checks.All() }
 
 // TCBPolicy says which TCB statuses and which reservations (BoundServiceTD,
 // DebugGuest) are accepted. Its zero value accepts the statuses of [DefaultTCB]
@@ -138,16 +136,15 @@ func (p TCBPolicy) judge(kind evidence.Kind, tcb *evidence.TCB) []evidence.Check
 	if tcb == nil || p.Any {
 		return nil
 	}
-	check := evidence.Check{
-		ID: CheckTCBStatus, OK: slices.Contains(p.statuses(), tcb.Status), Expected: strings.Join(p.statuses(), ", "), Found: tcb.Status,
-	}
+	definition := CheckTCBStatus
 	if kind == evidence.SEVSNPVM || kind == evidence.AzureGuest && tcb.QEStatus == "" {
-		check.ID = CheckSNPStatus
+		definition = CheckSNPStatus
 	}
-	if check.OK {
-		return []evidence.Check{check}
+	expected := strings.Join(p.statuses(), ", ")
+	if slices.Contains(p.statuses(), tcb.Status) {
+		return []evidence.Check{definition.Passed(expected, tcb.Status)}
 	}
-	check.Found = tcb.Summary()
+	check := definition.Failed(expected, tcb.Summary())
 	check.Remedy = "update the BIOS and microcode"
 	if len(tcb.Shortfall) > 0 {
 		needs, has := evidence.Shortcomings(tcb.Shortfall)
@@ -176,20 +173,20 @@ func demands(rules *policy.Policy) (asked, *evidence.Rejection) {
 	if rules == nil {
 		return out, nil
 	}
-	reject := func(id, expected, found, remedy string, err error) (asked, *evidence.Rejection) {
-		return asked{}, &evidence.Rejection{Cause: err, Check: evidence.Check{ID: id, Expected: expected, Found: found, Remedy: remedy}}
+	reject := func(check *evidence.Definition, expected, found string, err error) (asked, *evidence.Rejection) {
+		return asked{}, &evidence.Rejection{Cause: err, Check: check.Failed(expected, found)}
 	}
 	out.tpm.NoEvents = !rules.Reads("events") && !rules.Reads("bootEvents")
 	out.tpm.NoPCRs = !rules.Reads("pcrs")
 	settings, err := rules.Settings()
 	if err != nil {
-		return reject(checkSettings, "configuration rules that can be evaluated", err.Error(), remedySettings, err)
+		return reject(CheckSettings, "configuration rules that can be evaluated", err.Error(), err)
 	}
 	if value, ok := settings["x-ms-sgx-tcbidentifier"]; ok {
 		if text, _ := value.Text(); text != "azuredefault" {
 			n, err := strconv.ParseUint(text, 10, 32)
 			if err != nil || n == 0 {
-				return reject(checkTCBIdentifier, "azuredefault or a TCB evaluation data number", value.String(), remedyTCBIdentifier, err)
+				return reject(CheckTCBIdentifier, "azuredefault or a TCB evaluation data number", value.String(), err)
 			}
 			out.tcb = uint32(n)
 		}
@@ -197,14 +194,14 @@ func demands(rules *policy.Policy) (asked, *evidence.Rejection) {
 	if value, ok := settings["require_valid_aik_cert"]; ok {
 		required, isBool := value.Bool()
 		if !isBool {
-			return reject(checkSettings, "a boolean as require_valid_aik_cert", value.String(), remedySettings, nil)
+			return reject(CheckSettings, "a boolean as require_valid_aik_cert", value.String(), nil)
 		}
 		out.tpm.AnyKey = !required
 	}
 	if value, ok := settings["required_pcr_mask"]; ok {
 		n, isInt := value.Int()
 		if !isInt || n < 0 || n > 0xffffff {
-			return reject(checkSettings, "a number of 0 to 16777215 as required_pcr_mask", value.String(), remedySettings, nil)
+			return reject(CheckSettings, "a number of 0 to 16777215 as required_pcr_mask", value.String(), nil)
 		}
 		mask := uint32(n)
 		out.tpm.Mask = &mask

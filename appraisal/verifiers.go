@@ -48,7 +48,7 @@ func Verifiers(trust Trust) []evidence.Verifier {
 }
 
 // Checks lists every check that an appraisal can make.
-func Checks() []evidence.Definition {
+func Checks() []*evidence.Definition {
 	return slices.Concat(dcap.Catalogue(), sgx.Catalogue(), tdx.Catalogue(), openenclave.Catalogue(), ratls.Catalogue(), snp.Catalogue(),
 		nitro.Catalogue(), cca.Catalogue(), tpm.Catalogue(), vbs.Catalogue(), azureguest.Catalogue(), Catalogue())
 }

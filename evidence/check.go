@@ -17,6 +17,46 @@ type Check struct {
 	Remedy string `json:"remedy"`
 }
 
+// Definition is a check that a package makes, declared once: its id, what it proves when it
+// passes, and what to do when it fails. Packages export theirs, so that programs need no
+// literal: errors.Is(err, snp.CheckSignature) reports whether evidence was refused by it.
+type Definition struct {
+	ID      string
+	Meaning string
+	Remedy  string
+}
+
+// Error returns the id, so that a definition is an error that a [Rejection] can be compared with.
+func (d *Definition) Error() string { return d.ID }
+
+// Passed is the record of the check after it passed.
+func (d *Definition) Passed(expected, found string) Check {
+	return Check{ID: d.ID, OK: true, Expected: expected, Found: found}
+}
+
+// Failed is the record of the check after it failed.
+func (d *Definition) Failed(expected, found string) Check {
+	return d.FailedWith(expected, found, d.Remedy)
+}
+
+// FailedWith is [Definition.Failed] with a remedy for this case instead of the definition's.
+func (d *Definition) FailedWith(expected, found, remedy string) Check {
+	return Check{ID: d.ID, Expected: plainerror.Words(expected), Found: plainerror.Words(found), Remedy: remedy}
+}
+
+// Checks are the definitions of a package, in the order in which the checks are made.
+type Checks struct{ list []*Definition }
+
+// Define adds a check.
+func (c *Checks) Define(id, meaning, remedy string) *Definition {
+	d := &Definition{ID: id, Meaning: meaning, Remedy: remedy}
+	c.list = append(c.list, d)
+	return d
+}
+
+// All returns the definitions. The caller must not change them.
+func (c *Checks) All() []*Definition { return c.list }
+
 // Rejection is the refusal of evidence: the first check that failed. Cause is
 // the underlying error, if there is one; it is for logs, not for clients.
 type Rejection struct {
@@ -29,56 +69,45 @@ func (r *Rejection) Error() string {
 	return fmt.Sprintf("%s: expected %s, found %s", r.Check.ID, r.Check.Expected, r.Check.Found)
 }
 
+// Is reports whether target is the definition of the check that failed.
+func (r *Rejection) Is(target error) bool {
+	d, ok := target.(*Definition)
+	return ok && d.ID == r.Check.ID
+}
+
 // Unwrap returns the cause.
 func (r *Rejection) Unwrap() error { return r.Cause }
 
-// Recorder collects the checks of one verification, which ends with the first
-// failure: the verifier must return what Fail returned.
-type Recorder struct {
-	Checks []Check
+// Pass records a check that passed.
+func (r *Result) Pass(check *Definition, expected, found string) {
+	r.Checks = append(r.Checks, check.Passed(expected, found))
 }
 
-// Pass records a check that held.
-func (r *Recorder) Pass(id, expected, found string) {
-	r.Checks = append(r.Checks, Check{ID: id, OK: true, Expected: expected, Found: found})
+// Fail records a check that failed and returns the rejection. A verification ends with the
+// first failure: the verifier must return what Fail returned.
+func (r *Result) Fail(check *Definition, expected, found string) *Rejection {
+	return r.reject(check.Failed(expected, found))
 }
 
-// Fail records a check that did not hold and returns the rejection.
-func (r *Recorder) Fail(id, expected, found, remedy string) *Rejection {
-	c := Check{ID: id, Expected: plainerror.Words(expected), Found: plainerror.Words(found), Remedy: remedy}
-	r.Checks = append(r.Checks, c)
-	return &Rejection{Check: c}
-}
-
-// FailErr is Fail with an underlying error, whose text becomes what was found.
-func (r *Recorder) FailErr(id, expected string, err error, remedy string) *Rejection {
-	rejection := r.Fail(id, expected, err.Error(), remedy)
+// FailErr is [Result.Fail] with an underlying error, whose text becomes what was found.
+func (r *Result) FailErr(check *Definition, expected string, err error) *Rejection {
+	rejection := r.Fail(check, expected, err.Error())
 	rejection.Cause = err
 	return rejection
 }
 
-// Definition documents a check: what it proves when it passes, and what to do
-// when it fails.
-type Definition struct {
-	ID      string
-	Meaning string
-	Remedy  string
+// FailWith is [Result.Fail] with a remedy for this case instead of the definition's.
+func (r *Result) FailWith(check *Definition, expected, found, remedy string) *Rejection {
+	return r.reject(check.FailedWith(expected, found, remedy))
 }
 
-// Book finds definitions by id, so that a failing check takes its remedy from
-// the place where the check is documented.
-type Book map[string]Definition
-
-// NewBook indexes the given definitions.
-func NewBook(lists ...[]Definition) Book {
-	book := Book{}
-	for _, list := range lists {
-		for _, d := range list {
-			book[d.ID] = d
-		}
-	}
-	return book
+func (r *Result) reject(c Check) *Rejection {
+	r.Checks = append(r.Checks, c)
+	return &Rejection{Check: c}
 }
 
-// Remedy returns the remedy of the check with the given id.
-func (b Book) Remedy(id string) string { return b[id].Remedy }
+// Reserve adds a reservation: the check fails unless the relying side accepts the fact by the
+// given word.
+func (r *Result) Reserve(accept string, check *Definition, expected, found string) {
+	r.Reservations = append(r.Reservations, Reservation{Accept: accept, Check: check.Failed(expected, found)})
+}

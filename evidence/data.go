@@ -72,12 +72,12 @@ func (d *Data) BoundBy(field []byte) bool {
 
 // CheckFilled is [Data.CheckBound] for fields that hold the hash and nothing
 // else: what follows it must be zero.
-func (d *Data) CheckFilled(rec *Recorder, check Definition, what, name string, field []byte) error {
-	if err := d.CheckBound(rec, check, what, name, field); err != nil {
+func (d *Data) CheckFilled(result *Result, check *Definition, what, name string, field []byte) error {
+	if err := d.CheckBound(result, check, what, name, field); err != nil {
 		return err
 	}
 	if rest := field[sha256.Size:]; len(bytes.TrimLeft(rest, "\x00")) > 0 {
-		return rec.Fail(check.ID, "zeros behind the hash in "+name, fmt.Sprintf("%x", rest), check.Remedy)
+		return result.Fail(check, "zeros behind the hash in "+name, fmt.Sprintf("%x", rest))
 	}
 	return nil
 }
@@ -85,11 +85,11 @@ func (d *Data) CheckFilled(rec *Recorder, check Definition, what, name string, f
 // CheckBound records whether field, of the given name, binds the data, which
 // what describes. A failure is a [*Rejection] of the check with the given
 // definition.
-func (d *Data) CheckBound(rec *Recorder, check Definition, what, name string, field []byte) error {
+func (d *Data) CheckBound(result *Result, check *Definition, what, name string, field []byte) error {
 	if !d.BoundBy(field) {
-		return rec.Fail(check.ID, fmt.Sprintf("SHA-256 %x of the %d bytes of %s", sha256.Sum256(d.Bytes), len(d.Bytes), what),
-			fmt.Sprintf("%x in %s", field[:min(len(field), sha256.Size)], name), check.Remedy)
+		return result.Fail(check, fmt.Sprintf("SHA-256 %x of the %d bytes of %s", sha256.Sum256(d.Bytes), len(d.Bytes), what),
+			fmt.Sprintf("%x in %s", field[:min(len(field), sha256.Size)], name))
 	}
-	rec.Pass(check.ID, "SHA-256 of "+what+" in "+name, fmt.Sprintf("SHA-256 of %d bytes", len(d.Bytes)))
+	result.Pass(check, "SHA-256 of "+what+" in "+name, fmt.Sprintf("SHA-256 of %d bytes", len(d.Bytes)))
 	return nil
 }

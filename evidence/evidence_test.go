@@ -2,6 +2,8 @@ package evidence_test
 
 import (
 	"crypto/sha256"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -91,4 +93,28 @@ func FuzzObject(f *testing.F) {
 			t.Errorf("%q does not come back: %q, %v", first, again, err)
 		}
 	})
+}
+
+// Programs tell refusals apart by the definitions of the packages, not by literals.
+func TestRejectionsAreComparedWithDefinitions(t *testing.T) {
+	var checks evidence.Checks
+	signature := checks.Define("x.signature", "the signature verifies", "send the evidence as it was made")
+	nonce := checks.Define("x.nonce", "the nonce is the one asked for", "ask again")
+	result := &evidence.Result{}
+	result.Pass(nonce, "the nonce", "the nonce")
+	cause := errors.New("broken")
+	var err error = result.FailErr(signature, "a signature of the key", cause)
+	if !errors.Is(err, signature) || errors.Is(err, nonce) || !errors.Is(err, cause) {
+		t.Errorf("%v is not told apart", err)
+	}
+	wrapped := fmt.Errorf("machine 7: %w", err)
+	if !errors.Is(wrapped, signature) {
+		t.Errorf("%v is not told apart when wrapped", wrapped)
+	}
+	if len(checks.All()) != 2 || len(result.Checks) != 2 || result.Checks[1].Remedy != signature.Remedy || result.Checks[0].Remedy != "" {
+		t.Errorf("definitions %v, checks %v", checks.All(), result.Checks)
+	}
+	if with := result.FailWith(nonce, "n", "m", "restart the machine"); with.Check.Remedy != "restart the machine" || with.Check.OK {
+		t.Errorf("%+v", with.Check)
+	}
 }

@@ -29,7 +29,7 @@ func (s *Statements) Boolean(name string, v bool) { s.Add(name, claims.BooleanVa
 // BoundJSON returns bound data of type JSON to the relying party, as
 // x-ms-runtime and x-ms-inittime. The data must have been found bound before.
 // A failure is a [*Rejection] of the check with the given definition.
-func (s *Statements) BoundJSON(rec *Recorder, check Definition, ev Evidence) error {
+func (s *Statements) BoundJSON(result *Result, check *Definition, ev Evidence) error {
 	for _, item := range []struct {
 		name string
 		data *Data
@@ -39,7 +39,7 @@ func (s *Statements) BoundJSON(rec *Recorder, check Definition, ev Evidence) err
 		}
 		object, err := item.data.Object()
 		if err != nil {
-			return rec.FailErr(check.ID, item.name+" as a JSON object", err, check.Remedy)
+			return result.FailErr(check, item.name+" as a JSON object", err)
 		}
 		s.Add(item.name, claims.JSONValue(string(object)))
 	}

@@ -38,37 +38,48 @@ import (
 	"github.com/probity-dev/probity/evidence/tpm"
 )
 
-const (
-	checkFormat    = "azureguest.format"
-	checkAK        = "azureguest.ak.attributes"
-	checkAKCert    = "azureguest.ak.certificate"
-	checkRuntime   = "azureguest.runtime-data"
-	checkVMPL      = "azureguest.report.vmpl"
-	checkAKRuntime = "azureguest.ak.runtime-data"
-	checkNonce     = "azureguest.quote.nonce"
-	checkKey       = "azureguest.key.certified"
-	checkKeyPolicy = "azureguest.key.policy"
-	checkLog       = "azureguest.event-log"
-	checkCoverage  = "azureguest.quote.coverage"
+// The checks of this package, in the order in which they are made.
+var (
+	checks evidence.Checks
+
+	CheckFormat = checks.Define("azureguest.format",
+		"the evidence is the object AttestationInfo of Azure's guests, protocol 2.0",
+		"send AttestationInfo as Azure's client makes it")
+	CheckAK = checks.Define("azureguest.ak.attributes",
+		"the attestation key was made in the TPM, cannot leave it, and signs nothing that the TPM did not make, and the quote names it as its signer (a primary key)",
+		"send the public area of the key that signed the quote as it is; use the attestation key of the machine's TPM (0x81000003)")
+	CheckAKCert = checks.Define("azureguest.ak.certificate",
+		"the attestation key's certificate, if one was sent, is of that key; without a hardware report it must lead to a trusted authority",
+		"renew the certificate in the machine's TPM, or add its authority to tpm.authorities (--root FILE for simulated evidence)")
+	CheckRuntime = checks.Define("azureguest.runtime-data",
+		"the runtime data are the paravisor's JSON with the key HCLAkPub",
+		"send the variable data of the paravisor's report as they are")
+	CheckVMPL = checks.Define("azureguest.report.vmpl",
+		"the SEV-SNP report was asked for at VMPL 0, which is the paravisor's; the rest of the guest runs at other levels",
+		"send the report that the paravisor keeps in the TPM (0x01400001), not one of the guest's own")
+	CheckAKRuntime = checks.Define("azureguest.ak.runtime-data",
+		"the attestation key is the one that the runtime data name",
+		"send the quote and the paravisor's report of one machine")
+	CheckNonce = checks.Define("azureguest.quote.nonce",
+		"the quote's qualifying data are the challenge, where one is asked for",
+		"quote with the challenge as qualifying data")
+	CheckCoverage = checks.Define("azureguest.quote.coverage",
+		"the quote covers the registers 0 to 7",
+		"quote at least PCR 0 to 7 of the SHA-256 bank")
+	CheckKey = checks.Define("azureguest.key.certified",
+		"the attestation key certified the ephemeral key, which was made in the TPM, cannot leave it, and decrypts",
+		"make the key and its certification with the machine's TPM, as Azure's client does")
+	CheckKeyPolicy = checks.Define("azureguest.key.policy",
+		"the ephemeral key can be used only while the quoted registers have the quoted values (PolicyPCR)",
+		"make the key with the policy of exactly the registers that are quoted")
+	CheckLog = checks.Define("azureguest.event-log",
+		"replaying the log, if one was sent, gives the quoted registers",
+		"send the whole log of the running system (binary_bios_measurements, or the WBCL), and a quote that is no older")
 )
 
 // Catalogue lists the checks that this package adds to those of packages snp, tdx
 // and tpm.
-func Catalogue() []evidence.Definition {
-	return []evidence.Definition{
-		{ID: checkFormat, Meaning: "the evidence is the object AttestationInfo of Azure's guests, protocol 2.0", Remedy: "send AttestationInfo as Azure's client makes it"},
-		{ID: checkAK, Meaning: "the attestation key was made in the TPM, cannot leave it, and signs nothing that the TPM did not make, and the quote names it as its signer (a primary key)", Remedy: "send the public area of the key that signed the quote as it is; use the attestation key of the machine's TPM (0x81000003)"},
-		{ID: checkAKCert, Meaning: "the attestation key's certificate, if one was sent, is of that key; without a hardware report it must lead to a trusted authority", Remedy: "renew the certificate in the machine's TPM, or add its authority to tpm.authorities (--root FILE for simulated evidence)"},
-		{ID: checkRuntime, Meaning: "the runtime data are the paravisor's JSON with the key HCLAkPub", Remedy: "send the variable data of the paravisor's report as they are"},
-		{ID: checkVMPL, Meaning: "the SEV-SNP report was asked for at VMPL 0, which is the paravisor's; the rest of the guest runs at other levels", Remedy: "send the report that the paravisor keeps in the TPM (0x01400001), not one of the guest's own"},
-		{ID: checkAKRuntime, Meaning: "the attestation key is the one that the runtime data name", Remedy: "send the quote and the paravisor's report of one machine"},
-		{ID: checkNonce, Meaning: "the quote's qualifying data are the challenge, where one is asked for", Remedy: "quote with the challenge as qualifying data"},
-		{ID: checkCoverage, Meaning: "the quote covers the registers 0 to 7", Remedy: "quote at least PCR 0 to 7 of the SHA-256 bank"},
-		{ID: checkKey, Meaning: "the attestation key certified the ephemeral key, which was made in the TPM, cannot leave it, and decrypts", Remedy: "make the key and its certification with the machine's TPM, as Azure's client does"},
-		{ID: checkKeyPolicy, Meaning: "the ephemeral key can be used only while the quoted registers have the quoted values (PolicyPCR)", Remedy: "make the key with the policy of exactly the registers that are quoted"},
-		{ID: checkLog, Meaning: "replaying the log, if one was sent, gives the quoted registers", Remedy: "send the whole log of the running system (binary_bios_measurements, or the WBCL), and a quote that is no older"},
-	}
-}
+func Catalogue() []*evidence.Definition { return checks.All() }
 
 // Config says what the verifier trusts.
 type Config struct {
@@ -83,13 +94,11 @@ type Verifier struct {
 	snp, tdx    evidence.Verifier
 	authorities *tpm.Authorities
 	baseline    baseline
-	book        evidence.Book
 }
 
 // New returns a verifier on those of the hardware.
 func New(snp, tdx evidence.Verifier, cfg Config) *Verifier {
-	return &Verifier{snp: snp, tdx: tdx, authorities: tpm.NewAuthorities(cfg.Authorities, 0), baseline: cfg.Baseline.compile(),
-		book: evidence.NewBook(Catalogue(), tpm.Catalogue())}
+	return &Verifier{snp: snp, tdx: tdx, authorities: tpm.NewAuthorities(cfg.Authorities, 0), baseline: cfg.Baseline.compile()}
 }
 
 // Kind returns AzureGuest.
@@ -97,9 +106,8 @@ func (v *Verifier) Kind() evidence.Kind { return evidence.AzureGuest }
 
 // Verify verifies ev.Raw as the decoded AttestationInfo.
 func (v *Verifier) Verify(ctx context.Context, ev evidence.Evidence) (*evidence.Result, error) {
-	rec, result := &evidence.Recorder{}, &evidence.Result{}
-	err := v.verify(ctx, rec, ev, result)
-	result.Checks = rec.Checks
+	result := &evidence.Result{}
+	err := v.verify(ctx, result, ev)
 	return result, err
 }
 
@@ -113,42 +121,41 @@ type guest struct {
 	asked     evidence.TPMDemands
 }
 
-func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, ev evidence.Evidence, result *evidence.Result) error {
-	fail := func(id, expected, found string) error { return rec.Fail(id, expected, found, v.book.Remedy(id)) }
+func (v *Verifier) verify(ctx context.Context, result *evidence.Result, ev evidence.Evidence) error {
 	if ev.RuntimeData != nil || ev.InitTimeData != nil {
-		return fail(checkFormat, "evidence without runtime or init-time data beside it", "some")
+		return result.Fail(CheckFormat, "evidence without runtime or init-time data beside it", "some")
 	}
 	g := &guest{facts: &eventlog.Facts{}, asked: ev.TPM}
 	var err error
 	if g.info, err = ParseInfo(ev.Raw); err != nil {
-		return rec.FailErr(checkFormat, "AttestationInfo of an Azure guest", err, v.book.Remedy(checkFormat))
+		return result.FailErr(CheckFormat, "AttestationInfo of an Azure guest", err)
 	}
-	rec.Pass(checkFormat, "AttestationInfo of an Azure guest", g.info.Isolation)
-	if err := v.isolation(ctx, rec, ev, g, result); err != nil {
+	result.Pass(CheckFormat, "AttestationInfo of an Azure guest", g.info.Isolation)
+	if err := v.isolation(ctx, result, ev, g); err != nil {
 		return err
 	}
-	if err := v.certificate(rec, ev, g.info); err != nil {
+	if err := v.certificate(result, ev, g.info); err != nil {
 		return err
 	}
-	quoted, err := g.info.Quote.Verify(rec, v.book, tpm.QuoteIDs(), g.info.AK.Key, false)
+	quoted, err := g.info.Quote.Verify(result, g.info.AK.Key, false)
 	if err != nil {
 		return err
 	}
-	if err := v.attestationKey(rec, g.info.AK, quoted); err != nil {
+	if err := v.attestationKey(result, g.info.AK, quoted); err != nil {
 		return err
 	}
 	if ev.Challenge != nil {
 		if subtle.ConstantTimeCompare(ev.Challenge, quoted.ExtraData) != 1 {
-			return fail(checkNonce, fmt.Sprintf("the challenge %x as qualifying data", ev.Challenge), fmt.Sprintf("%x", quoted.ExtraData))
+			return result.Fail(CheckNonce, fmt.Sprintf("the challenge %x as qualifying data", ev.Challenge), fmt.Sprintf("%x", quoted.ExtraData))
 		}
-		rec.Pass(checkNonce, "the challenge as qualifying data", fmt.Sprintf("%x", quoted.ExtraData))
+		result.Pass(CheckNonce, "the challenge as qualifying data", fmt.Sprintf("%x", quoted.ExtraData))
 	}
 	bank := g.info.Quote.Banks[0]
 	if lacking := bank.Covers(0xff); len(lacking) > 0 {
-		return fail(checkCoverage, "a quote over PCR 0–7", fmt.Sprintf("one without PCR %d", lacking[0]))
+		return result.Fail(CheckCoverage, "a quote over PCR 0–7", fmt.Sprintf("one without PCR %d", lacking[0]))
 	}
-	rec.Pass(checkCoverage, "a quote over PCR 0–7", "PCR "+tpm.Registers(quoted.Selection[0].Mask))
-	if err := v.key(rec, g.info, quoted); err != nil {
+	result.Pass(CheckCoverage, "a quote over PCR 0–7", "PCR "+tpm.Registers(quoted.Selection[0].Mask))
+	if err := v.key(result, g.info, quoted); err != nil {
 		return err
 	}
 	if len(g.info.Log) > 0 {
@@ -156,9 +163,9 @@ func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, ev eviden
 			g.facts, err = g.proof.Facts()
 		}
 		if err != nil {
-			return rec.FailErr(checkLog, "a log that leads to the quoted registers", err, v.book.Remedy(checkLog))
+			return result.FailErr(CheckLog, "a log that leads to the quoted registers", err)
 		}
-		rec.Pass(checkLog, "a log that leads to the quoted registers", fmt.Sprintf("%d of %d events%s", g.proof.Len(), g.proof.Sent, g.proof.LeftOut()))
+		result.Pass(CheckLog, "a log that leads to the quoted registers", fmt.Sprintf("%d of %d events%s", g.proof.Len(), g.proof.Sent, g.proof.LeftOut()))
 	}
 	return v.state(result, g)
 }
@@ -167,30 +174,30 @@ func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, ev eviden
 // nothing that others signed: the quote names it, which shows that the attributes are those
 // with which the TPM knows the key, if a TPM has it. That a TPM has it, the hardware report
 // or the certificate says, of the key alone.
-func (v *Verifier) attestationKey(rec *evidence.Recorder, ak *tpm.Public, quoted *tpm.Attestation) error {
+func (v *Verifier) attestationKey(result *evidence.Result, ak *tpm.Public, quoted *tpm.Attestation) error {
 	const expected = "a restricted signing key of the TPM, which the quote names as its signer"
-	if err := tpm.CheckAK(ak); err != nil {
-		return rec.FailErr(checkAK, expected, err, v.book.Remedy(checkAK))
+	if err := tpm.ValidateAK(ak); err != nil {
+		return result.FailErr(CheckAK, expected, err)
 	}
 	hierarchy, ok := quoted.Signer(ak)
 	if !ok {
-		return rec.Fail(checkAK, expected, fmt.Sprintf("attributes %#x, and the quote names another signer, or one that is not a primary key", uint32(ak.Attributes)), v.book.Remedy(checkAK))
+		return result.Fail(CheckAK, expected, fmt.Sprintf("attributes %#x, and the quote names another signer, or one that is not a primary key", uint32(ak.Attributes)))
 	}
-	rec.Pass(checkAK, expected, fmt.Sprintf("attributes %#x, primary key of the %s hierarchy", uint32(ak.Attributes), hierarchy))
+	result.Pass(CheckAK, expected, fmt.Sprintf("attributes %#x, primary key of the %s hierarchy", uint32(ak.Attributes), hierarchy))
 	return nil
 }
 
 // isolation verifies the hardware report and that it names the attestation key.
-func (v *Verifier) isolation(ctx context.Context, rec *evidence.Recorder, ev evidence.Evidence, g *guest, result *evidence.Result) error {
+func (v *Verifier) isolation(ctx context.Context, result *evidence.Result, ev evidence.Evidence, g *guest) error {
 	i := g.info
 	if i.Isolation == TrustedLaunch {
 		return nil
 	}
 	ak, vm, err := parseRuntime(i.Runtime)
 	if err != nil {
-		return rec.FailErr(checkRuntime, "runtime data of a paravisor", err, v.book.Remedy(checkRuntime))
+		return result.FailErr(CheckRuntime, "runtime data of a paravisor", err)
 	}
-	rec.Pass(checkRuntime, "runtime data of a paravisor", "machine "+vm)
+	result.Pass(CheckRuntime, "runtime data of a paravisor", "machine "+vm)
 	hardware := v.snp
 	if i.Isolation == TDX {
 		hardware = v.tdx
@@ -199,7 +206,7 @@ func (v *Verifier) isolation(ctx context.Context, rec *evidence.Recorder, ev evi
 	inner.Raw, inner.Challenge, inner.EventLog = i.Proof, nil, nil
 	inner.RuntimeData = &evidence.Data{Bytes: i.Runtime, Type: evidence.JSON}
 	found, err := hardware.Verify(ctx, inner)
-	rec.Checks = append(rec.Checks, found.Checks...)
+	result.Checks = append(result.Checks, found.Checks...)
 	result.TCB, result.Stale, result.Reservations = found.TCB, found.Stale, found.Reservations
 	if err != nil {
 		return err
@@ -207,37 +214,37 @@ func (v *Verifier) isolation(ctx context.Context, rec *evidence.Recorder, ev evi
 	if vmpl, ok := found.Claims.Get("x-ms-sevsnpvm-vmpl"); ok || i.Isolation == SEVSNP {
 		const expected = "a report that the paravisor asked for (VMPL 0)"
 		if level, isNumber := vmpl.Int(); !isNumber || level != 0 {
-			return rec.Fail(checkVMPL, expected, fmt.Sprintf("VMPL %v", vmpl), v.book.Remedy(checkVMPL))
+			return result.Fail(CheckVMPL, expected, fmt.Sprintf("VMPL %v", vmpl))
 		}
-		rec.Pass(checkVMPL, expected, "VMPL 0")
+		result.Pass(CheckVMPL, expected, "VMPL 0")
 	}
 	if !tpm.SameKey(ak, i.AK.Key) {
-		return rec.Fail(checkAKRuntime, "the attestation key "+akName+" of the runtime data", "a different key", v.book.Remedy(checkAKRuntime))
+		return result.Fail(CheckAKRuntime, "the attestation key "+akName+" of the runtime data", "a different key")
 	}
 	paravisor := "the same; the paravisor that wrote them is not a trusted one (tpm.paravisors)"
 	if found.Claims.Has("x-ms-compliance-status") {
 		paravisor = "the same, written by a trusted paravisor"
 	}
-	rec.Pass(checkAKRuntime, "the attestation key "+akName+" of the runtime data", paravisor)
+	result.Pass(CheckAKRuntime, "the attestation key "+akName+" of the runtime data", paravisor)
 	g.vm, g.isolation = vm, found
 	return nil
 }
 
 // certificate checks the attestation key's certificate. Where hardware names the
 // key, nobody else has to.
-func (v *Verifier) certificate(rec *evidence.Recorder, ev evidence.Evidence, i *Info) error {
+func (v *Verifier) certificate(result *evidence.Result, ev evidence.Evidence, i *Info) error {
 	fail := func(expected, found string) error {
-		return rec.Fail(checkAKCert, expected, found, v.book.Remedy(checkAKCert))
+		return result.Fail(CheckAKCert, expected, found)
 	}
 	if i.Isolation == TrustedLaunch {
 		cert, err := v.authorities.Verify(i.AKCert, ev.Time)
 		if err != nil {
-			return rec.FailErr(checkAKCert, "a certificate that leads to a trusted authority", err, v.book.Remedy(checkAKCert))
+			return result.FailErr(CheckAKCert, "a certificate that leads to a trusted authority", err)
 		}
 		if !tpm.SameKey(cert.PublicKey, i.AK.Key) {
 			return fail("a certificate of the attestation key", "a certificate of a different key")
 		}
-		rec.Pass(checkAKCert, "a certificate that leads to a trusted authority", cert.Subject.CommonName)
+		result.Pass(CheckAKCert, "a certificate that leads to a trusted authority", cert.Subject.CommonName)
 		return nil
 	}
 	if len(i.AKCert) == 0 {
@@ -245,12 +252,12 @@ func (v *Verifier) certificate(rec *evidence.Recorder, ev evidence.Evidence, i *
 	}
 	cert, err := tpm.ParseCertificate(i.AKCert)
 	if err != nil {
-		return rec.FailErr(checkAKCert, "a certificate of the attestation key, or none", err, v.book.Remedy(checkAKCert))
+		return result.FailErr(CheckAKCert, "a certificate of the attestation key, or none", err)
 	}
 	if !tpm.SameKey(cert.PublicKey, i.AK.Key) {
 		return fail("a certificate of the attestation key, or none", "a certificate of a different key")
 	}
-	rec.Pass(checkAKCert, "a certificate of the attestation key, or none", cert.Subject.CommonName)
+	result.Pass(CheckAKCert, "a certificate of the attestation key, or none", cert.Subject.CommonName)
 	return nil
 }
 
@@ -258,24 +265,24 @@ func (v *Verifier) certificate(rec *evidence.Recorder, ev evidence.Evidence, i *
 const keyAttributes = tpm.FixedTPM | tpm.FixedParent | tpm.SensitiveDataOrigin | tpm.NoDA | tpm.Decrypt
 
 // key checks the ephemeral key: of this TPM, and usable in this state alone.
-func (v *Verifier) key(rec *evidence.Recorder, i *Info, quoted *tpm.Attestation) error {
+func (v *Verifier) key(result *evidence.Result, i *Info, quoted *tpm.Attestation) error {
 	if i.Key == nil {
 		return nil
 	}
 	const expected = "an ephemeral key of the TPM, certified by the attestation key"
 	if err := i.Key.Verify(i.AK.Key, nil); err != nil {
-		return rec.FailErr(checkKey, expected, err, v.book.Remedy(checkKey))
+		return result.FailErr(CheckKey, expected, err)
 	}
 	public := i.Key.Public
 	key, isRSA := public.Key.(*rsa.PublicKey)
 	if !isRSA || key.Size() != 256 || public.Attributes != keyAttributes || public.Scheme != tpm.NullScheme {
-		return rec.Fail(checkKey, expected+": RSA-2048, attributes "+fmt.Sprintf("%#x", uint32(keyAttributes)), fmt.Sprintf("attributes %#x, scheme %#x", uint32(public.Attributes), public.Scheme), v.book.Remedy(checkKey))
+		return result.Fail(CheckKey, expected+": RSA-2048, attributes "+fmt.Sprintf("%#x", uint32(keyAttributes)), fmt.Sprintf("attributes %#x, scheme %#x", uint32(public.Attributes), public.Scheme))
 	}
-	rec.Pass(checkKey, expected, "holds")
+	result.Pass(CheckKey, expected, "verified")
 	if policy := policyPCR(quoted.Selection[0], i.Quote.Banks[0]); !bytes.Equal(policy, public.AuthPolicy) {
-		return rec.Fail(checkKeyPolicy, fmt.Sprintf("the policy %x of the quoted registers", policy), fmt.Sprintf("%x", public.AuthPolicy), v.book.Remedy(checkKeyPolicy))
+		return result.Fail(CheckKeyPolicy, fmt.Sprintf("the policy %x of the quoted registers", policy), fmt.Sprintf("%x", public.AuthPolicy))
 	}
-	rec.Pass(checkKeyPolicy, "the policy of the quoted registers", fmt.Sprintf("%x", public.AuthPolicy))
+	result.Pass(CheckKeyPolicy, "the policy of the quoted registers", fmt.Sprintf("%x", public.AuthPolicy))
 	return nil
 }
 

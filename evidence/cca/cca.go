@@ -23,34 +23,44 @@ import (
 	"github.com/probity-dev/probity/evidence"
 )
 
-const (
-	checkFormat            = "cca.format"
-	checkAnchor            = "cca.platform.key"
-	checkPlatformSignature = "cca.platform.signature"
-	checkLifecycle         = "cca.platform.lifecycle"
-	checkRealmSignature    = "cca.realm.signature"
-	checkBinding           = "cca.realm.binding"
-	checkRuntimeData       = "cca.challenge.runtime-data"
-	checkInitTimeData      = "cca.personalization.init-time-data"
-	checkJSON              = "cca.runtime-data.json"
-	checkDebug             = "cca.platform.debug"
+// The checks of this package, in the order in which they are made.
+var (
+	checks evidence.Checks
+
+	CheckFormat = checks.Define("cca.format",
+		"the evidence is a CCA token with platform and realm, or a PSA token, of a known profile",
+		"send the token as the realm got it from its firmware")
+	CheckAnchor = checks.Define("cca.platform.key",
+		"the platform's key is known by its implementation id and instance id",
+		"ask the platform's maker for the key and add it to cca.platformKeys, or name it with --root FILE; for simulated evidence that is cpak.pem of probity simulate")
+	CheckPlatformSignature = checks.Define("cca.platform.signature",
+		"that key signed the platform's token",
+		"send the token as it was made; compare the key with the platform's")
+	CheckLifecycle = checks.Define("cca.platform.lifecycle",
+		"the platform is in the lifecycle state secured, or, where DebugGuest is accepted, in debug",
+		"use a platform that is provisioned and secured")
+	CheckRealmSignature = checks.Define("cca.realm.signature",
+		"the key in the realm's token signed it",
+		"send the token as it was made")
+	CheckBinding = checks.Define("cca.realm.binding",
+		"the platform's challenge is the hash of the realm's key",
+		"send platform and realm token of one request: each by itself proves nothing")
+	CheckRuntimeData = checks.Define("cca.challenge.runtime-data",
+		"the challenge is SHA-256 of the runtime data, then zeros",
+		"ask the firmware for a token with the hash of exactly these bytes as challenge")
+	CheckInitTimeData = checks.Define("cca.personalization.init-time-data",
+		"the realm's personalization value is SHA-256 of the init-time data, then zeros",
+		"send exactly the bytes whose hash was given at the realm's creation; PSA tokens bind none")
+	CheckJSON = checks.Define("cca.runtime-data.json",
+		"data of type JSON are one JSON object without duplicate members",
+		"send a JSON object, or dataType Binary")
+	CheckDebug = checks.Define("cca.platform.debug",
+		"the platform is not in a debug state, or the provider accepts DebugGuest",
+		"use a platform in the lifecycle state secured")
 )
 
 // Catalogue lists the checks of this package.
-func Catalogue() []evidence.Definition {
-	return []evidence.Definition{
-		{ID: checkFormat, Meaning: "the evidence is a CCA token with platform and realm, or a PSA token, of a known profile", Remedy: "send the token as the realm got it from its firmware"},
-		{ID: checkAnchor, Meaning: "the platform's key is known by its implementation id and instance id", Remedy: "ask the platform's maker for the key and add it to cca.platformKeys, or name it with --root FILE; for simulated evidence that is cpak.pem of probity simulate"},
-		{ID: checkPlatformSignature, Meaning: "that key signed the platform's token", Remedy: "send the token as it was made; compare the key with the platform's"},
-		{ID: checkLifecycle, Meaning: "the platform is in the lifecycle state secured, or, where DebugGuest is accepted, in debug", Remedy: "use a platform that is provisioned and secured"},
-		{ID: checkRealmSignature, Meaning: "the key in the realm's token signed it", Remedy: "send the token as it was made"},
-		{ID: checkBinding, Meaning: "the platform's challenge is the hash of the realm's key", Remedy: "send platform and realm token of one request: each by itself proves nothing"},
-		{ID: checkRuntimeData, Meaning: "the challenge is SHA-256 of the runtime data, then zeros", Remedy: "ask the firmware for a token with the hash of exactly these bytes as challenge"},
-		{ID: checkInitTimeData, Meaning: "the realm's personalization value is SHA-256 of the init-time data, then zeros", Remedy: "send exactly the bytes whose hash was given at the realm's creation; PSA tokens bind none"},
-		{ID: checkJSON, Meaning: "data of type JSON are one JSON object without duplicate members", Remedy: "send a JSON object, or dataType Binary"},
-		{ID: checkDebug, Meaning: "the platform is not in a debug state, or the provider accepts DebugGuest", Remedy: "use a platform in the lifecycle state secured"},
-	}
-}
+func Catalogue() []*evidence.Definition { return checks.All() }
 
 // Anchor is a platform's key, which its maker vouches for.
 type Anchor struct {
@@ -68,12 +78,11 @@ type Config struct {
 // Verifier verifies CCA and PSA tokens. It is safe for concurrent use.
 type Verifier struct {
 	anchors []Anchor
-	book    evidence.Book
 }
 
 // New returns a verifier.
 func New(cfg Config) *Verifier {
-	return &Verifier{anchors: cfg.Anchors, book: evidence.NewBook(Catalogue())}
+	return &Verifier{anchors: cfg.Anchors}
 }
 
 // Kind returns ArmCca.
@@ -81,10 +90,8 @@ func (v *Verifier) Kind() evidence.Kind { return evidence.ArmCCA }
 
 // Verify verifies ev.Raw as a token.
 func (v *Verifier) Verify(_ context.Context, ev evidence.Evidence) (*evidence.Result, error) {
-	rec := &evidence.Recorder{}
 	result := &evidence.Result{}
-	err := v.verify(rec, ev, result)
-	result.Checks = rec.Checks
+	err := v.verify(result, ev)
 	return result, err
 }
 
@@ -99,43 +106,40 @@ func unknownPlatform(p *Platform) string {
 	return "a platform with a key that is not known"
 }
 
-func (v *Verifier) verify(rec *evidence.Recorder, ev evidence.Evidence, result *evidence.Result) error {
-	fail := func(id, expected string, err error) error {
-		return rec.FailErr(id, expected, err, v.book.Remedy(id))
-	}
+func (v *Verifier) verify(result *evidence.Result, ev evidence.Evidence) error {
 	t, err := Parse(ev.Raw)
 	if err != nil {
-		return fail(checkFormat, "a CCA or PSA token", err)
+		return result.FailErr(CheckFormat, "a CCA or PSA token", err)
 	}
 	p, r := t.Platform, t.Realm
-	rec.Pass(checkFormat, "a CCA or PSA token", p.Profile)
+	result.Pass(CheckFormat, "a CCA or PSA token", p.Profile)
 	ids := fmt.Sprintf("implementation %x, instance %x", p.Implementation, p.Instance)
 	key := v.anchor(p)
 	if key == nil {
-		return rec.Fail(checkAnchor, "a known key of the platform", unknownPlatform(p)+": "+ids, v.book.Remedy(checkAnchor))
+		return result.Fail(CheckAnchor, "a known key of the platform", unknownPlatform(p)+": "+ids)
 	}
-	rec.Pass(checkAnchor, "a known key of the platform", ids)
+	result.Pass(CheckAnchor, "a known key of the platform", ids)
 	if err := p.message.Verify(key); err != nil {
-		return fail(checkPlatformSignature, "a signature of the platform's key", err)
+		return result.FailErr(CheckPlatformSignature, "a signature of the platform's key", err)
 	}
-	rec.Pass(checkPlatformSignature, "a signature of the platform's key", "holds")
-	if err := v.lifecycle(rec, p, result); err != nil {
+	result.Pass(CheckPlatformSignature, "a signature of the platform's key", "verified")
+	if err := v.lifecycle(result, p); err != nil {
 		return err
 	}
 	if r != nil {
 		if err := r.message.Verify(r.key); err != nil {
-			return fail(checkRealmSignature, "a signature of the realm's key", err)
+			return result.FailErr(CheckRealmSignature, "a signature of the realm's key", err)
 		}
-		rec.Pass(checkRealmSignature, "a signature of the realm's key", "holds")
+		result.Pass(CheckRealmSignature, "a signature of the realm's key", "verified")
 		if want, ok := hash(r.RAKHash, r.RAK); !ok || !bytes.Equal(want, p.Challenge) {
-			return rec.Fail(checkBinding, fmt.Sprintf("%s %x of the realm's key", r.RAKHash, want), fmt.Sprintf("platform challenge %x", p.Challenge), v.book.Remedy(checkBinding))
+			return result.Fail(CheckBinding, fmt.Sprintf("%s %x of the realm's key", r.RAKHash, want), fmt.Sprintf("platform challenge %x", p.Challenge))
 		}
-		rec.Pass(checkBinding, "the hash of the realm's key in the platform's challenge", r.RAKHash)
+		result.Pass(CheckBinding, "the hash of the realm's key in the platform's challenge", r.RAKHash)
 	}
-	if err := v.bind(rec, t, ev); err != nil {
+	if err := v.bind(result, t, ev); err != nil {
 		return err
 	}
-	result.Claims, err = v.claims(rec, t, ev)
+	result.Claims, err = v.claims(result, t, ev)
 	return err
 }
 
@@ -163,15 +167,14 @@ func (p *Platform) debug() bool {
 
 // lifecycle holds the platform to the state secured. A debug state is a
 // reservation; all others refuse.
-func (v *Verifier) lifecycle(rec *evidence.Recorder, p *Platform, result *evidence.Result) error {
+func (v *Verifier) lifecycle(result *evidence.Result, p *Platform) error {
 	found := fmt.Sprintf("%#04x", p.Lifecycle)
 	if p.debug() {
-		result.Reservations = append(result.Reservations, evidence.Reservation{Accept: evidence.DebugGuest, Check: evidence.Check{
-			ID: checkDebug, Expected: "lifecycle 0x30xx (secured)", Found: found, Remedy: v.book.Remedy(checkDebug)}})
+		result.Reserve(evidence.DebugGuest, CheckDebug, "lifecycle 0x30xx (secured)", found)
 	} else if p.Lifecycle>>8 != stateSecured {
-		return rec.Fail(checkLifecycle, "lifecycle 0x30xx (secured)", found, v.book.Remedy(checkLifecycle))
+		return result.Fail(CheckLifecycle, "lifecycle 0x30xx (secured)", found)
 	}
-	rec.Pass(checkLifecycle, "lifecycle secured or debug", found)
+	result.Pass(CheckLifecycle, "lifecycle secured or debug", found)
 	return nil
 }
 
@@ -191,25 +194,25 @@ func hash(name string, b []byte) ([]byte, bool) {
 	return nil, false
 }
 
-func (v *Verifier) bind(rec *evidence.Recorder, t *Token, ev evidence.Evidence) error {
+func (v *Verifier) bind(result *evidence.Result, t *Token, ev evidence.Evidence) error {
 	challenge, personalization := t.Platform.Challenge, []byte(nil)
 	if t.Realm != nil {
 		challenge, personalization = t.Realm.Challenge, t.Realm.Personalization
 	}
 	for _, item := range []struct {
 		data  *evidence.Data
-		check string
+		check *evidence.Definition
 		what  string
 		field []byte
 		name  string
 	}{
-		{ev.RuntimeData, checkRuntimeData, "runtime data", challenge, "the challenge"},
-		{ev.InitTimeData, checkInitTimeData, "init-time data", personalization, "the personalization value"},
+		{ev.RuntimeData, CheckRuntimeData, "runtime data", challenge, "the challenge"},
+		{ev.InitTimeData, CheckInitTimeData, "init-time data", personalization, "the personalization value"},
 	} {
 		if item.data == nil {
 			continue
 		}
-		if err := item.data.CheckFilled(rec, v.book[item.check], item.what, item.name, item.field); err != nil {
+		if err := item.data.CheckFilled(result, item.check, item.what, item.name, item.field); err != nil {
 			return err
 		}
 	}
@@ -217,7 +220,7 @@ func (v *Verifier) bind(rec *evidence.Recorder, t *Token, ev evidence.Evidence) 
 }
 
 // claims states what the token says, in the names of the drafts.
-func (v *Verifier) claims(rec *evidence.Recorder, t *Token, ev evidence.Evidence) (claims.Set, error) {
+func (v *Verifier) claims(result *evidence.Result, t *Token, ev evidence.Evidence) (claims.Set, error) {
 	s := evidence.Statements{}
 	p := t.Platform
 	prefix, kind := "cca-platform-", "armcca"
@@ -259,7 +262,7 @@ func (v *Verifier) claims(rec *evidence.Recorder, t *Token, ev evidence.Evidence
 		s.Text("cca-platform-hash-algo-id", p.Hash)
 		t.Realm.state(&s)
 	}
-	if err := s.BoundJSON(rec, v.book[checkJSON], ev); err != nil {
+	if err := s.BoundJSON(result, CheckJSON, ev); err != nil {
 		return claims.Set{}, err
 	}
 	return s.Set, nil

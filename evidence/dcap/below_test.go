@@ -22,7 +22,7 @@ func below(t *testing.T, platform evidencetest.PlatformConfig, tcb evidencetest.
 	if td != nil {
 		quote, tee = evidencetest.QuoteConfig{Version: 4, TD: td}, collateral.TDX
 	}
-	proof, err := dcap.New(dcap.Config{Anchor: pki.Anchor()}).Verify(context.Background(), &evidence.Recorder{}, m.Quote(quote), tee,
+	proof, err := dcap.New(dcap.Config{Anchor: pki.Anchor()}).Verify(context.Background(), &evidence.Result{}, m.Quote(quote), tee,
 		evidence.Evidence{Collateral: collateral.Fixed(set), Time: now})
 	var r *evidence.Rejection
 	if !errors.As(err, &r) {

@@ -24,7 +24,7 @@ func BenchmarkVerify(b *testing.B) {
 			v := dcap.New(cfg)
 			b.ReportAllocs()
 			for b.Loop() {
-				_, err := v.Verify(context.Background(), &evidence.Recorder{}, quote, collateral.SGX, evidence.Evidence{Time: now, Collateral: source})
+				_, err := v.Verify(context.Background(), &evidence.Result{}, quote, collateral.SGX, evidence.Evidence{Time: now, Collateral: source})
 				if err != nil {
 					b.Fatal(err)
 				}

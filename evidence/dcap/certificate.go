@@ -10,7 +10,7 @@ import (
 // OpenCertificate takes the quote out of a certificate of attested TLS. What is not a
 // certificate is returned as it is. The caller, once the quote is verified, lets the
 // certificate check its key. The error is a *[evidence.Rejection].
-func OpenCertificate(rec *evidence.Recorder, raw []byte) (quote []byte, cert *ratls.Certificate, err error) {
+func OpenCertificate(result *evidence.Result, raw []byte) (quote []byte, cert *ratls.Certificate, err error) {
 	if !ratls.Is(raw) {
 		return raw, nil, nil
 	}
@@ -23,8 +23,8 @@ func OpenCertificate(rec *evidence.Recorder, raw []byte) (quote []byte, cert *ra
 		err = errors.New("it is a certificate of Open Enclave: use attestation type OpenEnclave")
 	}
 	if err != nil {
-		return nil, nil, ratls.Malformed(rec, err)
+		return nil, nil, ratls.Malformed(result, err)
 	}
-	cert.Pass(rec)
+	cert.Pass(result)
 	return cert.Evidence, cert, nil
 }

@@ -126,10 +126,10 @@ type pckChain struct {
 func openChain(text []byte, anchor Anchor, known *caCache) (*pckChain, *chainError) {
 	certs, err := parsePEM(text, known)
 	if err != nil {
-		return nil, &chainError{checkPCKCertificates, err}
+		return nil, &chainError{CheckPCKCertificates, err}
 	}
 	if len(certs) != 3 {
-		return nil, &chainError{checkPCKCertificates, fmt.Errorf("%d certificates, want leaf, CA and root", len(certs))}
+		return nil, &chainError{CheckPCKCertificates, fmt.Errorf("%d certificates, want leaf, CA and root", len(certs))}
 	}
 	c := &pckChain{}
 	var root *x509.Certificate
@@ -145,22 +145,22 @@ func openChain(text []byte, anchor Anchor, known *caCache) (*pckChain, *chainErr
 		}
 	}
 	if c.leaf == nil || c.ca == nil || root == nil {
-		return nil, &chainError{checkPCKChain, errors.New("not one PCK certificate, one PCK CA and one root: " + names(certs))}
+		return nil, &chainError{CheckPCKChain, errors.New("not one PCK certificate, one PCK CA and one root: " + names(certs))}
 	}
 	if !anchor.is(root) {
-		return nil, &chainError{checkPCKRoot, errors.New(otherRoot(root))}
+		return nil, &chainError{CheckPCKRoot, errors.New(otherRoot(root))}
 	}
 	if err := c.verifyLinks(anchor); err != nil {
-		return nil, &chainError{checkPCKChain, err}
+		return nil, &chainError{CheckPCKChain, err}
 	}
 	if c.pck, err = parsePCK(c.leaf, c.caType); err != nil {
-		return nil, &chainError{checkPCKExtension, err}
+		return nil, &chainError{CheckPCKExtension, err}
 	}
 	return c, nil
 }
 
 type chainError struct {
-	check string
+	check *evidence.Definition
 	err   error
 }
 

@@ -16,24 +16,24 @@ import (
 // that came with it, which must be under the anchor too. The error is a
 // *evidence.Rejection.
 func (v *Verifier) CheckCollateral(c *collateral.Intel, q collateral.Query, at time.Time) error {
-	rec := &evidence.Recorder{}
+	result := &evidence.Result{}
 	about, err := c.About()
 	if err != nil {
-		return v.failErr(rec, checkCollateral, "a set for "+q.String(), err)
+		return result.FailErr(CheckCollateral, "a set for "+q.String(), err)
 	}
 	if !about.Matches(q) || about.CA == "" {
-		return v.fail(rec, checkCollateral, "a set for "+q.String(),
+		return result.Fail(CheckCollateral, "a set for "+q.String(),
 			collateral.Query{TEE: about.TEE, FMSPC: about.FMSPC, CA: about.CA, EvaluationNumber: about.EvaluationNumber}.String())
 	}
 	ca, err := v.crlIssuer(c.PCKCRLIssuerChain)
 	if err != nil {
-		return v.failErr(rec, checkPCKCRL, "a CA of PCK certificates under the pinned root", err)
+		return result.FailErr(CheckPCKCRL, "a CA of PCK certificates under the pinned root", err)
 	}
 	chain := &pckChain{ca: ca}
 	if chain.caKey, err = p256Key(ca); err != nil {
-		return v.failErr(rec, checkPCKCRL, "a CA with a P-256 key", err)
+		return result.FailErr(CheckPCKCRL, "a CA with a P-256 key", err)
 	}
-	e, err := v.open(rec, c, chain)
+	e, err := v.open(result, c, chain)
 	if err != nil {
 		return err
 	}
@@ -42,26 +42,26 @@ func (v *Verifier) CheckCollateral(c *collateral.Intel, q collateral.Query, at t
 		wantID = "TD_QE"
 	}
 	if e.tcb.TEE != q.TEE || e.identity.ID != wantID {
-		return v.fail(rec, checkQEIDType, wantID, e.identity.ID)
+		return result.Fail(CheckQEIDType, wantID, e.identity.ID)
 	}
-	if err := v.fresh(rec, e, at, false); err != nil {
+	if err := v.fresh(result, e, at, false); err != nil {
 		return err
 	}
-	return v.unrevoked(rec, e, ca)
+	return v.unrevoked(result, e, ca)
 }
 
 // CheckPCK verifies a PCK certificate chain on its own, before it is kept: every signature
 // up to the anchor, and every window at the given time. It returns when the chain is valid.
 // The error is a *evidence.Rejection.
 func (v *Verifier) CheckPCK(text []byte, at time.Time) (from, to time.Time, err error) {
-	rec := &evidence.Recorder{}
+	result := &evidence.Result{}
 	chain, chainErr := v.chain(text)
 	if chainErr != nil {
-		return from, to, v.failErr(rec, chainErr.check, "leaf, PCK CA and root under the pinned root key", chainErr.err)
+		return from, to, result.FailErr(chainErr.check, "leaf, PCK CA and root under the pinned root key", chainErr.err)
 	}
 	w := chain.validity(v.anchor)
 	if !w.contains(at) {
-		return from, to, v.fail(rec, checkPCKValidity, "a time within "+w.String(), at.UTC().Format(time.RFC3339))
+		return from, to, result.Fail(CheckPCKValidity, "a time within "+w.String(), at.UTC().Format(time.RFC3339))
 	}
 	return w.from, w.to, nil
 }

@@ -36,33 +36,33 @@ type Hashes struct {
 	TCBInfoCerts, TCBInfoCRL, TCBInfo          [sha256.Size]byte
 }
 
-// open verifies the signatures of c. The checks are recorded in rec.
-func (v *Verifier) open(rec *evidence.Recorder, c *collateral.Intel, chain *pckChain) (*endorsements, error) {
-	first := len(rec.Checks)
+// open verifies the signatures of c. The checks are recorded in result.
+func (v *Verifier) open(result *evidence.Result, c *collateral.Intel, chain *pckChain) (*endorsements, error) {
+	first := len(result.Checks)
 	if missing := missingPieces(c); missing != "" {
-		return nil, v.fail(rec, checkCollateral, "CRLs, TCB info and QE identity", "no "+missing)
+		return nil, result.Fail(CheckCollateral, "CRLs, TCB info and QE identity", "no "+missing)
 	}
 	e := &endorsements{}
 	var err error
 	// Security: the list must come from the anchor, and the PCK list from the
 	// CA in the quote's own chain, whatever chain was sent along with it.
 	if e.rootCRL, err = openCRL(c.RootCRL, v.anchor.named, v.anchor.signed); err != nil {
-		return nil, v.failErr(rec, checkRootCRL, "a CRL signed by "+v.anchor.Subject, err)
+		return nil, result.FailErr(CheckRootCRL, "a CRL signed by "+v.anchor.Subject, err)
 	}
-	rec.Pass(checkRootCRL, "signed by the root CA", fmt.Sprintf("%d revoked", len(e.rootCRL.revoked)))
+	result.Pass(CheckRootCRL, "signed by the root CA", fmt.Sprintf("%d revoked", len(e.rootCRL.revoked)))
 	isCA := func(rawName []byte) bool { return bytes.Equal(rawName, chain.ca.RawSubject) }
 	if e.pckCRL, err = openCRL(c.PCKCRL, isCA, signedBy(chain.caKey)); err != nil {
-		return nil, v.failErr(rec, checkPCKCRL, "a CRL signed by "+chain.ca.Subject.CommonName, err)
+		return nil, result.FailErr(CheckPCKCRL, "a CRL signed by "+chain.ca.Subject.CommonName, err)
 	}
-	rec.Pass(checkPCKCRL, "signed by "+chain.ca.Subject.CommonName, fmt.Sprintf("%d revoked", len(e.pckCRL.revoked)))
-	if err := v.openTCBInfo(rec, e, c); err != nil {
+	result.Pass(CheckPCKCRL, "signed by "+chain.ca.Subject.CommonName, fmt.Sprintf("%d revoked", len(e.pckCRL.revoked)))
+	if err := v.openTCBInfo(result, e, c); err != nil {
 		return nil, err
 	}
-	if err := v.openIdentity(rec, e, c); err != nil {
+	if err := v.openIdentity(result, e, c); err != nil {
 		return nil, err
 	}
 	e.hashes = hashesOf(c)
-	e.checks = append(e.checks, rec.Checks[first:]...)
+	e.checks = append(e.checks, result.Checks[first:]...)
 	return e, nil
 }
 
@@ -82,56 +82,56 @@ func missingPieces(c *collateral.Intel) string {
 	return ""
 }
 
-func (v *Verifier) openTCBInfo(rec *evidence.Recorder, e *endorsements, c *collateral.Intel) error {
+func (v *Verifier) openTCBInfo(result *evidence.Result, e *endorsements, c *collateral.Intel) error {
 	key, err := v.signer(e, c.TCBInfoIssuerChain, nil)
 	if err != nil {
-		return v.failErr(rec, checkTCBInfoChain, tcbSigningName+" under the pinned root", err)
+		return result.FailErr(CheckTCBInfoChain, tcbSigningName+" under the pinned root", err)
 	}
-	rec.Pass(checkTCBInfoChain, tcbSigningName+" under the pinned root", "a certificate valid until "+day(e.signers[0].NotAfter))
+	result.Pass(CheckTCBInfoChain, tcbSigningName+" under the pinned root", "a certificate valid until "+day(e.signers[0].NotAfter))
 	if !verifyRaw(key, c.TCBInfo, c.TCBInfoSignature) {
-		return v.failSignature(rec, checkTCBInfoSign, c.TCBInfo)
+		return v.failSignature(result, CheckTCBInfoSign, c.TCBInfo)
 	}
 	if e.tcb, err = ParseTCBInfo(c.TCBInfo); err != nil {
-		return v.failErr(rec, checkTCBInfoFormat, "a TCB info of version 2 or 3", err)
+		return result.FailErr(CheckTCBInfoFormat, "a TCB info of version 2 or 3", err)
 	}
-	rec.Pass(checkTCBInfoSign, "signed by the TCB signing key", fmt.Sprintf("FMSPC %x, evaluation %d, next update %s",
+	result.Pass(CheckTCBInfoSign, "signed by the TCB signing key", fmt.Sprintf("FMSPC %x, evaluation %d, next update %s",
 		e.tcb.FMSPC, e.tcb.EvaluationNumber, day(e.tcb.NextUpdate)))
-	rec.Pass(checkTCBInfoFormat, "version 2 or 3", fmt.Sprintf("version %d, %d levels", e.tcb.Version, len(e.tcb.Levels)))
+	result.Pass(CheckTCBInfoFormat, "version 2 or 3", fmt.Sprintf("version %d, %d levels", e.tcb.Version, len(e.tcb.Levels)))
 	return nil
 }
 
-func (v *Verifier) openIdentity(rec *evidence.Recorder, e *endorsements, c *collateral.Intel) error {
+func (v *Verifier) openIdentity(result *evidence.Result, e *endorsements, c *collateral.Intel) error {
 	var known *x509.Certificate
 	if bytes.Equal(c.TCBInfoIssuerChain, c.QEIdentityIssuerChain) {
 		known = e.signers[0]
 	}
 	key, err := v.signer(e, c.QEIdentityIssuerChain, known)
 	if err != nil {
-		return v.failErr(rec, checkQEIDChain, tcbSigningName+" under the pinned root", err)
+		return result.FailErr(CheckQEIDChain, tcbSigningName+" under the pinned root", err)
 	}
-	rec.Pass(checkQEIDChain, tcbSigningName+" under the pinned root", "a certificate valid until "+day(e.signers[1].NotAfter))
+	result.Pass(CheckQEIDChain, tcbSigningName+" under the pinned root", "a certificate valid until "+day(e.signers[1].NotAfter))
 	if !verifyRaw(key, c.QEIdentity, c.QEIdentitySignature) {
-		return v.failSignature(rec, checkQEIDSign, c.QEIdentity)
+		return v.failSignature(result, CheckQEIDSign, c.QEIdentity)
 	}
 	if e.identity, err = ParseIdentity(c.QEIdentity); err != nil {
-		return v.failErr(rec, checkQEIDFormat, "an enclave identity of version 2", err)
+		return result.FailErr(CheckQEIDFormat, "an enclave identity of version 2", err)
 	}
-	rec.Pass(checkQEIDSign, "signed by the TCB signing key", fmt.Sprintf("%s, evaluation %d, next update %s",
+	result.Pass(CheckQEIDSign, "signed by the TCB signing key", fmt.Sprintf("%s, evaluation %d, next update %s",
 		e.identity.ID, e.identity.EvaluationNumber, day(e.identity.NextUpdate)))
-	rec.Pass(checkQEIDFormat, "version 2", fmt.Sprintf("%d levels", len(e.identity.Levels)))
+	result.Pass(CheckQEIDFormat, "version 2", fmt.Sprintf("%d levels", len(e.identity.Levels)))
 	return nil
 }
 
 // failSignature refuses a document whose signature does not verify. White space between
 // tokens, which Intel's documents have none of, shows that a tool wrote the JSON anew.
-func (v *Verifier) failSignature(rec *evidence.Recorder, id string, text []byte) error {
+func (v *Verifier) failSignature(result *evidence.Result, check *evidence.Definition, text []byte) error {
 	const expected = "a signature of the TCB signing key over the bytes sent"
 	compact := jsontext.Value(bytes.Clone(text))
 	if err := compact.Compact(); err == nil && !bytes.Equal(compact, text) {
-		return rec.Fail(id, expected, "re-formatted JSON (with white space between its tokens), so the signature cannot match",
+		return result.FailWith(check, expected, "re-formatted JSON (with white space between its tokens), so the signature cannot match",
 			"save the body of Intel's response as sent, byte for byte: curl -o FILE, without jq or an editor")
 	}
-	return v.fail(rec, id, expected, "signature verification failed: the document was changed, or another key signed it")
+	return result.Fail(check, expected, "signature verification failed: the document was changed, or another key signed it")
 }
 
 // signer verifies the TCB signing certificate in chain and returns its key.
@@ -178,59 +178,59 @@ func (v *Verifier) tcbSigner(chain []byte) (*x509.Certificate, error) {
 }
 
 // usable checks what depends on the time of appraisal and on the platform.
-func (v *Verifier) usable(rec *evidence.Recorder, e *endorsements, chain *pckChain, at time.Time, stale bool) error {
-	if err := v.fresh(rec, e, at, stale); err != nil {
+func (v *Verifier) usable(result *evidence.Result, e *endorsements, chain *pckChain, at time.Time, stale bool) error {
+	if err := v.fresh(result, e, at, stale); err != nil {
 		return err
 	}
-	if err := v.unrevoked(rec, e, chain.ca); err != nil {
+	if err := v.unrevoked(result, e, chain.ca); err != nil {
 		return err
 	}
 	serial := chain.leaf.SerialNumber.Text(16)
 	if e.pckCRL.has(chain.leaf.SerialNumber) {
-		return v.fail(rec, checkPCKRevocation, "not revoked", "serial "+serial+" is on the PCK CRL")
+		return result.Fail(CheckPCKRevocation, "not revoked", "serial "+serial+" is on the PCK CRL")
 	}
-	rec.Pass(checkPCKRevocation, "not revoked", "serial "+serial+" not in the PCK CRL of "+day(e.pckCRL.window.from))
+	result.Pass(CheckPCKRevocation, "not revoked", "serial "+serial+" not in the PCK CRL of "+day(e.pckCRL.window.from))
 	return nil
 }
 
 // fresh checks every window of the collateral. Collateral that the source marks
 // as stale may have outlived its own windows, but not those of certificates.
-func (v *Verifier) fresh(rec *evidence.Recorder, e *endorsements, at time.Time, stale bool) error {
+func (v *Verifier) fresh(result *evidence.Result, e *endorsements, at time.Time, stale bool) error {
 	for _, item := range []struct {
-		check string
+		check *evidence.Definition
 		w     window
 	}{
-		{checkRootCRLFresh, e.rootCRL.window},
-		{checkPCKCRLFresh, e.pckCRL.window},
-		{checkTCBInfoFresh, window{e.tcb.IssueDate, e.tcb.NextUpdate}},
-		{checkQEIDFresh, window{e.identity.IssueDate, e.identity.NextUpdate}},
-		{checkSigningValidity, window{v.anchor.NotBefore, v.anchor.NotAfter}.
+		{CheckRootCRLFresh, e.rootCRL.window},
+		{CheckPCKCRLFresh, e.pckCRL.window},
+		{CheckTCBInfoFresh, window{e.tcb.IssueDate, e.tcb.NextUpdate}},
+		{CheckQEIDFresh, window{e.identity.IssueDate, e.identity.NextUpdate}},
+		{CheckSigningValidity, window{v.anchor.NotBefore, v.anchor.NotAfter}.
 			and(e.signers[0].NotBefore, e.signers[0].NotAfter).and(e.signers[1].NotBefore, e.signers[1].NotAfter)},
 	} {
-		if stale && item.check != checkSigningValidity && at.After(item.w.to) {
-			rec.Pass(item.check, "fresh at the time of appraisal, or stale within the outage mode", "stale since "+item.w.to.UTC().Format(time.RFC3339))
+		if stale && item.check != CheckSigningValidity && at.After(item.w.to) {
+			result.Pass(item.check, "fresh at the time of appraisal, or stale within the outage mode", "stale since "+item.w.to.UTC().Format(time.RFC3339))
 			continue
 		}
 		if !item.w.contains(at) {
-			return rec.Fail(item.check, "a time within "+item.w.String(), at.UTC().Format(time.RFC3339), v.outdated(item.check, e, item.w, at))
+			return result.FailWith(item.check, "a time within "+item.w.String(), at.UTC().Format(time.RFC3339), outdated(item.check, e, item.w, at))
 		}
-		rec.Pass(item.check, "fresh at the time of appraisal", "until "+day(item.w.to))
+		result.Pass(item.check, "fresh at the time of appraisal", "until "+day(item.w.to))
 	}
 	return nil
 }
 
 // unrevoked checks the CA and the signers against the root's list.
-func (v *Verifier) unrevoked(rec *evidence.Recorder, e *endorsements, ca *x509.Certificate) error {
+func (v *Verifier) unrevoked(result *evidence.Result, e *endorsements, ca *x509.Certificate) error {
 	if e.rootCRL.has(ca.SerialNumber) {
-		return v.fail(rec, checkCARevocation, "not revoked", "serial "+ca.SerialNumber.Text(16)+" is on the root CRL")
+		return result.Fail(CheckCARevocation, "not revoked", "serial "+ca.SerialNumber.Text(16)+" is on the root CRL")
 	}
-	rec.Pass(checkCARevocation, "not revoked", "not on the root CRL")
+	result.Pass(CheckCARevocation, "not revoked", "not on the root CRL")
 	for _, signer := range e.signers {
 		if e.rootCRL.has(signer.SerialNumber) {
-			return v.fail(rec, checkSigningRevoked, "not revoked", "serial "+signer.SerialNumber.Text(16)+" is on the root CRL")
+			return result.Fail(CheckSigningRevoked, "not revoked", "serial "+signer.SerialNumber.Text(16)+" is on the root CRL")
 		}
 	}
-	rec.Pass(checkSigningRevoked, "not revoked", "not on the root CRL")
+	result.Pass(CheckSigningRevoked, "not revoked", "not on the root CRL")
 	return nil
 }
 
@@ -258,9 +258,9 @@ func hashesOf(c *collateral.Intel) Hashes {
 }
 
 // outdated says what to do about collateral outside its window.
-func (v *Verifier) outdated(check string, e *endorsements, w window, at time.Time) string {
+func outdated(check *evidence.Definition, e *endorsements, w window, at time.Time) string {
 	if at.Before(w.from) {
-		return v.book.Remedy(check)
+		return check.Remedy
 	}
 	return fmt.Sprintf("the collateral for FMSPC %x expired on %s; run: probity collateral fetch --fmspc %x --tee %s, or import a newer bundle",
 		e.tcb.FMSPC, w.to.UTC().Format(time.RFC3339), e.tcb.FMSPC, e.tcb.TEE)

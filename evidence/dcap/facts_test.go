@@ -112,8 +112,8 @@ func TestSuppliedPCKServesQuotesThatOnlyNameIt(t *testing.T) {
 			raw := m.Quote(evidencetest.QuoteConfig{Enclave: evidencetest.DemoEnclave(), CertType: tc.typ, CertData: tc.data})
 			set := l.pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)})
 			set.PCKCertificateChain = tc.chain
-			rec := &evidence.Recorder{}
-			_, err := dcap.New(dcap.Config{Anchor: l.anchor}).Verify(context.Background(), rec, raw, collateral.SGX,
+			result := &evidence.Result{}
+			_, err := dcap.New(dcap.Config{Anchor: l.anchor}).Verify(context.Background(), result, raw, collateral.SGX,
 				evidence.Evidence{Time: now, Collateral: collateral.Fixed(set)})
 			if got := rejectedBy(err); got != tc.check {
 				t.Errorf("refused by %q (%v), want %q", got, err, tc.check)
@@ -167,8 +167,8 @@ func TestAnchorWithItsKeyExchanged(t *testing.T) {
 
 func TestTDXQuoteIsNotSGXEvidence(t *testing.T) {
 	raw := tdxShaped(t)
-	rec := &evidence.Recorder{}
-	_, err := dcap.New(dcap.Config{}).Verify(context.Background(), rec, raw, collateral.SGX, evidence.Evidence{Time: now})
+	result := &evidence.Result{}
+	_, err := dcap.New(dcap.Config{}).Verify(context.Background(), result, raw, collateral.SGX, evidence.Evidence{Time: now})
 	if got := rejectedBy(err); got != "dcap.quote.tee" {
 		t.Errorf("refused by %q, want dcap.quote.tee", got)
 	}
@@ -200,7 +200,7 @@ func TestASetIsNotReusedForAnotherCA(t *testing.T) {
 		m    *evidencetest.Platform
 		want string
 	}{{platform, ""}, {processor, "dcap.pck-crl.signature"}, {platform, ""}} {
-		_, err := v.Verify(context.Background(), &evidence.Recorder{}, tc.m.Quote(evidencetest.QuoteConfig{}), collateral.SGX,
+		_, err := v.Verify(context.Background(), &evidence.Result{}, tc.m.Quote(evidencetest.QuoteConfig{}), collateral.SGX,
 			evidence.Evidence{Time: now, Collateral: source})
 		if got := rejectedBy(err); got != tc.want {
 			t.Errorf("refused by %q, want %q", got, tc.want)
@@ -218,7 +218,7 @@ func TestWhatIsRememberedStillExpires(t *testing.T) {
 		months int
 		want   string
 	}{{0, ""}, {2, "dcap.root-crl.freshness"}, {120, "dcap.pck.validity"}, {0, ""}} {
-		_, err := v.Verify(context.Background(), &evidence.Recorder{}, raw, collateral.SGX,
+		_, err := v.Verify(context.Background(), &evidence.Result{}, raw, collateral.SGX,
 			evidence.Evidence{Time: now.AddDate(0, tc.months, 0), Collateral: source})
 		if got := rejectedBy(err); got != tc.want {
 			t.Errorf("after %d months: refused by %q, want %q", tc.months, got, tc.want)

@@ -33,7 +33,7 @@ func TestEveryByteCounts(t *testing.T) {
 			quote := m.Quote(tc.quote)
 			v := dcap.New(dcap.Config{Anchor: l.anchor})
 			accepted := func(raw []byte, set *collateral.Intel) bool {
-				_, err := v.Verify(context.Background(), &evidence.Recorder{}, raw, tc.tee, evidence.Evidence{Time: now, Collateral: collateral.Fixed(set)})
+				_, err := v.Verify(context.Background(), &evidence.Result{}, raw, tc.tee, evidence.Evidence{Time: now, Collateral: collateral.Fixed(set)})
 				return err == nil
 			}
 			healthy := func() *collateral.Intel { return l.pki.Collateral(m, evidencetest.CollateralConfig{TCB: tc.tcb}) }

@@ -63,15 +63,15 @@ func (l *lab) verify(t *testing.T, s scene) (*dcap.Proof, []evidence.Check, erro
 		}
 		ev.Collateral = collateral.Fixed(set)
 	}
-	rec := &evidence.Recorder{}
+	result := &evidence.Result{}
 	v := dcap.New(dcap.Config{Anchor: l.anchor})
-	proof, err := v.Verify(context.Background(), rec, raw, collateral.SGX, ev)
+	proof, err := v.Verify(context.Background(), result, raw, collateral.SGX, ev)
 	// A second run with everything remembered must say the same.
-	again := &evidence.Recorder{}
-	if _, err2 := v.Verify(context.Background(), again, raw, collateral.SGX, ev); (err == nil) != (err2 == nil) || !slices.Equal(rec.Checks, again.Checks) {
+	again := &evidence.Result{}
+	if _, err2 := v.Verify(context.Background(), again, raw, collateral.SGX, ev); (err == nil) != (err2 == nil) || !slices.Equal(result.Checks, again.Checks) {
 		t.Errorf("the second verification differs: %v and %v", err, err2)
 	}
-	return proof, rec.Checks, err
+	return proof, result.Checks, err
 }
 
 // labWhere returns a lab in which one certificate differs.

@@ -85,7 +85,7 @@ func moduleSVNs(svn *[16]byte) int {
 
 // failLevel refuses a platform that is below every level: it names the components
 // that are below the lowest one, and how they are updated.
-func (v *Verifier) failLevel(rec *evidence.Recorder, info *TCBInfo, pck *PCK, svn *[16]byte, when string) (*evidence.TCB, error) {
+func (v *Verifier) failLevel(result *evidence.Result, info *TCBInfo, pck *PCK, svn *[16]byte, when string) (*evidence.TCB, error) {
 	lowest := &info.Levels[len(info.Levels)-1]
 	below, newest := info.shortfall(lowest, pck), info.shortfall(&info.Levels[0], pck)
 	if svn != nil {
@@ -94,7 +94,7 @@ func (v *Verifier) failLevel(rec *evidence.Recorder, info *TCBInfo, pck *PCK, sv
 	}
 	needs, has := evidence.Shortcomings(below)
 	remedy := evidence.RemedyFor(below) + "; then fetch a new PCK certificate for the platform. No status that is accepted changes this: Intel supports no lower level"
-	err := rec.Fail(checkTCBLevel, fmt.Sprintf("at least the lowest level of the TCB info (%s, of %s): %s", lowest.Status, day(lowest.Date), needs), has+when, remedy)
+	err := result.FailWith(CheckTCBLevel, fmt.Sprintf("at least the lowest level of the TCB info (%s, of %s): %s", lowest.Status, day(lowest.Date), needs), has+when, remedy)
 	return &evidence.TCB{Status: evidence.NotSupported, EvaluationDataNumber: info.EvaluationNumber, Advisories: []string{}, Shortfall: newest, BelowLowest: below}, err
 }
 

@@ -91,12 +91,12 @@ func relaunch(launch, current Status) Status {
 }
 
 // appraiseTD rates a TD: at launch and, where the quote tells, as it runs now.
-func (v *Verifier) appraiseTD(rec *evidence.Recorder, q *Quote, pck *PCK, info *TCBInfo, qe IdentityLevel) (*evidence.TCB, error) {
+func (v *Verifier) appraiseTD(result *evidence.Result, q *Quote, pck *PCK, info *TCBInfo, qe IdentityLevel) (*evidence.TCB, error) {
 	td, err := ParseTDReport(q.Body)
 	if err != nil {
-		return nil, v.failErr(rec, checkQuoteFormat, "a TD report", err)
+		return nil, result.FailErr(CheckQuoteFormat, "a TD report", err)
 	}
-	launch, err := v.rateTD(rec, "launch", td, &td.TEETCBSVN, pck, info, qe)
+	launch, err := v.rateTD(result, "launch", td, &td.TEETCBSVN, pck, info, qe)
 	if err != nil {
 		return launch, err
 	}
@@ -104,7 +104,7 @@ func (v *Verifier) appraiseTD(rec *evidence.Recorder, q *Quote, pck *PCK, info *
 	if !td.V15 {
 		return launch, nil
 	}
-	current, err := v.rateTD(rec, "now", td, &td.TEETCBSVN2, pck, info, qe)
+	current, err := v.rateTD(result, "now", td, &td.TEETCBSVN2, pck, info, qe)
 	if err != nil {
 		return current, err
 	}
@@ -113,10 +113,10 @@ func (v *Verifier) appraiseTD(rec *evidence.Recorder, q *Quote, pck *PCK, info *
 	return launch, nil
 }
 
-func (v *Verifier) rateTD(rec *evidence.Recorder, when string, td *TDReport, svn *[16]byte, pck *PCK, info *TCBInfo, qe IdentityLevel) (*evidence.TCB, error) {
+func (v *Verifier) rateTD(result *evidence.Result, when string, td *TDReport, svn *[16]byte, pck *PCK, info *TCBInfo, qe IdentityLevel) (*evidence.TCB, error) {
 	module, ok := info.module(svn)
 	if !ok {
-		return nil, v.fail(rec, checkTDXModule, "a TDX module that the TCB info knows", fmt.Sprintf("module version %d (%s)", svn[1], when))
+		return nil, result.Fail(CheckTDXModule, "a TDX module that the TCB info knows", fmt.Sprintf("module version %d (%s)", svn[1], when))
 	}
 	var attributes [8]byte
 	for i := range attributes {
@@ -124,23 +124,23 @@ func (v *Verifier) rateTD(rec *evidence.Recorder, when string, td *TDReport, svn
 	}
 	switch {
 	case td.MRSignerSEAM != module.MRSigner:
-		return nil, v.fail(rec, checkTDXModule, fmt.Sprintf("MRSIGNERSEAM %x", module.MRSigner), fmt.Sprintf("%x", td.MRSignerSEAM))
+		return nil, result.Fail(CheckTDXModule, fmt.Sprintf("MRSIGNERSEAM %x", module.MRSigner), fmt.Sprintf("%x", td.MRSignerSEAM))
 	case attributes != module.Attributes || td.SEAMAttributes != [8]byte{}:
-		return nil, v.fail(rec, checkTDXModule, "SEAMATTRIBUTES of zero", fmt.Sprintf("%x", td.SEAMAttributes))
+		return nil, result.Fail(CheckTDXModule, "SEAMATTRIBUTES of zero", fmt.Sprintf("%x", td.SEAMAttributes))
 	}
-	rec.Pass(checkTDXModule, "Intel's TDX module", fmt.Sprintf("version %d, SVN %d (%s)", svn[1], svn[0], when))
+	result.Pass(CheckTDXModule, "Intel's TDX module", fmt.Sprintf("version %d, SVN %d (%s)", svn[1], svn[0], when))
 	level, ok := info.tdLevel(pck, svn)
 	if !ok {
-		return v.failLevel(rec, info, pck, svn, " ("+when+")")
+		return v.failLevel(result, info, pck, svn, " ("+when+")")
 	}
-	rec.Pass(checkTCBLevel, "a level of the TCB info", fmt.Sprintf("%s (level of %s, %s)", level.Status, day(level.Date), when))
+	result.Pass(CheckTCBLevel, "a level of the TCB info", fmt.Sprintf("%s (level of %s, %s)", level.Status, day(level.Date), when))
 	tcb := info.state(pck, level, qe)
 	if svn[1] > 0 {
 		moduleLevel, ok := meets(module.Levels, uint16(svn[0]))
 		if !ok {
-			return nil, v.fail(rec, checkTDXModuleTCB, fmt.Sprintf("a TDX module %s with an SVN of at least %d, that of its lowest level", module.ID, module.Levels[len(module.Levels)-1].ISVSVN), fmt.Sprintf("SVN %d (%s)", svn[0], when))
+			return nil, result.Fail(CheckTDXModuleTCB, fmt.Sprintf("a TDX module %s with an SVN of at least %d, that of its lowest level", module.ID, module.Levels[len(module.Levels)-1].ISVSVN), fmt.Sprintf("SVN %d (%s)", svn[0], when))
 		}
-		rec.Pass(checkTDXModuleTCB, "a level of the module's identity", fmt.Sprintf("%s (level of %s, %s)", moduleLevel.Status, day(moduleLevel.Date), when))
+		result.Pass(CheckTDXModuleTCB, "a level of the module's identity", fmt.Sprintf("%s (level of %s, %s)", moduleLevel.Status, day(moduleLevel.Date), when))
 		tcb.Status = string(converge(level.Status, qe.Status, moduleLevel.Status))
 		tcb.ModuleStatus = string(moduleLevel.Status)
 		tcb.Date = earliest(tcb.Date, moduleLevel.Date)

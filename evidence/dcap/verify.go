@@ -40,7 +40,6 @@ type Verifier struct {
 	chains     *lru.Cache[[sha256.Size]byte, *pckChain]
 	collateral *lru.Cache[endorsementsKey, *endorsements]
 	cas        *caCache
-	book       evidence.Book
 }
 
 // endorsementsKey names a verification: PCK CRLs are verified with the CA of
@@ -52,7 +51,7 @@ type endorsementsKey struct {
 
 // New returns a Verifier.
 func New(cfg Config) *Verifier {
-	v := &Verifier{anchor: IntelRoot(), book: evidence.NewBook(Catalogue())}
+	v := &Verifier{anchor: IntelRoot()}
 	if cfg.Anchor != nil {
 		v.anchor = *cfg.Anchor
 	}
@@ -90,42 +89,34 @@ type Proof struct {
 	Stale bool
 }
 
-func (v *Verifier) fail(rec *evidence.Recorder, id, expected, found string) error {
-	return rec.Fail(id, expected, found, v.book.Remedy(id))
-}
-
-func (v *Verifier) failErr(rec *evidence.Recorder, id, expected string, err error) error {
-	return rec.FailErr(id, expected, err, v.book.Remedy(id))
-}
-
 // Verify parses and verifies raw as a quote of the given TEE with the
 // collateral and at the time of ev (Intel DCAP quote verification library). It
-// records every check in rec and returns the first failed one as a
+// records every check in result and returns the first failed one as a
 // *evidence.Rejection. For a platform below every level the proof has the TCB alone.
-func (v *Verifier) Verify(ctx context.Context, rec *evidence.Recorder, raw []byte, tee collateral.TEE, ev evidence.Evidence) (*Proof, error) {
-	rec.Checks = slices.Grow(rec.Checks, 48) // more than there are
+func (v *Verifier) Verify(ctx context.Context, result *evidence.Result, raw []byte, tee collateral.TEE, ev evidence.Evidence) (*Proof, error) {
+	result.Checks = slices.Grow(result.Checks, 48) // more than there are
 	q, err := ParseQuote(raw)
 	if err != nil {
 		if errors.Is(err, ErrHeader) {
-			return nil, v.failErr(rec, checkQuoteHeader, "a DCAP quote of version 3 to 5 by Intel's quoting enclave", err)
+			return nil, result.FailErr(CheckQuoteHeader, "a DCAP quote of version 3 to 5 by Intel's quoting enclave", err)
 		}
-		return nil, v.failErr(rec, checkQuoteFormat, "a DCAP quote of version 3 to 5", err)
+		return nil, result.FailErr(CheckQuoteFormat, "a DCAP quote of version 3 to 5", err)
 	}
-	rec.Pass(checkQuoteFormat, "a DCAP quote of version 3 to 5", fmt.Sprintf("quote v%d, %d bytes", q.Version, len(q.Raw)))
-	rec.Pass(checkQuoteHeader, "ECDSA P-256, Intel's QE vendor id", "as expected")
+	result.Pass(CheckQuoteFormat, "a DCAP quote of version 3 to 5", fmt.Sprintf("quote v%d, %d bytes", q.Version, len(q.Raw)))
+	result.Pass(CheckQuoteHeader, "ECDSA P-256, Intel's QE vendor id", "as expected")
 	if (q.TEEType == TEETypeTDX) != (tee == collateral.TDX) {
-		return nil, v.fail(rec, checkQuoteTEE, string(tee)+" evidence", fmt.Sprintf("TEE type 0x%x", q.TEEType))
+		return nil, result.Fail(CheckQuoteTEE, string(tee)+" evidence", fmt.Sprintf("TEE type 0x%x", q.TEEType))
 	}
-	rec.Pass(checkQuoteTEE, string(tee)+" evidence", string(tee))
-	chain, err := v.verifyQuote(ctx, rec, q, ev)
+	result.Pass(CheckQuoteTEE, string(tee)+" evidence", string(tee))
+	chain, err := v.verifyQuote(ctx, result, q, ev)
 	if err != nil {
 		return nil, err
 	}
-	e, stale, err := v.endorse(ctx, rec, chain, tee, ev)
+	e, stale, err := v.endorse(ctx, result, chain, tee, ev)
 	if err != nil {
 		return nil, err
 	}
-	tcb, err := v.appraiseTCB(rec, q, chain.pck, e, tee, ev)
+	tcb, err := v.appraiseTCB(result, q, chain.pck, e, tee, ev)
 	if err != nil {
 		return &Proof{TCB: tcb}, err
 	}
@@ -133,57 +124,57 @@ func (v *Verifier) Verify(ctx context.Context, rec *evidence.Recorder, raw []byt
 }
 
 // verifyQuote checks everything that needs no collateral.
-func (v *Verifier) verifyQuote(ctx context.Context, rec *evidence.Recorder, q *Quote, ev evidence.Evidence) (*pckChain, error) {
-	chain, err := v.pckChain(ctx, rec, q, ev)
+func (v *Verifier) verifyQuote(ctx context.Context, result *evidence.Result, q *Quote, ev evidence.Evidence) (*pckChain, error) {
+	chain, err := v.pckChain(ctx, result, q, ev)
 	if err != nil {
 		return nil, err
 	}
-	rec.Pass(checkPCKCertificates, "three certificates", "three certificates")
-	rec.Pass(checkPCKRoot, "the pinned root key", v.anchor.Subject)
+	result.Pass(CheckPCKCertificates, "three certificates", "three certificates")
+	result.Pass(CheckPCKRoot, "the pinned root key", v.anchor.Subject)
 	w := chain.validity(v.anchor)
-	rec.Pass(checkPCKChain, "leaf, PCK CA, root", "leaf → "+chain.ca.Subject.CommonName+" → root, valid until "+day(w.to))
-	rec.Pass(checkPCKExtension, "every item once", fmt.Sprintf("FMSPC %x, PCESVN %d", chain.pck.FMSPC, chain.pck.PCESVN))
+	result.Pass(CheckPCKChain, "leaf, PCK CA, root", "leaf → "+chain.ca.Subject.CommonName+" → root, valid until "+day(w.to))
+	result.Pass(CheckPCKExtension, "every item once", fmt.Sprintf("FMSPC %x, PCESVN %d", chain.pck.FMSPC, chain.pck.PCESVN))
 	if !w.contains(ev.Time) {
-		return nil, v.fail(rec, checkPCKValidity, "a time within "+w.String(), ev.Time.UTC().Format(time.RFC3339))
+		return nil, result.Fail(CheckPCKValidity, "a time within "+w.String(), ev.Time.UTC().Format(time.RFC3339))
 	}
-	rec.Pass(checkPCKValidity, "valid at the time of appraisal", "until "+day(w.to))
+	result.Pass(CheckPCKValidity, "valid at the time of appraisal", "until "+day(w.to))
 
 	if !verifyRaw(chain.key, q.QEReport, q.QESignature) {
-		return nil, v.fail(rec, checkQESignature, "a signature by the PCK", "signature verification failed")
+		return nil, result.Fail(CheckQESignature, "a signature by the PCK", "signature verification failed")
 	}
-	rec.Pass(checkQESignature, "a signature by the PCK", "verified")
+	result.Pass(CheckQESignature, "a signature by the PCK", "verified")
 	qe, err := ParseReport(q.QEReport)
 	if err != nil {
-		return nil, v.failErr(rec, checkQuoteFormat, "a QE report", err)
+		return nil, result.FailErr(CheckQuoteFormat, "a QE report", err)
 	}
 	// All 64 bytes are compared: the hash and 32 zeros.
 	var want [64]byte
 	sum := sha256.Sum256(slices.Concat(q.Key, q.QEAuthData))
 	copy(want[:], sum[:])
 	if subtle.ConstantTimeCompare(want[:], qe.ReportData[:]) != 1 {
-		return nil, v.fail(rec, checkQEBinding, fmt.Sprintf("%x", want), fmt.Sprintf("%x", qe.ReportData))
+		return nil, result.Fail(CheckQEBinding, fmt.Sprintf("%x", want), fmt.Sprintf("%x", qe.ReportData))
 	}
-	rec.Pass(checkQEBinding, "SHA-256(attestation key || QE authentication data)", "equal")
+	result.Pass(CheckQEBinding, "SHA-256(attestation key || QE authentication data)", "equal")
 	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append([]byte{4}, q.Key...))
 	if err != nil {
-		return nil, v.failErr(rec, checkAttestationKey, "a point on P-256", err)
+		return nil, result.FailErr(CheckAttestationKey, "a point on P-256", err)
 	}
-	rec.Pass(checkAttestationKey, "a point on P-256", "on the curve")
+	result.Pass(CheckAttestationKey, "a point on P-256", "on the curve")
 	if !verifyRaw(key, q.Signed, q.Signature) {
-		return nil, v.fail(rec, checkQuoteSignature, "a signature by the attestation key over header and body", "signature verification failed")
+		return nil, result.Fail(CheckQuoteSignature, "a signature by the attestation key over header and body", "signature verification failed")
 	}
-	rec.Pass(checkQuoteSignature, "a signature by the attestation key", "attestation key bound to the QE report")
+	result.Pass(CheckQuoteSignature, "a signature by the attestation key", "attestation key bound to the QE report")
 	return chain, nil
 }
 
 // pckChain returns the quote's own PCK chain, or, for certification data that only name the
 // platform, the one of the collateral source that is this platform's.
-func (v *Verifier) pckChain(ctx context.Context, rec *evidence.Recorder, q *Quote, ev evidence.Evidence) (*pckChain, error) {
+func (v *Verifier) pckChain(ctx context.Context, result *evidence.Result, q *Quote, ev evidence.Evidence) (*pckChain, error) {
 	const wanted = "leaf, PCK CA and root under the pinned root key"
 	if q.CertificationType == certPCKChain {
 		chain, err := v.chain(q.CertificationData)
 		if err != nil {
-			return nil, v.failErr(rec, err.check, wanted, err.err)
+			return nil, result.FailErr(err.check, wanted, err.err)
 		}
 		return chain, nil
 	}
@@ -197,7 +188,7 @@ func (v *Verifier) pckChain(ctx context.Context, rec *evidence.Recorder, q *Quot
 		chain, chainErr := v.chain(text)
 		if chainErr == nil {
 			if err := chain.pck.checkCertificationData(q.CertificationType, q.CertificationData); err != nil {
-				chainErr = &chainError{checkPCKCertificates, err}
+				chainErr = &chainError{CheckPCKCertificates, err}
 			}
 		}
 		switch {
@@ -213,12 +204,12 @@ func (v *Verifier) pckChain(ctx context.Context, rec *evidence.Recorder, q *Quot
 	case best != nil:
 		return best, nil
 	case problem != nil && len(held) == 1:
-		return nil, v.failErr(rec, problem.check, wanted, problem.err)
+		return nil, result.FailErr(problem.check, wanted, problem.err)
 	case problem != nil:
-		return nil, v.fail(rec, checkPCKCertificates, "the PCK certificate of this platform",
+		return nil, result.Fail(CheckPCKCertificates, "the PCK certificate of this platform",
 			fmt.Sprintf("%d PCK certificate chains in the collateral, but not this platform's; the last one: %v", len(held), problem.err))
 	}
-	return nil, v.fail(rec, checkPCKCertificates, "a PCK certificate chain in the quote (certification data type 5) or in the collateral",
+	return nil, result.Fail(CheckPCKCertificates, "a PCK certificate chain in the quote (certification data type 5) or in the collateral",
 		fmt.Sprintf("certification data of type %d, and no chain in the collateral", q.CertificationType))
 }
 
@@ -252,14 +243,14 @@ func (v *Verifier) chain(text []byte) (*pckChain, *chainError) {
 
 // endorse finds the collateral, verifies it, and checks that it may be used
 // for this platform now.
-func (v *Verifier) endorse(ctx context.Context, rec *evidence.Recorder, chain *pckChain, tee collateral.TEE, ev evidence.Evidence) (_ *endorsements, stale bool, _ error) {
+func (v *Verifier) endorse(ctx context.Context, result *evidence.Result, chain *pckChain, tee collateral.TEE, ev evidence.Evidence) (_ *endorsements, stale bool, _ error) {
 	const wanted = "collateral for the platform"
 	if ev.Collateral == nil {
-		return nil, false, v.fail(rec, checkCollateral, wanted, "none was supplied")
+		return nil, false, result.Fail(CheckCollateral, wanted, "none was supplied")
 	}
 	set, err := ev.Collateral.Intel(ctx, collateral.Query{TEE: tee, FMSPC: chain.pck.FMSPC, CA: chain.caType, EvaluationNumber: ev.TCBEvaluationNumber})
 	if errors.Is(err, collateral.ErrNotFound) {
-		return nil, false, v.failErr(rec, checkCollateral, wanted, err)
+		return nil, false, result.FailErr(CheckCollateral, wanted, err)
 	}
 	if err != nil {
 		return nil, false, fmt.Errorf("dcap: collateral: %w", err)
@@ -269,71 +260,71 @@ func (v *Verifier) endorse(ctx context.Context, rec *evidence.Recorder, chain *p
 	var e *endorsements
 	if cacheable {
 		if e, _ = v.collateral.Get(key); e != nil {
-			rec.Checks = append(rec.Checks, e.checks...)
+			result.Checks = append(result.Checks, e.checks...)
 		}
 	}
 	if e == nil {
-		if e, err = v.open(rec, set, chain); err != nil {
+		if e, err = v.open(result, set, chain); err != nil {
 			return nil, false, err
 		}
 		if cacheable {
 			v.collateral.Add(key, e)
 		}
 	}
-	return e, set.Stale, v.usable(rec, e, chain, ev.Time, set.Stale)
+	return e, set.Stale, v.usable(result, e, chain, ev.Time, set.Stale)
 }
 
 // appraiseTCB matches platform and quoting enclave with the collateral.
-func (v *Verifier) appraiseTCB(rec *evidence.Recorder, q *Quote, pck *PCK, e *endorsements, tee collateral.TEE, ev evidence.Evidence) (*evidence.TCB, error) {
+func (v *Verifier) appraiseTCB(result *evidence.Result, q *Quote, pck *PCK, e *endorsements, tee collateral.TEE, ev evidence.Evidence) (*evidence.TCB, error) {
 	if e.tcb.TEE != tee {
-		return nil, v.fail(rec, checkTCBInfoTEE, string(tee), fmt.Sprintf("%s (version %d)", e.tcb.TEE, e.tcb.Version))
+		return nil, result.Fail(CheckTCBInfoTEE, string(tee), fmt.Sprintf("%s (version %d)", e.tcb.TEE, e.tcb.Version))
 	}
-	rec.Pass(checkTCBInfoTEE, string(tee), string(tee))
+	result.Pass(CheckTCBInfoTEE, string(tee), string(tee))
 	if n := ev.TCBEvaluationNumber; n != 0 {
 		if e.tcb.EvaluationNumber != n || e.identity.EvaluationNumber != n {
-			return nil, v.fail(rec, checkTCBInfoNumber, fmt.Sprintf("TCB info and QE identity of number %d", n),
+			return nil, result.Fail(CheckTCBInfoNumber, fmt.Sprintf("TCB info and QE identity of number %d", n),
 				fmt.Sprintf("%d and %d", e.tcb.EvaluationNumber, e.identity.EvaluationNumber))
 		}
-		rec.Pass(checkTCBInfoNumber, fmt.Sprint(n), fmt.Sprint(n))
+		result.Pass(CheckTCBInfoNumber, fmt.Sprint(n), fmt.Sprint(n))
 	}
 	if e.tcb.FMSPC != pck.FMSPC {
-		return nil, v.fail(rec, checkFMSPC, fmt.Sprintf("%x", pck.FMSPC), fmt.Sprintf("%x", e.tcb.FMSPC))
+		return nil, result.Fail(CheckFMSPC, fmt.Sprintf("%x", pck.FMSPC), fmt.Sprintf("%x", e.tcb.FMSPC))
 	}
-	rec.Pass(checkFMSPC, "that of the PCK certificate", fmt.Sprintf("%x", pck.FMSPC))
+	result.Pass(CheckFMSPC, "that of the PCK certificate", fmt.Sprintf("%x", pck.FMSPC))
 	if e.tcb.PCEID != pck.PCEID {
-		return nil, v.fail(rec, checkPCEID, fmt.Sprintf("%x", pck.PCEID), fmt.Sprintf("%x", e.tcb.PCEID))
+		return nil, result.Fail(CheckPCEID, fmt.Sprintf("%x", pck.PCEID), fmt.Sprintf("%x", e.tcb.PCEID))
 	}
-	rec.Pass(checkPCEID, "that of the PCK certificate", fmt.Sprintf("%x", pck.PCEID))
+	result.Pass(CheckPCEID, "that of the PCK certificate", fmt.Sprintf("%x", pck.PCEID))
 	wantID := "QE"
 	if tee == collateral.TDX {
 		wantID = "TD_QE"
 	}
 	if e.identity.ID != wantID {
-		return nil, v.fail(rec, checkQEIDType, wantID, e.identity.ID)
+		return nil, result.Fail(CheckQEIDType, wantID, e.identity.ID)
 	}
-	rec.Pass(checkQEIDType, wantID, wantID)
+	result.Pass(CheckQEIDType, wantID, wantID)
 	qe, err := ParseReport(q.QEReport)
 	if err != nil {
-		return nil, v.failErr(rec, checkQuoteFormat, "a QE report", err)
+		return nil, result.FailErr(CheckQuoteFormat, "a QE report", err)
 	}
 	if field, want, found := e.identity.mismatch(qe); field != "" {
-		return nil, v.fail(rec, checkQEIdentity, field+" "+want, found)
+		return nil, result.Fail(CheckQEIdentity, field+" "+want, found)
 	}
-	rec.Pass(checkQEIdentity, "Intel's quoting enclave", fmt.Sprintf("%s %d, ISVSVN %d", wantID, qe.ISVProdID, qe.ISVSVN))
+	result.Pass(CheckQEIdentity, "Intel's quoting enclave", fmt.Sprintf("%s %d, ISVSVN %d", wantID, qe.ISVProdID, qe.ISVSVN))
 	if qe.Debug() {
-		return nil, v.fail(rec, checkQEDebug, "a production enclave", "ATTRIBUTES.DEBUG is set")
+		return nil, result.Fail(CheckQEDebug, "a production enclave", "ATTRIBUTES.DEBUG is set")
 	}
-	rec.Pass(checkQEDebug, "a production enclave", "not debuggable")
+	result.Pass(CheckQEDebug, "a production enclave", "not debuggable")
 	qeLevel, ok := meets(e.identity.Levels, qe.ISVSVN)
 	if !ok {
-		return nil, v.fail(rec, checkQETCB, fmt.Sprintf("a quoting enclave (%s) with an ISVSVN of at least %d, that of its lowest level", wantID, e.identity.Levels[len(e.identity.Levels)-1].ISVSVN), fmt.Sprintf("ISVSVN %d", qe.ISVSVN))
+		return nil, result.Fail(CheckQETCB, fmt.Sprintf("a quoting enclave (%s) with an ISVSVN of at least %d, that of its lowest level", wantID, e.identity.Levels[len(e.identity.Levels)-1].ISVSVN), fmt.Sprintf("ISVSVN %d", qe.ISVSVN))
 	}
-	rec.Pass(checkQETCB, "a level of the QE identity", fmt.Sprintf("%s (level of %s)", qeLevel.Status, day(qeLevel.Date)))
+	result.Pass(CheckQETCB, "a level of the QE identity", fmt.Sprintf("%s (level of %s)", qeLevel.Status, day(qeLevel.Date)))
 	var tcb *evidence.TCB
 	if tee == collateral.TDX {
-		tcb, err = v.appraiseTD(rec, q, pck, e.tcb, qeLevel)
+		tcb, err = v.appraiseTD(result, q, pck, e.tcb, qeLevel)
 	} else {
-		tcb, err = v.appraiseEnclave(rec, pck, e.tcb, qeLevel)
+		tcb, err = v.appraiseEnclave(result, pck, e.tcb, qeLevel)
 	}
 	if tcb != nil {
 		// Two signed documents were used: the older release of the two is what was met.
@@ -343,18 +334,18 @@ func (v *Verifier) appraiseTCB(rec *evidence.Recorder, q *Quote, pck *PCK, e *en
 		return tcb, err
 	}
 	if tcb.Status == string(Revoked) {
-		return nil, v.fail(rec, checkTCBRevoked, "any status but Revoked", "Revoked")
+		return nil, result.Fail(CheckTCBRevoked, "any status but Revoked", "Revoked")
 	}
-	rec.Pass(checkTCBRevoked, "any status but Revoked", tcb.Status)
+	result.Pass(CheckTCBRevoked, "any status but Revoked", tcb.Status)
 	return tcb, nil
 }
 
 // appraiseEnclave rates the platform of an SGX enclave.
-func (v *Verifier) appraiseEnclave(rec *evidence.Recorder, pck *PCK, info *TCBInfo, qe IdentityLevel) (*evidence.TCB, error) {
+func (v *Verifier) appraiseEnclave(result *evidence.Result, pck *PCK, info *TCBInfo, qe IdentityLevel) (*evidence.TCB, error) {
 	level, ok := info.platformLevel(pck)
 	if !ok {
-		return v.failLevel(rec, info, pck, nil, "")
+		return v.failLevel(result, info, pck, nil, "")
 	}
-	rec.Pass(checkTCBLevel, "a level of the TCB info", fmt.Sprintf("%s (level of %s)", level.Status, day(level.Date)))
+	result.Pass(CheckTCBLevel, "a level of the TCB info", fmt.Sprintf("%s (level of %s)", level.Status, day(level.Date)))
 	return info.state(pck, level, qe), nil
 }

@@ -41,34 +41,44 @@ func IsRoot(der []byte) bool {
 // skew is how far the document's clock may run ahead of the evaluation time.
 const skew = time.Minute
 
-const (
-	checkFormat       = "nitro.format"
-	checkRoot         = "nitro.root"
-	checkChain        = "nitro.chain"
-	checkValidity     = "nitro.validity"
-	checkSignature    = "nitro.signature"
-	checkTimestamp    = "nitro.timestamp"
-	checkRuntimeData  = "nitro.user-data.runtime-data"
-	checkInitTimeData = "nitro.init-time-data"
-	checkJSON         = "nitro.runtime-data.json"
-	checkDebug        = "nitro.pcrs.debug"
+// The checks of this package, in the order in which they are made.
+var (
+	checks evidence.Checks
+
+	CheckFormat = checks.Define("nitro.format",
+		"the evidence is an attestation document with exactly the members that AWS documents, within their bounds",
+		"send the document as the Nitro Secure Module returned it; documents of NitroTPM are another kind")
+	CheckRoot = checks.Define("nitro.root",
+		"the first certificate of cabundle is AWS's root G1",
+		"send the document of an enclave that runs on AWS; simulated evidence (probity simulate, probity demo) needs its own root: --root FILE, or development.nitroRoot of a service")
+	CheckChain = checks.Define("nitro.chain",
+		"each certificate is signed by the one before with ECDSA P-384, and CAs are CAs",
+		"send the document as the Nitro Secure Module returned it")
+	CheckValidity = checks.Define("nitro.validity",
+		"every certificate is valid at the evaluation time",
+		"make a new document: the enclave's certificate lives three hours")
+	CheckSignature = checks.Define("nitro.signature",
+		"the enclave's certificate signed the document",
+		"send the document as the Nitro Secure Module returned it")
+	CheckTimestamp = checks.Define("nitro.timestamp",
+		"the timestamp lies within the life of the enclave's certificate and not in the future",
+		"compare the clocks, and make a new document")
+	CheckRuntimeData = checks.Define("nitro.user-data.runtime-data",
+		"SHA-256 of the runtime data stands at the start of user_data, with nothing but zeros behind it",
+		"ask the module for a document with the hash of exactly these bytes as user_data")
+	CheckInitTimeData = checks.Define("nitro.init-time-data",
+		"no init-time data are sent: nothing in a document binds them",
+		"measure what matters into a PCR and compare it in the policy")
+	CheckJSON = checks.Define("nitro.runtime-data.json",
+		"data of type JSON are one JSON object without duplicate members",
+		"send a JSON object, or dataType Binary")
+	CheckDebug = checks.Define("nitro.pcrs.debug",
+		"PCR 0, 1 and 2 are not all zero, or the provider accepts DebugGuest",
+		"start the enclave without --debug-mode: its console shows everything, and its PCRs prove nothing")
 )
 
 // Catalogue lists the checks of this package.
-func Catalogue() []evidence.Definition {
-	return []evidence.Definition{
-		{ID: checkFormat, Meaning: "the evidence is an attestation document with exactly the members that AWS documents, within their bounds", Remedy: "send the document as the Nitro Secure Module returned it; documents of NitroTPM are another kind"},
-		{ID: checkRoot, Meaning: "the first certificate of cabundle is AWS's root G1", Remedy: "send the document of an enclave that runs on AWS; simulated evidence (probity simulate, probity demo) needs its own root: --root FILE, or development.nitroRoot of a service"},
-		{ID: checkChain, Meaning: "each certificate is signed by the one before with ECDSA P-384, and CAs are CAs", Remedy: "send the document as the Nitro Secure Module returned it"},
-		{ID: checkValidity, Meaning: "every certificate is valid at the evaluation time", Remedy: "make a new document: the enclave's certificate lives three hours"},
-		{ID: checkSignature, Meaning: "the enclave's certificate signed the document", Remedy: "send the document as the Nitro Secure Module returned it"},
-		{ID: checkTimestamp, Meaning: "the timestamp lies within the life of the enclave's certificate and not in the future", Remedy: "compare the clocks, and make a new document"},
-		{ID: checkRuntimeData, Meaning: "SHA-256 of the runtime data stands at the start of user_data, with nothing but zeros behind it", Remedy: "ask the module for a document with the hash of exactly these bytes as user_data"},
-		{ID: checkInitTimeData, Meaning: "no init-time data are sent: nothing in a document binds them", Remedy: "measure what matters into a PCR and compare it in the policy"},
-		{ID: checkJSON, Meaning: "data of type JSON are one JSON object without duplicate members", Remedy: "send a JSON object, or dataType Binary"},
-		{ID: checkDebug, Meaning: "PCR 0, 1 and 2 are not all zero, or the provider accepts DebugGuest", Remedy: "start the enclave without --debug-mode: its console shows everything, and its PCRs prove nothing"},
-	}
-}
+func Catalogue() []*evidence.Definition { return checks.All() }
 
 // Config says what the verifier trusts. Its zero value is for production.
 type Config struct {
@@ -82,7 +92,6 @@ type Config struct {
 // Verifier verifies Nitro documents. It is safe for concurrent use.
 type Verifier struct {
 	root []byte
-	book evidence.Book
 	seen *lru.Cache[[sha256.Size]byte, *chain]
 }
 
@@ -94,7 +103,7 @@ type chain struct {
 
 // New returns a verifier.
 func New(cfg Config) *Verifier {
-	v := &Verifier{root: cfg.Root, book: evidence.NewBook(Catalogue())}
+	v := &Verifier{root: cfg.Root}
 	if v.root == nil {
 		v.root, _ = hex.DecodeString(rootG1) // a constant
 	}
@@ -115,10 +124,8 @@ func (v *Verifier) Kind() evidence.Kind { return evidence.NitroEnclave }
 
 // Verify verifies ev.Raw as an attestation document.
 func (v *Verifier) Verify(_ context.Context, ev evidence.Evidence) (*evidence.Result, error) {
-	rec := &evidence.Recorder{}
 	result := &evidence.Result{}
-	err := v.verify(rec, ev, result)
-	result.Checks = rec.Checks
+	err := v.verify(result, ev)
 	return result, err
 }
 
@@ -134,49 +141,45 @@ func otherRoot(der []byte, sum [sha256.Size]byte) string {
 	return text
 }
 
-func (v *Verifier) verify(rec *evidence.Recorder, ev evidence.Evidence, result *evidence.Result) error {
-	fail := func(id, expected string, err error) error {
-		return rec.FailErr(id, expected, err, v.book.Remedy(id))
-	}
+func (v *Verifier) verify(result *evidence.Result, ev evidence.Evidence) error {
 	d, err := Parse(ev.Raw)
 	if err != nil {
-		return fail(checkFormat, "a Nitro attestation document", err)
+		return result.FailErr(CheckFormat, "a Nitro attestation document", err)
 	}
-	rec.Pass(checkFormat, "a Nitro attestation document", fmt.Sprintf("%d PCRs", len(d.PCRs)))
+	result.Pass(CheckFormat, "a Nitro attestation document", fmt.Sprintf("%d PCRs", len(d.PCRs)))
 	root := sha256.Sum256(d.Bundle[0])
 	if !bytes.Equal(root[:], v.root) {
-		return rec.Fail(checkRoot, fmt.Sprintf("a root with SHA-256 %x", v.root), otherRoot(d.Bundle[0], root), v.book.Remedy(checkRoot))
+		return result.Fail(CheckRoot, fmt.Sprintf("a root with SHA-256 %x", v.root), otherRoot(d.Bundle[0], root))
 	}
-	rec.Pass(checkRoot, "the pinned root", fmt.Sprintf("SHA-256 %x", root))
+	result.Pass(CheckRoot, "the pinned root", fmt.Sprintf("SHA-256 %x", root))
 	c, err := v.chain(d)
 	if err != nil {
-		return fail(checkChain, "a chain from the root to the enclave", err)
+		return result.FailErr(CheckChain, "a chain from the root to the enclave", err)
 	}
 	leaf := c.certs[len(c.certs)-1]
-	rec.Pass(checkChain, "a chain from the root to the enclave", fmt.Sprintf("%d certificates to %s", len(c.certs), leaf.Subject.CommonName))
+	result.Pass(CheckChain, "a chain from the root to the enclave", fmt.Sprintf("%d certificates to %s", len(c.certs), leaf.Subject.CommonName))
 	for _, cert := range c.certs {
 		if ev.Time.Before(cert.NotBefore) || ev.Time.After(cert.NotAfter) {
-			return rec.Fail(checkValidity, "valid at "+stamp(ev.Time), fmt.Sprintf("%s: %s to %s", cert.Subject.CommonName, stamp(cert.NotBefore), stamp(cert.NotAfter)), v.book.Remedy(checkValidity))
+			return result.Fail(CheckValidity, "valid at "+stamp(ev.Time), fmt.Sprintf("%s: %s to %s", cert.Subject.CommonName, stamp(cert.NotBefore), stamp(cert.NotAfter)))
 		}
 	}
-	rec.Pass(checkValidity, "valid at "+stamp(ev.Time), "the enclave's until "+stamp(leaf.NotAfter))
+	result.Pass(CheckValidity, "valid at "+stamp(ev.Time), "the enclave's until "+stamp(leaf.NotAfter))
 	if !d.message.VerifyP384(c.leaf) {
-		return rec.Fail(checkSignature, "a signature of the enclave's certificate", "signature verification failed", v.book.Remedy(checkSignature))
+		return result.Fail(CheckSignature, "a signature of the enclave's certificate", "signature verification failed")
 	}
-	rec.Pass(checkSignature, "ES384 by the enclave's certificate", "holds")
+	result.Pass(CheckSignature, "ES384 by the enclave's certificate", "verified")
 	made := time.UnixMilli(int64(min(d.Timestamp, 1<<52)))
 	if made.After(ev.Time.Add(skew)) || made.After(leaf.NotAfter) || made.Before(leaf.NotBefore.Add(-skew)) {
-		return rec.Fail(checkTimestamp, "a timestamp in the life of the certificate, not after "+stamp(ev.Time), stamp(made), v.book.Remedy(checkTimestamp))
+		return result.Fail(CheckTimestamp, "a timestamp in the life of the certificate, not after "+stamp(ev.Time), stamp(made))
 	}
-	rec.Pass(checkTimestamp, "a timestamp in the life of the certificate", stamp(made))
-	if err := v.bind(rec, d, ev); err != nil {
+	result.Pass(CheckTimestamp, "a timestamp in the life of the certificate", stamp(made))
+	if err := v.bind(result, d, ev); err != nil {
 		return err
 	}
 	if d.Debug() {
-		result.Reservations = append(result.Reservations, evidence.Reservation{Accept: evidence.DebugGuest, Check: evidence.Check{
-			ID: checkDebug, Expected: "measurements in PCR 0, 1 and 2", Found: "zeros: the enclave runs in debug mode", Remedy: v.book.Remedy(checkDebug)}})
+		result.Reserve(evidence.DebugGuest, CheckDebug, "measurements in PCR 0, 1 and 2", "zeros: the enclave runs in debug mode")
 	}
-	result.Claims, err = v.claims(rec, d, ev)
+	result.Claims, err = v.claims(result, d, ev)
 	return err
 }
 
@@ -248,20 +251,20 @@ func verifyPath(ders [][]byte) (*chain, error) {
 	return c, nil
 }
 
-func (v *Verifier) bind(rec *evidence.Recorder, d *Document, ev evidence.Evidence) error {
+func (v *Verifier) bind(result *evidence.Result, d *Document, ev evidence.Evidence) error {
 	if ev.InitTimeData != nil {
-		return rec.FailErr(checkInitTimeData, "no init-time data", errors.New("init-time data, which nothing in a document binds"), v.book.Remedy(checkInitTimeData))
+		return result.FailErr(CheckInitTimeData, "no init-time data", errors.New("init-time data, which nothing in a document binds"))
 	}
 	data := ev.RuntimeData
 	if data == nil {
 		return nil
 	}
-	return data.CheckFilled(rec, v.book[checkRuntimeData], "runtime data", "user_data", d.UserData)
+	return data.CheckFilled(result, CheckRuntimeData, "runtime data", "user_data", d.UserData)
 }
 
 // claims states what the token says of an enclave, in the names of AWS's
 // document.
-func (v *Verifier) claims(rec *evidence.Recorder, d *Document, ev evidence.Evidence) (claims.Set, error) {
+func (v *Verifier) claims(result *evidence.Result, d *Document, ev evidence.Evidence) (claims.Set, error) {
 	s := evidence.Statements{}
 	s.Text("x-ms-attestation-type", "nitroenclave")
 	s.Text("dbgstat", map[bool]string{false: "disabled", true: "enabled"}[d.Debug()])
@@ -280,7 +283,7 @@ func (v *Verifier) claims(rec *evidence.Recorder, d *Document, ev evidence.Evide
 			s.Hex(field.name, field.value)
 		}
 	}
-	if err := s.BoundJSON(rec, v.book[checkJSON], ev); err != nil {
+	if err := s.BoundJSON(result, CheckJSON, ev); err != nil {
 		return claims.Set{}, err
 	}
 	return s.Set, nil

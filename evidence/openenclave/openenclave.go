@@ -20,36 +20,37 @@ import (
 	"github.com/probity-dev/probity/evidence/sgx"
 )
 
-const (
-	checkFormat = "openenclave.format"
-	checkCustom = "openenclave.custom-claims.binding"
-	checkKey    = "openenclave.certificate.key"
+// claimBuffer is the claim for custom claims that are not in Open Enclave's own
+// serialised form (its name is that of OE_CLAIM_CUSTOM_CLAIMS_BUFFER).
+const claimBuffer = "openenclave.custom_claims_buffer"
 
-	// claimBuffer is the claim for custom claims that are not in Open Enclave's own
-	// serialised form (its name is that of OE_CLAIM_CUSTOM_CLAIMS_BUFFER).
-	claimBuffer = "openenclave.custom_claims_buffer"
+// The checks of this package, in the order in which they are made.
+var (
+	checks evidence.Checks
+
+	CheckFormat = checks.Define("openenclave.format",
+		"the evidence is a remote Open Enclave report or SGX ECDSA evidence whose sizes fit",
+		"send what oe_get_report or oe_get_evidence returned, unchanged; for a bare quote use SgxEnclave")
+	CheckCustom = checks.Define("openenclave.custom-claims.binding",
+		"SHA-256 of the custom claims buffer is the first half of REPORTDATA; evidence whose header names SGX ECDSA has a buffer, if only an empty one",
+		"send the evidence unchanged, with the custom claims it was made with")
+	CheckKey = checks.Define("openenclave.certificate.key",
+		"the quote in a certificate binds the certificate's own key, in one of the ways of ratls.certificate.key",
+		ratls.CheckKey.Remedy)
 )
 
 // Catalogue lists the checks that this package adds to those of packages dcap
 // and sgx.
-func Catalogue() []evidence.Definition {
-	return []evidence.Definition{
-		{ID: checkFormat, Meaning: "the evidence is a remote Open Enclave report or SGX ECDSA evidence whose sizes fit", Remedy: "send what oe_get_report or oe_get_evidence returned, unchanged; for a bare quote use SgxEnclave"},
-		{ID: checkCustom, Meaning: "SHA-256 of the custom claims buffer is the first half of REPORTDATA; evidence whose header names SGX ECDSA has a buffer, if only an empty one",
-			Remedy: "send the evidence unchanged, with the custom claims it was made with"},
-		{ID: checkKey, Meaning: "the quote in a certificate binds the certificate's own key, in one of the ways of ratls.certificate.key", Remedy: ratls.Definition().Remedy},
-	}
-}
+func Catalogue() []*evidence.Definition { return checks.All() }
 
 // Verifier verifies Open Enclave evidence.
 type Verifier struct {
-	sgx  *sgx.Verifier
-	book evidence.Book
+	sgx *sgx.Verifier
 }
 
 // New returns a verifier that hands quotes to v.
 func New(v *sgx.Verifier) *Verifier {
-	return &Verifier{sgx: v, book: evidence.NewBook(Catalogue())}
+	return &Verifier{sgx: v}
 }
 
 // Kind returns OpenEnclave.
@@ -57,24 +58,20 @@ func (v *Verifier) Kind() evidence.Kind { return evidence.OpenEnclave }
 
 // Verify verifies ev.Raw in any framing that [Parse] reads.
 func (v *Verifier) Verify(ctx context.Context, ev evidence.Evidence) (*evidence.Result, error) {
-	rec := &evidence.Recorder{}
+	result := &evidence.Result{}
 	framed, err := Parse(ev.Raw)
 	if err != nil {
-		rejection := rec.FailErr(checkFormat, "an Open Enclave report or evidence", err, v.book.Remedy(checkFormat))
-		return &evidence.Result{Checks: rec.Checks}, rejection
+		return result, result.FailErr(CheckFormat, "an Open Enclave report or evidence", err)
 	}
-	rec.Pass(checkFormat, "an Open Enclave report or evidence", fmt.Sprintf("%s, %d bytes", framed.Form, len(ev.Raw)))
-	result, err := v.sgx.VerifyQuote(ctx, rec, framed.Quote, ev)
-	if err != nil {
+	result.Pass(CheckFormat, "an Open Enclave report or evidence", fmt.Sprintf("%s, %d bytes", framed.Form, len(ev.Raw)))
+	if err := v.sgx.VerifyQuote(ctx, result, framed.Quote, ev); err != nil {
 		return result, err
 	}
-	err = v.bindFraming(rec, framed, result)
-	result.Checks = rec.Checks
-	return result, err
+	return result, v.bindFraming(result, framed)
 }
 
 // bindFraming checks what stands around the quote against its REPORTDATA.
-func (v *Verifier) bindFraming(rec *evidence.Recorder, framed *Framed, result *evidence.Result) error {
+func (v *Verifier) bindFraming(result *evidence.Result, framed *Framed) error {
 	quote, err := dcap.ParseQuote(framed.Quote)
 	if err != nil {
 		return err // it was verified before
@@ -84,7 +81,7 @@ func (v *Verifier) bindFraming(rec *evidence.Recorder, framed *Framed, result *e
 		return err
 	}
 	if framed.Certificate != nil {
-		if err := framed.Certificate.CheckKey(rec, v.book[checkKey], "REPORTDATA", report.ReportData[:]); err != nil {
+		if err := framed.Certificate.CheckKey(result, CheckKey, "REPORTDATA", report.ReportData[:]); err != nil {
 			return err
 		}
 	}
@@ -96,7 +93,7 @@ func (v *Verifier) bindFraming(rec *evidence.Recorder, framed *Framed, result *e
 	if framed.Header && len(bytes.TrimLeft(framed.CustomClaims, "\x00")) == 0 && !buffer.BoundBy(report.ReportData[:]) {
 		buffer.Bytes = nil // zero padding behind the quote: the buffer is empty
 	}
-	if err := buffer.CheckBound(rec, v.book[checkCustom], "custom claims", "REPORTDATA", report.ReportData[:]); err != nil {
+	if err := buffer.CheckBound(result, CheckCustom, "custom claims", "REPORTDATA", report.ReportData[:]); err != nil {
 		return err
 	}
 	// The enclave vouches for these, not the service.

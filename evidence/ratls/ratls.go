@@ -17,27 +17,26 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/strict/pubkey"
 )
 
-const (
-	checkCertificate = "ratls.certificate"
-	checkKey         = "ratls.certificate.key"
+// The checks of this package, in the order in which they are made.
+var (
+	checks evidence.Checks
+
+	CheckCertificate = checks.Define("ratls.certificate",
+		"the certificate is well-formed, carries evidence in one extension that is known",
+		"send the certificate as the TEE made it, in DER or PEM, or take the evidence out of its extension and send that")
+	CheckKey = checks.Define("ratls.certificate.key",
+		"the evidence binds the certificate's own key in a way that is known: SHA-256 of the PEM public key with its NUL (Open Enclave), a hash of the DER SubjectPublicKeyInfo (EGo, Gramine), or the claims of TCG DICE tagged evidence; and a certificate that names itself as its issuer is signed by this key",
+		"ask the TEE for a new certificate; if its key is still not bound, the evidence was put into a certificate of somebody else, or the software binds the key in a way that is not known here: then send the evidence alone, with the bound bytes as runtime data")
 )
 
 // Catalogue lists the checks of this package, which the packages of the evidence make.
-func Catalogue() []evidence.Definition {
-	return []evidence.Definition{
-		{ID: checkCertificate, Meaning: "the certificate is well-formed, carries evidence in one extension that is known",
-			Remedy: "send the certificate as the TEE made it, in DER or PEM, or take the evidence out of its extension and send that"},
-		{ID: checkKey, Meaning: "the evidence binds the certificate's own key in a way that is known: SHA-256 of the PEM public key with its NUL (Open Enclave), a hash of the DER SubjectPublicKeyInfo (EGo, Gramine), or the claims of TCG DICE tagged evidence; and a certificate that names itself as its issuer is signed by this key",
-			Remedy: "ask the TEE for a new certificate; if its key is still not bound, the evidence was put into a certificate of somebody else, or the software binds the key in a way that is not known here: then send the evidence alone, with the bound bytes as runtime data"},
-	}
-}
+func Catalogue() []*evidence.Definition { return checks.All() }
 
 // Form says which convention a certificate follows.
 type Form string
@@ -181,46 +180,35 @@ func (c *Certificate) bindings() []binding {
 
 // CheckKey records whether the 64 bytes of report data bind the certificate's key, in
 // which of the known ways, and whether a certificate that names itself as its issuer is
-// signed by that key: if it is not, it was changed. check is the definition to record; the
-// zero one stands for ratls.certificate.key. A failure is a [*evidence.Rejection].
+// signed by that key: if it is not, it was changed. check is the definition to record, mostly
+// [CheckKey]. A failure is a [*evidence.Rejection].
 //
 // The caller has verified the evidence before. So the work of the signature check, with a
 // key that the sender chose, is done only for the keys of genuine TEEs.
-func (c *Certificate) CheckKey(rec *evidence.Recorder, check evidence.Definition, field string, reportData []byte) error {
-	if check.ID == "" {
-		check = Definition()
-	}
+func (c *Certificate) CheckKey(result *evidence.Result, check *evidence.Definition, field string, reportData []byte) error {
 	var tried []string
 	for _, way := range c.bindings() {
 		n := len(way.hash)
 		rest := reportData[min(n, len(reportData)):]
 		if len(reportData) >= n && subtle.ConstantTimeCompare(reportData[:n], way.hash) == 1 && (!way.whole || len(bytes.TrimLeft(rest, "\x00")) == 0) {
 			if c := c.self; c != nil && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) != nil {
-				return rec.Fail(check.ID, "a certificate signed by its own key, as it names itself as its issuer",
-					"a key that the evidence binds, and a signature that is not by this key", check.Remedy)
+				return result.Fail(check, "a certificate signed by its own key, as it names itself as its issuer",
+					"a key that the evidence binds, and a signature that is not by this key")
 			}
-			rec.Pass(check.ID, "the certificate's key in "+field, way.name)
+			result.Pass(check, "the certificate's key in "+field, way.name)
 			return nil
 		}
 		tried = append(tried, way.name+" "+hex.EncodeToString(way.hash))
 	}
-	return rec.Fail(check.ID, "in "+field+": "+strings.Join(tried, ", or "), hex.EncodeToString(reportData), check.Remedy)
+	return result.Fail(check, "in "+field+": "+strings.Join(tried, ", or "), hex.EncodeToString(reportData))
 }
 
-// Definition is the definition of the check that [Certificate.CheckKey] makes.
-func Definition() evidence.Definition { return definition(checkKey) }
-
 // Malformed records a certificate that cannot be read.
-func Malformed(rec *evidence.Recorder, err error) error {
-	return rec.FailErr(checkCertificate, "a certificate with evidence in an extension", err, definition(checkCertificate).Remedy)
+func Malformed(result *evidence.Result, err error) error {
+	return result.FailErr(CheckCertificate, "a certificate with evidence in an extension", err)
 }
 
 // Pass records a certificate that was read.
-func (c *Certificate) Pass(rec *evidence.Recorder) {
-	rec.Pass(checkCertificate, "a certificate with evidence in an extension", fmt.Sprintf("%s, %s", c.Form, c.Issuer))
-}
-
-func definition(id string) evidence.Definition {
-	list := Catalogue()
-	return list[slices.IndexFunc(list, func(d evidence.Definition) bool { return d.ID == id })]
+func (c *Certificate) Pass(result *evidence.Result) {
+	result.Pass(CheckCertificate, "a certificate with evidence in an extension", fmt.Sprintf("%s, %s", c.Form, c.Issuer))
 }

@@ -81,10 +81,10 @@ func TestBindings(t *testing.T) {
 		if err != nil {
 			t.Fatal(name, err)
 		}
-		rec := &evidence.Recorder{}
-		err = c.CheckKey(rec, evidence.Definition{}, "REPORTDATA", tc.field)
+		result := &evidence.Result{}
+		err = c.CheckKey(result, ratls.CheckKey, "REPORTDATA", tc.field)
 		var rejection *evidence.Rejection
-		switch last := rec.Checks[len(rec.Checks)-1]; {
+		switch last := result.Checks[len(result.Checks)-1]; {
 		case tc.found != "" && (err != nil || last.Found != tc.found):
 			t.Errorf("%s: %+v, %v", name, last, err)
 		case tc.found == "" && (!errors.As(err, &rejection) || rejection.Check.ID != "ratls.certificate.key" || rejection.Check.Remedy == ""):
@@ -206,11 +206,11 @@ func TestAChangedCertificateIsRefused(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		sum := sha256.Sum256(c.PublicKey)
-		rec := &evidence.Recorder{}
-		if err := c.CheckKey(rec, evidence.Definition{}, "REPORTDATA", append(sum[:], make([]byte, 32)...)); (err == nil) != tc.ok {
+		result := &evidence.Result{}
+		if err := c.CheckKey(result, ratls.CheckKey, "REPORTDATA", append(sum[:], make([]byte, 32)...)); (err == nil) != tc.ok {
 			t.Errorf("%s: %v", name, err)
-		} else if !tc.ok && !strings.Contains(rec.Checks[0].Found, "a signature that is not by this key") {
-			t.Errorf("%s: %+v", name, rec.Checks)
+		} else if !tc.ok && !strings.Contains(result.Checks[0].Found, "a signature that is not by this key") {
+			t.Errorf("%s: %+v", name, result.Checks)
 		}
 	}
 }

@@ -22,35 +22,38 @@ import (
 	"github.com/probity-dev/probity/evidence/ratls"
 )
 
-const (
-	checkRuntimeData  = "sgx.report-data.runtime-data"
-	checkInitTimeData = "sgx.config-id.init-time-data"
-	checkJSON         = "sgx.runtime-data.json"
-	checkKSS          = "sgx.config-id.kss"
-	checkDebug        = "sgx.debug"
+// The checks of this package, in the order in which they are made.
+var (
+	checks evidence.Checks
+
+	CheckRuntimeData = checks.Define("sgx.report-data.runtime-data",
+		"SHA-256 of the runtime data is the first half of REPORTDATA",
+		"send exactly the bytes that the enclave hashed, with every trailing NUL or line break")
+	CheckJSON = checks.Define("sgx.runtime-data.json",
+		"runtime or init-time data of type JSON are a JSON object without duplicate members",
+		"send a JSON object, or give dataType Binary")
+	CheckKSS = checks.Define("sgx.config-id.kss",
+		"the enclave uses key separation and sharing, so that CONFIGID means something",
+		"build the enclave with KSS, or leave the init-time data out")
+	CheckDebug = checks.Define("sgx.debug",
+		"the enclave is not debuggable, or DebugGuest is accepted; in the service the provider's policy judges it, as in Azure Attestation",
+		"build the enclave for production, or accept DebugGuest by name (on the command line --tcb DebugGuest); the operator of the machine can read and change a debug enclave")
+	CheckInitTimeData = checks.Define("sgx.config-id.init-time-data",
+		"SHA-256 of the init-time data is the first half of CONFIGID",
+		"send exactly the bytes whose hash the loader put into CONFIGID")
 )
 
 // Catalogue lists the checks that this package adds to those of package dcap.
-func Catalogue() []evidence.Definition {
-	return []evidence.Definition{
-		{ID: checkRuntimeData, Meaning: "SHA-256 of the runtime data is the first half of REPORTDATA", Remedy: "send exactly the bytes that the enclave hashed, with every trailing NUL or line break"},
-		{ID: checkJSON, Meaning: "runtime or init-time data of type JSON are a JSON object without duplicate members", Remedy: "send a JSON object, or give dataType Binary"},
-		{ID: checkKSS, Meaning: "the enclave uses key separation and sharing, so that CONFIGID means something", Remedy: "build the enclave with KSS, or leave the init-time data out"},
-		{ID: checkDebug, Meaning: "the enclave is not debuggable, or DebugGuest is accepted; in the service the provider's policy judges it, as in Azure Attestation",
-			Remedy: "build the enclave for production, or accept DebugGuest by name (on the command line --tcb DebugGuest); the operator of the machine can read and change a debug enclave"},
-		{ID: checkInitTimeData, Meaning: "SHA-256 of the init-time data is the first half of CONFIGID", Remedy: "send exactly the bytes whose hash the loader put into CONFIGID"},
-	}
-}
+func Catalogue() []*evidence.Definition { return checks.All() }
 
 // Verifier verifies SGX quotes.
 type Verifier struct {
 	dcap *dcap.Verifier
-	book evidence.Book
 }
 
 // New returns a verifier on the given engine.
 func New(engine *dcap.Verifier) *Verifier {
-	return &Verifier{dcap: engine, book: evidence.NewBook(Catalogue())}
+	return &Verifier{dcap: engine}
 }
 
 // Kind returns SgxEnclave.
@@ -59,29 +62,22 @@ func (v *Verifier) Kind() evidence.Kind { return evidence.SGXEnclave }
 // Verify verifies ev.Raw as a bare quote, or as a certificate of attested TLS that carries
 // one.
 func (v *Verifier) Verify(ctx context.Context, ev evidence.Evidence) (*evidence.Result, error) {
-	rec := &evidence.Recorder{}
-	quote, cert, err := dcap.OpenCertificate(rec, ev.Raw)
-	if err != nil {
-		return &evidence.Result{Checks: rec.Checks}, err
-	}
-	return v.verifyAll(ctx, rec, quote, cert, ev)
-}
-
-// VerifyQuote verifies a quote that was taken out of a framing, adding to the
-// checks that are in rec already. The result holds them all.
-func (v *Verifier) VerifyQuote(ctx context.Context, rec *evidence.Recorder, quote []byte, ev evidence.Evidence) (*evidence.Result, error) {
-	return v.verifyAll(ctx, rec, quote, nil, ev)
-}
-
-func (v *Verifier) verifyAll(ctx context.Context, rec *evidence.Recorder, quote []byte, cert *ratls.Certificate, ev evidence.Evidence) (*evidence.Result, error) {
 	result := &evidence.Result{}
-	err := v.verify(ctx, rec, quote, cert, ev, result)
-	result.Checks = rec.Checks
-	return result, err
+	quote, cert, err := dcap.OpenCertificate(result, ev.Raw)
+	if err != nil {
+		return &evidence.Result{Checks: result.Checks}, err
+	}
+	return result, v.verify(ctx, result, quote, cert, ev)
 }
 
-func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, quote []byte, cert *ratls.Certificate, ev evidence.Evidence, result *evidence.Result) error {
-	proof, err := v.dcap.Verify(ctx, rec, quote, collateral.SGX, ev)
+// VerifyQuote verifies a quote that was taken out of a framing, adding to the checks and facts
+// that result holds already.
+func (v *Verifier) VerifyQuote(ctx context.Context, result *evidence.Result, quote []byte, ev evidence.Evidence) error {
+	return v.verify(ctx, result, quote, nil, ev)
+}
+
+func (v *Verifier) verify(ctx context.Context, result *evidence.Result, quote []byte, cert *ratls.Certificate, ev evidence.Evidence) error {
+	proof, err := v.dcap.Verify(ctx, result, quote, collateral.SGX, ev)
 	if err != nil {
 		if proof != nil {
 			result.TCB = proof.TCB
@@ -93,19 +89,18 @@ func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, quote []b
 		return err // the parser has fixed the body's size
 	}
 	if cert != nil {
-		if err := cert.CheckKey(rec, evidence.Definition{}, "REPORTDATA", report.ReportData[:]); err != nil {
+		if err := cert.CheckKey(result, ratls.CheckKey, "REPORTDATA", report.ReportData[:]); err != nil {
 			return err
 		}
 	}
-	if err := v.bind(rec, report, ev); err != nil {
+	if err := v.bind(result, report, ev); err != nil {
 		return err
 	}
 	result.TCB, result.Stale = proof.TCB, proof.Stale
 	if report.Debug() {
-		result.Reservations = append(result.Reservations, evidence.Reservation{Accept: evidence.DebugGuest, Check: evidence.Check{
-			ID: checkDebug, Expected: "ATTRIBUTES without DEBUG", Found: "a debug enclave", Remedy: v.book.Remedy(checkDebug)}})
+		result.Reserve(evidence.DebugGuest, CheckDebug, "ATTRIBUTES without DEBUG", "a debug enclave")
 	}
-	result.Claims, err = v.claims(rec, proof, report, ev)
+	result.Claims, err = v.claims(result, proof, report, ev)
 	if err != nil {
 		return err
 	}
@@ -114,23 +109,23 @@ func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, quote []b
 }
 
 // bind checks that the report binds the data that came with it.
-func (v *Verifier) bind(rec *evidence.Recorder, report *dcap.Report, ev evidence.Evidence) error {
+func (v *Verifier) bind(result *evidence.Result, report *dcap.Report, ev evidence.Evidence) error {
 	if d := ev.RuntimeData; d != nil {
-		if err := d.CheckBound(rec, v.book[checkRuntimeData], "runtime data", "REPORTDATA", report.ReportData[:]); err != nil {
+		if err := d.CheckBound(result, CheckRuntimeData, "runtime data", "REPORTDATA", report.ReportData[:]); err != nil {
 			return err
 		}
 	}
 	if d := ev.InitTimeData; d != nil {
 		if !report.KSS() {
-			return rec.Fail(checkKSS, "an enclave with key separation and sharing", "ATTRIBUTES.KSS is not set", v.book.Remedy(checkKSS))
+			return result.Fail(CheckKSS, "an enclave with key separation and sharing", "ATTRIBUTES.KSS is not set")
 		}
-		return d.CheckBound(rec, v.book[checkInitTimeData], "init-time data", "CONFIGID", report.ConfigID[:])
+		return d.CheckBound(result, CheckInitTimeData, "init-time data", "CONFIGID", report.ConfigID[:])
 	}
 	return nil
 }
 
 // claims states what the token says of an enclave, deprecated twins included.
-func (v *Verifier) claims(rec *evidence.Recorder, proof *dcap.Proof, report *dcap.Report, ev evidence.Evidence) (claims.Set, error) {
+func (v *Verifier) claims(result *evidence.Result, proof *dcap.Proof, report *dcap.Report, ev evidence.Evidence) (claims.Set, error) {
 	b := evidence.Statements{}
 	b.Text("x-ms-attestation-type", "sgx")
 	b.Boolean("x-ms-sgx-is-debuggable", report.Debug())
@@ -153,7 +148,7 @@ func (v *Verifier) claims(rec *evidence.Recorder, proof *dcap.Proof, report *dca
 			b.Text(name, base64.RawURLEncoding.EncodeToString(d.Bytes))
 		}
 	}
-	if err := b.BoundJSON(rec, v.book[checkJSON], ev); err != nil {
+	if err := b.BoundJSON(result, CheckJSON, ev); err != nil {
 		return claims.Set{}, err
 	}
 	return b.Set, nil

@@ -48,7 +48,7 @@ type facts struct {
 
 // claims states what the token says of a guest (Azure Attestation, claims of
 // type sevsnpvm).
-func (v *Verifier) claims(rec *evidence.Recorder, f facts, ev evidence.Evidence) (claims.Set, error) {
+func (v *Verifier) claims(result *evidence.Result, f facts, ev evidence.Evidence) (claims.Set, error) {
 	r, tcb := f.report, f.leaf.Line.Parse(f.report.ReportedTCB)
 	s := evidence.Statements{}
 	s.Text("x-ms-attestation-type", "sevsnpvm")
@@ -73,7 +73,7 @@ func (v *Verifier) claims(rec *evidence.Recorder, f facts, ev evidence.Evidence)
 	if status := v.compliance(f); status != "" {
 		s.Text("x-ms-compliance-status", status)
 	}
-	if err := s.BoundJSON(rec, v.book[checkJSON], ev); err != nil {
+	if err := s.BoundJSON(result, CheckJSON, ev); err != nil {
 		return claims.Set{}, err
 	}
 	return s.Set, nil

@@ -33,10 +33,10 @@ var withdrawn = map[Line][]*big.Int{Genoa: {big.NewInt(0x020001)}}
 
 // revocation checks the intermediate against the list of its branch, and tells
 // what was found, and whether a list was used that outlived itself.
-func (v *Verifier) revocation(ctx context.Context, rec *evidence.Recorder, e *endorsement, ev evidence.Evidence) (found string, stale bool, _ error) {
+func (v *Verifier) revocation(ctx context.Context, result *evidence.Result, e *endorsement, ev evidence.Evidence) (found string, stale bool, _ error) {
 	serial := e.ca.cert.SerialNumber
 	revoked := func(where string) error {
-		return rec.Fail(checkRevoked, e.ca.cert.Subject.CommonName+" not revoked", fmt.Sprintf("serial %x is %s", serial, where), v.book.Remedy(checkRevoked))
+		return result.Fail(CheckRevoked, e.ca.cert.Subject.CommonName+" not revoked", fmt.Sprintf("serial %x is %s", serial, where))
 	}
 	for _, known := range withdrawn[e.leaf.Line] {
 		if serial.Cmp(known) == 0 {
@@ -49,29 +49,29 @@ func (v *Verifier) revocation(ctx context.Context, rec *evidence.Recorder, e *en
 	}
 	if missing != "" {
 		if v.cfg.RequireCRL {
-			return "", false, rec.Fail(checkCRL, "a current revocation list", missing, v.book.Remedy(checkCRL))
+			return "", false, result.Fail(CheckCRL, "a current revocation list", missing)
 		}
-		rec.Pass(checkCRL, "a revocation list, if one is at hand", missing)
+		result.Pass(CheckCRL, "a revocation list, if one is at hand", missing)
 		return revocationUnknown, false, nil
 	}
 	list, err := v.parseCRL(published.CRL, e.root, e.leaf.Line)
 	if err != nil {
-		return "", false, rec.FailErr(checkCRL, "a revocation list signed by "+e.root.cert.Subject.CommonName, err, v.book.Remedy(checkCRL))
+		return "", false, result.FailErr(CheckCRL, "a revocation list signed by "+e.root.cert.Subject.CommonName, err)
 	}
 	if list.serials[serial.String()] {
 		return "", false, revoked("on the list of " + stamp(list.thisUpdate))
 	}
-	rec.Pass(checkRevoked, e.ca.cert.Subject.CommonName+" not revoked", "not on the list of "+stamp(list.thisUpdate))
+	result.Pass(CheckRevoked, e.ca.cert.Subject.CommonName+" not revoked", "not on the list of "+stamp(list.thisUpdate))
 	window := stamp(list.thisUpdate) + " to " + stamp(list.nextUpdate)
 	if ev.Time.Before(list.thisUpdate) || ev.Time.After(list.nextUpdate) {
 		if v.cfg.RequireCRL && !published.Stale {
-			return "", false, rec.Fail(checkCRL, "a revocation list of "+stamp(ev.Time), window,
+			return "", false, result.FailWith(CheckCRL, "a revocation list of "+stamp(ev.Time), window,
 				fmt.Sprintf("the list for %s expired on %s; run: probity collateral fetch --amd %s, or import a newer bundle", e.leaf.Line, stamp(list.nextUpdate), e.leaf.Line))
 		}
-		rec.Pass(checkCRL, "a revocation list", "stale: "+window)
+		result.Pass(CheckCRL, "a revocation list", "stale: "+window)
 		return revocationStale, published.Stale, nil
 	}
-	rec.Pass(checkCRL, "a revocation list of "+stamp(ev.Time), window)
+	result.Pass(CheckCRL, "a revocation list of "+stamp(ev.Time), window)
 	return revocationGood, false, nil
 }
 

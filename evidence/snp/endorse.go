@@ -24,42 +24,42 @@ type endorsement struct {
 
 // endorse finds the certificate of the key that signed the report, and checks
 // its chain.
-func (v *Verifier) endorse(ctx context.Context, rec *evidence.Recorder, r *Report, sent []byte, ev evidence.Evidence) (*endorsement, error) {
+func (v *Verifier) endorse(ctx context.Context, result *evidence.Result, r *Report, sent []byte, ev evidence.Evidence) (*endorsement, error) {
 	vlek := r.SignerInfo.SigningKey() == SigningKeyVLEK
 	var certs []*x509.Certificate
 	if len(sent) > 0 {
 		key := memoryKey(sent, vlek)
 		if e, ok := v.seen.get(key); ok {
-			rec.Pass(checkLeaf, "a chain to AMD's root of "+string(e.leaf.Line), "verified before")
+			result.Pass(CheckLeaf, "a chain to AMD's root of "+string(e.leaf.Line), "verified before")
 			return e, nil
 		}
 		var err error
 		if certs, err = ParseCertificates(sent); err != nil {
-			return nil, rec.FailErr(checkCertificates, "certificates in PEM, DER or a certificate table", err, v.book.Remedy(checkCertificates))
+			return nil, result.FailErr(CheckCertificates, "certificates in PEM, DER or a certificate table", err)
 		}
 		if slices.ContainsFunc(certs, isLeaf) {
-			e, err := v.chain(ctx, rec, certs, vlek, ev)
+			e, err := v.chain(ctx, result, certs, vlek, ev)
 			if err == nil {
 				v.seen.add(key, e)
 			}
 			return e, err
 		}
 	}
-	fetched, err := v.fetch(ctx, rec, r, vlek, ev)
+	fetched, err := v.fetch(ctx, result, r, vlek, ev)
 	if err != nil {
 		return nil, err
 	}
 	key := memoryKey(fetched, vlek)
 	// CAs that were sent along are judged each time, whatever is remembered.
 	if e, ok := v.seen.get(key); ok && len(certs) == 0 {
-		rec.Pass(checkLeaf, "a chain to AMD's root of "+string(e.leaf.Line), "verified before")
+		result.Pass(CheckLeaf, "a chain to AMD's root of "+string(e.leaf.Line), "verified before")
 		return e, nil
 	}
 	cert, err := pubkey.ParseCertificate(fetched)
 	if err != nil {
-		return nil, rec.FailErr(checkLeafFormat, "a VCEK", err, v.book.Remedy(checkLeafFormat))
+		return nil, result.FailErr(CheckLeafFormat, "a VCEK", err)
 	}
-	e, err := v.chain(ctx, rec, append([]*x509.Certificate{cert}, certs...), vlek, ev)
+	e, err := v.chain(ctx, result, append([]*x509.Certificate{cert}, certs...), vlek, ev)
 	if err == nil {
 		v.seen.add(key, e)
 	}
@@ -77,9 +77,9 @@ func memoryKey(sent []byte, vlek bool) (key [sha256.Size + 1]byte) {
 
 // fetch asks the source for the VCEK. Reports of version 2 do not tell their
 // line, so that the lines of their time are tried.
-func (v *Verifier) fetch(ctx context.Context, rec *evidence.Recorder, r *Report, vlek bool, ev evidence.Evidence) ([]byte, error) {
+func (v *Verifier) fetch(ctx context.Context, result *evidence.Result, r *Report, vlek bool, ev evidence.Evidence) ([]byte, error) {
 	fail := func(expected, found string) ([]byte, error) {
-		return nil, rec.Fail(checkCollateral, expected, found, v.book.Remedy(checkCollateral))
+		return nil, result.Fail(CheckCollateral, expected, found)
 	}
 	if vlek {
 		return fail("a VLEK certificate with the evidence", "none; only the cloud provider can hand it out")
@@ -91,7 +91,7 @@ func (v *Verifier) fetch(ctx context.Context, rec *evidence.Recorder, r *Report,
 	if r.Version >= 3 {
 		line, ok := lineOf(r.Family, r.Model)
 		if !ok {
-			return nil, rec.Fail(checkProduct, "a known product line", cpuid(r), v.book.Remedy(checkProduct))
+			return nil, result.Fail(CheckProduct, "a known product line", cpuid(r))
 		}
 		lines = []Line{line}
 	}
@@ -113,7 +113,7 @@ func (v *Verifier) fetch(ctx context.Context, rec *evidence.Recorder, r *Report,
 }
 
 // chain checks the signatures from the leaf up to the pinned root.
-func (v *Verifier) chain(ctx context.Context, rec *evidence.Recorder, certs []*x509.Certificate, vlek bool, ev evidence.Evidence) (*endorsement, error) {
+func (v *Verifier) chain(ctx context.Context, result *evidence.Result, certs []*x509.Certificate, vlek bool, ev evidence.Evidence) (*endorsement, error) {
 	var leaves, others []*x509.Certificate
 	for _, cert := range certs {
 		if isLeaf(cert) {
@@ -123,24 +123,24 @@ func (v *Verifier) chain(ctx context.Context, rec *evidence.Recorder, certs []*x
 		}
 	}
 	if len(leaves) != 1 {
-		return nil, rec.Fail(checkCertificates, "one VCEK or VLEK", fmt.Sprintf("%d", len(leaves)), v.book.Remedy(checkCertificates))
+		return nil, result.Fail(CheckCertificates, "one VCEK or VLEK", fmt.Sprintf("%d", len(leaves)))
 	}
 	leaf, err := parseLeaf(leaves[0])
 	if err != nil {
-		return nil, rec.FailErr(checkLeafFormat, "a VCEK or VLEK certificate", err, v.book.Remedy(checkLeafFormat))
+		return nil, result.FailErr(CheckLeafFormat, "a VCEK or VLEK certificate", err)
 	}
 	if leaf.VLEK != vlek {
-		return nil, rec.Fail(checkLeafKind, keyName(vlek)+", as the report says", keyName(leaf.VLEK), v.book.Remedy(checkLeafKind))
+		return nil, result.Fail(CheckLeafKind, keyName(vlek)+", as the report says", keyName(leaf.VLEK))
 	}
-	rec.Pass(checkLeafKind, keyName(vlek), leaf.Product)
+	result.Pass(CheckLeafKind, keyName(vlek), leaf.Product)
 	e := &endorsement{leaf: leaf, root: v.roots.roots[leaf.Line]}
 	if e.root == nil {
-		return nil, rec.Fail(checkProduct, "a line with a trusted root", string(leaf.Line), v.book.Remedy(checkProduct))
+		return nil, result.Fail(CheckProduct, "a line with a trusted root", string(leaf.Line))
 	}
-	if e.ca, err = v.intermediate(ctx, rec, leaf, others, e.root, ev); err != nil {
+	if e.ca, err = v.intermediate(ctx, result, leaf, others, e.root, ev); err != nil {
 		return nil, err
 	}
-	rec.Pass(checkLeaf, "a chain to AMD's root of "+string(leaf.Line), leaf.Cert.Subject.CommonName+", "+e.ca.cert.Subject.CommonName+", "+e.root.cert.Subject.CommonName)
+	result.Pass(CheckLeaf, "a chain to AMD's root of "+string(leaf.Line), leaf.Cert.Subject.CommonName+", "+e.ca.cert.Subject.CommonName+", "+e.root.cert.Subject.CommonName)
 	return e, nil
 }
 
@@ -154,7 +154,7 @@ func keyName(vlek bool) string {
 // intermediate returns the CA of the leaf's line and branch that signed the leaf. If certificates of
 // CAs were sent along, the right one must be among them: a chain that does not
 // fit is refused, not mended.
-func (v *Verifier) intermediate(ctx context.Context, rec *evidence.Recorder, leaf *Leaf, sent []*x509.Certificate, root *ca, ev evidence.Evidence) (*ca, error) {
+func (v *Verifier) intermediate(ctx context.Context, result *evidence.Result, leaf *Leaf, sent []*x509.Certificate, root *ca, ev evidence.Evidence) (*ca, error) {
 	name := intermediateName(leaf.Line, leaf.VLEK)
 	candidates := slices.DeleteFunc(slices.Clone(sent), func(c *x509.Certificate) bool { return c.Subject.CommonName == root.cert.Subject.CommonName })
 	if len(candidates) == 0 {
@@ -180,7 +180,7 @@ func (v *Verifier) intermediate(ctx context.Context, rec *evidence.Recorder, lea
 		}
 		ca, err := v.trusted(cert, root)
 		if err != nil {
-			return nil, rec.FailErr(checkIntermediate, name+" signed by "+root.cert.Subject.CommonName, otherRoot(sent, root, err), v.book.Remedy(checkIntermediate))
+			return nil, result.FailErr(CheckIntermediate, name+" signed by "+root.cert.Subject.CommonName, otherRoot(sent, root, err))
 		}
 		// AMD replaced CAs under the same name: the right one has the key that
 		// signed the leaf.
@@ -188,13 +188,13 @@ func (v *Verifier) intermediate(ctx context.Context, rec *evidence.Recorder, lea
 		if !ca.signed(leaf.Cert) {
 			continue
 		}
-		rec.Pass(checkIntermediate, name+" signed by "+root.cert.Subject.CommonName, fmt.Sprintf("SHA-256 %x", fingerprint(cert)))
+		result.Pass(CheckIntermediate, name+" signed by "+root.cert.Subject.CommonName, fmt.Sprintf("SHA-256 %x", fingerprint(cert)))
 		return ca, nil
 	}
 	if named {
-		return nil, rec.Fail(checkLeaf, "a signature of "+name, "signature verification failed", v.book.Remedy(checkLeaf))
+		return nil, result.Fail(CheckLeaf, "a signature of "+name, "signature verification failed")
 	}
-	return nil, rec.Fail(checkIntermediate, name, fmt.Sprintf("%q", found), v.book.Remedy(checkIntermediate))
+	return nil, result.Fail(CheckIntermediate, name, fmt.Sprintf("%q", found))
 }
 
 // otherRoot says which other root was sent along with an intermediate that the trusted

@@ -23,6 +23,7 @@ import (
 
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/paravisor"
+	"github.com/probity-dev/probity/evidence/ratls"
 	"github.com/probity-dev/probity/evidence/uvm"
 )
 
@@ -56,7 +57,6 @@ func DefaultCloudProviders() []string { return []string{"CN=cc-*.amazonaws.com"}
 type Verifier struct {
 	cfg   Config
 	roots *Roots
-	book  evidence.Book
 	uvm   *uvm.Verifier
 	seen  memory[[sha256.Size + 1]byte, *endorsement]
 	cas   memory[[sha256.Size]byte, *ca]
@@ -74,7 +74,7 @@ func New(cfg Config) *Verifier {
 	if cfg.Memory == 0 {
 		cfg.Memory = 2048
 	}
-	return &Verifier{cfg: cfg, roots: cfg.Roots, book: evidence.NewBook(Catalogue()), uvm: uvm.New(cfg.UVM),
+	return &Verifier{cfg: cfg, roots: cfg.Roots, uvm: uvm.New(cfg.UVM),
 		seen: newMemory[[sha256.Size + 1]byte, *endorsement](cfg.Memory),
 		cas:  newMemory[[sha256.Size]byte, *ca](min(cfg.Memory, 64)),
 		crls: newMemory[[sha256.Size + 1]byte, *crl](min(cfg.Memory, 64))}
@@ -112,67 +112,63 @@ func (v *Verifier) Kind() evidence.Kind { return evidence.SEVSNPVM }
 
 // Verify verifies ev.Raw in one of the forms that [Frame] reads.
 func (v *Verifier) Verify(ctx context.Context, ev evidence.Evidence) (*evidence.Result, error) {
-	rec := &evidence.Recorder{}
 	result := &evidence.Result{}
-	err := v.verify(ctx, rec, ev, result)
-	result.Checks = rec.Checks
-	return result, err
+	return result, v.verify(ctx, result, ev)
 }
 
-func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, ev evidence.Evidence, result *evidence.Result) error {
+func (v *Verifier) verify(ctx context.Context, result *evidence.Result, ev evidence.Evidence) error {
 	framed, err := Frame(ev.Raw)
 	if err != nil {
-		return rec.FailErr(checkFormat, "SEV-SNP evidence", err, v.book.Remedy(checkFormat))
+		return result.FailErr(CheckFormat, "SEV-SNP evidence", err)
 	}
 	r, err := ParseReport(framed.Report)
 	if err != nil {
-		return rec.FailErr(checkFormat, "an SEV-SNP report", err, v.book.Remedy(checkFormat))
+		return result.FailErr(CheckFormat, "an SEV-SNP report", err)
 	}
-	rec.Pass(checkFormat, "an SEV-SNP report", fmt.Sprintf("version %d", r.Version))
+	result.Pass(CheckFormat, "an SEV-SNP report", fmt.Sprintf("version %d", r.Version))
 	if framed.TLS != nil {
-		framed.TLS.Pass(rec)
+		framed.TLS.Pass(result)
 	}
-	if err := v.static(rec, r); err != nil {
+	if err := v.static(result, r); err != nil {
 		return err
 	}
-	e, err := v.endorse(ctx, rec, r, framed.Certificates, ev)
+	e, err := v.endorse(ctx, result, r, framed.Certificates, ev)
 	if err != nil {
 		return err
 	}
-	if err := v.windows(rec, e, ev); err != nil {
+	if err := v.windows(result, e, ev); err != nil {
 		return err
 	}
-	revocation, outage, err := v.revocation(ctx, rec, e, ev)
+	revocation, outage, err := v.revocation(ctx, result, e, ev)
 	if err != nil {
 		return err
 	}
-	if err := v.agree(rec, r, e.leaf); err != nil {
+	if err := v.agree(result, r, e.leaf); err != nil {
 		return err
 	}
 	digest := sha512.Sum384(r.Raw[:signedSize])
 	if !e.leaf.key.Verify(digest[:], r.bigEndianSignature()) {
-		return rec.Fail(checkSignature, "a signature of the key in the "+e.leaf.Cert.Subject.CommonName+" certificate", "signature verification failed", v.book.Remedy(checkSignature))
+		return result.Fail(CheckSignature, "a signature of the key in the "+e.leaf.Cert.Subject.CommonName+" certificate", "signature verification failed")
 	}
-	rec.Pass(checkSignature, "ECDSA P-384 over the first 672 bytes", "holds")
+	result.Pass(CheckSignature, "ECDSA P-384 over the first 672 bytes", "verified")
 	if framed.TLS != nil {
-		if err := framed.TLS.CheckKey(rec, evidence.Definition{}, "REPORT_DATA", r.ReportData); err != nil {
+		if err := framed.TLS.CheckKey(result, ratls.CheckKey, "REPORT_DATA", r.ReportData); err != nil {
 			return err
 		}
 	}
-	if err := v.bind(rec, r, ev); err != nil {
+	if err := v.bind(result, r, ev); err != nil {
 		return err
 	}
-	uvms, err := v.endorsements(rec, framed.Endorsements, r)
+	uvms, err := v.endorsements(result, framed.Endorsements, r)
 	if err != nil {
 		return err
 	}
 	if r.Policy.Debug() {
-		result.Reservations = append(result.Reservations, evidence.Reservation{Accept: evidence.DebugGuest, Check: evidence.Check{
-			ID: checkDebug, Expected: "a guest policy without bit 19 (DEBUG)", Found: fmt.Sprintf("policy %#x", uint64(r.Policy)), Remedy: v.book.Remedy(checkDebug)}})
+		result.Reserve(evidence.DebugGuest, CheckDebug, "a guest policy without bit 19 (DEBUG)", fmt.Sprintf("policy %#x", uint64(r.Policy)))
 	}
 	result.TCB, result.Stale = assess(e.leaf.Line, r), outage
 	f := facts{r, e.leaf, revocation, uvms}
-	if result.Claims, err = v.claims(rec, f, ev); err != nil {
+	if result.Claims, err = v.claims(result, f, ev); err != nil {
 		return err
 	}
 	result.Aliases = f.aliases(result.TCB)
@@ -180,65 +176,65 @@ func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, ev eviden
 }
 
 // static checks what the report alone shows.
-func (v *Verifier) static(rec *evidence.Recorder, r *Report) error {
+func (v *Verifier) static(result *evidence.Result, r *Report) error {
 	if r.SignatureAlgo != 1 {
-		return rec.Fail(checkAlgorithm, "1 (ECDSA P-384 with SHA-384)", fmt.Sprint(r.SignatureAlgo), v.book.Remedy(checkAlgorithm))
+		return result.Fail(CheckAlgorithm, "1 (ECDSA P-384 with SHA-384)", fmt.Sprint(r.SignatureAlgo))
 	}
-	rec.Pass(checkAlgorithm, "1 (ECDSA P-384 with SHA-384)", "1")
+	result.Pass(CheckAlgorithm, "1 (ECDSA P-384 with SHA-384)", "1")
 	key := r.SignerInfo.SigningKey()
 	if key != SigningKeyVCEK && key != SigningKeyVLEK {
-		return rec.Fail(checkSigningKey, "0 (VCEK) or 1 (VLEK)", fmt.Sprint(key), v.book.Remedy(checkSigningKey))
+		return result.Fail(CheckSigningKey, "0 (VCEK) or 1 (VLEK)", fmt.Sprint(key))
 	}
-	rec.Pass(checkSigningKey, "0 (VCEK) or 1 (VLEK)", fmt.Sprint(key))
+	result.Pass(CheckSigningKey, "0 (VCEK) or 1 (VLEK)", fmt.Sprint(key))
 	if s, found := r.reserved(); found {
-		return rec.Fail(checkReserved, fmt.Sprintf("bytes %#x to %#x zero in a report of version %d", s.from, s.to, r.Version), "others", v.book.Remedy(checkReserved))
+		return result.Fail(CheckReserved, fmt.Sprintf("bytes %#x to %#x zero in a report of version %d", s.from, s.to, r.Version), "others")
 	}
-	rec.Pass(checkReserved, "reserved bytes zero", "zero")
+	result.Pass(CheckReserved, "reserved bytes zero", "zero")
 	if r.Policy&policyOne == 0 || r.Policy&^policyDefined != 0 {
-		return rec.Fail(checkPolicy, "bit 17 set, bits 26 to 63 zero", fmt.Sprintf("%#x", uint64(r.Policy)), v.book.Remedy(checkPolicy))
+		return result.Fail(CheckPolicy, "bit 17 set, bits 26 to 63 zero", fmt.Sprintf("%#x", uint64(r.Policy)))
 	}
-	rec.Pass(checkPolicy, "a guest policy", fmt.Sprintf("%#x", uint64(r.Policy)))
+	result.Pass(CheckPolicy, "a guest policy", fmt.Sprintf("%#x", uint64(r.Policy)))
 	if r.VMPL > 3 {
 		found := fmt.Sprint(r.VMPL)
 		if r.VMPL == hostRequested {
 			found = "a report that the host asked for"
 		}
-		return rec.Fail(checkVMPL, "VMPL 0 to 3", found, v.book.Remedy(checkVMPL))
+		return result.Fail(CheckVMPL, "VMPL 0 to 3", found)
 	}
-	rec.Pass(checkVMPL, "VMPL 0 to 3", fmt.Sprint(r.VMPL))
+	result.Pass(CheckVMPL, "VMPL 0 to 3", fmt.Sprint(r.VMPL))
 	return nil
 }
 
 // windows checks that every certificate is valid at the evaluation time.
-func (v *Verifier) windows(rec *evidence.Recorder, e *endorsement, ev evidence.Evidence) error {
+func (v *Verifier) windows(result *evidence.Result, e *endorsement, ev evidence.Evidence) error {
 	for _, item := range []struct {
-		id string
-		ca *ca
-	}{{checkASKValidity, e.root}, {checkASKValidity, e.ca}} {
+		check *evidence.Definition
+		ca    *ca
+	}{{CheckASKValidity, e.root}, {CheckASKValidity, e.ca}} {
 		if window, ok := validAt(item.ca.cert, ev.Time); !ok {
-			return rec.Fail(item.id, "valid at "+stamp(ev.Time), window, v.book.Remedy(item.id))
+			return result.Fail(item.check, "valid at "+stamp(ev.Time), window)
 		}
 	}
-	rec.Pass(checkASKValidity, "CAs valid at "+stamp(ev.Time), e.ca.cert.Subject.CommonName+" until "+stamp(e.ca.cert.NotAfter))
+	result.Pass(CheckASKValidity, "CAs valid at "+stamp(ev.Time), e.ca.cert.Subject.CommonName+" until "+stamp(e.ca.cert.NotAfter))
 	window, ok := validAt(e.leaf.Cert, ev.Time)
 	if !ok {
-		return rec.Fail(checkLeafValidity, "valid at "+stamp(ev.Time), window, v.book.Remedy(checkLeafValidity))
+		return result.Fail(CheckLeafValidity, "valid at "+stamp(ev.Time), window)
 	}
-	rec.Pass(checkLeafValidity, "valid at "+stamp(ev.Time), window)
+	result.Pass(CheckLeafValidity, "valid at "+stamp(ev.Time), window)
 	return nil
 }
 
 // agree checks that certificate and report are of one machine and one TCB.
-func (v *Verifier) agree(rec *evidence.Recorder, r *Report, leaf *Leaf) error {
+func (v *Verifier) agree(result *evidence.Result, r *Report, leaf *Leaf) error {
 	if r.Version >= 3 {
 		line, ok := lineOf(r.Family, r.Model)
 		if !ok || line != leaf.Line {
-			return rec.Fail(checkProduct, "a CPU of line "+string(leaf.Line)+", as the certificate says", cpuid(r), v.book.Remedy(checkProduct))
+			return result.Fail(CheckProduct, "a CPU of line "+string(leaf.Line)+", as the certificate says", cpuid(r))
 		}
 	}
-	rec.Pass(checkProduct, "one product line", string(leaf.Line))
+	result.Pass(CheckProduct, "one product line", string(leaf.Line))
 	if slices.Contains(v.cfg.RefuseLines, leaf.Line) {
-		return rec.Fail(checkLine, "another line than "+string(leaf.Line), string(leaf.Line), v.book.Remedy(checkLine))
+		return result.Fail(CheckLine, "another line than "+string(leaf.Line), string(leaf.Line))
 	}
 	chip := r.ChipID
 	if zero(chip) && !leaf.VLEK {
@@ -246,34 +242,34 @@ func (v *Verifier) agree(rec *evidence.Recorder, r *Report, leaf *Leaf) error {
 	}
 	for _, refused := range v.cfg.RefuseChips {
 		if strings.TrimRight(string(refused), "\x00") == strings.TrimRight(string(chip), "\x00") {
-			return rec.Fail(checkChip, "a chip that is not refused", fmt.Sprintf("%x", chip), v.book.Remedy(checkChip))
+			return result.Fail(CheckChip, "a chip that is not refused", fmt.Sprintf("%x", chip))
 		}
 	}
 	if leaf.VLEK {
 		if !slices.ContainsFunc(v.cfg.CloudProviders, func(p string) bool { return matches(p, leaf.CSP) }) {
-			return rec.Fail(checkCSP, strings.Join(v.cfg.CloudProviders, " or "), leaf.CSP, v.book.Remedy(checkCSP))
+			return result.Fail(CheckCSP, strings.Join(v.cfg.CloudProviders, " or "), leaf.CSP)
 		}
-		rec.Pass(checkCSP, strings.Join(v.cfg.CloudProviders, " or "), leaf.CSP)
+		result.Pass(CheckCSP, strings.Join(v.cfg.CloudProviders, " or "), leaf.CSP)
 	} else if !zero(r.ChipID) {
 		size := leaf.Line.hwidSize()
 		if !slices.Equal(r.ChipID[:size], leaf.HWID) || !zero(r.ChipID[size:]) {
-			return rec.Fail(checkHWID, fmt.Sprintf("%x in the VCEK", leaf.HWID), fmt.Sprintf("CHIP_ID %x in the report", r.ChipID), v.book.Remedy(checkHWID))
+			return result.Fail(CheckHWID, fmt.Sprintf("%x in the VCEK", leaf.HWID), fmt.Sprintf("CHIP_ID %x in the report", r.ChipID))
 		}
-		rec.Pass(checkHWID, "the chip of the VCEK", fmt.Sprintf("%x", leaf.HWID))
+		result.Pass(CheckHWID, "the chip of the VCEK", fmt.Sprintf("%x", leaf.HWID))
 	}
 	if r.ReportedTCB != leaf.TCB {
-		return rec.Fail(checkTCB, leaf.Line.describe(leaf.TCB)+" in the certificate", leaf.Line.describe(r.ReportedTCB)+" in the report", v.book.Remedy(checkTCB))
+		return result.Fail(CheckTCB, leaf.Line.describe(leaf.TCB)+" in the certificate", leaf.Line.describe(r.ReportedTCB)+" in the report")
 	}
-	rec.Pass(checkTCB, "the patch levels of the certificate", leaf.Line.describe(r.ReportedTCB))
+	result.Pass(CheckTCB, "the patch levels of the certificate", leaf.Line.describe(r.ReportedTCB))
 	if !r.CommittedTCB.atLeast(r.ReportedTCB) || !r.CurrentTCB.atLeast(r.CommittedTCB) {
-		return rec.Fail(checkTCBOrder, "REPORTED_TCB ≤ COMMITTED_TCB ≤ CURRENT_TCB",
-			fmt.Sprintf("%x, %x, %x", r.ReportedTCB, r.CommittedTCB, r.CurrentTCB), v.book.Remedy(checkTCBOrder))
+		return result.Fail(CheckTCBOrder, "REPORTED_TCB ≤ COMMITTED_TCB ≤ CURRENT_TCB",
+			fmt.Sprintf("%x, %x, %x", r.ReportedTCB, r.CommittedTCB, r.CurrentTCB))
 	}
-	rec.Pass(checkTCBOrder, "REPORTED_TCB ≤ COMMITTED_TCB ≤ CURRENT_TCB", "holds")
+	result.Pass(CheckTCBOrder, "REPORTED_TCB ≤ COMMITTED_TCB ≤ CURRENT_TCB", "verified")
 	if r.CommittedFirmware.above(r.CurrentFirmware) {
-		return rec.Fail(checkFirmware, "committed firmware not above "+r.CurrentFirmware.String(), r.CommittedFirmware.String(), v.book.Remedy(checkFirmware))
+		return result.Fail(CheckFirmware, "committed firmware not above "+r.CurrentFirmware.String(), r.CommittedFirmware.String())
 	}
-	rec.Pass(checkFirmware, "committed firmware not above the current", r.CommittedFirmware.String())
+	result.Pass(CheckFirmware, "committed firmware not above the current", r.CommittedFirmware.String())
 	return nil
 }
 
@@ -296,22 +292,22 @@ func matches(pattern, text string) bool {
 	return ok && middle != "" && !strings.Contains(middle, ".")
 }
 
-func (v *Verifier) bind(rec *evidence.Recorder, r *Report, ev evidence.Evidence) error {
+func (v *Verifier) bind(result *evidence.Result, r *Report, ev evidence.Evidence) error {
 	if d := ev.RuntimeData; d != nil {
-		if err := d.CheckFilled(rec, v.book[checkRuntimeData], "runtime data", "REPORT_DATA", r.ReportData); err != nil {
+		if err := d.CheckFilled(result, CheckRuntimeData, "runtime data", "REPORT_DATA", r.ReportData); err != nil {
 			return err
 		}
 	}
 	if d := ev.InitTimeData; d != nil {
-		return d.CheckBound(rec, v.book[checkInitTimeData], "init-time data", "HOST_DATA", r.HostData)
+		return d.CheckBound(result, CheckInitTimeData, "init-time data", "HOST_DATA", r.HostData)
 	}
 	return nil
 }
 
 // endorsements verifies the UVM endorsements that were sent: each must hold.
-func (v *Verifier) endorsements(rec *evidence.Recorder, list [][]byte, r *Report) (found []*uvm.Endorsement, err error) {
+func (v *Verifier) endorsements(result *evidence.Result, list [][]byte, r *Report) (found []*uvm.Endorsement, err error) {
 	for _, b := range list {
-		e, err := v.uvm.Verify(rec, b, r.Measurement)
+		e, err := v.uvm.Verify(result, b, r.Measurement)
 		if err != nil {
 			return nil, err
 		}

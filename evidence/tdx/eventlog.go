@@ -14,14 +14,14 @@ import (
 // A register for which the log has no event is not judged: it is not in the
 // claim x-probity-tdx-event-log, which lists those that the log explains. A
 // register that was never extended is explained.
-func (v *Verifier) replay(rec *evidence.Recorder, td *dcap.TDReport, log []byte, result *evidence.Result) error {
+func (v *Verifier) replay(result *evidence.Result, td *dcap.TDReport, log []byte) error {
 	l, err := eventlog.Parse(log)
 	if err != nil {
-		return rec.FailErr(checkEventLog, "an event log", err, v.book.Remedy(checkEventLog))
+		return result.FailErr(CheckEventLog, "an event log", err)
 	}
 	replay, err := l.Replay(eventlog.SHA384)
 	if err != nil {
-		return rec.FailErr(checkEventLog, "an event log with a SHA-384 bank", err, v.book.Remedy(checkEventLog))
+		return result.FailErr(CheckEventLog, "an event log with a SHA-384 bank", err)
 	}
 	var told []string
 	led := false
@@ -32,11 +32,11 @@ func (v *Verifier) replay(rec *evidence.Recorder, td *dcap.TDReport, log []byte,
 		value, events, logged := replay.Register(uint32(i) + 1)
 		switch {
 		case replay.Lacking(uint32(i)+1) != 0:
-			return rec.Fail(checkEventLog, "a digest of SHA-384 in every event of "+name,
-				fmt.Sprintf("event %d without one", replay.Lacking(uint32(i)+1)), v.book.Remedy(checkEventLog))
+			return result.Fail(CheckEventLog, "a digest of SHA-384 in every event of "+name,
+				fmt.Sprintf("event %d without one", replay.Lacking(uint32(i)+1)))
 		case logged && !bytes.Equal(value, quoted[:]):
-			return rec.Fail(checkEventLog, fmt.Sprintf("%x in %s of the quote", quoted, name),
-				fmt.Sprintf("%x after %d events of the log", value, events), v.book.Remedy(checkEventLog))
+			return result.Fail(CheckEventLog, fmt.Sprintf("%x in %s of the quote", quoted, name),
+				fmt.Sprintf("%x after %d events of the log", value, events))
 		case logged:
 			led = true
 			told = append(told, fmt.Sprintf("%s by %d events", name, events))
@@ -47,9 +47,9 @@ func (v *Verifier) replay(rec *evidence.Recorder, td *dcap.TDReport, log []byte,
 		s.Text("x-probity-tdx-event-log", name)
 	}
 	if !led {
-		return rec.Fail(checkEventLog, "events for the RTMRs of the quote", strings.Join(told, ", ")+" of a log with "+fmt.Sprint(len(l.Events))+" events", v.book.Remedy(checkEventLog))
+		return result.Fail(CheckEventLog, "events for the RTMRs of the quote", strings.Join(told, ", ")+" of a log with "+fmt.Sprint(len(l.Events))+" events")
 	}
 	result.Aliases = s.Set
-	rec.Pass(checkEventLog, "a log that leads to the RTMRs of the quote", strings.Join(told, ", "))
+	result.Pass(CheckEventLog, "a log that leads to the RTMRs of the quote", strings.Join(told, ", "))
 	return nil
 }

@@ -25,42 +25,49 @@ import (
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
 	"github.com/probity-dev/probity/evidence/paravisor"
+	"github.com/probity-dev/probity/evidence/ratls"
 )
 
-const (
-	checkAttributes   = "tdx.attributes.reserved"
-	checkRuntimeData  = "tdx.report-data.runtime-data"
-	checkInitTimeData = "tdx.mrconfigid.init-time-data"
-	checkJSON         = "tdx.runtime-data.json"
-	checkServiceTD    = "tdx.service-td"
-	checkDebug        = "tdx.attributes.debug"
-	checkEventLog     = "tdx.event-log"
+// The checks of this package, in the order in which they are made.
+var (
+	checks evidence.Checks
+
+	CheckAttributes = checks.Define("tdx.attributes.reserved",
+		"no reserved bit of the TD-under-debug attributes is set",
+		"launch the TD without attributes that are not defined")
+	CheckRuntimeData = checks.Define("tdx.report-data.runtime-data",
+		"SHA-256 of the runtime data is the first half of REPORTDATA",
+		"send exactly the bytes that the guest hashed")
+	CheckInitTimeData = checks.Define("tdx.mrconfigid.init-time-data",
+		"MRCONFIGID is SHA-384 of the init-time data, or SHA-256 and zeros",
+		"send exactly the bytes whose hash was given at launch")
+	CheckJSON = checks.Define("tdx.runtime-data.json",
+		"runtime or init-time data of type JSON are a JSON object without duplicate members",
+		"send a JSON object, or give dataType Binary")
+	CheckServiceTD = checks.Define("tdx.service-td",
+		"no service TD is bound to the TD, or the provider accepts BoundServiceTD",
+		"launch the TD without a service TD, or accept BoundServiceTD and compare x-probity-tdx-mrservicetd in the policy")
+	CheckDebug = checks.Define("tdx.attributes.debug",
+		"the TD is not under debug, or the provider accepts DebugGuest",
+		"launch the TD without the debug attribute; the host can read all of its memory")
+	CheckEventLog = checks.Define("tdx.event-log",
+		"replaying the event log that was sent gives the RTMRs of the quote",
+		"send the CCEL data area of the running TD (/sys/firmware/acpi/tables/data/CCEL), and a quote that is no older")
 )
 
 // Catalogue lists the checks that this package adds to those of package dcap.
-func Catalogue() []evidence.Definition {
-	return []evidence.Definition{
-		{ID: checkAttributes, Meaning: "no reserved bit of the TD-under-debug attributes is set", Remedy: "launch the TD without attributes that are not defined"},
-		{ID: checkRuntimeData, Meaning: "SHA-256 of the runtime data is the first half of REPORTDATA", Remedy: "send exactly the bytes that the guest hashed"},
-		{ID: checkInitTimeData, Meaning: "MRCONFIGID is SHA-384 of the init-time data, or SHA-256 and zeros", Remedy: "send exactly the bytes whose hash was given at launch"},
-		{ID: checkJSON, Meaning: "runtime or init-time data of type JSON are a JSON object without duplicate members", Remedy: "send a JSON object, or give dataType Binary"},
-		{ID: checkServiceTD, Meaning: "no service TD is bound to the TD, or the provider accepts BoundServiceTD", Remedy: "launch the TD without a service TD, or accept BoundServiceTD and compare x-probity-tdx-mrservicetd in the policy"},
-		{ID: checkDebug, Meaning: "the TD is not under debug, or the provider accepts DebugGuest", Remedy: "launch the TD without the debug attribute; the host can read all of its memory"},
-		{ID: checkEventLog, Meaning: "replaying the event log that was sent gives the RTMRs of the quote", Remedy: "send the CCEL data area of the running TD (/sys/firmware/acpi/tables/data/CCEL), and a quote that is no older"},
-	}
-}
+func Catalogue() []*evidence.Definition { return checks.All() }
 
 // Verifier verifies TDX quotes.
 type Verifier struct {
 	dcap       *dcap.Verifier
 	paravisors paravisor.List
-	book       evidence.Book
 }
 
 // New returns a verifier on the given engine, with the paravisors that are trusted. Without
 // them no trust domain is said to have one.
 func New(engine *dcap.Verifier, trusted ...paravisor.Trust) *Verifier {
-	return &Verifier{dcap: engine, paravisors: trusted, book: evidence.NewBook(Catalogue())}
+	return &Verifier{dcap: engine, paravisors: trusted}
 }
 
 // Kind returns TdxVm.
@@ -69,19 +76,17 @@ func (v *Verifier) Kind() evidence.Kind { return evidence.TDXVM }
 // Verify verifies ev.Raw as a bare quote, or as a certificate of attested TLS that carries
 // one.
 func (v *Verifier) Verify(ctx context.Context, ev evidence.Evidence) (*evidence.Result, error) {
-	rec := &evidence.Recorder{}
 	result := &evidence.Result{}
-	err := v.verify(ctx, rec, ev, result)
-	result.Checks = rec.Checks
+	err := v.verify(ctx, result, ev)
 	return result, err
 }
 
-func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, ev evidence.Evidence, result *evidence.Result) error {
-	quote, cert, err := dcap.OpenCertificate(rec, ev.Raw)
+func (v *Verifier) verify(ctx context.Context, result *evidence.Result, ev evidence.Evidence) error {
+	quote, cert, err := dcap.OpenCertificate(result, ev.Raw)
 	if err != nil {
 		return err
 	}
-	proof, err := v.dcap.Verify(ctx, rec, quote, collateral.TDX, ev)
+	proof, err := v.dcap.Verify(ctx, result, quote, collateral.TDX, ev)
 	if err != nil {
 		if proof != nil {
 			result.TCB = proof.TCB
@@ -93,39 +98,37 @@ func (v *Verifier) verify(ctx context.Context, rec *evidence.Recorder, ev eviden
 		return err // the parser has fixed the body's size
 	}
 	if td.ReservedAttributes() {
-		return rec.Fail(checkAttributes, "bits 1 to 7 of TDATTRIBUTES zero", hex.EncodeToString(td.TDAttributes[:]), v.book.Remedy(checkAttributes))
+		return result.Fail(CheckAttributes, "bits 1 to 7 of TDATTRIBUTES zero", hex.EncodeToString(td.TDAttributes[:]))
 	}
-	rec.Pass(checkAttributes, "bits 1 to 7 of TDATTRIBUTES zero", "zero")
+	result.Pass(CheckAttributes, "bits 1 to 7 of TDATTRIBUTES zero", "zero")
 	if cert != nil {
-		if err := cert.CheckKey(rec, evidence.Definition{}, "REPORTDATA", td.ReportData[:]); err != nil {
+		if err := cert.CheckKey(result, ratls.CheckKey, "REPORTDATA", td.ReportData[:]); err != nil {
 			return err
 		}
 	}
-	if err := v.bind(rec, td, ev); err != nil {
+	if err := v.bind(result, td, ev); err != nil {
 		return err
 	}
 	result.TCB, result.Stale = proof.TCB, proof.Stale
 	if td.HasServiceTD() {
-		result.Reservations = append(result.Reservations, evidence.Reservation{Accept: evidence.BoundServiceTD, Check: evidence.Check{
-			ID: checkServiceTD, Expected: "MRSERVICETD zero", Found: "a bound service TD", Remedy: v.book.Remedy(checkServiceTD)}})
+		result.Reserve(evidence.BoundServiceTD, CheckServiceTD, "MRSERVICETD zero", "a bound service TD")
 	}
 	if td.Debug() {
-		result.Reservations = append(result.Reservations, evidence.Reservation{Accept: evidence.DebugGuest, Check: evidence.Check{
-			ID: checkDebug, Expected: "TDATTRIBUTES without DEBUG", Found: hex.EncodeToString(td.TDAttributes[:]), Remedy: v.book.Remedy(checkDebug)}})
+		result.Reserve(evidence.DebugGuest, CheckDebug, "TDATTRIBUTES without DEBUG", hex.EncodeToString(td.TDAttributes[:]))
 	}
-	if result.Claims, err = v.claims(rec, proof, td, ev); err != nil {
+	if result.Claims, err = v.claims(result, proof, td, ev); err != nil {
 		return err
 	}
 	result.Aliases = aliases(td, proof)
 	if len(ev.EventLog) == 0 {
 		return nil
 	}
-	return v.replay(rec, td, ev.EventLog, result)
+	return v.replay(result, td, ev.EventLog)
 }
 
-func (v *Verifier) bind(rec *evidence.Recorder, td *dcap.TDReport, ev evidence.Evidence) error {
+func (v *Verifier) bind(result *evidence.Result, td *dcap.TDReport, ev evidence.Evidence) error {
 	if d := ev.RuntimeData; d != nil {
-		if err := d.CheckBound(rec, v.book[checkRuntimeData], "runtime data", "REPORTDATA", td.ReportData[:]); err != nil {
+		if err := d.CheckBound(result, CheckRuntimeData, "runtime data", "REPORTDATA", td.ReportData[:]); err != nil {
 			return err
 		}
 	}
@@ -135,17 +138,17 @@ func (v *Verifier) bind(rec *evidence.Recorder, td *dcap.TDReport, ev evidence.E
 		sum := sha256.Sum256(d.Bytes)
 		copy(short[:], sum[:])
 		if subtle.ConstantTimeCompare(long[:], td.MRConfigID[:])|subtle.ConstantTimeCompare(short[:], td.MRConfigID[:]) != 1 {
-			return rec.Fail(checkInitTimeData, fmt.Sprintf("SHA-384 %x of the %d bytes sent", long, len(d.Bytes)),
-				fmt.Sprintf("%x in MRCONFIGID", td.MRConfigID), v.book.Remedy(checkInitTimeData))
+			return result.Fail(CheckInitTimeData, fmt.Sprintf("SHA-384 %x of the %d bytes sent", long, len(d.Bytes)),
+				fmt.Sprintf("%x in MRCONFIGID", td.MRConfigID))
 		}
-		rec.Pass(checkInitTimeData, "the hash of the init-time data in MRCONFIGID", fmt.Sprintf("hash of %d bytes", len(d.Bytes)))
+		result.Pass(CheckInitTimeData, "the hash of the init-time data in MRCONFIGID", fmt.Sprintf("hash of %d bytes", len(d.Bytes)))
 	}
 	return nil
 }
 
 // claims states what the token says of a TD (EAT profile of Azure Attestation
 // for TDX VMs).
-func (v *Verifier) claims(rec *evidence.Recorder, proof *dcap.Proof, td *dcap.TDReport, ev evidence.Evidence) (claims.Set, error) {
+func (v *Verifier) claims(result *evidence.Result, proof *dcap.Proof, td *dcap.TDReport, ev evidence.Evidence) (claims.Set, error) {
 	s := evidence.Statements{}
 	s.Text("x-ms-attestation-type", "tdxvm")
 	s.Text("attester_tcb_status", proof.TCB.Status)
@@ -175,7 +178,7 @@ func (v *Verifier) claims(rec *evidence.Recorder, proof *dcap.Proof, td *dcap.TD
 	if v.paravisors.TDX(td.MRTD[:], td.MRSEAM[:]) != "" {
 		s.Text("x-ms-compliance-status", paravisor.Compliant)
 	}
-	if err := s.BoundJSON(rec, v.book[checkJSON], ev); err != nil {
+	if err := s.BoundJSON(result, CheckJSON, ev); err != nil {
 		return claims.Set{}, err
 	}
 	return s.Set, nil

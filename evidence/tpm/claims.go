@@ -16,7 +16,7 @@ import (
 
 // state writes the claims. In the token: what the evidence binds and the key that
 // it attests. For policies besides: the boot, in plain claims and as JSON.
-func (v *Verifier) state(rec *evidence.Recorder, result *evidence.Result, p *Proof, q *Quote, now, boot *eventlog.Proof) error {
+func (v *Verifier) state(result *evidence.Result, p *Proof, q *Quote, now, boot *eventlog.Proof) error {
 	s, known := evidence.Statements{}, evidence.Statements{}
 	s.Set.Grow(32)
 	s.Text("x-ms-attestation-type", "tpm")
@@ -78,7 +78,7 @@ func (v *Verifier) state(rec *evidence.Recorder, result *evidence.Result, p *Pro
 	for _, c := range d.CustomClaims {
 		value, err := c.value()
 		if err != nil {
-			return rec.FailErr(checkFormat, "custom claims of the types string, integer and boolean", err, v.book.Remedy(checkFormat))
+			return result.FailErr(CheckFormat, "custom claims of the types string, integer and boolean", err)
 		}
 		known.Set.Add(claims.Claim{Type: v.cfg.CustomPrefix + c.Name, Value: value, Issuer: claims.CustomClaim})
 	}

@@ -52,9 +52,9 @@ func ActivatedBy(secret, answer []byte) bool {
 	return len(secret) == CredentialSize && subtle.ConstantTimeCompare(secret, answer) == 1
 }
 
-// CheckAK checks that a public area is that of an attestation key: one that was
+// ValidateAK checks that a public area is that of an attestation key: one that was
 // made in the TPM, cannot leave it, and signs nothing that the TPM did not make.
-func CheckAK(p *Public) error {
+func ValidateAK(p *Public) error {
 	const want = resident | Restricted | Sign
 	switch {
 	case p.Attributes&want != want:

@@ -14,9 +14,9 @@ import (
 
 // hibernated verifies what was quoted before hibernation, and leaves in p.Boot the facts that
 // are true in both.
-func (v *Verifier) hibernated(rec *evidence.Recorder, a *attestationJSON, p *Proof, mask uint32) (*eventlog.Proof, error) {
+func (v *Verifier) hibernated(result *evidence.Result, a *attestationJSON, p *Proof, mask uint32) (*eventlog.Proof, error) {
 	fail := func(expected, found string) error {
-		return rec.Fail(checkHibernation, expected, found, v.book.Remedy(checkHibernation))
+		return result.Fail(CheckHibernation, expected, found)
 	}
 	if !p.Boot.Resumed {
 		found := "a log of another start"
@@ -29,7 +29,7 @@ func (v *Verifier) hibernated(rec *evidence.Recorder, a *attestationJSON, p *Pro
 	if err != nil || !SameKey(key, p.keys.ak) {
 		return nil, fail("a quote before hibernation by the same attestation key", "a quote by a different key")
 	}
-	q, quoted, err := v.quote(rec, a, p.keys.ak, "before hibernation: ")
+	q, quoted, err := v.quote(result, a, p.keys.ak, "before hibernation: ")
 	if err != nil {
 		return nil, err
 	}
@@ -39,18 +39,18 @@ func (v *Verifier) hibernated(rec *evidence.Recorder, a *attestationJSON, p *Pro
 		return nil, fail(fmt.Sprintf("a quote of the same cycle of power, %d, and of an earlier restart", now.ResetCount),
 			fmt.Sprintf("cycle %d, restart %d at %d ms; now restart %d at %d ms", then.ResetCount, then.RestartCount, then.Milliseconds, now.RestartCount, now.Milliseconds))
 	}
-	boot, err := v.replay(rec, q, a, mask)
+	boot, err := v.replay(result, q, a, mask)
 	if err != nil {
 		return nil, err
 	}
 	before, err := boot.Facts()
 	if err != nil {
-		return nil, rec.Fail(checkLog, "a log of one boot", "before hibernation: "+err.Error(), v.book.Remedy(checkLog))
+		return nil, result.Fail(CheckLog, "a log of one boot", "before hibernation: "+err.Error())
 	}
 	if !before.Windows || before.Resumed {
 		return nil, fail("before hibernation, the log of a start of Windows", "another log"+reasons(before))
 	}
-	rec.Pass(checkHibernation, "a quote before hibernation of the same cycle of power", fmt.Sprintf("cycle %d, restart %d; now restart %d", then.ResetCount, then.RestartCount, now.RestartCount))
+	result.Pass(CheckHibernation, "a quote before hibernation of the same cycle of power", fmt.Sprintf("cycle %d, restart %d; now restart %d", then.ResetCount, then.RestartCount, now.RestartCount))
 	p.Boot = p.Boot.And(before)
 	return boot, nil
 }

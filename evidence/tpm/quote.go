@@ -21,42 +21,38 @@ type Quote struct {
 	Banks     []eventlog.Bank
 }
 
-// QuoteChecks are the ids under which a quote's checks are reported.
-type QuoteChecks struct{ Format, Signature, Selection, Digest, Bank string }
-
 // Verify checks that key signed the quote and that the registers are those it is
 // about, of banks that count. What the caller gave as qualifying data is his to
 // compare.
-func (q *Quote) Verify(rec *evidence.Recorder, book evidence.Book, ids QuoteChecks, key crypto.PublicKey, sha1 bool) (*Attestation, error) {
-	fail := func(id, expected, found string) error { return rec.Fail(id, expected, found, book.Remedy(id)) }
+func (q *Quote) Verify(result *evidence.Result, key crypto.PublicKey, sha1 bool) (*Attestation, error) {
 	if err := q.Signature.Verify(key, q.Attested); err != nil {
-		return nil, fail(ids.Signature, "a signature of the attestation key over the quote", err.Error())
+		return nil, result.Fail(CheckQuoteSignature, "a signature of the attestation key over the quote", err.Error())
 	}
-	rec.Pass(ids.Signature, "a signature of the attestation key over the quote", q.Signature.Name())
+	result.Pass(CheckQuoteSignature, "a signature of the attestation key over the quote", q.Signature.Name())
 	a, err := ParseAttestation(q.Attested)
 	if err == nil && a.Type != TypeQuote {
 		err = fmt.Errorf("an attestation of type %#x", a.Type)
 	}
 	if err != nil {
-		return nil, fail(ids.Format, "a quote that a TPM made (TPMS_ATTEST)", err.Error())
+		return nil, result.Fail(CheckQuote, "a quote that a TPM made (TPMS_ATTEST)", err.Error())
 	}
-	rec.Pass(ids.Format, "a quote that a TPM made (TPMS_ATTEST)", fmt.Sprintf("%d banks, firmware %#x", len(a.Selection), a.Firmware))
+	result.Pass(CheckQuote, "a quote that a TPM made (TPMS_ATTEST)", fmt.Sprintf("%d banks, firmware %#x", len(a.Selection), a.Firmware))
 	if err := q.selected(a); err != nil {
-		return nil, fail(ids.Selection, "the registers that were quoted, and at least one", err.Error())
+		return nil, result.Fail(CheckSelection, "the registers that were quoted, and at least one", err.Error())
 	}
 	selection := describe(a.Selection)
-	rec.Pass(ids.Selection, "the registers that were quoted, and at least one", selection)
+	result.Pass(CheckSelection, "the registers that were quoted, and at least one", selection)
 	if digest := q.digest(a); !bytes.Equal(digest, a.PCRDigest) {
-		return nil, fail(ids.Digest, fmt.Sprintf("%x, which the TPM signed", a.PCRDigest), fmt.Sprintf("%x of the registers sent", digest))
+		return nil, result.Fail(CheckDigest, fmt.Sprintf("%x, which the TPM signed", a.PCRDigest), fmt.Sprintf("%x of the registers sent", digest))
 	}
-	rec.Pass(ids.Digest, "registers whose digest the TPM signed", fmt.Sprintf("%x", a.PCRDigest))
+	result.Pass(CheckDigest, "registers whose digest the TPM signed", fmt.Sprintf("%x", a.PCRDigest))
 	if q.Signature.Hash == eventlog.SHA1 && !sha1 {
-		return nil, fail(ids.Bank, "a signature over SHA-256, SHA-384 or SHA-512", "one over SHA-1")
+		return nil, result.Fail(CheckBank, "a signature over SHA-256, SHA-384 or SHA-512", "one over SHA-1")
 	}
 	if !sha1 && !slices.ContainsFunc(q.Banks, func(b eventlog.Bank) bool { return b.Algorithm != eventlog.SHA1 }) {
-		return nil, fail(ids.Bank, "a bank of SHA-256, SHA-384 or SHA-512", "SHA-1 alone")
+		return nil, result.Fail(CheckBank, "a bank of SHA-256, SHA-384 or SHA-512", "SHA-1 alone")
 	}
-	rec.Pass(ids.Bank, "a bank and a signature with a hash that counts", selection)
+	result.Pass(CheckBank, "a bank and a signature with a hash that counts", selection)
 	return a, nil
 }
 

@@ -37,7 +37,6 @@ const DefaultCustomPrefix = "x-probity-custom-"
 type Verifier struct {
 	cfg         Config
 	authorities *Authorities
-	book        evidence.Book
 }
 
 // New returns a verifier.
@@ -45,7 +44,7 @@ func New(cfg Config) *Verifier {
 	if cfg.CustomPrefix == "" {
 		cfg.CustomPrefix = DefaultCustomPrefix
 	}
-	return &Verifier{cfg: cfg, authorities: NewAuthorities(cfg.Authorities, cfg.Memory), book: evidence.NewBook(Catalogue())}
+	return &Verifier{cfg: cfg, authorities: NewAuthorities(cfg.Authorities, cfg.Memory)}
 }
 
 // Kind returns Tpm.
@@ -53,9 +52,8 @@ func (v *Verifier) Kind() evidence.Kind { return evidence.TPM }
 
 // Verify verifies ev.Raw in one of the forms that [ParseRequest] reads.
 func (v *Verifier) Verify(_ context.Context, ev evidence.Evidence) (*evidence.Result, error) {
-	rec, result := &evidence.Recorder{}, &evidence.Result{}
-	_, err := v.Prove(rec, ev, result, false)
-	result.Checks = rec.Checks
+	result := &evidence.Result{}
+	_, err := v.Prove(result, ev, false)
 	return result, err
 }
 
@@ -78,74 +76,71 @@ type keys struct {
 
 // Prove verifies the evidence and puts its claims into result; enclave says
 // whether the report of a VBS enclave must have come along, or must not.
-func (v *Verifier) Prove(rec *evidence.Recorder, ev evidence.Evidence, result *evidence.Result, enclave bool) (*Proof, error) {
-	fail := func(id, expected, found string) (*Proof, error) {
-		return nil, rec.Fail(id, expected, found, v.book.Remedy(id))
-	}
+func (v *Verifier) Prove(result *evidence.Result, ev evidence.Evidence, enclave bool) (*Proof, error) {
 	if ev.RuntimeData != nil || ev.InitTimeData != nil {
-		return fail(checkFormat, "evidence without runtime or init-time data: nothing of a TPM binds them", "some")
+		return nil, result.Fail(CheckFormat, "evidence without runtime or init-time data: nothing of a TPM binds them", "some")
 	}
 	r, err := ParseRequest(ev.Raw)
 	if errors.Is(err, errRequest) {
-		return fail(checkVersion, "version 2 of the protocol (attReqV2)", err.Error())
+		return nil, result.Fail(CheckVersion, "version 2 of the protocol (attReqV2)", err.Error())
 	}
 	if err != nil {
-		return fail(checkFormat, "TPM evidence", err.Error())
+		return nil, result.Fail(CheckFormat, "TPM evidence", err.Error())
 	}
 	if r.Enclave != enclave {
 		found := map[bool]string{true: "att_type vbs", false: "no report of an enclave"}[r.Enclave]
-		return fail(checkFormat, map[bool]string{true: "evidence with the report of a VBS enclave (VbsEnclave)", false: "evidence of att_type basic (Tpm)"}[enclave], found)
+		return nil, result.Fail(CheckFormat, map[bool]string{true: "evidence with the report of a VBS enclave (VbsEnclave)", false: "evidence of att_type basic (Tpm)"}[enclave], found)
 	}
-	rec.Pass(checkFormat, "TPM evidence", fmt.Sprintf("%d logs", len(r.data.TPM.Current.Logs)))
-	if err := v.request(rec, r); err != nil {
+	result.Pass(CheckFormat, "TPM evidence", fmt.Sprintf("%d logs", len(r.data.TPM.Current.Logs)))
+	if err := v.request(result, r); err != nil {
 		return nil, err
 	}
 	if ev.Challenge != nil && r.jws != nil {
 		if subtle.ConstantTimeCompare(ev.Challenge, r.Challenge) != 1 {
-			return fail(checkChallenge, fmt.Sprintf("the challenge %x", ev.Challenge), fmt.Sprintf("%x", r.Challenge))
+			return nil, result.Fail(CheckChallenge, fmt.Sprintf("the challenge %x", ev.Challenge), fmt.Sprintf("%x", r.Challenge))
 		}
-		rec.Pass(checkChallenge, "the challenge that was given", fmt.Sprintf("%x", r.Challenge))
+		result.Pass(CheckChallenge, "the challenge that was given", fmt.Sprintf("%x", r.Challenge))
 	} else if r.jws == nil {
 		r.Challenge = ev.Challenge
 	}
 	p := &Proof{Request: r, asked: ev.TPM}
-	if err := v.attestationKey(rec, r.data.TPM.Current, ev, &p.keys); err != nil {
+	if err := v.attestationKey(result, r.data.TPM.Current, ev, &p.keys); err != nil {
 		return nil, err
 	}
-	q, quoted, err := v.quote(rec, r.data.TPM.Current, p.keys.ak, "")
+	q, quoted, err := v.quote(result, r.data.TPM.Current, p.keys.ak, "")
 	if err != nil {
 		return nil, err
 	}
 	p.Quote = quoted
-	if err := v.fresh(rec, r, quoted); err != nil {
+	if err := v.fresh(result, r, quoted); err != nil {
 		return nil, err
 	}
-	if err := v.certified(rec, r, p.keys.ak); err != nil {
+	if err := v.certified(result, r, p.keys.ak); err != nil {
 		return nil, err
 	}
-	proof, err := v.replay(rec, q, r.data.TPM.Current, ev.TPM.PCRMask())
+	proof, err := v.replay(result, q, r.data.TPM.Current, ev.TPM.PCRMask())
 	if err != nil {
 		return nil, err
 	}
 	if p.Boot, err = proof.Facts(); err != nil {
-		return fail(checkLog, "a log of one boot", err.Error())
+		return nil, result.Fail(CheckLog, "a log of one boot", err.Error())
 	}
 	var boot *eventlog.Proof
 	if a := r.data.TPM.Boot; a != nil {
-		if boot, err = v.hibernated(rec, a, p, ev.TPM.PCRMask()); err != nil {
+		if boot, err = v.hibernated(result, a, p, ev.TPM.PCRMask()); err != nil {
 			return nil, err
 		}
 	}
-	return p, v.state(rec, result, p, q, proof, boot)
+	return p, v.state(result, p, q, proof, boot)
 }
 
 // request checks that the sender has the request key.
-func (v *Verifier) request(rec *evidence.Recorder, r *Request) error {
+func (v *Verifier) request(result *evidence.Result, r *Request) error {
 	if r.jws == nil {
 		return nil // evidence without a request key: nothing is bound to the quote
 	}
 	fail := func(found string) error {
-		return rec.Fail(checkRequest, "a JWS of type attReqV2, signed by PS256 with the request key", found, v.book.Remedy(checkRequest))
+		return result.Fail(CheckRequest, "a JWS of type attReqV2, signed by PS256 with the request key", found)
 	}
 	if r.typ != "attReqV2" {
 		return fail(fmt.Sprintf("type %q", r.typ))
@@ -157,23 +152,22 @@ func (v *Verifier) request(rec *evidence.Recorder, r *Request) error {
 	if _, err := r.jws.Verify(key); err != nil {
 		return fail("a signature that failed verification")
 	}
-	rec.Pass(checkRequest, "a JWS of type attReqV2, signed by PS256 with the request key", "holds")
+	result.Pass(CheckRequest, "a JWS of type attReqV2, signed by PS256 with the request key", "verified")
 	return nil
 }
 
 // attestationKey establishes whose key signed the quote.
-func (v *Verifier) attestationKey(rec *evidence.Recorder, a *attestationJSON, ev evidence.Evidence, k *keys) error {
-	fail := func(id, expected, found string) error { return rec.Fail(id, expected, found, v.book.Remedy(id)) }
+func (v *Verifier) attestationKey(result *evidence.Result, a *attestationJSON, ev evidence.Evidence, k *keys) error {
 	var err error
 	if k.ak, err = ParseJWK(a.AKPub); err != nil {
-		return fail(checkAK, "the attestation key as aik_pub", err.Error())
+		return result.Fail(CheckAK, "the attestation key as aik_pub", err.Error())
 	}
 	der, err := x509.MarshalPKIXPublicKey(k.ak)
 	if err != nil {
-		return fail(checkAK, "the attestation key as aik_pub", err.Error())
+		return result.Fail(CheckAK, "the attestation key as aik_pub", err.Error())
 	}
 	k.akHash = sha256.Sum256(der)
-	rec.Pass(checkAK, "the attestation key as aik_pub", fmt.Sprintf("SHA-256 %x", k.akHash))
+	result.Pass(CheckAK, "the attestation key as aik_pub", fmt.Sprintf("SHA-256 %x", k.akHash))
 	var trouble string
 	if len(a.AKCert) == 0 {
 		trouble = "no certificate, and the key was not enrolled"
@@ -190,10 +184,10 @@ func (v *Verifier) attestationKey(rec *evidence.Recorder, a *attestationJSON, ev
 			}
 		case !SameKey(c.leaf.PublicKey, k.ak):
 			// Not a matter of trust: the evidence contradicts itself.
-			return fail(checkAKCert, "a certificate of the key in aik_pub", "a certificate of a different key")
+			return result.Fail(CheckAKCert, "a certificate of the key in aik_pub", "a certificate of a different key")
 		default:
 			k.validated = true
-			rec.Pass(checkAKCert, "a certificate of the attestation key that leads to a trusted authority", fmt.Sprintf("%d certificates to %s", c.length, c.root))
+			result.Pass(CheckAKCert, "a certificate of the attestation key that leads to a trusted authority", fmt.Sprintf("%d certificates to %s", c.length, c.root))
 			return nil
 		}
 	}
@@ -203,11 +197,11 @@ func (v *Verifier) attestationKey(rec *evidence.Recorder, a *attestationJSON, ev
 		if k.enrolledTo == "" {
 			found = "trusted by name; nothing proves that it is in a TPM"
 		}
-		rec.Pass(checkAKCert, "an attestation key that was enrolled, or that the caller trusts", found)
+		result.Pass(CheckAKCert, "an attestation key that was enrolled, or that the caller trusts", found)
 	case !ev.TPM.AnyKey:
-		return fail(checkAKCert, "a certificate of the attestation key that leads to a trusted authority, or an enrolled key", trouble)
+		return result.Fail(CheckAKCert, "a certificate of the attestation key that leads to a trusted authority, or an enrolled key", trouble)
 	default:
-		rec.Pass(checkAKCert, "any attestation key, as the policy asks", "not validated: "+trouble)
+		result.Pass(CheckAKCert, "any attestation key, as the policy asks", "not validated: "+trouble)
 	}
 	return nil
 }
@@ -220,19 +214,19 @@ func SameKey(a, b crypto.PublicKey) bool {
 
 // quote verifies the quote of one attestation; prefix tells the one before
 // hibernation apart.
-func (v *Verifier) quote(rec *evidence.Recorder, a *attestationJSON, ak crypto.PublicKey, prefix string) (*Quote, *Attestation, error) {
+func (v *Verifier) quote(result *evidence.Result, a *attestationJSON, ak crypto.PublicKey, prefix string) (*Quote, *Attestation, error) {
 	q, err := a.quote()
 	if err != nil {
-		return nil, nil, rec.Fail(checkQuote, "a quote with its signature and registers", prefix+err.Error(), v.book.Remedy(checkQuote))
+		return nil, nil, result.Fail(CheckQuote, "a quote with its signature and registers", prefix+err.Error())
 	}
-	quoted, err := q.Verify(rec, v.book, QuoteIDs(), ak, v.cfg.SHA1)
+	quoted, err := q.Verify(result, ak, v.cfg.SHA1)
 	return q, quoted, err
 }
 
 // fresh checks what the quote binds: the request key and the challenge.
-func (v *Verifier) fresh(rec *evidence.Recorder, r *Request, a *Attestation) error {
+func (v *Verifier) fresh(result *evidence.Result, r *Request, a *Attestation) error {
 	fail := func(expected, found string) error {
-		return rec.Fail(checkNonce, expected, found, v.book.Remedy(checkNonce))
+		return result.Fail(CheckNonce, expected, found)
 	}
 	want, what := r.Challenge, "the challenge"
 	if r.jws != nil {
@@ -265,12 +259,12 @@ func (v *Verifier) fresh(rec *evidence.Recorder, r *Request, a *Attestation) err
 	if subtle.ConstantTimeCompare(want, a.ExtraData) != 1 {
 		return fail(fmt.Sprintf("%x (%s) as qualifying data", want, what), fmt.Sprintf("%x", a.ExtraData))
 	}
-	rec.Pass(checkNonce, what+" as qualifying data", fmt.Sprintf("%x", a.ExtraData))
+	result.Pass(CheckNonce, what+" as qualifying data", fmt.Sprintf("%x", a.ExtraData))
 	return nil
 }
 
 // certified checks the keys that the attestation key certified.
-func (v *Verifier) certified(rec *evidence.Recorder, r *Request, ak crypto.PublicKey) error {
+func (v *Verifier) certified(result *evidence.Result, r *Request, ak crypto.PublicKey) error {
 	if r.jws == nil {
 		return nil
 	}
@@ -281,10 +275,10 @@ func (v *Verifier) certified(rec *evidence.Recorder, r *Request, ak crypto.Publi
 			what = fmt.Sprintf("other key %d", i)
 		}
 		if err := v.certifiedKey(k, r.Challenge, ak, i > 0); err != nil {
-			return rec.Fail(checkKeyCertified, what+", certified by the attestation key for this challenge", err.Error(), v.book.Remedy(checkKeyCertified))
+			return result.Fail(CheckKeyCertified, what+", certified by the attestation key for this challenge", err.Error())
 		}
 		if k.Info.Certify != nil {
-			rec.Pass(checkKeyCertified, what+", certified by the attestation key for this challenge", "holds")
+			result.Pass(CheckKeyCertified, what+", certified by the attestation key for this challenge", "verified")
 		}
 	}
 	return nil
@@ -326,30 +320,30 @@ func (v *Verifier) certifiedKey(k keyJSON, challenge []byte, ak crypto.PublicKey
 
 // replay proves the logs with the strongest bank that covers what is asked for and
 // for which the logs have digests.
-func (v *Verifier) replay(rec *evidence.Recorder, q *Quote, a *attestationJSON, mask uint32) (*eventlog.Proof, error) {
+func (v *Verifier) replay(result *evidence.Result, q *Quote, a *attestationJSON, mask uint32) (*eventlog.Proof, error) {
 	banks := v.accepted(q.Banks)
 	slices.SortFunc(banks, func(a, b eventlog.Bank) int { return b.Algorithm.Size() - a.Algorithm.Size() })
 	covering := slices.DeleteFunc(slices.Clone(banks), func(b eventlog.Bank) bool { return len(b.Covers(mask)) > 0 })
 	if len(covering) == 0 {
-		return nil, rec.Fail(checkCoverage, "a quote over PCR "+Registers(mask)+" (required_pcr_mask)", describe(selections(banks)), v.book.Remedy(checkCoverage))
+		return nil, result.Fail(CheckCoverage, "a quote over PCR "+Registers(mask)+" (required_pcr_mask)", describe(selections(banks)))
 	}
-	rec.Pass(checkCoverage, "a quote over PCR "+Registers(mask), describe(selections(covering)))
+	result.Pass(CheckCoverage, "a quote over PCR "+Registers(mask), describe(selections(covering)))
 	logs, err := a.logs()
 	if err != nil {
-		return nil, rec.FailErr(checkLog, "logs of measured boot", err, v.book.Remedy(checkLog))
+		return nil, result.FailErr(CheckLog, "logs of measured boot", err)
 	}
 	for _, bank := range covering {
 		var proof *eventlog.Proof
 		var mismatch *eventlog.Mismatch
 		if proof, err = eventlog.Prove(logs, bank); err == nil {
-			rec.Pass(checkLog, "logs that lead to the quoted registers", fmt.Sprintf("%d of %d events, bank %v%s", proof.Len(), proof.Sent, bank.Algorithm, proof.LeftOut()))
+			result.Pass(CheckLog, "logs that lead to the quoted registers", fmt.Sprintf("%d of %d events, bank %v%s", proof.Len(), proof.Sent, bank.Algorithm, proof.LeftOut()))
 			return proof, nil
 		}
 		if errors.As(err, &mismatch) {
 			break
 		}
 	}
-	return nil, rec.FailErr(checkLog, "logs that lead to the quoted registers", err, v.book.Remedy(checkLog))
+	return nil, result.FailErr(CheckLog, "logs that lead to the quoted registers", err)
 }
 
 // accepted are the banks whose hash counts; policies see no others.

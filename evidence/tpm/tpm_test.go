@@ -427,7 +427,7 @@ func TestEnrolmentKeys(t *testing.T) {
 		}
 		return p
 	}
-	if err := tpm.CheckAK(area(ak, 0x14)); err != nil {
+	if err := tpm.ValidateAK(area(ak, 0x14)); err != nil {
 		t.Error(err)
 	}
 	if err := tpm.CheckEK(area(ek, 0x10), key.Public()); err != nil {
@@ -435,7 +435,7 @@ func TestEnrolmentKeys(t *testing.T) {
 	}
 	for name, p := range map[string]*tpm.Public{"not restricted": area(ak&^0x10000, 0x14), "not of the TPM": area(ak&^2, 0x14), "movable": area(ak&^0x10, 0x14),
 		"imported": area(ak&^0x20, 0x14), "decrypting": area(ak|0x20000, 0x14), "not signing": area(ak&^0x40000, 0x14), "of no scheme": area(ak, 0x10)} {
-		if tpm.CheckAK(p) == nil {
+		if tpm.ValidateAK(p) == nil {
 			t.Errorf("an attestation key %s was taken", name)
 		}
 	}

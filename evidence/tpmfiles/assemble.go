@@ -128,7 +128,7 @@ func (a *assembly) chooseKey(given *Key) error {
 	var other *File
 	for _, f := range a.keys {
 		if area := f.Key.Area; area != nil {
-			if err := tpm.CheckAK(area); err != nil && area.Attributes&tpm.Sign != 0 {
+			if err := tpm.ValidateAK(area); err != nil && area.Attributes&tpm.Sign != 0 {
 				return fmt.Errorf("%s: %s, which is not an attestation key: %w", f.Path, f.Name, err)
 			} else if err != nil {
 				other = f

@@ -63,7 +63,7 @@ func isText(b []byte) bool {
 func areaFile(p *tpm.Public, area []byte, form string) File {
 	what := "a TPM's public key"
 	switch {
-	case tpm.CheckAK(p) == nil:
+	case tpm.ValidateAK(p) == nil:
 		what = "the public area of an attestation key"
 	case tpm.CheckEK(p, nil) == nil:
 		what = "the public area of an endorsement key"

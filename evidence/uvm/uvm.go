@@ -34,24 +34,29 @@ import (
 
 type pkixExtension = pkix.Extension
 
-const (
-	checkFormat      = "uvm.format"
-	checkChain       = "uvm.chain"
-	checkIssuer      = "uvm.issuer"
-	checkSignature   = "uvm.signature"
-	checkMeasurement = "uvm.measurement"
+// The checks of this package, in the order in which they are made.
+var (
+	checks evidence.Checks
+
+	CheckFormat = checks.Define("uvm.format",
+		"the endorsement is a COSE_Sign1 with issuer, feed, signing time, svn and measurement in one of the two known forms",
+		"send reference_info.cose (reference-info-base64) of the security context as it is")
+	CheckChain = checks.Define("uvm.chain",
+		"each certificate of x5chain is signed by the next, CAs are CAs, and all were valid at the signing time",
+		"send the endorsement as it was published")
+	CheckIssuer = checks.Define("uvm.issuer",
+		"the did:x509 issuer resolves against the chain and is one that is trusted",
+		"compare the issuer with the trusted list; add it to snp.uvm in the configuration if you trust it")
+	CheckSignature = checks.Define("uvm.signature",
+		"the leaf of the chain signed the endorsement",
+		"send the endorsement as it was published")
+	CheckMeasurement = checks.Define("uvm.measurement",
+		"the endorsed measurement is the report's MEASUREMENT",
+		"send the endorsement of the utility VM that is running: its release differs")
 )
 
 // Catalogue lists the checks of this package.
-func Catalogue() []evidence.Definition {
-	return []evidence.Definition{
-		{ID: checkFormat, Meaning: "the endorsement is a COSE_Sign1 with issuer, feed, signing time, svn and measurement in one of the two known forms", Remedy: "send reference_info.cose (reference-info-base64) of the security context as it is"},
-		{ID: checkChain, Meaning: "each certificate of x5chain is signed by the next, CAs are CAs, and all were valid at the signing time", Remedy: "send the endorsement as it was published"},
-		{ID: checkIssuer, Meaning: "the did:x509 issuer resolves against the chain and is one that is trusted", Remedy: "compare the issuer with the trusted list; add it to snp.uvm in the configuration if you trust it"},
-		{ID: checkSignature, Meaning: "the leaf of the chain signed the endorsement", Remedy: "send the endorsement as it was published"},
-		{ID: checkMeasurement, Meaning: "the endorsed measurement is the report's MEASUREMENT", Remedy: "send the endorsement of the utility VM that is running: its release differs"},
-	}
-}
+func Catalogue() []*evidence.Definition { return checks.All() }
 
 // Trust is who may endorse, what, from which version on, and what the token
 // then says.
@@ -92,7 +97,6 @@ const memory = 64
 // Verifier verifies endorsements. It is safe for concurrent use.
 type Verifier struct {
 	trust []Trust
-	book  evidence.Book
 	seen  *lru.Cache[[sha256.Size]byte, *Endorsement]
 }
 
@@ -106,57 +110,54 @@ func New(trust []Trust) *Verifier {
 	if err != nil {
 		panic(err) // the size is constant
 	}
-	return &Verifier{trust: trust, book: evidence.NewBook(Catalogue()), seen: seen}
+	return &Verifier{trust: trust, seen: seen}
 }
 
 // Verify checks the endorsement b for a report with the given measurement. A
 // failure is a *[evidence.Rejection].
-func (v *Verifier) Verify(rec *evidence.Recorder, b, measurement []byte) (*Endorsement, error) {
+func (v *Verifier) Verify(result *evidence.Result, b, measurement []byte) (*Endorsement, error) {
 	// What is proven of an endorsement does not depend on the time at which it
 	// is judged.
 	key := sha256.Sum256(b)
 	e, known := v.seen.Get(key)
 	if known {
-		rec.Pass(checkSignature, "an endorsement signed by a trusted issuer", "verified before")
+		result.Pass(CheckSignature, "an endorsement signed by a trusted issuer", "verified before")
 	} else {
 		var err error
-		if e, err = v.verify(rec, b); err != nil {
+		if e, err = v.verify(result, b); err != nil {
 			return nil, err
 		}
 		v.seen.Add(key, e)
 	}
 	if !bytes.Equal(e.Measurement, measurement) {
-		return nil, rec.Fail(checkMeasurement, hex.EncodeToString(measurement)+" in the report",
-			hex.EncodeToString(e.Measurement)+" in the endorsement", v.book.Remedy(checkMeasurement))
+		return nil, result.Fail(CheckMeasurement, hex.EncodeToString(measurement)+" in the report",
+			hex.EncodeToString(e.Measurement)+" in the endorsement")
 	}
-	rec.Pass(checkMeasurement, "the endorsed measurement", fmt.Sprintf("endorsed by feed %s, svn %d", e.Feed, e.SVN))
+	result.Pass(CheckMeasurement, "the endorsed measurement", fmt.Sprintf("endorsed by feed %s, svn %d", e.Feed, e.SVN))
 	return e, nil
 }
 
-func (v *Verifier) verify(rec *evidence.Recorder, b []byte) (*Endorsement, error) {
-	fail := func(id, expected string, err error) (*Endorsement, error) {
-		return nil, rec.FailErr(id, expected, err, v.book.Remedy(id))
-	}
+func (v *Verifier) verify(result *evidence.Result, b []byte) (*Endorsement, error) {
 	m, e, chain, err := parse(b)
 	if err != nil {
-		return fail(checkFormat, "a UVM endorsement", err)
+		return nil, result.FailErr(CheckFormat, "a UVM endorsement", err)
 	}
-	rec.Pass(checkFormat, "a UVM endorsement", fmt.Sprintf("feed %s, svn %d", e.Feed, e.SVN))
+	result.Pass(CheckFormat, "a UVM endorsement", fmt.Sprintf("feed %s, svn %d", e.Feed, e.SVN))
 	if err := checkCertificates(chain, e.Signed); err != nil {
-		return fail(checkChain, "a chain that was valid at "+e.Signed.UTC().Format(time.RFC3339), err)
+		return nil, result.FailErr(CheckChain, "a chain that was valid at "+e.Signed.UTC().Format(time.RFC3339), err)
 	}
-	rec.Pass(checkChain, "a chain that was valid at the signing time", fmt.Sprintf("%d certificates, at %s", len(chain), e.Signed.UTC().Format(time.RFC3339)))
+	result.Pass(CheckChain, "a chain that was valid at the signing time", fmt.Sprintf("%d certificates, at %s", len(chain), e.Signed.UTC().Format(time.RFC3339)))
 	did, err := ParseDID(e.Issuer)
 	if err == nil {
 		err = did.Resolve(chain)
 	}
 	if err != nil {
-		return fail(checkIssuer, "an issuer that the chain proves", err)
+		return nil, result.FailErr(CheckIssuer, "an issuer that the chain proves", err)
 	}
 	if err := m.Verify(chain[0].PublicKey); err != nil {
-		return fail(checkSignature, "the signature of "+chain[0].Subject.CommonName, err)
+		return nil, result.FailErr(CheckSignature, "the signature of "+chain[0].Subject.CommonName, err)
 	}
-	rec.Pass(checkSignature, "the signature of the leaf", chain[0].Subject.CommonName)
+	result.Pass(CheckSignature, "the signature of the leaf", chain[0].Subject.CommonName)
 	trusted := false
 	for _, t := range v.trust {
 		if t.Issuer != e.Issuer {
@@ -168,9 +169,9 @@ func (v *Verifier) verify(rec *evidence.Recorder, b []byte) (*Endorsement, error
 		}
 	}
 	if !trusted {
-		return nil, rec.Fail(checkIssuer, "a trusted issuer", e.Issuer, v.book.Remedy(checkIssuer))
+		return nil, result.Fail(CheckIssuer, "a trusted issuer", e.Issuer)
 	}
-	rec.Pass(checkIssuer, "a trusted issuer", e.Issuer)
+	result.Pass(CheckIssuer, "a trusted issuer", e.Issuer)
 	return e, nil
 }
 

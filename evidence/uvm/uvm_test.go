@@ -31,8 +31,8 @@ func trust(p *evidencetest.UVM) []uvm.Trust {
 // verify returns the endorsement and the id of the check that refused.
 func verify(t *testing.T, v *uvm.Verifier, b, measurement []byte) (*uvm.Endorsement, string) {
 	t.Helper()
-	rec := &evidence.Recorder{}
-	e, err := v.Verify(rec, b, measurement)
+	result := &evidence.Result{}
+	e, err := v.Verify(result, b, measurement)
 	if err == nil {
 		return e, ""
 	}

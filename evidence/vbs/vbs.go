@@ -31,36 +31,41 @@ import (
 	"github.com/probity-dev/probity/strict/pubkey"
 )
 
-const (
-	checkFormat    = "vbs.format"
-	checkKey       = "vbs.signing-key"
-	checkSignature = "vbs.signature"
-	checkBinding   = "vbs.enclave-data"
-	checkFlags     = "vbs.flags.known"
-	checkDebug     = "vbs.flags.debug"
+// The checks of this package, in the order in which they are made.
+var (
+	checks evidence.Checks
+
+	CheckFormat = checks.Define("vbs.format",
+		"the report is one of a VBS enclave (VBS_ENCLAVE_REPORT_PKG_HEADER), signed by RSA-PSS with SHA-256",
+		"send the report as EnclaveGetAttestationReport returned it")
+	CheckKey = checks.Define("vbs.signing-key",
+		"the proven log of Windows holds one key with which the secure kernel signs reports (VSM_IDKS_INFO, PCR 12), and Windows's boot loader alone was allowed to run (PCR 7)",
+		"turn secure boot and virtualization-based security on, let no authority other than Windows's allow a boot loader, quote PCR 7, 12 and 13, and send the whole log")
+	CheckSignature = checks.Define("vbs.signature",
+		"the secure kernel signed the report",
+		"send report and log of one boot")
+	CheckBinding = checks.Define("vbs.enclave-data",
+		"the data of the report are the SHA-512 of the TPM evidence, byte for byte",
+		"give the enclave the SHA-512 of report_signed exactly as it is sent, braces included")
+	CheckFlags = checks.Define("vbs.flags.known",
+		"the enclave has no flag that is not known",
+		"update this program; a flag of a new kind may give others access to the enclave")
+	CheckDebug = checks.Define("vbs.flags.debug",
+		"the enclave cannot be debugged, now or later (flags 1, 2 and 4), or the provider accepts DebugGuest",
+		"build the enclave without the debug policy; a debugger can read all of its memory")
 )
 
 // Catalogue lists the checks that this package adds to those of package tpm.
-func Catalogue() []evidence.Definition {
-	return []evidence.Definition{
-		{ID: checkFormat, Meaning: "the report is one of a VBS enclave (VBS_ENCLAVE_REPORT_PKG_HEADER), signed by RSA-PSS with SHA-256", Remedy: "send the report as EnclaveGetAttestationReport returned it"},
-		{ID: checkKey, Meaning: "the proven log of Windows holds one key with which the secure kernel signs reports (VSM_IDKS_INFO, PCR 12), and Windows's boot loader alone was allowed to run (PCR 7)", Remedy: "turn secure boot and virtualization-based security on, let no authority other than Windows's allow a boot loader, quote PCR 7, 12 and 13, and send the whole log"},
-		{ID: checkSignature, Meaning: "the secure kernel signed the report", Remedy: "send report and log of one boot"},
-		{ID: checkBinding, Meaning: "the data of the report are the SHA-512 of the TPM evidence, byte for byte", Remedy: "give the enclave the SHA-512 of report_signed exactly as it is sent, braces included"},
-		{ID: checkFlags, Meaning: "the enclave has no flag that is not known", Remedy: "update this program; a flag of a new kind may give others access to the enclave"},
-		{ID: checkDebug, Meaning: "the enclave cannot be debugged, now or later (flags 1, 2 and 4), or the provider accepts DebugGuest", Remedy: "build the enclave without the debug policy; a debugger can read all of its memory"},
-	}
-}
+func Catalogue() []*evidence.Definition { return checks.All() }
 
 // Verifier verifies enclaves. It is safe for concurrent use.
 type Verifier struct {
-	tpm  *tpm.Verifier
-	book evidence.Book
+	tpm *tpm.Verifier
 }
 
 // New returns a verifier on that of TPMs.
 func New(t *tpm.Verifier) *Verifier {
-	return &Verifier{tpm: t, book: evidence.NewBook(Catalogue())}
+	return &Verifier{tpm: t}
 }
 
 // Kind returns VbsEnclave.
@@ -68,52 +73,49 @@ func (v *Verifier) Kind() evidence.Kind { return evidence.VBSEnclave }
 
 // Verify verifies ev.Raw, a request of the TPM protocol with att_type vbs.
 func (v *Verifier) Verify(_ context.Context, ev evidence.Evidence) (*evidence.Result, error) {
-	rec, result := &evidence.Recorder{}, &evidence.Result{}
-	err := v.verify(rec, ev, result)
-	result.Checks = rec.Checks
+	result := &evidence.Result{}
+	err := v.verify(result, ev)
 	return result, err
 }
 
-func (v *Verifier) verify(rec *evidence.Recorder, ev evidence.Evidence, result *evidence.Result) error {
-	fail := func(id, expected string, err error) error { return rec.FailErr(id, expected, err, v.book.Remedy(id)) }
-	proof, err := v.tpm.Prove(rec, ev, result, true)
+func (v *Verifier) verify(result *evidence.Result, ev evidence.Evidence) error {
+	proof, err := v.tpm.Prove(result, ev, true)
 	if err != nil {
 		return err
 	}
 	raw, err := enclaveReport(proof.Request)
 	if err != nil {
-		return fail(checkFormat, "the report of a VBS enclave", err)
+		return result.FailErr(CheckFormat, "the report of a VBS enclave", err)
 	}
 	r, err := ParseReport(raw)
 	if err != nil {
-		return fail(checkFormat, "the report of a VBS enclave", err)
+		return result.FailErr(CheckFormat, "the report of a VBS enclave", err)
 	}
-	rec.Pass(checkFormat, "the report of a VBS enclave", fmt.Sprintf("%d modules", len(r.Modules)))
+	result.Pass(CheckFormat, "the report of a VBS enclave", fmt.Sprintf("%d modules", len(r.Modules)))
 	key, err := signingKey(proof.Boot.SigningKey)
 	if err != nil {
 		if len(proof.Boot.LeftOut) > 0 {
 			err = fmt.Errorf("%w; not believed: %s", err, strings.Join(proof.Boot.LeftOut, "; "))
 		}
-		return fail(checkKey, "one signing key of the secure kernel in the proven log", err)
+		return result.FailErr(CheckKey, "one signing key of the secure kernel in the proven log", err)
 	}
-	rec.Pass(checkKey, "one signing key of the secure kernel in the proven log", fmt.Sprintf("RSA-%d", key.N.BitLen()))
+	result.Pass(CheckKey, "one signing key of the secure kernel in the proven log", fmt.Sprintf("RSA-%d", key.N.BitLen()))
 	digest := sha256.Sum256(r.Signed)
 	if err := rsa.VerifyPSS(key, crypto.SHA256, digest[:], r.Signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthAuto}); err != nil {
-		return rec.Fail(checkSignature, "a signature of the secure kernel", "signature verification failed", v.book.Remedy(checkSignature))
+		return result.Fail(CheckSignature, "a signature of the secure kernel", "signature verification failed")
 	}
-	rec.Pass(checkSignature, "a signature of the secure kernel", "holds")
+	result.Pass(CheckSignature, "a signature of the secure kernel", "verified")
 	want := sha512.Sum512(proof.Request.Signed)
 	if subtle.ConstantTimeCompare(want[:], r.Data) != 1 {
-		return rec.Fail(checkBinding, fmt.Sprintf("SHA-512 %x of report_signed", want), fmt.Sprintf("%x", r.Data), v.book.Remedy(checkBinding))
+		return result.Fail(CheckBinding, fmt.Sprintf("SHA-512 %x of report_signed", want), fmt.Sprintf("%x", r.Data))
 	}
-	rec.Pass(checkBinding, "SHA-512 of report_signed", "the same")
+	result.Pass(CheckBinding, "SHA-512 of report_signed", "the same")
 	if unknown := r.Identity.Flags &^ debugFlags; unknown != 0 {
-		return rec.Fail(checkFlags, fmt.Sprintf("flags within %#x", uint32(debugFlags)), fmt.Sprintf("%#x", r.Identity.Flags), v.book.Remedy(checkFlags))
+		return result.Fail(CheckFlags, fmt.Sprintf("flags within %#x", uint32(debugFlags)), fmt.Sprintf("%#x", r.Identity.Flags))
 	}
-	rec.Pass(checkFlags, fmt.Sprintf("flags within %#x", uint32(debugFlags)), fmt.Sprintf("%#x", r.Identity.Flags))
+	result.Pass(CheckFlags, fmt.Sprintf("flags within %#x", uint32(debugFlags)), fmt.Sprintf("%#x", r.Identity.Flags))
 	if r.Identity.Flags&debugFlags != 0 {
-		result.Reservations = append(result.Reservations, evidence.Reservation{Accept: evidence.DebugGuest, Check: evidence.Check{
-			ID: checkDebug, Expected: "flags without full or dynamic debugging, active or not", Found: fmt.Sprintf("%#x", r.Identity.Flags), Remedy: v.book.Remedy(checkDebug)}})
+		result.Reserve(evidence.DebugGuest, CheckDebug, "flags without full or dynamic debugging, active or not", fmt.Sprintf("%#x", r.Identity.Flags))
 	}
 	state(result, r)
 	return nil

@@ -67,7 +67,7 @@ func tpmKeyFields(key *tpmfiles.Key) fields {
 		has := func(bit uint32) bool { return uint32(area.Attributes)&bit != 0 }
 		f.add("objectAttributes", fields{{"value", bits(area.Attributes)}, {"fixedTPM", has(1 << 1)}, {"fixedParent", has(1 << 4)}, {"sensitiveDataOrigin", has(1 << 5)},
 			{"restricted", has(1 << 16)}, {"decrypt", has(1 << 17)}, {"sign", has(1 << 18)}})
-		if err := tpm.CheckAK(area); err != nil {
+		if err := tpm.ValidateAK(area); err != nil {
 			f.add("attestationKey", false)
 		} else {
 			f.add("attestationKey", true)

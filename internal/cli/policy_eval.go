@@ -91,7 +91,7 @@ func (c *policyEvalCommand) judgeEvidence(e *env) (*appraisal.Verdict, error) {
 }
 
 func (c *policyEvalCommand) print(e *env, v *appraisal.Verdict) {
-	if v.Rejection != nil && v.Rejection.Check.ID != appraisal.CheckPolicy {
+	if v.Rejection != nil && !v.Rejection.Is(appraisal.CheckPolicy) {
 		verify := verifyEvidenceCommand{Policy: c.Policy}
 		verify.printText(e, v)
 		return

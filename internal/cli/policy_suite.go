@@ -164,7 +164,7 @@ func (c *suiteCase) judge(v *appraisal.Verdict) (string, error) {
 	got, reason := "permit", v.Policy.Reason()
 	if !v.Accepted {
 		got, reason = "deny", v.Rejection.Check.Found
-		if v.Rejection.Cause != nil || v.Rejection.Check.ID != appraisal.CheckPolicy {
+		if v.Rejection.Cause != nil || !v.Rejection.Is(appraisal.CheckPolicy) {
 			got = "error"
 		}
 	}

@@ -251,7 +251,7 @@ func (c *verifyEvidenceCommand) printText(e *env, v *appraisal.Verdict) {
 	if v.Accepted && c.Policy != "" && c.TCB == "" && !e.quiet {
 		printLeniency(e, v)
 	}
-	if !e.quiet && v.Rejection != nil && (v.Rejection.Check.ID == appraisal.CheckTCBStatus || v.Rejection.Check.ID == appraisal.CheckSNPStatus) {
+	if !e.quiet && v.Rejection != nil && (v.Rejection.Is(appraisal.CheckTCBStatus) || v.Rejection.Is(appraisal.CheckSNPStatus)) {
 		fmt.Fprintln(e.Err, "\nTo see the facts alone: --tcb any.   To judge by your policy: --policy FILE.")
 	}
 }

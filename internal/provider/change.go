@@ -8,7 +8,6 @@ import (
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/store"
-	"github.com/probity-dev/probity/wording/plainerror"
 )
 
 // Reason sorts refusals.
@@ -42,27 +41,15 @@ func (r *Refusal) Error() string {
 	return r.Check.ID + ": " + r.Check.Found + "; expected " + r.Check.Expected
 }
 
-func refuse(reason Reason, id, expected, found, remedy string) *Refusal {
-	return &Refusal{reason, evidence.Check{ID: id, Expected: expected, Found: plainerror.Words(found), Remedy: remedy}}
+// Is reports whether target is the definition of the check that failed.
+func (r *Refusal) Is(target error) bool {
+	d, ok := target.(*evidence.Definition)
+	return ok && d.ID == r.Check.ID
 }
 
-// The checks of changes.
-const (
-	CheckProvider    = "provider.exists"
-	CheckName        = "provider.name"
-	CheckSettings    = "provider.settings"
-	CheckTrustModel  = "provider.trust-model"
-	CheckConcurrent  = "change.concurrent"
-	CheckMatch       = "change.if-match"
-	CheckSigner      = "policy.signer"
-	CheckPurpose     = "policy.purpose"
-	CheckVersion     = "policy.version"
-	CheckApproval    = "policy.approval"
-	CheckCertificate = "policy.certificate"
-	CheckLast        = "policy.last-certificate"
-	CheckToken       = "caller.token"
-	CheckKey         = "signing.key"
-)
+func refuse(reason Reason, check *evidence.Definition, expected, found, remedy string) *Refusal {
+	return &Refusal{reason, check.FailedWith(expected, found, remedy)}
+}
 
 const (
 	remedySigner     = "sign it with the key of a certificate that is registered at the provider: probity policy set --key FILE --cert FILE"
@@ -70,25 +57,56 @@ const (
 	remedyConcurrent = "read what is in force now, and send the change again if it is still wanted"
 )
 
+// The checks of this package, in the order in which they are made.
+var (
+	checks evidence.Checks
+
+	CheckProvider = checks.Define("provider.exists",
+		"the provider is there, in this subscription and resource group",
+		"compare the name with: probity provider list")
+	CheckName = checks.Define("provider.name",
+		"a provider's name is 3 to 24 letters, digits and dashes, and no other provider has it",
+		"choose another name")
+	CheckSettings = checks.Define("provider.settings",
+		"a provider's settings are known and within their bounds",
+		"compare the settings with docs/guide/providers.md")
+	CheckTrustModel = checks.Define("provider.trust-model",
+		"the trust model of a provider stays what it was when it was created",
+		"create another provider; certificates are managed through /certificates")
+	CheckConcurrent = checks.Define("change.concurrent",
+		"no other change was made while this one was checked",
+		remedyConcurrent)
+	CheckMatch = checks.Define("change.if-match",
+		"the version that If-Match names is the one in force",
+		remedyConcurrent)
+	CheckSigner = checks.Define("policy.signer",
+		"a change at an Isolated provider is signed by the key of a registered certificate, or of one that chains to a registered CA",
+		remedySigner)
+	CheckPurpose = checks.Define("policy.purpose",
+		"a signed change is used for what it was signed for: a reset has an empty payload; a change that names purpose, provider, type, version or time is submitted there and then; certificates are not changed twice by one JWS",
+		remedyPurpose)
+	CheckVersion = checks.Define("policy.version",
+		"the version of the policy is there",
+		"list the versions: probity policy history TYPE")
+	CheckApproval = checks.Define("policy.approval",
+		"as many callers as the provider asks for (approvals) agree to a change of its policies, certificates or settings, or to its deletion; each of them could make the change now",
+		"let others approve it: probity policy approve ID")
+	CheckCertificate = checks.Define("policy.certificate",
+		"the certificate can sign policies: RSA of 2048 bits or more, P-256 or P-384",
+		"choose a key of such a kind")
+	CheckLast = checks.Define("policy.last-certificate",
+		"an Isolated provider keeps at least one certificate",
+		"add another certificate first")
+	CheckToken = checks.Define("caller.token",
+		"a static token has a free name, a known role, and providers",
+		"compare with: probity token list")
+	CheckKey = checks.Define("signing.key",
+		"the key is there, and another one signs when it is retired",
+		"list the keys: probity keys list; rotate first")
+)
+
 // Catalogue lists the checks of changes.
-func Catalogue() []evidence.Definition {
-	return []evidence.Definition{
-		{ID: CheckProvider, Meaning: "the provider is there, in this subscription and resource group", Remedy: "compare the name with: probity provider list"},
-		{ID: CheckName, Meaning: "a provider's name is 3 to 24 letters, digits and dashes, and no other provider has it", Remedy: "choose another name"},
-		{ID: CheckSettings, Meaning: "a provider's settings are known and within their bounds", Remedy: "compare the settings with docs/guide/providers.md"},
-		{ID: CheckTrustModel, Meaning: "the trust model of a provider stays what it was when it was created", Remedy: "create another provider; certificates are managed through /certificates"},
-		{ID: CheckConcurrent, Meaning: "no other change was made while this one was checked", Remedy: remedyConcurrent},
-		{ID: CheckMatch, Meaning: "the version that If-Match names is the one in force", Remedy: remedyConcurrent},
-		{ID: CheckSigner, Meaning: "a change at an Isolated provider is signed by the key of a registered certificate, or of one that chains to a registered CA", Remedy: remedySigner},
-		{ID: CheckPurpose, Meaning: "a signed change is used for what it was signed for: a reset has an empty payload; a change that names purpose, provider, type, version or time is submitted there and then; certificates are not changed twice by one JWS", Remedy: remedyPurpose},
-		{ID: CheckVersion, Meaning: "the version of the policy is there", Remedy: "list the versions: probity policy history TYPE"},
-		{ID: CheckApproval, Meaning: "as many callers as the provider asks for (approvals) agree to a change of its policies, certificates or settings, or to its deletion; each of them could make the change now", Remedy: "let others approve it: probity policy approve ID"},
-		{ID: CheckCertificate, Meaning: "the certificate can sign policies: RSA of 2048 bits or more, P-256 or P-384", Remedy: "choose a key of such a kind"},
-		{ID: CheckLast, Meaning: "an Isolated provider keeps at least one certificate", Remedy: "add another certificate first"},
-		{ID: CheckToken, Meaning: "a static token has a free name, a known role, and providers", Remedy: "compare with: probity token list"},
-		{ID: CheckKey, Meaning: "the key is there, and another one signs when it is retired", Remedy: "list the keys: probity keys list; rotate first"},
-	}
-}
+func Catalogue() []*evidence.Definition { return checks.All() }
 
 // By is who asks for a change, with which role at the provider, and by which request.
 // Client holds the ids that the client gave it.

@@ -76,8 +76,8 @@ func resourceOf(t *provider.Provider) resource {
 func (s *Server) named(c *call) (*provider.Provider, error) {
 	t, ok := s.cfg.Registry.Get(c.params["provider"])
 	if !ok || !ascii.EqualFold(t.Subscription, c.params["subscription"]) || !ascii.EqualFold(t.Group, c.params["group"]) {
-		return nil, failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: provider.CheckProvider, Expected: "an attestation provider in this subscription and resource group",
-			Found: "not found", Remedy: "list the providers of the subscription"})
+		return nil, failed(http.StatusNotFound, codeNotFound, provider.CheckProvider.FailedWith("an attestation provider in this subscription and resource group",
+			"not found", "list the providers of the subscription"))
 	}
 	return t, nil
 }
@@ -143,7 +143,7 @@ func (s *Server) changeProvider(w http.ResponseWriter, r *http.Request, c *call,
 	var in providerBody
 	// Members of other versions of the interface are ignored, as Azure does.
 	if err := json.Unmarshal(body, &in); err != nil {
-		return badRequest(checkBody, "a JSON object with location, tags and properties", jsonerror.Text(err), "compare the body with the documentation of the route")
+		return badRequest(CheckBody, "a JSON object with location, tags and properties", jsonerror.Text(err), "compare the body with the documentation of the route")
 	}
 	if err := refuseNull(body, noNullInProvider); err != nil {
 		return err
@@ -152,10 +152,10 @@ func (s *Server) changeProvider(w http.ResponseWriter, r *http.Request, c *call,
 		in.Properties.Probity = nil
 	}
 	if create && (in.Location == nil || *in.Location == "") {
-		return badRequest(checkBody, "a member location", "none", `send "location", for instance "local"`)
+		return badRequest(CheckBody, "a member location", "none", `send "location", for instance "local"`)
 	}
 	if in.Location != nil && !locationForm.pattern.MatchString(*in.Location) {
-		return badRequest(checkBody, locationForm.expected, fmt.Sprintf("%.140q", *in.Location), "correct the member location")
+		return badRequest(CheckBody, locationForm.expected, fmt.Sprintf("%.140q", *in.Location), "correct the member location")
 	}
 	match, err := ifMatch(r)
 	if err != nil {
@@ -218,7 +218,8 @@ func (s *Server) defaultProvider(w http.ResponseWriter, _ *http.Request, c *call
 			return writeJSON(w, s.standard(c.params["subscription"], l.name, l.short))
 		}
 	}
-	return failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: provider.CheckProvider, Expected: "a location", Found: "an unknown one", Remedy: "list them: GET …/defaultProviders"})
+	return failed(http.StatusNotFound, codeNotFound, provider.CheckProvider.FailedWith("a location",
+		"an unknown one", "list them: GET …/defaultProviders"))
 }
 
 // operations answers which operations there are.
@@ -251,7 +252,8 @@ func (s *Server) getEndpoint(w http.ResponseWriter, _ *http.Request, c *call) er
 	}
 	v, ok := t.Endpoints[c.params["endpoint"]]
 	if !ok {
-		return failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: provider.CheckProvider, Expected: "a private endpoint connection", Found: "not found", Remedy: "list them"})
+		return failed(http.StatusNotFound, codeNotFound, provider.CheckProvider.FailedWith("a private endpoint connection",
+			"not found", "list them"))
 	}
 	return writeJSON(w, v)
 }
@@ -276,7 +278,7 @@ func (s *Server) putEndpoint(w http.ResponseWriter, r *http.Request, c *call) er
 		return err
 	}
 	if err := json.Unmarshal(body, &in); err != nil {
-		return badRequest(checkBody, "a private endpoint connection", jsonerror.Text(err), "compare the body with the documentation of the route")
+		return badRequest(CheckBody, "a private endpoint connection", jsonerror.Text(err), "compare the body with the documentation of the route")
 	}
 	if err := refuseNull(body, noNullInConnection); err != nil {
 		return err

@@ -24,7 +24,7 @@ import (
 func (s *Server) attest(w http.ResponseWriter, r *http.Request, c *call) error {
 	kind := c.kind
 	if !s.cfg.Appraiser.Understands(kind) {
-		return badRequest(checkType, "an attestation type that this service verifies", string(kind), "attest one of "+s.cfg.Appraiser.Kinds())
+		return badRequest(CheckType, "an attestation type that this service verifies", string(kind), "attest one of "+s.cfg.Appraiser.Kinds())
 	}
 	body, err := s.readBody(w, r)
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *Server) appraise(r *http.Request, c *call, request *appraisal.Request) 
 		return nil, fmt.Errorf("provider %s: policy of %s: %w", c.provider.Name, request.Kind, in.Broken)
 	}
 	if in.Policy == nil && request.DraftPolicy == "" {
-		return nil, badRequest(checkPolicySet, "a policy for "+string(request.Kind), "none", remedyPolicySet)
+		return nil, badRequest(CheckPolicySet, "a policy for "+string(request.Kind), "none", remedyPolicySet)
 	}
 	free, err := s.slot(c.provider)
 	if err != nil {
@@ -130,7 +130,7 @@ func (s *Server) record(ctx context.Context, c *call, request *appraisal.Request
 	}
 	if !v.Accepted {
 		e.Outcome, e.Check = ledger.Refused, v.Rejection.Check.ID
-		if e.Check == appraisal.CheckPolicy {
+		if v.Rejection.Is(appraisal.CheckPolicy) {
 			e.Details = map[string]string{"reason": shortened(v.Rejection.Check.Found, maxReason)}
 		}
 	}
@@ -146,8 +146,8 @@ func (s *Server) record(ctx context.Context, c *call, request *appraisal.Request
 	if errors.Is(err, ledger.ErrStopped) {
 		return ledgerStopped()
 	}
-	e503 := failed(http.StatusServiceUnavailable, codeUnavailable, evidence.Check{ID: checkLedger, Expected: "the decision is recorded in the ledger before the token is sent",
-		Found: "the ledger cannot be written now", Remedy: "try again later; the provider gives no token without an entry in its ledger"})
+	e503 := failed(http.StatusServiceUnavailable, codeUnavailable, CheckLedger.FailedWith("the decision is recorded in the ledger before the token is sent",
+		"the ledger cannot be written now", "try again later; the provider gives no token without an entry in its ledger"))
 	e503.header = http.Header{"Retry-After": {"5"}}
 	return e503
 }
@@ -155,8 +155,8 @@ func (s *Server) record(ctx context.Context, c *call, request *appraisal.Request
 // ledgerStopped is the answer where a ledger's history in the database is not the
 // one that was signed.
 func ledgerStopped() *apiError {
-	e := failed(http.StatusServiceUnavailable, codeUnavailable, evidence.Check{ID: checkIntact, Expected: "the ledger in the database extends its last checkpoint",
-		Found: "it does not, and the provider's ledger is stopped", Remedy: remedyIntact})
+	e := failed(http.StatusServiceUnavailable, codeUnavailable, CheckIntact.FailedWith("the ledger in the database extends its last checkpoint",
+		"it does not, and the provider's ledger is stopped", remedyIntact))
 	e.header = http.Header{"Retry-After": {"300"}} // it takes an operator
 	return e
 }
@@ -205,22 +205,22 @@ func (s *Server) request(kind evidence.Kind, body []byte, legacy bool) (*apprais
 	// Open Enclave's reports were called quote on this path, too.
 	if kind == evidence.OpenEnclave && len(in.Quote) > 0 {
 		if len(out.Evidence) > 0 && !legacy {
-			return nil, badRequest(checkBody, "report or quote", "both", "send the report alone")
+			return nil, badRequest(CheckBody, "report or quote", "both", "send the report alone")
 		}
 		out.Evidence = in.Quote
 	}
 	if len(out.Evidence) == 0 {
-		return nil, badRequest(checkBody, "a member "+member+" with the evidence", "none", "send the evidence as base64url in "+member)
+		return nil, badRequest(CheckBody, "a member "+member+" with the evidence", "none", "send the evidence as base64url in "+member)
 	}
 	if out.RuntimeData, err = in.RuntimeData.Decoded(); err != nil {
 		return nil, err
 	}
 	if len(in.EventLog) > 0 && kind != evidence.TDXVM {
-		return nil, badRequest(checkBody, "an event log with a TDX quote alone", "one with "+string(kind), "leave eventLog out: nothing would check it")
+		return nil, badRequest(CheckBody, "an event log with a TDX quote alone", "one with "+string(kind), "leave eventLog out: nothing would check it")
 	}
 	if len(in.EnclaveHeldData) > 0 {
 		if out.RuntimeData != nil {
-			return nil, badRequest(checkBody, "runtimeData or enclaveHeldData", "both", "send runtimeData alone")
+			return nil, badRequest(CheckBody, "runtimeData or enclaveHeldData", "both", "send runtimeData alone")
 		}
 		out.RuntimeData = &evidence.Data{Bytes: in.EnclaveHeldData, Type: evidence.Binary}
 	}

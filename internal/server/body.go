@@ -6,15 +6,13 @@ import (
 	"io"
 	"net/http"
 	"os"
-
-	"github.com/probity-dev/probity/evidence"
 )
 
 // readBody reads the whole body within the limit.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	limit := s.cfg.Limits.Body
-	tooLarge := failed(http.StatusRequestEntityTooLarge, codeTooLarge, evidence.Check{ID: checkSize,
-		Expected: fmt.Sprintf("a body of at most %d bytes", limit), Found: "a larger one", Remedy: "send less, or raise limits.body in the configuration"})
+	tooLarge := failed(http.StatusRequestEntityTooLarge, codeTooLarge, CheckSize.FailedWith(fmt.Sprintf("a body of at most %d bytes", limit),
+		"a larger one", "send less, or raise limits.body in the configuration"))
 	if r.ContentLength > limit {
 		return nil, tooLarge
 	}
@@ -28,7 +26,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, &apiError{status: http.StatusRequestTimeout, code: codeTimeout, message: "the body came too slowly"}
 	case err != nil:
-		return nil, badRequest(checkBody, "a whole body", "a body that ends early", "send the whole body")
+		return nil, badRequest(CheckBody, "a whole body", "a body that ends early", "send the whole body")
 	}
 	return body, nil
 }

@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
-
-	"github.com/probity-dev/probity/evidence"
 )
 
 // Budget bounds the bytes of request bodies that are in memory at once, over all
@@ -127,9 +125,8 @@ func (b *budgeted) charge(n int64) error {
 // outOfBudget is the answer to a request whose body has no place in memory now.
 func (s *Server) outOfBudget() *apiError {
 	s.cfg.Metrics.BodiesRefused.Inc()
-	e := failed(http.StatusServiceUnavailable, codeUnavailable, evidence.Check{ID: checkMemory,
-		Expected: "request bodies of at most " + strconv.FormatInt(s.cfg.Bodies.limit.Load(), 10) + " bytes in memory at once",
-		Found:    "no place for this body now", Remedy: remedyMemory})
+	e := failed(http.StatusServiceUnavailable, codeUnavailable, CheckMemory.FailedWith("request bodies of at most "+strconv.FormatInt(s.cfg.Bodies.limit.Load(), 10)+" bytes in memory at once",
+		"no place for this body now", remedyMemory))
 	e.header = http.Header{"Retry-After": {"2"}}
 	return e
 }

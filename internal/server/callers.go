@@ -35,8 +35,8 @@ func (s *Server) locate(r *http.Request) (t *provider.Provider, path string, err
 	}
 	t, ok := s.cfg.Registry.Get(name)
 	if !ok {
-		return nil, path, failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: provider.CheckProvider, Expected: "an attestation provider",
-			Found: fmt.Sprintf("no provider named %.64q", name), Remedy: "compare the address with the provider's attestUri"})
+		return nil, path, failed(http.StatusNotFound, codeNotFound, provider.CheckProvider.FailedWith("an attestation provider",
+			fmt.Sprintf("no provider named %.64q", name), "compare the address with the provider's attestUri"))
 	}
 	return t, path, nil
 }
@@ -57,8 +57,8 @@ func (s *Server) providerOfHost(host string) (name string, err error) {
 	}
 	if _, known := s.cfg.Registry.Get(name); ok && !known {
 		// Security: the default provider must not answer under a name that is not its own.
-		return "", failed(http.StatusMisdirectedRequest, codeMisdirected, evidence.Check{ID: provider.CheckProvider, Expected: "the host name of an attestation provider",
-			Found: fmt.Sprintf("host %.140q, at which no provider is", host), Remedy: "compare the address with the provider's attestUri"})
+		return "", failed(http.StatusMisdirectedRequest, codeMisdirected, provider.CheckProvider.FailedWith("the host name of an attestation provider",
+			fmt.Sprintf("host %.140q, at which no provider is", host), "compare the address with the provider's attestUri"))
 	}
 	return name, nil
 }
@@ -90,8 +90,8 @@ func (s *Server) allow(r *http.Request, found *route, c *call) error {
 	// By name: the provider may have been read anew since the request was located.
 	isDefault := c.provider.Name == store.DefaultProvider
 	if !isDefault && found.where != atProvider {
-		return failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: checkPath, Expected: "the base URL of the service, which alone serves this path",
-			Found: "a request to provider " + c.provider.Name, Remedy: "send it without the provider's prefix or host name"})
+		return failed(http.StatusNotFound, codeNotFound, CheckPath.FailedWith("the base URL of the service, which alone serves this path",
+			"a request to provider "+c.provider.Name, "send it without the provider's prefix or host name"))
 	}
 	if found.where == atProvider && ascii.EqualFold(c.provider.PublicNetworkAccess, "Disabled") && !privateAddress(r) {
 		return &apiError{status: http.StatusForbidden, code: codeForbidden, message: "the provider answers to private networks alone (publicNetworkAccess is Disabled)"}
@@ -104,9 +104,8 @@ func (s *Server) allow(r *http.Request, found *route, c *call) error {
 		return nil
 	}
 	if err := crossOrigin.Check(r); err != nil {
-		return failed(http.StatusForbidden, codeForbidden, evidence.Check{ID: checkOrigin, Expected: "a change that does not come from a page of another site",
-			Found:  fmt.Sprintf("Origin %.140q, Sec-Fetch-Site %.20q", r.Header.Get("Origin"), r.Header.Get("Sec-Fetch-Site")),
-			Remedy: "send changes from a program, or from a page of the service's own address"})
+		return failed(http.StatusForbidden, codeForbidden, CheckOrigin.FailedWith("a change that does not come from a page of another site",
+			fmt.Sprintf("Origin %.140q, Sec-Fetch-Site %.20q", r.Header.Get("Origin"), r.Header.Get("Sec-Fetch-Site")), "send changes from a program, or from a page of the service's own address"))
 	}
 	caller, err := s.callers.Load().Caller(r)
 	if err != nil {
@@ -127,8 +126,8 @@ func (s *Server) allow(r *http.Request, found *route, c *call) error {
 		at, ok = "any provider", len(caller.Grants) > 0
 	}
 	if !ok {
-		return failed(http.StatusForbidden, codeForbidden, evidence.Check{ID: checkRole, Expected: "the role " + need.String() + " at " + at,
-			Found: "a caller without it: " + caller.Name, Remedy: "let an owner grant the role: a rule under callers in the configuration, or probity token create"})
+		return failed(http.StatusForbidden, codeForbidden, CheckRole.FailedWith("the role "+need.String()+" at "+at,
+			"a caller without it: "+caller.Name, "let an owner grant the role: a rule under callers in the configuration, or probity token create"))
 	}
 	return nil
 }
@@ -150,8 +149,8 @@ func (s *Server) challenge401(r *http.Request, err error) error {
 		s.cfg.Log.WarnContext(r.Context(), "a caller cannot be known", "err", err.Error())
 		return &apiError{status: http.StatusServiceUnavailable, code: codeUnavailable, message: auth.ErrUnavailable.Error(), header: http.Header{"Retry-After": {"5"}}}
 	}
-	e := failed(http.StatusUnauthorized, codeUnauthorized, evidence.Check{ID: checkCaller, Expected: "a bearer token or client certificate that the callers of the configuration list",
-		Found: err.Error(), Remedy: "send Authorization: Bearer with a token of an issuer, or of probity token create"})
+	e := failed(http.StatusUnauthorized, codeUnauthorized, CheckCaller.FailedWith("a bearer token or client certificate that the callers of the configuration list",
+		err.Error(), "send Authorization: Bearer with a token of an issuer, or of probity token create"))
 	challenge := `Bearer resource="https://attest.azure.net"`
 	if s.cfg.Authorization != "" {
 		challenge = `Bearer authorization="` + s.cfg.Authorization + `", resource="https://attest.azure.net"`

@@ -62,7 +62,7 @@ func (s *Server) baselines(w http.ResponseWriter, _ *http.Request, c *call) erro
 	case evidence.TDXVM:
 		tee = collateral.TDX
 	default:
-		return badRequest(checkType, "a type with TCB baselines: SgxEnclave, OpenEnclave, TdxVm", string(kind), "ask for one of these types")
+		return badRequest(CheckType, "a type with TCB baselines: SgxEnclave, OpenEnclave, TdxVm", string(kind), "ask for one of these types")
 	}
 	numbers := map[uint32]bool{}
 	for _, about := range s.cfg.Baselines() {

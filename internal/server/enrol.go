@@ -65,11 +65,11 @@ func (s *Server) enroll(w http.ResponseWriter, r *http.Request, c *call) error {
 	}
 	e := s.cfg.TPM.Enrolment
 	if e == nil {
-		return badRequest(checkEnrolment, "a service that enrols TPMs", "enrolment is not configured", remedyEnrolment)
+		return badRequest(CheckEnrolment, "a service that enrols TPMs", "enrolment is not configured", remedyEnrolment)
 	}
 	var in enrolRequest
 	if err := json.Unmarshal(body, &in); err != nil {
-		return badRequest(checkBody, "a JSON object without duplicate members", jsonerror.Text(err), "compare the body with the documentation of the route")
+		return badRequest(CheckBody, "a JSON object without duplicate members", jsonerror.Text(err), "compare the body with the documentation of the route")
 	}
 	free, err := s.slot(c.provider)
 	if err != nil {
@@ -84,7 +84,7 @@ func (s *Server) enroll(w http.ResponseWriter, r *http.Request, c *call) error {
 	}
 	pending, credential, err := e.begin(in, s.appraisalTime())
 	if err != nil {
-		return badRequest(checkEnrolment, "a trusted endorsement key, and an attestation key of the same TPM", err.Error(), remedyEnrolment)
+		return badRequest(CheckEnrolment, "a trusted endorsement key, and an attestation key of the same TPM", err.Error(), remedyEnrolment)
 	}
 	pending.Provider = c.provider.Identity()
 	pending.Expires = s.cfg.Now().Add(s.cfg.TPM.lifetime())
@@ -99,10 +99,10 @@ func (s *Server) enroll(w http.ResponseWriter, r *http.Request, c *call) error {
 func (in *enrolRequest) check() error {
 	const remedy = "send name, endorsementKey and attestationKey; then context and answer"
 	if !machineName.MatchString(in.Name) {
-		return badRequest(checkBody, "a name of 1 to 128 letters, digits, dots, dashes and underscores", fmt.Sprintf("%.140q", in.Name), remedy)
+		return badRequest(CheckBody, "a name of 1 to 128 letters, digits, dots, dashes and underscores", fmt.Sprintf("%.140q", in.Name), remedy)
 	}
 	if len(in.EndorsementKey) == 0 || len(in.AttestationKey) == 0 {
-		return badRequest(checkBody, "endorsementKey and attestationKey", "a message without one of them", remedy)
+		return badRequest(CheckBody, "endorsementKey and attestationKey", "a message without one of them", remedy)
 	}
 	return nil
 }
@@ -117,7 +117,7 @@ func (e *Enrolment) begin(in enrolRequest, at time.Time) (*enrolment, *tpm.Crede
 	if err != nil {
 		return nil, nil, fmt.Errorf("attestation key: %w", err)
 	}
-	if err := tpm.CheckAK(ak); err != nil {
+	if err := tpm.ValidateAK(ak); err != nil {
 		return nil, nil, fmt.Errorf("attestation key: %w", err)
 	}
 	pending := &enrolment{Name: in.Name, Secret: make([]byte, tpm.CredentialSize)}
@@ -168,7 +168,7 @@ func fingerprint(key any) (string, error) {
 // enrolled takes the answer.
 func (s *Server) enrolled(w http.ResponseWriter, r *http.Request, c *call, in enrolRequest) error {
 	refuse := func(expected, found string) error {
-		return badRequest(checkEnrolment, expected, found, remedyEnrolment)
+		return badRequest(CheckEnrolment, expected, found, remedyEnrolment)
 	}
 	var pending enrolment
 	if err := s.unseal(in.Context, purposeEnrolment, &pending); err != nil || pending.Provider != c.provider.Identity() {
@@ -194,12 +194,12 @@ func (s *Server) enrolled(w http.ResponseWriter, r *http.Request, c *call, in en
 	err = s.cfg.Registry.Enrol(r.Context(), key, pending.Provider, provider.By{Caller: "tpm:" + key.EndorsementKey, Request: c.id, Client: c.clientIDs})
 	if errors.Is(err, store.ErrConflict) {
 		s.cfg.Log.WarnContext(r.Context(), "a TPM asked for a name or key of another", "name", key.Name, "ek", key.EndorsementKey)
-		return failed(http.StatusConflict, codeInvalidOperation, evidence.Check{ID: checkEnrolment, Expected: "a name and a key of no other TPM",
-			Found: "the name or the key belongs to a different TPM", Remedy: "choose another name, or let the operator remove the old one: probity tpm keys remove " + key.Name})
+		return failed(http.StatusConflict, codeInvalidOperation, CheckEnrolment.FailedWith("a name and a key of no other TPM",
+			"the name or the key belongs to a different TPM", "choose another name, or let the operator remove the old one: probity tpm keys remove "+key.Name))
 	}
 	if errors.Is(err, provider.ErrTooManyKeys) {
-		return failed(http.StatusConflict, codeInvalidOperation, evidence.Check{ID: checkEnrolment, Expected: "a TPM and a provider with room for one more key",
-			Found: err.Error(), Remedy: "list the keys with probity tpm keys list, and remove those of old names: probity tpm keys remove NAME"})
+		return failed(http.StatusConflict, codeInvalidOperation, CheckEnrolment.FailedWith("a TPM and a provider with room for one more key",
+			err.Error(), "list the keys with probity tpm keys list, and remove those of old names: probity tpm keys remove NAME"))
 	}
 	if err != nil {
 		return err

@@ -16,7 +16,6 @@ import (
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/policy"
 	"github.com/probity-dev/probity/token"
-	"github.com/probity-dev/probity/wording/plainerror"
 )
 
 // The error codes of Azure Attestation, and the ones it lacks.
@@ -40,33 +39,6 @@ const (
 	codePending          = "ApprovalRequired"
 )
 
-// The checks of requests.
-const (
-	checkAPIVersion = "request.api-version"
-	checkBody       = "request.body"
-	checkSize       = "request.size"
-	checkMemory     = "request.memory"
-	checkType       = "request.attestation-type"
-	checkPath       = "request.path"
-	checkOrigin     = "request.origin"
-	checkAltered    = "provider.state"
-	checkCollateral = "collateral.available"
-	checkMessage    = "tpm.message"
-	checkContext    = "tpm.challenge.context"
-	checkUsed       = "tpm.challenge.used"
-	checkEnrolment  = "tpm.enrolment"
-	checkPolicySet  = "policy.set"
-	checkPolicyText = "policy.syntax"
-	checkPolicyJWS  = "policy.jws"
-	checkCaller     = "caller.known"
-	checkRole       = "caller.role"
-	checkLedger     = "ledger.recorded"
-	checkIntact     = "ledger.intact"
-	checkStore      = "store.available"
-	checkQuery      = "request.query"
-	checkProof      = "ledger.proof"
-)
-
 const remedyCollateral = "try again later, or send VCEK and chain with SEV-SNP evidence; the operator can import a bundle: probity collateral import"
 
 const remedyMemory = "try again after the time in Retry-After; the operator can raise limits.bodiesInFlight in the configuration"
@@ -81,34 +53,83 @@ const (
 	remedyPolicySet = "the owner of the provider sets a policy that says what a good boot is: PUT /policies/{type}"
 )
 
+// The checks of this package, in the order in which they are made.
+var (
+	checks evidence.Checks
+
+	CheckAltered = checks.Define("provider.state",
+		"the provider's settings, policies and enrolled keys in the database are as this service wrote them",
+		remedyAltered)
+	CheckOrigin = checks.Define("request.origin",
+		"a request of a caller that changes something does not come from a page of another site",
+		"send changes from a program, or from a page of the service's own address")
+	CheckPath = checks.Define("request.path",
+		"the path is one that the service answers, and the names in it have the documented form",
+		"compare the path with the list of routes in the documentation")
+	CheckAPIVersion = checks.Define("request.api-version",
+		"the query parameter api-version is one that the service speaks",
+		"add the query parameter api-version, for instance ?api-version=2022-08-01")
+	CheckType = checks.Define("request.attestation-type",
+		"the attestation type in the path is one that the service understands",
+		"compare the type with those that the message lists")
+	CheckSize = checks.Define("request.size",
+		"the request body is within the limit",
+		"send less, or raise limits.body in the configuration")
+	CheckMemory = checks.Define("request.memory",
+		"the bodies of all requests that are being read have a place in memory",
+		remedyMemory)
+	CheckBody = checks.Define("request.body",
+		"the request body is a JSON object of the expected form, without duplicate members",
+		"compare the body with the documentation of the route")
+	CheckCollateral = checks.Define("collateral.available",
+		"the vendor's service could be reached for collateral that is not held; answered with 503, as the evidence is not refused for good",
+		remedyCollateral)
+	CheckMessage = checks.Define("tpm.message",
+		"the member data is a message of the TPM protocol",
+		"begin with {\"payload\":{\"type\":\"aikcert\"}} as base64url in data")
+	CheckContext = checks.Define("tpm.challenge.context",
+		"the service_context is one that this service made for this provider, and has not expired",
+		remedyContext)
+	CheckUsed = checks.Define("tpm.challenge.used",
+		"a challenge is used once, where the provider asks for that",
+		remedyContext)
+	CheckEnrolment = checks.Define("tpm.enrolment",
+		"the endorsement key is trusted, the attestation key is of the same TPM, and neither name nor key belongs to another TPM",
+		remedyEnrolment)
+	CheckPolicySet = checks.Define("policy.set",
+		"a policy is set for types that have no default: Tpm and VbsEnclave",
+		remedyPolicySet)
+	CheckPolicyJWS = checks.Define("policy.jws",
+		"a submitted policy is a well-formed JWS, and its signature, if any, verifies with the certificate in its header",
+		"let the SDK make the body, or use probity policy sign")
+	CheckCaller = checks.Define("caller.known",
+		"the caller is known, on routes that are not for anybody",
+		"send a bearer token of an issuer that counts, or of probity token create")
+	CheckRole = checks.Define("caller.role",
+		"the caller has the role that the route needs, at the provider",
+		"let an owner grant the role")
+	CheckLedger = checks.Define("ledger.recorded",
+		"the decision is in the ledger, where the provider fails closed",
+		"try again later; see what the service's log says of its store")
+	CheckIntact = checks.Define("ledger.intact",
+		"the provider's ledger in the database extends its last checkpoint, which is kept outside the database",
+		remedyIntact)
+	CheckQuery = checks.Define("request.query",
+		"each query parameter is sent once, in the documented form and within its bounds",
+		"correct the query parameter")
+	CheckProof = checks.Define("ledger.proof",
+		"the entry is there, and a checkpoint covers it",
+		"try again after the next checkpoint")
+	CheckStore = checks.Define("store.available",
+		"the store answers; attestations go on without it, management does not",
+		"try again after the time in Retry-After")
+	CheckPolicyText = checks.Define("policy.syntax",
+		"the policy, or draft policy, parses",
+		"check the policy text at the line and column given")
+)
+
 // Catalogue lists the checks of requests.
-func Catalogue() []evidence.Definition {
-	return []evidence.Definition{
-		{ID: checkAltered, Meaning: "the provider's settings, policies and enrolled keys in the database are as this service wrote them", Remedy: remedyAltered},
-		{ID: checkOrigin, Meaning: "a request of a caller that changes something does not come from a page of another site", Remedy: "send changes from a program, or from a page of the service's own address"},
-		{ID: checkPath, Meaning: "the path is one that the service answers, and the names in it have the documented form", Remedy: "compare the path with the list of routes in the documentation"},
-		{ID: checkAPIVersion, Meaning: "the query parameter api-version is one that the service speaks", Remedy: "add the query parameter api-version, for instance ?api-version=2022-08-01"},
-		{ID: checkType, Meaning: "the attestation type in the path is one that the service understands", Remedy: "compare the type with those that the message lists"},
-		{ID: checkSize, Meaning: "the request body is within the limit", Remedy: "send less, or raise limits.body in the configuration"},
-		{ID: checkMemory, Meaning: "the bodies of all requests that are being read have a place in memory", Remedy: remedyMemory},
-		{ID: checkBody, Meaning: "the request body is a JSON object of the expected form, without duplicate members", Remedy: "compare the body with the documentation of the route"},
-		{ID: checkCollateral, Meaning: "the vendor's service could be reached for collateral that is not held; answered with 503, as the evidence is not refused for good", Remedy: remedyCollateral},
-		{ID: checkMessage, Meaning: "the member data is a message of the TPM protocol", Remedy: "begin with {\"payload\":{\"type\":\"aikcert\"}} as base64url in data"},
-		{ID: checkContext, Meaning: "the service_context is one that this service made for this provider, and has not expired", Remedy: remedyContext},
-		{ID: checkUsed, Meaning: "a challenge is used once, where the provider asks for that", Remedy: remedyContext},
-		{ID: checkEnrolment, Meaning: "the endorsement key is trusted, the attestation key is of the same TPM, and neither name nor key belongs to another TPM", Remedy: remedyEnrolment},
-		{ID: checkPolicySet, Meaning: "a policy is set for types that have no default: Tpm and VbsEnclave", Remedy: remedyPolicySet},
-		{ID: checkPolicyJWS, Meaning: "a submitted policy is a well-formed JWS, and its signature, if any, verifies with the certificate in its header", Remedy: "let the SDK make the body, or use probity policy sign"},
-		{ID: checkCaller, Meaning: "the caller is known, on routes that are not for anybody", Remedy: "send a bearer token of an issuer that counts, or of probity token create"},
-		{ID: checkRole, Meaning: "the caller has the role that the route needs, at the provider", Remedy: "let an owner grant the role"},
-		{ID: checkLedger, Meaning: "the decision is in the ledger, where the provider fails closed", Remedy: "try again later; see what the service's log says of its store"},
-		{ID: checkIntact, Meaning: "the provider's ledger in the database extends its last checkpoint, which is kept outside the database", Remedy: remedyIntact},
-		{ID: checkQuery, Meaning: "each query parameter is sent once, in the documented form and within its bounds", Remedy: "correct the query parameter"},
-		{ID: checkProof, Meaning: "the entry is there, and a checkpoint covers it", Remedy: "try again after the next checkpoint"},
-		{ID: checkStore, Meaning: "the store answers; attestations go on without it, management does not", Remedy: "try again after the time in Retry-After"},
-		{ID: checkPolicyText, Meaning: "the policy, or draft policy, parses", Remedy: "check the policy text at the line and column given"},
-	}
-}
+func Catalogue() []*evidence.Definition { return checks.All() }
 
 // apiError is an error that clients see.
 type apiError struct {
@@ -135,12 +156,11 @@ type detail struct {
 	Column   int    `json:"column,omitzero"`
 }
 
-func badRequest(check, expected, found, remedy string) *apiError {
-	return failed(http.StatusBadRequest, codeInvalidParameter, evidence.Check{ID: check, Expected: expected, Found: found, Remedy: remedy})
+func badRequest(check *evidence.Definition, expected, found, remedy string) *apiError {
+	return failed(http.StatusBadRequest, codeInvalidParameter, check.FailedWith(expected, found, remedy))
 }
 
 func failed(status int, code string, c evidence.Check) *apiError {
-	c.Expected, c.Found = plainerror.Words(c.Expected), plainerror.Words(c.Found)
 	message := c.ID + ": " + c.Found + "; expected " + c.Expected
 	return &apiError{status: status, code: code, message: message,
 		details: []detail{{Code: c.ID, Message: message, Check: c.ID, Expected: c.Expected, Found: c.Found, Remedy: c.Remedy}}}
@@ -149,7 +169,7 @@ func failed(status int, code string, c evidence.Check) *apiError {
 // refusal turns a rejection into an error with the code that Azure gives.
 func refusal(r *evidence.Rejection) *apiError {
 	code := codeInvalidParameter
-	if r.Check.ID == appraisal.CheckPolicy {
+	if r.Is(appraisal.CheckPolicy) {
 		code = codePolicyEvaluation
 	}
 	return failed(http.StatusBadRequest, code, r.Check)
@@ -158,7 +178,7 @@ func refusal(r *evidence.Rejection) *apiError {
 func policyError(p *policy.ParseError) *apiError {
 	e := &apiError{status: http.StatusBadRequest, code: codePolicyParsing, message: p.Error()}
 	for _, d := range p.Diagnostics {
-		e.details = append(e.details, detail{Code: checkPolicyText, Message: d.String(), Check: checkPolicyText, Expected: d.Expected,
+		e.details = append(e.details, detail{Code: CheckPolicyText.ID, Message: d.String(), Check: CheckPolicyText.ID, Expected: d.Expected,
 			Found: d.Found, Remedy: d.Suggestion, Line: d.Pos.Line, Column: d.Pos.Column})
 	}
 	return e
@@ -180,22 +200,22 @@ func asAPIError(err error) (e *apiError, internal bool) {
 	case errors.Is(err, ledger.ErrStopped):
 		return ledgerStopped(), true
 	case errors.Is(err, provider.ErrAltered):
-		e := failed(http.StatusServiceUnavailable, codeUnavailable, evidence.Check{ID: checkAltered, Expected: "a state in the database that this service wrote",
-			Found: "a state that was altered; nothing of it is trusted", Remedy: remedyAltered})
+		e := failed(http.StatusServiceUnavailable, codeUnavailable, CheckAltered.FailedWith("a state in the database that this service wrote",
+			"a state that was altered; nothing of it is trusted", remedyAltered))
 		e.header = http.Header{"Retry-After": {"30"}}
 		return e, true
 	case errors.Is(err, store.ErrUnavailable):
-		e := failed(http.StatusServiceUnavailable, codeUnavailable, evidence.Check{ID: checkStore, Expected: "a store that answers", Found: "the store does not answer",
-			Remedy: "try again after the time in Retry-After"})
+		e := failed(http.StatusServiceUnavailable, codeUnavailable, CheckStore.FailedWith("a store that answers",
+			"the store does not answer", "try again after the time in Retry-After"))
 		e.header = http.Header{"Retry-After": {"5"}}
 		return e, true
 	case errors.As(err, &body):
-		return badRequest(checkBody, body.Expected, body.Found, body.Remedy), false
+		return badRequest(CheckBody, body.Expected, body.Found, body.Remedy), false
 	case errors.Is(err, collateral.ErrUnavailable):
 		// Not a refusal: the same evidence may pass when the vendor's service is
 		// back.
-		e := failed(http.StatusServiceUnavailable, codeUnavailable, evidence.Check{ID: checkCollateral,
-			Expected: "collateral that is current", Found: "none, and the vendor's service fails", Remedy: remedyCollateral})
+		e := failed(http.StatusServiceUnavailable, codeUnavailable, CheckCollateral.FailedWith("collateral that is current",
+			"none, and the vendor's service fails", remedyCollateral))
 		e.header = http.Header{"Retry-After": {"15"}}
 		return e, true // the log tells where it was looked for
 	case errors.As(err, &parse):

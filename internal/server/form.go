@@ -47,7 +47,7 @@ var (
 func checkPathForms(params map[string]string) error {
 	for name, value := range params {
 		if f, ok := pathForms[name]; ok && !f.pattern.MatchString(value) {
-			check := checkPath
+			check := CheckPath
 			if name == "provider" {
 				check = provider.CheckName
 			}
@@ -62,11 +62,11 @@ func checkPathForms(params map[string]string) error {
 func checkQueryForm(r *http.Request) error {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return badRequest(checkQuery, "a query of name=value pairs", "a query that cannot be decoded", "percent-encode the query, and separate its parameters by &")
+		return badRequest(CheckQuery, "a query of name=value pairs", "a query that cannot be decoded", "percent-encode the query, and separate its parameters by &")
 	}
 	for name, list := range values {
 		if len(list) > 1 {
-			return badRequest(checkQuery, fmt.Sprintf("the parameter %.40q once", name), fmt.Sprintf("%d times", len(list)), "send the parameter once")
+			return badRequest(CheckQuery, fmt.Sprintf("the parameter %.40q once", name), fmt.Sprintf("%d times", len(list)), "send the parameter once")
 		}
 	}
 	return nil
@@ -79,7 +79,7 @@ func queryText(r *http.Request, name string, f form) (text string, sent bool, er
 		return "", false, nil
 	}
 	if !f.pattern.MatchString(values[0]) {
-		return "", true, badRequest(checkQuery, name+": "+f.expected, fmt.Sprintf("%.100q", values[0]), "correct the query parameter, or leave it out")
+		return "", true, badRequest(CheckQuery, name+": "+f.expected, fmt.Sprintf("%.100q", values[0]), "correct the query parameter, or leave it out")
 	}
 	return values[0], true, nil
 }
@@ -95,7 +95,7 @@ func refuseNull(body []byte, pointers *regexp.Regexp) error {
 			return nil // the end
 		}
 		if token.Kind() == 'n' && pointers.MatchString(string(dec.StackPointer())) {
-			return badRequest(checkBody, "a value for "+string(dec.StackPointer()), "null", "send a value, or leave the member out")
+			return badRequest(CheckBody, "a value for "+string(dec.StackPointer()), "null", "send a value, or leave the member out")
 		}
 	}
 }

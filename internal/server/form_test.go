@@ -38,9 +38,9 @@ func TestNamesInPathsHaveTheirForm(t *testing.T) {
 				for other, text := range good {
 					path = strings.ReplaceAll(path, "{"+other+"}", text)
 				}
-				check := checkPath
+				check := CheckPath.ID
 				if name == "provider" {
-					check = provider.CheckName
+					check = provider.CheckName.ID
 				}
 				wantCheck(t, b.admin(r.Method, path+apiVersion, ""), 400, check)
 			}
@@ -69,10 +69,10 @@ func TestQueriesThatAreRefused(t *testing.T) {
 		"/ledger/export?from=", "/ledger/export?from=-1", "/ledger/export?from=x", "/ledger/export?from=1&from=1",
 		"/certificates?api-version=2022-08-01&api-version=2022-08-01", "/certs?x=1&x=2", "/certs?%zz", "/signingkeys?a;b",
 	} {
-		wantCheck(t, b.admin("GET", query, ""), 400, checkQuery)
+		wantCheck(t, b.admin("GET", query, ""), 400, CheckQuery.ID)
 	}
 	for _, query := range []string{"/certificates", "/certificates?api-version=", "/certificates?api-version=1999-01-01", "/certificates?api-version=null"} {
-		wantCheck(t, b.admin("GET", query, ""), 400, checkAPIVersion)
+		wantCheck(t, b.admin("GET", query, ""), 400, CheckAPIVersion.ID)
 	}
 	for _, query := range []string{"/ledger", "/ledger?from=0&limit=1", "/ledger?last=0", "/ledger?limit=1000&type=change&kind=SgxEnclave&outcome=refused&by=x",
 		"/ledger/export?from=0", "/certificates?api%2Dversion=2022-08-01", "/certs?unknown=1", "/certs?api-version=2020-10-01"} {
@@ -90,10 +90,10 @@ func TestIfMatchHasItsForm(t *testing.T) {
 	for route, body := range routes {
 		method, path, _ := strings.Cut(route, " ")
 		for _, tag := range []string{"", `W/"1"`, "01", "1, 2", `"1`, `""1""`, `"-1"`, `"01"`, `"1", "2"`, `"x"`, `"9223372036854775808"`, "**", "null"} {
-			wantCheck(t, b.as(adminToken, method, path, body, "If-Match", tag), 400, provider.CheckMatch)
+			wantCheck(t, b.as(adminToken, method, path, body, "If-Match", tag), 400, provider.CheckMatch.ID)
 		}
 		for _, tag := range []string{`"999"`, "999"} {
-			wantCheck(t, b.as(adminToken, method, path, body, "If-Match", tag), 412, provider.CheckMatch)
+			wantCheck(t, b.as(adminToken, method, path, body, "If-Match", tag), 412, provider.CheckMatch.ID)
 		}
 	}
 	wantStatus(t, b.as(adminToken, "PUT", policyPath+apiVersion, wrap(t, denySVN), "If-Match", "*"), 200)
@@ -152,7 +152,7 @@ func TestCertificateRequestsAsObjects(t *testing.T) {
 	b := newBench(t, nil)
 	for _, body := range []string{`{}`, `{"x":"y"}`, `{"certificate":null}`, `{"certificate":1}`, `{"certificate":"a.b.c","policyCertificateToAdd":"a.b.c"}`, `{"certificate":"a.b.c","certificate":"a.b.c"}`, `{"certificate":"a.b.c"}x`} {
 		for _, path := range []string{"/certificates:add", "/certificates:remove"} {
-			wantCheck(t, b.admin("POST", path+apiVersion, body), 400, checkBody)
+			wantCheck(t, b.admin("POST", path+apiVersion, body), 400, CheckBody.ID)
 		}
 	}
 }
@@ -169,18 +169,18 @@ func TestEvidenceIsCalledQuoteOnTheLegacyPath(t *testing.T) {
 		}
 		for _, request := range []string{"tee/OpenEnclave report", "tee/SevSnpVm report", "SevSnpVm quote", "SgxEnclave report", "NitroEnclave quote", "tee/Tpm data"} {
 			path, member, _ := strings.Cut(request, " ")
-			wantCheck(t, b.do("POST", "/attest/"+path+query, `{"`+member+`":"AA"}`), 400, checkBody)
+			wantCheck(t, b.do("POST", "/attest/"+path+query, `{"`+member+`":"AA"}`), 400, CheckBody.ID)
 		}
-		wantCheck(t, b.do("POST", "/attest/OpenEnclave"+query, `{"report":"AA","quote":"AA"}`), 400, checkBody)
-		wantCheck(t, b.do("POST", "/attest/tee/Tpm"+query, `{"quote":"AA"}`), 400, checkMessage)
+		wantCheck(t, b.do("POST", "/attest/OpenEnclave"+query, `{"report":"AA","quote":"AA"}`), 400, CheckBody.ID)
+		wantCheck(t, b.do("POST", "/attest/tee/Tpm"+query, `{"quote":"AA"}`), 400, CheckMessage.ID)
 	}
 }
 
 func TestLocationsHaveTheirForm(t *testing.T) {
 	b := newBench(t, nil)
 	for _, location := range []string{`a\u0012`, `a\n`, `ü`, strings.Repeat("x", 129)} {
-		wantCheck(t, b.admin("PUT", armPath+"place"+apiVersion, `{"location":"`+location+`"}`), 400, checkBody)
+		wantCheck(t, b.admin("PUT", armPath+"place"+apiVersion, `{"location":"`+location+`"}`), 400, CheckBody.ID)
 	}
 	wantStatus(t, b.admin("PUT", armPath+"place"+apiVersion, `{"location":"West Europe"}`), 201)
-	wantCheck(t, b.admin("PATCH", armPath+"place"+apiVersion, `{"location":"ü"}`), 400, checkBody)
+	wantCheck(t, b.admin("PATCH", armPath+"place"+apiVersion, `{"location":"ü"}`), 400, CheckBody.ID)
 }

@@ -13,7 +13,7 @@ import (
 func answerGuest(w http.ResponseWriter, info []byte, token string) error {
 	sealed, err := azureguest.Seal(rand.Reader, info, token)
 	if errors.Is(err, azureguest.ErrNoKey) {
-		return badRequest(checkBody, "an ephemeral key of the TPM as TpmInfo.EncKeyPub", "none", "send the key with its certification: the token is sealed to it")
+		return badRequest(CheckBody, "an ephemeral key of the TPM as TpmInfo.EncKeyPub", "none", "send the key with its certification: the token is sealed to it")
 	}
 	if err != nil {
 		return err

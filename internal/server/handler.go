@@ -90,8 +90,8 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request, found *route, c *ca
 			message: "this path answers " + strings.Join(methods, ", "), header: http.Header{"Allow": {strings.Join(methods, ", ")}}}
 	}
 	if found == nil {
-		return failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: checkPath, Expected: "a path of the attestation API",
-			Found: "an unknown path", Remedy: "for instance POST /attest/SgxEnclave?api-version=2022-08-01"})
+		return failed(http.StatusNotFound, codeNotFound, CheckPath.FailedWith("a path of the attestation API",
+			"an unknown path", "for instance POST /attest/SgxEnclave?api-version=2022-08-01"))
 	}
 	if err := checkQueryForm(r); err != nil {
 		return err
@@ -106,7 +106,7 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request, found *route, c *ca
 	}
 	if typeName := c.params["type"]; typeName != "" {
 		if c.kind, err = evidence.ParseKind(typeName); err != nil {
-			return badRequest(checkType, "a known attestation type", err.Error(), "compare the type in the path with those listed")
+			return badRequest(CheckType, "a known attestation type", err.Error(), "compare the type in the path with those listed")
 		}
 	}
 	c.legacyPath = strings.HasPrefix(found.path, "/attest/tee/")

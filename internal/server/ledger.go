@@ -151,10 +151,11 @@ func (s *Server) proof(w http.ResponseWriter, r *http.Request, c *call) error {
 	}
 	p, err := ledger.Prove(r.Context(), s.cfg.Store, c.provider.Identity(), seq)
 	if errors.Is(err, ledger.ErrNoCheckpoint) {
-		return failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: checkProof, Expected: "an entry that a checkpoint covers", Found: err.Error(), Remedy: "try again after the next checkpoint"})
+		return failed(http.StatusNotFound, codeNotFound, CheckProof.FailedWith("an entry that a checkpoint covers",
+			err.Error(), "try again after the next checkpoint"))
 	}
 	if err != nil {
-		return notFound(err, checkProof, "an entry that is there", c.params["seq"])
+		return notFound(err, CheckProof, "an entry that is there", c.params["seq"])
 	}
 	return writeJSON(w, p)
 }

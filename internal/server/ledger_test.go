@@ -175,7 +175,7 @@ func TestAChangedLedgerIsTold(t *testing.T) {
 	if _, err := b.db.DB().Exec(`UPDATE ledger_heads SET size = 1 WHERE provider = 'closed'`); err != nil {
 		t.Fatal(err)
 	}
-	wantCheck(t, b.do("POST", "/p/closed"+sgxPath, body), 503, checkIntact)
+	wantCheck(t, b.do("POST", "/p/closed"+sgxPath, body), 503, CheckIntact.ID)
 	if w := b.do("POST", sgxPath, body); w.Code != 200 {
 		t.Errorf("another provider: %d %s", w.Code, w.Body)
 	}

@@ -17,11 +17,11 @@ import (
 )
 
 // notFound turns what is not there into an answer.
-func notFound(err error, check, expected, found string) error {
+func notFound(err error, check *evidence.Definition, expected, found string) error {
 	if !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	return failed(http.StatusNotFound, codeNotFound, evidence.Check{ID: check, Expected: expected, Found: found, Remedy: "compare it with the list"})
+	return failed(http.StatusNotFound, codeNotFound, check.FailedWith(expected, found, "compare it with the list"))
 }
 
 // signingKey is one row of GET /signingkeys. Nothing secret is in it.
@@ -90,8 +90,8 @@ func (s *Server) rotateKey(w http.ResponseWriter, r *http.Request, c *call) erro
 	if whose == store.DefaultProvider {
 		whose = ""
 		if !c.caller.May(owner, auth.Everywhere) {
-			return failed(http.StatusForbidden, codeForbidden, evidence.Check{ID: checkRole, Expected: "the role owner at all providers, which share these keys",
-				Found: "a caller without it: " + c.caller.Name, Remedy: "let an owner of all providers rotate the shared keys"})
+			return failed(http.StatusForbidden, codeForbidden, CheckRole.FailedWith("the role owner at all providers, which share these keys",
+				"a caller without it: "+c.caller.Name, "let an owner of all providers rotate the shared keys"))
 		}
 	}
 	rotation := s.cfg.Rotation
@@ -171,7 +171,7 @@ func bound(r *http.Request, name string, standard, least, most int64) (int64, er
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < least || n > most {
-		return 0, badRequest(checkQuery, fmt.Sprintf("%s from %d to %d", name, least, most), fmt.Sprintf("%.40q", text), "correct the query parameter")
+		return 0, badRequest(CheckQuery, fmt.Sprintf("%s from %d to %d", name, least, most), fmt.Sprintf("%.40q", text), "correct the query parameter")
 	}
 	return n, nil
 }

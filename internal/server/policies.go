@@ -13,8 +13,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/collateral"
-	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/provider"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/policy"
@@ -85,9 +85,8 @@ func (s *Server) submitted(w http.ResponseWriter, r *http.Request) (string, erro
 }
 
 func invalidOperation(found string) *apiError {
-	return failed(http.StatusBadRequest, codeInvalidOperation, evidence.Check{ID: checkPolicyJWS,
-		Expected: `a compact JWS with the payload {"AttestationPolicy": base64url(text)}`, Found: found,
-		Remedy: "let the SDK make the body, or use probity policy sign"})
+	return failed(http.StatusBadRequest, codeInvalidOperation, CheckPolicyJWS.FailedWith(`a compact JWS with the payload {"AttestationPolicy": base64url(text)}`,
+		found, "let the SDK make the body, or use probity policy sign"))
 }
 
 // putPolicy answers PUT /policies/{type}.
@@ -111,8 +110,8 @@ func (s *Server) changePolicy(w http.ResponseWriter, r *http.Request, c *call, a
 	}
 	in, err := s.cfg.Registry.Change(r.Context(), provider.PolicyChange{Provider: c.provider.Name, Kind: c.kind, Action: action, JWS: jws, Match: match, By: c.by()})
 	if action == store.PolicyReset && errors.Is(err, token.ErrPolicyJWS) {
-		return failed(http.StatusBadRequest, codeInvalidOperation, evidence.Check{ID: checkPolicyJWS, Expected: "a compact JWS with an empty payload", Found: err.Error(),
-			Remedy: "let the SDK make the body, or use probity policy reset"})
+		return failed(http.StatusBadRequest, codeInvalidOperation, CheckPolicyJWS.FailedWith("a compact JWS with an empty payload",
+			err.Error(), "let the SDK make the body, or use probity policy reset"))
 	}
 	if err != nil {
 		return err
@@ -207,7 +206,7 @@ func (s *Server) readJSON(w http.ResponseWriter, r *http.Request, v any) error {
 		return err
 	}
 	if err := json.Unmarshal(body, v, json.RejectUnknownMembers(true)); err != nil {
-		return badRequest(checkBody, "a JSON object as the documentation of the route has it", jsonerror.Text(err), "compare the body with the documentation of the route")
+		return badRequest(CheckBody, "a JSON object as the documentation of the route has it", jsonerror.Text(err), "compare the body with the documentation of the route")
 	}
 	return refuseNull(body, anyMember)
 }
@@ -286,7 +285,7 @@ func CheckBaseline(in *provider.PolicyInForce, baselines func() []collateral.Abo
 			held = append(held, n)
 		}
 	}
-	return badRequest("policy.tcb-identifier", "azuredefault, or a TCB evaluation data number with collateral: "+strings.Join(held, ", "), value.String(),
+	return badRequest(appraisal.CheckTCBIdentifier, "azuredefault, or a TCB evaluation data number with collateral: "+strings.Join(held, ", "), value.String(),
 		"provide collateral of that number first")
 }
 
@@ -318,9 +317,8 @@ func (s *Server) changeCertificate(w http.ResponseWriter, r *http.Request, c *ca
 	}
 	thumbprint, err := s.cfg.Registry.ChangeCertificate(r.Context(), c.provider.Name, jws, add, c.by())
 	if errors.Is(err, token.ErrPolicyJWS) {
-		return failed(http.StatusBadRequest, codeInvalidOperation, evidence.Check{ID: checkPolicyJWS,
-			Expected: `a compact JWS with the payload {"policyCertificate": JSON Web Key with x5c}, signed by a registered certificate`, Found: err.Error(),
-			Remedy: "let the SDK make the body, or use probity policy signers add and remove"})
+		return failed(http.StatusBadRequest, codeInvalidOperation, CheckPolicyJWS.FailedWith(`a compact JWS with the payload {"policyCertificate": JSON Web Key with x5c}, signed by a registered certificate`,
+			err.Error(), "let the SDK make the body, or use probity policy signers add and remove"))
 	}
 	if err != nil {
 		return err
@@ -340,8 +338,8 @@ func certificateMember(body string) (string, error) {
 		Certificate *string `json:"certificate"`
 	}
 	refuse := func(expected, found string) error {
-		return failed(http.StatusBadRequest, codeInvalidOperation, evidence.Check{ID: checkBody, Expected: expected, Found: found,
-			Remedy: "send the signed request as one of policyCertificateToAdd, policyCertificateToRemove and certificate, or as the whole body"})
+		return failed(http.StatusBadRequest, codeInvalidOperation, CheckBody.FailedWith(expected,
+			found, "send the signed request as one of policyCertificateToAdd, policyCertificateToRemove and certificate, or as the whole body"))
 	}
 	if err := json.Unmarshal([]byte(body), &members); err != nil {
 		return "", refuse("a JSON object with the signed request as a string", jsonerror.Text(err))

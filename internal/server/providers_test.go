@@ -313,7 +313,7 @@ func TestAnIsolatedProvider(t *testing.T) {
 	if w := send("POST", policyPath+":rollback", `{"version":1}`); w.Code != 400 {
 		t.Errorf("rolled back to what a removed certificate signed: %d %s", w.Code, w.Body)
 	}
-	wantCheck(t, b.admin("PUT", armPath+"isolated"+apiVersion, `{"location":"local","properties":{"policySigningCertificates":{"keys":[`+string(token.CertificateKey(a.cert))+`]}}}`), 400, provider.CheckTrustModel)
+	wantCheck(t, b.admin("PUT", armPath+"isolated"+apiVersion, `{"location":"local","properties":{"policySigningCertificates":{"keys":[`+string(token.CertificateKey(a.cert))+`]}}}`), 400, provider.CheckTrustModel.ID)
 }
 
 func TestHistoryAndRollback(t *testing.T) {
@@ -344,7 +344,7 @@ func TestHistoryAndRollback(t *testing.T) {
 			t.Errorf("%s: %d", path, w.Code)
 		}
 	}
-	wantCheck(t, b.admin("POST", policyPath+":rollback", `{"version":9}`), 404, provider.CheckVersion)
+	wantCheck(t, b.admin("POST", policyPath+":rollback", `{"version":9}`), 404, provider.CheckVersion.ID)
 	found, _, err := ledger.Search(t.Context(), b.db, "default", ledger.Query{Type: ledger.Change, By: "token:administrator"}, 0, 100, 1000)
 	if err != nil || len(found) != 4 || found[3].Details["from"] != "1" {
 		t.Errorf("%+v, %v", found, err)
@@ -378,8 +378,8 @@ func TestConcurrentChanges(t *testing.T) {
 	if err != nil || won != 1 || len(history) != 2 {
 		t.Errorf("%d won, %d versions, %v", won, len(history), err)
 	}
-	wantCheck(t, b.as(adminToken, "PUT", policyPath+apiVersion, wrap(t, denySVN), "If-Match", `"7"`), 412, provider.CheckMatch)
-	wantCheck(t, b.as(adminToken, "PUT", policyPath+apiVersion, wrap(t, denySVN), "If-Match", "x"), 400, provider.CheckMatch)
+	wantCheck(t, b.as(adminToken, "PUT", policyPath+apiVersion, wrap(t, denySVN), "If-Match", `"7"`), 412, provider.CheckMatch.ID)
+	wantCheck(t, b.as(adminToken, "PUT", policyPath+apiVersion, wrap(t, denySVN), "If-Match", "x"), 400, provider.CheckMatch.ID)
 }
 
 // TestTheDefaultProviderIsKnownByName, also while it is read anew.
@@ -413,7 +413,7 @@ func TestApprovals(t *testing.T) {
 		t.Fatalf("%+v, %v", list, err)
 	}
 	path := "/p/careful/proposals/" + list.Value[0].ID
-	wantCheck(t, b.as(alice, "POST", path+":approve", ""), 409, provider.CheckApproval) // nobody counts twice
+	wantCheck(t, b.as(alice, "POST", path+":approve", ""), 409, provider.CheckApproval.ID) // nobody counts twice
 	if w := b.as(bob, "POST", path+":approve", ""); w.Code != 202 {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
@@ -424,7 +424,7 @@ func TestApprovals(t *testing.T) {
 	if in, _ := b.registry.Get("careful"); in.Policy(evidence.SGXEnclave).Version != 1 {
 		t.Error("not in force")
 	}
-	wantCheck(t, b.as(carol, "POST", path+":approve", ""), 404, provider.CheckApproval)
+	wantCheck(t, b.as(carol, "POST", path+":approve", ""), 404, provider.CheckApproval.ID)
 	b.as(alice, "POST", "/p/careful"+policyPath+":reset"+apiVersion, token.NoPolicy)
 	if err := json.Unmarshal(b.as(alice, "GET", "/p/careful/proposals", "").Body.Bytes(), &list, json.MatchCaseInsensitiveNames(true)); err != nil || len(list.Value) != 1 {
 		t.Fatalf("%+v, %v", list, err)
@@ -468,25 +468,25 @@ func TestApprovalsOfCertificatesAndSettings(t *testing.T) {
 		return len(p.Certificates)
 	}
 	add := a.certificate(t, second)
-	wantCheck(t, b.as(contributor, "POST", "/p/careful/certificates:add"+apiVersion, add), 202, provider.CheckApproval)
+	wantCheck(t, b.as(contributor, "POST", "/p/careful/certificates:add"+apiVersion, add), 202, provider.CheckApproval.ID)
 	if x := waiting(); certificates() != 1 || x.Action != "addCertificate" || x.Type != "" {
 		t.Fatalf("%d certificates, %+v", certificates(), x)
 	}
 	if w := b.as(other, "POST", "/p/careful/proposals/"+waiting().ID+":approve", ""); w.Code != 200 || certificates() != 2 {
 		t.Errorf("%d %s, %d certificates", w.Code, w.Body, certificates())
 	}
-	wantCheck(t, b.as(contributor, "POST", "/p/careful/certificates:remove"+apiVersion, a.certificate(t, second)), 202, provider.CheckApproval)
+	wantCheck(t, b.as(contributor, "POST", "/p/careful/certificates:remove"+apiVersion, a.certificate(t, second)), 202, provider.CheckApproval.ID)
 	if w := b.as(owner, "POST", "/p/careful/proposals/"+waiting().ID+":approve", ""); w.Code != 200 || certificates() != 1 {
 		t.Errorf("%d %s, %d certificates", w.Code, w.Body, certificates())
 	}
 
-	wantCheck(t, b.as(owner, "PATCH", armPath+"careful"+apiVersion, `{"properties":{"probity":{}}}`), 202, provider.CheckApproval)
+	wantCheck(t, b.as(owner, "PATCH", armPath+"careful"+apiVersion, `{"properties":{"probity":{}}}`), 202, provider.CheckApproval.ID)
 	x := waiting()
 	if len(x.Changes) != 1 || x.Changes[0].Name != "approvals" {
 		t.Errorf("%+v", x)
 	}
-	wantCheck(t, b.as(other, "POST", "/p/careful/proposals/"+x.ID+":approve", ""), 403, provider.CheckApproval)
-	wantCheck(t, b.as(other, "DELETE", "/p/careful/proposals/"+x.ID, ""), 403, provider.CheckApproval)
+	wantCheck(t, b.as(other, "POST", "/p/careful/proposals/"+x.ID+":approve", ""), 403, provider.CheckApproval.ID)
+	wantCheck(t, b.as(other, "DELETE", "/p/careful/proposals/"+x.ID, ""), 403, provider.CheckApproval.ID)
 	if w := b.admin("POST", "/p/careful/proposals/"+x.ID+":approve", ""); w.Code != 200 || w.Body.String() != `{"status":"approved"}` {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
@@ -510,7 +510,7 @@ func TestProposalsAreBounded(t *testing.T) {
 			t.Fatalf("proposal %d: %d", n, code)
 		}
 	}
-	wantCheck(t, b.admin("PUT", "/p/careful"+policyPath+apiVersion, wrap(t, denySVN)), 409, provider.CheckApproval)
+	wantCheck(t, b.admin("PUT", "/p/careful"+policyPath+apiVersion, wrap(t, denySVN)), 409, provider.CheckApproval.ID)
 	at = at.Add(8 * 24 * time.Hour)
 	if code := propose(0); code != 202 {
 		t.Errorf("after the others expired: %d", code)
@@ -557,19 +557,19 @@ func TestProvidersThatAreRefused(t *testing.T) {
 		path, body, check string
 		status            int
 	}{
-		"a short name":              {armPath + "ab", `{"location":"local"}`, provider.CheckName, 400},
-		"a long name":               {armPath + strings.Repeat("a", 25), `{"location":"local"}`, provider.CheckName, 400},
-		"a name with a dot":         {armPath + "a.b.c", `{"location":"local"}`, provider.CheckName, 400},
-		"a reserved name":           {armPath + "Attest", `{"location":"local"}`, provider.CheckName, 400},
-		"no location":               {armPath + "fine", `{}`, checkBody, 400},
-		"another group":             {strings.Replace(armPath, "g1", "g2", 1) + "TAKEN", `{"location":"local"}`, provider.CheckName, 409},
-		"an unknown setting":        {armPath + "fine", `{"location":"local","properties":{"probity":{"tcp":"any"}}}`, provider.CheckSettings, 400},
-		"an unknown algorithm":      {armPath + "fine", `{"location":"local","properties":{"probity":{"signingAlgorithm":"HS256"}}}`, provider.CheckSettings, 400},
-		"a status never accepted":   {armPath + "fine", `{"location":"local","properties":{"probity":{"tcb":"Revoked"}}}`, provider.CheckSettings, 400},
-		"a wrong word":              {armPath + "fine", `{"location":"local","properties":{"publicNetworkAccess":"Maybe"}}`, provider.CheckSettings, 400},
-		"a key of no certificate":   {armPath + "fine", `{"location":"local","properties":{"policySigningCertificates":{"keys":[{"kty":"RSA"}]}}}`, provider.CheckCertificate, 400},
-		"a body of another form":    {armPath + "fine", `[]`, checkBody, 400},
-		"a precondition that fails": {armPath + "taken", `{"location":"local"}`, provider.CheckMatch, 412},
+		"a short name":              {armPath + "ab", `{"location":"local"}`, provider.CheckName.ID, 400},
+		"a long name":               {armPath + strings.Repeat("a", 25), `{"location":"local"}`, provider.CheckName.ID, 400},
+		"a name with a dot":         {armPath + "a.b.c", `{"location":"local"}`, provider.CheckName.ID, 400},
+		"a reserved name":           {armPath + "Attest", `{"location":"local"}`, provider.CheckName.ID, 400},
+		"no location":               {armPath + "fine", `{}`, CheckBody.ID, 400},
+		"another group":             {strings.Replace(armPath, "g1", "g2", 1) + "TAKEN", `{"location":"local"}`, provider.CheckName.ID, 409},
+		"an unknown setting":        {armPath + "fine", `{"location":"local","properties":{"probity":{"tcp":"any"}}}`, provider.CheckSettings.ID, 400},
+		"an unknown algorithm":      {armPath + "fine", `{"location":"local","properties":{"probity":{"signingAlgorithm":"HS256"}}}`, provider.CheckSettings.ID, 400},
+		"a status never accepted":   {armPath + "fine", `{"location":"local","properties":{"probity":{"tcb":"Revoked"}}}`, provider.CheckSettings.ID, 400},
+		"a wrong word":              {armPath + "fine", `{"location":"local","properties":{"publicNetworkAccess":"Maybe"}}`, provider.CheckSettings.ID, 400},
+		"a key of no certificate":   {armPath + "fine", `{"location":"local","properties":{"policySigningCertificates":{"keys":[{"kty":"RSA"}]}}}`, provider.CheckCertificate.ID, 400},
+		"a body of another form":    {armPath + "fine", `[]`, CheckBody.ID, 400},
+		"a precondition that fails": {armPath + "taken", `{"location":"local"}`, provider.CheckMatch.ID, 412},
 	} {
 		t.Run(name, func(t *testing.T) {
 			headers := []string{}
@@ -672,7 +672,7 @@ func TestNoLedgerNoToken(t *testing.T) {
 	b.provider(t, "closed", `"probity":{"ledger":"failClosed"}`)
 	attest := `{"quote":"` + b.quote() + `"}`
 	w := b.do("POST", "/p/closed"+sgxPath, attest)
-	wantCheck(t, w, 503, checkLedger)
+	wantCheck(t, w, 503, CheckLedger.ID)
 	if w.Header().Get("Retry-After") == "" || strings.Contains(w.Body.String(), "eyJ") {
 		t.Errorf("%v %s", w.Header(), w.Body)
 	}
@@ -754,11 +754,11 @@ func TestASignedChangeIsUsedForItsPurpose(t *testing.T) {
 	}
 	set, add := a.policy(t, denySVN), a.certificate(t, second)
 	answered(t, send("PUT", policyPath, set))
-	wantCheck(t, send("POST", policyPath+":reset", set), 400, provider.CheckPurpose)
-	wantCheck(t, b.admin("POST", policyPath+":reset"+apiVersion, wrap(t, denySVN)), 400, provider.CheckPurpose)
+	wantCheck(t, send("POST", policyPath+":reset", set), 400, provider.CheckPurpose.ID)
+	wantCheck(t, b.admin("POST", policyPath+":reset"+apiVersion, wrap(t, denySVN)), 400, provider.CheckPurpose.ID)
 	wantCheck(t, send("PUT", policyPath, a.reset(t)), 400, "policy.syntax") // there is no empty policy
 	answered(t, send("POST", "/certificates:add", add))
-	wantCheck(t, send("POST", "/certificates:remove", add), 400, provider.CheckPurpose)
+	wantCheck(t, send("POST", "/certificates:remove", add), 400, provider.CheckPurpose.ID)
 	for name, copied := range otherForms(t, add) {
 		if w := send("POST", "/certificates:remove", copied); w.Code != 400 {
 			t.Errorf("a copy %s: %d %s", name, w.Code, w.Body)
@@ -766,8 +766,8 @@ func TestASignedChangeIsUsedForItsPurpose(t *testing.T) {
 	}
 	remove := a.certificate(t, second)
 	answered(t, send("POST", "/certificates:remove", remove))
-	wantCheck(t, send("POST", "/certificates:add", add), 400, provider.CheckPurpose)
-	wantCheck(t, send("POST", "/certificates:add", remove), 400, provider.CheckPurpose)
+	wantCheck(t, send("POST", "/certificates:add", add), 400, provider.CheckPurpose.ID)
+	wantCheck(t, send("POST", "/certificates:add", remove), 400, provider.CheckPurpose.ID)
 
 	zero, one := int64(0), int64(1)
 	bound := func(text string, edit token.Binding) string {
@@ -786,15 +786,15 @@ func TestASignedChangeIsUsedForItsPurpose(t *testing.T) {
 		"expired":          {Expires: now.Unix()},
 	} {
 		w := send("PUT", policyPath, bound(denySVN, edit))
-		if doc := decodeError(t, w); w.Code != 400 || doc.Error.Details[0].Check != provider.CheckPurpose {
+		if doc := decodeError(t, w); w.Code != 400 || doc.Error.Details[0].Check != provider.CheckPurpose.ID {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 		}
 	}
 	whole := token.Binding{Purpose: token.PurposeSet, Kind: "SgxEnclave", Version: &one, Issued: now.Unix(), Expires: now.Add(time.Hour).Unix()}
 	object(t, b.admin("PATCH", armPath+"isolated"+apiVersion, `{"properties":{"probity":{"requireBoundChanges":true}}}`), 200)
-	wantCheck(t, send("PUT", policyPath, a.policy(t, denySVN)), 400, provider.CheckPurpose)
-	wantCheck(t, send("POST", "/certificates:add", a.certificate(t, second)), 400, provider.CheckPurpose)
+	wantCheck(t, send("PUT", policyPath, a.policy(t, denySVN)), 400, provider.CheckPurpose.ID)
+	wantCheck(t, send("POST", "/certificates:add", a.certificate(t, second)), 400, provider.CheckPurpose.ID)
 	jws := bound(denySVN, whole)
 	answered(t, send("PUT", policyPath, jws))
-	wantCheck(t, send("PUT", policyPath, jws), 400, provider.CheckPurpose) // it replaced version 1
+	wantCheck(t, send("PUT", policyPath, jws), 400, provider.CheckPurpose.ID) // it replaced version 1
 }

@@ -216,6 +216,6 @@ func checkVersion(r *http.Request) error {
 	if version == "" {
 		found = "no api-version"
 	}
-	return badRequest(checkAPIVersion, "one of "+strings.Join(apiVersions, ", "), found,
+	return badRequest(CheckAPIVersion, "one of "+strings.Join(apiVersions, ", "), found,
 		"add the query parameter api-version, for instance ?api-version=2022-08-01")
 }

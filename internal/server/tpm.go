@@ -78,7 +78,7 @@ func (s *Server) attestTPM(w http.ResponseWriter, r *http.Request, c *call, body
 		member, in.Data = "quote", in.Quote
 	}
 	if len(in.Data) == 0 {
-		return badRequest(checkBody, "a member "+member+" with a message of the TPM protocol", "no such member, or an empty one", "send the message as base64url in "+member)
+		return badRequest(CheckBody, "a member "+member+" with a message of the TPM protocol", "no such member, or an empty one", "send the message as base64url in "+member)
 	}
 	// What follows is in the message, not in the body of the request.
 	const remedy = `begin with {"payload":{"type":"aikcert"}} as base64url in data`
@@ -91,13 +91,13 @@ func (s *Server) attestTPM(w http.ResponseWriter, r *http.Request, c *call, body
 	}
 	switch {
 	case err != nil:
-		return badRequest(checkMessage, "a JSON message in data", jsonerror.Text(err), remedy)
+		return badRequest(CheckMessage, "a JSON message in data", jsonerror.Text(err), remedy)
 	case m.Request != "":
 		return s.report(w, r, c, in)
 	case m.Type == "aikcert", m.Type == "aikpub":
 		return s.challenge(w, c.provider.Identity(), m.Type)
 	}
-	return badRequest(checkMessage, "type aikcert or aikpub, or a request", fmt.Sprintf("type %.40q and no request", m.Type), remedy)
+	return badRequest(CheckMessage, "type aikcert or aikpub, or a request", fmt.Sprintf("type %.40q and no request", m.Type), remedy)
 }
 
 // tpmAnswer wraps a message in the form of the protocol.
@@ -111,7 +111,7 @@ func tpmAnswer(w http.ResponseWriter, message map[string]string) error {
 
 func (s *Server) challenge(w http.ResponseWriter, provider, typ string) error {
 	if typ == "aikpub" && s.cfg.TPM.Enrolment == nil {
-		return badRequest(checkEnrolment, "a service that enrols TPMs", "enrolment is not configured", remedyEnrolment)
+		return badRequest(CheckEnrolment, "a service that enrols TPMs", "enrolment is not configured", remedyEnrolment)
 	}
 	c := challenge{Provider: provider, Type: typ, Challenge: make([]byte, challengeSize), Expires: s.cfg.Now().Add(s.cfg.TPM.lifetime()).UTC()}
 	rand.Read(c.Challenge) // never fails
@@ -145,7 +145,9 @@ func (s *Server) unseal(text, purpose string, v any) error {
 // report appraises the client's request. An enclave's is judged by the policy of
 // VbsEnclave, any other by that of Tpm, whichever path it came by.
 func (s *Server) report(w http.ResponseWriter, r *http.Request, at *call, in *wire.AttestRequest) error {
-	refuse := func(id, expected, found string) error { return badRequest(id, expected, found, remedyContext) }
+	refuse := func(check *evidence.Definition, expected, found string) error {
+		return badRequest(check, expected, found, remedyContext)
+	}
 	kind := evidence.TPM
 	out := &appraisal.Request{Evidence: in.Data, Nonce: in.Nonce, DraftPolicy: in.DraftPolicy, Time: s.appraisalTime()}
 	request, err := tpm.ParseRequest(in.Data)
@@ -157,13 +159,13 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request, at *call, in *wi
 	}
 	var c challenge
 	if err := s.unseal(request.Context, purposeChallenge, &c); err != nil || c.Provider != at.provider.Identity() {
-		return refuse(checkContext, "a service_context of this service for this provider", "a service_context that was not made for this provider, or was changed")
+		return refuse(CheckContext, "a service_context of this service for this provider", "a service_context that was not made for this provider, or was changed")
 	}
 	if now := s.cfg.Now(); now.After(c.Expires) {
-		return refuse(checkContext, "an answer before "+c.Expires.Format(time.RFC3339), "one at "+now.UTC().Format(time.RFC3339))
+		return refuse(CheckContext, "an answer before "+c.Expires.Format(time.RFC3339), "one at "+now.UTC().Format(time.RFC3339))
 	}
 	if !bytes.Equal(c.Challenge, request.Challenge) {
-		return refuse(checkContext, "the challenge that belongs to the service_context", "a different challenge")
+		return refuse(CheckContext, "the challenge that belongs to the service_context", "a different challenge")
 	}
 	if request.Enclave {
 		kind = evidence.VBSEnclave
@@ -189,7 +191,7 @@ func (s *Server) once(ctx context.Context, c challenge) error {
 		return err
 	}
 	if !free {
-		return badRequest(checkUsed, "a challenge that was not answered before", "one that was", remedyContext)
+		return badRequest(CheckUsed, "a challenge that was not answered before", "one that was", remedyContext)
 	}
 	return nil
 }

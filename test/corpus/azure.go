@@ -22,7 +22,6 @@ import (
 	"github.com/probity-dev/probity/evidence/azureguest"
 	"github.com/probity-dev/probity/evidence/eventlog"
 	"github.com/probity-dev/probity/evidence/evidencetest"
-	"github.com/probity-dev/probity/evidence/tpm"
 )
 
 // azureProblems judges a case of a confidential machine of Azure: the paravisor's
@@ -218,6 +217,6 @@ func quoteHolds(info map[string]any) error {
 	if err != nil {
 		return err
 	}
-	_, err = i.Quote.Verify(&evidence.Recorder{}, evidence.Book{}, tpm.QuoteIDs(), i.AK.Key, false)
+	_, err = i.Quote.Verify(&evidence.Result{}, i.AK.Key, false)
 	return err
 }

@@ -61,7 +61,7 @@ func endorsementProblems(b []byte) []string {
 	if err != nil {
 		return []string{err.Error()}
 	}
-	if e, err = uvm.New(nil).Verify(&evidence.Recorder{}, b, e.Measurement); err != nil {
+	if e, err = uvm.New(nil).Verify(&evidence.Result{}, b, e.Measurement); err != nil {
 		return []string{err.Error()}
 	}
 	if e.Status == "" {

@@ -199,7 +199,7 @@ func recordedAK(folder string) (crypto.PublicKey, error) {
 		if err != nil {
 			return nil, err
 		}
-		return p.Key, tpm.CheckAK(p)
+		return p.Key, tpm.ValidateAK(p)
 	}
 	der, err := os.ReadFile(filepath.Join(folder, "ak.spki.der"))
 	if err != nil {

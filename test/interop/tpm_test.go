@@ -93,7 +93,7 @@ func TestCredentialForTPM2Tools(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := tpm.CheckAK(ak); err != nil {
+	if err := tpm.ValidateAK(ak); err != nil {
 		t.Error(err)
 	}
 	if !bytes.Equal(ak.Name(), x.file(t, "ak.name")) {
@@ -327,7 +327,7 @@ func TestQuotesOfAllKinds(t *testing.T) {
 			}
 			q := tpm.Quote{Attested: x.file(t, "q.msg"), Signature: signature, Banks: []eventlog.Bank{values}}
 			verify := func(key crypto.PublicKey, sha1 bool) error {
-				_, err := q.Verify(&evidence.Recorder{}, evidence.Book{}, tpm.QuoteIDs(), key, sha1)
+				_, err := q.Verify(&evidence.Result{}, key, sha1)
 				return err
 			}
 			if err := verify(ak.Key, true); err != nil {
