@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 command -v dpkg-deb > /dev/null || { echo "dpkg-deb not found: it comes with Debian and Ubuntu (package dpkg)" >&2; exit 1; }
 
 # A Go version such as v1.2.0 or v0.0.0-20260102030405-abcdef+dirty, as Debian orders it.
-version=$("$out/probity" version | sed 's/^probity v\{0,1\}//; s/^\([^0-9]\)/0.0.0~\1/; s/-/~/; s/-/./g')
+version=$("$out/probity" version | sed -n '1{s/^probity v\{0,1\}//; s/^\([^0-9]\)/0.0.0~\1/; s/-/~/; s/-/./g; p;}')
 arch=$(go env GOARCH)
 test "$arch" != arm || arch=armhf
 

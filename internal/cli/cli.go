@@ -13,65 +13,48 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/probity-dev/probity/internal/cli/collateral"
+	"github.com/probity-dev/probity/internal/cli/host"
+	"github.com/probity-dev/probity/internal/cli/inspect"
+	"github.com/probity-dev/probity/internal/cli/manage"
+	"github.com/probity-dev/probity/internal/cli/policy"
+	"github.com/probity-dev/probity/internal/cli/serve"
+	"github.com/probity-dev/probity/internal/cli/simulate"
+	"github.com/probity-dev/probity/internal/cli/term"
+	"github.com/probity-dev/probity/internal/cli/verify"
 	"github.com/probity-dev/probity/wording/plainerror"
 	"github.com/probity-dev/probity/wording/spelling"
 )
-
-// Exit codes.
-const (
-	exitYes     = 0
-	exitNo      = 1
-	exitTrouble = 2
-)
-
-// IO is where a command reads and writes.
-type IO struct {
-	In       io.Reader
-	Out, Err io.Writer
-}
 
 type commands struct {
 	NoColor bool `help:"Never use colours." name:"no-color"`
 	Quiet   bool `help:"Print answers only, no hints." short:"q"`
 
-	Serve   serveCommand   `cmd:"" help:"Run the attestation service."`
-	Demo    demoCommand    `cmd:"" help:"Start a service with simulated evidence, attest it, and show what happened."`
-	Verify  verifyCommands `cmd:"" help:"Verify evidence or tokens."`
-	Policy  policyCommands `cmd:"" help:"Check, format, try, test and sign attestation policies."`
-	Inspect inspectCommand `cmd:"" help:"Say what a file is, and decode it."`
+	Serve   serve.Command     `cmd:"" help:"Run the attestation service."`
+	Demo    serve.DemoCommand `cmd:"" help:"Start a service with simulated evidence, attest it, and show what happened."`
+	Verify  verifyCommands    `cmd:"" help:"Verify evidence or tokens."`
+	Policy  policy.Commands   `cmd:"" help:"Check, format, try, test and sign attestation policies."`
+	Inspect inspect.Command   `cmd:"" help:"Say what a file is, and decode it."`
 
-	Attest attestCommand `cmd:"" help:"Attest this host: its TPM, or the guest's hardware."`
-	Agent  agentCommands `cmd:"" help:"Keep this host attested, and enrol its TPM."`
-	TPM    tpmCommands   `cmd:"" name:"tpm" help:"Authorities and enrolled keys of TPMs, at the service."`
+	Attest host.AttestCommand `cmd:"" help:"Attest this host: its TPM, or the guest's hardware."`
+	Agent  host.AgentCommands `cmd:"" help:"Keep this host attested, and enrol its TPM."`
+	TPM    manage.TpmCommands `cmd:"" name:"tpm" help:"Authorities and enrolled keys of TPMs, at the service."`
 
-	Provider providerCommands `cmd:"" help:"Attestation providers of a service."`
-	Keys     keysCommands     `cmd:"" help:"Keys that sign tokens."`
-	Token    tokenCommands    `cmd:"" help:"Static bearer tokens of those who manage a service."`
-	Ledger   ledgerCommands   `cmd:"" help:"The record of decisions and changes."`
-	Config   configCommands   `cmd:"" help:"Check configurations."`
+	Provider manage.ProviderCommands `cmd:"" help:"Attestation providers of a service."`
+	Keys     manage.KeysCommands     `cmd:"" help:"Keys that sign tokens."`
+	Token    manage.TokenCommands    `cmd:"" help:"Static bearer tokens of those who manage a service."`
+	Ledger   manage.LedgerCommands   `cmd:"" help:"The record of decisions and changes."`
+	Config   serve.ConfigCommands    `cmd:"" help:"Check configurations."`
 
-	Collateral collateralCommands `cmd:"" help:"Fetch, list, carry and verify what vendors publish about their hardware."`
-	Simulate   simulateCommand    `cmd:"" help:"Write evidence under test roots, for those without such hardware."`
-	Version    versionCommand     `cmd:"" help:"Print the version."`
+	Collateral collateral.Commands `cmd:"" help:"Fetch, list, carry and verify what vendors publish about their hardware."`
+	Simulate   simulate.Command    `cmd:"" help:"Write evidence under test roots, for those without such hardware."`
+	Version    versionCommand      `cmd:"" help:"Print the version."`
 }
 
 type verifyCommands struct {
-	Evidence verifyEvidenceCommand `cmd:"" help:"Verify evidence offline, with the reason if it is refused."`
-	Token    verifyTokenCommand    `cmd:"" help:"Verify a token as a relying party does."`
+	Evidence verify.EvidenceCommand `cmd:"" help:"Verify evidence offline, with the reason if it is refused."`
+	Token    verify.TokenCommand    `cmd:"" help:"Verify a token as a relying party does."`
 }
-
-// env is what commands run with.
-type env struct {
-	IO
-	ctx   context.Context
-	ui    ui
-	quiet bool
-}
-
-// exit is how a command ends with a code of its own.
-type exit int
-
-func (e exit) Error() string { return fmt.Sprintf("exit %d", int(e)) }
 
 // caFlag is the flag of a command that names whom to trust for TLS.
 func caFlag(args []string) string {
@@ -82,7 +65,7 @@ func caFlag(args []string) string {
 }
 
 // Run runs the command line and returns the exit code.
-func Run(ctx context.Context, args []string, stdio IO) int {
+func Run(ctx context.Context, args []string, stdio term.IO) int {
 	var c commands
 	code := -1
 	parser, err := kong.New(&c,
@@ -95,7 +78,7 @@ func Run(ctx context.Context, args []string, stdio IO) int {
 	)
 	if err != nil {
 		fmt.Fprintln(stdio.Err, "probity:", err)
-		return exitTrouble
+		return term.Trouble
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
@@ -104,33 +87,33 @@ func Run(ctx context.Context, args []string, stdio IO) int {
 	if code >= 0 { // --help
 		return code
 	}
-	asJSON := wantsJSON(args)
+	asJSON := term.WantsJSON(args)
 	if err != nil {
 		if asJSON {
-			printError(stdio.Out, usageFault(err.Error()))
+			term.PrintError(stdio.Out, term.UsageFault(err.Error()))
 		}
 		return usageError(stdio.Err, args, err)
 	}
-	ui := newUI(stdio.Out, c.NoColor)
-	out := &counted{Writer: stdio.Out}
+	ui := term.NewUI(stdio.Out, c.NoColor)
+	out := &term.Counted{Writer: stdio.Out}
 	stdio.Out = out
-	err = parsed.Run(&env{IO: stdio, ctx: ctx, ui: ui, quiet: c.Quiet})
-	var own exit
+	err = parsed.Run(&term.Env{IO: stdio, Ctx: ctx, UI: ui, Quiet: c.Quiet})
+	var own term.Exit
 	switch {
 	case errors.As(err, &own):
 		return int(own)
 	case err != nil:
-		if asJSON && out.n == 0 {
-			printError(out, err)
+		if asJSON && out.N == 0 {
+			term.PrintError(out, err)
 		}
 		fmt.Fprintln(stdio.Err, "probity:", plainerror.Text(err))
 		var untrusted *tls.CertificateVerificationError
 		if errors.As(err, &untrusted) {
 			fmt.Fprintf(stdio.Err, "try: %s FILE names the authority of the server's certificate; a service for development writes ca.pem into its data folder\n", caFlag(args))
 		}
-		return exitTrouble
+		return term.Trouble
 	}
-	return exitYes
+	return term.Yes
 }
 
 func usageError(w io.Writer, args []string, err error) int {
@@ -148,5 +131,5 @@ func usageError(w io.Writer, args []string, err error) int {
 		}
 	}
 	fmt.Fprintf(w, "try: %s --help\n", help)
-	return exitTrouble
+	return term.Trouble
 }

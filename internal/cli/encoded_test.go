@@ -14,6 +14,7 @@ import (
 	"unicode/utf16"
 
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/cli/term"
 )
 
 // simulated is a folder of simulated evidence with what its verification needs.
@@ -26,7 +27,7 @@ type simulated struct {
 var simulatedKinds = []evidence.Kind{evidence.SGXEnclave, evidence.OpenEnclave, evidence.TDXVM, evidence.SEVSNPVM, evidence.NitroEnclave, evidence.ArmCCA,
 	evidence.TPM, evidence.VBSEnclave, evidence.AzureGuest}
 
-func simulate(t *testing.T, kind evidence.Kind) simulated {
+func simulation(t *testing.T, kind evidence.Kind) simulated {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), string(kind))
 	if code, _, text := runCLI(t, "simulate", string(kind), "--out", dir); code != 0 {
@@ -53,7 +54,7 @@ func simulate(t *testing.T, kind evidence.Kind) simulated {
 func runCLI(t *testing.T, args ...string) (code int, out, errText string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	code = Run(t.Context(), args, IO{strings.NewReader(""), &stdout, &stderr})
+	code = Run(t.Context(), args, term.IO{In: strings.NewReader(""), Out: &stdout, Err: &stderr})
 	return code, stdout.String(), stderr.String()
 }
 
@@ -206,7 +207,7 @@ func pythonBytes(raw []byte) string {
 
 func TestEvidenceAsPeopleSendIt(t *testing.T) {
 	for _, kind := range simulatedKinds {
-		s := simulate(t, kind)
+		s := simulation(t, kind)
 		t.Run(string(kind)+" is read in every text encoding", s.isReadInEveryEncoding)
 		t.Run(string(kind)+" sent as another kind is named", s.isNamedAsAnotherKind)
 		t.Run(string(kind)+" that was cut off says so", s.saysWhereItWasCut)
@@ -255,7 +256,7 @@ func (s simulated) saysWhereItWasCut(t *testing.T) {
 }
 
 func TestWhatIsNoEvidenceIsNamed(t *testing.T) {
-	s := simulate(t, evidence.SGXEnclave)
+	s := simulation(t, evidence.SGXEnclave)
 	s.flags = nil
 	for text, want := range map[string]string{
 		"":                                   "empty",
@@ -292,8 +293,8 @@ func flip(b []byte) []byte {
 
 // TestInspectNamesWhatItCannotRead and takes it for nothing else.
 func TestInspectNamesWhatItCannotRead(t *testing.T) {
-	s := simulate(t, evidence.SGXEnclave)
-	nitro := simulate(t, evidence.NitroEnclave)
+	s := simulation(t, evidence.SGXEnclave)
+	nitro := simulation(t, evidence.NitroEnclave)
 	for name, tc := range map[string]struct {
 		b         []byte
 		want, not string

@@ -10,6 +10,7 @@ import (
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence/evidencetest"
+	"github.com/probity-dev/probity/internal/cli/term"
 	"github.com/probity-dev/probity/test/kit/fakevendor"
 )
 
@@ -64,7 +65,7 @@ func TestCollateralFetch(t *testing.T) {
 	} {
 		t.Run(step.name, func(t *testing.T) {
 			var out bytes.Buffer
-			code := Run(t.Context(), step.args, IO{Out: &out, Err: &out})
+			code := Run(t.Context(), step.args, term.IO{Out: &out, Err: &out})
 			if code != step.code || !strings.Contains(out.String(), step.want) {
 				t.Errorf("code %d, want %d and %q:\n%s", code, step.code, step.want, &out)
 			}

@@ -26,25 +26,27 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/probity-dev/probity/evidence/evidencetest"
+	"github.com/probity-dev/probity/internal/cli/term"
+	"github.com/probity-dev/probity/internal/describe"
 )
 
 // inspected returns the JSON of an inspection as its readers parse it, which fails for an
 // object that has a member twice.
 func inspected(t *testing.T, b []byte) map[string]any {
 	t.Helper()
-	found := inspect(b)
+	found := describe.File(b)
 	if found == nil {
 		return nil
 	}
 	var text, shown bytes.Buffer
-	if err := found.write(&text); err != nil {
+	if err := found.Write(&text); err != nil {
 		t.Fatalf("%v: %s", err, &text)
 	}
 	var out map[string]any
 	if err := json.Unmarshal(text.Bytes(), &out); err != nil {
 		t.Fatalf("%v\n%s", err, &text)
 	}
-	found.print(&shown, ui{}, "")
+	found.Print(&shown, term.UI{}.Bold, "")
 	if strings.ContainsFunc(shown.String(), func(r rune) bool { return r != '\n' && !unicode.IsGraphic(r) }) {
 		t.Errorf("the terminal gets control characters: %q", &shown)
 	}
@@ -217,15 +219,15 @@ func FuzzInspect(f *testing.F) {
 	f.Add([]byte(`{"tee-evidence":{"primary_evidence":{"attestation_report":{},"cert_chain":[{"cert_type":"VCEK","data":[1,300,-1]}]}}}`))
 	f.Add([]byte("-----BEGIN%20CERTIFICATE-----%0AMAA=%0A-----END%20CERTIFICATE-----"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		found := inspect(b)
+		found := describe.File(b)
 		if found == nil {
 			return
 		}
 		var text bytes.Buffer
-		if err := found.write(&text); err != nil || !jsontext.Value(text.Bytes()).IsValid() {
+		if err := found.Write(&text); err != nil || !jsontext.Value(text.Bytes()).IsValid() {
 			t.Fatalf("%v: %s", err, &text)
 		}
-		found.print(io.Discard, ui{}, "")
+		found.Print(io.Discard, term.UI{}.Bold, "")
 	})
 }
 
@@ -254,7 +256,7 @@ func TestInspectInventsNothing(t *testing.T) {
 		}
 	}
 	for name, b := range junk {
-		if found := inspect(b); found != nil {
+		if found := describe.File(b); found != nil {
 			t.Errorf("%s: taken for %v", name, found[0].Value)
 		}
 	}
@@ -291,7 +293,7 @@ func TestEndorsementCertificatesAreVerifiedOffline(t *testing.T) {
 		"not a certificate": {[]byte("noise"), root, 2, "not a certificate of a key"},
 	} {
 		var out bytes.Buffer
-		code := Run(t.Context(), []string{"tpm", "ek", file("ek.der", tc.cert), "--root", tc.root}, IO{In: strings.NewReader(""), Out: &out, Err: &out})
+		code := Run(t.Context(), []string{"tpm", "ek", file("ek.der", tc.cert), "--root", tc.root}, term.IO{In: strings.NewReader(""), Out: &out, Err: &out})
 		if code != tc.code || !strings.Contains(out.String(), tc.want) {
 			t.Errorf("%s: exit %d\n%s", name, code, &out)
 		}

@@ -10,31 +10,32 @@ import (
 
 	"github.com/probity-dev/probity/internal/config"
 	"github.com/probity-dev/probity/internal/ledger"
+	"github.com/probity-dev/probity/internal/node"
 	"github.com/probity-dev/probity/internal/store/anchor"
 	"github.com/probity-dev/probity/internal/store/sqlite"
 )
 
 // started runs a service on a data directory until f returns.
-func started(t *testing.T, dir string, f func(s *service, log *bytes.Buffer)) error {
+func started(t *testing.T, dir string, f func(s *node.Node, log *bytes.Buffer)) error {
 	t.Helper()
 	var log bytes.Buffer
 	cfg := config.Config{URL: "https://localhost:8443", Listen: "127.0.0.1:0", DataDir: dir}
 	if err := cfg.Complete(true); err != nil {
 		t.Fatal(err)
 	}
-	s, err := newService(t.Context(), cfg, true, slog.New(slog.NewTextHandler(&log, nil)))
+	s, err := node.Open(t.Context(), cfg, true, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer s.Close()
 	f(s, &log)
 	return nil
 }
 
-func record(t *testing.T, s *service, n int) {
+func record(t *testing.T, s *node.Node, n int) {
 	t.Helper()
 	for range n {
-		if err := s.ledger.Record(t.Context(), "default", ledger.Entry{Type: ledger.Decision, Kind: "SgxEnclave", Outcome: ledger.Accepted}, true); err != nil {
+		if err := s.Ledger.Record(t.Context(), "default", ledger.Entry{Type: ledger.Decision, Kind: "SgxEnclave", Outcome: ledger.Accepted}, true); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -64,12 +65,12 @@ func TestLedgerVerifyAndAccept(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	must(started(t, dir, func(s *service, _ *bytes.Buffer) { record(t, s, 10) }))
+	must(started(t, dir, func(s *node.Node, _ *bytes.Buffer) { record(t, s, 10) }))
 	code, out, _ := runCLI(t, "ledger", "verify", "--data-dir", dir)
 	if code != 0 || !strings.Contains(out, "intact  default: 13 entries") || !strings.Contains(out, "compared with the checkpoint outside the database") {
 		t.Errorf("%d %s", code, out)
 	}
-	kept, err := os.ReadFile(filepath.Join(dir, anchor.Dir, ledgerFolder, "default"))
+	kept, err := os.ReadFile(filepath.Join(dir, anchor.Dir, node.LedgerFolder, "default"))
 	must(err)
 	keptFile := filepath.Join(t.TempDir(), "kept.txt")
 	must(os.WriteFile(keptFile, kept, 0o600))
@@ -80,15 +81,15 @@ func TestLedgerVerifyAndAccept(t *testing.T) {
 		!strings.Contains(out, "no checkpoint covers entries 0 to 4") {
 		t.Errorf("%d %s", code, out)
 	}
-	must(started(t, dir, func(s *service, log *bytes.Buffer) {
-		if len(s.ledger.Stopped()) != 1 || !strings.Contains(log.String(), "LEDGER STOPPED") {
-			t.Errorf("stopped %v; log:\n%s", s.ledger.Stopped(), log)
+	must(started(t, dir, func(s *node.Node, log *bytes.Buffer) {
+		if len(s.Ledger.Stopped()) != 1 || !strings.Contains(log.String(), "LEDGER STOPPED") {
+			t.Errorf("stopped %v; log:\n%s", s.Ledger.Stopped(), log)
 		}
 	}))
 	if code, out, errText := runCLI(t, "ledger", "accept", "--data-dir", dir, "--provider", "default"); code != 0 || !strings.Contains(out, "accepted  default: 5 entries") {
 		t.Errorf("%d %s %s", code, out, errText)
 	}
-	must(started(t, dir, func(s *service, _ *bytes.Buffer) { record(t, s, 1) }))
+	must(started(t, dir, func(s *node.Node, _ *bytes.Buffer) { record(t, s, 1) }))
 	if code, out, _ := runCLI(t, "ledger", "verify", "--data-dir", dir); code != 0 || !strings.Contains(out, "intact  default: 7 entries") {
 		t.Errorf("%d %s", code, out)
 	}
@@ -101,7 +102,7 @@ func TestLedgerVerifyAndAccept(t *testing.T) {
 // Without any checkpoint nothing shows that entries are the recorded ones.
 func TestLedgerVerifyNeedsACheckpoint(t *testing.T) {
 	dir := t.TempDir()
-	if err := started(t, dir, func(s *service, _ *bytes.Buffer) { record(t, s, 3) }); err != nil {
+	if err := started(t, dir, func(s *node.Node, _ *bytes.Buffer) { record(t, s, 3) }); err != nil {
 		t.Fatal(err)
 	}
 	execute(t, dir, `DELETE FROM ledger_checkpoints`)
@@ -112,8 +113,8 @@ func TestLedgerVerifyNeedsACheckpoint(t *testing.T) {
 	if code != 1 || !strings.Contains(out, "no checkpoint of this key") || !strings.Contains(out, "an older copy of the whole database would look intact") {
 		t.Errorf("%d %s", code, out)
 	}
-	if err := started(t, dir, func(s *service, _ *bytes.Buffer) {
-		if len(s.ledger.Stopped()) != 1 {
+	if err := started(t, dir, func(s *node.Node, _ *bytes.Buffer) {
+		if len(s.Ledger.Stopped()) != 1 {
 			t.Error("the service signs entries that nothing vouches for")
 		}
 	}); err != nil {
@@ -124,15 +125,15 @@ func TestLedgerVerifyNeedsACheckpoint(t *testing.T) {
 // A checkpoint of another provider, or that nobody signed, is no comparison.
 func TestLedgerVerifyRefusesForeignCheckpoints(t *testing.T) {
 	dir := t.TempDir()
-	if err := started(t, dir, func(s *service, _ *bytes.Buffer) {
+	if err := started(t, dir, func(s *node.Node, _ *bytes.Buffer) {
 		record(t, s, 3)
-		if err := s.ledger.Record(t.Context(), "other", ledger.Entry{Type: ledger.Decision}, true); err != nil {
+		if err := s.Ledger.Record(t.Context(), "other", ledger.Entry{Type: ledger.Decision}, true); err != nil {
 			t.Fatal(err)
 		}
 	}); err != nil {
 		t.Fatal(err)
 	}
-	other := filepath.Join(dir, anchor.Dir, ledgerFolder, "other")
+	other := filepath.Join(dir, anchor.Dir, node.LedgerFolder, "other")
 	if code, out, _ := runCLI(t, "ledger", "verify", "--data-dir", dir, "--checkpoint", other); code != 0 || strings.Count(out, "intact") != 2 {
 		t.Errorf("a checkpoint of one of two ledgers: %d %s", code, out)
 	}
@@ -161,7 +162,7 @@ func TestACheckpointKeyFromNowhereIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			if err := started(t, dir, func(s *service, _ *bytes.Buffer) { record(t, s, 3) }); err != nil {
+			if err := started(t, dir, func(s *node.Node, _ *bytes.Buffer) { record(t, s, 3) }); err != nil {
 				t.Fatal(err)
 			}
 			execute(t, dir, tc.statement)
@@ -170,7 +171,7 @@ func TestACheckpointKeyFromNowhereIsRefused(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := started(t, dir, func(*service, *bytes.Buffer) {}); err == nil || !strings.Contains(err.Error(), tc.want) {
+			if err := started(t, dir, func(*node.Node, *bytes.Buffer) {}); err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("started: %v", err)
 			}
 		})
@@ -178,7 +179,7 @@ func TestACheckpointKeyFromNowhereIsRefused(t *testing.T) {
 	// A key of another service, whose master key is the same.
 	dir, other := t.TempDir(), t.TempDir()
 	for _, d := range []string{dir, other} {
-		if err := started(t, d, func(*service, *bytes.Buffer) {}); err != nil {
+		if err := started(t, d, func(*node.Node, *bytes.Buffer) {}); err != nil {
 			t.Fatal(err)
 		}
 		b, err := os.ReadFile(filepath.Join(dir, "master.key"))
@@ -194,7 +195,7 @@ func TestACheckpointKeyFromNowhereIsRefused(t *testing.T) {
 	}
 	execute(t, dir, `ATTACH '`+filepath.Join(other, sqlite.FileName)+`' AS other; DELETE FROM signing_keys WHERE data LIKE '%"checkpoint"%'; `+
 		`INSERT INTO signing_keys SELECT * FROM other.signing_keys WHERE data LIKE '%"checkpoint"%'`)
-	if err := started(t, dir, func(*service, *bytes.Buffer) {}); err == nil || !strings.Contains(err.Error(), "the key was exchanged") {
+	if err := started(t, dir, func(*node.Node, *bytes.Buffer) {}); err == nil || !strings.Contains(err.Error(), "the key was exchanged") {
 		t.Errorf("started: %v", err)
 	}
 }
@@ -203,8 +204,8 @@ func TestACheckpointKeyFromNowhereIsRefused(t *testing.T) {
 // on a node that knew the old key alone too.
 func TestTheCheckpointKeyIsRotated(t *testing.T) {
 	dir := t.TempDir()
-	keyFile := filepath.Join(dir, anchor.Dir, ledgerFolder, "key%3acheckpoint")
-	if err := started(t, dir, func(s *service, _ *bytes.Buffer) { record(t, s, 3) }); err != nil {
+	keyFile := filepath.Join(dir, anchor.Dir, node.LedgerFolder, "key%3acheckpoint")
+	if err := started(t, dir, func(s *node.Node, _ *bytes.Buffer) { record(t, s, 3) }); err != nil {
 		t.Fatal(err)
 	}
 	old, err := os.ReadFile(keyFile)
@@ -219,9 +220,9 @@ func TestTheCheckpointKeyIsRotated(t *testing.T) {
 		if err := os.WriteFile(keyFile, old, 0o600); err != nil { // the first key alone
 			t.Fatal(err)
 		}
-		if err := started(t, dir, func(s *service, _ *bytes.Buffer) {
-			if len(s.ledger.Stopped()) != 0 {
-				t.Errorf("stopped: %v", s.ledger.Stopped())
+		if err := started(t, dir, func(s *node.Node, _ *bytes.Buffer) {
+			if len(s.Ledger.Stopped()) != 0 {
+				t.Errorf("stopped: %v", s.Ledger.Stopped())
 			}
 			record(t, s, 2)
 		}); err != nil {
@@ -236,7 +237,7 @@ func TestTheCheckpointKeyIsRotated(t *testing.T) {
 		t.Fatal(err)
 	}
 	execute(t, dir, `DELETE FROM ledger_checkpoints WHERE note LIKE '%—%—%'`)
-	if err := started(t, dir, func(*service, *bytes.Buffer) {}); err == nil || !strings.Contains(err.Error(), "the key was exchanged") {
+	if err := started(t, dir, func(*node.Node, *bytes.Buffer) {}); err == nil || !strings.Contains(err.Error(), "the key was exchanged") {
 		t.Errorf("started: %v", err)
 	}
 }

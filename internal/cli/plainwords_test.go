@@ -15,7 +15,9 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/probity-dev/probity/internal/cli/term"
 	"github.com/probity-dev/probity/internal/config"
+	"github.com/probity-dev/probity/internal/node"
 )
 
 // riddles are the words of Go and its libraries that no user shall read.
@@ -148,11 +150,11 @@ func TestNoRouteSpeaksOfGo(t *testing.T) {
 	if err := cfg.Complete(true); err != nil {
 		t.Fatal(err)
 	}
-	s, err := newService(t.Context(), cfg, true, slog.New(slog.DiscardHandler))
+	s, err := node.Open(t.Context(), cfg, true, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.close()
+	defer s.Close()
 	bodies := []string{`{"quote":"!!"}`, `{"quote":1}`, `{"quote":"AAAA","quote":"AAAA"}`, `{"report":"e30"}`, `{"data":"e30"}`, `{"data":"!!"}`, `{"document":"hEShAQ"}`, `{"token":"hEShAQ"}`,
 		`{"AttestationInfo":"e30"}`, `{"quote":"AAAA","runtimeData":{"data":"!!"}}`, `{"quote":"AAAA","runtimeData":"x"}`, `{"quote":"AAAA","runtimeData":{"data":"AAAA","dataType":"x"}}`, `{"quote":"AAAA","nonce":[]}`,
 		`{"quote":"AAAA","draftPolicyForAttestation":1}`, `{"report":"eyJTbnBSZXBvcnQiOjF9"}`, `{"report":"eyJTbnBSZXBvcnQiOiIhISJ9"}`, `{"data":"eyJwYXlsb2FkIjoxfQ"}`, `{"AttestationInfo":"eyJUcG1JbmZvIjoxfQ"}`}
@@ -173,7 +175,7 @@ func TestNoRouteSpeaksOfGo(t *testing.T) {
 			r.URL.Path, r.URL.RawQuery, _ = strings.Cut(path, "?")
 			r.RequestURI = path
 			r.Header.Set("Content-Type", "application/json")
-			s.handler.ServeHTTP(w, r)
+			s.Handler.ServeHTTP(w, r)
 			if found := riddles.FindString(w.Body.String()); found != "" {
 				t.Errorf("%s with %.40q says %q: %s", route, body, found, w.Body)
 			}
@@ -195,7 +197,7 @@ func TestAnUntrustedServerSaysHowToTrustIt(t *testing.T) {
 		{"verify", "token", "e30.e30.AAAA", "--issuer", server.URL}, {"keys", "list", "--service", server.URL},
 	} {
 		code, out, errText := runCLI(t, args...)
-		if text := out + errText; code != exitTrouble || !strings.Contains(text, "is not trusted") || !strings.Contains(text, "--ca FILE") || flagWords.MatchString(text) {
+		if text := out + errText; code != term.Trouble || !strings.Contains(text, "is not trusted") || !strings.Contains(text, "--ca FILE") || flagWords.MatchString(text) {
 			t.Errorf("%v: exit %d: %s", args, code, text)
 		}
 	}

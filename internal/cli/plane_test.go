@@ -15,7 +15,10 @@ import (
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence/evidencetest"
+	cmd "github.com/probity-dev/probity/internal/cli/collateral"
+	"github.com/probity-dev/probity/internal/cli/term"
 	"github.com/probity-dev/probity/internal/config"
+	"github.com/probity-dev/probity/internal/node"
 	"github.com/probity-dev/probity/test/kit/fakevendor"
 )
 
@@ -49,9 +52,9 @@ func TestAServiceThatFetches(t *testing.T) {
 	if err := cfg.Complete(true); err != nil {
 		t.Fatal(err)
 	}
-	start := func() (*service, *bytes.Buffer) {
+	start := func() (*node.Node, *bytes.Buffer) {
 		logged := &bytes.Buffer{}
-		s, err := newService(t.Context(), cfg, true, slog.New(slog.NewTextHandler(logged, nil)))
+		s, err := node.Open(t.Context(), cfg, true, slog.New(slog.NewTextHandler(logged, nil)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,14 +63,14 @@ func TestAServiceThatFetches(t *testing.T) {
 	s, logged := start()
 	do := func(method, path, body string) *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
-		s.handler.ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader(body)))
+		s.Handler.ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader(body)))
 		return w
 	}
 	operate := func(path string) *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest("GET", path, nil)
 		r.Host = "localhost:9443"
-		s.server.Operations().ServeHTTP(w, r)
+		s.Server.Operations().ServeHTTP(w, r)
 		return w
 	}
 	encode := base64.RawURLEncoding.EncodeToString
@@ -87,7 +90,7 @@ func TestAServiceThatFetches(t *testing.T) {
 		t.Errorf("%d requests to the vendors: %v", fetched, vendor.Paths())
 	}
 	attest()
-	s.plane.Renew(t.Context())
+	s.Plane.Renew(t.Context())
 
 	var ready struct {
 		Collateral []struct {
@@ -126,10 +129,10 @@ func TestAServiceThatFetches(t *testing.T) {
 	}
 
 	// A new process on the same data directory, and vendors that are gone.
-	s.close()
+	s.Close()
 	vendor.Close()
 	s, _ = start()
-	defer s.close()
+	defer s.Close()
 	attest()
 }
 
@@ -151,14 +154,14 @@ func TestProcessesShareAMDsLimit(t *testing.T) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	e := &env{ctx: t.Context(), IO: IO{Err: &bytes.Buffer{}}}
-	var planes []*workshop
+	e := &term.Env{Ctx: t.Context(), IO: term.IO{Err: &bytes.Buffer{}}}
+	var planes []*cmd.Workshop
 	for range 2 {
-		w, err := (&held{Config: path}).open(e, false, time.Time{}, nil)
+		w, err := (&cmd.Held{Config: path}).Open(e, false, time.Time{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer w.close()
+		defer w.Close()
 		planes = append(planes, w)
 	}
 	done := make(chan error)

@@ -10,7 +10,7 @@ import (
 
 func TestSimulatedEvidenceWithoutItsRootIsNamedAsSimulated(t *testing.T) {
 	for _, kind := range simulatedKinds {
-		s := simulate(t, kind)
+		s := simulation(t, kind)
 		var flags []string
 		for i := 0; i < len(s.flags); i += 2 {
 			if s.flags[i] == "--collateral" {

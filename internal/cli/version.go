@@ -2,35 +2,26 @@ package cli
 
 import (
 	"fmt"
-	"runtime/debug"
+
+	"github.com/probity-dev/probity/internal/buildinfo"
+	"github.com/probity-dev/probity/internal/cli/term"
 )
 
-type versionCommand struct{}
+type versionCommand struct {
+	Format string `help:"Output: text or json." enum:"text,json" default:"text"`
+}
 
 // Help gives the examples of the help text.
 func (versionCommand) Help() string {
-	return "Examples:\n  probity version"
+	return "Examples:\n  probity version\n  probity version --format json"
 }
 
 // Run prints the version.
-func (versionCommand) Run(e *env) error {
-	fmt.Fprintln(e.Out, "probity", version())
+func (c *versionCommand) Run(e *term.Env) error {
+	info := buildinfo.Read()
+	if c.Format == "json" {
+		return term.PrintJSON(e.Out, info)
+	}
+	fmt.Fprintf(e.Out, "probity %s\ncommit  %s\ndate    %s\ngo      %s\n", info.Version, info.Commit, info.Date, info.Go)
 	return nil
-}
-
-// version is the module's version, or the commit it was built from.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	if v := info.Main.Version; v != "" && v != "(devel)" {
-		return v
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
-			return "devel-" + s.Value[:12]
-		}
-	}
-	return "devel"
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/cli/term"
 )
 
 // TestAWrongFileIsNamed: a file that is not what a flag wants is refused with what it is.
@@ -42,7 +43,7 @@ func TestAWrongFileIsNamed(t *testing.T) {
 				args = []string{"verify", "evidence", "SevSnpVm", in("SevSnpVm", "report.bin"), flag, file}
 			}
 			code, out, errText := runCLI(t, args...)
-			if text := out + errText; code != exitTrouble || !strings.Contains(text, want) || !strings.Contains(text, file) || strings.Contains(text, "openenclave: endorsements") {
+			if text := out + errText; code != term.Trouble || !strings.Contains(text, want) || !strings.Contains(text, file) || strings.Contains(text, "openenclave: endorsements") {
 				t.Errorf("%s %s: exit %d, want %q: %.400s", flag, filepath.Base(file), code, want, text)
 			}
 		}

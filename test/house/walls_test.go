@@ -61,13 +61,14 @@ var library = []wall{
 	{"strict/jws", "", ""},
 	{"strict/pubkey", "", ""},
 	{"wording/jsonerror", "", ""},
+	{"wording/phrase", "", ""},
 	{"wording/plainerror", "", ""},
 	{"wording/spelling", "", ""},
 }
 
 // service are the packages of the program. Files, and an environment, are theirs to use.
 var service = []wall{
-	{"cmd/probity", "internal/cli", "os"},
+	{"cmd/probity", "internal/cli internal/cli/term", "os"},
 	{"internal/auth", "", "net/http os"},
 	{"internal/auth/devissuer", "", "net/http"},
 	{"internal/collateralcache", "collateral", ""},
@@ -89,6 +90,36 @@ var service = []wall{
 	{"internal/store/sqlstore", "internal/store", "database/sql"},
 	{"internal/telemetry", "", "net/http"},
 	{"internal/cli/lsp", "policy", ""},
+	{"internal/cli/collateral", "collateral collateral/kds collateral/pcs evidence/dcap evidence/snp " +
+		"internal/cli/term internal/collateralcache internal/config internal/describe " +
+		"internal/files internal/node internal/store internal/store/sqlite", "os"},
+	{"internal/cli/host", "agent client evidence internal/cli/remote internal/cli/term internal/files", "net/http os os/exec"},
+	{"internal/cli/inspect", "evidence internal/cli/term internal/describe", ""},
+	{"internal/cli/manage", "client collateral/tpmca evidence evidence/tpm evidence/tpmfiles internal/cli/remote " +
+		"internal/cli/term internal/config internal/describe internal/keys internal/ledger " +
+		"internal/node internal/provider internal/store internal/store/anchor " +
+		"internal/store/postgres internal/store/sqlite", "net/http os"},
+	{"internal/cli/policy", "appraisal claims client evidence internal/cli/lsp internal/cli/remote " +
+		"internal/cli/term internal/cli/verify internal/files policy token", "os"},
+	{"internal/cli/remote", "client internal/cli/term internal/files token", "os"},
+	{"internal/cli/serve", "appraisal client collateral evidence evidence/dcap evidence/evidencetest " +
+		"internal/buildinfo internal/cli/term internal/config internal/files internal/node " +
+		"internal/server policy token", "os"},
+	{"internal/cli/simulate", "collateral evidence/... internal/cli/term internal/config", "os"},
+	{"internal/cli/term", "appraisal claims collateral evidence evidence/forms internal/files " +
+		"internal/store/sqlite policy", "os"},
+	{"internal/cli/verify", "appraisal client collateral evidence evidence/forms evidence/snp evidence/tpmfiles " +
+		"evidence/uvm internal/cli/term internal/config internal/files policy token", "os"},
+	{"internal/buildinfo", "", ""},
+	{"internal/describe", "collateral evidence/... policy token", ""},
+	{"internal/files", "appraisal collateral collateral/tpmca evidence/... internal/config internal/describe " +
+		"internal/store/sqlite", "os"},
+	{"internal/node", "appraisal collateral collateral/kds collateral/pcs evidence/dcap evidence/snp " +
+		"internal/auth internal/auth/devissuer internal/buildinfo internal/collateralcache " +
+		"internal/config internal/files internal/keys internal/keys/hsm internal/ledger " +
+		"internal/ledger/witness internal/private internal/provider internal/server " +
+		"internal/store internal/store/anchor internal/store/postgres internal/store/seal " +
+		"internal/store/sqlite internal/telemetry", "net/http os math/rand/v2"},
 }
 
 // leaves import nothing of ours but each other, and all may import them.
