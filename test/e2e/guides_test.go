@@ -33,17 +33,21 @@ type guide struct {
 
 func guides(t *testing.T) []guide {
 	t.Helper()
-	paths, err := filepath.Glob("../../docs/guide/*.md")
-	if err != nil {
-		t.Fatal(err)
+	paths := []string{"../../README.md"}
+	for _, folder := range []string{"guide", "tutorial", "how-to", "explanation", "explanation/evidence", "reference"} {
+		found, err := filepath.Glob("../../docs/" + folder + "/*.md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, found...)
 	}
 	var list []guide
-	for _, path := range append(paths, "../../README.md") {
+	for _, path := range paths {
 		b, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		g := guide{name: filepath.Base(path), text: string(b)}
+		g := guide{name: strings.TrimPrefix(strings.TrimPrefix(path, "../../"), "docs/"), text: string(b)}
 		fence := regexp.MustCompile("(?ms)^```sh([^\n]*)\n(.*?)^```$")
 		for _, at := range fence.FindAllStringSubmatchIndex(g.text, -1) {
 			one := block{line: 1 + strings.Count(g.text[:at[0]], "\n"), text: g.text[at[4]:at[5]]}

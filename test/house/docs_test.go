@@ -59,7 +59,7 @@ func TestTheConfigurationGuideIsComplete(t *testing.T) {
 // TestLinksInTheDocumentationLead somewhere.
 func TestLinksInTheDocumentationLead(t *testing.T) {
 	var files []string
-	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md", "test/*/*.md"} {
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md", "docs/*/*/*.md", "test/*/*.md"} {
 		found, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil {
 			t.Fatal(err)
