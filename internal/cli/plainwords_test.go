@@ -175,7 +175,7 @@ func TestNoRouteSpeaksOfGo(t *testing.T) {
 			r.URL.Path, r.URL.RawQuery, _ = strings.Cut(path, "?")
 			r.RequestURI = path
 			r.Header.Set("Content-Type", "application/json")
-			s.Handler.ServeHTTP(w, r)
+			s.Server.ServeHTTP(w, r)
 			if found := riddles.FindString(w.Body.String()); found != "" {
 				t.Errorf("%s with %.40q says %q: %s", route, body, found, w.Body)
 			}

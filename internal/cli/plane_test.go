@@ -63,7 +63,7 @@ func TestAServiceThatFetches(t *testing.T) {
 	s, logged := start()
 	do := func(method, path, body string) *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
-		s.Handler.ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader(body)))
+		s.Server.ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader(body)))
 		return w
 	}
 	operate := func(path string) *httptest.ResponseRecorder {

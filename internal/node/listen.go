@@ -23,6 +23,7 @@ func warnDevelopment(log *slog.Logger, d config.Development) {
 	}
 }
 
+// AddressError says why nothing can listen on an address, and how to choose another.
 func AddressError(address string, err error) error {
 	return cannotListen(address, "with --listen", err)
 }

@@ -18,7 +18,6 @@ import (
 	"github.com/go-json-experiment/json"
 	"golang.org/x/mod/sumdb/note"
 
-	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/auth/devissuer"
 	"github.com/probity-dev/probity/internal/config"
@@ -56,9 +55,10 @@ const (
 	tendLease = 3 * time.Minute
 )
 
-// tenants opens the ledger and reads the providers. It returns what verifies
+// openProviders opens the ledger and reads the providers. It returns what verifies
 // checkpoints.
-func (s *Node) tenants(ctx context.Context, db store.Store, cfg config.Config, atRest keys.Config, baselines func() []collateral.About, log *slog.Logger) (verifier string, err error) {
+func (n *Node) openProviders(ctx context.Context, atRest keys.Config) (verifier string, err error) {
+	db, cfg, log := n.store, n.cfg, n.log
 	outside, err := OutsideOf(cfg.DataDir)
 	if err != nil {
 		return "", err
@@ -72,28 +72,28 @@ func (s *Node) tenants(ctx context.Context, db store.Store, cfg config.Config, a
 		return "", err
 	}
 	verifier, _ = keys.CheckpointVerifier(records)
-	kept, err := s.withWitness(cfg.Ledger.Witness, verifiers[0], log)
+	kept, err := n.withWitness(cfg.Ledger.Witness, verifiers[0], log)
 	if err != nil {
 		return "", err
 	}
-	s.Ledger, err = ledger.NewWriter(ctx, ledger.Config{Kept: kept, Store: db, Outside: outside, Signer: signer, Keys: verifiers,
+	n.Ledger, err = ledger.NewWriter(ctx, ledger.Config{Kept: kept, Store: db, Outside: outside, Signer: signer, Keys: verifiers,
 		Checkpoint: time.Duration(cfg.Ledger.Checkpoint), Audit: time.Duration(cfg.Ledger.Audit), Queue: cfg.Ledger.Queue, Now: time.Now, Log: log})
 	if err != nil {
 		return "", err
 	}
-	if s.witness != nil {
-		s.Ledger.EachKept(s.witness.Offer)
+	if n.witness != nil {
+		n.Ledger.EachKept(n.witness.Offer)
 	}
-	guarded := s.Ledger.Guard(db)
+	guarded := n.Ledger.Guard(db)
 	seals, err := OpenSeals(ctx, guarded, cfg, atRest)
 	if err != nil {
 		return "", err
 	}
-	s.sealed = seals.Guard(guarded)
-	s.registry, err = provider.New(ctx, provider.Config{
-		Store: s.sealed, Seals: seals, Signing: atRest, Rotation: rotation(cfg), URL: cfg.URL, HostSuffix: cfg.Providers.HostSuffix,
-		Defaults: providerDefaults(cfg), Poll: time.Duration(cfg.Store.Poll), Touched: s.Ledger.Touch,
-		CheckPolicy: func(in *provider.PolicyInForce) error { return server.CheckBaseline(in, baselines) },
+	n.sealed = seals.Guard(guarded)
+	n.registry, err = provider.New(ctx, provider.Config{
+		Store: n.sealed, Seals: seals, Signing: atRest, Rotation: rotation(cfg), URL: cfg.URL, HostSuffix: cfg.Providers.HostSuffix,
+		Defaults: providerDefaults(cfg), Poll: time.Duration(cfg.Store.Poll), Touched: n.Ledger.Touch,
+		CheckPolicy: func(in *provider.PolicyInForce) error { return server.CheckBaseline(in, n.baselines) },
 		Now:         time.Now, Log: log, MinRetention: cfg.Ledger.MinRetentionDays,
 	})
 	if err != nil {
@@ -101,10 +101,9 @@ func (s *Node) tenants(ctx context.Context, db store.Store, cfg config.Config, a
 	}
 	// A master key that does not open the signing keys is found now, not by the
 	// first client.
-	if _, err := s.registry.Default().Signers(time.Now()); err != nil {
+	if _, err := n.registry.Default().Signers(time.Now()); err != nil {
 		return "", err
 	}
-	s.tend = func(ctx context.Context) { s.tendAll(ctx, db, cfg, log) }
 	return verifier, nil
 }
 
@@ -132,7 +131,7 @@ func OpenSeals(ctx context.Context, db store.Store, cfg config.Config, atRest ke
 
 // withWitness prepares the witness of checkpoints, if one is configured, and returns
 // what shows it a checkpoint.
-func (s *Node) withWitness(w config.Witness, key note.Verifier, log *slog.Logger) (func(string, string, ledger.Checkpoint), error) {
+func (n *Node) withWitness(w config.Witness, key note.Verifier, log *slog.Logger) (func(string, string, ledger.Checkpoint), error) {
 	if w == (config.Witness{}) {
 		return nil, nil
 	}
@@ -142,29 +141,29 @@ func (s *Node) withWitness(w config.Witness, key note.Verifier, log *slog.Logger
 	}
 	// A witness does not redirect; following it would show checkpoints to others.
 	plain := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	s.witness = witness.NewKeeper(&witness.Client{URL: w.URL, Key: theirs, HTTP: plain}, key, log)
-	return func(provider, text string, c ledger.Checkpoint) { s.witness.Offer(provider, text, c.Size) }, nil
+	n.witness = witness.NewKeeper(&witness.Client{URL: w.URL, Key: theirs, HTTP: plain}, key, log)
+	return func(provider, text string, c ledger.Checkpoint) { n.witness.Offer(provider, text, c.Size) }, nil
 }
 
-// tendAll does what must be done now and then, once for all nodes: rotate keys,
+// tend does what must be done now and then, once for all nodes: rotate keys,
 // forget old entries.
-func (s *Node) tendAll(ctx context.Context, db store.Store, cfg config.Config, log *slog.Logger) {
+func (n *Node) tend(ctx context.Context) {
 	holder := rand.Text()
 	tick := time.NewTicker(tendEvery)
 	defer tick.Stop()
 	for {
 		now := time.Now()
-		ours, err := db.Lease(ctx, "tend", holder, now, now.Add(tendLease))
+		ours, err := n.store.Lease(ctx, "tend", holder, now, now.Add(tendLease))
 		if err == nil && ours {
-			err = s.registry.Tend(ctx, time.Duration(cfg.Signing.RotateEvery), rotation(cfg))
-			for _, t := range s.registry.All() {
+			err = n.registry.Tend(ctx, time.Duration(n.cfg.Signing.RotateEvery), rotation(n.cfg))
+			for _, t := range n.registry.All() {
 				if err == nil {
-					err = s.registry.Forget(ctx, t)
+					err = n.registry.Forget(ctx, t)
 				}
 			}
 		}
 		if err != nil && ctx.Err() == nil {
-			log.Warn("background work is put off", "err", err.Error())
+			n.log.Warn("background work is put off", "err", err.Error())
 		}
 		select {
 		case <-ctx.Done():
@@ -175,17 +174,17 @@ func (s *Node) tendAll(ctx context.Context, db store.Store, cfg config.Config, l
 }
 
 // callers wires who may manage providers.
-func (s *Node) callers(cfg config.Config, log *slog.Logger) (*auth.Authenticator, error) {
+func (n *Node) callers(cfg config.Config, log *slog.Logger) (*auth.Authenticator, error) {
 	c := auth.Config{Now: time.Now}
 	// Its file is looked at again by itself.
-	if path := cfg.Callers.CertificateAuthorities; path != "" && s.clientCAs == nil {
+	if path := cfg.Callers.CertificateAuthorities; path != "" && n.clientCAs == nil {
 		var err error
-		if s.clientCAs, err = auth.NewAuthorities(path, time.Now, log); err != nil {
+		if n.clientCAs, err = auth.NewAuthorities(path, time.Now, log); err != nil {
 			return nil, fmt.Errorf("callers.certificateAuthorities: %w", err)
 		}
 	}
-	if s.clientCAs != nil {
-		c.Authorities = s.clientCAs.Pool
+	if n.clientCAs != nil {
+		c.Authorities = n.clientCAs.Pool
 	}
 	admin, err := AdminTokenHash(cfg)
 	if err != nil {
@@ -199,7 +198,7 @@ func (s *Node) callers(cfg config.Config, log *slog.Logger) (*auth.Authenticator
 		}
 		fixed = append(fixed, t)
 	}
-	c.Tokens = func() []auth.StaticToken { return append(fixed[:len(fixed):len(fixed)], s.registry.Tokens()...) }
+	c.Tokens = func() []auth.StaticToken { return append(fixed[:len(fixed):len(fixed)], n.registry.Tokens()...) }
 	next := map[string]*auth.Issuer{}
 	for _, i := range cfg.Callers.Issuers {
 		// An issuer that is as before keeps the keys that it fetched.
@@ -207,7 +206,7 @@ func (s *Node) callers(cfg config.Config, log *slog.Logger) (*auth.Authenticator
 		if err != nil {
 			return nil, err
 		}
-		if known := s.issuers[string(same)]; known != nil && i.CA == "" {
+		if known := n.issuers[string(same)]; known != nil && i.CA == "" {
 			next[string(same)] = known
 			c.Issuers = append(c.Issuers, known)
 			continue
@@ -223,9 +222,9 @@ func (s *Node) callers(cfg config.Config, log *slog.Logger) (*auth.Authenticator
 		next[string(same)] = issuer
 		c.Issuers = append(c.Issuers, issuer)
 	}
-	if s.dev != nil {
-		issuer := &auth.Issuer{URL: s.dev.URL, Audiences: []string{"https://attest.azure.net", cfg.URL, "https://management.azure.com"},
-			Client: &http.Client{Transport: within{s.dev}}}
+	if n.issuer != nil {
+		issuer := &auth.Issuer{URL: n.issuer.URL, Audiences: []string{"https://attest.azure.net", cfg.URL, "https://management.azure.com"},
+			Client: &http.Client{Transport: within{n.issuer}}}
 		for _, role := range devissuer.Roles() {
 			parsed, err := auth.ParseRole(role)
 			if err != nil {
@@ -238,7 +237,7 @@ func (s *Node) callers(cfg config.Config, log *slog.Logger) (*auth.Authenticator
 	if c.Certificates, err = rules(cfg.Callers.Certificates); err != nil {
 		return nil, err
 	}
-	s.issuers = next
+	n.issuers = next
 	return auth.New(c), nil
 }
 
@@ -275,9 +274,9 @@ func rules(list []config.Rule) (out []auth.Rule, err error) {
 }
 
 // withClients lets clients show certificates, if authorities are configured.
-func (s *Node) withClients(c *tls.Config) *tls.Config {
-	if s.clientCAs == nil {
+func (n *Node) withClients(c *tls.Config) *tls.Config {
+	if n.clientCAs == nil {
 		return c
 	}
-	return s.clientCAs.TLS(c)
+	return n.clientCAs.TLS(c)
 }

@@ -3,7 +3,6 @@ package node
 import (
 	"bytes"
 	"context"
-	"errors"
 	"log/slog"
 	"maps"
 	"slices"
@@ -14,7 +13,6 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/probity-dev/probity/internal/collateralcache"
 	"github.com/probity-dev/probity/internal/config"
 )
 
@@ -55,9 +53,9 @@ func (c *configRead) done(now time.Time, err error) {
 
 // Reload reads the configuration and its files again, and returns what is in force. What
 // is wrong changes nothing: the log says so, and the service goes on as it was.
-func (s *Node) Reload(ctx context.Context, old config.Config, read func() (config.Config, error), log *slog.Logger) config.Config {
-	next, restart, err := s.tryReload(ctx, old, read, log)
-	s.read.done(time.Now(), err)
+func (n *Node) Reload(ctx context.Context, old config.Config, read func() (config.Config, error), log *slog.Logger) config.Config {
+	next, restart, err := n.tryReload(ctx, old, read, log)
+	n.read.done(time.Now(), err)
 	if err != nil {
 		log.Error("the configuration was not reloaded; what was in force stays", "err", err.Error())
 		return old
@@ -69,7 +67,7 @@ func (s *Node) Reload(ctx context.Context, old config.Config, read func() (confi
 	return next
 }
 
-func (s *Node) tryReload(ctx context.Context, old config.Config, read func() (config.Config, error), log *slog.Logger) (config.Config, []string, error) {
+func (n *Node) tryReload(ctx context.Context, old config.Config, read func() (config.Config, error), log *slog.Logger) (config.Config, []string, error) {
 	next, err := read()
 	if err != nil {
 		return old, nil, err
@@ -84,25 +82,21 @@ func (s *Node) tryReload(ctx context.Context, old config.Config, read func() (co
 	if err != nil {
 		return old, nil, err
 	}
-	callers, err := s.callers(next, log)
+	callers, err := n.callers(next, log)
 	if err != nil {
 		return old, nil, err
 	}
-	if s.pair != nil {
-		if err := s.pair.Reload(); err != nil {
+	if n.pair != nil {
+		if err := n.pair.Reload(); err != nil {
 			return old, nil, err
 		}
 	}
-	if err := s.registry.SetDefaults(ctx, providerDefaults(next)); err != nil {
+	if err := n.registry.SetDefaults(ctx, providerDefaults(next)); err != nil {
 		return old, nil, err
 	}
-	s.Server.SetAuth(callers)
+	n.Server.SetAuth(callers)
 	warnUnused(log, files)
-	for _, out := range s.Plane.Import(ctx, files, false) {
-		if out.Err != nil && !errors.Is(out.Err, collateralcache.ErrOlder) {
-			log.Warn("collateral of a file is not used", "key", out.Item.Key, "file", out.File, "err", out.Err.Error())
-		}
-	}
+	importFiles(ctx, n.Plane, files, log)
 	return next, restart, nil
 }
 

@@ -73,6 +73,7 @@ func (c *DemoCommand) Run(e *term.Env) error {
 	if err := cfg.Complete(true); err != nil {
 		return err
 	}
+	cfg.Limits.Drain = 0
 	log := slog.New(slog.NewTextHandler(io.Discard, nil)) // the demonstration speaks for itself
 	s, err := node.Open(e.Ctx, cfg, true, log)
 	if err != nil {
@@ -82,17 +83,14 @@ func (c *DemoCommand) Run(e *term.Env) error {
 	ctx, stop := context.WithCancel(e.Ctx)
 	defer stop()
 	done := make(chan error, 1)
-	s.Run(ctx)
-	go func() { done <- server.Serve(ctx, s.Listener, s.Tls, s.Handler, s.Limits, log) }()
-	if err := c.play(e, cfg, made); err != nil {
-		return err
-	}
-	if c.Once {
+	go func() { done <- s.Run(ctx) }()
+	err = c.play(e, cfg, made)
+	if err != nil || c.Once {
 		stop()
 	} else {
 		fmt.Fprintf(e.Out, "\nCtrl-C stops the service; its data stay in %s.\n", dir)
 	}
-	return <-done
+	return errors.Join(err, <-done)
 }
 
 // address returns the address asked for, or the usual one, or, if another

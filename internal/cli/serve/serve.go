@@ -2,18 +2,15 @@
 package serve
 
 import (
-	"context"
 	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/probity-dev/probity/internal/buildinfo"
 	"github.com/probity-dev/probity/internal/cli/term"
 	"github.com/probity-dev/probity/internal/config"
 	"github.com/probity-dev/probity/internal/node"
-	"github.com/probity-dev/probity/internal/server"
 )
 
 type Command struct {
@@ -47,10 +44,8 @@ func (c *Command) Run(e *term.Env) error {
 		return err
 	}
 	defer s.Close()
-	log.Info("listening", "address", s.Listener.Addr().String(), "url", cfg.URL, "data", cfg.DataDir,
-		"collateral", s.Held, "version", buildinfo.Version())
-	// Background work goes on until the last request is answered.
-	s.Run(context.WithoutCancel(e.Ctx))
+	log.Info("listening", "address", s.Address(), "url", cfg.URL, "data", cfg.DataDir,
+		"collateral", s.Held(), "version", buildinfo.Version())
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
@@ -64,7 +59,7 @@ func (c *Command) Run(e *term.Env) error {
 			}
 		}
 	}(cfg)
-	return server.Serve(s.Drained(e.Ctx, time.Duration(cfg.Limits.Drain), log), s.Listener, s.Tls, s.Handler, s.Limits, log)
+	return s.Run(e.Ctx)
 }
 
 // read reads the configuration with what the command line says.
