@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -16,43 +17,41 @@ import (
 	"github.com/probity-dev/probity/evidence/openenclave"
 )
 
-// judge compares a verdict with what the manifest expects.
-func judge(c caseJSON, v *appraisal.Verdict) []string {
-	word := c.Expected.Verdict // Alternatives in the manifest are resolved by what this verifier promises: it refuses.
-	if word == "" {
-		word = c.Expected.Outcome
+// refused checks an error of a verifier: there must be one, of an area that the case names.
+func (e expectation) refused(err error) error {
+	if err == nil {
+		return errors.New("accepted")
 	}
-	switch word {
-	case "valid", "valid-if-trailing-zeros-allowed", "accept":
-		if !v.Accepted {
-			return []string{"refused: " + v.Rejection.Error()}
-		}
-		return factProblems(c.Expected, v)
-	case "reject", "incomplete", "reject (or find the ASVK itself)", "reject (or find the Genoa chain itself)", "reject (strict decoding)",
-		"reject as malformed (must-be-zero) or accept; the signature itself still verifies", "reject where a fresh CRL is required":
+	var rejection *evidence.Rejection
+	if !errors.As(err, &rejection) {
+		return fmt.Errorf("not judged: %w", err)
+	}
+	return e.refusal(rejection.Check.ID)
+}
+
+// judge compares a verdict with what the manifest expects.
+func judge(c caseJSON, e expectation, v *appraisal.Verdict) []string {
+	switch {
+	case e.demand == mustRefuse || e.demand == mustMiss:
 		if v.Accepted {
 			return []string{"accepted"}
 		}
-	case "accept-crypto; reject under any production policy", "reject under any production policy (accept-crypto)":
-		// The run asks for the facts alone; what a provider must accept by name
-		// is a reservation.
-		switch {
-		case !v.Accepted:
-			return []string{"refused: " + v.Rejection.Error()}
-		case len(v.Reservations) == 0:
-			return []string{"accepted without a reservation"}
+		if err := e.refusal(v.Rejection.Check.ID); err != nil {
+			return []string{err.Error() + " (" + v.Rejection.Error() + ")"}
 		}
-	case "crypto-ok-no-collateral":
-		switch {
-		case v.Accepted:
-			return []string{"accepted without collateral"}
-		case v.Rejection.Check.ID != "dcap.collateral":
-			return []string{"refused for another reason: " + v.Rejection.Error()}
+		return nil
+	case !v.Accepted:
+		return []string{"refused: " + v.Rejection.Error()}
+	case e.demand == mustReserve:
+		// The run asks for the facts alone; what a provider must accept by name is a
+		// reservation.
+		named := func(r evidence.Reservation) bool { return covers(e.checks, r.Check.ID) }
+		if !slices.ContainsFunc(v.Reservations, named) {
+			return []string{"accepted without a reservation of " + strings.Join(e.checks, ", ")}
 		}
-	default:
-		return []string{fmt.Sprintf("unknown outcome word %q", word)}
+		return nil
 	}
-	return nil
+	return factProblems(c.Expected, v)
 }
 
 func factProblems(e expectedJSON, v *appraisal.Verdict) []string {
@@ -98,9 +97,9 @@ func factProblems(e expectedJSON, v *appraisal.Verdict) []string {
 
 // fieldProblems compares fields of the quote, as hex in the order of the
 // bytes.
-func fieldProblems(kind evidence.Kind, raw []byte, want map[string]any) []string {
+func fieldProblems(f form, raw []byte, want map[string]any) []string {
 	quote := raw
-	if kind == evidence.OpenEnclave {
+	if f == formOpenEnclave {
 		framed, err := openenclave.Parse(raw)
 		if err != nil {
 			return []string{err.Error()}
@@ -187,10 +186,23 @@ func quoteFields(raw []byte) (map[string]any, error) {
 func tdFields(r *dcap.TDReport) map[string]any {
 	fields := map[string]any{"tee": "TDX", "debug": r.Debug()}
 	for name, b := range map[string][]byte{
-		"tee_tcb_svn": r.TEETCBSVN[:], "mrseam": r.MRSEAM[:], "mrsignerseam": r.MRSignerSEAM[:], "seam_attributes": r.SEAMAttributes[:],
-		"td_attributes": r.TDAttributes[:], "xfam": r.XFAM[:], "mrtd": r.MRTD[:], "mrconfigid": r.MRConfigID[:], "mrowner": r.MROwner[:],
-		"mrownerconfig": r.MROwnerConfig[:], "rtmr0": r.RTMR[0][:], "rtmr1": r.RTMR[1][:], "rtmr2": r.RTMR[2][:], "rtmr3": r.RTMR[3][:],
-		"report_data": r.ReportData[:], "tee_tcb_svn2": r.TEETCBSVN2[:], "mrservicetd": r.MRServiceTD[:],
+		"tee_tcb_svn":     r.TEETCBSVN[:],
+		"mrseam":          r.MRSEAM[:],
+		"mrsignerseam":    r.MRSignerSEAM[:],
+		"seam_attributes": r.SEAMAttributes[:],
+		"td_attributes":   r.TDAttributes[:],
+		"xfam":            r.XFAM[:],
+		"mrtd":            r.MRTD[:],
+		"mrconfigid":      r.MRConfigID[:],
+		"mrowner":         r.MROwner[:],
+		"mrownerconfig":   r.MROwnerConfig[:],
+		"rtmr0":           r.RTMR[0][:],
+		"rtmr1":           r.RTMR[1][:],
+		"rtmr2":           r.RTMR[2][:],
+		"rtmr3":           r.RTMR[3][:],
+		"report_data":     r.ReportData[:],
+		"tee_tcb_svn2":    r.TEETCBSVN2[:],
+		"mrservicetd":     r.MRServiceTD[:],
 	} {
 		fields[name] = hex.EncodeToString(b)
 	}
@@ -200,9 +212,11 @@ func tdFields(r *dcap.TDReport) map[string]any {
 func reportFields(r *dcap.Report) map[string]any {
 	return map[string]any{
 		"cpusvn": hex.EncodeToString(r.CPUSVN[:]), "miscselect": hex.EncodeToString(r.MiscSelect[:]),
-		"isvextprodid": hex.EncodeToString(r.ISVExtProdID[:]), "attributes": hex.EncodeToString(r.Attributes[:]),
-		"mrenclave": hex.EncodeToString(r.MREnclave[:]), "mrsigner": hex.EncodeToString(r.MRSigner[:]),
-		"configid": hex.EncodeToString(r.ConfigID[:]), "isvprodid": float64(r.ISVProdID), "isvsvn": float64(r.ISVSVN),
+		"isvextprodid": hex.EncodeToString(r.ISVExtProdID[:]),
+		"attributes":   hex.EncodeToString(r.Attributes[:]),
+		"mrenclave":    hex.EncodeToString(r.MREnclave[:]), "mrsigner": hex.EncodeToString(r.MRSigner[:]),
+		"configid":  hex.EncodeToString(r.ConfigID[:]),
+		"isvprodid": float64(r.ISVProdID), "isvsvn": float64(r.ISVSVN),
 		"configsvn": float64(r.ConfigSVN), "isvfamilyid": hex.EncodeToString(r.ISVFamilyID[:]),
 		"report_data": hex.EncodeToString(r.ReportData[:]), "debug": r.Debug(),
 	}

@@ -4,16 +4,21 @@
 //	go run ./test/corpus FOLDER
 //
 // It reads every MANIFEST.json and *-MANIFEST.json in the folder and in its
-// direct subfolders, prints one line per kind of evidence and a total, and
-// ends with 1 if a case failed. Kinds without a verifier are counted as
-// skipped; an outcome word that is not known fails its case.
+// direct subfolders, prints one line per form of evidence and a total, and
+// ends with 1 if a case failed.
+//
+// A case is judged by its content. The files in its folder say of which form it
+// is (forms.go); the first word of its outcome, and the modifiers behind it, say
+// how it must come out (expectation.go); its reason says which checks may refuse
+// it (areas.go). Words, modifiers, reasons and files that the runner does not know
+// fail the case. The names of cases say nothing. Forms that the product has no
+// verifier for are skipped, with the reason.
 package main
 
 import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -28,70 +33,45 @@ func main() {
 	os.Exit(run(os.Args[1], nil, os.Stdout, os.Stderr))
 }
 
-// tally counts the cases of one kind.
+// tally counts the cases of one form.
 type tally struct{ passed, failed, skipped int }
 
 func (t tally) String() string {
 	return fmt.Sprintf("%d passed, %d failed, %d skipped", t.passed, t.failed, t.skipped)
 }
 
-// outcome is the result of one case: skipped, or passed if it has no problems.
-type outcome struct {
-	kind, name string
-	skipped    bool
+// result is what became of one case: skipped for a reason, or passed if it has no
+// problems.
+type result struct {
+	form, name string
+	skipped    string
 	problems   []string
 }
 
 // run runs the corpus in folder; root replaces the production root in tests.
 func run(folder string, root *dcap.Anchor, stdout, stderr io.Writer) int {
-	manifests, err := findManifests(folder)
+	all, err := readCorpus(folder)
 	if err != nil {
 		fmt.Fprintln(stderr, "corpus:", err)
 		return 2
 	}
-	if len(manifests) == 0 {
-		fmt.Fprintf(stderr, "corpus: no MANIFEST.json or *-MANIFEST.json in %s or its direct subfolders\n", folder)
-		return 2
-	}
-	runner := newRunner(folder, root)
-	var outcomes []outcome
-	for _, path := range manifests {
-		list, err := runner.manifest(path)
-		if err != nil {
-			fmt.Fprintf(stderr, "corpus: %s: %v\n", path, err)
-			return 2
-		}
-		outcomes = append(outcomes, list...)
-	}
-	return report(outcomes, stdout, stderr)
+	return report(newRunner(all, root).all(), stdout, stderr)
 }
 
-func findManifests(folder string) ([]string, error) {
-	var found []string
-	for _, pattern := range []string{"MANIFEST.json", "*-MANIFEST.json", "*/MANIFEST.json", "*/*-MANIFEST.json"} {
-		list, err := filepath.Glob(filepath.Join(folder, pattern))
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, list...)
-	}
-	slices.Sort(found)
-	return slices.Compact(found), nil
-}
-
-func report(outcomes []outcome, stdout, stderr io.Writer) int {
+func report(results []result, stdout, stderr io.Writer) int {
 	var order []string
 	tallies := map[string]*tally{}
 	total := tally{}
-	for _, o := range outcomes {
-		t := tallies[o.kind]
+	for _, o := range results {
+		t := tallies[o.form]
 		if t == nil {
 			t = &tally{}
-			tallies[o.kind] = t
-			order = append(order, o.kind)
+			tallies[o.form] = t
+			order = append(order, o.form)
 		}
 		switch {
-		case o.skipped:
+		case o.skipped != "":
+			fmt.Fprintf(stderr, "skipped %s: %s\n", o.name, o.skipped)
 			t.skipped++
 			total.skipped++
 		case len(o.problems) > 0:
@@ -104,8 +84,8 @@ func report(outcomes []outcome, stdout, stderr io.Writer) int {
 		}
 	}
 	slices.Sort(order)
-	for _, kind := range order {
-		fmt.Fprintf(stdout, "%s: %s\n", kind, tallies[kind])
+	for _, form := range order {
+		fmt.Fprintf(stdout, "%s: %s\n", form, tallies[form])
 	}
 	fmt.Fprintf(stdout, "total: %s\n", total)
 	if total.failed > 0 {

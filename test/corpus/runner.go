@@ -2,12 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/probity-dev/probity/appraisal"
@@ -19,94 +18,40 @@ import (
 	"github.com/probity-dev/probity/policy"
 )
 
-// kinds gives the attestation type of each folder of evidence that has a
-// verifier.
-var kinds = map[string]evidence.Kind{
-	"sgx":         evidence.SGXEnclave,
-	"openenclave": evidence.OpenEnclave,
-	"tdx":         evidence.TDXVM,
-	"snp":         evidence.SEVSNPVM,
-	"aci-uvm":     evidence.SEVSNPVM,
-	"nitro":       evidence.NitroEnclave,
-	"cca":         evidence.ArmCCA,
-}
+// facts asks for the facts alone: any TCB status but Revoked passes, and every
+// reservation is accepted. strangers accepts no reservation.
+var (
+	facts = appraisal.Provider{TCB: appraisal.TCBPolicy{Any: true,
+		Accept: []string{evidence.BoundServiceTD, evidence.DebugGuest}}}
+	strangers = appraisal.Provider{TCB: appraisal.TCBPolicy{Any: true}}
+)
 
 type runner struct {
-	folder    string
+	corpus    *corpus
 	verifiers []evidence.Verifier
 	// strict demand a current revocation list of AMD.
 	strict []evidence.Verifier
 }
 
-func newRunner(folder string, root *dcap.Anchor) *runner {
+func newRunner(all *corpus, root *dcap.Anchor) *runner {
 	trust := appraisal.Trust{Intel: dcap.Config{Anchor: root}}
-	r := &runner{folder: folder, verifiers: appraisal.Verifiers(trust)}
+	r := &runner{corpus: all, verifiers: appraisal.Verifiers(trust)}
 	trust.AMD.RequireCRL = true
 	r.strict = appraisal.Verifiers(trust)
 	return r
 }
 
-// manifestJSON covers the forms of manifests: cases of evidence, and policies.
-type manifestJSON struct {
-	Cases    []caseJSON   `json:"cases"`
-	Policies []policyJSON `json:"policies"`
-}
-
-type caseJSON struct {
-	Name           string         `json:"name"`
-	EvaluateAt     string         `json:"evaluate_at"`
-	EvaluationTime any            `json:"evaluation_time"`
-	Expected       expectedJSON   `json:"expected"`
-	ExpectedFields map[string]any `json:"expected_fields"`
-	Product        string         `json:"product"`
-	KeyFields      map[string]any `json:"key_fields"`
-}
-
-type expectedJSON struct {
-	Verdict        string `json:"verdict"`
-	Outcome        string `json:"outcome"`
-	Status         string `json:"tcb_status"`
-	PlatformStatus string `json:"platform_tcb_status"`
-	PlatformDate   string `json:"platform_tcb_date"`
-	QEStatus       string `json:"qe_tcb_status"`
-	LaunchStatus   string `json:"launch_status"`
-	CurrentStatus  string `json:"current_status"`
-	Module         *struct {
-		Status string `json:"status"`
-	} `json:"tdx_module"`
-	Advisories []string `json:"advisory_ids"`
-	Debug      *bool    `json:"debug"`
-}
-
-type policyJSON struct {
-	Name, File, Syntax string
-}
-
-func (r *runner) manifest(path string) ([]outcome, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
+// all judges every case and every policy of the corpus.
+func (r *runner) all() []result {
+	var results []result
+	for _, c := range r.corpus.cases {
+		results = append(results, r.judge(c))
 	}
-	var m manifestJSON
-	if err := json.Unmarshal(b, &m); err != nil {
-		return nil, err
+	for _, p := range r.corpus.policies {
+		problems := policyProblems(p.path(), p.Syntax)
+		results = append(results, result{form: "policies", name: p.Name, problems: problems})
 	}
-	folder := filepath.Dir(path)
-	var outcomes []outcome
-	for _, c := range m.Cases {
-		name := c.Name
-		if rel, err := filepath.Rel(r.folder, folder); err == nil && rel != "." && !strings.HasPrefix(name, rel+"/") {
-			name = filepath.Join(rel, name)
-		}
-		kind, _, _ := strings.Cut(filepath.ToSlash(name), "/")
-		o := outcome{kind: kind, name: name}
-		r.evidence(&o, filepath.Join(folder, c.Name), c)
-		outcomes = append(outcomes, o)
-	}
-	for _, p := range m.Policies {
-		outcomes = append(outcomes, outcome{kind: "policies", name: "policies/" + p.Name, problems: policyProblems(filepath.Join(folder, p.File), p.Syntax)})
-	}
-	return outcomes, nil
+	return results
 }
 
 func policyProblems(path, syntax string) []string {
@@ -130,141 +75,163 @@ func policyProblems(path, syntax string) []string {
 	return nil
 }
 
-func (r *runner) evidence(o *outcome, folder string, c caseJSON) {
-	if o.kind == "tpm" {
-		o.problems = tpmProblems(folder, c)
-		return
-	}
-	if o.kind == "azure-cvm" {
-		o.problems = r.azureProblems(folder, c)
-		return
-	}
-	kind, built := kinds[o.kind]
-	if !built {
-		o.skipped = true
-		return
-	}
-	problems, err := r.appraise(kind, folder, c)
+// judge judges one case by its files and its outcome.
+func (r *runner) judge(c caseJSON) result {
+	out := result{form: "unknown", name: c.label}
+	files, err := c.files()
 	if err != nil {
-		problems = append(problems, err.Error())
+		out.problems = []string{err.Error()}
+		return out
 	}
-	o.problems = problems
+	known, err := recognize(files)
+	if err != nil {
+		out.problems = []string{err.Error()}
+		return out
+	}
+	out.form = string(known.form)
+	e, err := expect(c.Expected, known.form)
+	if err != nil {
+		out.problems = []string{err.Error()}
+		return out
+	}
+	if out.skipped = skipped[known.form]; out.skipped == "" {
+		out.problems = r.problems(c, e, known, files)
+	}
+	return out
 }
 
-// appraise runs one case for its facts: any TCB status but Revoked passes.
-func (r *runner) appraise(kind evidence.Kind, folder string, c caseJSON) ([]string, error) {
-	if problems, done := otherThanEvidence(folder, c); done {
-		return problems, nil
-	}
-	raw, err := firstFile(folder, "evidence.bin", "report.bin", "quote.bin", "attested_cert.der", "document.cbor", "token.cbor")
-	if err == nil && kind == evidence.SEVSNPVM {
-		raw, err = framedSNP(folder, raw)
+func (r *runner) problems(c caseJSON, e expectation, known recognized, files map[string][]byte) []string {
+	var err error
+	switch known.form {
+	case formLog:
+		return logProblems(c, e)
+	case formIMA:
+		return imaProblems(c, e, files)
+	case formGuest:
+		err = r.guest(c, e)
+	case formTPM:
+		err = r.quoteProblem(c, e, files)
+	case formKeys:
+		err = certificateProblem(c, e, files)
+	case formUVM:
+		err = endorsementProblem(c.read("uvm-endorsements.cose"), e)
+	case formAnchors:
+		err = anchorProblem(c, files)
+	default:
+		var problems []string
+		if problems, err = r.appraise(c, e, known); err == nil {
+			return problems
+		}
 	}
 	if err != nil {
-		return nil, err
+		return []string{err.Error()}
+	}
+	return nil
+}
+
+// appraise runs evidence that one file has, with what lies beside it.
+func (r *runner) appraise(c caseJSON, e expectation, known recognized) ([]string, error) {
+	raw, kind := known.raw, kinds[known.form]
+	var err error
+	if kind == evidence.SEVSNPVM {
+		if raw, err = framedSNP(c, raw); err != nil {
+			return nil, err
+		}
 	}
 	var at time.Time
 	if at, err = c.time(); err != nil {
 		return nil, err
 	}
 	request := appraisal.Request{Kind: kind, Evidence: raw, Time: at}
-	request.RuntimeData = data(folder, "runtime_data.bin", "runtime-data.json", "cose-key.cbor")
-	request.InitTimeData = data(folder, "security-policy.rego")
-	appraiser := appraisal.Appraiser{Verifiers: r.verifiers}
-	if kind == evidence.ArmCCA {
-		anchor, err := armAnchor(folder)
+	request.RuntimeData = data(c, "runtime_data.bin", "runtime-data.json", "cose-key.cbor")
+	request.InitTimeData = data(c, "security-policy.rego")
+	appraiser, err := r.appraiser(c, e, known.form)
+	if err != nil {
+		return nil, err
+	}
+	verdict, err := appraiser.Appraise(context.Background(), request, facts)
+	if err != nil {
+		return nil, err
+	}
+	problems := judge(c, e, verdict)
+	if e.demand == mustReserve {
+		// Without the reservation the same evidence must be refused, by the same checks.
+		refused, err := appraiser.Appraise(context.Background(), request, strangers)
 		if err != nil {
 			return nil, err
 		}
-		appraiser.Verifiers = appraisal.Verifiers(appraisal.Trust{Arm: cca.Config{Anchors: []cca.Anchor{anchor}}})
+		e.demand = mustRefuse
+		problems = append(problems, judge(c, e, refused)...)
 	}
-	if c.Expected.Outcome == "reject where a fresh CRL is required" {
-		appraiser.Verifiers = r.strict
+	if !verdict.Accepted {
+		return problems, nil
 	}
-	if appraiser.Collateral, err = source(kind, folder, c); err != nil {
-		return nil, err
+	problems = append(problems, keyFieldProblems(c, verdict)...)
+	if c.ExpectedFields != nil {
+		problems = append(problems, fieldProblems(known.form, raw, c.ExpectedFields)...)
 	}
-	verdict, err := appraiser.Appraise(context.Background(), request, appraisal.Provider{TCB: appraisal.TCBPolicy{Any: true, Accept: []string{evidence.BoundServiceTD, evidence.DebugGuest}}})
-	if err != nil {
-		return nil, err
-	}
-	problems := judge(c, verdict)
-	if verdict.Accepted {
-		problems = append(problems, keyFieldProblems(c, verdict)...)
-	}
-	if c.ExpectedFields != nil && verdict.Accepted {
-		problems = append(problems, fieldProblems(kind, raw, c.ExpectedFields)...)
-	}
-	if verdict.Accepted {
-		problems = append(problems, attachmentProblems(folder, raw)...)
-	}
-	return problems, nil
+	return append(problems, attachmentProblems(c, raw)...), nil
 }
 
-// time returns when the case is to be judged: a date, or seconds since 1970;
-// now, if the manifest names no time.
-func (c caseJSON) time() (time.Time, error) {
-	if c.EvaluateAt != "" {
-		return time.Parse(time.RFC3339, c.EvaluateAt)
+// appraiser has the trust and the collateral that the case brings.
+func (r *runner) appraiser(c caseJSON, e expectation, f form) (appraisal.Appraiser, error) {
+	a := appraisal.Appraiser{Verifiers: r.verifiers}
+	if e.has(freshCRL) {
+		a.Verifiers = r.strict
 	}
-	switch t := c.EvaluationTime.(type) {
-	case string:
-		return time.Parse(time.RFC3339, t)
-	case float64:
-		return time.Unix(int64(t), 0), nil
+	var err error
+	switch f {
+	case formCCA:
+		anchor, err := armAnchor(c)
+		if err != nil {
+			return a, err
+		}
+		trust := appraisal.Trust{Arm: cca.Config{Anchors: []cca.Anchor{anchor}}}
+		a.Verifiers = appraisal.Verifiers(trust)
+	case formSNP:
+		a.Collateral, err = sourceSNP(c)
+	case formSGX, formOpenEnclave, formTDX:
+		var source collateral.Source
+		if source, err = sourceIntel(c); source != nil {
+			a.Collateral = source
+		}
 	}
-	return time.Now(), nil
+	return a, err
 }
 
-// source returns the case's collateral: collateral.json, or loose files as a
-// quote library keeps them, or nothing.
-func source(kind evidence.Kind, folder string, c caseJSON) (collateral.Source, error) {
-	if kind == evidence.SEVSNPVM {
-		return sourceSNP(folder, c.Product)
-	}
-	path := filepath.Join(folder, "collateral.json")
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		path = folder
-	}
-	bundle, err := collateral.Load(path)
-	if err != nil && path == folder {
-		return nil, nil
-	}
+// armAnchor reads the key of a case's platform.
+func armAnchor(c caseJSON) (cca.Anchor, error) {
+	b, err := c.first("cpak.pem", "iak.pem")
 	if err != nil {
-		return nil, err
+		return cca.Anchor{}, err
 	}
-	return collateral.Fixed(bundle.Intel[0]), nil
+	block, _ := pem.Decode(b)
+	if block == nil {
+		return cca.Anchor{}, errors.New("no PEM key")
+	}
+	key, err := x509.ParsePKIXPublicKey(block.Bytes)
+	return cca.Anchor{Key: key}, err
 }
 
 // data returns the first of the files that is there, as data to be bound.
-func data(folder string, names ...string) *evidence.Data {
-	b, err := firstFile(folder, names...)
+func data(c caseJSON, names ...string) *evidence.Data {
+	b, err := c.first(names...)
 	if err != nil {
 		return nil
 	}
 	return &evidence.Data{Bytes: b, Type: evidence.Binary}
 }
 
-func firstFile(folder string, names ...string) ([]byte, error) {
-	for _, name := range names {
-		b, err := os.ReadFile(filepath.Join(folder, name))
-		if !errors.Is(err, os.ErrNotExist) {
-			return b, err
-		}
-	}
-	return nil, fmt.Errorf("none of %s", strings.Join(names, ", "))
-}
-
 // attachmentProblems checks what lies beside accepted evidence: endorsements
 // blobs must parse, and custom claims must be those in the evidence.
-func attachmentProblems(folder string, raw []byte) []string {
+func attachmentProblems(c caseJSON, raw []byte) []string {
 	var problems []string
-	if b, err := os.ReadFile(filepath.Join(folder, "endorsements.bin")); err == nil {
+	if b := c.read("endorsements.bin"); b != nil {
 		if _, err := openenclave.ParseEndorsements(b); err != nil {
 			problems = append(problems, err.Error())
 		}
 	}
-	if b, err := os.ReadFile(filepath.Join(folder, "custom_claims.bin")); err == nil {
+	if b := c.read("custom_claims.bin"); b != nil {
 		framed, err := openenclave.Parse(raw)
 		if err != nil || string(framed.CustomClaims) != string(b) {
 			problems = append(problems, "custom claims differ from custom_claims.bin")

@@ -9,73 +9,34 @@ import (
 	"slices"
 
 	"github.com/probity-dev/probity/appraisal"
-	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/evidence/uvm"
 )
 
-// otherThanEvidence handles cases that hold no evidence: trust anchors, which
-// must be those that are pinned, and endorsements alone.
-func otherThanEvidence(folder string, c caseJSON) (problems []string, done bool) {
-	switch c.Expected.Outcome {
-	case "trust anchors":
-		return anchorProblems(folder), true
-	case "trust anchor":
-		return rootProblems(folder), true
-	case "accept (endorsement only)":
-		b, err := os.ReadFile(filepath.Join(folder, "uvm-endorsements.cose"))
-		if err != nil {
-			return []string{err.Error()}, true
-		}
-		return endorsementProblems(b), true
+// endorsementProblem judges an endorsement that comes without a report.
+func endorsementProblem(b []byte, e expectation) error {
+	endorsed, err := uvm.Inspect(b)
+	if err == nil {
+		endorsed, err = uvm.New(nil).Verify(&evidence.Result{}, b, endorsed.Measurement)
 	}
-	return nil, false
-}
-
-func anchorProblems(folder string) (problems []string) {
-	files, err := filepath.Glob(filepath.Join(folder, "*.pem"))
-	if err != nil || len(files) == 0 {
-		return []string{"no PEM files"}
+	switch {
+	case e.demand == mustAccept && err != nil:
+		return err
+	case e.demand == mustAccept && endorsed.Status == "":
+		return errors.New("no compliance status")
+	case e.demand == mustAccept:
+		return nil
 	}
-	for _, file := range files {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			return []string{err.Error()}
-		}
-		for rest := b; ; {
-			var block *pem.Block
-			if block, rest = pem.Decode(rest); block == nil {
-				break
-			}
-			if block.Type == "CERTIFICATE" && !snp.AMDRoots().Holds(block.Bytes) {
-				problems = append(problems, filepath.Base(file)+": a certificate that is not pinned")
-			}
-		}
-	}
-	return problems
-}
-
-func endorsementProblems(b []byte) []string {
-	e, err := uvm.Inspect(b)
-	if err != nil {
-		return []string{err.Error()}
-	}
-	if e, err = uvm.New(nil).Verify(&evidence.Result{}, b, e.Measurement); err != nil {
-		return []string{err.Error()}
-	}
-	if e.Status == "" {
-		return []string{"no compliance status"}
-	}
-	return nil
+	return e.refused(err)
 }
 
 // framedSNP puts report, certificates and endorsements of a case into the form
 // of the wire.
-func framedSNP(folder string, report []byte) ([]byte, error) {
+func framedSNP(c caseJSON, report []byte) ([]byte, error) {
 	f := snp.Framed{Report: report}
 	for _, name := range []string{"vcek.der", "vlek.der"} {
-		der, err := os.ReadFile(filepath.Join(folder, name))
+		der, err := os.ReadFile(filepath.Join(c.folder, name))
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}
@@ -84,44 +45,41 @@ func framedSNP(folder string, report []byte) ([]byte, error) {
 		}
 		f.Certificates = append(f.Certificates, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
 	}
-	chain, err := os.ReadFile(filepath.Join(folder, "chain.pem"))
+	chain, err := os.ReadFile(filepath.Join(c.folder, "chain.pem"))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
 	f.Certificates = append(f.Certificates, chain...)
-	if b, err := os.ReadFile(filepath.Join(folder, "uvm-endorsements.cose")); err == nil {
+	if b, err := os.ReadFile(filepath.Join(c.folder, "uvm-endorsements.cose")); err == nil {
 		f.Endorsements = [][]byte{b}
 	}
 	return f.Marshal()
 }
 
-// sourceSNP serves the revocation list of a case, if it has one.
-func sourceSNP(folder, line string) (collateral.Source, error) {
-	b, err := os.ReadFile(filepath.Join(folder, "crl.pem"))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	der, err := collateral.DecodeCRL(b)
-	if err != nil {
-		return nil, err
-	}
-	return collateral.NewStatic(&collateral.Bundle{AMD: []*collateral.AMD{{AMDQuery: collateral.AMDQuery{Line: line}, CRL: der}}})
-}
-
-// snpClaims says which claim holds which field of the manifest.
+// snpClaims says which claim states which field of the manifest.
 var snpClaims = map[string]string{
-	"guest_svn": "x-ms-sevsnpvm-guestsvn", "vmpl": "x-ms-sevsnpvm-vmpl", "report_data": "x-ms-sevsnpvm-reportdata",
-	"measurement": "x-ms-sevsnpvm-launchmeasurement", "host_data": "x-ms-sevsnpvm-hostdata", "id_key_digest": "x-ms-sevsnpvm-idkeydigest",
-	"author_key_digest": "x-ms-sevsnpvm-authorkeydigest", "report_id": "x-ms-sevsnpvm-reportid", "chip_id": "x-probity-snp-chip-id",
-	"version":         "x-probity-snp-report-version",
-	"reported_tcb.bl": "x-ms-sevsnpvm-bootloader-svn", "reported_tcb.tee": "x-ms-sevsnpvm-tee-svn", "reported_tcb.snp": "x-ms-sevsnpvm-snpfw-svn",
-	"reported_tcb.ucode": "x-ms-sevsnpvm-microcode-svn", "reported_tcb.fmc": "x-probity-snp-fmc-svn",
-	"committed_tcb.snp": "x-probity-snp-committed-snpfw-svn", "committed_tcb.ucode": "x-probity-snp-committed-microcode-svn",
-	"current_tcb.snp": "x-probity-snp-current-snpfw-svn", "launch_tcb.snp": "x-probity-snp-launch-snpfw-svn",
-	"policy.debug": "x-ms-sevsnpvm-is-debuggable", "policy.migrate_ma": "x-ms-sevsnpvm-migration-allowed", "policy.smt": "x-ms-sevsnpvm-smt-allowed",
+	"guest_svn":           "x-ms-sevsnpvm-guestsvn",
+	"vmpl":                "x-ms-sevsnpvm-vmpl",
+	"report_data":         "x-ms-sevsnpvm-reportdata",
+	"measurement":         "x-ms-sevsnpvm-launchmeasurement",
+	"host_data":           "x-ms-sevsnpvm-hostdata",
+	"id_key_digest":       "x-ms-sevsnpvm-idkeydigest",
+	"author_key_digest":   "x-ms-sevsnpvm-authorkeydigest",
+	"report_id":           "x-ms-sevsnpvm-reportid",
+	"chip_id":             "x-probity-snp-chip-id",
+	"version":             "x-probity-snp-report-version",
+	"reported_tcb.bl":     "x-ms-sevsnpvm-bootloader-svn",
+	"reported_tcb.tee":    "x-ms-sevsnpvm-tee-svn",
+	"reported_tcb.snp":    "x-ms-sevsnpvm-snpfw-svn",
+	"reported_tcb.ucode":  "x-ms-sevsnpvm-microcode-svn",
+	"reported_tcb.fmc":    "x-probity-snp-fmc-svn",
+	"committed_tcb.snp":   "x-probity-snp-committed-snpfw-svn",
+	"committed_tcb.ucode": "x-probity-snp-committed-microcode-svn",
+	"current_tcb.snp":     "x-probity-snp-current-snpfw-svn",
+	"launch_tcb.snp":      "x-probity-snp-launch-snpfw-svn",
+	"policy.debug":        "x-ms-sevsnpvm-is-debuggable",
+	"policy.migrate_ma":   "x-ms-sevsnpvm-migration-allowed",
+	"policy.smt":          "x-ms-sevsnpvm-smt-allowed",
 }
 
 // keyFieldProblems compares the fields that a manifest read from the evidence

@@ -12,9 +12,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -24,55 +21,25 @@ import (
 	"github.com/probity-dev/probity/evidence/tpm"
 )
 
-// tpmProblems judges a case of the folder tpm by what it holds.
-func tpmProblems(folder string, c caseJSON) []string {
-	name := filepath.Base(folder)
-	var err error
-	switch {
-	case strings.HasPrefix(name, "log-"):
-		return logProblems(folder, c)
-	case strings.HasPrefix(name, "ima-"):
-		return imaProblems(folder, c)
-	case strings.HasPrefix(name, "quote-"):
-		err = quoteProblem(folder, c)
-	case name == "ek-vendor-roots":
-		err = vendorProblem(folder, c)
-	case name == "ek-ak-certs-gce":
-		err = certificateProblem(folder, c, "pca_tpm_*_cert.pem")
-	case strings.HasSuffix(name, "-ak-cert"):
-		err = certificateProblem(folder, c, "ak-cert.pem")
-	default:
-		err = errors.New("nobody judges this case")
-	}
-	if err != nil {
-		return []string{err.Error()}
-	}
-	return nil
-}
-
-// anyRoots are all certificates of authorities in a folder.
-func anyRoots(folder string) (*tpmca.Roots, error) {
-	var files [][]byte
-	for _, pattern := range []string{"*root*", "*intermediate*"} {
-		list, err := filepath.Glob(filepath.Join(folder, pattern))
-		if err != nil {
-			return nil, err
-		}
-		for _, path := range list {
-			b, err := os.ReadFile(path)
-			if err != nil {
-				return nil, err
-			}
-			files = append(files, b)
+// rootsOf are all certificates of authorities in a case.
+func rootsOf(files map[string][]byte) (*tpmca.Roots, error) {
+	var list [][]byte
+	for _, f := range allCertificates(files) {
+		if f.cert.IsCA {
+			list = append(list, f.cert.Raw)
 		}
 	}
-	return tpmca.Parse(files...)
+	if len(list) == 0 {
+		return nil, nil
+	}
+	return tpmca.Parse(list...)
 }
 
 // certificateProblem verifies certificates of attestation and endorsement keys, and
-// that each is refused as one of the other kind, and without its root.
-func certificateProblem(folder string, c caseJSON, pattern string) error {
-	roots, err := anyRoots(folder)
+// that each is refused as one of the other kind, and without its root. What its key may
+// do tells an endorsement key: it does not sign.
+func certificateProblem(c caseJSON, e expectation, files map[string][]byte) error {
+	roots, err := rootsOf(files)
 	if err != nil {
 		return err
 	}
@@ -80,80 +47,39 @@ func certificateProblem(folder string, c caseJSON, pattern string) error {
 	if err != nil {
 		return err
 	}
-	list, err := filepath.Glob(filepath.Join(folder, pattern))
-	if err != nil || len(list) == 0 {
-		return fmt.Errorf("no certificates: %w", err)
-	}
-	for _, path := range list {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return err
+	for _, f := range allCertificates(files) {
+		if f.cert.IsCA {
+			continue
 		}
-		block, _ := pem.Decode(b)
-		if block == nil {
-			return errors.New(path + ": no PEM")
-		}
-		asAK := func(r *tpmca.Roots) error { _, err := tpm.NewAuthorities(r, -1).Verify(block.Bytes, at); return err }
-		asEK := func(r *tpmca.Roots) error { _, err := tpm.VerifyEK(r, block.Bytes, at); return err }
+		asAK := func(r *tpmca.Roots) error { _, err := tpm.NewAuthorities(r, -1).Verify(f.der, at); return err }
+		asEK := func(r *tpmca.Roots) error { _, err := tpm.VerifyEK(r, f.der, at); return err }
 		right, wrong := asAK, asEK
-		if strings.Contains(filepath.Base(path), "_enc_") {
+		if f.cert.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
 			right, wrong = asEK, asAK
 		}
-		if err := right(roots); err != nil {
-			return fmt.Errorf("%s: %w", filepath.Base(path), err)
+		err := right(roots)
+		switch {
+		case e.demand == mustRefuse && err == nil:
+			return fmt.Errorf("%s: accepted", f.file)
+		case e.demand == mustRefuse:
+			// Of evidence with this certificate, this check would fail.
+			if err := e.refusal(tpm.CheckAKCert.ID); err != nil {
+				return fmt.Errorf("%s: %w", f.file, err)
+			}
+		case err != nil:
+			return fmt.Errorf("%s: %w", f.file, err)
+		case wrong(roots) == nil:
+			return fmt.Errorf("%s: accepted as a certificate of the other kind too", f.file)
+		case right(nil) == nil:
+			return fmt.Errorf("%s: accepted without a root", f.file)
 		}
-		if wrong(roots) == nil {
-			return errors.New(filepath.Base(path) + ": counts as a certificate of the other kind too")
-		}
-		if right(nil) == nil {
-			return errors.New(filepath.Base(path) + ": counts without a root")
-		}
-	}
-	return nil
-}
-
-// vendorProblem compares the roots of vendors with the list that is shipped; every
-// intermediate must lead to one of them.
-func vendorProblem(folder string, c caseJSON) error {
-	read := func(name string) (list []*x509.Certificate, raw []byte, err error) {
-		if raw, err = os.ReadFile(filepath.Join(folder, name)); err != nil {
-			return nil, nil, err
-		}
-		r, err := tpmca.Parse(raw)
-		return r.All(), raw, err
-	}
-	roots, rootPEM, err := read("tpm-ca-certificates.pem")
-	if err != nil {
-		return err
-	}
-	intermediates, _, err := read("tpm-intermediate-ca-certificates.pem")
-	if err != nil {
-		return err
-	}
-	if want, _ := c.KeyFields["roots"].(float64); int(want) != len(roots) {
-		return fmt.Errorf("%d roots, want %v", len(roots), want)
-	}
-	if want, _ := c.KeyFields["intermediates"].(float64); int(want) != len(intermediates) {
-		return fmt.Errorf("%d intermediates, want %v", len(intermediates), want)
-	}
-	for _, cert := range roots {
-		if _, ok := tpmca.VendorOf(cert); !ok {
-			return fmt.Errorf("%s is not in the list of vendors", tpmca.Name(cert))
-		}
-	}
-	if _, err := tpmca.Parse(rootPEM); err != nil {
-		return err
 	}
 	return nil
 }
 
 // quoteEvidence writes a recorded quote in the form that is verified.
-func quoteEvidence(folder string, bank string, algorithm int) ([]byte, error) {
-	read := func(name string) []byte {
-		b, _ := os.ReadFile(filepath.Join(folder, name)) // absence shows in the verdict
-		return b
-	}
-	key, err := recordedAK(folder)
+func quoteEvidence(c caseJSON, bank string, algorithm int, files map[string][]byte) ([]byte, error) {
+	key, err := recordedAK(c)
 	if err != nil {
 		return nil, err
 	}
@@ -162,11 +88,11 @@ func quoteEvidence(folder string, bank string, algorithm int) ([]byte, error) {
 		return nil, err
 	}
 	registers := map[string]string{}
-	if raw := read(bank); raw != nil {
+	if raw := c.read(bank); raw != nil {
 		if err := json.Unmarshal(raw, &registers); err != nil {
 			return nil, err
 		}
-	} else if registers, err = toolsRegisters(read("quotepcr.out")); err != nil {
+	} else if registers, err = toolsRegisters(c.read("quotepcr.out")); err != nil {
 		return nil, err
 	}
 	var values []any
@@ -182,35 +108,33 @@ func quoteEvidence(folder string, bank string, algorithm int) ([]byte, error) {
 		values = append(values, map[string]any{"index": n, "digest": base64.RawURLEncoding.EncodeToString(b)})
 	}
 	logs := []any{}
-	if log := read("eventlog.bin"); log != nil {
+	if log := c.read("eventlog.bin"); log != nil {
 		logs = append(logs, map[string]any{"type": "TCG", "log": log})
 	}
-	a := map[string]any{"logs": logs, "aik_pub": json.RawMessage(jwk), "quote": read("tpm-quote.msg"), "signature": read("tpm-quote.tpmt_signature"),
+	a := map[string]any{"logs": logs, "aik_pub": json.RawMessage(jwk),
+		"quote": c.read("tpm-quote.msg"), "signature": c.read("tpm-quote.tpmt_signature"),
 		"pcrs": []any{map[string]any{"algorithm": algorithm, "values": values}}}
-	if der := read("ak-cert.der"); der != nil {
-		a["aik_cert"] = der
+	for _, f := range allCertificates(files) {
+		if !f.cert.IsCA {
+			a["aik_cert"] = f.der
+		}
 	}
 	return json.Marshal(map[string]any{"current_attestation": a})
 }
 
-func recordedAK(folder string) (crypto.PublicKey, error) {
-	if b, err := os.ReadFile(filepath.Join(folder, "ak.tpmt_public")); err == nil {
+func recordedAK(c caseJSON) (crypto.PublicKey, error) {
+	if b := c.read("ak.tpmt_public"); b != nil {
 		p, err := tpm.ParsePublic(b)
 		if err != nil {
 			return nil, err
 		}
 		return p.Key, tpm.ValidateAK(p)
 	}
-	der, err := os.ReadFile(filepath.Join(folder, "ak.spki.der"))
+	der, err := c.first("ak.spki.der", "ak.pem")
 	if err != nil {
-		b, err := os.ReadFile(filepath.Join(folder, "ak.pem"))
-		if err != nil {
-			return nil, err
-		}
-		block, _ := pem.Decode(b)
-		if block == nil {
-			return nil, errors.New("ak.pem: no PEM")
-		}
+		return nil, err
+	}
+	if block, _ := pem.Decode(der); block != nil {
 		der = block.Bytes
 	}
 	return x509.ParsePKIXPublicKey(der)
@@ -237,12 +161,12 @@ func toolsRegisters(b []byte) (map[string]string, error) {
 
 // quoteProblem verifies a recorded quote as the manifest says it must come out, and
 // with one byte of each register altered.
-func quoteProblem(folder string, c caseJSON) error {
+func (r *runner) quoteProblem(c caseJSON, e expectation, files map[string][]byte) error {
 	bank, algorithm := "pcrs-sha256.json", 11
-	if _, err := os.Stat(filepath.Join(folder, "pcrs-sha1.json")); err == nil {
+	if c.read("pcrs-sha1.json") != nil {
 		bank, algorithm = "pcrs-sha1.json", 4
 	}
-	raw, err := quoteEvidence(folder, bank, algorithm)
+	raw, err := quoteEvidence(c, bank, algorithm, files)
 	if err != nil {
 		return err
 	}
@@ -250,65 +174,77 @@ func quoteProblem(folder string, c caseJSON) error {
 	if err != nil {
 		return err
 	}
-	roots, err := anyRoots(folder)
+	roots, err := rootsOf(files)
 	if err != nil {
-		roots = nil // the case has none
+		return err
 	}
 	run := func(raw []byte, cfg tpm.Config, anyKey bool) error {
 		cfg.Authorities = roots
 		mask := uint32(0)
-		_, err := tpm.New(cfg).Verify(context.Background(), evidence.Evidence{Raw: raw, Time: at, TPM: evidence.TPMDemands{AnyKey: anyKey, Mask: &mask}})
+		demands := evidence.TPMDemands{AnyKey: anyKey, Mask: &mask}
+		_, err := tpm.New(cfg).Verify(context.Background(), evidence.Evidence{Raw: raw, Time: at, TPM: demands})
 		return err
 	}
-	var rejection *evidence.Rejection
-	refused := func(err error, id string) error {
-		if !errors.As(err, &rejection) || rejection.Check.ID != id {
-			return fmt.Errorf("%v, want %s", err, id)
+	switch {
+	case e.demand == mustRefuse:
+		// A key without a certificate is refused in any case; the reason is another one.
+		return e.refused(run(raw, tpm.Config{SHA1: true}, roots == nil))
+	case e.demand != mustAccept:
+		return e.refused(run(raw, tpm.Config{}, false))
+	case e.has(uncertifiedKey):
+		if err = run(raw, tpm.Config{}, true); err == nil {
+			err = refusedBy(run(raw, tpm.Config{}, false), tpm.CheckAKCert)
 		}
-		return nil
+	case e.has(smallBank):
+		if err = run(raw, tpm.Config{SHA1: true}, true); err == nil {
+			err = refusedBy(run(raw, tpm.Config{}, true), tpm.CheckBank)
+		}
+	default:
+		err = run(raw, tpm.Config{}, false)
 	}
+	if err != nil {
+		return err
+	}
+	if err := r.answersProblem(c, bank, algorithm); err != nil {
+		return err
+	}
+	return refusedBy(run(alteredRegister(raw), tpm.Config{SHA1: true}, true), tpm.CheckDigest)
+}
+
+func refusedBy(err error, check *evidence.Definition) error {
+	if !errors.Is(err, check) {
+		return fmt.Errorf("%v, want %s", err, check.ID)
+	}
+	return nil
+}
+
+// alteredRegister changes a digit of the first register.
+func alteredRegister(raw []byte) []byte {
 	altered := bytes.Clone(raw)
-	if digit := &altered[bytes.Index(raw, []byte(`"digest":"`))+10]; *digit == 'A' {
+	const field = `"digest":"`
+	digit := &altered[bytes.Index(raw, []byte(field))+len(field)]
+	if *digit == 'A' {
 		*digit = 'B'
 	} else {
 		*digit = 'A'
 	}
-	switch c.Expected.Outcome {
-	case "accept":
-		err = run(raw, tpm.Config{}, false)
-	case "accept (quote; AK not certified)":
-		if err = run(raw, tpm.Config{}, true); err == nil {
-			err = refused(run(raw, tpm.Config{}, false), "tpm.ak.certificate")
-		}
-	case "accept where SHA-1 PCR banks are allowed, else reject":
-		if err = run(raw, tpm.Config{SHA1: true}, true); err == nil {
-			err = refused(run(raw, tpm.Config{}, true), "tpm.quote.bank")
-		}
-		if err == nil {
-			err = windowsProblem(folder, bank)
-		}
-	default:
-		return fmt.Errorf("unknown outcome word %q", c.Expected.Outcome)
-	}
-	if err != nil {
-		return err
-	}
-	return refused(run(altered, tpm.Config{SHA1: true}, true), "tpm.quote.pcrs")
+	return altered
 }
 
-// windowsProblem runs published policies over a boot of Windows.
-func windowsProblem(folder, file string) error {
-	raw, err := os.ReadFile(filepath.Join(folder, file))
-	if err != nil {
-		return err
+// answersProblem runs published policies over the log of a case.
+func (r *runner) answersProblem(c caseJSON, file string, algorithm int) error {
+	log := c.read("eventlog.bin")
+	if answersOf(log) == nil {
+		return nil
 	}
 	registers := map[string]string{}
-	if err := json.Unmarshal(raw, &registers); err != nil {
+	if err := json.Unmarshal(c.read(file), &registers); err != nil {
 		return err
 	}
-	bank, err := bankOf(eventlog.SHA1, registers)
+	bank, err := bankOf(eventlog.Algorithm(algorithm), registers)
 	if err != nil {
 		return err
 	}
-	return publishedProblem(folder, bank)
+	_, err = r.corpus.published(log, bank)
+	return err
 }

@@ -5,11 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/probity-dev/probity/evidence/eventlog"
+	"github.com/probity-dev/probity/evidence/tpm"
 )
 
 // logFields is what a manifest says of a log.
@@ -31,21 +32,26 @@ type logFields struct {
 	PCRs              map[string]map[string]string `json:"pcrs"`
 }
 
-// logProblems replays a log in every bank, compares the registers with those of
-// the manifest, and what it proves with what others read from it.
-func logProblems(folder string, c caseJSON) []string {
-	raw, err := os.ReadFile(filepath.Join(folder, "eventlog.bin"))
-	if err != nil {
+// unreadable judges a log or list that does not parse. A log by itself has no check:
+// the one for logs would refuse evidence with it.
+func unreadable(e expectation) []string {
+	if err := e.refusal(tpm.CheckLog.ID); err != nil {
 		return []string{err.Error()}
 	}
+	return nil
+}
+
+// logProblems replays a log in every bank, compares the registers with those of
+// the manifest, and what it proves with what others read from it.
+func logProblems(c caseJSON, e expectation) []string {
+	raw := c.read("eventlog.bin")
 	l, err := eventlog.Parse(raw)
-	if c.Expected.Outcome == "reject" {
-		if err == nil {
-			return []string{"parsed"}
-		}
-		return nil
-	}
-	if err != nil {
+	switch {
+	case e.demand != mustAccept && err == nil:
+		return []string{"accepted: the log parses"}
+	case e.demand != mustAccept:
+		return unreadable(e)
+	case err != nil:
 		return []string{err.Error()}
 	}
 	b, err := json.Marshal(c.KeyFields)
@@ -69,13 +75,13 @@ func logProblems(folder string, c caseJSON) []string {
 			types[fmt.Sprintf("%#x", uint32(e.Type))]++
 		}
 	}
-	var banks []string
+	var algorithms []string
 	for _, algorithm := range l.Banks {
-		banks = append(banks, algorithm.String())
+		algorithms = append(algorithms, algorithm.String())
 	}
 	differs("events", want.Events, events)
 	differs("event_types", want.EventTypes, types)
-	differs("algs", want.Algorithms, banks)
+	differs("algs", want.Algorithms, algorithms)
 	differs("startup_locality", want.StartupLocality, l.Locality)
 	if len(want.PCRs) == 0 {
 		problems = append(problems, "the manifest has no PCRs")
@@ -86,8 +92,12 @@ func logProblems(folder string, c caseJSON) []string {
 	return problems
 }
 
-func bankProblems(raw []byte, name string, registers map[string]string, want logFields) []string {
-	algorithm, ok := map[string]eventlog.Algorithm{"sha1": eventlog.SHA1, "sha256": eventlog.SHA256, "sha384": eventlog.SHA384}[name]
+var banks = map[string]eventlog.Algorithm{
+	"sha1": eventlog.SHA1, "sha256": eventlog.SHA256, "sha384": eventlog.SHA384,
+}
+
+func bankProblems(raw []byte, name string, registers map[string]string, want logFields) (problems []string) {
+	algorithm, ok := banks[name]
 	if !ok {
 		return []string{"unknown bank " + name}
 	}
@@ -99,51 +109,72 @@ func bankProblems(raw []byte, name string, registers map[string]string, want log
 	if err != nil {
 		return []string{name + ": " + err.Error()}
 	}
-	var problems []string
+	problem := func(format string, values ...any) {
+		problems = append(problems, name+": "+fmt.Sprintf(format, values...))
+	}
 	if len(p.Explained) != len(registers) || len(p.Unexplained) != 0 {
-		problems = append(problems, fmt.Sprintf("%s: explained %v, unexplained %v, of %d registers", name, p.Explained, p.Unexplained, len(registers)))
+		problem("explained %v, unexplained %v, of %d registers", p.Explained, p.Unexplained, len(registers))
 	}
 	if text := p.JSON(); !json.Valid([]byte(text)) {
-		problems = append(problems, name+": the events are not JSON")
+		problem("the events are not JSON")
 	}
 	f, err := p.Facts()
 	if err != nil {
-		return append(problems, name+": "+err.Error())
+		problem("%v", err)
+		return problems
 	}
-	linux := p.Linux()
-	if linux.KernelCommandLine != f.KernelCommandLine {
-		problems = append(problems, name+": two answers to what the kernel was started with")
-	}
-	if s := want.SecureBoot; s != nil {
-		if f.DB == nil || f.DBX == nil {
-			return append(problems, name+": no databases were read")
-		}
-		got := fmt.Sprint(f.SecureBoot, len(f.DB.Certificates), len(f.DBX.Hashes))
-		if wanted := fmt.Sprint(s.Enabled, s.DBCerts, s.DBXHashes); wanted != got {
-			problems = append(problems, fmt.Sprintf("%s: secure boot, db, dbx: want %s, got %s", name, wanted, got))
-		}
-		// Some versions of shim log more than they measured: such certificates are
-		// seen by others and not proven.
-		if s.Enabled && (s.AuthorityCerts < len(f.Authorities) || s.AuthorityCerts > f.AuthorityEvents) {
-			problems = append(problems, fmt.Sprintf("%s: authorities: want %d, got %d of %d events", name, s.AuthorityCerts, len(f.Authorities), f.AuthorityEvents))
-		}
-	}
-	if line := strings.TrimRight(want.KernelCommandLine, "\x00"); line != "" && line != f.KernelCommandLine {
-		problems = append(problems, fmt.Sprintf("%s: command line: want %q, got %q", name, line, f.KernelCommandLine))
-	}
-	if want.GrubCommands != nil && *want.GrubCommands != len(linux.Commands)+lineCommands(p) {
-		problems = append(problems, fmt.Sprintf("%s: GRUB commands: want %d, got %d and %d", name, *want.GrubCommands, len(linux.Commands), lineCommands(p)))
-	}
-	if want.GrubFiles != nil && *want.GrubFiles != len(linux.Files) {
-		problems = append(problems, fmt.Sprintf("%s: GRUB files: want %d, got %d", name, *want.GrubFiles, len(linux.Files)))
-	}
+	want.compareSecureBoot(f, problem)
+	want.compareLinux(p, f, problem)
 	return problems
 }
 
-// lineCommands counts command lines of PCR 8 that the manifest counts as commands.
+// compareSecureBoot compares the state of secure boot and its databases.
+func (want logFields) compareSecureBoot(f *eventlog.Facts, problem func(format string, values ...any)) {
+	s := want.SecureBoot
+	if s == nil {
+		return
+	}
+	if f.DB == nil || f.DBX == nil {
+		problem("no databases were read")
+		return
+	}
+	got := fmt.Sprint(f.SecureBoot, len(f.DB.Certificates), len(f.DBX.Hashes))
+	if wanted := fmt.Sprint(s.Enabled, s.DBCerts, s.DBXHashes); wanted != got {
+		problem("secure boot, db, dbx: want %s, got %s", wanted, got)
+	}
+	// Some versions of shim log more than they measured: such certificates are
+	// seen by others and not proven.
+	if s.Enabled && (s.AuthorityCerts < len(f.Authorities) || s.AuthorityCerts > f.AuthorityEvents) {
+		problem("authorities: want %d, got %d of %d events", s.AuthorityCerts, len(f.Authorities), f.AuthorityEvents)
+	}
+}
+
+// compareLinux compares what GRUB did and what the kernel was started with.
+func (want logFields) compareLinux(
+	p *eventlog.Proof, f *eventlog.Facts, problem func(format string, values ...any),
+) {
+	linux := p.Linux()
+	if linux.KernelCommandLine != f.KernelCommandLine {
+		problem("two answers to what the kernel was started with")
+	}
+	line := strings.TrimRight(want.KernelCommandLine, "\x00")
+	if line != "" && line != f.KernelCommandLine {
+		problem("command line: want %q, got %q", line, f.KernelCommandLine)
+	}
+	commands, lines := len(linux.Commands), lineCommands(p)
+	if want.GrubCommands != nil && *want.GrubCommands != commands+lines {
+		problem("GRUB commands: want %d, got %d and %d", *want.GrubCommands, commands, lines)
+	}
+	if want.GrubFiles != nil && *want.GrubFiles != len(linux.Files) {
+		problem("GRUB files: want %d, got %d", *want.GrubFiles, len(linux.Files))
+	}
+}
+
+// lineCommands returns how many command lines of PCR 8 the manifest takes for commands.
 func lineCommands(p *eventlog.Proof) (n int) {
 	for _, e := range p.Events() {
-		if e.Register == 8 && e.Type == eventlog.IPL && e.Covered && !strings.HasPrefix(string(e.Data), "grub_cmd") {
+		named := strings.HasPrefix(string(e.Data), "grub_cmd")
+		if e.Register == 8 && e.Type == eventlog.IPL && e.Covered && !named {
 			n++
 		}
 	}
@@ -165,25 +196,28 @@ func bankOf(algorithm eventlog.Algorithm, registers map[string]string) (eventlog
 	return bank, nil
 }
 
-// imaProblems reads every list of a case; the long one must lead to the PCR 10 of
-// the manifest.
-func imaProblems(folder string, c caseJSON) []string {
-	files, err := filepath.Glob(filepath.Join(folder, "*"))
-	if err != nil || len(files) == 0 {
-		return []string{"no lists"}
-	}
+// imaProblems reads every list of a case; one of them must lead to the PCR 10 of the
+// manifest.
+func imaProblems(c caseJSON, e expectation, files map[string][]byte) []string {
 	var problems []string
-	for _, file := range files {
-		raw, err := os.ReadFile(file)
-		if err == nil {
-			var list []eventlog.Measurement
-			if list, err = eventlog.ParseIMAText(raw); err == nil && strings.HasPrefix(filepath.Base(file), "ascii") {
-				err = imaReplays(list, c)
-			}
-		}
+	replayed := errors.New("no list")
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		list, err := eventlog.ParseIMAText(files[name])
 		if err != nil {
-			problems = append(problems, filepath.Base(file)+": "+err.Error())
+			problems = append(problems, name+": "+err.Error())
+			continue
 		}
+		if replayed != nil {
+			replayed = imaReplays(list, c)
+		}
+	}
+	switch {
+	case e.demand != mustAccept && len(problems) > 0:
+		return unreadable(e)
+	case e.demand != mustAccept:
+		return []string{"accepted: all lists parse"}
+	case replayed != nil:
+		problems = append(problems, replayed.Error())
 	}
 	return problems
 }
