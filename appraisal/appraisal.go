@@ -91,7 +91,7 @@ type Verdict struct {
 	// it steers the token; both are empty for evidence that is refused.
 	Issued, Properties claims.Set
 	TCB                *evidence.TCB
-	// Reservations are facts that nobody should accept without knowing.
+	// Reservations are facts that evidence is refused for unless they are accepted by name.
 	Reservations []evidence.Reservation
 	Policy       policy.Trace
 	// Token is the compact token, if one was made, and TokenID its jti.
@@ -162,6 +162,7 @@ func (a *Appraiser) Appraise(ctx context.Context, req Request, p Provider) (*Ver
 	result, err := a.Verifiers[at].Verify(ctx, evidence.Evidence{
 		Raw: req.Evidence, RuntimeData: req.RuntimeData, InitTimeData: req.InitTimeData, EventLog: req.EventLog, Challenge: req.Challenge,
 		TPM: asked.tpm, Enrolled: req.Enrolled, Collateral: used.orNil(), TCBEvaluationNumber: asked.tcb, Time: req.Time,
+		Accept: p.TCB.Accept, DebugByPolicy: p.TCB.EnclaveDebugByPolicy && enclave(req.Kind),
 	})
 	v.Collateral = used.sum()
 	v.Checks, v.Claims, v.TCB, v.Reservations = result.Checks, result.Claims, result.TCB, result.Reservations
@@ -182,7 +183,7 @@ func (a *Appraiser) Appraise(ctx context.Context, req Request, p Provider) (*Ver
 	}
 
 	// Judge: is it acceptable?
-	for _, check := range append(p.TCB.reserve(req.Kind, result.Reservations), p.TCB.judge(req.Kind, result.TCB)...) {
+	for _, check := range p.TCB.judge(req.Kind, result.TCB) {
 		if !check.OK {
 			return v.refuse(&evidence.Rejection{Check: check}), nil
 		}
@@ -205,6 +206,12 @@ func (a *Appraiser) Appraise(ctx context.Context, req Request, p Provider) (*Ver
 		}
 	}
 	return v, nil
+}
+
+// enclave reports whether evidence of the kind shows an SGX enclave, whose debug flag
+// policies read.
+func enclave(kind evidence.Kind) bool {
+	return kind == evidence.SGXEnclave || kind == evidence.OpenEnclave
 }
 
 // explain says what evidence is that its verifier could not read at all: evidence of

@@ -109,27 +109,6 @@ func (p TCBPolicy) statuses() []string {
 	return named
 }
 
-// reserve returns a check for each reservation, up to the first one that is not
-// accepted.
-func (p TCBPolicy) reserve(kind evidence.Kind, list []evidence.Reservation) (checks []evidence.Check) {
-	for _, r := range list {
-		if p.EnclaveDebugByPolicy && r.Accept == evidence.DebugGuest && (kind == evidence.SGXEnclave || kind == evidence.OpenEnclave) {
-			continue
-		}
-		check := r.Check
-		if check.OK = slices.Contains(p.Accept, r.Accept); check.OK {
-			check.Expected, check.Remedy = check.Expected+", or "+r.Accept+" accepted", ""
-		}
-		if !check.OK && !strings.Contains(check.Remedy, r.Accept) {
-			check.Remedy += "; or accept it by name: " + r.Accept
-		}
-		if checks = append(checks, check); !check.OK {
-			break
-		}
-	}
-	return checks
-}
-
 // judge returns the check of the TCB status; none for evidence without one and
 // for callers who asked for the facts alone.
 func (p TCBPolicy) judge(kind evidence.Kind, tcb *evidence.TCB) []evidence.Check {

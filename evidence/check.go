@@ -2,6 +2,8 @@ package evidence
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/probity-dev/probity/wording/plainerror"
 )
@@ -106,8 +108,31 @@ func (r *Result) reject(c Check) *Rejection {
 	return &Rejection{Check: c}
 }
 
-// Reserve adds a reservation: the check fails unless the relying side accepts the fact by the
-// given word.
+// Reserve adds a reservation: the check fails unless the caller accepts the fact by the
+// given word. [Result.Conclude] makes it.
 func (r *Result) Reserve(accept string, check *Definition, expected, found string) {
 	r.Reservations = append(r.Reservations, Reservation{Accept: accept, Check: check.Failed(expected, found)})
+}
+
+// Conclude ends a verification that ended with err: evidence without other faults is refused
+// for the first reservation that ev does not accept.
+func (r *Result) Conclude(ev Evidence, err error) error {
+	if err != nil {
+		return err
+	}
+	for _, reservation := range r.Reservations {
+		check, word := reservation.Check, reservation.Accept
+		switch {
+		case word == DebugGuest && ev.DebugByPolicy:
+		case slices.Contains(ev.Accept, word):
+			check.OK, check.Expected, check.Remedy = true, check.Expected+", or "+word+" accepted", ""
+			r.Checks = append(r.Checks, check)
+		default:
+			if !strings.Contains(check.Remedy, word) {
+				check.Remedy += "; or accept it by name: " + word
+			}
+			return r.reject(check)
+		}
+	}
+	return nil
 }

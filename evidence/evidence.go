@@ -6,9 +6,10 @@
 // made in order and the claims that they prove. The first failed check ends
 // the verification and is returned as a [Rejection].
 //
-// A verifier says what is proven. It has no opinion on whether a measurement,
-// a debug flag or an old TCB is acceptable, save what a vendor's standard says
-// must never pass; opinions belong to package policy and to the caller.
+// A verifier says what is proven. It refuses what a vendor's standard says must
+// never pass, and what the caller has to accept by name, such as a guest that its
+// host can read ([DebugGuest]). It has no opinion on measurements or an old TCB;
+// opinions belong to package policy and to the caller.
 package evidence
 
 import (
@@ -51,6 +52,12 @@ type Evidence struct {
 	// TCBEvaluationNumber, if not zero, asks for collateral of this TCB
 	// evaluation data number.
 	TCBEvaluationNumber uint32
+	// Accept lists the reservations that are accepted, [BoundServiceTD] and [DebugGuest].
+	// Evidence with any other is refused.
+	Accept []string
+	// DebugByPolicy says that a policy judges whether evidence shows a debug enclave. It is
+	// then not refused for that, and the reservation stays in the result.
+	DebugByPolicy bool
 	// Time is the instant at which everything is judged: certificate
 	// validity, CRL and collateral freshness.
 	Time time.Time
@@ -82,9 +89,9 @@ func (t TPMDemands) PCRMask() uint32 {
 type Verifier interface {
 	Kind() Kind
 	// Verify checks ev. The result is never nil and holds the checks made so
-	// far. The error is a *[Rejection] if the evidence is refused; any other
-	// error means that no verdict was reached (for instance a cancelled
-	// context).
+	// far. The error is a *[Rejection] if the evidence is refused, also by a
+	// reservation that ev does not accept; any other error means that no
+	// verdict was reached (for instance a cancelled context).
 	Verify(ctx context.Context, ev Evidence) (*Result, error)
 }
 
@@ -101,7 +108,7 @@ type Result struct {
 	// Stale says that collateral was used that has outlived itself, as its
 	// source was told to go on while it cannot get newer (outage mode).
 	Stale bool
-	// Reservations are proven facts that nobody should accept without knowing.
+	// Reservations are proven facts that evidence is refused for unless [Evidence] accepts them.
 	Reservations []Reservation
 }
 

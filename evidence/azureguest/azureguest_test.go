@@ -103,7 +103,11 @@ func TestDebugGuestsAreReserved(t *testing.T) {
 	cfg.Proof = func(runtime []byte) []byte {
 		return chip.Evidence(amd, chip.Report(evidencetest.ReportConfig{ReportData: evidencetest.BindData(runtime), Policy: 0xb001f}))
 	}
-	result, err := verify(t, guest.Info(cfg), nil)
+	info := guest.Info(cfg)
+	if _, err := verify(t, info, nil); !errors.Is(err, snp.CheckDebug) {
+		t.Errorf("a debug guest: %v", err)
+	}
+	result, err := verify(t, info, func(_ *azureguest.Config, ev *evidence.Evidence) { ev.Accept = []string{evidence.DebugGuest} })
 	if err != nil || len(result.Reservations) != 1 || result.Reservations[0].Accept != evidence.DebugGuest {
 		t.Errorf("%+v, %v", result.Reservations, err)
 	}

@@ -91,8 +91,7 @@ func (v *Verifier) Kind() evidence.Kind { return evidence.ArmCCA }
 // Verify verifies ev.Raw as a token.
 func (v *Verifier) Verify(_ context.Context, ev evidence.Evidence) (*evidence.Result, error) {
 	result := &evidence.Result{}
-	err := v.verify(result, ev)
-	return result, err
+	return result, result.Conclude(ev, v.verify(result, ev))
 }
 
 // simulatedImplementation is the implementation id of simulated platforms.

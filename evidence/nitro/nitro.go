@@ -125,8 +125,7 @@ func (v *Verifier) Kind() evidence.Kind { return evidence.NitroEnclave }
 // Verify verifies ev.Raw as an attestation document.
 func (v *Verifier) Verify(_ context.Context, ev evidence.Evidence) (*evidence.Result, error) {
 	result := &evidence.Result{}
-	err := v.verify(result, ev)
-	return result, err
+	return result, result.Conclude(ev, v.verify(result, ev))
 }
 
 // otherRoot says what the first certificate of cabundle is that is not the trusted root.

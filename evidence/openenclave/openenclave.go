@@ -67,7 +67,7 @@ func (v *Verifier) Verify(ctx context.Context, ev evidence.Evidence) (*evidence.
 	if err := v.sgx.VerifyQuote(ctx, result, framed.Quote, ev); err != nil {
 		return result, err
 	}
-	return result, v.bindFraming(result, framed)
+	return result, result.Conclude(ev, v.bindFraming(result, framed))
 }
 
 // bindFraming checks what stands around the quote against its REPORTDATA.

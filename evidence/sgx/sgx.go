@@ -67,11 +67,11 @@ func (v *Verifier) Verify(ctx context.Context, ev evidence.Evidence) (*evidence.
 	if err != nil {
 		return &evidence.Result{Checks: result.Checks}, err
 	}
-	return result, v.verify(ctx, result, quote, cert, ev)
+	return result, result.Conclude(ev, v.verify(ctx, result, quote, cert, ev))
 }
 
 // VerifyQuote verifies a quote that was taken out of a framing, adding to the checks and facts
-// that result holds already.
+// that result holds already. The caller ends it with [evidence.Result.Conclude].
 func (v *Verifier) VerifyQuote(ctx context.Context, result *evidence.Result, quote []byte, ev evidence.Evidence) error {
 	return v.verify(ctx, result, quote, nil, ev)
 }

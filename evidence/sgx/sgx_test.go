@@ -22,18 +22,20 @@ type lab struct {
 	m      *evidencetest.Platform
 	source collateral.Source
 	v      *sgx.Verifier
+
+	debugByPolicy bool
 }
 
 func newLab() *lab {
 	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
 	m := pki.Platform(evidencetest.HealthyPlatform())
 	return &lab{m, collateral.Fixed(pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)})),
-		sgx.New(dcap.New(dcap.Config{Anchor: pki.Anchor()}))}
+		sgx.New(dcap.New(dcap.Config{Anchor: pki.Anchor()})), false}
 }
 
 func (l *lab) verify(e evidencetest.Enclave, runtime, initTime *evidence.Data) (*evidence.Result, string) {
 	result, err := l.v.Verify(context.Background(), evidence.Evidence{Raw: l.m.Quote(evidencetest.QuoteConfig{Enclave: e}),
-		RuntimeData: runtime, InitTimeData: initTime, Collateral: l.source, Time: now})
+		RuntimeData: runtime, InitTimeData: initTime, Collateral: l.source, DebugByPolicy: l.debugByPolicy, Time: now})
 	var r *evidence.Rejection
 	if errors.As(err, &r) {
 		return result, r.Check.ID
@@ -93,9 +95,14 @@ func TestValues(t *testing.T) {
 	e.Debug = true
 	text := []byte(`{"b":1,"a":"x"}`)
 	e.ReportData = evidencetest.BindData(text)
-	result, refused := l.verify(e, &evidence.Data{Bytes: text, Type: evidence.JSON}, nil)
+	data := &evidence.Data{Bytes: text, Type: evidence.JSON}
+	if _, refused := l.verify(e, data, nil); refused != sgx.CheckDebug.ID {
+		t.Errorf("a debug enclave that is not accepted by name: refused by %q", refused)
+	}
+	l.debugByPolicy = true
+	result, refused := l.verify(e, data, nil)
 	if refused != "" {
-		t.Fatalf("refused by %s: a debug enclave is a fact for the policy", refused)
+		t.Fatalf("refused by %s: the debug flag is left to a policy", refused)
 	}
 	members := result.Claims.Members()
 	for name, want := range map[string]any{"x-ms-attestation-type": "sgx", "x-ms-sgx-is-debuggable": true, "x-ms-sgx-product-id": int64(7), "x-ms-sgx-svn": int64(3)} {

@@ -113,7 +113,7 @@ func (v *Verifier) Kind() evidence.Kind { return evidence.SEVSNPVM }
 // Verify verifies ev.Raw in one of the forms that [Frame] reads.
 func (v *Verifier) Verify(ctx context.Context, ev evidence.Evidence) (*evidence.Result, error) {
 	result := &evidence.Result{}
-	return result, v.verify(ctx, result, ev)
+	return result, result.Conclude(ev, v.verify(ctx, result, ev))
 }
 
 func (v *Verifier) verify(ctx context.Context, result *evidence.Result, ev evidence.Evidence) error {

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"testing"
 
@@ -101,7 +102,12 @@ func TestClaims(t *testing.T) {
 
 func TestADebugGuestIsAReservation(t *testing.T) {
 	l := newLab(t, snp.Milan, evidencetest.ChipConfig{})
-	result, err := l.verify(t, evidencetest.ReportConfig{Policy: 0xb0000})
+	report := evidencetest.ReportConfig{Policy: 0xb0000}
+	if _, err := l.verify(t, report); !errors.Is(err, snp.CheckDebug) {
+		t.Errorf("a debug guest that is not accepted by name: %v", err)
+	}
+	l.ev.Accept = []string{evidence.DebugGuest}
+	result, err := l.verify(t, report)
 	if err != nil || len(result.Reservations) != 1 || result.Reservations[0].Accept != evidence.DebugGuest {
 		t.Errorf("result = %+v, %v", result.Reservations, err)
 	}

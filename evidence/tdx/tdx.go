@@ -77,8 +77,7 @@ func (v *Verifier) Kind() evidence.Kind { return evidence.TDXVM }
 // one.
 func (v *Verifier) Verify(ctx context.Context, ev evidence.Evidence) (*evidence.Result, error) {
 	result := &evidence.Result{}
-	err := v.verify(ctx, result, ev)
-	return result, err
+	return result, result.Conclude(ev, v.verify(ctx, result, ev))
 }
 
 func (v *Verifier) verify(ctx context.Context, result *evidence.Result, ev evidence.Evidence) error {

@@ -31,6 +31,7 @@ type scene struct {
 	raw               func([]byte)        // edits the finished quote
 	runtime, initTime *evidence.Data
 	log               []byte
+	accept            []string
 }
 
 func verify(edit func(*scene)) (*evidence.Result, string) {
@@ -46,7 +47,7 @@ func verify(edit func(*scene)) (*evidence.Result, string) {
 	}
 	v := tdx.New(dcap.New(dcap.Config{Anchor: pki.Anchor()}))
 	result, err := v.Verify(context.Background(), evidence.Evidence{Raw: quote, Collateral: collateral.Fixed(set), Time: now,
-		RuntimeData: s.runtime, InitTimeData: s.initTime, EventLog: s.log})
+		RuntimeData: s.runtime, InitTimeData: s.initTime, EventLog: s.log, Accept: s.accept})
 	var r *evidence.Rejection
 	if errors.As(err, &r) {
 		return result, r.Check.ID
@@ -169,7 +170,7 @@ func mask(info string) string {
 
 func TestClaimsOfTheProfile(t *testing.T) {
 	runtime, initTime := []byte(`{"b":1,"a":2}`), []byte(`{"c":3}`)
-	result, refused := verify(func(s *scene) {
+	edit := func(s *scene) {
 		s.td.V15 = true
 		s.td.Attributes |= 1 | 1<<63
 		s.td.ReportData = evidencetest.BindData(runtime)
@@ -177,9 +178,15 @@ func TestClaimsOfTheProfile(t *testing.T) {
 		s.td.MRServiceTD[0] = 0xab
 		s.runtime = &evidence.Data{Bytes: runtime, Type: evidence.JSON}
 		s.initTime = &evidence.Data{Bytes: initTime, Type: evidence.JSON}
-	})
+	}
+	for accepted, want := range map[string]string{"": "tdx.service-td", evidence.BoundServiceTD: "tdx.attributes.debug", evidence.DebugGuest: "tdx.service-td"} {
+		if _, refused := verify(func(s *scene) { edit(s); s.accept = []string{accepted} }); refused != want {
+			t.Errorf("%q accepted: refused by %q, want %s", accepted, refused, want)
+		}
+	}
+	result, refused := verify(func(s *scene) { edit(s); s.accept = []string{evidence.BoundServiceTD, evidence.DebugGuest} })
 	if refused != "" {
-		t.Fatalf("refused by %s: debug and service TDs are facts", refused)
+		t.Fatalf("refused by %s, but both reservations are accepted", refused)
 	}
 	var words []string
 	for _, r := range result.Reservations {

@@ -74,8 +74,7 @@ func (v *Verifier) Kind() evidence.Kind { return evidence.VBSEnclave }
 // Verify verifies ev.Raw, a request of the TPM protocol with att_type vbs.
 func (v *Verifier) Verify(_ context.Context, ev evidence.Evidence) (*evidence.Result, error) {
 	result := &evidence.Result{}
-	err := v.verify(result, ev)
-	return result, err
+	return result, result.Conclude(ev, v.verify(result, ev))
 }
 
 func (v *Verifier) verify(result *evidence.Result, ev evidence.Evidence) error {

@@ -36,13 +36,13 @@ func config(cfg evidencetest.EnclaveReport, change func([]byte) []byte, windows 
 		}}
 }
 
-func verify(t *testing.T, raw []byte) (*evidence.Result, error) {
+func verify(t *testing.T, raw []byte, accept ...string) (*evidence.Result, error) {
 	t.Helper()
 	roots, err := tpmca.Parse(machine.Root.PEM())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return vbs.New(tpm.New(tpm.Config{Authorities: roots})).Verify(t.Context(), evidence.Evidence{Raw: raw, Challenge: challenge, Time: now})
+	return vbs.New(tpm.New(tpm.Config{Authorities: roots})).Verify(t.Context(), evidence.Evidence{Raw: raw, Challenge: challenge, Accept: accept, Time: now})
 }
 
 func TestVerify(t *testing.T) {
@@ -65,10 +65,15 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// TestDebugging: whether an enclave can be debugged counts, and not whether it is.
+// TestDebugging: an enclave that can be debugged is refused unless the caller accepts that by
+// name, also while no debugger is attached.
 func TestDebugging(t *testing.T) {
 	for flags := uint32(1); flags < 8; flags++ {
-		result, err := verify(t, machine.Evidence(config(evidencetest.EnclaveReport{Flags: flags}, nil)))
+		raw := machine.Evidence(config(evidencetest.EnclaveReport{Flags: flags}, nil))
+		if _, err := verify(t, raw); !errors.Is(err, vbs.CheckDebug) {
+			t.Errorf("flags %d, not accepted: %v", flags, err)
+		}
+		result, err := verify(t, raw, evidence.DebugGuest)
 		if err != nil || len(result.Reservations) != 1 || result.Reservations[0].Accept != evidence.DebugGuest || result.Reservations[0].Check.ID != "vbs.flags.debug" {
 			t.Errorf("flags %d: %v", flags, err)
 		}
