@@ -4,7 +4,6 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/sha1"
 	"crypto/sha256"
@@ -16,10 +15,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/cryptosigner"
+	"github.com/probity-dev/probity/strict/pubkey"
 )
-
-// MinRSABits is the smallest RSA key that signs: some clients refuse less.
-const MinRSABits = 2048
 
 // Signer signs tokens of one issuer with one key.
 type Signer struct {
@@ -42,10 +39,11 @@ func Algorithms() []string { return []string{"RS256", "PS256", "ES256", "ES384",
 // key: RS256 for RSA, ES256 and ES384 for P-256 and P-384, EdDSA for Ed25519. The
 // certificate must hold the key.
 func NewSigner(issuer string, key crypto.Signer, cert *x509.Certificate, algorithm string) (*Signer, error) {
-	chosen, err := algorithmFor(key.Public())
+	name, err := pubkey.Algorithm(key.Public())
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("token: %w", err)
 	}
+	chosen := jose.SignatureAlgorithm(name)
 	if algorithm == "PS256" && chosen == jose.RS256 {
 		chosen = jose.PS256
 	}
@@ -76,26 +74,6 @@ func NewSigner(issuer string, key crypto.Signer, cert *x509.Certificate, algorit
 
 func (s *Signer) options() *jose.SignerOptions {
 	return (&jose.SignerOptions{}).WithType("JWT").WithHeader("jku", s.Issuer+"/certs").WithHeader("kid", s.KeyID)
-}
-
-func algorithmFor(public crypto.PublicKey) (jose.SignatureAlgorithm, error) {
-	switch k := public.(type) {
-	case *rsa.PublicKey:
-		if k.N.BitLen() < MinRSABits {
-			return "", fmt.Errorf("token: RSA key of %d bits, at least %d are needed", k.N.BitLen(), MinRSABits)
-		}
-		return jose.RS256, nil
-	case *ecdsa.PublicKey:
-		switch k.Curve {
-		case elliptic.P256():
-			return jose.ES256, nil
-		case elliptic.P384():
-			return jose.ES384, nil
-		}
-	case ed25519.PublicKey:
-		return jose.EdDSA, nil
-	}
-	return "", fmt.Errorf("token: keys of type %T do not sign tokens", public)
 }
 
 // Algorithm returns the JWS algorithm, for instance RS256.

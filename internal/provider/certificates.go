@@ -10,7 +10,7 @@ import (
 
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/store"
-	"github.com/probity-dev/probity/token"
+	"github.com/probity-dev/probity/policy/policyjws"
 )
 
 // maxUsed is how many used requests about certificates are known again.
@@ -23,7 +23,7 @@ const maxSigners = 32
 // signed request asks. Adding one that is there, and removing one that is not,
 // changes nothing. It returns the certificate's thumbprint.
 func (r *Registry) ChangeCertificate(ctx context.Context, providerName, jws string, add bool, by By) (thumbprint string, err error) {
-	in, err := token.ParseCertificate(jws)
+	in, err := policyjws.ParseCertificate(jws)
 	if err != nil {
 		return "", err
 	}
@@ -56,7 +56,7 @@ func (r *Registry) ChangeCertificate(ctx context.Context, providerName, jws stri
 	if pending != nil {
 		return "", pending
 	}
-	return token.Thumbprint(in.Certificate), nil
+	return policyjws.Thumbprint(in.Certificate), nil
 }
 
 // certificateChange is a request about a certificate that may sign policies.
@@ -67,23 +67,23 @@ type certificateChange struct {
 	agreed []string
 }
 
-func registered(p store.Provider, in *token.SubmittedCertificate) int {
+func registered(p store.Provider, in *policyjws.CertificateSubmission) int {
 	return slices.IndexFunc(p.Signers, func(jwk jsontext.Value) bool {
-		cert, err := token.PolicyCertificate(jwk)
+		cert, err := policyjws.Certificate(jwk)
 		return err == nil && cert.Equal(in.Certificate)
 	})
 }
 
 // judge checks a request about a certificate, and reports whether it changes anything.
-func (r *Registry) judge(p store.Provider, in *token.SubmittedCertificate, c certificateChange) (changes bool, err error) {
+func (r *Registry) judge(p store.Provider, in *policyjws.CertificateSubmission, c certificateChange) (changes bool, err error) {
 	if !p.Isolated {
 		return false, refuse(InvalidOperation, CheckTrustModel, "a provider of the trust model Isolated", "one of the model AAD, which has no certificates", "create a provider with policy signing certificates")
 	}
-	use := token.Binding{Purpose: token.PurposeRemoveCertificate}
+	use := policyjws.Binding{Purpose: policyjws.PurposeRemoveCertificate}
 	if c.add {
-		use.Purpose = token.PurposeAddCertificate
+		use.Purpose = policyjws.PurposeAddCertificate
 	}
-	if err := errors.Join(r.signed(p, &in.SubmittedPolicy), r.bound(p, &in.SubmittedPolicy, use)); err != nil {
+	if err := errors.Join(r.signed(p, &in.Submission), r.bound(p, &in.Submission, use)); err != nil {
 		return false, err
 	}
 	at := registered(p, in)
@@ -104,7 +104,7 @@ func (r *Registry) judge(p store.Provider, in *token.SubmittedCertificate, c cer
 }
 
 // changeCertificate makes the change, and records it.
-func (r *Registry) changeCertificate(tx store.Tx, p store.Provider, in *token.SubmittedCertificate, c certificateChange) error {
+func (r *Registry) changeCertificate(tx store.Tx, p store.Provider, in *policyjws.CertificateSubmission, c certificateChange) error {
 	changes, err := r.judge(p, in, c)
 	if err != nil || !changes {
 		return err
@@ -128,7 +128,7 @@ func (r *Registry) changeCertificate(tx store.Tx, p store.Provider, in *token.Su
 	}
 	details := map[string]string{}
 	approvedBy(details, c.agreed)
-	return ledger.Append(tx, p.Identity(), r.entry(c.by, action, token.Thumbprint(in.Certificate), details))
+	return ledger.Append(tx, p.Identity(), r.entry(c.by, action, policyjws.Thumbprint(in.Certificate), details))
 }
 
 // checkSigners reads the certificates that a provider is created with.
@@ -137,7 +137,7 @@ func checkSigners(keys []jsontext.Value) error {
 		return refuse(Invalid, CheckCertificate, fmt.Sprintf("at most %d certificates", maxSigners), fmt.Sprint(len(keys)), "register a CA instead of each of its certificates")
 	}
 	for i, jwk := range keys {
-		if _, err := token.PolicyCertificate(jwk); err != nil {
+		if _, err := policyjws.Certificate(jwk); err != nil {
 			return refuse(Invalid, CheckCertificate, "JSON Web Keys with a certificate (x5c)", fmt.Sprintf("key %d: %v", i+1, err), "register RSA keys of 2048 bits or more, P-256 or P-384")
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/store"
-	"github.com/probity-dev/probity/token"
+	"github.com/probity-dev/probity/policy/policyjws"
 )
 
 // PolicyChange is a change of a policy that a caller asks for.
@@ -31,7 +31,7 @@ type PolicyChange struct {
 }
 
 // Change makes a change of a policy, or says why not. Malformed policies give an error that wraps
-// token.ErrPolicyJWS or is a *policy.ParseError.
+// policyjws.ErrFormat or is a *policy.ParseError.
 func (r *Registry) Change(ctx context.Context, c PolicyChange) (*Done, error) {
 	base, err := r.version(ctx, c.Provider, string(c.Kind))
 	if err != nil {
@@ -93,15 +93,15 @@ type Done struct {
 	Action    string
 	Kind      evidence.Kind
 	Version   int64
-	Submitted *token.SubmittedPolicy
+	Submitted *policyjws.Submission
 }
 
-func (c PolicyChange) done(submitted *token.SubmittedPolicy) *Done {
+func (c PolicyChange) done(submitted *policyjws.Submission) *Done {
 	return &Done{c.Action, c.Kind, c.base + 1, submitted}
 }
 
 // admissible checks a change of a policy against what is in force.
-func (r *Registry) admissible(tx store.Tx, p store.Provider, c PolicyChange, submitted *token.SubmittedPolicy) error {
+func (r *Registry) admissible(tx store.Tx, p store.Provider, c PolicyChange, submitted *policyjws.Submission) error {
 	if err := errors.Join(r.signed(p, submitted), r.bound(p, submitted, c.use())); err != nil {
 		return err
 	}
@@ -109,9 +109,9 @@ func (r *Registry) admissible(tx store.Tx, p store.Provider, c PolicyChange, sub
 }
 
 // read checks what was submitted, by itself.
-func (r *Registry) read(c PolicyChange) (*token.SubmittedPolicy, error) {
+func (r *Registry) read(c PolicyChange) (*policyjws.Submission, error) {
 	if c.Action == store.PolicyReset {
-		in, err := token.ParsePolicy(c.JWS)
+		in, err := policyjws.Parse(c.JWS)
 		// Security: readers see the JWS of the policy in force. Its signature says "set
 		// this policy", not "remove it".
 		if err == nil && !in.Empty {
@@ -132,7 +132,7 @@ func (r *Registry) read(c PolicyChange) (*token.SubmittedPolicy, error) {
 }
 
 // signed checks the signature of a change at an Isolated provider.
-func (r *Registry) signed(p store.Provider, submitted *token.SubmittedPolicy) error {
+func (r *Registry) signed(p store.Provider, submitted *policyjws.Submission) error {
 	if !p.Isolated {
 		return nil
 	}
@@ -142,7 +142,7 @@ func (r *Registry) signed(p store.Provider, submitted *token.SubmittedPolicy) er
 	}
 	t := Provider{}
 	for _, jwk := range p.Signers {
-		cert, err := token.PolicyCertificate(jwk)
+		cert, err := policyjws.Certificate(jwk)
 		if err != nil {
 			return fmt.Errorf("provider: %s: %w", p.Name, err)
 		}
@@ -157,7 +157,7 @@ func (r *Registry) signed(p store.Provider, submitted *token.SubmittedPolicy) er
 
 // bound refuses a change that was signed for something else. What its header does not
 // say binds nothing, unless the provider requires it.
-func (r *Registry) bound(p store.Provider, in *token.SubmittedPolicy, use token.Binding) error {
+func (r *Registry) bound(p store.Provider, in *policyjws.Submission, use policyjws.Binding) error {
 	use.Provider = r.url(p.Name)
 	settings, err := ReadSettings(p.Settings)
 	if err != nil {
@@ -174,12 +174,12 @@ func (r *Registry) bound(p store.Provider, in *token.SubmittedPolicy, use token.
 }
 
 // use is what a change of a policy is.
-func (c PolicyChange) use() token.Binding {
-	purpose := token.PurposeSet
+func (c PolicyChange) use() policyjws.Binding {
+	purpose := policyjws.PurposeSet
 	if c.Action == store.PolicyReset {
-		purpose = token.PurposeReset
+		purpose = policyjws.PurposeReset
 	}
-	return token.Binding{Purpose: purpose, Kind: string(c.Kind), Version: &c.base}
+	return policyjws.Binding{Purpose: purpose, Kind: string(c.Kind), Version: &c.base}
 }
 
 // inOrder refuses a change that another one came before.
@@ -199,7 +199,7 @@ func inOrder(tx store.Tx, c PolicyChange) error {
 }
 
 // put adds the version and records it.
-func (r *Registry) put(tx store.Tx, p store.Provider, c PolicyChange, submitted *token.SubmittedPolicy) error {
+func (r *Registry) put(tx store.Tx, p store.Provider, c PolicyChange, submitted *policyjws.Submission) error {
 	record := store.PolicyVersion{Provider: c.Provider, Kind: string(c.Kind), Action: c.Action, JWS: c.JWS, By: c.By.Caller, From: c.from, At: r.now()}
 	if len(submitted.Signer) > 0 {
 		sum := sha256.Sum256(submitted.Signer[0].Raw)

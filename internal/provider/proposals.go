@@ -19,7 +19,7 @@ import (
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/store"
-	"github.com/probity-dev/probity/token"
+	"github.com/probity-dev/probity/policy/policyjws"
 )
 
 // proposalLife is how long a proposal waits for approvals.
@@ -308,7 +308,7 @@ func (r *Registry) carryOut(tx store.Tx, p store.Provider, x store.Proposal, agr
 		if err := unchanged(p, x); err != nil {
 			return nil, false, err
 		}
-		in, err := token.ParseCertificate(x.JWS)
+		in, err := policyjws.ParseCertificate(x.JWS)
 		if err != nil {
 			return nil, false, err
 		}

@@ -20,12 +20,12 @@ import (
 	"github.com/probity-dev/probity/internal/keys"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/policy"
-	"github.com/probity-dev/probity/token"
+	"github.com/probity-dev/probity/policy/policyjws"
 )
 
 // PolicyInForce is a policy with the form in which it was submitted.
 type PolicyInForce struct {
-	Submitted *token.SubmittedPolicy
+	Submitted *policyjws.Submission
 	Policy    *policy.Policy // nil for a type that has none
 	// Version is 0 for a default that was never changed.
 	Version int64
@@ -122,24 +122,24 @@ var defaults = sync.OnceValue(func() map[evidence.Kind]*PolicyInForce {
 	for _, kind := range evidence.Kinds() {
 		text := policy.Default(string(kind))
 		if text == "" {
-			all[kind] = &PolicyInForce{Submitted: &token.SubmittedPolicy{JWS: token.NoPolicy, Empty: true}}
+			all[kind] = &PolicyInForce{Submitted: &policyjws.Submission{JWS: policyjws.NoPolicy, Empty: true}}
 			continue
 		}
-		jws, err := token.WrapPolicy(nil, text, nil, nil)
+		jws, err := policyjws.Wrap(nil, text, nil, nil)
 		if err == nil {
 			all[kind], err = ReadPolicy(jws)
 		}
 		if err != nil {
-			all[kind] = &PolicyInForce{Submitted: &token.SubmittedPolicy{JWS: token.NoPolicy, Empty: true}, Broken: err}
+			all[kind] = &PolicyInForce{Submitted: &policyjws.Submission{JWS: policyjws.NoPolicy, Empty: true}, Broken: err}
 		}
 	}
 	return all
 })
 
 // ReadPolicy reads a policy from its submitted form. The error wraps
-// token.ErrPolicyJWS, or is a *policy.ParseError.
+// policyjws.ErrFormat, or is a *policy.ParseError.
 func ReadPolicy(jws string) (*PolicyInForce, error) {
-	submitted, err := token.ParsePolicy(jws)
+	submitted, err := policyjws.Parse(jws)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/probity-dev/probity/internal/provider"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/store/sqlite"
-	"github.com/probity-dev/probity/token"
+	"github.com/probity-dev/probity/policy/policyjws"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -55,7 +55,7 @@ func TestManyProviders(t *testing.T) {
 				if _, err := tx.PutProvider(store.Provider{Name: name, Subscription: "s", Group: "g", Location: "local", Created: now}); err != nil {
 					return err
 				}
-				jws, err := token.WrapPolicy(nil, fmt.Sprintf("%s// %d", text, i), nil, nil)
+				jws, err := policyjws.Wrap(nil, fmt.Sprintf("%s// %d", text, i), nil, nil)
 				if err != nil {
 					return err
 				}

@@ -21,6 +21,7 @@ import (
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/store/seal"
+	"github.com/probity-dev/probity/policy/policyjws"
 	"github.com/probity-dev/probity/strict/ascii"
 	"github.com/probity-dev/probity/token"
 )
@@ -209,7 +210,7 @@ func (r *Registry) build(p store.Provider, policies []store.PolicyVersion, keys 
 	}
 	t.TCB.EnclaveDebugByPolicy = true
 	for _, jwk := range p.Signers {
-		cert, err := token.PolicyCertificate(jwk)
+		cert, err := policyjws.Certificate(jwk)
 		if err != nil {
 			broken(fmt.Errorf("policy signing certificate: %w", err))
 			continue
@@ -247,7 +248,7 @@ func (r *Registry) inForce(record store.PolicyVersion, earlier *Provider) *Polic
 	}
 	standard := defaults()[kind]
 	if standard == nil {
-		standard = &PolicyInForce{Submitted: &token.SubmittedPolicy{JWS: token.NoPolicy, Empty: true}}
+		standard = &PolicyInForce{Submitted: &policyjws.Submission{JWS: policyjws.NoPolicy, Empty: true}}
 	}
 	if record.Action == store.PolicyReset {
 		return &PolicyInForce{Submitted: standard.Submitted, Policy: standard.Policy, Version: record.Version}

@@ -19,8 +19,8 @@ import (
 	"github.com/probity-dev/probity/internal/store/postgres"
 	"github.com/probity-dev/probity/internal/store/seal"
 	"github.com/probity-dev/probity/internal/store/sqlite"
+	"github.com/probity-dev/probity/policy/policyjws"
 	"github.com/probity-dev/probity/test/kit/pgtest"
-	"github.com/probity-dev/probity/token"
 )
 
 // database is a store whose rows a test edits as somebody would who can write the
@@ -101,7 +101,7 @@ func (n *node) put(name, settings string) {
 const strict, lax = `version=1.0;authorizationrules{[type=="x-ms-sgx-is-debuggable", value==false] => permit();};`, `version=1.0;authorizationrules{=> permit();};`
 
 func wrapped(t *testing.T, text string) string {
-	jws, err := token.WrapPolicy(nil, text, nil, nil)
+	jws, err := policyjws.Wrap(nil, text, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

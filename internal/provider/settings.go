@@ -49,7 +49,7 @@ type Settings struct {
 	// means for ever.
 	Retention int `json:"ledgerRetentionDays,omitzero"`
 	// BoundChanges, at an Isolated provider, takes only signed changes that say what
-	// they are for: purpose, provider, type, version, time (token.Binding).
+	// they are for: purpose, provider, type, version, time (policyjws.Binding).
 	BoundChanges bool `json:"requireBoundChanges,omitzero"`
 	// Approvals is how many callers must agree to a change of a policy, the one who
 	// proposes it included. Zero and one mean that nobody else must.

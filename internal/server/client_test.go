@@ -14,6 +14,7 @@ import (
 	"github.com/probity-dev/probity/client"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/keys"
+	"github.com/probity-dev/probity/policy/policyjws"
 	"github.com/probity-dev/probity/token"
 )
 
@@ -103,7 +104,7 @@ func TestTheGoClientSpeaksEveryRoute(t *testing.T) {
 	}
 	_, err = c.IfMatch(9).SetPolicy(ctx, sgx, jws)
 	refused("another version", err, 412)
-	_, err = c.IfMatch(1).ResetPolicy(ctx, sgx, token.NoPolicy)
+	_, err = c.IfMatch(1).ResetPolicy(ctx, sgx, policyjws.NoPolicy)
 	ok("reset of the version that is there", err)
 	refused("roll back another version", c.IfMatch(1).Rollback(ctx, sgx, 1), 412)
 	ok("roll back", c.Rollback(ctx, sgx, 1))

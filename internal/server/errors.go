@@ -15,7 +15,7 @@ import (
 	"github.com/probity-dev/probity/internal/server/wire"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/policy"
-	"github.com/probity-dev/probity/token"
+	"github.com/probity-dev/probity/policy/policyjws"
 )
 
 // The error codes of Azure Attestation, and the ones it lacks.
@@ -195,7 +195,7 @@ func asAPIError(err error) (e *apiError, internal bool) {
 		return e, false
 	case errors.As(err, &refused):
 		return changeRefused(refused), false
-	case errors.Is(err, token.ErrPolicyJWS):
+	case errors.Is(err, policyjws.ErrFormat):
 		return invalidOperation(err.Error()), false
 	case errors.Is(err, ledger.ErrStopped):
 		return ledgerStopped(), true

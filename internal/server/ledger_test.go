@@ -192,3 +192,31 @@ func TestAChangedLedgerIsTold(t *testing.T) {
 		t.Errorf("%d %s, %v", w.Code, w.Body, err)
 	}
 }
+
+// deadLedger takes nothing.
+type deadLedger struct{}
+
+func (deadLedger) Withhold(string, ledger.Entry, string) {}
+
+func (deadLedger) Cosigned(string) (string, int64) { return "", 0 }
+
+func (deadLedger) Stopped() []*ledger.Stop { return nil }
+
+func (deadLedger) Record(context.Context, string, ledger.Entry, bool) error { return ledger.ErrFull }
+
+func TestNoLedgerNoToken(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.Ledger = deadLedger{} })
+	b.provider(t, "closed", `"probity":{"ledger":"failClosed"}`)
+	attest := `{"quote":"` + b.quote() + `"}`
+	w := b.do("POST", "/p/closed"+sgxPath, attest)
+	wantCheck(t, w, 503, CheckLedger.ID)
+	if w.Header().Get("Retry-After") == "" || strings.Contains(w.Body.String(), "eyJ") {
+		t.Errorf("%v %s", w.Header(), w.Body)
+	}
+	if w := b.do("POST", "/p/closed"+sgxPath, `{"quote":"AAAA"}`); w.Code != 503 {
+		t.Errorf("a refusal that is not recorded: %d", w.Code)
+	}
+	if w := b.do("POST", sgxPath, attest); w.Code != 200 {
+		t.Errorf("a provider that counts its losses: %d", w.Code)
+	}
+}

@@ -18,6 +18,7 @@ import (
 	"github.com/probity-dev/probity/internal/provider"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/policy"
+	"github.com/probity-dev/probity/policy/policyjws"
 	"github.com/probity-dev/probity/token"
 	"github.com/probity-dev/probity/wording/jsonerror"
 )
@@ -109,7 +110,7 @@ func (s *Server) changePolicy(w http.ResponseWriter, r *http.Request, c *call, a
 		return err
 	}
 	in, err := s.cfg.Registry.Change(r.Context(), provider.PolicyChange{Provider: c.provider.Name, Kind: c.kind, Action: action, JWS: jws, Match: match, By: c.by()})
-	if action == store.PolicyReset && errors.Is(err, token.ErrPolicyJWS) {
+	if action == store.PolicyReset && errors.Is(err, policyjws.ErrFormat) {
 		return failed(http.StatusBadRequest, codeInvalidOperation, CheckPolicyJWS.FailedWith("a compact JWS with an empty payload",
 			err.Error(), "let the SDK make the body, or use probity policy reset"))
 	}
@@ -174,7 +175,7 @@ func (s *Server) policyVersion(w http.ResponseWriter, r *http.Request, c *call) 
 		return err
 	}
 	out := versionOf(p)
-	if submitted, err := token.ParsePolicy(p.JWS); err == nil {
+	if submitted, err := policyjws.Parse(p.JWS); err == nil {
 		out.Text = submitted.Text
 	}
 	return writeJSON(w, out)
@@ -316,7 +317,7 @@ func (s *Server) changeCertificate(w http.ResponseWriter, r *http.Request, c *ca
 		}
 	}
 	thumbprint, err := s.cfg.Registry.ChangeCertificate(r.Context(), c.provider.Name, jws, add, c.by())
-	if errors.Is(err, token.ErrPolicyJWS) {
+	if errors.Is(err, policyjws.ErrFormat) {
 		return failed(http.StatusBadRequest, codeInvalidOperation, CheckPolicyJWS.FailedWith(`a compact JWS with the payload {"policyCertificate": JSON Web Key with x5c}, signed by a registered certificate`,
 			err.Error(), "let the SDK make the body, or use probity policy signers add and remove"))
 	}

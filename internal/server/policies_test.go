@@ -22,6 +22,7 @@ import (
 	"github.com/probity-dev/probity/internal/provider"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/policy"
+	"github.com/probity-dev/probity/policy/policyjws"
 	"github.com/probity-dev/probity/token"
 )
 
@@ -57,7 +58,7 @@ func answered(t *testing.T, w *httptest.ResponseRecorder) map[string]any {
 
 func wrap(t *testing.T, text string) string {
 	t.Helper()
-	jws, err := token.WrapPolicy(rand.Reader, text, nil, nil)
+	jws, err := policyjws.Wrap(rand.Reader, text, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +74,7 @@ func TestAPolicyIsSetReadAppliedAndReset(t *testing.T) {
 	for name, body := range map[string]string{"bare": jws, "with white space": " \n" + jws + "\r\n", "as a JSON string": `"` + jws + `"`} {
 		t.Run(name, func(t *testing.T) {
 			got := answered(t, b.admin("PUT", policyPath+apiVersion, body))
-			submitted, err := token.ParsePolicy(jws)
+			submitted, err := policyjws.Parse(jws)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -87,19 +88,19 @@ func TestAPolicyIsSetReadAppliedAndReset(t *testing.T) {
 			if doc.Error.Code != "PolicyEvaluationError" || !strings.Contains(doc.Error.Message, "claim x-ms-sgx-svn is 3") || len(doc.Error.Details) != 1 {
 				t.Errorf("error = %+v", doc)
 			}
-			if got := answered(t, b.admin("POST", policyPath+":reset"+apiVersion, token.NoPolicy)); got["x-ms-policy-result"] != "Removed" || got["x-ms-policy-token-hash"] != nil {
+			if got := answered(t, b.admin("POST", policyPath+":reset"+apiVersion, policyjws.NoPolicy)); got["x-ms-policy-result"] != "Removed" || got["x-ms-policy-token-hash"] != nil {
 				t.Errorf("answer = %v", got)
 			}
 			if w := b.do("POST", sgxPath, attest); w.Code != 200 {
 				t.Errorf("after the reset: %d %s", w.Code, w.Body)
 			}
 			standard := answered(t, b.admin("GET", "/Policies/sgxenclave"+apiVersion, ""))["x-ms-policy"].(string)
-			if in, err := token.ParsePolicy(standard); err != nil || in.Text != policy.Default("SgxEnclave") {
+			if in, err := policyjws.Parse(standard); err != nil || in.Text != policy.Default("SgxEnclave") {
 				t.Errorf("after the reset the policy is %q, %v", standard, err)
 			}
 		})
 	}
-	if w := b.admin("POST", policyPath+"%3Areset"+apiVersion, token.NoPolicy); w.Code != 200 {
+	if w := b.admin("POST", policyPath+"%3Areset"+apiVersion, policyjws.NoPolicy); w.Code != 200 {
 		t.Errorf("an escaped colon: %d %s", w.Code, w.Body)
 	}
 }
@@ -123,11 +124,11 @@ func TestASignerIsEchoed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	byRSA, err := token.WrapPolicy(rand.Reader, permit, rsaKey, []*x509.Certificate{rsaCert})
+	byRSA, err := policyjws.Wrap(rand.Reader, permit, rsaKey, []*x509.Certificate{rsaCert})
 	if err != nil {
 		t.Fatal(err)
 	}
-	byEC, err := token.WrapPolicy(rand.Reader, permit, ecKey, []*x509.Certificate{ecCert})
+	byEC, err := policyjws.Wrap(rand.Reader, permit, ecKey, []*x509.Certificate{ecCert})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +161,7 @@ func TestAPolicyThatIsRefusedLeavesTheOldOneInForce(t *testing.T) {
 		"certificate is none":      {signed, "InvalidOperation", "policy.jws"},
 		"signature under none":     {old + "AAAA", "InvalidOperation", "policy.jws"},
 		"does not parse":           {wrap(t, "version=1.0;\nauthorizationrules{=> allow(); [typ==\"x\"] => deny();};"), "PolicyParsingError", "policy.syntax"},
-		"empty policy":             {token.NoPolicy, "PolicyParsingError", "policy.syntax"},
+		"empty policy":             {policyjws.NoPolicy, "PolicyParsingError", "policy.syntax"},
 		"baseline without means":   {wrap(t, `version=1.1;configurationrules{=> issueproperty(type="x-ms-sgx-tcbidentifier", value="7");};authorizationrules{=> permit();};`), "InvalidParameter", "policy.tcb-identifier"},
 		"the service's own claims": {wrap(t, `version=1.0;authorizationrules{=> permit();};issuancerules{=> issue(type="exp", value=9);};`), "PolicyParsingError", "policy.syntax"},
 	} {
@@ -205,7 +206,7 @@ func TestAStoreThatFailsChangesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			b.server.cfg.Registry = b.registry
-			for _, w := range []*httptest.ResponseRecorder{b.admin("PUT", policyPath+apiVersion, wrap(t, denySVN)), b.admin("POST", policyPath+":reset"+apiVersion, token.NoPolicy)} {
+			for _, w := range []*httptest.ResponseRecorder{b.admin("PUT", policyPath+apiVersion, wrap(t, denySVN)), b.admin("POST", policyPath+":reset"+apiVersion, policyjws.NoPolicy)} {
 				if w.Code != tc.status || strings.Contains(w.Body.String(), "disk") || (w.Header().Get("Retry-After") != "") != (tc.status == 503) {
 					t.Errorf("%d %s", w.Code, w.Body)
 				}
@@ -233,7 +234,7 @@ func TestOnlyTheAdministratorManagesPolicies(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, tc.edit)
-			for _, request := range [][3]string{{"PUT", policyPath + apiVersion, jws}, {"POST", policyPath + ":reset" + apiVersion, token.NoPolicy}, {"GET", policyPath + apiVersion, ""}} {
+			for _, request := range [][3]string{{"PUT", policyPath + apiVersion, jws}, {"POST", policyPath + ":reset" + apiVersion, policyjws.NoPolicy}, {"GET", policyPath + apiVersion, ""}} {
 				r := httptest.NewRequest(request[0], request[1], strings.NewReader(request[2]))
 				r.Header.Set("Authorization", tc.header)
 				w := httptest.NewRecorder()
@@ -318,7 +319,7 @@ func TestPoliciesChangeWhileRequestsRun(t *testing.T) {
 		all.Go(func() {
 			for range 10 {
 				b.admin("PUT", policyPath+apiVersion, jws)
-				b.admin("POST", policyPath+":reset"+apiVersion, token.NoPolicy)
+				b.admin("POST", policyPath+":reset"+apiVersion, policyjws.NoPolicy)
 			}
 		})
 	}

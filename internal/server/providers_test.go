@@ -2,7 +2,6 @@ package server
 
 import (
 	"cmp"
-	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -25,6 +24,7 @@ import (
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/provider"
+	"github.com/probity-dev/probity/policy/policyjws"
 	"github.com/probity-dev/probity/token"
 )
 
@@ -239,7 +239,7 @@ func newSigners(t *testing.T) (a, b, c signer) {
 
 func (s signer) policy(t *testing.T, text string) string {
 	t.Helper()
-	jws, err := token.WrapPolicy(rand.Reader, text, s.key, []*x509.Certificate{s.cert})
+	jws, err := policyjws.Wrap(rand.Reader, text, s.key, []*x509.Certificate{s.cert})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func (s signer) policy(t *testing.T, text string) string {
 
 func (s signer) certificate(t *testing.T, other signer) string {
 	t.Helper()
-	jws, err := token.WrapCertificate(rand.Reader, other.cert, s.key, []*x509.Certificate{s.cert})
+	jws, err := policyjws.WrapCertificate(rand.Reader, other.cert, s.key, []*x509.Certificate{s.cert})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +257,7 @@ func (s signer) certificate(t *testing.T, other signer) string {
 
 func (s signer) reset(t *testing.T) string {
 	t.Helper()
-	jws, err := token.WrapReset(rand.Reader, s.key, []*x509.Certificate{s.cert})
+	jws, err := policyjws.WrapReset(rand.Reader, s.key, []*x509.Certificate{s.cert})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,13 +267,13 @@ func (s signer) reset(t *testing.T) string {
 func TestAnIsolatedProvider(t *testing.T) {
 	b := newBench(t, nil)
 	a, second, stranger := newSigners(t)
-	b.provider(t, "isolated", `"policySigningCertificates":{"keys":[`+string(token.CertificateKey(a.cert))+`]}`)
+	b.provider(t, "isolated", `"policySigningCertificates":{"keys":[`+string(policyjws.CertificateKey(a.cert))+`]}`)
 	send := func(method, path, body string) *httptest.ResponseRecorder {
 		return b.admin(method, "/p/isolated"+path+apiVersion, body)
 	}
 	for name, w := range map[string]*httptest.ResponseRecorder{
 		"unsigned set":                send("PUT", policyPath, wrap(t, denySVN)),
-		"unsigned reset":              send("POST", policyPath+":reset", token.NoPolicy),
+		"unsigned reset":              send("POST", policyPath+":reset", policyjws.NoPolicy),
 		"set signed by a stranger":    send("PUT", policyPath, stranger.policy(t, denySVN)),
 		"reset signed by a stranger":  send("POST", policyPath+":reset", stranger.reset(t)),
 		"certificate of a stranger":   send("POST", "/certificates:add", stranger.certificate(t, stranger)),
@@ -293,7 +293,7 @@ func TestAnIsolatedProvider(t *testing.T) {
 	}
 	for range 2 { // twice is as good as once
 		claims := answered(t, send("POST", "/certificates:add", a.certificate(t, second)))
-		if claims["x-ms-policycertificates-result"] != "IsPresent" || claims["x-ms-certificate-thumbprint"] != token.Thumbprint(second.cert) {
+		if claims["x-ms-policycertificates-result"] != "IsPresent" || claims["x-ms-certificate-thumbprint"] != policyjws.Thumbprint(second.cert) {
 			t.Errorf("%v", claims)
 		}
 	}
@@ -313,7 +313,7 @@ func TestAnIsolatedProvider(t *testing.T) {
 	if w := send("POST", policyPath+":rollback", `{"version":1}`); w.Code != 400 {
 		t.Errorf("rolled back to what a removed certificate signed: %d %s", w.Code, w.Body)
 	}
-	wantCheck(t, b.admin("PUT", armPath+"isolated"+apiVersion, `{"location":"local","properties":{"policySigningCertificates":{"keys":[`+string(token.CertificateKey(a.cert))+`]}}}`), 400, provider.CheckTrustModel.ID)
+	wantCheck(t, b.admin("PUT", armPath+"isolated"+apiVersion, `{"location":"local","properties":{"policySigningCertificates":{"keys":[`+string(policyjws.CertificateKey(a.cert))+`]}}}`), 400, provider.CheckTrustModel.ID)
 }
 
 func TestHistoryAndRollback(t *testing.T) {
@@ -322,7 +322,7 @@ func TestHistoryAndRollback(t *testing.T) {
 	for _, text := range texts {
 		answered(t, b.admin("PUT", policyPath+apiVersion, wrap(t, text)))
 	}
-	answered(t, b.admin("POST", policyPath+":reset"+apiVersion, token.NoPolicy))
+	answered(t, b.admin("POST", policyPath+":reset"+apiVersion, policyjws.NoPolicy))
 	answered(t, b.admin("POST", policyPath+":rollback", `{"version":1}`))
 	if w := b.do("POST", sgxPath, `{"quote":"`+b.quote()+`"}`); w.Code != 400 {
 		t.Errorf("the first policy is not in force: %d", w.Code)
@@ -425,7 +425,7 @@ func TestApprovals(t *testing.T) {
 		t.Error("not in force")
 	}
 	wantCheck(t, b.as(carol, "POST", path+":approve", ""), 404, provider.CheckApproval.ID)
-	b.as(alice, "POST", "/p/careful"+policyPath+":reset"+apiVersion, token.NoPolicy)
+	b.as(alice, "POST", "/p/careful"+policyPath+":reset"+apiVersion, policyjws.NoPolicy)
 	if err := json.Unmarshal(b.as(alice, "GET", "/p/careful/proposals", "").Body.Bytes(), &list, json.MatchCaseInsensitiveNames(true)); err != nil || len(list.Value) != 1 {
 		t.Fatalf("%+v, %v", list, err)
 	}
@@ -448,7 +448,7 @@ func TestApprovals(t *testing.T) {
 func TestApprovalsOfCertificatesAndSettings(t *testing.T) {
 	b := newBench(t, nil)
 	second, a, _ := newSigners(t) // a signs with ES256
-	b.provider(t, "careful", `"policySigningCertificates":{"keys":[`+string(token.CertificateKey(a.cert))+`]},"probity":{"approvals":2}`)
+	b.provider(t, "careful", `"policySigningCertificates":{"keys":[`+string(policyjws.CertificateKey(a.cert))+`]},"probity":{"approvals":2}`)
 	owner, contributor, other := b.token(t, "owner", "careful"), b.token(t, "contributor", "careful"), b.token(t, "contributor", "*")
 	type row struct {
 		ID, Action, Type string
@@ -658,32 +658,6 @@ func TestProvidersByHostName(t *testing.T) {
 	}
 }
 
-// deadLedger takes nothing.
-type deadLedger struct{}
-
-func (deadLedger) Withhold(string, ledger.Entry, string) {}
-func (deadLedger) Cosigned(string) (string, int64)       { return "", 0 }
-func (deadLedger) Stopped() []*ledger.Stop               { return nil }
-
-func (deadLedger) Record(context.Context, string, ledger.Entry, bool) error { return ledger.ErrFull }
-
-func TestNoLedgerNoToken(t *testing.T) {
-	b := newBench(t, func(c *Config) { c.Ledger = deadLedger{} })
-	b.provider(t, "closed", `"probity":{"ledger":"failClosed"}`)
-	attest := `{"quote":"` + b.quote() + `"}`
-	w := b.do("POST", "/p/closed"+sgxPath, attest)
-	wantCheck(t, w, 503, CheckLedger.ID)
-	if w.Header().Get("Retry-After") == "" || strings.Contains(w.Body.String(), "eyJ") {
-		t.Errorf("%v %s", w.Header(), w.Body)
-	}
-	if w := b.do("POST", "/p/closed"+sgxPath, `{"quote":"AAAA"}`); w.Code != 503 {
-		t.Errorf("a refusal that is not recorded: %d", w.Code)
-	}
-	if w := b.do("POST", sgxPath, attest); w.Code != 200 {
-		t.Errorf("a provider that counts its losses: %d", w.Code)
-	}
-}
-
 // TestDecisionsAreRecorded with hashes, and without what they are of.
 func TestDecisionsAreRecorded(t *testing.T) {
 	b := newBench(t, nil)
@@ -748,7 +722,7 @@ func otherForms(t *testing.T, body string) map[string]string {
 func TestASignedChangeIsUsedForItsPurpose(t *testing.T) {
 	b := newBench(t, nil)
 	second, a, _ := newSigners(t) // a signs with ES256
-	b.provider(t, "isolated", `"policySigningCertificates":{"keys":[`+string(token.CertificateKey(a.cert))+`]}`)
+	b.provider(t, "isolated", `"policySigningCertificates":{"keys":[`+string(policyjws.CertificateKey(a.cert))+`]}`)
 	send := func(method, path, body string) *httptest.ResponseRecorder {
 		return b.admin(method, "/p/isolated"+path+apiVersion, body)
 	}
@@ -770,17 +744,17 @@ func TestASignedChangeIsUsedForItsPurpose(t *testing.T) {
 	wantCheck(t, send("POST", "/certificates:add", remove), 400, provider.CheckPurpose.ID)
 
 	zero, one := int64(0), int64(1)
-	bound := func(text string, edit token.Binding) string {
+	bound := func(text string, edit policyjws.Binding) string {
 		edit.Provider = cmp.Or(edit.Provider, "https://attest.example.org/p/isolated")
-		jws, err := token.WrapPolicy(rand.Reader, text, a.key, []*x509.Certificate{a.cert}, edit)
+		jws, err := policyjws.Wrap(rand.Reader, text, a.key, []*x509.Certificate{a.cert}, edit)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return jws
 	}
-	for name, edit := range map[string]token.Binding{
+	for name, edit := range map[string]policyjws.Binding{
 		"another type":     {Kind: "TdxVm"},
-		"another purpose":  {Purpose: token.PurposeReset},
+		"another purpose":  {Purpose: policyjws.PurposeReset},
 		"another provider": {Provider: "https://attest.example.org"},
 		"version 0":        {Version: &zero},
 		"expired":          {Expires: now.Unix()},
@@ -790,7 +764,7 @@ func TestASignedChangeIsUsedForItsPurpose(t *testing.T) {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 		}
 	}
-	whole := token.Binding{Purpose: token.PurposeSet, Kind: "SgxEnclave", Version: &one, Issued: now.Unix(), Expires: now.Add(time.Hour).Unix()}
+	whole := policyjws.Binding{Purpose: policyjws.PurposeSet, Kind: "SgxEnclave", Version: &one, Issued: now.Unix(), Expires: now.Add(time.Hour).Unix()}
 	object(t, b.admin("PATCH", armPath+"isolated"+apiVersion, `{"properties":{"probity":{"requireBoundChanges":true}}}`), 200)
 	wantCheck(t, send("PUT", policyPath, a.policy(t, denySVN)), 400, provider.CheckPurpose.ID)
 	wantCheck(t, send("POST", "/certificates:add", a.certificate(t, second)), 400, provider.CheckPurpose.ID)

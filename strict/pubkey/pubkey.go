@@ -6,6 +6,9 @@ package pubkey
 
 import (
 	"crypto/dsa" //nolint:staticcheck // Only to refuse it: its parameters are as large as the sender wants.
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/x509"
 	"fmt"
@@ -17,6 +20,9 @@ const (
 	MaxRSABits  = 8192
 	MaxExponent = 65537
 )
+
+// MinRSABits is the smallest RSA key that signs: some clients refuse smaller ones.
+const MinRSABits = 2048
 
 // ParseCertificate reads a certificate in DER (RFC 5280). A key that is out of bounds is an error,
 // which wraps [KeyError].
@@ -75,4 +81,26 @@ func Check(key any) error {
 		return KeyError("a DSA key, which is not accepted")
 	}
 	return nil
+}
+
+// Algorithm returns the JWS algorithm (RFC 7518, section 3.1; RFC 8037) with which the
+// private key of a public key signs: RS256, ES256, ES384 or EdDSA.
+func Algorithm(public any) (string, error) {
+	switch k := public.(type) {
+	case *rsa.PublicKey:
+		if k.N.BitLen() < MinRSABits {
+			return "", fmt.Errorf("RSA key of %d bits, at least %d are needed", k.N.BitLen(), MinRSABits)
+		}
+		return "RS256", nil
+	case *ecdsa.PublicKey:
+		switch k.Curve {
+		case elliptic.P256():
+			return "ES256", nil
+		case elliptic.P384():
+			return "ES384", nil
+		}
+	case ed25519.PublicKey:
+		return "EdDSA", nil
+	}
+	return "", fmt.Errorf("keys of type %T do not sign", public)
 }

@@ -33,6 +33,7 @@ import (
 	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/internal/cli"
 	"github.com/probity-dev/probity/internal/cli/term"
+	"github.com/probity-dev/probity/policy/policyjws"
 	"github.com/probity-dev/probity/test/kit/swtpm"
 	"github.com/probity-dev/probity/token"
 )
@@ -277,7 +278,7 @@ func putPolicy(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 4 {
 		ts.Fatalf("usage: putpolicy URL TYPE FILE TOKEN")
 	}
-	jws, err := token.WrapPolicy(nil, ts.ReadFile(args[2]), nil, nil)
+	jws, err := policyjws.Wrap(nil, ts.ReadFile(args[2]), nil, nil)
 	ts.Check(err)
 	req, err := http.NewRequest(http.MethodPut, args[0]+"/policies/"+args[1]+"?api-version=2022-08-01", strings.NewReader(jws))
 	ts.Check(err)

@@ -26,6 +26,7 @@ import (
 	"github.com/probity-dev/probity/internal/keys"
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/store/postgres"
+	"github.com/probity-dev/probity/policy/policyjws"
 	"github.com/probity-dev/probity/test/kit/pgtest"
 	"github.com/probity-dev/probity/token"
 )
@@ -169,7 +170,7 @@ func policyText(i int) string {
 
 func wrapped(t *testing.T, text string) string {
 	t.Helper()
-	jws, err := token.WrapPolicy(nil, text, nil, nil)
+	jws, err := policyjws.Wrap(nil, text, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

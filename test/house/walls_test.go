@@ -52,6 +52,7 @@ var library = []wall{
 	{"collateral/tpmca", "collateral", ""},
 	{"policy", "claims policy/jmespath", ""},
 	{"policy/jmespath", "", ""},
+	{"policy/policyjws", "", ""},
 	{"token", "claims", ""},
 	{"appraisal", "claims collateral evidence/... policy token", ""},
 	{"client", "evidence token", "net/http"},
@@ -78,9 +79,9 @@ var service = []wall{
 	{"internal/ledger", "internal/store internal/store/anchor", "os"},
 	{"internal/ledger/witness", "", "net/http"},
 	{"internal/private", "", "os"},
-	{"internal/provider", "appraisal evidence internal/auth internal/keys internal/ledger internal/store internal/store/seal policy token", ""},
+	{"internal/provider", "appraisal evidence internal/auth internal/keys internal/ledger internal/store internal/store/seal policy policy/policyjws token", ""},
 	{"internal/server", "appraisal collateral collateral/tpmca evidence evidence/azureguest evidence/tpm internal/auth internal/keys internal/ledger " +
-		"internal/private internal/provider internal/server/wire internal/store internal/telemetry policy token", "net/http os"},
+		"internal/private internal/provider internal/server/wire internal/store internal/telemetry policy policy/policyjws token", "net/http os"},
 	{"internal/server/wire", "evidence", ""},
 	{"internal/store", "", ""},
 	{"internal/store/anchor", "internal/private", "os"},
@@ -100,8 +101,8 @@ var service = []wall{
 		"internal/node internal/provider internal/store internal/store/anchor " +
 		"internal/store/postgres internal/store/sqlite", "net/http os"},
 	{"internal/cli/policy", "appraisal claims client evidence internal/cli/lsp internal/cli/remote " +
-		"internal/cli/term internal/cli/verify internal/files policy token", "os"},
-	{"internal/cli/remote", "client internal/cli/term internal/files token", "os"},
+		"internal/cli/term internal/cli/verify internal/files policy policy/policyjws token", "os"},
+	{"internal/cli/remote", "client internal/cli/term internal/files policy/policyjws token", "os"},
 	{"internal/cli/serve", "appraisal client collateral evidence evidence/dcap evidence/evidencetest " +
 		"internal/buildinfo internal/cli/term internal/config internal/files internal/node " +
 		"internal/server policy token", "os"},

@@ -24,7 +24,7 @@ import (
 
 	"github.com/probity-dev/probity/client"
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/token"
+	"github.com/probity-dev/probity/policy/policyjws"
 )
 
 // TestAnOpenIDProvider: callers log in at a provider that is not ours, and have the
@@ -100,7 +100,7 @@ func TestAnOpenIDProvider(t *testing.T) {
 		}
 		return c
 	}
-	jws, err := token.WrapPolicy(nil, "version=1.0;authorizationrules{=> permit();};", nil, nil)
+	jws, err := policyjws.Wrap(nil, "version=1.0;authorizationrules{=> permit();};", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

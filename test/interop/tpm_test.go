@@ -29,8 +29,8 @@ import (
 	"github.com/probity-dev/probity/evidence/eventlog"
 	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/tpm"
+	"github.com/probity-dev/probity/policy/policyjws"
 	"github.com/probity-dev/probity/test/kit/swtpm"
-	"github.com/probity-dev/probity/token"
 )
 
 // tools are Debian's tpm2-tools on a software TPM, in a folder of their own.
@@ -281,7 +281,7 @@ func (x *tools) request(t *testing.T, key *rsa.PrivateKey, jwk []byte, challenge
 // setPolicy sets a policy as its owner.
 func setPolicy(t *testing.T, i instance, kind evidence.Kind, text string) {
 	t.Helper()
-	jws, err := token.WrapPolicy(nil, text, nil, nil)
+	jws, err := policyjws.Wrap(nil, text, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/evidence/uvm"
 	"github.com/probity-dev/probity/internal/server/wire"
+	"github.com/probity-dev/probity/policy/policyjws"
 	"github.com/probity-dev/probity/token"
 )
 
@@ -109,7 +110,7 @@ func parsers() map[string]func([]byte) {
 		"ratls.Parse":                   func(b []byte) { _, _ = ratls.Parse(b) }, "snp.ParseCertificates": func(b []byte) { _, _ = snp.ParseCertificates(b) },
 		"dcap.ParseTCBInfo":   func(b []byte) { _, _ = dcap.ParseTCBInfo(b) },
 		"collateral.ParseSet": func(b []byte) { _, _ = collateral.ParseSet(b) },
-		"token.Decode":        func(b []byte) { _, _, _ = token.Decode(string(b)) }, "token.ParsePolicy": func(b []byte) { _, _ = token.ParsePolicy(string(b)) },
+		"token.Decode":        func(b []byte) { _, _, _ = token.Decode(string(b)) }, "policyjws.Parse": func(b []byte) { _, _ = policyjws.Parse(string(b)) },
 		"eventlog.Recognize": func(b []byte) { _, _ = eventlog.Recognize(b) }, "eventlog.RecognizeIMA": func(b []byte) { _, _ = eventlog.RecognizeIMA(b) },
 		"eventlog.Prove": func(b []byte) { proveLog(b) }, "eventlog.Prove of IMA": func(b []byte) { proveIMA(b) },
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/probity-dev/probity/internal/cli/term"
 	"github.com/probity-dev/probity/internal/files"
+	"github.com/probity-dev/probity/policy/policyjws"
 	"github.com/probity-dev/probity/strict/bounds"
 	"github.com/probity-dev/probity/wording/phrase"
 
@@ -21,7 +22,6 @@ import (
 
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/policy"
-	"github.com/probity-dev/probity/token"
 )
 
 type Commands struct {
@@ -240,7 +240,7 @@ type signCommand struct {
 	Valid    time.Duration `help:"With --for: how long it can be submitted, at most 744h." default:"24h" placeholder:"DURATION"`
 }
 
-func (c *signCommand) binding(signed bool) ([]token.Binding, error) {
+func (c *signCommand) binding(signed bool) ([]policyjws.Binding, error) {
 	if c.For == "" {
 		return nil, nil
 	}
@@ -252,7 +252,7 @@ func (c *signCommand) binding(signed bool) ([]token.Binding, error) {
 		err = errors.Join(bounds.Check("--valid", c.Valid, time.Second, 744*time.Hour), bounds.Check[int64]("--replaces", c.Replaces, 0, 1<<53))
 	}
 	now := time.Now()
-	return []token.Binding{{Purpose: token.PurposeSet, Provider: strings.TrimSuffix(c.For, "/"), Kind: string(kind), Version: &c.Replaces, Issued: now.Unix(), Expires: now.Add(c.Valid).Unix()}}, err
+	return []policyjws.Binding{{Purpose: policyjws.PurposeSet, Provider: strings.TrimSuffix(c.For, "/"), Kind: string(kind), Version: &c.Replaces, Issued: now.Unix(), Expires: now.Add(c.Valid).Unix()}}, err
 }
 
 // Help gives the examples of the help text.
@@ -288,7 +288,7 @@ func (c *signCommand) Run(e *term.Env) error {
 	if err != nil {
 		return err
 	}
-	jws, err := token.WrapPolicy(rand.Reader, p.Text, key, chain, binding...)
+	jws, err := policyjws.Wrap(rand.Reader, p.Text, key, chain, binding...)
 	if err != nil {
 		return err
 	}
@@ -310,12 +310,12 @@ Examples:
 
 // Run prints the policy.
 func (c *unwrapCommand) Run(e *term.Env) error {
-	b, err := e.ReadLimited(c.File, token.MaxPolicyJWS)
+	b, err := e.ReadLimited(c.File, policyjws.MaxSize)
 	if err != nil {
 		return err
 	}
-	p, err := token.ParsePolicy(strings.Trim(strings.TrimSpace(string(b)), `"`))
-	if errors.Is(err, token.ErrPolicyJWS) {
+	p, err := policyjws.Parse(strings.Trim(strings.TrimSpace(string(b)), `"`))
+	if errors.Is(err, policyjws.ErrFormat) {
 		fmt.Fprintln(e.Err, "probity:", err)
 		return term.Exit(term.No)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/probity-dev/probity/internal/cli/remote"
 	"github.com/probity-dev/probity/internal/cli/term"
 	"github.com/probity-dev/probity/internal/files"
+	"github.com/probity-dev/probity/policy/policyjws"
 	"github.com/probity-dev/probity/token"
 	"github.com/probity-dev/probity/wording/phrase"
 )
@@ -60,7 +61,7 @@ type signFlags struct {
 
 // binding says what a change is for, if it was asked to. Kind is empty for
 // certificates.
-func (f signFlags) binding(ctx context.Context, api *client.Client, purpose string, kind evidence.Kind, version *int64) ([]token.Binding, error) {
+func (f signFlags) binding(ctx context.Context, api *client.Client, purpose string, kind evidence.Kind, version *int64) ([]policyjws.Binding, error) {
 	if !f.Bind {
 		return nil, nil
 	}
@@ -72,7 +73,7 @@ func (f signFlags) binding(ctx context.Context, api *client.Client, purpose stri
 		return nil, err
 	}
 	now := time.Now()
-	b := token.Binding{Purpose: purpose, Provider: strings.TrimSuffix(d.Issuer, "/"), Kind: string(kind), Version: version, Issued: now.Unix(), Expires: now.Add(time.Hour).Unix()}
+	b := policyjws.Binding{Purpose: purpose, Provider: strings.TrimSuffix(d.Issuer, "/"), Kind: string(kind), Version: version, Issued: now.Unix(), Expires: now.Add(time.Hour).Unix()}
 	if kind != "" && version == nil {
 		history, err := api.PolicyHistory(ctx, kind)
 		if err != nil {
@@ -83,7 +84,7 @@ func (f signFlags) binding(ctx context.Context, api *client.Client, purpose stri
 			*b.Version = history[0].Version
 		}
 	}
-	return []token.Binding{b}, nil
+	return []policyjws.Binding{b}, nil
 }
 
 func (f signFlags) open() (crypto.Signer, []*x509.Certificate, error) {
@@ -130,11 +131,11 @@ func (c *setCommand) Run(e *term.Env) error {
 	if err != nil {
 		return err
 	}
-	binding, err := c.binding(e.Ctx, api, token.PurposeSet, kind, c.IfVersion)
+	binding, err := c.binding(e.Ctx, api, policyjws.PurposeSet, kind, c.IfVersion)
 	if err != nil {
 		return remote.Refused(e, err)
 	}
-	jws, err := token.WrapPolicy(rand.Reader, p.Text, key, chain, binding...)
+	jws, err := policyjws.Wrap(rand.Reader, p.Text, key, chain, binding...)
 	if err != nil {
 		return err
 	}
@@ -160,11 +161,11 @@ func (c *resetCommand) Run(e *term.Env) error {
 	if err != nil {
 		return err
 	}
-	binding, err := c.binding(e.Ctx, api, token.PurposeReset, kind, c.IfVersion)
+	binding, err := c.binding(e.Ctx, api, policyjws.PurposeReset, kind, c.IfVersion)
 	if err != nil {
 		return remote.Refused(e, err)
 	}
-	jws, err := token.WrapReset(rand.Reader, key, chain, binding...)
+	jws, err := policyjws.WrapReset(rand.Reader, key, chain, binding...)
 	if err != nil {
 		return err
 	}
@@ -294,7 +295,7 @@ func proposalText(p client.Proposal) string {
 		return "delete the provider"
 	case "addCertificate", "removeCertificate":
 		text := strings.TrimSuffix(p.Action, "Certificate") + " a policy signing certificate"
-		if in, err := token.ParseCertificate(p.JWS); err == nil {
+		if in, err := policyjws.ParseCertificate(p.JWS); err == nil {
 			text += " (" + in.Certificate.Subject.String() + ")"
 		}
 		return text
@@ -389,22 +390,22 @@ func (c *signersChangeCommand) change(e *term.Env, add bool) error {
 	if err != nil {
 		return err
 	}
-	purpose := token.PurposeRemoveCertificate
+	purpose := policyjws.PurposeRemoveCertificate
 	if add {
-		purpose = token.PurposeAddCertificate
+		purpose = policyjws.PurposeAddCertificate
 	}
 	binding, err := c.binding(e.Ctx, api, purpose, "", nil)
 	if err != nil {
 		return remote.Refused(e, err)
 	}
-	jws, err := token.WrapCertificate(rand.Reader, subject[0], key, chain, binding...)
+	jws, err := policyjws.WrapCertificate(rand.Reader, subject[0], key, chain, binding...)
 	if err != nil {
 		return err
 	}
 	if _, err := api.ChangeCertificate(e.Ctx, jws, add); err != nil {
 		return remote.Refused(e, err)
 	}
-	fmt.Fprintf(e.Out, "%s  %s\n", token.Thumbprint(subject[0]), map[bool]string{true: "may sign policies", false: "may not sign policies"}[add])
+	fmt.Fprintf(e.Out, "%s  %s\n", policyjws.Thumbprint(subject[0]), map[bool]string{true: "may sign policies", false: "may not sign policies"}[add])
 	return nil
 }
 

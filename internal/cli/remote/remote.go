@@ -11,7 +11,7 @@ import (
 	"github.com/probity-dev/probity/client"
 	"github.com/probity-dev/probity/internal/cli/term"
 	"github.com/probity-dev/probity/internal/files"
-	"github.com/probity-dev/probity/token"
+	"github.com/probity-dev/probity/policy/policyjws"
 )
 
 // tokenEnv holds the bearer token of commands that manage a service.
@@ -119,7 +119,7 @@ func SignerSet(paths []string) (*client.SignerSet, error) {
 		if err != nil {
 			return nil, err
 		}
-		set.Keys = append(set.Keys, token.CertificateKey(chain[0]))
+		set.Keys = append(set.Keys, policyjws.CertificateKey(chain[0]))
 	}
 	return set, nil
 }

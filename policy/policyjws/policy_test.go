@@ -1,4 +1,4 @@
-package token_test
+package policyjws_test
 
 import (
 	"crypto"
@@ -13,23 +13,23 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/probity-dev/probity/token"
+	"github.com/probity-dev/probity/policy/policyjws"
 )
 
 func TestPolicyTokenHashVector(t *testing.T) {
-	jws, err := token.WrapPolicy(nil, "version=1.0; authorizationrules{=> permit();}; issuancerules{};", nil, nil)
+	jws, err := policyjws.Wrap(nil, "version=1.0; authorizationrules{=> permit();}; issuancerules{};", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := token.ParsePolicy(jws)
+	p, err := policyjws.Parse(jws)
 	if err != nil || p.Hash() != "c6sEJQItV50OeP9IrP_bzywAMOVvj5uDPbklA_bwdYQ" || p.Signer != nil || p.SignerKey() != nil {
 		t.Errorf("%s: hash %s, %v", jws, p.Hash(), err)
 	}
 }
 
 func TestTheEmptyPolicy(t *testing.T) {
-	for _, jws := range []string{token.NoPolicy, strings.TrimSuffix(token.NoPolicy, ".")} {
-		if p, err := token.ParsePolicy(jws); err != nil || !p.Empty || p.Text != "" {
+	for _, jws := range []string{policyjws.NoPolicy, strings.TrimSuffix(policyjws.NoPolicy, ".")} {
+		if p, err := policyjws.Parse(jws); err != nil || !p.Empty || p.Text != "" {
 			t.Errorf("%s: %+v, %v", jws, p, err)
 		}
 	}
@@ -41,14 +41,14 @@ func TestSignedPolicies(t *testing.T) {
 	encode := base64.RawURLEncoding.EncodeToString
 	rsaSigner, p256, p384 := rsaKey(t), ecKey(t, elliptic.P256()), ecKey(t, elliptic.P384())
 	wrapped := func(key crypto.Signer) string {
-		jws, err := token.WrapPolicy(rand.Reader, policyText, key, []*x509.Certificate{newSigner(t, key).Certificate})
+		jws, err := policyjws.Wrap(rand.Reader, policyText, key, []*x509.Certificate{certificate(t, key)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return jws
 	}
 	x5c := func(key crypto.Signer) string {
-		return `"x5c":["` + strings.ReplaceAll(base64.StdEncoding.EncodeToString(newSigner(t, key).Certificate.Raw), "+", `\u002B`) + `"]`
+		return `"x5c":["` + strings.ReplaceAll(base64.StdEncoding.EncodeToString(certificate(t, key).Raw), "+", `\u002B`) + `"]`
 	}
 	payload := encode([]byte(`{ "AttestationPolicy": "` + encode([]byte(policyText)) + `" }`))
 	byHand := func(header string, sign func(input string) []byte) string {
@@ -90,7 +90,7 @@ func TestSignedPolicies(t *testing.T) {
 		"white space and more members": {byHand(`  { "alg":"RS256", "jku":"x", "kid":"y", `+x5c(rsaSigner)+`}`, pkcs1), "RSA", "RS256"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, err := token.ParsePolicy(tc.jws)
+			p, err := policyjws.Parse(tc.jws)
 			if err != nil || p.Text != policyText || len(p.Signer) != 1 {
 				t.Fatalf("ParsePolicy = %+v, %v", p, err)
 			}
@@ -125,10 +125,10 @@ func TestSignedPolicies(t *testing.T) {
 		"four parts":                  good + ".x",
 		"policy not base64url":        "eyJhbGciOiJub25lIn0." + encode([]byte(`{"AttestationPolicy":"version= 1.0;"}`)) + ".",
 		"policy not text":             "eyJhbGciOiJub25lIn0." + encode([]byte(`{"AttestationPolicy":1}`)) + ".",
-		"too large":                   strings.Repeat("A", token.MaxPolicyJWS+1),
+		"too large":                   strings.Repeat("A", policyjws.MaxSize+1),
 	} {
 		t.Run("refused: "+name, func(t *testing.T) {
-			if p, err := token.ParsePolicy(jws); !errors.Is(err, token.ErrPolicyJWS) {
+			if p, err := policyjws.Parse(jws); !errors.Is(err, policyjws.ErrFormat) {
 				t.Errorf("ParsePolicy = %+v, %v", p, err)
 			}
 		})
@@ -137,14 +137,14 @@ func TestSignedPolicies(t *testing.T) {
 
 func FuzzParsePolicy(f *testing.F) {
 	key := ecKey(f, elliptic.P256())
-	jws, err := token.WrapPolicy(rand.Reader, policyText, key, []*x509.Certificate{newSigner(f, key).Certificate})
+	jws, err := policyjws.Wrap(rand.Reader, policyText, key, []*x509.Certificate{certificate(f, key)})
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(jws)
-	f.Add(token.NoPolicy)
+	f.Add(policyjws.NoPolicy)
 	f.Fuzz(func(t *testing.T, compact string) {
-		p, err := token.ParsePolicy(compact)
+		p, err := policyjws.Parse(compact)
 		if err == nil && p.JWS != compact {
 			t.Error("the compact form was changed")
 		}

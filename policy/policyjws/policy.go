@@ -1,4 +1,4 @@
-package token
+package policyjws
 
 import (
 	"crypto"
@@ -23,20 +23,20 @@ import (
 	"github.com/probity-dev/probity/strict/pubkey"
 )
 
-// MaxPolicyJWS bounds the compact form of a submitted policy, in bytes.
-const MaxPolicyJWS = 256 << 10
+// MaxSize bounds the compact form of a submitted policy, in bytes.
+const MaxSize = 256 << 10
 
 // NoPolicy is the unsecured JWS with an empty payload: it stands for no policy,
 // and it is what clients send to reset one.
 const NoPolicy = "eyJhbGciOiJub25lIn0.."
 
-// ErrPolicyJWS is wrapped by errors about a submitted policy that is not a
+// ErrFormat is wrapped by errors about a submitted policy that is not a
 // well-formed, correctly signed JWS.
-var ErrPolicyJWS = errors.New("malformed policy JWS")
+var ErrFormat = errors.New("malformed policy JWS")
 
-// SubmittedPolicy is a policy as a client submits it: a compact JWS, signed or
+// Submission is a policy as a client submits it: a compact JWS, signed or
 // not, whose payload is {"AttestationPolicy": base64url(text)}.
-type SubmittedPolicy struct {
+type Submission struct {
 	// JWS is the exact compact form.
 	JWS string
 	// Text is the policy; empty if the payload is empty.
@@ -57,14 +57,14 @@ type SubmittedPolicy struct {
 
 // Hash returns the value of the claim x-ms-policy-token-hash: base64url SHA-256
 // of the compact form.
-func (p *SubmittedPolicy) Hash() string {
+func (p *Submission) Hash() string {
 	sum := sha256.Sum256([]byte(p.JWS))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 // SignerKey returns the signer as a JWK with the members alg, kty, use and x5c,
 // or nil.
-func (p *SubmittedPolicy) SignerKey() jsontext.Value {
+func (p *Submission) SignerKey() jsontext.Value {
 	if len(p.Signer) == 0 {
 		return nil
 	}
@@ -95,11 +95,11 @@ type policyHeader struct {
 	Binding  jsontext.Value `json:"probity-change"`
 }
 
-// ParsePolicy reads and verifies a submitted policy. The key comes from the
+// Parse reads and verifies a submitted policy. The key comes from the
 // certificate in the header (x5c, or jwk.x5c), and where the algorithm's label
 // is not a registered one, as in two of Azure's clients, from the key. An
 // unsecured JWS may lack its last dot.
-func ParsePolicy(compact string) (*SubmittedPolicy, error) {
+func Parse(compact string) (*Submission, error) {
 	p, payload, err := parseSubmitted(compact)
 	if err != nil {
 		return nil, err
@@ -113,12 +113,12 @@ func ParsePolicy(compact string) (*SubmittedPolicy, error) {
 
 // parseSubmitted takes a JWS apart and verifies its signature, if it has one, by
 // the certificate in its header.
-func parseSubmitted(compact string) (p *SubmittedPolicy, payload []byte, err error) {
-	fail := func(format string, args ...any) (*SubmittedPolicy, []byte, error) {
-		return nil, nil, fmt.Errorf("%w: "+format, append([]any{ErrPolicyJWS}, args...)...)
+func parseSubmitted(compact string) (p *Submission, payload []byte, err error) {
+	fail := func(format string, args ...any) (*Submission, []byte, error) {
+		return nil, nil, fmt.Errorf("%w: "+format, append([]any{ErrFormat}, args...)...)
 	}
-	if len(compact) > MaxPolicyJWS {
-		return fail("%d bytes, at most %d are allowed", len(compact), MaxPolicyJWS)
+	if len(compact) > MaxSize {
+		return fail("%d bytes, at most %d are allowed", len(compact), MaxSize)
 	}
 	whole := compact
 	if strings.Count(compact, ".") == 1 {
@@ -141,7 +141,7 @@ func parseSubmitted(compact string) (p *SubmittedPolicy, payload []byte, err err
 	if header.Critical != nil {
 		return fail("the header has critical extensions (crit) that are not known")
 	}
-	p = &SubmittedPolicy{JWS: compact, algorithm: header.Alg}
+	p = &Submission{JWS: compact, algorithm: header.Alg}
 	if p.Binding, err = readBinding(header.Binding); err != nil {
 		return fail("%w", err)
 	}
@@ -156,13 +156,13 @@ func parseSubmitted(compact string) (p *SubmittedPolicy, payload []byte, err err
 	return p, raw[1], nil
 }
 
-func (p *SubmittedPolicy) readPayload(payload []byte) error {
+func (p *Submission) readPayload(payload []byte) error {
 	var body struct {
 		Policy *string `json:"AttestationPolicy"`
 		certificateMembers
 	}
 	if err := json.Unmarshal(payload, &body); err != nil || body.Policy == nil || body.any() {
-		return fmt.Errorf("%w: the payload is not a JSON object with the member AttestationPolicy and without a certificate", ErrPolicyJWS)
+		return fmt.Errorf("%w: the payload is not a JSON object with the member AttestationPolicy and without a certificate", ErrFormat)
 	}
 	// A member of the payload, which some clients pad.
 	member := *body.Policy
@@ -171,13 +171,13 @@ func (p *SubmittedPolicy) readPayload(payload []byte) error {
 	}
 	text, err := jws.Decode(member)
 	if err != nil {
-		return fmt.Errorf("%w: AttestationPolicy is %w", ErrPolicyJWS, err)
+		return fmt.Errorf("%w: AttestationPolicy is %w", ErrFormat, err)
 	}
 	p.Text = string(text)
 	return nil
 }
 
-func (p *SubmittedPolicy) verify(header policyHeader, input string, signature []byte) error {
+func (p *Submission) verify(header policyHeader, input string, signature []byte) error {
 	chain := header.X5C
 	if len(chain) == 0 {
 		chain = header.JWK.X5C
@@ -220,8 +220,8 @@ func unreadable(err error) error {
 	return errors.New("x5c holds bytes that are not a certificate")
 }
 
-func (p *SubmittedPolicy) verifyRSA(key *rsa.PublicKey, input string, signature []byte) bool {
-	if key.N.BitLen() < MinRSABits {
+func (p *Submission) verifyRSA(key *rsa.PublicKey, input string, signature []byte) bool {
+	if key.N.BitLen() < pubkey.MinRSABits {
 		return false
 	}
 	if p.algorithm == "RSA256" { // the label of two clients
@@ -240,7 +240,7 @@ func (p *SubmittedPolicy) verifyRSA(key *rsa.PublicKey, input string, signature 
 	return rsa.VerifyPKCS1v15(key, hash, digest, signature) == nil
 }
 
-func (p *SubmittedPolicy) verifyEC(key *ecdsa.PublicKey, input string, signature []byte) bool {
+func (p *Submission) verifyEC(key *ecdsa.PublicKey, input string, signature []byte) bool {
 	hash, size, algorithm := crypto.SHA256, 32, "ES256"
 	switch key.Curve {
 	case elliptic.P256():
@@ -274,10 +274,10 @@ func digestOf(hash crypto.Hash, input string) []byte {
 	return h.Sum(nil)
 }
 
-// WrapPolicy returns a policy as a compact JWS, signed by key with its
+// Wrap returns a policy as a compact JWS, signed by key with its
 // certificate chain in the header, or unsecured if key is nil. A binding, if one is
 // given, says what the signature is for.
-func WrapPolicy(random io.Reader, text string, key crypto.Signer, chain []*x509.Certificate, binding ...Binding) (string, error) {
+func Wrap(random io.Reader, text string, key crypto.Signer, chain []*x509.Certificate, binding ...Binding) (string, error) {
 	encode := base64.RawURLEncoding.EncodeToString
 	payload, err := json.Marshal(map[string]string{"AttestationPolicy": encode([]byte(text))})
 	if err != nil {
@@ -292,24 +292,24 @@ func WrapPolicy(random io.Reader, text string, key crypto.Signer, chain []*x509.
 // wrapSigned signs a payload, with the certificates in the header.
 func wrapSigned(random io.Reader, payload []byte, key crypto.Signer, chain []*x509.Certificate, binding []Binding) (string, error) {
 	encode := base64.RawURLEncoding.EncodeToString
-	algorithm, err := algorithmFor(key.Public())
+	algorithm, err := pubkey.Algorithm(key.Public())
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("policy signature: %w", err)
 	}
 	if algorithm == "EdDSA" {
-		return "", errors.New("token: policies are signed by RSA or EC keys")
+		return "", errors.New("policy signature: policies are signed by RSA or EC keys")
 	}
 	if len(chain) == 0 {
-		return "", errors.New("token: a signed policy needs the certificate of its key")
+		return "", errors.New("policy signature: a signed policy needs the certificate of its key")
 	}
 	if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(chain[0].PublicKey) {
-		return "", errors.New("token: the certificate does not hold the signing key")
+		return "", errors.New("policy signature: the certificate does not hold the signing key")
 	}
 	x5c := make([]string, len(chain))
 	for i, cert := range chain {
 		x5c[i] = base64.StdEncoding.EncodeToString(cert.Raw)
 	}
-	members := map[string]any{"alg": string(algorithm), "x5c": x5c}
+	members := map[string]any{"alg": algorithm, "x5c": x5c}
 	if len(binding) > 0 {
 		members[bindingHeader] = binding[0]
 	}

@@ -1,4 +1,4 @@
-package token
+package policyjws
 
 import (
 	"crypto/ecdsa"
@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/probity-dev/probity/token"
 )
 
 func TestBindings(t *testing.T) {
@@ -69,33 +71,33 @@ func TestBindingsAreRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, err := InstanceCertificate(rand.Reader, "signer", key, time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC))
+	cert, err := token.InstanceCertificate(rand.Reader, "signer", key, time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC))
 	if err != nil {
 		t.Fatal(err)
 	}
 	chain := []*x509.Certificate{cert}
-	policy, err := WrapPolicy(rand.Reader, "version=1.0;", key, chain, Binding{Purpose: PurposeSet, Kind: "Tpm"})
+	policy, err := Wrap(rand.Reader, "version=1.0;", key, chain, Binding{Purpose: PurposeSet, Kind: "Tpm"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p, err := ParsePolicy(policy); err != nil || p.Binding == nil || p.Binding.Kind != "Tpm" || !p.Randomised() {
+	if p, err := Parse(policy); err != nil || p.Binding == nil || p.Binding.Kind != "Tpm" || !p.Randomised() {
 		t.Errorf("%+v, %v", p, err)
 	}
-	if plain, _ := WrapPolicy(rand.Reader, "version=1.0;", key, chain); strings.Contains(plain, base64.RawURLEncoding.EncodeToString([]byte(bindingHeader))) {
+	if plain, _ := Wrap(rand.Reader, "version=1.0;", key, chain); strings.Contains(plain, base64.RawURLEncoding.EncodeToString([]byte(bindingHeader))) {
 		t.Error("a binding that nobody asked for")
 	}
 	encode := base64.RawURLEncoding.EncodeToString
 	for _, header := range []string{`null`, `1`, `"x"`, `[]`, `{"purpose":1}`, `{"later":1}`, `{"exp":1e400}`, `{"exp":1,"exp":2}`, `{"version":9223372036854775808}`} {
-		if _, err := ParsePolicy(encode([]byte(`{"alg":"none","probity-change":`+header+`}`)) + ".."); !errors.Is(err, ErrPolicyJWS) {
+		if _, err := Parse(encode([]byte(`{"alg":"none","probity-change":`+header+`}`)) + ".."); !errors.Is(err, ErrFormat) {
 			t.Errorf("%s: %v", header, err)
 		}
 	}
 	// A payload that is both a policy and a certificate is neither.
 	both := encode([]byte(`{"alg":"none"}`)) + "." + encode([]byte(`{"AttestationPolicy":"","policyCertificate":`+string(CertificateKey(cert))+`}`)) + "."
-	if _, err := ParsePolicy(both); !errors.Is(err, ErrPolicyJWS) {
+	if _, err := Parse(both); !errors.Is(err, ErrFormat) {
 		t.Errorf("as a policy: %v", err)
 	}
-	if _, err := ParseCertificate(both); !errors.Is(err, ErrPolicyJWS) {
+	if _, err := ParseCertificate(both); !errors.Is(err, ErrFormat) {
 		t.Errorf("as a certificate: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package token
+package policyjws
 
 import (
 	"crypto"
@@ -22,11 +22,11 @@ import (
 	"github.com/probity-dev/probity/strict/pubkey"
 )
 
-// SubmittedCertificate is a request to add or remove a certificate that may sign
+// CertificateSubmission is a request to add or remove a certificate that may sign
 // policies: a JWS, signed as a policy is, whose payload holds the certificate as a
 // JSON Web Key with x5c.
-type SubmittedCertificate struct {
-	SubmittedPolicy
+type CertificateSubmission struct {
+	Submission
 	// Key is the JSON Web Key exactly as it was submitted, Certificate its
 	// certificate.
 	Key         jsontext.Value
@@ -45,7 +45,7 @@ func (m certificateMembers) any() bool { return m.Key != nil || m.Legacy != nil 
 // ParseCertificate reads a request about a certificate. Its signature, if it has
 // one, is verified; whether the signer may ask is the caller's to decide. The
 // error wraps [ErrPolicyJWS].
-func ParseCertificate(compact string) (*SubmittedCertificate, error) {
+func ParseCertificate(compact string) (*CertificateSubmission, error) {
 	p, payload, err := parseSubmitted(compact)
 	if err != nil {
 		return nil, err
@@ -55,7 +55,7 @@ func ParseCertificate(compact string) (*SubmittedCertificate, error) {
 		certificateMembers
 	}
 	if err := json.Unmarshal(payload, &body); err != nil {
-		return nil, fmt.Errorf("%w: the payload is not a JSON object", ErrPolicyJWS)
+		return nil, fmt.Errorf("%w: the payload is not a JSON object", ErrFormat)
 	}
 	for _, other := range []jsontext.Value{body.Legacy, body.Docs} {
 		if body.Key == nil {
@@ -63,22 +63,22 @@ func ParseCertificate(compact string) (*SubmittedCertificate, error) {
 		}
 	}
 	if body.Policy != nil {
-		return nil, fmt.Errorf("%w: the payload holds a policy, which is for PUT /policies/{type}", ErrPolicyJWS)
+		return nil, fmt.Errorf("%w: the payload holds a policy, which is for PUT /policies/{type}", ErrFormat)
 	}
 	if body.Key == nil {
-		return nil, fmt.Errorf("%w: the payload has no member policyCertificate", ErrPolicyJWS)
+		return nil, fmt.Errorf("%w: the payload has no member policyCertificate", ErrFormat)
 	}
-	cert, err := PolicyCertificate(body.Key)
+	cert, err := Certificate(body.Key)
 	if err != nil {
-		return nil, fmt.Errorf("%w: policyCertificate: %w", ErrPolicyJWS, err)
+		return nil, fmt.Errorf("%w: policyCertificate: %w", ErrFormat, err)
 	}
-	return &SubmittedCertificate{*p, body.Key, cert}, nil
+	return &CertificateSubmission{*p, body.Key, cert}, nil
 }
 
-// PolicyCertificate returns the certificate of a JSON Web Key, the first of its
+// Certificate returns the certificate of a JSON Web Key, the first of its
 // x5c, whose key may sign policies: RSA of 2048 bits or more, P-256 or P-384.
-func PolicyCertificate(jwk jsontext.Value) (*x509.Certificate, error) {
-	if len(jwk) > MaxPolicyJWS {
+func Certificate(jwk jsontext.Value) (*x509.Certificate, error) {
+	if len(jwk) > MaxSize {
 		return nil, errors.New("it is too large")
 	}
 	if err := bounds.Nesting(jwk); err != nil {
@@ -104,8 +104,8 @@ func PolicyCertificate(jwk jsontext.Value) (*x509.Certificate, error) {
 	}
 	switch public := cert.PublicKey.(type) {
 	case *rsa.PublicKey:
-		if public.N.BitLen() < MinRSABits {
-			return nil, fmt.Errorf("its RSA key has %d bits, at least %d are needed", public.N.BitLen(), MinRSABits)
+		if public.N.BitLen() < pubkey.MinRSABits {
+			return nil, fmt.Errorf("its RSA key has %d bits, at least %d are needed", public.N.BitLen(), pubkey.MinRSABits)
 		}
 	case *ecdsa.PublicKey:
 		if bits := public.Curve.Params().BitSize; bits != 256 && bits != 384 {
@@ -130,14 +130,14 @@ func Thumbprint(cert *x509.Certificate) string {
 
 // Randomised reports whether two signatures over the same bytes differ, so that the
 // same JWS twice is a replay and no second request.
-func (p *SubmittedPolicy) Randomised() bool {
+func (p *Submission) Randomised() bool {
 	return strings.HasPrefix(p.algorithm, "ES") || strings.HasPrefix(p.algorithm, "PS")
 }
 
 // Identity names the act of signing: the same signature gives the same name in every form in
 // which it verifies. Of an ECDSA signature (r, s) that is r, for (r, -s) verifies too, as one
 // in DER does.
-func (p *SubmittedPolicy) Identity() string {
+func (p *Submission) Identity() string {
 	sum := sha256.Sum256(p.unique)
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
@@ -145,7 +145,7 @@ func (p *SubmittedPolicy) Identity() string {
 // SignedBy reports whether the policy or request was signed by one of the
 // registered certificates: by the certificate itself, or by one that chains, at
 // the time, to a registered CA.
-func (p *SubmittedPolicy) SignedBy(registered []*x509.Certificate, at time.Time) bool {
+func (p *Submission) SignedBy(registered []*x509.Certificate, at time.Time) bool {
 	if len(p.Signer) == 0 {
 		return false
 	}

@@ -1,4 +1,4 @@
-package token_test
+package policyjws_test
 
 import (
 	"crypto"
@@ -18,7 +18,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/probity-dev/probity/token"
+	"github.com/probity-dev/probity/policy/policyjws"
 )
 
 var when = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -45,11 +45,11 @@ func issue(t testing.TB, name string, ca bool, key crypto.Signer, parent *x509.C
 func TestRequestsAboutCertificates(t *testing.T) {
 	key := ecKey(t, elliptic.P256())
 	cert := issue(t, "a", false, key, nil, nil)
-	jws, err := token.WrapCertificate(rand.Reader, cert, key, []*x509.Certificate{cert})
+	jws, err := policyjws.WrapCertificate(rand.Reader, cert, key, []*x509.Certificate{cert})
 	if err != nil {
 		t.Fatal(err)
 	}
-	in, err := token.ParseCertificate(jws)
+	in, err := policyjws.ParseCertificate(jws)
 	if err != nil || !in.Certificate.Equal(cert) || !in.SignedBy([]*x509.Certificate{cert}, when) {
 		t.Errorf("%+v, %v", in, err)
 	}
@@ -60,18 +60,18 @@ func TestRequestsAboutCertificates(t *testing.T) {
 	// The Python client says RSA of every key; the preview and the documentation have
 	// other names.
 	for _, payload := range []string{`{"policyCertificate":{"kty":"RSA","x5c":["` + x5c + `"]}}`, `{"maa-policyCertificate":{"kty":"EC","x5c":["` + x5c + `"]}}`, `{"x-ms-policyCertificate":{"kty":"EC","x5c":["` + x5c + `"]}}`} {
-		if in, err := token.ParseCertificate(unsigned(payload)); err != nil || in.SignedBy([]*x509.Certificate{cert}, when) {
+		if in, err := policyjws.ParseCertificate(unsigned(payload)); err != nil || in.SignedBy([]*x509.Certificate{cert}, when) {
 			t.Errorf("%s: %v", payload, err)
 		}
 	}
-	policy, err := token.WrapPolicy(rand.Reader, "version=1.0;", key, []*x509.Certificate{cert})
+	policy, err := policyjws.Wrap(rand.Reader, "version=1.0;", key, []*x509.Certificate{cert})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{"a policy": policy, "nothing": token.NoPolicy, "altered": jws[:len(jws)-4] + "AAAA", "no key": unsigned(`{}`),
+	for name, text := range map[string]string{"a policy": policy, "nothing": policyjws.NoPolicy, "altered": jws[:len(jws)-4] + "AAAA", "no key": unsigned(`{}`),
 		"no certificate": unsigned(`{"policyCertificate":{"kty":"RSA"}}`), "no kty": unsigned(`{"policyCertificate":{"x5c":["` + x5c + `"]}}`),
 		"not base64": unsigned(`{"policyCertificate":{"kty":"RSA","x5c":["?"]}}`), "no DER": unsigned(`{"policyCertificate":{"kty":"RSA","x5c":["AAAA"]}}`), "no JSON": unsigned(`x`)} {
-		if in, err := token.ParseCertificate(text); !errors.Is(err, token.ErrPolicyJWS) {
+		if in, err := policyjws.ParseCertificate(text); !errors.Is(err, policyjws.ErrFormat) {
 			t.Errorf("%s: %+v, %v", name, in, err)
 		}
 	}
@@ -92,22 +92,22 @@ func TestWhichKeysSignPolicies(t *testing.T) {
 	}
 	for name, key := range map[string]crypto.Signer{"small RSA": small, "Ed25519": edwards, "P-521": p521} {
 		jwk := jsontext.Value(`{"kty":"X","x5c":["` + base64.StdEncoding.EncodeToString(issue(t, "a", false, key, nil, nil).Raw) + `"]}`)
-		if _, err := token.PolicyCertificate(jwk); err == nil {
+		if _, err := policyjws.Certificate(jwk); err == nil {
 			t.Errorf("%s: taken", name)
 		}
 	}
 }
 
 func TestKeysWithDeeplyNestedMembersAreNotKept(t *testing.T) {
-	key := string(token.CertificateKey(issue(t, "a", false, ecKey(t, elliptic.P256()), nil, nil)))
+	key := string(policyjws.CertificateKey(issue(t, "a", false, ecKey(t, elliptic.P256()), nil, nil)))
 	with := func(levels int) jsontext.Value {
 		return jsontext.Value(`{"x":` + strings.Repeat("[", levels-1) + strings.Repeat("]", levels-1) + "," + key[1:])
 	}
-	if _, err := token.PolicyCertificate(with(64)); err != nil {
+	if _, err := policyjws.Certificate(with(64)); err != nil {
 		t.Error(err)
 	}
 	for _, levels := range []int{65, 9000} {
-		if _, err := token.PolicyCertificate(with(levels)); err == nil {
+		if _, err := policyjws.Certificate(with(levels)); err == nil {
 			t.Errorf("%d levels: taken", levels)
 		}
 	}
@@ -118,19 +118,19 @@ func TestChainsToARegisteredCA(t *testing.T) {
 	rootCert := issue(t, "root", true, root, nil, nil)
 	leafCert := issue(t, "leaf", false, leaf, rootCert, root)
 	below := issue(t, "below", false, stranger, leafCert, leaf)
-	parse := func(key crypto.Signer, chain ...*x509.Certificate) *token.SubmittedPolicy {
-		jws, err := token.WrapPolicy(rand.Reader, "x", key, chain)
+	parse := func(key crypto.Signer, chain ...*x509.Certificate) *policyjws.Submission {
+		jws, err := policyjws.Wrap(rand.Reader, "x", key, chain)
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := token.ParsePolicy(jws)
+		p, err := policyjws.Parse(jws)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return p
 	}
 	for name, tc := range map[string]struct {
-		p          *token.SubmittedPolicy
+		p          *policyjws.Submission
 		registered *x509.Certificate
 		at         time.Time
 		want       bool
@@ -153,13 +153,13 @@ func TestChainsToARegisteredCA(t *testing.T) {
 func FuzzParseCertificate(f *testing.F) {
 	key := ecKey(f, elliptic.P256())
 	cert := issue(f, "a", false, key, nil, nil)
-	jws, err := token.WrapCertificate(rand.Reader, cert, key, []*x509.Certificate{cert})
+	jws, err := policyjws.WrapCertificate(rand.Reader, cert, key, []*x509.Certificate{cert})
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(jws)
 	f.Fuzz(func(t *testing.T, text string) {
-		if in, err := token.ParseCertificate(text); err == nil && (in.Certificate == nil || strings.TrimSpace(string(in.Key)) == "") {
+		if in, err := policyjws.ParseCertificate(text); err == nil && (in.Certificate == nil || strings.TrimSpace(string(in.Key)) == "") {
 			t.Error("read without a certificate")
 		}
 	})
