@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/probity-dev/probity/internal/api/edge"
 	"github.com/probity-dev/probity/internal/config"
-	"github.com/probity-dev/probity/internal/server"
 	"github.com/probity-dev/probity/internal/store"
 )
 
@@ -48,7 +48,7 @@ func folderMode(dir string) (string, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("data folder: %w", err)
 	}
-	if _, err := os.Lstat(filepath.Join(dir, server.DevCAFile)); err == nil {
+	if _, err := os.Lstat(filepath.Join(dir, edge.DevCAFile)); err == nil {
 		return modeDevelopment, nil
 	}
 	return "", nil

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/probity-dev/probity/internal/api/edge"
 	"github.com/probity-dev/probity/internal/config"
-	"github.com/probity-dev/probity/internal/server"
 	"github.com/probity-dev/probity/test/kit/pgtest"
 )
 
@@ -37,7 +37,7 @@ func startOnce(t *testing.T, dir string, dev bool) error {
 func pairFor(t *testing.T) config.TLS {
 	t.Helper()
 	dir := t.TempDir()
-	if _, err := server.DevCertificate(dir, "localhost", time.Now()); err != nil {
+	if _, err := edge.DevCertificate(dir, "localhost", time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	return config.TLS{Certificate: filepath.Join(dir, "ca.pem"), Key: filepath.Join(dir, "ca-key.pem")}

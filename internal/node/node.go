@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/probity-dev/probity/collateral"
+	"github.com/probity-dev/probity/internal/api"
+	"github.com/probity-dev/probity/internal/api/edge"
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/auth/devissuer"
 	"github.com/probity-dev/probity/internal/collateralcache"
@@ -19,14 +21,13 @@ import (
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/ledger/witness"
 	"github.com/probity-dev/probity/internal/provider"
-	"github.com/probity-dev/probity/internal/server"
 	"github.com/probity-dev/probity/internal/store"
 )
 
 // Node is everything that the service runs.
 type Node struct {
 	// Server answers requests; Plane keeps collateral; Ledger writes decisions and changes.
-	Server *server.Server
+	Server *api.Server
 	Plane  *collateralcache.Plane
 	Ledger *ledger.Writer
 
@@ -44,7 +45,7 @@ type Node struct {
 	// issuers are those of the callers, by their configuration.
 	issuers map[string]*auth.Issuer
 	// pair is the certificate of files; nil for one that the service made.
-	pair     *server.Certificates
+	pair     *edge.Certificates
 	tls      *tls.Config
 	listener net.Listener
 	// operations is where operators see details, or nil.
@@ -84,7 +85,7 @@ func (n *Node) Close() {
 // service is about to stop. Background work goes on until the last request is answered.
 func (n *Node) Run(ctx context.Context) error {
 	n.background(context.WithoutCancel(ctx))
-	return server.Serve(n.drained(ctx), n.listener, n.tls, n.Server, limits(n.cfg), n.log)
+	return edge.Serve(n.drained(ctx), n.listener, n.tls, n.Server, limits(n.cfg), n.log)
 }
 
 // Address is where the node listens.
@@ -139,7 +140,7 @@ func (n *Node) held() []collateral.Item {
 
 func (n *Node) baselines() []collateral.About { return append(n.Plane.Baselines(), n.static.List()...) }
 
-func limits(cfg config.Config) server.Limits {
-	return server.Limits{Body: cfg.Limits.Body, Concurrent: cfg.Limits.Concurrent, Time: time.Duration(cfg.Limits.Time),
+func limits(cfg config.Config) edge.Limits {
+	return edge.Limits{Body: cfg.Limits.Body, Concurrent: cfg.Limits.Concurrent, Time: time.Duration(cfg.Limits.Time),
 		Shutdown: time.Duration(cfg.Limits.Shutdown), Streams: cfg.Limits.Streams}
 }

@@ -20,6 +20,9 @@ import (
 
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/collateral"
+	"github.com/probity-dev/probity/internal/api"
+	"github.com/probity-dev/probity/internal/api/data"
+	"github.com/probity-dev/probity/internal/api/edge"
 	"github.com/probity-dev/probity/internal/auth/devissuer"
 	"github.com/probity-dev/probity/internal/buildinfo"
 	"github.com/probity-dev/probity/internal/collateralcache"
@@ -27,7 +30,6 @@ import (
 	"github.com/probity-dev/probity/internal/files"
 	"github.com/probity-dev/probity/internal/keys"
 	"github.com/probity-dev/probity/internal/private"
-	"github.com/probity-dev/probity/internal/server"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/telemetry"
 )
@@ -86,7 +88,7 @@ func Open(ctx context.Context, cfg config.Config, dev bool, log *slog.Logger) (_
 	if n.listener, err = listen(ctx, cfg.Listen, dev); err != nil {
 		return nil, err
 	}
-	bodies := server.NewBudget(cfg.Limits.BodiesInFlight)
+	bodies := edge.NewBudget(cfg.Limits.BodiesInFlight)
 	metrics := n.measure(bodies)
 	if cfg.Operations.Listen != "" {
 		if n.operations, err = listenOnLoopback(ctx, "operations.listen", cfg.Operations.Listen); err != nil {
@@ -94,7 +96,7 @@ func Open(ctx context.Context, cfg config.Config, dev bool, log *slog.Logger) (_
 		}
 	}
 	extra, authorization := n.authorization()
-	n.Server = server.New(server.Config{
+	n.Server = api.New(api.Config{
 		Extra: extra, ExtraPrefix: "/" + devissuer.Tenant + "/", Authorization: authorization,
 		Registry: n.registry, Auth: callers, HostSuffix: cfg.Providers.HostSuffix,
 		Appraiser: &appraisal.Appraiser{Verifiers: appraisal.Verifiers(trust), Collateral: n.Plane, Random: rand.Reader},
@@ -183,9 +185,9 @@ func (n *Node) hint() {
 }
 
 // challenges returns how TPMs are challenged and enrolled.
-func challenges(cfg config.Config) (server.TPM, error) {
+func challenges(cfg config.Config) (data.TPM, error) {
 	enrolment, err := enrolment(cfg)
-	return server.TPM{Lifetime: time.Duration(cfg.TPM.ChallengeLifetime), SingleUse: cfg.TPM.SingleUse, Enrolment: enrolment}, err
+	return data.TPM{Lifetime: time.Duration(cfg.TPM.ChallengeLifetime), SingleUse: cfg.TPM.SingleUse, Enrolment: enrolment}, err
 }
 
 // openKeys opens what keeps the signing keys, and brings keys of earlier versions to its form.
@@ -216,7 +218,7 @@ func listen(ctx context.Context, address string, dev bool) (net.Listener, error)
 }
 
 // measure makes the metrics, and bounds the connections of the listener, which they show.
-func (n *Node) measure(bodies *server.Budget) *telemetry.Metrics {
+func (n *Node) measure(bodies *edge.Budget) *telemetry.Metrics {
 	metrics := telemetry.New(func() telemetry.Collateral { return measured(n.Plane, n.held()) })
 	metrics.Ledger(func() telemetry.Ledger {
 		st := n.Ledger.Stats()
@@ -227,7 +229,7 @@ func (n *Node) measure(bodies *server.Budget) *telemetry.Metrics {
 		return telemetry.Ledger{Cosigned: cosigned, NotCosigned: failed, Written: st.Written, Lost: st.Lost, Waiting: st.Waiting,
 			Alerts: st.Alerts, Stopped: st.Stopped, Kept: n.Ledger.Kept(), Altered: len(n.registry.Altered())}
 	})
-	connections := server.NewConnections(n.listener, n.cfg.Limits.Connections, n.cfg.Limits.ConnectionsPerAddress,
+	connections := edge.NewConnections(n.listener, n.cfg.Limits.Connections, n.cfg.Limits.ConnectionsPerAddress,
 		func(limit string) { metrics.ConnectionsRefused.WithLabelValues(limit).Inc() }, n.log)
 	n.listener = connections
 	metrics.Load(func() float64 { return float64(bodies.Used()) }, func() float64 { return float64(connections.Open()) })
@@ -272,7 +274,7 @@ func warnUnused(log *slog.Logger, files *collateral.Bundle) {
 
 // enrolment returns what binds attestation keys to TPMs, or nil if no endorsement
 // key is trusted.
-func enrolment(cfg config.Config) (*server.Enrolment, error) {
+func enrolment(cfg config.Config) (*data.Enrolment, error) {
 	authorities, err := cfg.TPM.Endorsement(cfg.DataDir)
 	if err != nil {
 		return nil, fmt.Errorf("tpm: %w", err)
@@ -280,7 +282,7 @@ func enrolment(cfg config.Config) (*server.Enrolment, error) {
 	if authorities.Len() == 0 && len(cfg.TPM.EndorsementKeys) == 0 {
 		return nil, nil
 	}
-	return &server.Enrolment{Authorities: authorities, Keys: cfg.TPM.EndorsementKeys}, nil
+	return &data.Enrolment{Authorities: authorities, Keys: cfg.TPM.EndorsementKeys}, nil
 }
 
 // adminTokenEnv replaces the administrator's token file.
@@ -310,7 +312,7 @@ func AdminTokenHash(cfg config.Config) (hash [sha256.Size]byte, err error) {
 
 func (n *Node) certificates(cfg config.Config, log *slog.Logger) (*tls.Config, error) {
 	if cfg.TLS.Certificate != "" {
-		c, err := server.NewCertificates(cfg.TLS.Certificate, cfg.TLS.Key, log)
+		c, err := edge.NewCertificates(cfg.TLS.Certificate, cfg.TLS.Key, log)
 		if err != nil {
 			return nil, err
 		}
@@ -321,8 +323,8 @@ func (n *Node) certificates(cfg config.Config, log *slog.Logger) (*tls.Config, e
 	if err != nil {
 		return nil, err
 	}
-	log.Warn("DEVELOPMENT: the server's certificate is from a CA of the data directory", "ca", filepath.Join(cfg.DataDir, server.DevCAFile))
-	c, err := server.DevCertificate(cfg.DataDir, u.Hostname(), time.Now())
+	log.Warn("DEVELOPMENT: the server's certificate is from a CA of the data directory", "ca", filepath.Join(cfg.DataDir, edge.DevCAFile))
+	c, err := edge.DevCertificate(cfg.DataDir, u.Hostname(), time.Now())
 	if err != nil {
 		return nil, err
 	}

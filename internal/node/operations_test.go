@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/probity-dev/probity/internal/server"
+	"github.com/probity-dev/probity/internal/api"
 	"github.com/probity-dev/probity/internal/telemetry"
 )
 
@@ -27,7 +27,7 @@ func TestTheOperationsListenerIsOnLoopback(t *testing.T) {
 }
 
 func TestTheOperationsListenerAnswersUnderLoopbackNames(t *testing.T) {
-	operations := server.New(server.Config{Metrics: telemetry.New(nil)}).Operations()
+	operations := api.New(api.Config{Metrics: telemetry.New(nil)}).Operations()
 	for host, want := range map[string]int{"localhost:9443": 200, "LOCALHOST": 200, "127.0.0.1:9443": 200, "[::1]:9443": 200,
 		"rebound.example:9443": 421, "10.0.0.1": 421, "": 421, "localhost.example": 421} {
 		r := httptest.NewRequest(http.MethodGet, "/metrics", nil)

@@ -24,7 +24,9 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/internal/server"
+	"github.com/probity-dev/probity/internal/api"
+	"github.com/probity-dev/probity/internal/api/edge"
+	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/test/kit/traffic"
 )
 
@@ -95,8 +97,8 @@ func TestTheDocumentsHaveTheRoutes(t *testing.T) {
 	for _, d := range operations(t) {
 		found[d.method+" "+d.path] = d
 	}
-	want := map[string]server.Route{}
-	for _, r := range server.Routes() {
+	want := map[string]edge.Route{}
+	for _, r := range api.Routes() {
 		if r.Path != "/attest/{type}" {
 			want[r.Method+" "+r.Path] = r
 			continue
@@ -115,14 +117,14 @@ func TestTheDocumentsHaveTheRoutes(t *testing.T) {
 		case d.versioned() != r.Versioned:
 			t.Errorf("%s: api-version required: %v, in the table %v", name, d.versioned(), r.Versioned)
 		}
-		if r.Role == "nobody" {
+		if r.Role == auth.Nobody {
 			if anyone := d.op.Security != nil && (len(*d.op.Security) == 0 || len((*d.op.Security)[0]) == 0); !anyone || d.extension("x-probity-role") != "" {
 				t.Errorf("%s is for anybody, and described otherwise", name)
 			}
 			continue
 		}
-		if d.op.Security != nil || d.extension("x-probity-role") != r.Role || d.extension("x-probity-at") != r.Where {
-			t.Errorf("%s needs %s at %s, and is described with %s at %s", name, r.Role, r.Where, d.extension("x-probity-role"), d.extension("x-probity-at"))
+		if d.op.Security != nil || d.extension("x-probity-role") != r.Role.String() || d.extension("x-probity-at") != r.At.String() {
+			t.Errorf("%s needs %s at %s, and is described with %s at %s", name, r.Role, r.At, d.extension("x-probity-role"), d.extension("x-probity-at"))
 		}
 	}
 	for name := range found {
@@ -145,7 +147,7 @@ func TestTheTypesAreThoseOfTheService(t *testing.T) {
 
 func TestTheVersionsAreThoseOfTheService(t *testing.T) {
 	var versions []any
-	for _, v := range server.APIVersions() {
+	for _, v := range edge.APIVersions() {
 		versions = append(versions, v)
 	}
 	for _, file := range []string{dataPlane, controlPlane} {
@@ -156,11 +158,11 @@ func TestTheVersionsAreThoseOfTheService(t *testing.T) {
 }
 
 // TestTheDocumentsAgreeWithTraffic validates what the service was sent and what it
-// answered: in the tests of package server, which it runs, and in the recording that
+// answered: in the tests of package api, which it runs, and in the recording that
 // the environment names, of Microsoft's clients.
 func TestTheDocumentsAgreeWithTraffic(t *testing.T) {
 	own := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "./internal/server")
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "./internal/api/...")
 	cmd.Dir = "../.."
 	cmd.Env = append(os.Environ(), traffic.Env+"="+own)
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -22,7 +22,7 @@ import (
 	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/sgx"
 	"github.com/probity-dev/probity/evidence/tdx"
-	"github.com/probity-dev/probity/internal/server/wire"
+	"github.com/probity-dev/probity/internal/api/data/wire"
 	"github.com/probity-dev/probity/token"
 )
 

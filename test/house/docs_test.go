@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/probity-dev/probity/appraisal"
+	"github.com/probity-dev/probity/internal/api/edge"
 	"github.com/probity-dev/probity/internal/provider"
-	"github.com/probity-dev/probity/internal/server"
 )
 
 // TestTheListOfChecksIsComplete compares the guide's list with the catalogues;
@@ -21,7 +21,7 @@ func TestTheListOfChecksIsComplete(t *testing.T) {
 	b.WriteString("# Checks\n\nEvery check that can refuse evidence or a request, in the order in which they are made. The id is the same in the\n" +
 		"answers of the service (`details[].check`), on the command line (`code`, `checks[].id`) and in metrics.\n\n" +
 		"| id | passes when | if it fails |\n|---|---|---|\n")
-	for _, d := range slices.Concat(server.Catalogue(), provider.Catalogue(), appraisal.Checks()) {
+	for _, d := range slices.Concat(edge.Catalogue(), provider.Catalogue(), appraisal.Checks()) {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", d.ID, d.Meaning, d.Remedy)
 	}
 	if os.Getenv("UPDATE") != "" {

@@ -80,9 +80,15 @@ var service = []wall{
 	{"internal/ledger/witness", "", "net/http"},
 	{"internal/private", "", "os"},
 	{"internal/provider", "appraisal evidence internal/auth internal/keys internal/ledger internal/store internal/store/seal policy policy/policyjws token", ""},
-	{"internal/server", "appraisal collateral collateral/tpmca evidence evidence/azureguest evidence/tpm internal/auth internal/keys internal/ledger " +
-		"internal/private internal/provider internal/server/wire internal/store internal/telemetry policy policy/policyjws token", "net/http os"},
-	{"internal/server/wire", "evidence", ""},
+	{"internal/api", "appraisal collateral evidence internal/api/control internal/api/data internal/api/edge internal/auth internal/keys " +
+		"internal/ledger internal/provider internal/telemetry", "net/http"},
+	{"internal/api/control", "appraisal collateral evidence internal/api/edge internal/auth internal/keys internal/ledger internal/provider " +
+		"internal/store policy/policyjws token", "net/http"},
+	{"internal/api/data", "appraisal collateral collateral/tpmca evidence evidence/azureguest evidence/tpm internal/api/data/wire " +
+		"internal/api/edge internal/ledger internal/provider internal/store internal/telemetry policy token", "net/http"},
+	{"internal/api/data/wire", "evidence", ""},
+	{"internal/api/edge", "appraisal collateral evidence internal/api/data/wire internal/auth internal/ledger internal/private " +
+		"internal/provider internal/store internal/telemetry policy policy/policyjws", "net/http os"},
 	{"internal/store", "", ""},
 	{"internal/store/anchor", "internal/private", "os"},
 	{"internal/store/postgres", "internal/store internal/store/sqlstore", "database/sql os"},
@@ -105,7 +111,7 @@ var service = []wall{
 	{"internal/cli/remote", "client internal/cli/term internal/files policy/policyjws token", "os"},
 	{"internal/cli/serve", "appraisal client collateral evidence evidence/dcap evidence/evidencetest " +
 		"internal/buildinfo internal/cli/term internal/config internal/files internal/node " +
-		"internal/server policy token", "os"},
+		"internal/api/edge policy token", "os"},
 	{"internal/cli/simulate", "collateral evidence/... internal/cli/term internal/config", "os"},
 	{"internal/cli/term", "appraisal claims collateral evidence evidence/forms internal/files " +
 		"internal/store/sqlite policy", "os"},
@@ -118,7 +124,7 @@ var service = []wall{
 	{"internal/node", "appraisal collateral collateral/kds collateral/pcs evidence/dcap evidence/snp " +
 		"internal/auth internal/auth/devissuer internal/buildinfo internal/collateralcache " +
 		"internal/config internal/files internal/keys internal/keys/hsm internal/ledger " +
-		"internal/ledger/witness internal/private internal/provider internal/server " +
+		"internal/ledger/witness internal/private internal/provider internal/api internal/api/control internal/api/data internal/api/edge " +
 		"internal/store internal/store/anchor internal/store/postgres internal/store/seal " +
 		"internal/store/sqlite internal/telemetry", "net/http os math/rand/v2"},
 }

@@ -26,7 +26,7 @@ import (
 	"github.com/probity-dev/probity/evidence/ratls"
 	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/evidence/uvm"
-	"github.com/probity-dev/probity/internal/server/wire"
+	"github.com/probity-dev/probity/internal/api/data/wire"
 	"github.com/probity-dev/probity/policy/policyjws"
 	"github.com/probity-dev/probity/token"
 )

@@ -19,11 +19,11 @@ import (
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
 	"github.com/probity-dev/probity/evidence/evidencetest"
+	"github.com/probity-dev/probity/internal/api/edge"
 	"github.com/probity-dev/probity/internal/cli/term"
 	"github.com/probity-dev/probity/internal/config"
 	"github.com/probity-dev/probity/internal/files"
 	"github.com/probity-dev/probity/internal/node"
-	"github.com/probity-dev/probity/internal/server"
 	"github.com/probity-dev/probity/policy"
 	"github.com/probity-dev/probity/token"
 	"github.com/probity-dev/probity/wording/phrase"
@@ -148,7 +148,7 @@ func (c *DemoCommand) play(e *term.Env, cfg config.Config, made *scene) error {
 	fmt.Fprintf(e.Out, "1  a simulated SGX enclave makes a quote (mrenclave %s…, not debuggable)\n2  it attests at %s\n\n", text[:8], cfg.URL)
 	e.UI.Checks(e.Out, "   ", verdict.Checks)
 
-	caFile := filepath.Join(c.Data, server.DevCAFile)
+	caFile := filepath.Join(c.Data, edge.DevCAFile)
 	pool, err := files.CertPool(caFile)
 	if err != nil {
 		return err

@@ -22,7 +22,7 @@ import (
 	"github.com/probity-dev/probity/client"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/evidencetest"
-	"github.com/probity-dev/probity/internal/server"
+	"github.com/probity-dev/probity/internal/api/edge"
 	"github.com/probity-dev/probity/test/kit/traffic"
 )
 
@@ -125,7 +125,7 @@ func recordingProxy(t *testing.T, i *Instance, cfg map[string]any) func(service 
 		if err != nil {
 			t.Fatal(err)
 		}
-		config, err := server.DevCertificate(filepath.Dir(service.CA), "localhost", time.Now())
+		config, err := edge.DevCertificate(filepath.Dir(service.CA), "localhost", time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}

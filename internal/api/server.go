@@ -1,0 +1,126 @@
+// Package api is the HTTP service: the wire protocol of Azure Attestation, health and
+// metrics.
+//
+// A request passes the edge (package edge: body, caller, role, errors), then one row of the
+// table in routes.go, which names the handler: of the data plane (package data) or of the
+// control plane (package control).
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/probity-dev/probity/appraisal"
+	"github.com/probity-dev/probity/collateral"
+	"github.com/probity-dev/probity/internal/api/control"
+	"github.com/probity-dev/probity/internal/api/data"
+	"github.com/probity-dev/probity/internal/api/edge"
+	"github.com/probity-dev/probity/internal/auth"
+	"github.com/probity-dev/probity/internal/keys"
+	"github.com/probity-dev/probity/internal/ledger"
+	"github.com/probity-dev/probity/internal/provider"
+	"github.com/probity-dev/probity/internal/telemetry"
+)
+
+// Config is what the service works with.
+type Config struct {
+	Registry *provider.Registry
+	// Auth tells who calls, Authorization is what a refused caller is pointed to: a
+	// token endpoint's base, or empty.
+	Auth          *auth.Authenticator
+	Authorization string
+	// HostSuffix, if not empty, is what follows a provider's name in its host name.
+	HostSuffix string
+	Appraiser  *appraisal.Appraiser
+	// Baselines and Held describe the collateral at hand: Intel's sets, and
+	// everything.
+	Baselines func() []collateral.About
+	Held      func() []collateral.Item
+	// WarnBefore is how long before its end collateral counts as about to
+	// expire.
+	WarnBefore time.Duration
+	Limits     edge.Limits
+	// Bodies bounds the memory of request bodies; nil bounds nothing.
+	Bodies  *edge.Budget
+	Log     *slog.Logger
+	Metrics *telemetry.Metrics
+	// Now is the clock of tokens.
+	Now func() time.Time
+	// AppraisalTime, if not zero, is when all evidence is judged. It is for
+	// development only, and every answer says so.
+	AppraisalTime time.Time
+	// Version names the program in answers.
+	Version string
+	Store   Store
+	// Ledger takes decisions; CheckpointKey verifies its checkpoints.
+	Ledger        Ledger
+	CheckpointKey string
+	// Rotation says how signing keys follow each other.
+	Rotation keys.Rotation
+	// Sealer keeps what clients bring back: challenges and enrolments.
+	Sealer data.Sealer
+	// TPM says how TPMs are challenged and enrolled.
+	TPM data.TPM
+	// Extra, if not nil, answers below ExtraPrefix on the service's own address, and
+	// nothing that a route does.
+	Extra       http.Handler
+	ExtraPrefix string
+	// Ready returns an error while the database does not answer. Attestation goes on without
+	// it. Changes returns an error while it takes no changes.
+	Ready, Changes func(context.Context) error
+}
+
+// Store is what the planes need of a store.
+type Store interface {
+	data.Store
+	control.Store
+}
+
+// Ledger records decisions, and says which histories were changed.
+type Ledger interface {
+	data.Ledger
+	control.Ledger
+	// Stopped returns the ledgers whose history was changed.
+	Stopped() []*ledger.Stop
+}
+
+// Server answers requests.
+type Server struct {
+	*edge.Server
+	cfg Config
+	// changes remembers for a moment whether changes are taken.
+	changes  probe
+	draining atomic.Bool
+}
+
+// New returns a server.
+func New(cfg Config) *Server {
+	bodies := &edge.Bodies{Limit: cfg.Limits.Body, Budget: cfg.Bodies, Refused: cfg.Metrics.BodiesRefused.Inc}
+	s := &Server{cfg: cfg}
+	d := data.New(data.Config{
+		Registry: cfg.Registry, Appraiser: cfg.Appraiser, Baselines: cfg.Baselines, Concurrent: cfg.Limits.Concurrent, Bodies: bodies,
+		Log: cfg.Log, Metrics: cfg.Metrics, Now: cfg.Now, AppraisalTime: cfg.AppraisalTime, Store: cfg.Store, Ledger: cfg.Ledger,
+		Sealer: cfg.Sealer, TPM: cfg.TPM,
+	})
+	c := &control.Plane{
+		Registry: cfg.Registry, Store: cfg.Store, Ledger: cfg.Ledger, CheckpointKey: cfg.CheckpointKey, Rotation: cfg.Rotation,
+		Bodies: bodies, Now: cfg.Now,
+	}
+	s.Server = edge.New(edge.Config{
+		Routes: routes(s, d, c), Registry: cfg.Registry, Auth: cfg.Auth, Authorization: cfg.Authorization, HostSuffix: cfg.HostSuffix,
+		Limits: cfg.Limits, Bodies: bodies, Log: cfg.Log, Metrics: cfg.Metrics, AppraisalTime: cfg.AppraisalTime, Version: cfg.Version,
+		Extra: cfg.Extra, ExtraPrefix: cfg.ExtraPrefix,
+	})
+	return s
+}
+
+// now is when collateral is judged.
+func (s *Server) now() time.Time {
+	if !s.cfg.AppraisalTime.IsZero() {
+		return s.cfg.AppraisalTime
+	}
+	return s.cfg.Now()
+}
