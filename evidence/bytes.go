@@ -32,7 +32,7 @@ func (b *Bytes) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	}
 	text := raw[1 : len(raw)-1]
 	// Most clients write base64url without padding. Line breaks, which the library
-	// would skip, cannot stand in a JSON string as they are.
+	// would skip, cannot be in a JSON string as they are.
 	decoded := make([]byte, base64.RawURLEncoding.DecodedLen(len(text)))
 	n, err := strictBase64URL.Decode(decoded, text)
 	if err != nil {

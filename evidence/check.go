@@ -9,7 +9,7 @@ import (
 )
 
 // Check is one proven or failed fact about evidence. Its ID is stable: the
-// same word stands in HTTP errors, on the command line and in records.
+// same word is in HTTP errors, on the command line and in records.
 type Check struct {
 	ID       string `json:"id"`
 	OK       bool   `json:"ok"`

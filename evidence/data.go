@@ -22,7 +22,7 @@ const (
 )
 
 // ParseDataType returns the data type of the given name, compared without
-// case. An absent type counts as Binary.
+// case. An absent type means Binary.
 func ParseDataType(name string) (DataType, error) {
 	switch {
 	case name == "", ascii.EqualFold(name, string(Binary)):

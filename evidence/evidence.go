@@ -66,12 +66,12 @@ type Evidence struct {
 // TPMDemands is what a policy asks of evidence with a TPM in it. Its zero value asks
 // for a validated attestation key and a quote over all registers.
 type TPMDemands struct {
-	// AnyKey takes attestation keys that nobody vouches for.
+	// AnyKey takes attestation keys that no one vouches for.
 	AnyKey bool
 	// Mask, if not nil, are the registers that the quote must cover, bit n for
 	// PCR n.
 	Mask *uint32
-	// NoEvents and NoPCRs say that nobody reads the events, and the registers, as
+	// NoEvents and NoPCRs say that no one reads the events, and the registers, as
 	// JSON, so that they need not be written.
 	NoEvents, NoPCRs bool
 }

@@ -20,7 +20,7 @@ const (
 	AzureGuest  Kind = "AzureGuest"
 	TPM         Kind = "Tpm"
 	VBSEnclave  Kind = "VbsEnclave"
-	// NitroEnclave and ArmCCA are ours: Azure Attestation has neither.
+	// NitroEnclave and ArmCCA are Probity's own: Azure Attestation has neither.
 	NitroEnclave Kind = "NitroEnclave"
 	ArmCCA       Kind = "ArmCca"
 )

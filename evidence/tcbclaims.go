@@ -7,7 +7,7 @@ import (
 )
 
 // TCBClaims returns what policies may read of a platform's TCB. These claims
-// are ours: the wire protocol has none for them.
+// are Probity's own: the wire protocol has none for them.
 func TCBClaims(tcb *TCB) claims.Set {
 	var s Statements
 	s.Text("x-probity-tcb-status", tcb.Status)

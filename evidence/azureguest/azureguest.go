@@ -8,7 +8,7 @@
 // of Trusted Launch has no hardware report: its attestation key must have a
 // certificate of an authority that the operator trusts.
 //
-// Nothing binds what the client says of itself (its system, its payload), and the
+// Nothing binds what the client says about itself (its system, its payload), and the
 // quote carries no nonce unless one is asked for: what is fresh is that only this TPM
 // can open the answer. Whether a boot is good is a policy's to say.
 //
@@ -85,7 +85,7 @@ func Catalogue() []*evidence.Definition { return checks.All() }
 type Config struct {
 	// Authorities certify attestation keys of Trusted Launch machines.
 	Authorities *tpmca.Roots
-	// Baseline are the secure boot databases that count as good.
+	// Baseline are the secure boot databases that are accepted as good.
 	Baseline Baseline
 }
 
@@ -123,7 +123,7 @@ type guest struct {
 
 func (v *Verifier) verify(ctx context.Context, result *evidence.Result, ev evidence.Evidence) error {
 	if ev.RuntimeData != nil || ev.InitTimeData != nil {
-		return result.Fail(CheckFormat, "evidence without runtime or init-time data beside it", "some")
+		return result.Fail(CheckFormat, "evidence without runtime or init-time data beside it", "runtime or init-time data in the request")
 	}
 	g := &guest{facts: &eventlog.Facts{}, asked: ev.TPM}
 	var err error
@@ -152,7 +152,7 @@ func (v *Verifier) verify(ctx context.Context, result *evidence.Result, ev evide
 	}
 	bank := g.info.Quote.Banks[0]
 	if lacking := bank.Covers(0xff); len(lacking) > 0 {
-		return result.Fail(CheckCoverage, "a quote over PCR 0–7", fmt.Sprintf("one without PCR %d", lacking[0]))
+		return result.Fail(CheckCoverage, "a quote over PCR 0–7", fmt.Sprintf("a quote without PCR %d", lacking[0]))
 	}
 	result.Pass(CheckCoverage, "a quote over PCR 0–7", "PCR "+tpm.Registers(quoted.Selection[0].Mask))
 	if err := v.key(result, g.info, quoted); err != nil {
@@ -231,7 +231,7 @@ func (v *Verifier) isolation(ctx context.Context, result *evidence.Result, ev ev
 }
 
 // certificate checks the attestation key's certificate. Where hardware names the
-// key, nobody else has to.
+// key, no one else has to.
 func (v *Verifier) certificate(result *evidence.Result, ev evidence.Evidence, i *Info) error {
 	fail := func(expected, found string) error {
 		return result.Fail(CheckAKCert, expected, found)

@@ -16,7 +16,7 @@ import (
 // certificates, or hashes of images, lower-case hex. Empty lists stand for those of
 // [DefaultBaseline].
 type Baseline struct {
-	// PK lists the platform keys that count. Empty takes any: Azure publishes none.
+	// PK lists the platform keys that are accepted. Empty takes any: Azure publishes none.
 	PK []string `json:"pk,omitempty"`
 	// KEK and DB list the certificates, and DB the image hashes, that may be there.
 	KEK []string `json:"kek,omitempty"`
@@ -97,7 +97,7 @@ func (b baseline) judge(f *eventlog.Facts) databases {
 	return d
 }
 
-// within reports whether a database holds nothing but what is allowed, and
+// within reports whether a database holds only what is allowed, and
 // something.
 func within(s *eventlog.Signatures, allowed map[string]bool) bool {
 	if s == nil || s.Others > 0 || len(s.Certificates)+len(s.Hashes) == 0 {

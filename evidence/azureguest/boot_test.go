@@ -140,7 +140,7 @@ func told(r *evidence.Result, id, text string) bool {
 }
 
 // TestTheQuoteNamesItsSigner: the public area of the attestation key is sent, and signed by
-// nobody; attributes other than those that the quote names are refused.
+// no one; attributes other than those that the quote names are refused.
 func TestTheQuoteNamesItsSigner(t *testing.T) {
 	key := &guest.AK.(*rsa.PrivateKey).PublicKey
 	area := func(attributes uint32, policy []byte) string {

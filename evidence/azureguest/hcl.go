@@ -19,7 +19,7 @@ const (
 	ReportTDX       ReportType = 4
 )
 
-// HCL is the report of the paravisor (host compatibility layer), as it lies in the
+// HCL is the report of the paravisor (host compatibility layer), as it is in the
 // index 0x01400001 of an Azure guest's TPM.
 type HCL struct {
 	Version     uint32

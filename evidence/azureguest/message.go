@@ -174,7 +174,7 @@ func (i *Info) tpm(in *tpmJSON) (err error) {
 	return nil
 }
 
-// runtimeJSON is what a paravisor says of its TPM and of the machine.
+// runtimeJSON is what a paravisor says about its TPM and of the machine.
 type runtimeJSON struct {
 	Keys []jsontext.Value `json:"keys"`
 	VM   struct {

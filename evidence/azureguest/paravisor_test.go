@@ -68,7 +68,7 @@ func permitted(t *testing.T, r *evidence.Result) bool {
 	return out.Permitted
 }
 
-// TestParavisors: anybody with the hardware can put a key of his own into a report. What the
+// TestParavisors: anyone with the hardware can put a key of his own into a report. What the
 // list knows is said to be compliant; the default policy asks for it.
 func TestParavisors(t *testing.T) {
 	list := paravisor.List{{Name: "measured", Measurement: evidencetest.Paravisor()}, {Name: "signed", IDKeyDigest: idKey, AuthorKeyDigest: authorKey, MinSVN: 3}, {Name: "domain", MRTD: mrtd[:]}}

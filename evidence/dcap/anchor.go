@@ -31,8 +31,8 @@ type Anchor struct {
 	// raw is an encoding of Subject that was seen before: decoding a name to
 	// compare it costs more than all else that is done with it.
 	raw *atomic.Pointer[[]byte]
-	// certificates are the hashes of those that were found self-signed. Nobody
-	// without the root's key can make it grow.
+	// certificates are the hashes of those that were found self-signed. Only
+	// the holder of the root's key can make the list grow.
 	certificates *sync.Map
 	// table checks for Key at little more than half the price: three of the nine
 	// signatures of a quote that was never seen are the root's.
@@ -51,7 +51,7 @@ const intelRootKey = "040ba9c4c0c0c86193a3fe23d6b02cda10a8bbd4e88e48b4458561a36e
 func IntelRoot() Anchor {
 	point, err := hex.DecodeString(intelRootKey)
 	if err != nil {
-		panic(err) // a constant of ours; a test parses it
+		panic(err) // a constant; a test parses it
 	}
 	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
 	if err != nil {

@@ -66,7 +66,7 @@ func parsePEM(text []byte, known *caCache) ([]*x509.Certificate, error) {
 }
 
 // caCache remembers parsed CA certificates by their bytes, because all machines
-// share a few. It spares the parsing and nothing else: whoever takes a
+// share a few. It spares the parsing and nothing else: anyone who takes a
 // certificate from it verifies it. A nil cache remembers nothing.
 type caCache struct {
 	byDER *lru.Cache[string, *x509.Certificate]

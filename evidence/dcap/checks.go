@@ -23,7 +23,7 @@ var (
 		"the quote is of the TEE that the attestation type names",
 		"attest under the type that fits the quote, SgxEnclave for an SGX quote, TdxVm for a TDX quote")
 	CheckPCKCertificates = checks.Define("dcap.pck.certificates",
-		"a PCK certificate chain of three certificates is at hand",
+		"a PCK certificate chain of three certificates is available",
 		"configure the quote provider to embed the PCK chain (certification data type 5), or supply the chain with the collateral")
 	CheckPCKRoot = checks.Define("dcap.pck.root",
 		"the chain ends in the pinned root key, compared by key and not by name",
@@ -50,7 +50,7 @@ var (
 		"the attestation key signed header and body",
 		remedyForged)
 	CheckCollateral = checks.Define("dcap.collateral",
-		"collateral for the platform is at hand and complete",
+		"collateral for the platform is available and complete",
 		remedyCollateral)
 	CheckRootCRL = checks.Define("dcap.root-crl.signature",
 		"the root CA signed its CRL",

@@ -61,7 +61,7 @@ func (v *Verifier) CheckPCK(text []byte, at time.Time) (from, to time.Time, err 
 	}
 	w := chain.validity(v.anchor)
 	if !w.contains(at) {
-		return from, to, result.Fail(CheckPCKValidity, "a time within "+w.String(), at.UTC().Format(time.RFC3339))
+		return from, to, result.Fail(CheckPCKValidity, "a PCK certificate chain that is valid at "+at.UTC().Format(time.RFC3339), "valid from "+w.String())
 	}
 	return w.from, w.to, nil
 }

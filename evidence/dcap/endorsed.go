@@ -123,7 +123,7 @@ func (v *Verifier) openIdentity(result *evidence.Result, e *endorsements, c *col
 }
 
 // failSignature refuses a document whose signature does not verify. White space between
-// tokens, which Intel's documents have none of, shows that a tool wrote the JSON anew.
+// tokens, which Intel's documents have none of, shows that a tool wrote the JSON again.
 func (v *Verifier) failSignature(result *evidence.Result, check *evidence.Definition, text []byte) error {
 	const expected = "a signature of the TCB signing key over the bytes sent"
 	compact := jsontext.Value(bytes.Clone(text))
@@ -198,13 +198,14 @@ func (v *Verifier) usable(result *evidence.Result, e *endorsements, chain *pckCh
 func (v *Verifier) fresh(result *evidence.Result, e *endorsements, at time.Time, stale bool) error {
 	for _, item := range []struct {
 		check *evidence.Definition
+		what  string
 		w     window
 	}{
-		{CheckRootCRLFresh, e.rootCRL.window},
-		{CheckPCKCRLFresh, e.pckCRL.window},
-		{CheckTCBInfoFresh, window{e.tcb.IssueDate, e.tcb.NextUpdate}},
-		{CheckQEIDFresh, window{e.identity.IssueDate, e.identity.NextUpdate}},
-		{CheckSigningValidity, window{v.anchor.NotBefore, v.anchor.NotAfter}.
+		{CheckRootCRLFresh, "a root CRL", e.rootCRL.window},
+		{CheckPCKCRLFresh, "a PCK CRL", e.pckCRL.window},
+		{CheckTCBInfoFresh, "TCB info", window{e.tcb.IssueDate, e.tcb.NextUpdate}},
+		{CheckQEIDFresh, "a QE identity", window{e.identity.IssueDate, e.identity.NextUpdate}},
+		{CheckSigningValidity, "a TCB signing chain", window{v.anchor.NotBefore, v.anchor.NotAfter}.
 			and(e.signers[0].NotBefore, e.signers[0].NotAfter).and(e.signers[1].NotBefore, e.signers[1].NotAfter)},
 	} {
 		if stale && item.check != CheckSigningValidity && at.After(item.w.to) {
@@ -212,7 +213,7 @@ func (v *Verifier) fresh(result *evidence.Result, e *endorsements, at time.Time,
 			continue
 		}
 		if !item.w.contains(at) {
-			return result.FailWith(item.check, "a time within "+item.w.String(), at.UTC().Format(time.RFC3339), outdated(item.check, e, item.w, at))
+			return result.FailWith(item.check, item.what+" that is valid at "+at.UTC().Format(time.RFC3339), "valid from "+item.w.String(), outdated(item.check, e, item.w, at))
 		}
 		result.Pass(item.check, "fresh at the time of appraisal", "until "+day(item.w.to))
 	}

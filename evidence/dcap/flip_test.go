@@ -11,11 +11,11 @@ import (
 	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
-// TestEveryByteCounts changes one byte after the other of a quote and of its
+// TestAnyChangedByteIsNoticed changes one byte after the other of a quote and of its
 // collateral. All must refuse, but those that are ignored on purpose: a root
 // certificate in a chain counts by key and subject alone, and PCK CRLs are
 // checked against the quote's own CA, whatever chain came with them.
-func TestEveryByteCounts(t *testing.T) {
+func TestAnyChangedByteIsNoticed(t *testing.T) {
 	td := evidencetest.HealthyTD()
 	td.V15 = true
 	for name, tc := range map[string]struct {

@@ -74,7 +74,7 @@ func (info *TCBInfo) tdLevel(pck *PCK, svn *[16]byte) (*Level, bool) {
 
 // relaunch says what the launch-time and the current TCB of a TD mean together:
 // a TD that was launched on an old TCB of a platform that is patched by now
-// should be launched anew (Intel QVL, TD relaunch).
+// should be launched again (Intel QVL, TD relaunch).
 func relaunch(launch, current Status) Status {
 	old := launch == OutOfDate || launch == OutOfDateConfigurationNeeded
 	good := slices.Contains([]Status{UpToDate, SWHardeningNeeded, ConfigurationNeeded, ConfigurationAndSWHardeningNeeded}, current)
@@ -124,9 +124,9 @@ func (v *Verifier) rateTD(result *evidence.Result, when string, td *TDReport, sv
 	}
 	switch {
 	case td.MRSignerSEAM != module.MRSigner:
-		return nil, result.Fail(CheckTDXModule, fmt.Sprintf("MRSIGNERSEAM %x", module.MRSigner), fmt.Sprintf("%x", td.MRSignerSEAM))
+		return nil, result.Fail(CheckTDXModule, fmt.Sprintf("MRSIGNERSEAM %x", module.MRSigner), fmt.Sprintf("MRSIGNERSEAM %x", td.MRSignerSEAM))
 	case attributes != module.Attributes || td.SEAMAttributes != [8]byte{}:
-		return nil, result.Fail(CheckTDXModule, "SEAMATTRIBUTES of zero", fmt.Sprintf("%x", td.SEAMAttributes))
+		return nil, result.Fail(CheckTDXModule, "SEAMATTRIBUTES of zero", fmt.Sprintf("SEAMATTRIBUTES %x", td.SEAMAttributes))
 	}
 	result.Pass(CheckTDXModule, "Intel's TDX module", fmt.Sprintf("version %d, SVN %d (%s)", svn[1], svn[0], when))
 	level, ok := info.tdLevel(pck, svn)

@@ -71,7 +71,7 @@ type tcbLevelJSON struct {
 
 // tcbJSON is the level's TCB in both versions, packed as it is read: version 3
 // has arrays of components, version 2 sixteen members. seen tells which
-// numbers were there, so that an absent one never counts as zero.
+// numbers were there, so that an absent one is never taken for zero.
 type tcbJSON struct {
 	SGX, TDX, V2 [16]uint8
 	seen         struct{ sgx, tdx, v2 uint16 }

@@ -103,7 +103,7 @@ func (v *Verifier) Verify(ctx context.Context, result *evidence.Result, raw []by
 		return nil, result.FailErr(CheckQuoteFormat, "a DCAP quote of version 3 to 5", err)
 	}
 	result.Pass(CheckQuoteFormat, "a DCAP quote of version 3 to 5", fmt.Sprintf("quote v%d, %d bytes", q.Version, len(q.Raw)))
-	result.Pass(CheckQuoteHeader, "ECDSA P-256, Intel's QE vendor id", "as expected")
+	result.Pass(CheckQuoteHeader, "ECDSA P-256, Intel's QE vendor id", "ECDSA P-256, Intel's QE vendor id")
 	if (q.TEEType == TEETypeTDX) != (tee == collateral.TDX) {
 		return nil, result.Fail(CheckQuoteTEE, string(tee)+" evidence", fmt.Sprintf("TEE type 0x%x", q.TEEType))
 	}
@@ -135,7 +135,7 @@ func (v *Verifier) verifyQuote(ctx context.Context, result *evidence.Result, q *
 	result.Pass(CheckPCKChain, "leaf, PCK CA, root", "leaf → "+chain.ca.Subject.CommonName+" → root, valid until "+day(w.to))
 	result.Pass(CheckPCKExtension, "every item once", fmt.Sprintf("FMSPC %x, PCESVN %d", chain.pck.FMSPC, chain.pck.PCESVN))
 	if !w.contains(ev.Time) {
-		return nil, result.Fail(CheckPCKValidity, "a time within "+w.String(), ev.Time.UTC().Format(time.RFC3339))
+		return nil, result.Fail(CheckPCKValidity, "a PCK certificate chain that is valid at "+ev.Time.UTC().Format(time.RFC3339), "valid from "+w.String())
 	}
 	result.Pass(CheckPCKValidity, "valid at the time of appraisal", "until "+day(w.to))
 
@@ -152,7 +152,7 @@ func (v *Verifier) verifyQuote(ctx context.Context, result *evidence.Result, q *
 	sum := sha256.Sum256(slices.Concat(q.Key, q.QEAuthData))
 	copy(want[:], sum[:])
 	if subtle.ConstantTimeCompare(want[:], qe.ReportData[:]) != 1 {
-		return nil, result.Fail(CheckQEBinding, fmt.Sprintf("%x", want), fmt.Sprintf("%x", qe.ReportData))
+		return nil, result.Fail(CheckQEBinding, fmt.Sprintf("report data %x, the SHA-256 of attestation key and QE authentication data", want), fmt.Sprintf("report data %x", qe.ReportData))
 	}
 	result.Pass(CheckQEBinding, "SHA-256(attestation key || QE authentication data)", "equal")
 	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append([]byte{4}, q.Key...))
@@ -246,7 +246,7 @@ func (v *Verifier) chain(text []byte) (*pckChain, *chainError) {
 func (v *Verifier) endorse(ctx context.Context, result *evidence.Result, chain *pckChain, tee collateral.TEE, ev evidence.Evidence) (_ *endorsements, stale bool, _ error) {
 	const wanted = "collateral for the platform"
 	if ev.Collateral == nil {
-		return nil, false, result.Fail(CheckCollateral, wanted, "none was supplied")
+		return nil, false, result.Fail(CheckCollateral, wanted, "no collateral was supplied")
 	}
 	set, err := ev.Collateral.Intel(ctx, collateral.Query{TEE: tee, FMSPC: chain.pck.FMSPC, CA: chain.caType, EvaluationNumber: ev.TCBEvaluationNumber})
 	if errors.Is(err, collateral.ErrNotFound) {
@@ -277,22 +277,22 @@ func (v *Verifier) endorse(ctx context.Context, result *evidence.Result, chain *
 // appraiseTCB matches platform and quoting enclave with the collateral.
 func (v *Verifier) appraiseTCB(result *evidence.Result, q *Quote, pck *PCK, e *endorsements, tee collateral.TEE, ev evidence.Evidence) (*evidence.TCB, error) {
 	if e.tcb.TEE != tee {
-		return nil, result.Fail(CheckTCBInfoTEE, string(tee), fmt.Sprintf("%s (version %d)", e.tcb.TEE, e.tcb.Version))
+		return nil, result.Fail(CheckTCBInfoTEE, "TCB info for "+string(tee), fmt.Sprintf("TCB info for %s (version %d)", e.tcb.TEE, e.tcb.Version))
 	}
 	result.Pass(CheckTCBInfoTEE, string(tee), string(tee))
 	if n := ev.TCBEvaluationNumber; n != 0 {
 		if e.tcb.EvaluationNumber != n || e.identity.EvaluationNumber != n {
 			return nil, result.Fail(CheckTCBInfoNumber, fmt.Sprintf("TCB info and QE identity of number %d", n),
-				fmt.Sprintf("%d and %d", e.tcb.EvaluationNumber, e.identity.EvaluationNumber))
+				fmt.Sprintf("TCB info of number %d, QE identity of number %d", e.tcb.EvaluationNumber, e.identity.EvaluationNumber))
 		}
 		result.Pass(CheckTCBInfoNumber, fmt.Sprint(n), fmt.Sprint(n))
 	}
 	if e.tcb.FMSPC != pck.FMSPC {
-		return nil, result.Fail(CheckFMSPC, fmt.Sprintf("%x", pck.FMSPC), fmt.Sprintf("%x", e.tcb.FMSPC))
+		return nil, result.Fail(CheckFMSPC, fmt.Sprintf("TCB info for FMSPC %x, as in the PCK certificate", pck.FMSPC), fmt.Sprintf("TCB info for FMSPC %x", e.tcb.FMSPC))
 	}
 	result.Pass(CheckFMSPC, "that of the PCK certificate", fmt.Sprintf("%x", pck.FMSPC))
 	if e.tcb.PCEID != pck.PCEID {
-		return nil, result.Fail(CheckPCEID, fmt.Sprintf("%x", pck.PCEID), fmt.Sprintf("%x", e.tcb.PCEID))
+		return nil, result.Fail(CheckPCEID, fmt.Sprintf("TCB info for PCEID %x, as in the PCK certificate", pck.PCEID), fmt.Sprintf("TCB info for PCEID %x", e.tcb.PCEID))
 	}
 	result.Pass(CheckPCEID, "that of the PCK certificate", fmt.Sprintf("%x", pck.PCEID))
 	wantID := "QE"
@@ -334,9 +334,9 @@ func (v *Verifier) appraiseTCB(result *evidence.Result, q *Quote, pck *PCK, e *e
 		return tcb, err
 	}
 	if tcb.Status == string(Revoked) {
-		return nil, result.Fail(CheckTCBRevoked, "any status but Revoked", "Revoked")
+		return nil, result.Fail(CheckTCBRevoked, "a TCB status other than Revoked", "Revoked")
 	}
-	result.Pass(CheckTCBRevoked, "any status but Revoked", tcb.Status)
+	result.Pass(CheckTCBRevoked, "a TCB status other than Revoked", tcb.Status)
 	return tcb, nil
 }
 

@@ -197,7 +197,7 @@ func Parse(b []byte) (*Log, error) {
 	return l, l.startLocality()
 }
 
-// padding reports whether nothing but one filling byte is left.
+// padding reports whether only one filling byte is left.
 func padding(b []byte) bool {
 	if b[0] != 0xff && b[0] != 0 {
 		return false

@@ -12,7 +12,7 @@ import (
 //	  "EventTypeString":"EV_EFI_VARIABLE_DRIVER_CONFIG","Digests":{"SHA256":"…"},"Covered":true,
 //	  "ProcessedData":{"VariableGuid":"…","UnicodeName":"SecureBoot","VariableData":"AQ"}}]}
 //
-// Events stand in the order of their registers, and within one as they were extended, which
+// Events are in the order of their registers, and within one as they were extended, which
 // alone is proven; EventSeq is the place in that order. Digests are those of the proven bank.
 // Covered says that the digest is that of the data. ProcessedData are there only for such
 // events, where nothing contradicts the type, which no digest covers (see [Proof.shown]).
@@ -69,7 +69,7 @@ func (p *Proof) inOrder() []int {
 	return order
 }
 
-// shown reports whether what an event says may stand under its type. Variables count where
+// shown reports whether what an event says may be shown under its type. Variables are used where
 // firmware measures them: the configuration in PCR 0 to 7 before the separator, authorities
 // in PCR 7; what runs later can measure any variable, and call one what it is not. Tagged
 // events have the names of Windows only where they are proven to be Windows's own.

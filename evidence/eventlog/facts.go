@@ -24,7 +24,7 @@ type Facts struct {
 	// AuthoritiesProven says that each entry of PCR 7 behind the separator is a
 	// covered authority, so that none was hidden.
 	AuthoritiesProven bool
-	// WindowsBooted says that nothing but Windows's own boot loader was allowed to run:
+	// WindowsBooted says that only Windows's own boot loader was allowed to run:
 	// secure boot is on, the authorities are proven, and all are Windows's own. It can be
 	// true without Windows's log.
 	WindowsBooted bool
@@ -66,7 +66,7 @@ func (p *Proof) Facts() (*Facts, error) {
 	return a.facts, a.err
 }
 
-// And returns the facts that are true in both: of two statements the worse one holds.
+// And returns the facts that are true in both: of two statements the worse one is kept.
 func (f *Facts) And(g *Facts) *Facts {
 	a := *f
 	a.SecureBoot, a.AuthoritiesProven = f.SecureBoot && g.SecureBoot, f.AuthoritiesProven && g.AuthoritiesProven

@@ -145,7 +145,7 @@ func (p *Proof) texts(register uint32) []measuredText {
 		one := measuredText{covered: probe.coverText(p.Bank.Algorithm)}
 		if one.utf16 = one.covered && inUTF16(probe.Payload); one.utf16 {
 			one.text = utf16Text(probe.Payload)
-			// What stands behind a terminator is no part of the text.
+			// What is behind a terminator is no part of the text.
 			one.covered = len(utf16.Encode([]rune(one.text)))*2 == len(bytes.TrimSuffix(probe.Payload, []byte{0, 0}))
 		} else if one.covered {
 			arena = append(arena, bytes.TrimRight(probe.Payload, "\x00")...)

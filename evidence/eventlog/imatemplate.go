@@ -13,8 +13,8 @@ import (
 	"github.com/probity-dev/probity/strict/pubkey"
 )
 
-// The digest of an IMA entry covers its data and not the name of its template, which whoever
-// sends the list chooses. The data say themselves what they are: each field has its length
+// The digest of an IMA entry covers its data and not the name of its template, which the
+// sender of the list chooses. The data say themselves what they are: each field has its length
 // before it, so that their number is known, and with it the template.
 
 // The kernel's templates.

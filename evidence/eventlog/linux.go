@@ -12,7 +12,7 @@ type Linux struct {
 	// measured it.
 	KernelCommandLine string
 	// Commands are the other texts of PCR 8: what GRUB ran. Files are the names of those
-	// that it read (PCR 9); anybody could have written the names.
+	// that it read (PCR 9); anyone could have written the names.
 	Commands, Files []string
 	// Sections are those of a unified kernel (PCR 11).
 	Sections []string

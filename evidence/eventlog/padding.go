@@ -56,7 +56,7 @@ func localityProblem(e *Event) string {
 	case string(e.Data[:16]) != signatureLocality:
 		return fmt.Sprintf("unknown signature %q", e.Data[:16])
 	case e.Register != 0:
-		return fmt.Sprintf("it stands in PCR %d, expected PCR 0", e.Register)
+		return fmt.Sprintf("it is in PCR %d, expected PCR 0", e.Register)
 	case !zeros(e.Data[localitySize:]):
 		return fmt.Sprintf("%d bytes behind the structure are not zero padding", len(e.Data)-localitySize)
 	}

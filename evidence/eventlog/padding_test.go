@@ -51,7 +51,7 @@ func TestWrongStartupLocalityRecordsAreNamed(t *testing.T) {
 		"locality 9, expected 0, 3 or 4":                          {localityEvent(9)},
 		"a second StartupLocality record":                         {localityEvent(0), localityEvent(3)},
 		"a StartupLocality record after PCR 0 was extended":       {first, localityEvent(3)},
-		"it stands in PCR 1, expected PCR 0":                      {elsewhere},
+		"it is in PCR 1, expected PCR 0":                          {elsewhere},
 		`unknown signature "StartupLocality\x01"`:                 {other},
 		"event 2: StartupLocality record: locality 5, expected 0": {{PCR: 1, Type: 8}, localityEvent(5)},
 	} {

@@ -57,7 +57,7 @@ func (p *Proof) Events() []Proven {
 }
 
 // event returns an event after its data were hashed. That is done for those that
-// somebody looks at.
+// someone looks at.
 func (p *Proof) event(i int) *Proven {
 	e := &p.events[i]
 	if !e.tried {
@@ -281,7 +281,7 @@ func (e *Proven) cover(bank Algorithm) {
 	switch {
 	case e.Type.coversData():
 		// Some firmware hashes the data of a boot variable alone: then nothing covers
-		// its name, and it does not count as covered.
+		// its name, and it is not treated as covered.
 		if !e.covers(bank, e.Data) {
 			if data := unpadded(e.Type, e.Data); len(data) < len(e.Data) {
 				e.covers(bank, data)

@@ -53,7 +53,7 @@ func TestLinuxBoot(t *testing.T) {
 		t.Errorf("%+v, %+v", f, l)
 	}
 	if facts(t, evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: true})).SecureBoot {
-		t.Error("secure boot off counts as on")
+		t.Error("secure boot off is reported as on")
 	}
 }
 
@@ -77,7 +77,7 @@ func TestWindowsBoot(t *testing.T) {
 	}
 }
 
-// TestOneBadValueSpoilsAFact: the weakest of several values counts.
+// TestOneBadValueSpoilsAFact: the weakest of several values is reported.
 func TestOneBadValueSpoilsAFact(t *testing.T) {
 	for name, tc := range map[string]struct {
 		extra []byte
@@ -115,7 +115,7 @@ func TestEventsBehindTheSeparatorSayNothing(t *testing.T) {
 	}
 }
 
-// TestRetypedEventsHideNothing: whoever wrote the log chose the types. A bad entry of
+// TestRetypedEventsHideNothing: anyone who wrote the log chose the types. A bad entry of
 // Windows that is made to look like another refuses the log.
 func TestRetypedEventsHideNothing(t *testing.T) {
 	bad := evidencetest.SIPA(0x40010001, evidencetest.SIPA(0x00050003, []byte{1}))
@@ -157,7 +157,7 @@ func TestSecureBootNeedsTheExactSequence(t *testing.T) {
 		events []evidencetest.BootEvent
 		want   bool
 	}{
-		"the sequence": {join(on, others, separator, used), true}, "nobody allowed anything": {join(on, others, separator), false}, "no separator": {join(on, others, used), false}, "a second separator": {join(on, others, separator, separator, used), false},
+		"the sequence": {join(on, others, separator, used), true}, "no authority": {join(on, others, separator), false}, "no separator": {join(on, others, used), false}, "a second separator": {join(on, others, separator, separator, used), false},
 		"databases first": {join(others, on, separator, used), false}, "a database missing": {join(on, others[:3], separator, used), false},
 		"behind the separator": {join(separator, on, others, used), false}, "twice": {join(on, others, on, separator, used), false},
 		"twice, behind":     {join(on, others, separator, on, used), false},
@@ -343,7 +343,7 @@ func TestIMA(t *testing.T) {
 		}
 	}
 	if _, err := eventlog.Prove([]eventlog.Sent{{IMA: true, Data: list}, {IMA: true, Data: list}}, b); err == nil {
-		t.Error("a list that was sent twice counts twice")
+		t.Error("a list that was sent twice is counted twice")
 	}
 	other, _ := evidencetest.IMA(imaEntry("boot_aggregate"), imaEntry("/bin/other"))
 	var m *eventlog.Mismatch

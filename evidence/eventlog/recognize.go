@@ -17,7 +17,7 @@ func hasHeader(b []byte) bool {
 }
 
 // Recognize reads b if its structure shows that it is a log of measured boot. It is
-// stricter than [Parse], which is for bytes that somebody calls a log: the old form has no
+// stricter than [Parse], which is for bytes that someone calls a log: the old form has no
 // mark of its own, so that zeros or a table of digests parse as events. A log in the old
 // form is recognised if all types are those of the standard and at least one digest is that
 // of its event's data.

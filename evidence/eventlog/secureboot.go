@@ -119,8 +119,8 @@ func (p *Proof) secureBoot(f *Facts) {
 	if separators != 1 {
 		return
 	}
-	// Where secure boot is on, somebody allowed what was loaded: a boot that shows
-	// nobody was not checked.
+	// Where secure boot is on, an authority allowed what was loaded: a boot that shows
+	// no authority was not checked.
 	f.SecureBoot, f.AuthoritiesProven = bytes.Equal(found[0].Data, []byte{1}) && f.AuthorityEvents > 0, proven
 	f.WindowsBooted = f.SecureBoot && proven && windows == f.AuthorityEvents
 	f.NoWindows = f.SecureBoot && proven && others == f.AuthorityEvents

@@ -10,10 +10,10 @@ import (
 	"unicode/utf16"
 )
 
-// GUID is a UEFI GUID as it stands in memory (UEFI 2.10, appendix A).
+// GUID is a UEFI GUID as it is in memory (UEFI 2.10, appendix A).
 type GUID [16]byte
 
-// guidOrder is where the bytes of a written GUID stand in memory.
+// guidOrder is where the bytes of a written GUID are in memory.
 var guidOrder = [16]int{3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15}
 
 // String writes the GUID in upper case without braces.
@@ -121,7 +121,7 @@ const (
 
 // ParseSignatures reads a signature database (EFI_SIGNATURE_LIST, UEFI 2.10,
 // section 32.4.1). A list's own header, which its vendor fills as he likes, is
-// passed over: read as signatures, it would let anybody add entries.
+// passed over: read as signatures, it would let anyone add entries.
 func ParseSignatures(b []byte) (*Signatures, error) {
 	s := &Signatures{}
 	for lists := 0; len(b) > 0; lists++ {

@@ -13,7 +13,7 @@ import (
 var ErrObscured = errors.New("an entry among Windows's that is not one of its tagged events")
 
 // ErrSeparator is returned for a log in which a register's part that Windows
-// writes ends twice: what stands between could be anybody's.
+// writes ends twice: what is between could be anyone's.
 var ErrSeparator = errors.New("two separators of Windows's log in one register")
 
 // factRegisters are those in which a tag says something. In others whatever runs after

@@ -234,9 +234,9 @@ func TestResumeIsToldByTheBootManager(t *testing.T) {
 	}
 }
 
-// TestVariablesStandWhereFirmwareMeasuresThem: what runs later can measure a variable that
+// TestVariablesAreReadOnlyWhereFirmwareMeasuresThem: what runs later can measure a variable that
 // says that secure boot is on, and call the true one what it is not.
-func TestVariablesStandWhereFirmwareMeasuresThem(t *testing.T) {
+func TestVariablesAreReadOnlyWhereFirmwareMeasuresThem(t *testing.T) {
 	on := evidencetest.EFIVariable(evidencetest.GlobalVariable, "SecureBoot", []byte{1})
 	for _, register := range []uint32{0, 1, 7, 8, 12, 16, 23} {
 		for _, typ := range []uint32{0x80000001, 0x80000002, 0x8000000c, 0x800000e0} {

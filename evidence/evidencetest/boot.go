@@ -77,7 +77,7 @@ func UTF16(text string) []byte {
 	return b
 }
 
-// GUID is a GUID as it stands in memory.
+// GUID is a GUID as it is in memory.
 func GUID(text string) []byte {
 	b, err := hex.DecodeString(strings.ReplaceAll(text, "-", ""))
 	must(err)

@@ -12,7 +12,7 @@ import (
 	"github.com/probity-dev/probity/collateral"
 )
 
-// TCB describes what the collateral says of platforms and quoting enclaves.
+// TCB describes what the collateral says about platforms and quoting enclaves.
 type TCB struct {
 	// Version of the TCB info, 2 or 3; 0 means 3.
 	Version  int

@@ -33,7 +33,7 @@ type TPM struct {
 	Clock   TPMClock
 }
 
-// TPMClock is what quotes say of the TPM's clock.
+// TPMClock is what quotes say about the TPM's clock.
 type TPMClock struct {
 	Milliseconds   uint64
 	Reset, Restart uint32

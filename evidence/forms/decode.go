@@ -86,7 +86,7 @@ func Decode(kind evidence.Kind, b []byte) (Decoded, bool, error) {
 		}
 		for _, d := range found {
 			if !bytes.Equal(d.Bytes, found[0].Bytes) {
-				return Decoded{}, false, fmt.Errorf("it holds two different pieces of evidence (%s; %s): send the one to be verified", found[0].How(), d.How())
+				return Decoded{}, false, fmt.Errorf("it contains two different pieces of evidence (%s; %s): send the one to be verified", found[0].How(), d.How())
 			}
 		}
 		if len(found) > 0 {
@@ -121,7 +121,7 @@ type piece struct {
 	short bool
 }
 
-// inside makes the piece that lies inside p.
+// inside makes the piece that is inside p.
 func (p piece) inside(b []byte, step string) piece {
 	return piece{b, append(slices.Clone(p.steps), step), p.others, p.short}
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // dumpLine takes a line of a hex dump apart: the offset, groups of hex digits, and
-// perhaps the same bytes as text, which stands behind two spaces with xxd, whose
+// perhaps the same bytes as text, which is behind two spaces with xxd, whose
 // offsets end with a colon, and between marks with hexdump and od.
 func dumpLine(line []byte) (offset, groups []byte, colon, ok bool) {
 	end := 0

@@ -1,4 +1,4 @@
-// Package forms says what bytes are that somebody brings as evidence: which kind of
+// Package forms says what bytes are that someone brings as evidence: which kind of
 // evidence, where it was cut off, and in which text encoding it is wrapped. It reads
 // structure alone and verifies nothing.
 //
@@ -27,7 +27,7 @@ type Form struct {
 	// Cut says where the bytes end too early, or is empty: "ends after 2000 of 4222
 	// bytes, inside the signature data".
 	Cut string
-	// Behind is how many bytes stand behind the end, zero padding left out.
+	// Behind is how many bytes are behind the end, zero padding left out.
 	Behind int
 	// Hint says what to do with bytes that are not to be verified as they are.
 	Hint string

@@ -79,7 +79,7 @@ func lossyForm(b []byte) Form {
 		bytes.Count(b, []byte("\ufffd")) <= 3 || !utf8.Valid(b) {
 		return Form{}
 	}
-	return Form{Name: "bytes that a program read as text, so that some are lost (U+FFFD stands in their place)",
+	return Form{Name: "bytes that a program read as text, so that some are lost (U+FFFD is in their place)",
 		Hint: "copy the file as bytes, or encode it as base64 or hex first"}
 }
 

@@ -61,10 +61,10 @@ var (
 		"the enclave's certificate signed the document",
 		"send the document as the Nitro Secure Module returned it")
 	CheckTimestamp = checks.Define("nitro.timestamp",
-		"the timestamp lies within the life of the enclave's certificate and not in the future",
+		"the timestamp is within the life of the enclave's certificate and not in the future",
 		"compare the clocks, and make a new document")
 	CheckRuntimeData = checks.Define("nitro.user-data.runtime-data",
-		"SHA-256 of the runtime data stands at the start of user_data, with nothing but zeros behind it",
+		"SHA-256 of the runtime data is at the start of user_data, with only zeros behind it",
 		"ask the module for a document with the hash of exactly these bytes as user_data")
 	CheckInitTimeData = checks.Define("nitro.init-time-data",
 		"no init-time data are sent: nothing in a document binds them",
@@ -95,7 +95,7 @@ type Verifier struct {
 	seen *lru.Cache[[sha256.Size]byte, *chain]
 }
 
-// chain is a chain whose signatures hold, the root first.
+// chain is a chain whose signatures verify, the root first.
 type chain struct {
 	certs []*x509.Certificate
 	leaf  *sigverify.P384
@@ -159,7 +159,7 @@ func (v *Verifier) verify(result *evidence.Result, ev evidence.Evidence) error {
 	result.Pass(CheckChain, "a chain from the root to the enclave", fmt.Sprintf("%d certificates to %s", len(c.certs), leaf.Subject.CommonName))
 	for _, cert := range c.certs {
 		if ev.Time.Before(cert.NotBefore) || ev.Time.After(cert.NotAfter) {
-			return result.Fail(CheckValidity, "valid at "+stamp(ev.Time), fmt.Sprintf("%s: %s to %s", cert.Subject.CommonName, stamp(cert.NotBefore), stamp(cert.NotAfter)))
+			return result.Fail(CheckValidity, "certificates that are valid at "+stamp(ev.Time), fmt.Sprintf("%s valid from %s to %s", cert.Subject.CommonName, stamp(cert.NotBefore), stamp(cert.NotAfter)))
 		}
 	}
 	result.Pass(CheckValidity, "valid at "+stamp(ev.Time), "the enclave's until "+stamp(leaf.NotAfter))
@@ -261,7 +261,7 @@ func (v *Verifier) bind(result *evidence.Result, d *Document, ev evidence.Eviden
 	return data.CheckFilled(result, CheckRuntimeData, "runtime data", "user_data", d.UserData)
 }
 
-// claims states what the token says of an enclave, in the names of AWS's
+// claims states what the token says about an enclave, in the names of AWS's
 // document.
 func (v *Verifier) claims(result *evidence.Result, d *Document, ev evidence.Evidence) (claims.Set, error) {
 	s := evidence.Statements{}

@@ -18,7 +18,7 @@ const endorsementItems = 9
 // ParseEndorsements reads an endorsements blob without verifying its pieces. For SGX
 // that is oe_endorsements: version, type, size and number of items, then offsets and
 // data. For TDX (oe_get_tdx_endorsements) it is Intel's sgx_ql_qve_collateral_t as it
-// lies in memory, with the data of its pointers behind it.
+// is in memory, with the data of its pointers behind it.
 func ParseEndorsements(b []byte) (*collateral.Intel, error) {
 	if len(b) >= structHeader && binary.LittleEndian.Uint32(b[4:]) == dcap.TEETypeTDX {
 		return parseStruct(b)
@@ -46,7 +46,7 @@ func ParseEndorsements(b []byte) (*collateral.Intel, error) {
 			to = binary.LittleEndian.Uint32(b[16+4*(i+1):])
 		}
 		if i == 0 && from != 0 || from > to || uint64(to) > uint64(len(data)) {
-			return nil, fmt.Errorf("openenclave: endorsements: item %d lies outside the data", i+1)
+			return nil, fmt.Errorf("openenclave: endorsements: item %d is outside the data", i+1)
 		}
 		items[i] = data[from:to]
 	}
@@ -107,7 +107,7 @@ func endorsementSet(items [endorsementItems][]byte) (*collateral.Intel, error) {
 	return c, nil
 }
 
-// crl returns a CRL without the NUL that may stand behind its DER form.
+// crl returns a CRL without the NUL that may be behind its DER form.
 func crl(b []byte) ([]byte, error) {
 	der, err := collateral.DecodeCRL(b)
 	if err != nil || len(der) < 4 || der[0] != 0x30 || der[1] != 0x82 {

@@ -3,7 +3,7 @@
 // either. It also reads endorsements blobs.
 //
 // Start with [Verifier.Verify]. The framing is taken apart by [Parse] and the
-// quote inside is verified by package sgx, whose claims and limits hold here
+// quote inside is verified by package sgx, whose claims and limits apply here
 // too: nothing about the enclave is judged.
 package openenclave
 
@@ -88,7 +88,7 @@ func (v *Verifier) bindFraming(result *evidence.Result, framed *Framed) error {
 	if len(framed.CustomClaims) == 0 && !framed.Header {
 		return nil
 	}
-	// The hash comes first: bytes that nobody vouches for are not parsed.
+	// The hash comes first: bytes that are not bound are not parsed.
 	buffer := evidence.Data{Bytes: framed.CustomClaims}
 	if framed.Header && len(bytes.TrimLeft(framed.CustomClaims, "\x00")) == 0 && !buffer.BoundBy(report.ReportData[:]) {
 		buffer.Bytes = nil // zero padding behind the quote: the buffer is empty

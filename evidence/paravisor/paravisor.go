@@ -1,7 +1,7 @@
 // Package paravisor says which paravisors of confidential machines are trusted.
 //
 // A paravisor is the part of a guest that gives the rest a TPM. The hardware report binds the
-// key of that TPM, and measures the paravisor: without knowing it, anybody who rents a machine
+// key of that TPM, and measures the paravisor: without knowing it, anyone who rents a machine
 // with the hardware could have put a key of his own there. Azure publishes no list, so it is
 // the operator's.
 package paravisor
@@ -77,7 +77,7 @@ func (l List) Check() error {
 	return nil
 }
 
-// SNP is what a SEV-SNP report says of the launch.
+// SNP is what a SEV-SNP report says about the launch.
 type SNP struct {
 	VMPL, SVN                                 uint32
 	IDKeyDigest, AuthorKeyDigest, Measurement []byte

@@ -124,7 +124,7 @@ func (v *Verifier) bind(result *evidence.Result, report *dcap.Report, ev evidenc
 	return nil
 }
 
-// claims states what the token says of an enclave, deprecated twins included.
+// claims states what the token says about an enclave, deprecated twins included.
 func (v *Verifier) claims(result *evidence.Result, proof *dcap.Proof, report *dcap.Report, ev evidence.Evidence) (claims.Set, error) {
 	b := evidence.Statements{}
 	b.Text("x-ms-attestation-type", "sgx")

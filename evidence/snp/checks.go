@@ -35,7 +35,7 @@ var (
 		"the certificates sent along can be read",
 		remedyChain)
 	CheckCollateral = checks.Define("snp.collateral",
-		"the certificate of the key that signed the report is at hand",
+		"the certificate of the key that signed the report is available",
 		"send the VCEK along, or fetch it: probity collateral fetch --evidence FILE; a VLEK must always be sent along")
 	CheckProduct = checks.Define("snp.product",
 		"report, certificate and CA agree on a product line that is known",

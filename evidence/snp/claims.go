@@ -46,7 +46,7 @@ type facts struct {
 	uvms       []*uvm.Endorsement
 }
 
-// claims states what the token says of a guest (Azure Attestation, claims of
+// claims states what the token says about a guest (Azure Attestation, claims of
 // type sevsnpvm).
 func (v *Verifier) claims(result *evidence.Result, f facts, ev evidence.Evidence) (claims.Set, error) {
 	r, tcb := f.report, f.leaf.Line.Parse(f.report.ReportedTCB)
@@ -80,7 +80,7 @@ func (v *Verifier) claims(result *evidence.Result, f facts, ev evidence.Evidence
 }
 
 // compliance is what an endorsement of the utility VM, or the list of trusted paravisors, says
-// of the guest's firmware; it is empty if neither knows it.
+// about the guest's firmware; it is empty if neither knows it.
 func (v *Verifier) compliance(f facts) string {
 	for _, e := range f.uvms {
 		if e.Status != "" {

@@ -21,14 +21,14 @@ const (
 	revocationUnknown = "unknown"
 )
 
-// crl is a revocation list whose signature holds.
+// crl is a revocation list whose signature verifies.
 type crl struct {
 	thisUpdate, nextUpdate time.Time
 	serials                map[string]bool
 }
 
 // withdrawn are intermediates that AMD has revoked, by line and serial, so that
-// they are refused without a list at hand too (Genoa list of 2024-10-23).
+// they are refused without a list available too (Genoa list of 2024-10-23).
 var withdrawn = map[Line][]*big.Int{Genoa: {big.NewInt(0x020001)}}
 
 // revocation checks the intermediate against the list of its branch, and tells
@@ -51,7 +51,7 @@ func (v *Verifier) revocation(ctx context.Context, result *evidence.Result, e *e
 		if v.cfg.RequireCRL {
 			return "", false, result.Fail(CheckCRL, "a current revocation list", missing)
 		}
-		result.Pass(CheckCRL, "a revocation list, if one is at hand", missing)
+		result.Pass(CheckCRL, "a revocation list, if one is available", missing)
 		return revocationUnknown, false, nil
 	}
 	list, err := v.parseCRL(published.CRL, e.root, e.leaf.Line)
@@ -65,13 +65,13 @@ func (v *Verifier) revocation(ctx context.Context, result *evidence.Result, e *e
 	window := stamp(list.thisUpdate) + " to " + stamp(list.nextUpdate)
 	if ev.Time.Before(list.thisUpdate) || ev.Time.After(list.nextUpdate) {
 		if v.cfg.RequireCRL && !published.Stale {
-			return "", false, result.FailWith(CheckCRL, "a revocation list of "+stamp(ev.Time), window,
+			return "", false, result.FailWith(CheckCRL, "a revocation list that is current at "+stamp(ev.Time), "a list valid from "+window,
 				fmt.Sprintf("the list for %s expired on %s; run: probity collateral fetch --amd %s, or import a newer bundle", e.leaf.Line, stamp(list.nextUpdate), e.leaf.Line))
 		}
 		result.Pass(CheckCRL, "a revocation list", "stale: "+window)
 		return revocationStale, published.Stale, nil
 	}
-	result.Pass(CheckCRL, "a revocation list of "+stamp(ev.Time), window)
+	result.Pass(CheckCRL, "a revocation list that is current at "+stamp(ev.Time), "valid from "+window)
 	return revocationGood, false, nil
 }
 

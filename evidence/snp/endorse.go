@@ -14,7 +14,7 @@ import (
 )
 
 // endorsement is a leaf with the CA that certified it, up to the pinned root.
-// The signatures hold; what depends on time, on revocation and on the report is
+// The signatures verify; what depends on time, on revocation and on the report is
 // checked for every report.
 type endorsement struct {
 	leaf *Leaf
@@ -82,10 +82,10 @@ func (v *Verifier) fetch(ctx context.Context, result *evidence.Result, r *Report
 		return nil, result.Fail(CheckCollateral, expected, found)
 	}
 	if vlek {
-		return fail("a VLEK certificate with the evidence", "none; only the cloud provider can hand it out")
+		return fail("a VLEK certificate with the evidence", "evidence without a VLEK; only the cloud provider can supply it")
 	}
 	if zero(r.ChipID) {
-		return fail("a VCEK with the evidence", "none, and the chip's id is masked, so that it cannot be asked for")
+		return fail("a VCEK with the evidence", "evidence without a VCEK; the report masks the chip's id, so the VCEK cannot be fetched")
 	}
 	lines := []Line{Milan, Genoa}
 	if r.Version >= 3 {
@@ -96,7 +96,7 @@ func (v *Verifier) fetch(ctx context.Context, result *evidence.Result, r *Report
 		lines = []Line{line}
 	}
 	if ev.Collateral == nil {
-		return fail("a VCEK with the evidence, or a source of collateral", "neither")
+		return fail("a VCEK with the evidence, or a source of collateral", "evidence without a VCEK, and no source of collateral")
 	}
 	for _, line := range lines {
 		q := line.Query(r.ChipID, r.ReportedTCB)
@@ -109,7 +109,7 @@ func (v *Verifier) fetch(ctx context.Context, result *evidence.Result, r *Report
 			return nil, err
 		}
 	}
-	return fail("the VCEK "+lines[0].Query(r.ChipID, r.ReportedTCB).String(), "none in the collateral at hand")
+	return fail("the VCEK "+lines[0].Query(r.ChipID, r.ReportedTCB).String(), "no such VCEK in the collateral")
 }
 
 // chain checks the signatures from the leaf up to the pinned root.
@@ -123,7 +123,7 @@ func (v *Verifier) chain(ctx context.Context, result *evidence.Result, certs []*
 		}
 	}
 	if len(leaves) != 1 {
-		return nil, result.Fail(CheckCertificates, "one VCEK or VLEK", fmt.Sprintf("%d", len(leaves)))
+		return nil, result.Fail(CheckCertificates, "one VCEK or VLEK", fmt.Sprintf("%d such certificates", len(leaves)))
 	}
 	leaf, err := parseLeaf(leaves[0])
 	if err != nil {
@@ -153,7 +153,7 @@ func keyName(vlek bool) string {
 
 // intermediate returns the CA of the leaf's line and branch that signed the leaf. If certificates of
 // CAs were sent along, the right one must be among them: a chain that does not
-// fit is refused, not mended.
+// fit is refused, not repaired.
 func (v *Verifier) intermediate(ctx context.Context, result *evidence.Result, leaf *Leaf, sent []*x509.Certificate, root *ca, ev evidence.Evidence) (*ca, error) {
 	name := intermediateName(leaf.Line, leaf.VLEK)
 	candidates := slices.DeleteFunc(slices.Clone(sent), func(c *x509.Certificate) bool { return c.Subject.CommonName == root.cert.Subject.CommonName })

@@ -53,7 +53,7 @@ func (l Line) hwidSize() int {
 	return 64
 }
 
-// RawTCB is a TCB version as it stands in a report. Which byte is which
+// RawTCB is a TCB version as it is in a report. Which byte is which
 // component depends on the product line.
 type RawTCB [8]byte
 
@@ -100,7 +100,7 @@ func (l Line) describe(raw RawTCB) string {
 }
 
 // atLeast reports whether every component of a is at least that of b. Each is
-// one byte on every line; those that are reserved count too.
+// one byte on every line; reserved ones are compared too.
 func (a RawTCB) atLeast(b RawTCB) bool {
 	for i := range a {
 		if a[i] < b[i] {

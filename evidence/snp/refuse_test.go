@@ -219,8 +219,8 @@ func TestMustRefuseChains(t *testing.T) {
 		"two leaves":                               {l.AMD, l.chip, join(l.chip.PEM(), stranger.PEM(), l.Chain(false)), "snp.certificates"},
 		"the same leaf twice":                      {l.AMD, l.chip, join(l.chip.PEM(), l.chip.PEM(), l.Chain(false)), "snp.certificates"},
 		"not certificates":                         {l.AMD, l.chip, []byte("hello"), "snp.certificates"},
-		"more certificates than anybody needs":     {l.AMD, l.chip, bytes.Repeat(l.ARK.PEM(), 9), "snp.certificates"},
-		"more bytes than anybody needs":            {l.AMD, l.chip, bytes.Repeat([]byte{'\n'}, 65<<10), "snp.report.format"},
+		"more certificates than anyone needs":      {l.AMD, l.chip, bytes.Repeat(l.ARK.PEM(), 9), "snp.certificates"},
+		"more bytes than anyone needs":             {l.AMD, l.chip, bytes.Repeat([]byte{'\n'}, 65<<10), "snp.report.format"},
 		"a key instead of a certificate":           {l.AMD, l.chip, []byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"), "snp.certificates"},
 		"an intermediate that is no CA":            {weakCA, weakCA.Chip(evidencetest.ChipConfig{}), nil, "snp.ask.signature"},
 		"an intermediate that has expired":         {oldCA, oldCA.Chip(evidencetest.ChipConfig{}), nil, "snp.ask.validity"},
@@ -402,7 +402,7 @@ func FuzzVerify(f *testing.F) {
 		if err == nil {
 			framed, err := snp.Frame(raw)
 			if err != nil || !bytes.Equal(framed.Report, report) {
-				t.Errorf("accepted a report that nobody signed")
+				t.Errorf("accepted a report that no one signed")
 			}
 			return
 		}

@@ -12,6 +12,7 @@
 package snp
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -31,14 +32,14 @@ import (
 type Config struct {
 	// Roots replaces AMD's pinned roots, for tests.
 	Roots *Roots
-	// CloudProviders lists the CSP ids of VLEKs that count. One * stands for a
+	// CloudProviders lists the CSP ids of VLEKs that are accepted. One * stands for a
 	// part of a name without a dot. Nil stands for [DefaultCloudProviders].
 	CloudProviders []string
 	// RefuseLines and RefuseChips refuse product lines and chip ids whose
 	// hardware is known to be broken.
 	RefuseLines []Line
 	RefuseChips [][]byte
-	// RequireCRL refuses evidence unless a current revocation list is at hand.
+	// RequireCRL refuses evidence unless a current revocation list is available.
 	// Without it the claim x-probity-snp-revocation says what was found.
 	RequireCRL bool
 	// UVM lists who may endorse utility VMs. Nil stands for uvm.DefaultTrust.
@@ -183,15 +184,17 @@ func (v *Verifier) static(result *evidence.Result, r *Report) error {
 	result.Pass(CheckAlgorithm, "1 (ECDSA P-384 with SHA-384)", "1")
 	key := r.SignerInfo.SigningKey()
 	if key != SigningKeyVCEK && key != SigningKeyVLEK {
-		return result.Fail(CheckSigningKey, "0 (VCEK) or 1 (VLEK)", fmt.Sprint(key))
+		return result.Fail(CheckSigningKey, "a report signed with key 0 (VCEK) or 1 (VLEK)", fmt.Sprintf("key %d", key))
 	}
 	result.Pass(CheckSigningKey, "0 (VCEK) or 1 (VLEK)", fmt.Sprint(key))
 	if s, found := r.reserved(); found {
-		return result.Fail(CheckReserved, fmt.Sprintf("bytes %#x to %#x zero in a report of version %d", s.from, s.to, r.Version), "others")
+		last := s.from + len(bytes.TrimRight(r.Raw[s.from:s.to], "\x00")) - 1
+		return result.Fail(CheckReserved, fmt.Sprintf("bytes %#x to %#x zero in a report of version %d", s.from, s.to, r.Version),
+			fmt.Sprintf("%#x in byte %#x", r.Raw[last], last))
 	}
 	result.Pass(CheckReserved, "reserved bytes zero", "zero")
 	if r.Policy&policyOne == 0 || r.Policy&^policyDefined != 0 {
-		return result.Fail(CheckPolicy, "bit 17 set, bits 26 to 63 zero", fmt.Sprintf("%#x", uint64(r.Policy)))
+		return result.Fail(CheckPolicy, "a guest policy with bit 17 set and bits 26 to 63 zero", fmt.Sprintf("guest policy %#x", uint64(r.Policy)))
 	}
 	result.Pass(CheckPolicy, "a guest policy", fmt.Sprintf("%#x", uint64(r.Policy)))
 	if r.VMPL > 3 {
@@ -212,13 +215,13 @@ func (v *Verifier) windows(result *evidence.Result, e *endorsement, ev evidence.
 		ca    *ca
 	}{{CheckASKValidity, e.root}, {CheckASKValidity, e.ca}} {
 		if window, ok := validAt(item.ca.cert, ev.Time); !ok {
-			return result.Fail(item.check, "valid at "+stamp(ev.Time), window)
+			return result.Fail(item.check, "a CA certificate that is valid at "+stamp(ev.Time), window)
 		}
 	}
 	result.Pass(CheckASKValidity, "CAs valid at "+stamp(ev.Time), e.ca.cert.Subject.CommonName+" until "+stamp(e.ca.cert.NotAfter))
 	window, ok := validAt(e.leaf.Cert, ev.Time)
 	if !ok {
-		return result.Fail(CheckLeafValidity, "valid at "+stamp(ev.Time), window)
+		return result.Fail(CheckLeafValidity, "a certificate that is valid at "+stamp(ev.Time), window)
 	}
 	result.Pass(CheckLeafValidity, "valid at "+stamp(ev.Time), window)
 	return nil
@@ -234,7 +237,7 @@ func (v *Verifier) agree(result *evidence.Result, r *Report, leaf *Leaf) error {
 	}
 	result.Pass(CheckProduct, "one product line", string(leaf.Line))
 	if slices.Contains(v.cfg.RefuseLines, leaf.Line) {
-		return result.Fail(CheckLine, "another line than "+string(leaf.Line), string(leaf.Line))
+		return result.Fail(CheckLine, "a product line that the configuration does not refuse", string(leaf.Line))
 	}
 	chip := r.ChipID
 	if zero(chip) && !leaf.VLEK {
@@ -242,12 +245,12 @@ func (v *Verifier) agree(result *evidence.Result, r *Report, leaf *Leaf) error {
 	}
 	for _, refused := range v.cfg.RefuseChips {
 		if strings.TrimRight(string(refused), "\x00") == strings.TrimRight(string(chip), "\x00") {
-			return result.Fail(CheckChip, "a chip that is not refused", fmt.Sprintf("%x", chip))
+			return result.Fail(CheckChip, "a chip that the configuration does not refuse", fmt.Sprintf("chip %x", chip))
 		}
 	}
 	if leaf.VLEK {
 		if !slices.ContainsFunc(v.cfg.CloudProviders, func(p string) bool { return matches(p, leaf.CSP) }) {
-			return result.Fail(CheckCSP, strings.Join(v.cfg.CloudProviders, " or "), leaf.CSP)
+			return result.Fail(CheckCSP, "a VLEK of the cloud provider "+strings.Join(v.cfg.CloudProviders, " or "), "a VLEK of "+leaf.CSP)
 		}
 		result.Pass(CheckCSP, strings.Join(v.cfg.CloudProviders, " or "), leaf.CSP)
 	} else if !zero(r.ChipID) {
@@ -267,7 +270,7 @@ func (v *Verifier) agree(result *evidence.Result, r *Report, leaf *Leaf) error {
 	}
 	result.Pass(CheckTCBOrder, "REPORTED_TCB ≤ COMMITTED_TCB ≤ CURRENT_TCB", "verified")
 	if r.CommittedFirmware.above(r.CurrentFirmware) {
-		return result.Fail(CheckFirmware, "committed firmware not above "+r.CurrentFirmware.String(), r.CommittedFirmware.String())
+		return result.Fail(CheckFirmware, "committed firmware not above the current one, "+r.CurrentFirmware.String(), "committed firmware "+r.CommittedFirmware.String())
 	}
 	result.Pass(CheckFirmware, "committed firmware not above the current", r.CommittedFirmware.String())
 	return nil
@@ -304,7 +307,7 @@ func (v *Verifier) bind(result *evidence.Result, r *Report, ev evidence.Evidence
 	return nil
 }
 
-// endorsements verifies the UVM endorsements that were sent: each must hold.
+// endorsements verifies the UVM endorsements that were sent: each must be valid.
 func (v *Verifier) endorsements(result *evidence.Result, list [][]byte, r *Report) (found []*uvm.Endorsement, err error) {
 	for _, b := range list {
 		e, err := v.uvm.Verify(result, b, r.Measurement)

@@ -257,7 +257,7 @@ func altered(b []byte) []byte {
 	return c
 }
 
-// TestTheWithdrawnCAOfGenoa is refused without a list at hand too.
+// TestTheWithdrawnCAOfGenoa is refused without a list available too.
 func TestTheWithdrawnCAOfGenoa(t *testing.T) {
 	a := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now, Line: snp.Genoa, Edit: func(c *x509.Certificate) {
 		if c.Subject.CommonName == "SEV-Genoa" {

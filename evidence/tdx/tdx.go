@@ -97,7 +97,7 @@ func (v *Verifier) verify(ctx context.Context, result *evidence.Result, ev evide
 		return err // the parser has fixed the body's size
 	}
 	if td.ReservedAttributes() {
-		return result.Fail(CheckAttributes, "bits 1 to 7 of TDATTRIBUTES zero", hex.EncodeToString(td.TDAttributes[:]))
+		return result.Fail(CheckAttributes, "TDATTRIBUTES with zero bits 1 to 7", "TDATTRIBUTES "+hex.EncodeToString(td.TDAttributes[:]))
 	}
 	result.Pass(CheckAttributes, "bits 1 to 7 of TDATTRIBUTES zero", "zero")
 	if cert != nil {
@@ -110,10 +110,10 @@ func (v *Verifier) verify(ctx context.Context, result *evidence.Result, ev evide
 	}
 	result.TCB, result.Stale = proof.TCB, proof.Stale
 	if td.HasServiceTD() {
-		result.Reserve(evidence.BoundServiceTD, CheckServiceTD, "MRSERVICETD zero", "a bound service TD")
+		result.Reserve(evidence.BoundServiceTD, CheckServiceTD, "MRSERVICETD of zero", "a bound service TD")
 	}
 	if td.Debug() {
-		result.Reserve(evidence.DebugGuest, CheckDebug, "TDATTRIBUTES without DEBUG", hex.EncodeToString(td.TDAttributes[:]))
+		result.Reserve(evidence.DebugGuest, CheckDebug, "TDATTRIBUTES without DEBUG", "TDATTRIBUTES "+hex.EncodeToString(td.TDAttributes[:]))
 	}
 	if result.Claims, err = v.claims(result, proof, td, ev); err != nil {
 		return err
@@ -145,7 +145,7 @@ func (v *Verifier) bind(result *evidence.Result, td *dcap.TDReport, ev evidence.
 	return nil
 }
 
-// claims states what the token says of a TD (EAT profile of Azure Attestation
+// claims states what the token says about a TD (EAT profile of Azure Attestation
 // for TDX VMs).
 func (v *Verifier) claims(result *evidence.Result, proof *dcap.Proof, td *dcap.TDReport, ev evidence.Evidence) (claims.Set, error) {
 	s := evidence.Statements{}

@@ -39,7 +39,7 @@ type Authorities struct {
 	seen  *lru.Cache[[sha256.Size]byte, *chain]
 }
 
-// chain is a chain whose signatures hold, with the window in which all of it is
+// chain is a chain whose signatures verify, with the window in which all of it is
 // valid.
 type chain struct {
 	leaf      *x509.Certificate

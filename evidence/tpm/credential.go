@@ -47,7 +47,7 @@ func (c *Credential) File() []byte {
 	return append(binary.BigEndian.AppendUint16(b, uint16(len(c.Secret))), c.Secret...)
 }
 
-// ActivatedBy reports whether answer is the secret: whoever knows it has the TPM.
+// ActivatedBy reports whether answer is the secret: anyone who knows it has the TPM.
 func ActivatedBy(secret, answer []byte) bool {
 	return len(secret) == CredentialSize && subtle.ConstantTimeCompare(secret, answer) == 1
 }

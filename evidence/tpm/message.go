@@ -24,7 +24,7 @@ import (
 type message struct {
 	Payload jsontext.Value `json:"payload"`
 	Request string         `json:"request"`
-	// Current and Boot stand here in evidence without a request key.
+	// Current and Boot are here in evidence without a request key.
 	Current *attestationJSON `json:"current_attestation"`
 	Boot    *attestationJSON `json:"boot_attestation"`
 }
@@ -91,7 +91,7 @@ type keyJSON struct {
 	} `json:"info"`
 }
 
-// CustomClaim is a claim that the client makes; nobody vouches for it.
+// CustomClaim is a claim that the client makes; no one vouches for it.
 type CustomClaim struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`

@@ -22,7 +22,7 @@ type Quote struct {
 }
 
 // Verify checks that key signed the quote and that the registers are those it is
-// about, of banks that count. What the caller gave as qualifying data is his to
+// about, of banks that are accepted. What the caller gave as qualifying data is his to
 // compare.
 func (q *Quote) Verify(result *evidence.Result, key crypto.PublicKey, sha1 bool) (*Attestation, error) {
 	if err := q.Signature.Verify(key, q.Attested); err != nil {
@@ -47,12 +47,12 @@ func (q *Quote) Verify(result *evidence.Result, key crypto.PublicKey, sha1 bool)
 	}
 	result.Pass(CheckDigest, "registers whose digest the TPM signed", fmt.Sprintf("%x", a.PCRDigest))
 	if q.Signature.Hash == eventlog.SHA1 && !sha1 {
-		return nil, result.Fail(CheckBank, "a signature over SHA-256, SHA-384 or SHA-512", "one over SHA-1")
+		return nil, result.Fail(CheckBank, "a signature over SHA-256, SHA-384 or SHA-512", "a signature over SHA-1")
 	}
 	if !sha1 && !slices.ContainsFunc(q.Banks, func(b eventlog.Bank) bool { return b.Algorithm != eventlog.SHA1 }) {
-		return nil, result.Fail(CheckBank, "a bank of SHA-256, SHA-384 or SHA-512", "SHA-1 alone")
+		return nil, result.Fail(CheckBank, "a bank of SHA-256, SHA-384 or SHA-512", "only a SHA-1 bank")
 	}
-	result.Pass(CheckBank, "a bank and a signature with a hash that counts", selection)
+	result.Pass(CheckBank, "a bank and a signature with a hash that is accepted", selection)
 	return a, nil
 }
 

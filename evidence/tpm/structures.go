@@ -309,7 +309,7 @@ func (r *reader) public() (*Public, error) {
 	return nil, fmt.Errorf("a key of type %#x", typ)
 }
 
-// point makes a key of coordinates on one of the curves that count.
+// point makes a key of coordinates on one of the accepted curves.
 func point(curve elliptic.Curve, x, y []byte) (*ecdsa.PublicKey, error) {
 	if curve == nil {
 		return nil, errors.New("a curve other than P-256, P-384 and P-521")

@@ -78,7 +78,7 @@ type keys struct {
 // whether the report of a VBS enclave must have come along, or must not.
 func (v *Verifier) Prove(result *evidence.Result, ev evidence.Evidence, enclave bool) (*Proof, error) {
 	if ev.RuntimeData != nil || ev.InitTimeData != nil {
-		return nil, result.Fail(CheckFormat, "evidence without runtime or init-time data: nothing of a TPM binds them", "some")
+		return nil, result.Fail(CheckFormat, "evidence without runtime or init-time data: a TPM does not bind them", "runtime or init-time data in the request")
 	}
 	r, err := ParseRequest(ev.Raw)
 	if errors.Is(err, errRequest) {
@@ -250,11 +250,11 @@ func (v *Verifier) fresh(result *evidence.Result, r *Request, a *Attestation) er
 				return fail("hash_alg sha-256, sha-384 or sha-512", info.Quote.Hash)
 			}
 		case info.Certify == nil:
-			return fail("a request key bound by tpm_quote or tpm_certify", "neither")
+			return fail("a request key bound by tpm_quote or tpm_certify", "a request without tpm_quote and tpm_certify")
 		}
 	}
 	if want == nil {
-		return nil // nobody asked for freshness
+		return nil // no one asked for freshness
 	}
 	if subtle.ConstantTimeCompare(want, a.ExtraData) != 1 {
 		return fail(fmt.Sprintf("%x (%s) as qualifying data", want, what), fmt.Sprintf("%x", a.ExtraData))
@@ -346,7 +346,7 @@ func (v *Verifier) replay(result *evidence.Result, q *Quote, a *attestationJSON,
 	return nil, result.FailErr(CheckLog, "logs that lead to the quoted registers", err)
 }
 
-// accepted are the banks whose hash counts; policies see no others.
+// accepted are the banks whose hash is accepted; policies see no others.
 func (v *Verifier) accepted(banks []eventlog.Bank) []eventlog.Bank {
 	return slices.DeleteFunc(slices.Clone(banks), func(b eventlog.Bank) bool { return b.Algorithm == eventlog.SHA1 && !v.cfg.SHA1 })
 }

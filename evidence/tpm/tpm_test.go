@@ -322,7 +322,7 @@ func TestCertificatesOfOtherKinds(t *testing.T) {
 	}
 }
 
-// TestTimeIsNotRemembered: a chain that was verified is judged at each time anew.
+// TestTimeIsNotRemembered: a chain that was verified is judged at each time again.
 func TestTimeIsNotRemembered(t *testing.T) {
 	v := tpm.New(tpm.Config{Authorities: roots(t, machine)})
 	raw := machine.Evidence(healthy())
@@ -335,7 +335,7 @@ func TestTimeIsNotRemembered(t *testing.T) {
 	}
 }
 
-// TestSHA1: banks and signatures of SHA-1 count only where the operator says so.
+// TestSHA1: banks and signatures of SHA-1 are accepted only if the operator says so.
 func TestSHA1(t *testing.T) {
 	if _, err := tpm.ParseSignature([]byte{0, 0x14, 0, 4, 0, 0}); err != nil {
 		t.Fatal(err)

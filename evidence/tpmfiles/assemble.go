@@ -189,7 +189,7 @@ func (a *assembly) finish() (*Recorded, error) {
 	return r, nil
 }
 
-// place says of each file without structure whether it is a plain signature or bare PCR
+// place says about each file without structure whether it is a plain signature or bare PCR
 // values. Where sizes fit both (eight SHA-256 registers are as long as a signature of
 // RSA 2048), what the quote confirms goes first.
 func (a *assembly) place() error {

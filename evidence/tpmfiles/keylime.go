@@ -16,7 +16,7 @@ import (
 const maxInflated = 64 << 10
 
 // keylimeJSON is what a Keylime agent answers to a request for a quote, and what its
-// registrar and verifier tell about an agent; the members stand in results, or alone.
+// registrar and verifier tell about an agent; the members are in results, or alone.
 type keylimeJSON struct {
 	Results *keylimeJSON `json:"results"`
 	Quote   string       `json:"quote"`

@@ -18,7 +18,7 @@ import (
 	"github.com/probity-dev/probity/evidence/tpm"
 )
 
-// Sizes of the structures that tpm2_quote -o writes as they lie in memory (tpm2-tools,
+// Sizes of the structures that tpm2_quote -o writes as they are in memory (tpm2-tools,
 // lib/pcr.h; TPM 2.0 part 2, 10.6.2, 10.9.6 and 10.9.7).
 const (
 	maxSelections = 16
@@ -44,7 +44,7 @@ func pcrFile(b []byte) File {
 }
 
 // parseSerialized reads what tpm2_quote -o writes by default: a TPML_PCR_SELECTION and lists
-// of digests, as they lie in the memory of a little- or big-endian machine.
+// of digests, as they are in the memory of a little- or big-endian machine.
 func parseSerialized(b []byte) ([]eventlog.Bank, error) {
 	if len(b) < selectionList+4+digestList || (len(b)-selectionList-4)%digestList != 0 {
 		return nil, fmt.Errorf("%d bytes, not the size of a PCR file", len(b))

@@ -83,7 +83,7 @@ type Endorsement struct {
 	SVN          uint64
 	Measurement  []byte // 48 bytes, SHA-384
 	Signed       time.Time
-	// Status is what the trusted list says of it, or empty: another feed, or an
+	// Status is what the trusted list says about it, or empty: another feed, or an
 	// svn below the minimum.
 	Status string
 }

@@ -100,7 +100,7 @@ func TestMustRefuse(t *testing.T) {
 		want string
 	}{
 		"nothing":                               {nil, "uvm.format"},
-		"more than anybody needs":               {make([]byte, uvm.MaxSize+1), "uvm.format"},
+		"more than anyone needs":                {make([]byte, uvm.MaxSize+1), "uvm.format"},
 		"trailing bytes":                        {append(bytes.Clone(good), 0), "uvm.format"},
 		"cut short":                             {good[:len(good)-1], "uvm.format"},
 		"altered signature":                     {append(bytes.Clone(good[:len(good)-1]), good[len(good)-1]^1), "uvm.signature"},

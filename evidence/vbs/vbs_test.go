@@ -87,7 +87,7 @@ func TestDebugging(t *testing.T) {
 	}
 }
 
-// TestOnlyWindowsVouchesForAnEnclave: whoever has another system, or no secure boot, extends
+// TestOnlyWindowsVouchesForAnEnclave: anyone who has another system, or no secure boot, extends
 // PCR 12 by a key of his own and signs what he likes with it.
 func TestOnlyWindowsVouchesForAnEnclave(t *testing.T) {
 	events := func(boot *evidencetest.Boot, add ...evidencetest.BootEvent) *evidencetest.Boot {

@@ -2,7 +2,7 @@
 // subset that attestation evidence uses, and checks their signatures over the
 // bytes received.
 //
-// Nothing is encoded anew but the frame of the Sig_structure: protected header
+// Only the frame of the Sig_structure is encoded again: protected header
 // and payload are hashed as they came.
 package cose
 
@@ -180,7 +180,7 @@ func writeBytes(b *bytes.Buffer, s []byte) {
 	b.Write(s)
 }
 
-// ErrSignature is returned for signatures that do not hold.
+// ErrSignature is returned for signatures that do not verify.
 var ErrSignature = errors.New("signature verification failed")
 
 // Verify checks the signature with an *ecdsa.PublicKey or *rsa.PublicKey. The

@@ -1,5 +1,5 @@
 // Package sigverify checks the signatures that attestation is made of where the
-// standard library is slower than what can be had: ECDSA on P-384, ECDSA on P-256
+// standard library is slower than other known methods: ECDSA on P-384, ECDSA on P-256
 // with a vendor's root, and RSASSA-PSS with large keys.
 //
 // Everything here works on public data only and is not constant in time; it

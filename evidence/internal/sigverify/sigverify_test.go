@@ -229,7 +229,7 @@ func TestPSSAgreesWithTheStandardLibrary(t *testing.T) {
 			}
 		}
 		if k.Verify(digest[:47], good) || !k.VerifyMessage([]byte("message"), good) || k.VerifyMessage([]byte("messag"), good) {
-			t.Errorf("%d bits: the digest does not count", bits)
+			t.Errorf("%d bits: the digest has no effect", bits)
 		}
 	}
 }
