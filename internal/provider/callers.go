@@ -58,7 +58,7 @@ func (r *Registry) NewToken(ctx context.Context, name, role string, providers []
 	err = r.cfg.Store.Update(ctx, store.TopicTokens, name, func(tx store.Tx) error {
 		err := tx.PutToken(store.Token{Name: name, Hash: hex.EncodeToString(sum[:]), Role: parsed.String(), Providers: providers, Created: r.now(), CreatedBy: by.Caller, Expires: expires})
 		if errors.Is(err, store.ErrConflict) {
-			return refuse(Conflict, CheckToken, "a name that is free", fmt.Sprintf("%q, which is taken", name), "choose another name, or revoke the token first")
+			return refuse(Conflict, CheckToken, "a name that is free", fmt.Sprintf("%q, which another token has", name), "choose another name, or revoke the token first")
 		}
 		if err != nil {
 			return err
@@ -77,7 +77,7 @@ func (r *Registry) RevokeToken(ctx context.Context, name string, by By) error {
 	err := r.cfg.Store.Update(ctx, store.TopicTokens, name, func(tx store.Tx) error {
 		err := tx.DeleteToken(name)
 		if errors.Is(err, store.ErrNotFound) {
-			return refuse(NotFound, CheckToken, "a token that is there", fmt.Sprintf("none of the name %q", name), "list them: probity token list")
+			return refuse(NotFound, CheckToken, "an existing token", fmt.Sprintf("no token named %q", name), "list them: probity token list")
 		}
 		if err != nil {
 			return err

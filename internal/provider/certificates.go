@@ -77,7 +77,7 @@ func registered(p store.Provider, in *policyjws.CertificateSubmission) int {
 // judge checks a request about a certificate, and reports whether it changes anything.
 func (r *Registry) judge(p store.Provider, in *policyjws.CertificateSubmission, c certificateChange) (changes bool, err error) {
 	if !p.Isolated {
-		return false, refuse(InvalidOperation, CheckTrustModel, "a provider of the trust model Isolated", "one of the model AAD, which has no certificates", "create a provider with policy signing certificates")
+		return false, refuse(InvalidOperation, CheckTrustModel, "a provider of the trust model Isolated", "a provider of the trust model AAD, which has no certificates", "create a provider with policy signing certificates")
 	}
 	use := policyjws.Binding{Purpose: policyjws.PurposeRemoveCertificate}
 	if c.add {
@@ -93,7 +93,7 @@ func (r *Registry) judge(p store.Provider, in *policyjws.CertificateSubmission, 
 	case c.add && len(p.Signers) >= maxSigners:
 		return false, refuse(Invalid, CheckCertificate, fmt.Sprintf("at most %d certificates", maxSigners), fmt.Sprint(len(p.Signers)), "remove one first, or register a CA instead of each of its certificates")
 	case !c.add && len(p.Signers) == 1:
-		return false, refuse(InvalidOperation, CheckLast, "a second certificate, besides the one to remove", "it is the last one", "add another certificate first")
+		return false, refuse(InvalidOperation, CheckLast, "at least one certificate left after the removal", "the provider's last certificate", "add another certificate first")
 	}
 	// Azure's clients sign the same words to add a certificate and to remove it. Where
 	// each signature is new, the same one again is another's copy, in whatever form.

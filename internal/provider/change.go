@@ -17,12 +17,12 @@ type Reason int
 const (
 	// Invalid is for what no caller could do.
 	Invalid Reason = iota
-	// InvalidOperation is for requests whose signature or form does not count here.
+	// InvalidOperation is for requests whose signature or form is not accepted here.
 	InvalidOperation
 	NotFound
 	// Conflict is for what another change or owner stands against.
 	Conflict
-	// Stale is for a precondition that does not hold.
+	// Stale is for a precondition that is not met.
 	Stale
 	// Pending is for changes that wait for approvals.
 	Pending
@@ -131,5 +131,5 @@ func provider(tx store.Tx, name string) (store.Provider, error) {
 }
 
 func noProvider(name string) *Refusal {
-	return refuse(NotFound, CheckProvider, "an attestation provider", fmt.Sprintf("none of the name %q", name), "compare the name with: probity provider list")
+	return refuse(NotFound, CheckProvider, "an existing attestation provider", fmt.Sprintf("no provider named %q", name), "compare the name with: probity provider list")
 }

@@ -115,7 +115,7 @@ func (r *Registry) read(c PolicyChange) (*policyjws.Submission, error) {
 		// Security: readers see the JWS of the policy in force. Its signature says "set
 		// this policy", not "remove it".
 		if err == nil && !in.Empty {
-			return nil, refuse(InvalidOperation, CheckPurpose, "a JWS with an empty payload", "one that holds a policy, which was signed to set it", remedyPurpose)
+			return nil, refuse(InvalidOperation, CheckPurpose, "a JWS with an empty payload", "a JWS that contains a policy, signed to set it", remedyPurpose)
 		}
 		return in, err
 	}
@@ -150,7 +150,7 @@ func (r *Registry) signed(p store.Provider, submitted *policyjws.Submission) err
 	}
 	if !submitted.SignedBy(t.Certificates, r.cfg.Now()) {
 		return refuse(InvalidOperation, CheckSigner, "a JWS signed by a registered policy signing certificate",
-			"one signed by "+submitted.Signer[0].Subject.String()+", which is not registered", remedySigner)
+			"a JWS signed by "+submitted.Signer[0].Subject.String()+", which is not registered", remedySigner)
 	}
 	return nil
 }

@@ -105,7 +105,7 @@ func subject(x store.Proposal) string {
 	return x.Kind
 }
 
-// awaiting says that a proposal waits. lost are approvals that no longer count.
+// awaiting says that a proposal waits. lost are approvals that are no longer valid.
 func awaiting(x store.Proposal, needed, live int, lost []string) *Refusal {
 	found := fmt.Sprintf("proposal %s, with %d", x.ID, live)
 	if len(lost) > 0 {
@@ -161,7 +161,7 @@ func (r *Registry) live(tokens []store.Token, x store.Proposal) (callers, lost [
 	return apart(tokens, callers, lost)
 }
 
-// apart leaves one caller of each origin: whoever makes a token has its secret.
+// apart leaves one caller of each origin: anyone who makes a token has its secret.
 func apart(tokens []store.Token, all, lost []string) (callers, _ []string) {
 	for _, caller := range all {
 		if other := kin(tokens, callers, caller); other != "" {
@@ -250,7 +250,7 @@ func (r *Registry) Approve(ctx context.Context, providerName, id string, by By) 
 		}
 		if other := kin(tokens, callers, by.Caller); other != "" {
 			return refuse(Conflict, CheckApproval, "a caller independent of those who approved it", fmt.Sprintf("%s, whose token was made by %s, as %s was or is", by.Caller, origin(tokens, by.Caller), other),
-				"let a caller approve it whose token the administrator or somebody else made")
+				"let a caller approve it whose token the administrator or someone else made")
 		}
 		agree(&x, by.Caller, credential(tokens, by.Caller))
 		callers = append(callers, by.Caller)

@@ -159,7 +159,7 @@ func TestChangesThatApprovalsDoNotProtect(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// A change that nobody could make is refused at once, and does not wait.
+	// A change that no one could make is refused at once, and does not wait.
 	c.refused(c.settings("ann", `{"approvals":99}`), provider.Invalid, "approvals")
 	list, err := c.db.Proposals(t.Context(), "acme")
 	if err != nil || len(list) != 0 {
@@ -167,7 +167,7 @@ func TestChangesThatApprovalsDoNotProtect(t *testing.T) {
 	}
 }
 
-// TestApprovalsAreThoseOfLiveCallers: an approval counts if its caller could still give it.
+// TestApprovalsAreThoseOfLiveCallers: an approval is valid if its caller could still give it.
 func TestApprovalsAreThoseOfLiveCallers(t *testing.T) {
 	engines(t, func(t *testing.T, open func(t *testing.T) database) {
 		for name, tc := range map[string]struct {
@@ -195,8 +195,8 @@ func TestApprovalsAreThoseOfLiveCallers(t *testing.T) {
 	})
 }
 
-// TestARevokedProposerCountsNoLonger is the attack: propose, and be revoked.
-// TestApproversAreIndependent: whoever makes a token has its secret, and would agree with
+// TestTheApprovalOfARevokedProposerIsNotCounted is the attack: propose, and be revoked.
+// TestApproversAreIndependent: anyone who makes a token has its secret, and would agree with
 // himself.
 func TestApproversAreIndependent(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -213,7 +213,7 @@ func TestApproversAreIndependent(t *testing.T) {
 		"two tokens of a certificate's holder":        {[][2]string{{"x", "cert:CN=ann"}, {"y", "cert:CN=ann"}}, "x", "y", false},
 		"tokens of two makers":                        {[][2]string{{"x", "token:ann"}, {"y", "token:bob"}}, "x", "y", true},
 		"two tokens of the administrator":             {[][2]string{{"x", "token:administrator"}, {"y", "token:administrator"}}, "x", "y", true},
-		"a token of somebody else":                    {[][2]string{{"x", "token:bob"}}, "ann", "x", true},
+		"a token of someone else":                     {[][2]string{{"x", "token:bob"}}, "ann", "x", true},
 	} {
 		c := newCareful(t, open(t))
 		for _, m := range tc.made {
@@ -234,12 +234,12 @@ func TestApproversAreIndependent(t *testing.T) {
 	}
 }
 
-func TestARevokedProposerCountsNoLonger(t *testing.T) {
+func TestTheApprovalOfARevokedProposerIsNotCounted(t *testing.T) {
 	c := newCareful(t, open(t))
 	x := c.pending(c.setPolicy("con", lax))
 	c.revoke("con")
 	c.refused(c.approve(x, "cat"), provider.Pending, "token:con, which was revoked")
-	// The same name in the hands of somebody else agrees anew, as itself.
+	// The same name in the hands of someone else agrees again, as itself.
 	c.token("con", "contributor")
 	c.must(c.approve(x, "con"))
 	if c.provider().Policy(evidence.SGXEnclave).Version != 1 {
@@ -247,7 +247,7 @@ func TestARevokedProposerCountsNoLonger(t *testing.T) {
 	}
 }
 
-func TestAnExpiredTokenCountsNoLonger(t *testing.T) {
+func TestTheApprovalOfAnExpiredTokenIsNotCounted(t *testing.T) {
 	c := newCareful(t, open(t))
 	at := now
 	db := c.db

@@ -151,7 +151,7 @@ func (r *Registry) PutProvider(ctx context.Context, c ProviderChange, mayCreate 
 		case !ascii.EqualFold(p.Subscription, c.Subscription) || !ascii.EqualFold(p.Group, c.Group):
 			return refuse(Conflict, CheckName, "a name that is not in use", "a provider in a different resource group has it", "choose another name")
 		case len(c.Signers) > 0 && !sameSigners(p, c.Signers):
-			return refuse(Invalid, CheckTrustModel, "policySigningCertificates only at the creation", "others than those registered", "use /certificates:add and :remove, or create another provider")
+			return refuse(Invalid, CheckTrustModel, "policySigningCertificates only when a provider is created, or the registered ones", "policySigningCertificates that differ from the registered ones", "use /certificates:add and :remove, or create another provider")
 		}
 		if c.Match != nil && *c.Match != p.Revision {
 			return refuse(Stale, CheckMatch, fmt.Sprintf("revision %d in force", *c.Match), fmt.Sprintf("revision %d", p.Revision), remedyConcurrent)
@@ -187,7 +187,7 @@ func (r *Registry) putProvider(tx store.Tx, p store.Provider, c ProviderChange, 
 		return false, err
 	}
 	if p.Name == store.DefaultProvider && settings.OwnKeys {
-		return false, refuse(Invalid, CheckSettings, "ownKeys at other providers", "it at the default provider", "leave ownKeys out: the default provider signs with the keys that are shared")
+		return false, refuse(Invalid, CheckSettings, "ownKeys only at providers other than the default one", "ownKeys at the default provider", "leave ownKeys out: the default provider signs with the keys that are shared")
 	}
 	if created {
 		p.KeyUses = []store.KeyUse{{Own: ownKeys(p, settings), Algorithm: settings.algorithm()}}
@@ -259,7 +259,7 @@ func canonical(v jsontext.Value) []byte {
 // DeleteProvider removes a provider; its ledger stays.
 func (r *Registry) DeleteProvider(ctx context.Context, name string, by By) error {
 	if name == store.DefaultProvider {
-		return refuse(Conflict, CheckName, "another provider than the one of the bare address", name, "reset its policies instead")
+		return refuse(Conflict, CheckName, "a provider other than the default one, which cannot be deleted", name, "reset its policies instead")
 	}
 	var pending *Refusal
 	err := r.cfg.Store.Update(ctx, store.TopicProvider, name, func(tx store.Tx) error {
@@ -310,7 +310,7 @@ func (r *Registry) SetEndpoint(ctx context.Context, name, endpoint string, value
 			p.Endpoints[endpoint] = value
 		}
 		if len(p.Endpoints) > maxTags {
-			return refuse(Invalid, CheckSettings, fmt.Sprintf("at most %d private endpoint connections", maxTags), "more", "remove one first")
+			return refuse(Invalid, CheckSettings, fmt.Sprintf("at most %d private endpoint connections", maxTags), fmt.Sprint(len(p.Endpoints)), "remove one first")
 		}
 		p.Updated, p.UpdatedBy = r.now(), by.Caller
 		if _, err := tx.PutProvider(p); err != nil {

@@ -42,7 +42,7 @@ type Config struct {
 	Defaults   Defaults
 	// MinRetention is the operator's minimum of ledgerRetentionDays; zero means one day.
 	MinRetention int
-	// Poll is how often changes are looked for that nobody announced.
+	// Poll is how often changes are looked for that no one announced.
 	Poll time.Duration
 	// Touched is told whose ledger got an entry with a change.
 	Touched func(provider string)

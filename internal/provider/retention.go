@@ -10,7 +10,7 @@ import (
 )
 
 // Retention is for how many days the text of a provider's entries is kept: what it
-// asks for, and no less than the operator's minimum. Zero means for ever.
+// asks for, and no less than the operator's minimum. Zero means forever.
 func (r *Registry) Retention(t *Provider) int {
 	if t.Settings.Retention == 0 {
 		return 0
@@ -20,7 +20,7 @@ func (r *Registry) Retention(t *Provider) int {
 
 // Forget removes the text of a provider's entries that are older than its
 // retention. Each removal is an entry itself, made before it, so that a text that is missing
-// without one was removed by somebody else. The cut is at a midnight: there is one such entry
+// without one was removed by someone else. The cut is at a midnight: there is one such entry
 // a day.
 func (r *Registry) Forget(ctx context.Context, t *Provider) error {
 	days := r.Retention(t)

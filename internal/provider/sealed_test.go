@@ -23,7 +23,7 @@ import (
 	"github.com/probity-dev/probity/test/kit/pgtest"
 )
 
-// database is a store whose rows a test edits as somebody would who can write the
+// database is a store whose rows a test edits as someone would who can write the
 // database and has no key.
 type database interface {
 	store.Store

@@ -32,9 +32,9 @@ type Settings struct {
 	OwnKeys bool `json:"ownKeys,omitzero"`
 	// MaxValidity caps how long tokens are valid, in minutes. Zero means the service's cap.
 	MaxValidity int `json:"maxTokenValidityMinutes,omitzero"`
-	// Audience, if not empty, stands in tokens as aud; Azure's have none.
+	// Audience, if not empty, is in tokens as aud; Azure's have none.
 	Audience []string `json:"audience,omitzero"`
-	// Subject, if not empty, is the claim whose value stands in tokens as sub.
+	// Subject, if not empty, is the claim whose value is in tokens as sub.
 	Subject string `json:"subjectClaim,omitzero"`
 	// Rate is how many attestations a second are taken, Burst how many at once
 	// above that, Concurrent how many run at the same time. Zero means the
@@ -46,13 +46,13 @@ type Settings struct {
 	// entries that find no place are counted as lost. Empty means "count".
 	Ledger string `json:"ledger,omitzero"`
 	// Retention is for how many days the text of the ledger's entries is kept. Zero
-	// means for ever.
+	// means forever.
 	Retention int `json:"ledgerRetentionDays,omitzero"`
 	// BoundChanges, at an Isolated provider, takes only signed changes that say what
 	// they are for: purpose, provider, type, version, time (policyjws.Binding).
 	BoundChanges bool `json:"requireBoundChanges,omitzero"`
 	// Approvals is how many callers must agree to a change of a policy, the one who
-	// proposes it included. Zero and one mean that nobody else must.
+	// proposes it included. Zero and one mean that no one else must.
 	Approvals int `json:"approvals,omitzero"`
 }
 

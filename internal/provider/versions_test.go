@@ -7,7 +7,7 @@ import (
 	"github.com/probity-dev/probity/internal/provider"
 )
 
-// TestAnAlteredVersionIsNotPutInForce: whoever can write the database and has no key can
+// TestAnAlteredVersionIsNotPutInForce: anyone who can write the database and has no key can
 // neither change an earlier version of a policy, nor put another in its place.
 func TestAnAlteredVersionIsNotPutInForce(t *testing.T) {
 	engines(t, func(t *testing.T, open func(t *testing.T) database) {
@@ -32,7 +32,7 @@ func TestAnAlteredVersionIsNotPutInForce(t *testing.T) {
 			"another text":             `UPDATE policy_versions SET jws = (SELECT jws FROM saved WHERE provider = 'acme' AND version = 2)` + first,
 			"another text and seal":    `UPDATE policy_versions SET jws = (SELECT jws FROM saved WHERE provider = 'acme' AND version = 2), seal = (SELECT seal FROM saved WHERE provider = 'acme' AND version = 2)` + first,
 			"that of another provider": `UPDATE policy_versions SET jws = (SELECT jws FROM saved WHERE provider = 'other'), seal = (SELECT seal FROM saved WHERE provider = 'other')` + first,
-			"another submitter":        `UPDATE policy_versions SET submitter = 'somebody'` + first,
+			"another submitter":        `UPDATE policy_versions SET submitter = 'someone'` + first,
 			"another action":           `UPDATE policy_versions SET action = 'reset'` + first,
 			"no seal":                  `UPDATE policy_versions SET seal = NULL` + first,
 		} {
