@@ -188,7 +188,7 @@ func Rotate(tx store.Tx, cfg Config, next store.SigningKey, r Rotation, by strin
 	return next, note(tx, "key.rotate", next, by, now, map[string]string{"signFrom": next.SignFrom.Format(time.RFC3339)})
 }
 
-// ErrLastKey is returned for what would leave nobody to sign.
+// ErrLastKey is returned for what would leave no one to sign.
 var ErrLastKey = errors.New("no other key signs in its place")
 
 // Retire ends a key at once: it signs no more and leaves the key set, so that

@@ -85,7 +85,7 @@ func (c Config) put(tx store.Tx, k store.SigningKey) error {
 // Upgrade seals the rows of the first versions, which sealed the private keys alone
 // and under the master key itself: each private key is sealed again under its
 // subkey, each row authenticated. It does so once for each data folder; from then
-// on a row without a seal is not used, so that nobody can put back an old one.
+// on a row without a seal is not used, so that no one can put back an old one.
 func Upgrade(ctx context.Context, db store.Store, c Config) error {
 	if c.Memory.upgraded() {
 		return nil

@@ -72,7 +72,7 @@ func exec(t *testing.T, db *sql.DB, statements ...string) {
 }
 
 // rewriteHistory replaces the ledger of provider a by another one with right
-// hashes, as whoever can write the database can, and no key is needed for.
+// hashes, as anyone who can write the database can, and no key is needed for.
 func rewriteHistory(t *testing.T, s *sqlstore.Store, edit func([]*Entry) []*Entry) {
 	t.Helper()
 	rows, err := s.Ledger(t.Context(), "a", 0, 1000)
@@ -123,7 +123,7 @@ func withoutRefusals(all []*Entry) (kept []*Entry) {
 
 const tables = "ledger ledger_nodes ledger_heads ledger_checkpoints"
 
-// attacks are what whoever can write the database can do to the ledger of provider
+// attacks are what anyone who can write the database can do to the ledger of provider
 // a, which has 40 entries under a checkpoint, and a copy of the tables as they were
 // at 30 entries. Each stops the ledger.
 var attacks = map[string]func(*testing.T, *sqlstore.Store){

@@ -47,5 +47,5 @@ func (w *Writer) KeepCosigned(provider, text string) error {
 	return w.cfg.Outside.Write(cosignedPrefix+provider, []byte(text))
 }
 
-// Alarm stops a ledger because of what somebody else saw of it.
+// Alarm stops a ledger because of what someone else saw of it.
 func (w *Writer) Alarm(provider, reason string) { _ = w.stop(provider, reason) }

@@ -9,7 +9,7 @@
 // them in batches.
 //
 // Entries hold hashes and identifiers, never evidence, tokens or secrets. The
-// package cannot tell what was never handed to it, and whoever holds both the
+// package cannot tell what was never handed to it, and anyone who holds both the
 // database and the signing key can write another history; compare checkpoints
 // kept elsewhere against that.
 package ledger

@@ -15,7 +15,7 @@ import (
 )
 
 // line is one line of an export (NDJSON): the head first, then checkpoints, the
-// oldest first, then rows. An entry stands there as it was hashed, byte by byte.
+// oldest first, then rows. An entry is there as it was hashed, byte by byte.
 type line struct {
 	Provider   string         `json:"provider,omitzero"`
 	Head       *head          `json:"head,omitzero"`
@@ -128,7 +128,7 @@ func ReadExport(r io.Reader) (*Exported, error) {
 
 // Ledger implements [History].
 func (x *Exported) Ledger(_ context.Context, _ string, from int64, limit int) ([]store.LedgerRow, error) {
-	// Rows stand in the order of the file. One that is out of order is found as a
+	// Rows are in the order of the file. One that is out of order is found as a
 	// gap.
 	i := min(int(from), len(x.rows))
 	return x.rows[i:min(i+limit, len(x.rows))], nil

@@ -14,7 +14,7 @@ import (
 )
 
 // ActionForget says that retention removed the text of the first entries. Its details say how
-// many in all; a text that is missing without such an entry was removed by somebody else.
+// many in all; a text that is missing without such an entry was removed by someone else.
 const ActionForget = "ledger.forget"
 
 // Details of entries.

@@ -209,7 +209,7 @@ func TestWhatVerifyFinds(t *testing.T) {
 		"a removed row, the rest moved up":       {exec(`DELETE FROM ledger WHERE seq = 30`, `UPDATE ledger SET seq = seq - 1000 WHERE seq > 30`, `UPDATE ledger SET seq = seq + 999 WHERE seq < 0`, `UPDATE ledger_heads SET size = 49`), "ledger.row", 30},
 		"two rows exchanged":                     {exec(`UPDATE ledger SET seq = 1000 WHERE seq = 3`, `UPDATE ledger SET seq = 3 WHERE seq = 4`, `UPDATE ledger SET seq = 4 WHERE seq = 1000`), "ledger.row", 3},
 		"another head":                           {exec(`UPDATE ledger_heads SET chain = zeroblob(32)`), "ledger.head", 50},
-		"a checkpoint of nobody":                 {exec(`UPDATE ledger_checkpoints SET note = replace(note, 'attest', 'attack') WHERE size = 26`), "ledger.checkpoint", 26},
+		"a checkpoint of an unknown origin":      {exec(`UPDATE ledger_checkpoints SET note = replace(note, 'attest', 'attack') WHERE size = 26`), "ledger.checkpoint", 26},
 		"a checkpoint of another provider":       {func(t *testing.T, s *sqlite.Store, k keyPair) { rewrite(t, s, k, "b", 26) }, "ledger.checkpoint", 26},
 		"a history rewritten whole, and the key": {func(t *testing.T, s *sqlite.Store, _ keyPair) { forge(t, s, altered) }, "ledger.fork", 36},
 		"a forked chain, signed":                 {func(t *testing.T, s *sqlite.Store, k keyPair) { rewrite(t, s, k, "a", 26) }, "ledger.fork", 26},
@@ -256,7 +256,7 @@ func rewrite(t *testing.T, s *sqlite.Store, k keyPair, provider string, size int
 	}
 }
 
-// forge alters an entry and computes all behind it anew, as one can who holds
+// forge alters an entry and computes all behind it again, as one can who holds
 // the database but not the key.
 func forge(t *testing.T, s *sqlite.Store, statement string) {
 	t.Helper()

@@ -30,7 +30,7 @@ func losses(t *testing.T, s Database) (lost int64, withheld []*Entry) {
 	return lost, withheld
 }
 
-// broken is a database whose transactions fail for good, hang, or do not answer.
+// broken is a database whose transactions fail permanently, hang, or do not answer.
 type broken struct {
 	Database
 	err  atomic.Pointer[error]
@@ -68,7 +68,7 @@ func TestEveryLossIsTold(t *testing.T) {
 			}
 			b.fail(nil)
 		},
-		"an error of the database, nobody waits": func(t *testing.T, b *broken, w *Writer) {
+		"an error of the database, no one waits": func(t *testing.T, b *broken, w *Writer) {
 			b.fail(errors.New("a constraint fails"))
 			for range 3 {
 				if err := w.Record(t.Context(), "a", decision(1), false); err != nil {

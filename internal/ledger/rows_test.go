@@ -131,7 +131,7 @@ func TestForgottenEntriesVerify(t *testing.T) {
 	}
 }
 
-// TestRetentionGoesByTheTimeOfTheText: the column beside it is nobody's word.
+// TestRetentionGoesByTheTimeOfTheText: the column beside it is no one's word.
 func TestRetentionGoesByTheTimeOfTheText(t *testing.T) {
 	s := open(t)
 	for i := range 10 {

@@ -43,7 +43,7 @@ type Report struct {
 	// newest one.
 	Checkpoints int   `json:"checkpoints"`
 	Covered     int64 `json:"covered"`
-	// Uncovered counts the last entries, which no checkpoint covers yet: whoever can
+	// Uncovered counts the last entries, which no checkpoint covers yet: anyone who can
 	// write the database can change them.
 	Uncovered int64     `json:"uncovered"`
 	Problems  []Problem `json:"problems"`
@@ -181,7 +181,7 @@ func (r *Report) row(e *edge, row store.LedgerRow) {
 	}
 }
 
-// learn reads what an entry says of the rows before it.
+// learn reads what an entry says about the rows before it.
 func (r *Report) learn(entry *Entry) {
 	if entry.Type != Change {
 		return
@@ -296,7 +296,7 @@ func (r *Report) open(keys Keys, own []store.Checkpoint, elsewhere []string) []s
 	return all
 }
 
-// compare holds the checkpoints of the edge's size against its root.
+// compare checks the checkpoints of the edge's size against its root.
 func (r *Report) compare(e *edge, stated []statement) {
 	i, found := slices.BinarySearchFunc(stated, e.size, func(s statement, size int64) int { return int(s.Size - size) })
 	if !found {
@@ -326,7 +326,7 @@ func (r *Report) end(e *edge, stated []statement) *Report {
 			r.problem("ledger.fork", s.Size, "%s says %d entries, but there are %d: entries were removed, or the database is an older copy", where, s.Size, e.size)
 		}
 	}
-	// Without a checkpoint, anybody who writes the database can make such a history.
+	// Without a checkpoint, anyone who writes the database can make such a history.
 	if e.size > 0 && len(stated) == 0 {
 		r.problem("ledger.checkpoint", -1, "there are %d entries, and no checkpoint of this key: nothing shows that they are the ones that were recorded", e.size)
 	}

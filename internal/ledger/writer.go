@@ -79,7 +79,7 @@ type Writer struct {
 	mu        sync.Mutex
 	waiting   map[string]int      // by provider: entries in the queue
 	lost      map[string]int64    // by provider: decisions lost and not yet told of
-	withheld  map[string][]*Entry // by provider: what is to be said of tokens that never left
+	withheld  map[string][]*Entry // by provider: what is to be said about tokens that never left
 	recalled  map[string]bool     // by provider: losses of the run before are in a file
 	histories map[string]*history
 	// trouble is closed while nothing can be written.
@@ -94,7 +94,7 @@ type item struct {
 	provider string
 	entry    *Entry
 	sign     bool
-	done     chan error // nil if nobody waits
+	done     chan error // nil if no one waits
 	// answered is taken once: by the caller who waits no longer, or by the writer.
 	answered atomic.Bool
 	left     atomic.Bool // by the caller
@@ -132,7 +132,7 @@ func (w *Writer) Stats() Stats {
 
 // Record hands an entry over. With wait it returns once the entry is committed, or
 // as soon as the database is known to take none; without, at once. Each entry that
-// is not recorded counts as lost, and the ledger says so as soon as it can.
+// is not recorded is lost, and the ledger says so as soon as it can.
 func (w *Writer) Record(ctx context.Context, provider string, e Entry, wait bool) error {
 	it := &item{provider: provider, entry: &e}
 	if wait {
@@ -283,7 +283,7 @@ func (w *Writer) gather(first *item) []*item {
 	return batch
 }
 
-// reasonGone says of an entry that its caller had been refused before it was
+// reasonGone says about an entry that its caller had been refused before it was
 // written.
 const reasonGone = "the caller had been refused, or had left, before the ledger had the decision"
 

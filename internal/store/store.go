@@ -1,7 +1,7 @@
 // Package store is what the service keeps: providers, the versions of their
 // policies, signing keys, callers' tokens, collateral, and the rows of the
-// ledger. It holds the vocabulary and the errors. Packages sqlite and postgres
-// hold the engines, package sqlstore the statements that both share, and package
+// ledger. It defines the vocabulary and the errors. Packages sqlite and postgres
+// contain the engines, package sqlstore the statements that both share, and package
 // storetest the contract that every engine passes.
 //
 // Nothing here is on the path of an attestation: what requests need is held in
@@ -364,7 +364,7 @@ type Store interface {
 	Update(ctx context.Context, topic, name string, f func(Tx) error) error
 	// Changes returns what changed after a revision, oldest first, and the newest
 	// revision. With all set, older changes were forgotten and everything must be
-	// read anew.
+	// read again.
 	Changes(ctx context.Context, after int64) (list []Change, latest int64, all bool, err error)
 	// Wait returns when there may be changes of others, or when ctx ends. Engines
 	// that are told of nothing wait for ctx.

@@ -22,7 +22,7 @@ import (
 const Built = true
 
 // Token is a logged-in session with a PKCS#11 token. It is safe for concurrent
-// use: calls take turns. A session that the token ended is opened anew.
+// use: calls take turns. A session that the token ended is opened again.
 type Token struct {
 	mu      sync.Mutex
 	module  *pkcs11.Ctx

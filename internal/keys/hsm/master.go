@@ -19,7 +19,7 @@ const masterSize = 32
 
 // MasterSecret derives 32 bytes from the secret key of a label: HMAC-SHA256 (PKCS#11
 // 2.40, section 2.21) of a fixed text, computed in the token, so that every node
-// with the token has the same master key and no copy of it lies anywhere. With
+// with the token has the same master key and no copy of it is anywhere. With
 // create, a missing key is made; it never leaves the token.
 func (t *Token) MasterSecret(label string, create bool) (secret []byte, err error) {
 	err = t.turn(func() error { secret, err = t.masterSecret(label, create); return err })

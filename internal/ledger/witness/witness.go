@@ -1,7 +1,7 @@
 // Package witness shows the checkpoints of ledgers to a witness, a service of
-// somebody else that signs only what extends the checkpoint that it saw before
+// someone else that signs only what extends the checkpoint that it saw before
 // (C2SP tlog-witness, request add-checkpoint; C2SP tlog-cosignature, version 1). A
-// cosigned checkpoint shows that nobody was shown another history.
+// cosigned checkpoint shows that no one was shown another history.
 //
 // A [Client] makes one request. A [Keeper] offers new checkpoints in the
 // background, keeps the cosignatures, and raises an alarm when the witness knows
@@ -152,7 +152,7 @@ func conflict(kind, text string) error {
 	number, found := strings.CutSuffix(text, "\n")
 	size, err := strconv.ParseInt(number, 10, 64)
 	if kind != "text/x.tlog.size" || !found || err != nil || size < 0 || strconv.FormatInt(size, 10) != number {
-		return errors.New("witness: it has another checkpoint, and does not say of which size")
+		return errors.New("witness: it has another checkpoint, and does not say about which size")
 	}
 	return &Conflict{size}
 }

@@ -314,7 +314,7 @@ func TestAnswersThatAreRefused(t *testing.T) {
 		"a conflict without a size":      send(409, "text/plain", "5\n"),
 		"a conflict of a negative size":  send(409, "text/x.tlog.size", "-5\n"),
 		"a conflict of an odd size":      send(409, "text/x.tlog.size", "05\n"),
-		"a conflict for ever":            send(409, "text/x.tlog.size", "3\n"),
+		"a conflict forever":             send(409, "text/x.tlog.size", "3\n"),
 		"a refusal":                      send(422, "", "the proof does not lead there"),
 	} {
 		s.answer = answer

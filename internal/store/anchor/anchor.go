@@ -1,5 +1,5 @@
 // Package anchor keeps small pieces of state in files outside the database, so
-// that whoever can write the database alone cannot roll that state back: the
+// that anyone who can write the database alone cannot roll that state back: the
 // newest checkpoint of each ledger, the newest revision of each provider.
 //
 // A [Folder] writes each file whole or not at all (temporary file, fsync, rename,
@@ -76,7 +76,7 @@ func (f *Folder) Path(name string) string {
 // to do.
 func (f *Folder) Damaged(name string) error {
 	return fmt.Errorf("anchor: %s is damaged: it keeps what the database must not take back; restore it from a backup of the data folder, "+
-		"or, if you are sure that nobody changed the database, remove the file and start again: the state of the database is then trusted as it is", f.Path(name))
+		"or, if you are sure that no one changed the database, remove the file and start again: the state of the database is then trusted as it is", f.Path(name))
 }
 
 // Read returns what was written under a name. The error wraps [fs.ErrNotExist] if

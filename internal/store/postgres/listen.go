@@ -15,7 +15,7 @@ const listenAgain = time.Second
 
 // listener hears of the changes of all nodes on a connection of its own.
 type listener struct {
-	pulse  chan struct{} // one place: a change that nobody waits for yet is not lost
+	pulse  chan struct{} // one place: a change that no one waits for yet is not lost
 	cancel context.CancelFunc
 	done   chan struct{}
 }
@@ -36,7 +36,7 @@ func listen(cfg *pgx.ConnConfig) *listener {
 	return l
 }
 
-// hear listens until the connection breaks. Whoever listens anew may have missed
+// hear listens until the connection breaks. Anyone who listens again may have missed
 // something.
 func (l *listener) hear(ctx context.Context, cfg *pgx.ConnConfig) {
 	conn, err := pgx.ConnectConfig(ctx, cfg.Copy())

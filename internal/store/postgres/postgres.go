@@ -53,7 +53,7 @@ type Store = sqlstore.Store
 func Open(ctx context.Context, url string) (*Store, error) {
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
-		return nil, errors.New("store: PostgreSQL: the connection string cannot be read: want postgres://user@host:5432/database, several hosts separated by commas") // the text holds a password
+		return nil, errors.New("store: PostgreSQL: the connection string cannot be read: want postgres://user@host:5432/database, several hosts separated by commas") // the text contains a password
 	}
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = connectTimeout

@@ -41,7 +41,7 @@ func (s *Seals) version(identity string, p store.PolicyVersion) ([]byte, error) 
 }
 
 // authentic reports whether a version is as it was written. Lists come without what was
-// submitted: its hash stands in the seal.
+// submitted: its hash is in the seal.
 func (s *Seals) authentic(identity string, p store.PolicyVersion, whole bool) bool {
 	if len(p.Seal) <= sha256.Size {
 		return false
@@ -63,7 +63,7 @@ func identity(name string, p store.Provider, err error) (string, error) {
 	return p.Identity(), err
 }
 
-// PolicyHistory returns all versions, and says of those that were altered that they are.
+// PolicyHistory returns all versions, and says about those that were altered that they are.
 func (g guarded) PolicyHistory(ctx context.Context, provider, kind string) ([]store.PolicyVersion, error) {
 	list, err := g.Store.PolicyHistory(ctx, provider, kind)
 	if err != nil {
