@@ -24,7 +24,7 @@ import (
 var ErrNotFound = errors.New("no such collateral")
 
 // ErrUnavailable is returned by a Source that could not reach what it needs, and
-// holds nothing that would do. The evidence is not refused for good then.
+// holds nothing that would do. The evidence is not refused permanently then.
 var ErrUnavailable = errors.New("collateral is unavailable")
 
 // TEE names the technology that Intel collateral is for, as in its "id" field.
@@ -44,7 +44,7 @@ type Query struct {
 	// "platform".
 	CA string
 	// EvaluationNumber asks for this TCB evaluation data number. Zero means
-	// the newest one held.
+	// the newest one stored.
 	EvaluationNumber uint32
 }
 
@@ -67,7 +67,7 @@ type Source interface {
 	AMD(ctx context.Context, q AMDQuery) (*AMD, error)
 	// VCEK returns the certificate of a chip at a TCB.
 	VCEK(ctx context.Context, q VCEKQuery) (*VCEK, error)
-	// PCKs returns the PCK certificate chains held, each in PEM, for quotes that only
+	// PCKs returns the PCK certificate chains stored, each in PEM, for quotes that only
 	// name their platform (certification data of types 1 to 3). The verifier picks the
 	// one of the platform. There are at most [MaxPCKs].
 	PCKs(ctx context.Context) ([][]byte, error)

@@ -90,7 +90,7 @@ func TestTheNewestSetIsChosen(t *testing.T) {
 	}{
 		"23 an older number never wins over a newer": {func(*collateral.Query) {}, reissued},
 		"the number asked for":                       {func(q *collateral.Query) { q.EvaluationNumber = 19 }, old},
-		"a number that is not held":                  {func(q *collateral.Query) { q.EvaluationNumber = 21 }, nil},
+		"a number that is not stored":                {func(q *collateral.Query) { q.EvaluationNumber = 21 }, nil},
 		"23 another TEE of the same FMSPC":           {func(q *collateral.Query) { q.TEE = collateral.TDX }, tdx},
 		"another FMSPC":                              {func(q *collateral.Query) { q.FMSPC[0] = 1 }, nil},
 		"the other CA":                               {func(q *collateral.Query) { q.CA = "processor" }, nil},

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Item describes a piece of collateral that is held, for people and metrics.
+// Item describes a piece of collateral that is stored, for people and metrics.
 type Item struct {
 	// Key names the piece, for instance "intel/TDX/00806f050000/platform".
 	Key    string `json:"key"`

@@ -40,12 +40,12 @@ func Load(path string) (*Bundle, error) { return Loader{}.Load(path) }
 
 // Load reads collateral from a file or a folder.
 //
-// A file holds a bundle (see [ParseBundle]), sets (see [ParseSet]), the file of
+// A file contains a bundle (see [ParseBundle]), sets (see [ParseSet]), the file of
 // Intel's PCCS admin tool (platform_collaterals.json), responses of Intel's service
 // with their headers or without, a CRL, or certificates; text may be JSON, hex,
 // base64 or percent-encoded.
 //
-// A folder holds any number of such files, for any number of platforms, in subfolders
+// A folder contains any number of such files, for any number of platforms, in subfolders
 // or not. Loose pieces are told apart by content. For every TCB info a set is made
 // with the other pieces, those of its own folder first, then those of the folders
 // above, then others. Of two pieces that may both be meant the newer one is used; two

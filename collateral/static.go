@@ -11,7 +11,7 @@ import (
 
 // Fixed is a source that answers every query for Intel platforms with one set,
 // so that a mismatch is reported by the verifier that finds it. PCK certificate chains may
-// stand beside it.
+// are beside it.
 func Fixed(c *Intel, pcks ...[]byte) Source {
 	b := Bundle{Intel: []*Intel{c}, PCK: pcks}
 	return fixed{c.Seal(), b.pckChains()}
@@ -32,7 +32,7 @@ func (f fixed) VCEK(_ context.Context, q VCEKQuery) (*VCEK, error) {
 	return nil, fmt.Errorf("%s: %w", q, ErrNotFound)
 }
 
-// Items describes everything held.
+// Items describes everything stored.
 func (s *Static) Items() []Item {
 	var list []Item
 	for _, e := range s.entries {
@@ -122,7 +122,7 @@ func (s *Static) Intel(_ context.Context, q Query) (*Intel, error) {
 	return best.c, nil
 }
 
-// have lists what is held, for those whose query was not found.
+// have lists what is stored, for those whose query was not found.
 func (s *Static) have() string {
 	var names []string
 	for _, e := range s.entries {
@@ -154,7 +154,7 @@ func (s *Static) VCEK(_ context.Context, q VCEKQuery) (*VCEK, error) {
 // PCKs returns all chains of the bundle and of its sets.
 func (s *Static) PCKs(context.Context) ([][]byte, error) { return heldPCKs(s.pcks) }
 
-// List describes the Intel sets held, in the order given.
+// List describes the Intel sets stored, in the order given.
 func (s *Static) List() []About {
 	list := make([]About, len(s.entries))
 	for i, e := range s.entries {

@@ -18,10 +18,10 @@ import (
 	"github.com/probity-dev/probity/strict/pubkey"
 )
 
-// maxNesting bounds how deep text may lie in text.
+// maxNesting bounds how deep text may be in text.
 const maxNesting = 12
 
-// text takes what a text, or bytes, hold. With compact, JSON was written anew by a
+// text takes what a text, or bytes, hold. With compact, JSON was rewritten by a
 // tool that is known to put white space between tokens, so that it is taken out again
 // before the signature is checked.
 func (p *pieces) text(file string, b []byte, depth int, compact bool) error {

@@ -73,8 +73,8 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// TestLiesAboutChips: what the service sends is checked against what was asked.
-func TestLiesAboutChips(t *testing.T) {
+// TestFalseAnswersAboutChips: what the service sends is checked against what was asked.
+func TestFalseAnswersAboutChips(t *testing.T) {
 	a, foreign := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now}), evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
 	v := snp.New(snp.Config{Roots: a.Roots()})
 	chip, other, vlek := a.Chip(evidencetest.ChipConfig{}), a.Chip(evidencetest.ChipConfig{}), a.Chip(evidencetest.ChipConfig{CSP: "CN=cc-x.amazonaws.com"})

@@ -113,7 +113,7 @@ func TestAnswersThatAreRefused(t *testing.T) {
 		"no chain":                      {200, "", `{"tcbInfo":{},"signature":"00"}`, false, "no header TCB-Info-Issuer-Chain"},
 		"a chain that is none":          {200, "hello", `{"tcbInfo":{},"signature":"00"}`, false, "no PEM chain"},
 		"a chain that is badly encoded": {200, "%zz", `{"tcbInfo":{},"signature":"00"}`, false, "invalid URL escape"},
-		"more than anybody would send":  {200, chain, strings.Repeat(" ", 5<<20), false, "more than"},
+		"more than anyone would send":   {200, chain, strings.Repeat(" ", 5<<20), false, "more than"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			asked := 0

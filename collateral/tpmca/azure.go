@@ -7,7 +7,7 @@ import (
 
 // azure holds the roots of Azure's virtual TPMs, those of 2021 and 2023, and the
 // intermediate that issues leaves without the address of its certificate. Its fingerprints
-// stand in the list of vendors, which a test compares.
+// are in the list of vendors, which a test compares.
 //
 //go:embed azure.pem
 var azure []byte

@@ -111,7 +111,7 @@ func TestRevocationListsThatAreGivenAreObeyed(t *testing.T) {
 		"two lists of one date, revoking first": {[][]byte{crl(t, middle, day(-1), 2, leaf.cert), crl(t, middle, day(-1), 1)}, "was revoked"},
 		"a list that expired":                   {[][]byte{crl(t, middle, day(-60), 1)}, `the revocation list of "middle" is valid from`},
 		"a list of tomorrow":                    {[][]byte{crl(t, middle, day(1), 1)}, `the revocation list of "middle" is valid from`},
-		"a list of somebody of that name":       {[][]byte{crl(t, stranger, day(-1), 1, leaf.cert)}, ""},
+		"a list of someone of that name":        {[][]byte{crl(t, stranger, day(-1), 1, leaf.cert)}, ""},
 		"a PEM list beside the authority":       {[][]byte{pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: crl(t, middle, day(-1), 1, leaf.cert)})}, "was revoked"},
 		"the root's own number on its own":      {[][]byte{crl(t, root, day(-1), 1)}, ""},
 	} {

@@ -91,7 +91,7 @@ func (r *Roots) ValidUntil(chain []*x509.Certificate) (first time.Time) {
 // maxDepth bounds the chains that are followed to say what is missing.
 const maxDepth = 8
 
-// missing says which authority stands between a certificate and the trusted roots, or
+// missing says which authority is between a certificate and the trusted roots, or
 // returns nil where none is missing.
 func (r *Roots) missing(cert *x509.Certificate) error {
 	for range maxDepth {

@@ -38,7 +38,7 @@ type Roots struct {
 const maxCertificates = 4096
 
 // Parse reads certificates and revocation lists in PEM, or one of them in DER.
-// Certificates that are their own issuer, or stand in the list of vendors as roots, are
+// Certificates that are their own issuer, or are in the list of vendors as roots, are
 // trusted, others serve to lead there. Certificates that are not authorities are refused.
 func Parse(files ...[]byte) (*Roots, error) {
 	r := &Roots{roots: x509.NewCertPool(), intermediates: x509.NewCertPool()}

@@ -137,7 +137,7 @@ func TestVendors(t *testing.T) {
 		seen[v.Fingerprint] = true
 	}
 	if _, ok := tpmca.VendorOf(issue(t, "STM TPM EK Root CA", nil, authority).cert); ok {
-		t.Error("a root counts as a vendor's by its name")
+		t.Error("a root was taken for a vendor's by its name")
 	}
 }
 

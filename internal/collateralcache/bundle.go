@@ -17,8 +17,8 @@ type Outcome struct {
 	Err error
 }
 
-// Import verifies every piece of a bundle and keeps those that hold. A piece
-// that does not hold, or is older than what is held, changes nothing; older
+// Import verifies every piece of a bundle and keeps those that verify. A piece
+// that does not verify, or is older than what is stored, changes nothing; older
 // allows the latter.
 func (p *Plane) Import(ctx context.Context, b *collateral.Bundle, older bool) []Outcome {
 	now := p.cfg.Now()
@@ -33,7 +33,7 @@ func (p *Plane) Import(ctx context.Context, b *collateral.Bundle, older bool) []
 		list = append(list, outcome(e, pckKey(chain), "intel", "", err))
 	}
 	for i, c := range b.Intel {
-		// A renewal replaces the set: its chain, which nobody fetches, is kept beside it.
+		// A renewal replaces the set: its chain, which no one fetches, is kept beside it.
 		if chain := c.PCKCertificateChain; len(chain) > 0 {
 			e, err := p.keepPCK(ctx, chain, now)
 			list = append(list, outcome(e, pckKey(chain), "intel", c.File, err))
@@ -68,7 +68,7 @@ func outcome(e *entry, key, vendor, file string, err error) Outcome {
 	return Outcome{Item: e.Item, File: file}
 }
 
-// Export returns everything that is held as a bundle, those of the store that
+// Export returns everything that is stored as a bundle, those of the store that
 // were never asked for included.
 func (p *Plane) Export(ctx context.Context) (*collateral.Bundle, error) {
 	if err := p.adopt(ctx, ""); err != nil {

@@ -16,8 +16,8 @@ import (
 // collateral must not be taken for one of evidence.
 func unverified(err error) error { return fmt.Errorf("not kept: %s", err) }
 
-// ErrOlder is returned for a piece that is older than the one held.
-var ErrOlder = errors.New("older than what is held")
+// ErrOlder is returned for a piece that is older than the one stored.
+var ErrOlder = errors.New("older than what is stored")
 
 func (p *Plane) fetchIntel(ctx context.Context, q collateral.Query) (*entry, error) {
 	c, err := p.cfg.Intel.Intel(ctx, q)
@@ -55,7 +55,7 @@ func (p *Plane) keepIntel(ctx context.Context, c *collateral.Intel, q collateral
 	pinned.intelQuery.EvaluationNumber = e.EvaluationNumber
 	pinned.Key = pinned.intelQuery.Key()
 	if q.EvaluationNumber == 0 && !older {
-		// The set under the number moves forward from what is held there.
+		// The set under the number moves forward from what is stored there.
 		moved, err := p.forward(sent, pinned.intelQuery, now)
 		if err != nil {
 			return nil, err
@@ -74,7 +74,7 @@ func (p *Plane) keepIntel(ctx context.Context, c *collateral.Intel, q collateral
 }
 
 // forward takes the newest of each piece of a verified set: its revocation lists from any
-// set that is held, its QE identity from the one under the same key. Whoever brings a set
+// set that is stored, its QE identity from the one under the same key. Anyone who brings a set
 // chose its pieces: an old list beside a new TCB info must not undo a revocation.
 func (p *Plane) forward(c *collateral.Intel, q collateral.Query, now time.Time) (*collateral.Intel, error) {
 	var lists []*collateral.Intel
@@ -92,12 +92,12 @@ func (p *Plane) forward(c *collateral.Intel, q collateral.Query, now time.Time) 
 		return c, nil
 	}
 	if err := p.cfg.Checks.Intel(moved, q, now); err != nil {
-		return nil, fmt.Errorf("some pieces are older than those held, with which the others do not verify: %s", err)
+		return nil, fmt.Errorf("some pieces are older than those stored, with which the others do not verify: %s", err)
 	}
 	return moved, nil
 }
 
-// intelEntry describes a set. It counts until the first of its pieces has
+// intelEntry describes a set. It is current until the first of its pieces has
 // expired.
 func intelEntry(c *collateral.Intel, q collateral.Query, fetched time.Time) (*entry, error) {
 	about, err := c.About()
@@ -176,7 +176,7 @@ func (p *Plane) keepPCK(ctx context.Context, chain []byte, now time.Time) (*entr
 	}
 	p.mu.Unlock()
 	if held >= collateral.MaxPCKs {
-		return nil, fmt.Errorf("not kept: %d PCK certificate chains are held, the most allowed", held)
+		return nil, fmt.Errorf("not kept: %d PCK certificate chains are stored, the most allowed", held)
 	}
 	return e, p.keep(ctx, e, true)
 }

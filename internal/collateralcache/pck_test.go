@@ -53,13 +53,13 @@ func TestPCKChainsAreKeptBesideSets(t *testing.T) {
 		return found
 	}
 	if n := held(l.plane); n != 2 {
-		t.Errorf("%d chains held", n)
+		t.Errorf("%d chains stored", n)
 	}
 	// The set is fetched again; the chain, which no service is asked for, stays.
 	l.turn(25 * time.Hour)
 	l.plane.Renew(t.Context())
 	if n := held(l.plane); n != 2 {
-		t.Errorf("%d chains held after the renewal", n)
+		t.Errorf("%d chains stored after the renewal", n)
 	}
 	exported, err := l.plane.Export(t.Context())
 	if err != nil || len(exported.PCK) != 2 {
@@ -74,7 +74,7 @@ func TestPCKChainsAreKeptBesideSets(t *testing.T) {
 	}
 	l.open(t)
 	if n := held(l.plane); n != 2 {
-		t.Errorf("%d chains held after a restart", n)
+		t.Errorf("%d chains stored after a restart", n)
 	}
 	fallback := l.cfg
 	fallback.Store = nil

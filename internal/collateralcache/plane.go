@@ -3,7 +3,7 @@
 // background, and says what it has.
 //
 // A [Plane] is a [collateral.Source]. Start with [New], call [Plane.Run] for the
-// renewal, and give the plane to the appraiser. What is held and current is
+// renewal, and give the plane to the appraiser. What is stored and current is
 // answered from memory: once warm, no appraisal fetches anything. Many that ask
 // for the same at once share one fetch, which goes on when the caller gives up.
 //
@@ -49,7 +49,7 @@ type Checks struct {
 
 // Config configures a plane.
 type Config struct {
-	// Intel and AMD are asked for what is not held; nil stands for nobody.
+	// Intel and AMD are asked for what is not stored; nil stands for no one.
 	Intel IntelService
 	AMD   AMDService
 	// Checks verify what is fetched and imported. All are needed.
@@ -91,7 +91,7 @@ type Plane struct {
 	stats   map[string]*Stats
 	warned  map[string]time.Time
 	// pinned are the sets that were asked for by their evaluation number. Every
-	// set is kept under its number too; those that nobody asked for so are not
+	// set is kept under its number too; those that no one asked for so are not
 	// renewed by themselves.
 	pinned map[string]bool
 }
@@ -158,7 +158,7 @@ func (p *Plane) Intel(ctx context.Context, q collateral.Query) (*collateral.Inte
 	if err != nil {
 		if p.cfg.Fallback != nil {
 			c, fallbackErr := p.cfg.Fallback.Intel(ctx, q)
-			// What has expired is given if nobody could have fetched newer: the
+			// What has expired is given if no one could have fetched newer: the
 			// verifier then says what has expired.
 			if fallbackErr == nil && (fetch == nil || p.current(c)) {
 				return c, nil
@@ -174,7 +174,7 @@ func (p *Plane) Intel(ctx context.Context, q collateral.Query) (*collateral.Inte
 	return e.intel, nil
 }
 
-// current reports whether an unverified set says that it still counts.
+// current reports whether an unverified set says that it is still current.
 func (p *Plane) current(c *collateral.Intel) bool {
 	about, err := c.About()
 	return err == nil && !p.cfg.Now().After(about.NextUpdate)
@@ -245,7 +245,7 @@ func (p *Plane) PCKs(ctx context.Context) ([][]byte, error) {
 	return list[:min(len(list), collateral.MaxPCKs)], nil
 }
 
-// get answers from memory, or fetches. Without anybody to ask it gives what it
+// get answers from memory, or fetches. Without anyone to ask it gives what it
 // has, current or not: the verifier then says what has expired.
 func (p *Plane) get(ctx context.Context, key, vendor string, fetch func(context.Context) (*entry, error)) (e *entry, stale bool, err error) {
 	now := p.cfg.Now()
@@ -262,7 +262,7 @@ func (p *Plane) get(ctx context.Context, key, vendor string, fetch func(context.
 		if e != nil {
 			return e, false, nil
 		}
-		return nil, false, fmt.Errorf("%s is not held, and no service is configured to fetch it from: %w", key, collateral.ErrNotFound)
+		return nil, false, fmt.Errorf("%s is not stored, and no service is configured to fetch it from: %w", key, collateral.ErrNotFound)
 	}
 	fetched, err := p.fetch(ctx, key, vendor, fetch, false)
 	if err == nil {
@@ -302,7 +302,7 @@ func (p *Plane) fetch(ctx context.Context, key, vendor string, fetch func(contex
 		return nil, fmt.Errorf("no new try before %s: %w", t.until.UTC().Format(time.RFC3339), t.err)
 	}
 	done := p.flights.DoChan(key, func() (result any, err error) {
-		// A panic here would end the process: nobody waits on this stack.
+		// A panic here would end the process: no one waits on this stack.
 		defer func() {
 			if r := recover(); r != nil {
 				err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
@@ -364,7 +364,7 @@ func (p *Plane) settle(key, vendor string, err error) {
 }
 
 // forgetTrouble makes room for one more failure: the oldest one goes, first of those of
-// which nothing is held. Clients choose many keys, also of platforms that do not exist, and
+// which nothing is stored. Clients choose many keys, also of platforms that do not exist, and
 // must not make the plane forget the failures of those that it serves.
 func (p *Plane) forgetTrouble() {
 	var oldest string

@@ -94,9 +94,9 @@ func TestNewChipsAgainstAThrottledService(t *testing.T) {
 	t.Logf("1000 appraisals of 100 new chips: %d fetches, %d requests to AMD in all", len(asked), l.requests("v"))
 }
 
-// TestADeadServiceHurtsNobodyBeforeNextUpdate appraises while Intel's service is
+// TestADeadServiceHasNoEffectBeforeNextUpdate appraises while Intel's service is
 // dead and the cache is warm.
-func TestADeadServiceHurtsNobodyBeforeNextUpdate(t *testing.T) {
+func TestADeadServiceHasNoEffectBeforeNextUpdate(t *testing.T) {
 	l := newLab(t, nil)
 	quote := l.m.Quote(evidencetest.QuoteConfig{TD: evidencetest.HealthyTD()})
 	a := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(l.trust), Collateral: l.plane}
@@ -128,7 +128,7 @@ func TestADeadServiceHurtsNobodyBeforeNextUpdate(t *testing.T) {
 		t.Errorf("after nextUpdate: %v", err)
 	}
 	if !strings.Contains(l.logged.String(), "collateral is about to expire") {
-		t.Error("nobody was warned")
+		t.Error("there was no warning")
 	}
 	t.Logf("%d appraisals with a dead service: 0 failed until nextUpdate", appraisals)
 }
@@ -174,7 +174,7 @@ func TestOutageMode(t *testing.T) {
 	}
 }
 
-// TestPoisonNeverDisplacesTheGood lets the service lie in every document.
+// TestPoisonNeverDisplacesTheGood makes the service alter every document.
 func TestRenewal(t *testing.T) {
 	l := newLab(t, nil)
 	first, err := l.plane.Intel(t.Context(), l.query)

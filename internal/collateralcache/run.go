@@ -13,8 +13,8 @@ import (
 // tick is how often the plane looks for what is due.
 const tick = time.Minute
 
-// Run renews what is held until ctx ends: what has grown old or comes near its
-// end is fetched anew, what another process stored is adopted, and what is about
+// Run renews what is stored until ctx ends: what has grown old or comes near its
+// end is fetched again, what another process stored is adopted, and what is about
 // to expire is warned of. A renewal that fails changes nothing.
 func (p *Plane) Run(ctx context.Context) {
 	for sleep(ctx, time.Duration(float64(tick)*(0.75+p.cfg.Jitter()/2))) == nil {
@@ -43,7 +43,7 @@ func (p *Plane) Renew(ctx context.Context) {
 	}
 }
 
-// idle reports whether a set is the copy under its number, and nobody asked for
+// idle reports whether a set is the copy under its number, and no one asked for
 // that number.
 func (p *Plane) idle(e *entry) bool {
 	if e.intelQuery.EvaluationNumber == 0 {
@@ -63,7 +63,7 @@ func (p *Plane) forget(e *entry) {
 	}
 }
 
-// due reports whether a piece should be fetched anew: it is older than the
+// due reports whether a piece should be fetched again: it is older than the
 // refresh time, or less than a quarter of its life is left.
 func (p *Plane) due(e *entry) bool {
 	if e.vcek != nil {
@@ -129,7 +129,7 @@ func (p *Plane) held() []*entry {
 	return list
 }
 
-// List describes what is held, by key.
+// List describes what is stored, by key.
 func (p *Plane) List() []collateral.Item {
 	var list []collateral.Item
 	for _, e := range p.held() {
@@ -145,7 +145,7 @@ func (p *Plane) List() []collateral.Item {
 	return list
 }
 
-// Baselines describes Intel's sets that are held.
+// Baselines describes Intel's sets that are stored.
 func (p *Plane) Baselines() []collateral.About {
 	var list []collateral.About
 	for _, e := range p.held() {

@@ -28,7 +28,7 @@ func (c *counted) Intel(context.Context, collateral.Query) (*collateral.Intel, e
 	return c.set(), nil
 }
 
-// TestRunRenewsBeforeTheEnd lets ten weeks pass: nobody ever waits for a fetch,
+// TestRunRenewsBeforeTheEnd lets ten weeks pass: no one ever waits for a fetch,
 // and each day has one.
 func TestRunRenewsBeforeTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -65,7 +65,7 @@ func TestRunRenewsBeforeTheEnd(t *testing.T) {
 }
 
 // TestOutageModeOfAMD has a revocation list that is required, has expired, and
-// cannot be had anew.
+// cannot be fetched again.
 func TestOutageModeOfAMD(t *testing.T) {
 	for name, tc := range map[string]struct {
 		outage   time.Duration

@@ -251,15 +251,15 @@ func TestADefectEndsOneFetch(t *testing.T) {
 	}
 }
 
-// TestFilesOfTheOperator are the last resort: while they count, or, where nobody
+// TestFilesOfTheOperator are the last resort: while they are current, or, where no one
 // could have fetched newer, so that the verifier says what has expired.
 func TestFilesOfTheOperator(t *testing.T) {
 	for name, tc := range map[string]struct {
 		fetches, expired, found bool
 	}{
-		"current, nobody to ask":     {false, false, true},
+		"current, no one to ask":     {false, false, true},
 		"current, the service fails": {true, false, true},
-		"expired, nobody to ask":     {false, true, true},
+		"expired, no one to ask":     {false, true, true},
 		"expired, the service fails": {true, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -46,7 +46,7 @@ var ErrBusy = errors.New("the service asks to come back later")
 func (s *Service) Bytes(ctx context.Context, url string) (body []byte, header http.Header, err error) {
 	for range tries {
 		body, header, err = s.once(ctx, url)
-		// Without a throttle nobody spaces the next try; the caller pauses.
+		// Without a throttle no one spaces the next try; the caller pauses.
 		if s.Throttle == nil || !errors.Is(err, ErrBusy) {
 			break
 		}
