@@ -146,7 +146,7 @@ func (p *parser) checkAction(s *Section, a *Action, bound map[string]bool) {
 	case a.Arg("issuer") != nil:
 		p.errorAt(a.Arg("issuer").Pos, "argument", "a policy cannot choose the issuer of a claim; it is AttestationPolicy")
 	case claim != nil && len(a.Args) > 1:
-		p.errorAt(a.Pos, "action", "claim= stands alone")
+		p.errorAt(a.Pos, "action", "claim= cannot be combined with other arguments")
 	case claim == nil && (typ == nil || value == nil):
 		p.errorAt(a.Pos, "action", a.Name+" needs type= and value=, or claim=")
 	}

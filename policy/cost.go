@@ -74,7 +74,7 @@ func comparing(a, b string) int {
 	return jmespath.Long(len(a))
 }
 
-// identical reports whether two texts of one length lie in the same place, so that nothing
+// identical reports whether two texts of one length are in the same place, so that nothing
 // needs to be compared: rules hand the same texts on.
 func identical(a, b string) bool { return unsafe.StringData(a) == unsafe.StringData(b) }
 

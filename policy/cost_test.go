@@ -81,7 +81,7 @@ func TestAnEvaluationEndsWithItsContext(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
-	reason := errors.New("nobody waits")
+	reason := errors.New("the caller left")
 	cancel(reason)
 	out, err := p.EvaluateContext(ctx, claims.NewSet(service("x", claims.StringValue("1"))))
 	if !errors.Is(err, reason) || out.Permitted {

@@ -29,7 +29,7 @@ issuancerules{
 // say everything.
 const vmDefault = `version= 1.0;authorizationrules{=> permit();};`
 
-// debugDefault is the default policy of the types that are ours: no debugging.
+// debugDefault is the default policy of Probity's own types: no debugging.
 const debugDefault = `version= 1.0;
 authorizationrules{
 	[type=="dbgstat", value=="disabled"] => permit();

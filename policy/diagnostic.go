@@ -19,7 +19,7 @@ type Diagnostic struct {
 	Pos      Pos
 	Severity Severity
 	Message  string
-	// Found is the offending text, Expected what could stand there.
+	// Found is the offending text, Expected what could be there.
 	Found    string
 	Expected string
 	// Suggestion says how to fix it.
@@ -28,7 +28,7 @@ type Diagnostic struct {
 	Rule string
 }
 
-// String gives line, column, message and mend.
+// String gives line, column, message and suggestion.
 func (d Diagnostic) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d:%d: %s: %s", d.Pos.Line, d.Pos.Column, d.Severity, d.Message)

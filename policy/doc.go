@@ -14,5 +14,5 @@
 //
 // A policy cannot loop, call out or read a clock: its work is bounded by its
 // size and that of the claims. The package does not verify evidence and knows
-// nothing of tokens, save which members a policy may not forge.
+// nothing about tokens, except which members a policy may not forge.
 package policy

@@ -21,7 +21,7 @@ const (
 	maxSetting      = 1024 // text of a setting
 )
 
-// Outcome is what a policy says of a claim set.
+// Outcome is what a policy says about a claim set.
 type Outcome struct {
 	Permitted bool
 	// Issued are the claims for the token, in issue order.

@@ -66,7 +66,7 @@ func explainCondition(c *Condition, names map[string]string) string {
 	}
 	text := subject + " " + strings.Join(tests, " and ")
 	if c.Negated {
-		return "it is not so that " + text
+		return "not: " + text
 	}
 	return text
 }
@@ -120,6 +120,6 @@ func explainExpr(x Expr, names map[string]string) string {
 	case "NegateBool":
 		return "the opposite of " + args[0]
 	default:
-		return "whether " + args[0] + " is nothing but " + args[1]
+		return "whether " + args[0] + " is only " + args[1]
 	}
 }

@@ -193,7 +193,7 @@ func TestLenientMode(t *testing.T) {
 		t.Errorf("permitted = %t, issued %d, %v", out.Permitted, out.Issued.Len(), err)
 	}
 	if formatted := policy.Format(p); !strings.Contains(formatted, `type=="svn"`) || !strings.Contains(formatted, "=> add(") {
-		t.Errorf("formatting does not mend it:\n%s", formatted)
+		t.Errorf("formatting does not fix it:\n%s", formatted)
 	}
 }
 
@@ -307,7 +307,7 @@ func TestExplain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`Always set the property x-ms-sgx-tcbidentifier = "17".`, `If svn is at least 3 and comes from "AttestationService", and it is not so that debug exists: accept.`,
+	for _, want := range []string{`Always set the property x-ms-sgx-tcbidentifier = "17".`, `If svn is at least 3 and comes from "AttestationService", and not: debug exists: accept.`,
 		"Always refuse.", "If svn exists: put into the token x = the value of svn."} {
 		if got := policy.Explain(p); !strings.Contains(got, want) {
 			t.Errorf("%q is missing in:\n%s", want, got)

@@ -38,7 +38,7 @@ type token struct {
 type Comment struct {
 	Pos  Pos
 	Text string
-	// Own reports whether the comment stands on a line of its own.
+	// Own reports whether the comment is on a line of its own.
 	Own bool
 }
 
@@ -47,7 +47,7 @@ type lexer struct {
 	pos      Pos
 	comments []Comment
 	report   func(Diagnostic)
-	fresh    bool // nothing but white space on this line so far
+	fresh    bool // only white space on this line so far
 }
 
 func newLexer(src string, report func(Diagnostic)) *lexer {
@@ -139,7 +139,7 @@ func (l *lexer) bad(at Pos) token {
 	case strings.ContainsRune("“”„«»", r):
 		d.Suggestion = `use the plain quote "`
 	case r == '\'':
-		d.Suggestion = `strings stand in double quotes`
+		d.Suggestion = `put strings in double quotes`
 	case r == '&':
 		d.Suggestion = "did you mean &&?"
 	case r == '|':

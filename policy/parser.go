@@ -159,7 +159,7 @@ func (p *parser) parsePolicy() {
 		case p.policy.Section(name) != nil:
 			p.errorAt(p.tok.pos, "policy", "section "+name+" stands twice")
 		case at < next:
-			p.errorAt(p.tok.pos, "policy", "section "+name+" must stand before "+order[next-1])
+			p.errorAt(p.tok.pos, "policy", "section "+name+" must come before "+order[next-1])
 		}
 		next = max(next, at+1)
 		p.parseSection(name)
@@ -307,7 +307,7 @@ func (p *parser) parseCondition() (*Condition, bool) {
 		}
 		suggestion := ""
 		if p.tok.kind == tokIdent {
-			suggestion = "commas stand between properties"
+			suggestion = "put commas between properties"
 		}
 		return c, p.expect("]", rule, suggestion)
 	}

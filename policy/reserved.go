@@ -15,7 +15,7 @@ type standing uint8
 const (
 	// free names are the policy's.
 	free standing = iota
-	// serviceOwn names stand in tokens as the service's word: a policy issues none of them.
+	// serviceOwn names are in tokens as the service's word: a policy issues none of them.
 	serviceOwn
 	// stated names are told to policies only. A policy may pass on what the verifier stated,
 	// and nothing else.

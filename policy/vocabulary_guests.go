@@ -69,7 +69,7 @@ func ccaTerms() []Term {
 		hexed("cca-platform-config", "the platform's configuration"), text("cca-platform-hash-algo-id", "the hash of the platform's measurements"),
 		hexed("cca-realm-challenge", "the 64 bytes that the realm put into its token"), hexed("cca-realm-personalization-value", "the 64 bytes given at the realm's creation"),
 		hexed("cca-realm-initial-measurement", "the measurement of the realm at its start (RIM)"), text("cca-realm-hash-algo-id", "the hash of the realm's measurements"),
-		hexed("cca-realm-public-key", "the realm's key as it stands in the token"), text("cca-realm-public-key-hash-algo-id", "the hash that binds the realm's key"),
+		hexed("cca-realm-public-key", "the realm's key as it is in the token"), text("cca-realm-public-key-hash-algo-id", "the hash that binds the realm's key"),
 		count("psa-client-id", "the caller that asked for a PSA token"), hexed("psa-boot-seed", "random per boot (PSA)"),
 		text("psa-certification-reference", "the certificate of the product (PSA)"))
 	for i := range 4 {
