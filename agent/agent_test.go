@@ -85,7 +85,7 @@ func TestARealTPM(t *testing.T) {
 	if err := check(); !errors.As(err, &r) || r.Check.ID != "tpm.event-log" || !strings.Contains(r.Check.Found, "PCR 4") {
 		t.Errorf("a register that the log does not explain: %v", err)
 	}
-	// The key is the same for an agent that starts anew, and another TPM has none
+	// The key is the same for an agent that starts again, and another TPM has none
 	// of it.
 	again, err := OpenTPM(sim.Address, filepath.Dir(logs.TCG))
 	if err != nil {

@@ -61,7 +61,7 @@ func HardwareReport(data [64]byte) (*Report, error) {
 }
 
 // tsmReport makes an entry, writes the data and reads the report. The kernel counts
-// writes: a count other than one says that somebody else used the entry.
+// writes: a count other than one says that someone else used the entry.
 func tsmReport(f folder, data [64]byte) (report *Report, err error) {
 	entry := filepath.Join(tsmRoot, "probity-"+strconv.Itoa(os.Getpid()))
 	if err := f.Mkdir(entry); err != nil {

@@ -26,12 +26,12 @@ const (
 	Healthy State = "healthy"
 	// Unhealthy: the service refused. The token is gone.
 	Unhealthy State = "unhealthy"
-	// Unreachable: the service, or the evidence, could not be had. The last token
+	// Unreachable: the service could not be reached, or the evidence could not be collected. The last token
 	// stays until it expires.
 	Unreachable State = "unreachable"
 )
 
-// Status is what the agent says of itself.
+// Status is what the agent says about itself.
 type Status struct {
 	State State `json:"state"`
 	// Since is when the state was reached, Attested when the last token was made.
@@ -68,7 +68,7 @@ func (l *Loop) now() time.Time {
 	return time.Now()
 }
 
-// Run attests until ctx ends. It returns an error only for what no waiting mends.
+// Run attests until ctx ends. It returns an error only for problems that do not go away by waiting.
 func (l *Loop) Run(ctx context.Context) error {
 	l.set(Status{State: Pending, Since: l.now()})
 	for {
@@ -165,5 +165,5 @@ func (l *Loop) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	}
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
-	_ = enc.Encode(s) // a client that went away is no error of ours
+	_ = enc.Encode(s) // a client that went away is not an error of this program
 }

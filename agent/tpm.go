@@ -87,7 +87,7 @@ func newKey(handle tpm2.TPMHandle, name tpm2.TPM2BName, public tpm2.TPM2BPublic,
 	return &key{handle, name, public.Bytes(), parsed, transient}, err
 }
 
-// endorsementKey uses the key that the platform keeps, or makes it anew from the
+// endorsementKey uses the key that the platform keeps, or makes it again from the
 // standard template.
 func (m *TPM) endorsementKey() (*key, error) {
 	if kept, err := (tpm2.ReadPublic{ObjectHandle: handleEK}).Execute(m.t); err == nil {
@@ -125,7 +125,7 @@ var akTemplate = tpm2.TPMTPublic{
 	}),
 }
 
-// keptKey is an attestation key as it lies in its file.
+// keptKey is an attestation key as it is in its file.
 type keptKey struct {
 	Public  evidence.Bytes `json:"public"`
 	Private evidence.Bytes `json:"private"`

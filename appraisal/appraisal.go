@@ -5,7 +5,7 @@
 // [Provider]) and returns a [Verdict]: every check that was made, the claims
 // that were proven, the policy's trace, and a token or the exact reason why
 // not. The same request at the same time with the same collateral gives the
-// same verdict for ever.
+// same verdict forever.
 //
 // The package keeps nothing, dials nothing and reads no clock.
 package appraisal
@@ -245,7 +245,7 @@ func rulesFor(req Request, p Provider) (*policy.Policy, error) {
 	return policy.Parse(req.DraftPolicy)
 }
 
-// JudgeClaims applies a policy to claims that somebody vouches for, such as recorded
+// JudgeClaims applies a policy to claims that someone vouches for, such as recorded
 // ones. There is no evidence: the policy's configuration rules are read as in
 // [Appraiser.Appraise], and nothing is left that they could ask for.
 func JudgeClaims(known claims.Set, rules *policy.Policy) *Verdict {

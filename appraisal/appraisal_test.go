@@ -104,7 +104,7 @@ func TestWhichTCBStatusesPass(t *testing.T) {
 	}
 }
 
-// A service TD can move its TD to another platform: nobody accepts one
+// A service TD can move its TD to another platform: no one accepts one
 // unknowingly.
 func TestABoundServiceTDMustBeAskedFor(t *testing.T) {
 	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
@@ -177,20 +177,20 @@ func TestParseTCBPolicy(t *testing.T) {
 func TestThePolicyDecides(t *testing.T) {
 	l := newLab(t, nil)
 	for name, tc := range map[string]struct{ text, want string }{
-		"permits":                    {policy.Default("SgxEnclave"), ""},
-		"denies":                     {"version=1.0;authorizationrules{=> deny();};", "policy"},
-		"has no rule that permits":   {"version=1.0;authorizationrules{};", "policy"},
-		"reads the token's claims":   {`version=1.0;authorizationrules{[type=="x-ms-sgx-svn", value>=3] => permit();};`, ""},
-		"reads the old names":        {`version=1.0;authorizationrules{[type=="$svn", value>=4] => permit();};`, "policy"},
-		"reads the TCB":              {`version=1.0;authorizationrules{[type=="x-probity-tcb-status", value=="UpToDate"] => permit();};`, ""},
-		"refuses debug":              {`version=1.0;authorizationrules{[type=="x-ms-sgx-is-debuggable", value==true] => deny(); => permit();};`, ""},
-		"ends in an error":           {`version=1.2;authorizationrules{=> permit(); c:[type=="$svn"] => add(type="x", value=NegateBool(c.value));};`, "policy"},
-		"pins the baseline at hand":  {baseline("20"), ""},
-		"pins another baseline":      {baseline("21"), "dcap.collateral"},
-		"pins the default baseline":  {baseline("azuredefault"), ""},
-		"pins what is no baseline":   {baseline("latest"), "policy.tcb-identifier"},
-		"pins a baseline beyond all": {baseline("4294967296"), "policy.tcb-identifier"},
-		"pins baseline zero":         {baseline("0"), "policy.tcb-identifier"},
+		"permits":                     {policy.Default("SgxEnclave"), ""},
+		"denies":                      {"version=1.0;authorizationrules{=> deny();};", "policy"},
+		"has no rule that permits":    {"version=1.0;authorizationrules{};", "policy"},
+		"reads the token's claims":    {`version=1.0;authorizationrules{[type=="x-ms-sgx-svn", value>=3] => permit();};`, ""},
+		"reads the old names":         {`version=1.0;authorizationrules{[type=="$svn", value>=4] => permit();};`, "policy"},
+		"reads the TCB":               {`version=1.0;authorizationrules{[type=="x-probity-tcb-status", value=="UpToDate"] => permit();};`, ""},
+		"refuses debug":               {`version=1.0;authorizationrules{[type=="x-ms-sgx-is-debuggable", value==true] => deny(); => permit();};`, ""},
+		"ends in an error":            {`version=1.2;authorizationrules{=> permit(); c:[type=="$svn"] => add(type="x", value=NegateBool(c.value));};`, "policy"},
+		"pins the baseline available": {baseline("20"), ""},
+		"pins another baseline":       {baseline("21"), "dcap.collateral"},
+		"pins the default baseline":   {baseline("azuredefault"), ""},
+		"pins what is no baseline":    {baseline("latest"), "policy.tcb-identifier"},
+		"pins a baseline beyond all":  {baseline("4294967296"), "policy.tcb-identifier"},
+		"pins baseline zero":          {baseline("0"), "policy.tcb-identifier"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v, err := l.a.Appraise(t.Context(), l.request(), appraisal.Provider{Policy: parse(t, tc.text)})

@@ -14,7 +14,7 @@ import (
 	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
-// TestAPolicyEndsWithItsRequest: a draft policy that takes long is given up when nobody
+// TestAPolicyEndsWithItsRequest: a draft policy that takes long is given up when no one
 // waits, and that is no verdict on the evidence.
 func TestAPolicyEndsWithItsRequest(t *testing.T) {
 	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
@@ -24,7 +24,7 @@ func TestAPolicyEndsWithItsRequest(t *testing.T) {
 	req := appraisal.Request{Kind: evidence.SGXEnclave, Evidence: m.Quote(evidencetest.QuoteConfig{Enclave: evidencetest.DemoEnclave()}), Time: now,
 		DraftPolicy: `version=1.2; authorizationrules { => add(type="y", value=JmesPath("1", "` + strings.Repeat("[@,@][]|", 17) + `length(@)")); => permit(); }; issuancerules {};`}
 	ctx, cancel := context.WithCancelCause(t.Context())
-	reason := errors.New("nobody waits")
+	reason := errors.New("the caller left")
 	cancel(reason)
 	if v, err := a.Appraise(ctx, req, appraisal.Provider{}); v != nil || !errors.Is(err, reason) {
 		t.Errorf("%+v, %v", v, err)

@@ -13,7 +13,7 @@ import (
 )
 
 // TestTheEvaluationNumberIsTheLowerOne: Intel releases TCB info and QE identity under one
-// number; of a mixed set the older release is what the platform was held against.
+// number; of a mixed set the older release is what the platform was compared with.
 func TestTheEvaluationNumberIsTheLowerOne(t *testing.T) {
 	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
 	m := pki.Platform(evidencetest.HealthyPlatform())

@@ -99,7 +99,7 @@ func reservation(name string) bool {
 	return name == evidence.BoundServiceTD || name == evidence.DebugGuest
 }
 
-// statuses are those accepted; a list that holds nothing but reservations adds
+// statuses are those accepted; a list that holds only reservations adds
 // them to the default.
 func (p TCBPolicy) statuses() []string {
 	named := slices.DeleteFunc(slices.Clone(p.Accept), reservation)
@@ -141,7 +141,7 @@ func (p TCBPolicy) judge(kind evidence.Kind, tcb *evidence.TCB) []evidence.Check
 
 // asked is what a policy asks of evidence before it is verified.
 type asked struct {
-	// tcb is a TCB baseline; zero means the newest one held.
+	// tcb is a TCB baseline; zero means the newest one stored.
 	tcb uint32
 	tpm evidence.TPMDemands
 }

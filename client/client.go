@@ -180,7 +180,7 @@ func (c *Client) Discovery(ctx context.Context) (token.Discovery, error) {
 	return d, c.do(ctx, http.MethodGet, c.base+"/.well-known/openid-configuration", nil, &d)
 }
 
-// Keys returns the key set that the metadata name. It must lie on the same
+// Keys returns the key set that the metadata name. It must be on the same
 // host: a document cannot send the caller elsewhere for keys.
 func (c *Client) Keys(ctx context.Context, d token.Discovery) (token.KeySet, error) {
 	var set token.KeySet
@@ -220,7 +220,7 @@ func (c *Client) token(ctx context.Context, method, path string, body any) (stri
 		return "", err
 	}
 	if answer.Token == "" {
-		return "", errors.New("client: the answer holds no token")
+		return "", errors.New("client: the answer contains no token")
 	}
 	return answer.Token, nil
 }

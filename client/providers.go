@@ -73,7 +73,7 @@ func (c *Client) PutProvider(ctx context.Context, s Scope, name string, p Provid
 	return c.provider(ctx, http.MethodPut, s, name, p)
 }
 
-// UpdateProvider changes what p says of a provider.
+// UpdateProvider changes what p says about a provider.
 func (c *Client) UpdateProvider(ctx context.Context, s Scope, name string, p Provider) (*Provider, error) {
 	return c.provider(ctx, http.MethodPatch, s, name, p)
 }

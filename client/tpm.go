@@ -50,7 +50,7 @@ func (c *Client) ChallengeTPM(ctx context.Context, enrolled bool) (*TPMChallenge
 	}
 	challenge, err := evidence.DecodeBase64([]byte(payload["challenge"]))
 	if err != nil || len(challenge) == 0 || payload["service_context"] == "" {
-		return nil, errors.New("client: the answer holds no challenge")
+		return nil, errors.New("client: the answer contains no challenge")
 	}
 	return &TPMChallenge{challenge, payload["service_context"]}, nil
 }
@@ -62,7 +62,7 @@ func (c *Client) AttestTPM(ctx context.Context, request []byte) (string, error) 
 		return "", err
 	}
 	if payload["report"] == "" {
-		return "", errors.New("client: the answer holds no report")
+		return "", errors.New("client: the answer contains no report")
 	}
 	return payload["report"], nil
 }

@@ -19,7 +19,7 @@ const Validity = 8 * time.Hour
 // good for.
 const ManagementValidity = time.Hour
 
-// Backdate is how far iat and nbf lie before the time of issue: several
+// Backdate is how far iat and nbf are before the time of issue: several
 // clients compare nbf with their own clock and allow for no difference.
 const Backdate = 5 * time.Second
 
@@ -39,14 +39,14 @@ type Attestation struct {
 	Claims, Issued claims.Set
 	// Validity replaces [Validity] if it is not zero.
 	Validity time.Duration
-	// Audience and Subject stand as aud and sub, if they are not empty.
+	// Audience and Subject become aud and sub, if they are not empty.
 	Audience []string
 	Subject  string
 }
 
 // Payload returns the token's claims as JSON, members in byte order. Claims of
-// the policy stand at the top level and together under x-ms-policy; they never
-// replace a member of the service, nor stand beside one whose name differs in case alone.
+// the policy are at the top level and together under x-ms-policy; they never
+// replace a member of the service, nor are beside one whose name differs in case alone.
 func (a *Attestation) Payload() ([]byte, error) {
 	members := a.Issued.Members()
 	service := a.Claims.Members()

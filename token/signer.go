@@ -24,7 +24,7 @@ type Signer struct {
 	Issuer string
 	// KeyID is the key's identifier, see [KeyID].
 	KeyID string
-	// Certificate holds the key's self-signed certificate.
+	// Certificate is the key's self-signed certificate.
 	Certificate *x509.Certificate
 
 	algorithm jose.SignatureAlgorithm

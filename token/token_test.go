@@ -127,7 +127,7 @@ func TestPayloadToTheByte(t *testing.T) {
 	}
 }
 
-func TestClaimsOfThePolicyDoNotStandBesideThoseOfTheService(t *testing.T) {
+func TestClaimsOfThePolicyDoNotRepeatThoseOfTheService(t *testing.T) {
 	a := token.Attestation{Issuer: issuer, Time: now, ID: "1", Claims: claims.NewSet(claims.Claim{Type: "secureboot", Value: claims.BooleanValue(false)})}
 	for _, name := range []string{"secureboot", "SecureBoot", "ſecureboot", "ISS", "Jti", "X-Ms-Ver", "X-MS-POLICY", "mine"} {
 		a.Issued.Add(claims.Claim{Type: name, Value: claims.BooleanValue(true)})

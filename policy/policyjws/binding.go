@@ -22,7 +22,7 @@ const (
 // the header, because the payload of a reset is empty; the signature covers both.
 const bindingHeader = "probity-change"
 
-// Binding says what a signed change is for, so that nobody can submit it for
+// Binding says what a signed change is for, so that no one can submit it for
 // something else, elsewhere, later or again. Azure's clients write none. Members that
 // are absent bind nothing.
 type Binding struct {

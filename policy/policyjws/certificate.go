@@ -23,7 +23,7 @@ import (
 )
 
 // CertificateSubmission is a request to add or remove a certificate that may sign
-// policies: a JWS, signed as a policy is, whose payload holds the certificate as a
+// policies: a JWS, signed as a policy is, whose payload contains the certificate as a
 // JSON Web Key with x5c.
 type CertificateSubmission struct {
 	Submission
@@ -63,7 +63,7 @@ func ParseCertificate(compact string) (*CertificateSubmission, error) {
 		}
 	}
 	if body.Policy != nil {
-		return nil, fmt.Errorf("%w: the payload holds a policy, which is for PUT /policies/{type}", ErrFormat)
+		return nil, fmt.Errorf("%w: the payload contains a policy, which is for PUT /policies/{type}", ErrFormat)
 	}
 	if body.Key == nil {
 		return nil, fmt.Errorf("%w: the payload has no member policyCertificate", ErrFormat)
@@ -92,7 +92,7 @@ func Certificate(jwk jsontext.Value) (*x509.Certificate, error) {
 		return nil, errors.New("it is not a JSON Web Key")
 	}
 	if len(key.X5C) == 0 || len(key.X5C) > 8 {
-		return nil, errors.New("it holds no certificate (x5c)")
+		return nil, errors.New("it contains no certificate (x5c)")
 	}
 	der, err := base64.StdEncoding.DecodeString(key.X5C[0])
 	if err != nil {

@@ -44,13 +44,13 @@ type Submission struct {
 	// Empty reports that the payload is empty.
 	Empty bool
 	// Signer is the certificate chain in the header, leaf first; nil if the
-	// policy is not signed. It is nobody's word that the signer may sign.
+	// policy is not signed. It is no one's word that the signer may sign.
 	Signer []*x509.Certificate
 	// Binding says what the change is for; nil if the header does not say it.
 	Binding *Binding
 
 	algorithm string
-	// unique is what no other signature over the same words has, and what nobody can change
+	// unique is what no other signature over the same words has, and what no one can change
 	// without the key.
 	unique []byte
 }
@@ -183,7 +183,7 @@ func (p *Submission) verify(header policyHeader, input string, signature []byte)
 		chain = header.JWK.X5C
 	}
 	if len(chain) == 0 || len(chain) > 8 {
-		return errors.New("the header holds no certificate chain (x5c)")
+		return errors.New("the header contains no certificate chain (x5c)")
 	}
 	for _, text := range chain {
 		der, err := base64.StdEncoding.DecodeString(text)
@@ -215,9 +215,9 @@ func (p *Submission) verify(header policyHeader, input string, signature []byte)
 // not a certificate.
 func unreadable(err error) error {
 	if bound, ok := errors.AsType[pubkey.KeyError](err); ok {
-		return fmt.Errorf("x5c holds a certificate with %w", bound)
+		return fmt.Errorf("x5c contains a certificate with %w", bound)
 	}
-	return errors.New("x5c holds bytes that are not a certificate")
+	return errors.New("x5c contains bytes that are not a certificate")
 }
 
 func (p *Submission) verifyRSA(key *rsa.PublicKey, input string, signature []byte) bool {
