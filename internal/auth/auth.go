@@ -3,7 +3,7 @@
 // TLS), and static tokens of which only hashes are kept.
 //
 // An [Authenticator] turns a request into a [Caller]; [Caller.May] says whether
-// the caller has a role at a provider. What a route needs stands in the server's
+// the caller has a role at a provider. What a route needs is in the server's
 // table of routes, not here. The package does not judge evidence: attesters are
 // no callers.
 package auth
@@ -153,11 +153,11 @@ type Rule struct {
 	Grant        Grant
 }
 
-// Config says who counts.
+// Config says which callers are accepted.
 type Config struct {
 	// Tokens returns the static tokens now.
 	Tokens func() []StaticToken
-	// Issuers sign bearer tokens that count.
+	// Issuers sign the bearer tokens that are accepted.
 	Issuers []*Issuer
 	// Certificates are rules for client certificates that the TLS layer verified.
 	Certificates []Rule

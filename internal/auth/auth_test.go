@@ -196,7 +196,7 @@ func TestOpenIDConnect(t *testing.T) {
 	}
 }
 
-// TestTokensThatDoNotVerifyAskTheIssuerSeldom: anybody can send such tokens.
+// TestTokensThatDoNotVerifyAskTheIssuerSeldom: anyone can send such tokens.
 func TestTokensThatDoNotVerifyAskTheIssuerSeldom(t *testing.T) {
 	p := newProvider(t)
 	now := time.Now()
@@ -228,17 +228,17 @@ func TestTokensThatDoNotVerifyAskTheIssuerSeldom(t *testing.T) {
 		t.Errorf("%v, asked %d times", err, p.asked)
 	}
 
-	// It is away: that is remembered as well.
+	// It is unavailable: that is remembered as well.
 	p.keysDown = true
 	now = now.Add(issuerAgain)
 	other := request("Bearer " + sign(t, p.first, jose.ES256, map[string]any{"iss": p.URL, "sub": "x", "aud": "a", "exp": now.Add(time.Hour).Unix()}))
 	for range 20 {
 		if _, err := a.Caller(other); err == nil {
-			t.Fatal("the old key still counts")
+			t.Fatal("the old key is still accepted")
 		}
 	}
 	if p.asked != 3 {
-		t.Errorf("the keys of an issuer that is away were asked for %d times", p.asked-2)
+		t.Errorf("the keys of an unavailable issuer were asked for %d times", p.asked-2)
 	}
 }
 
@@ -251,7 +251,7 @@ func TestAnIssuerThatSaysTooMuch(t *testing.T) {
 	}
 }
 
-func TestAnIssuerThatIsAway(t *testing.T) {
+func TestAnUnavailableIssuer(t *testing.T) {
 	p := newProvider(t)
 	p.down = true
 	now := time.Now()

@@ -16,7 +16,7 @@ import (
 // TokenTypeAccess as [Issuer.TokenType] accepts access tokens of RFC 9068 alone.
 const TokenTypeAccess = "at+jwt"
 
-// skew is how far an issuer's clock may be ahead of ours.
+// skew is how far an issuer's clock may be ahead of this host's.
 const skew = time.Minute
 
 // latest is the end of the year 9999; later times are not dates.

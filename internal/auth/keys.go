@@ -26,7 +26,7 @@ const (
 	maxDocument = 1 << 20
 	maxKeys     = 100
 	// issuerAgain is how long an issuer is left alone after a request that failed, or
-	// that brought no key for a token: anybody can send tokens that do not verify.
+	// that brought no key for a token: anyone can send tokens that do not verify.
 	issuerAgain = 5 * time.Second
 	// issuerTimeout bounds one request to an issuer.
 	issuerTimeout = 10 * time.Second

@@ -15,7 +15,7 @@ import (
 type Issuer struct {
 	// URL is the issuer exactly as tokens name it.
 	URL string
-	// Audiences are those that count: a token must be for one of them.
+	// Audiences are those that are accepted: a token must be for one of them.
 	Audiences []string
 	// Rules give roles.
 	Rules []Rule
@@ -100,7 +100,7 @@ func (i *Issuer) verify(ctx context.Context, bearer string, clock func() time.Ti
 			return nil, err
 		}
 		t, err := oidc.NewVerifier(i.URL, verifies(keys), &oidc.Config{
-			SkipClientIDCheck:    true, // several audiences count; the caller checks them
+			SkipClientIDCheck:    true, // several audiences are accepted; the caller checks them
 			SupportedSigningAlgs: algorithmNames(),
 			Now:                  clock,
 		}).Verify(ctx, bearer)

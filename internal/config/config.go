@@ -43,7 +43,7 @@ type Config struct {
 	// ConfigurationNeeded and ConfigurationAndSWHardeningNeeded; "any" accepts
 	// all but Revoked. BoundServiceTD and DebugGuest are accepted by name only.
 	TCB string `json:"tcb,omitzero"`
-	// SNP says what counts of AMD SEV-SNP evidence.
+	// SNP says which AMD SEV-SNP evidence is accepted.
 	SNP SNP `json:"snp,omitzero"`
 	// CCA lists the keys of Arm CCA platforms.
 	CCA CCA `json:"cca,omitzero"`
@@ -51,7 +51,7 @@ type Config struct {
 	TPM TPM `json:"tpm,omitzero"`
 	// AdminTokenFile holds the bearer token that may read and change
 	// policies, at least 16 characters. The environment variable
-	// PROBITY_ADMIN_TOKEN, if set, replaces the file. Without either, nobody
+	// PROBITY_ADMIN_TOKEN, if set, replaces the file. Without either, no one
 	// may change policies.
 	AdminTokenFile string `json:"adminTokenFile,omitzero"`
 	// Store names the database.
@@ -124,7 +124,7 @@ type Limits struct {
 	Shutdown Duration `json:"shutdown,omitzero"`
 }
 
-// Development settings make a service that nobody should trust.
+// Development settings make a service that no one should trust.
 type Development struct {
 	// Time fixes the time at which evidence is judged (RFC 3339), so that old
 	// evidence can be replayed. Tokens bear the true time.

@@ -47,7 +47,7 @@ func TestRefusals(t *testing.T) {
 		"url with a large port":        {`{"url":"https://x:70000"}`, "0 to 65535"},
 		"url with an empty query":      {`{"url":"https://x?"}`, "not an https URL"},
 		"url without a host":           {`{"url":"https://:8443"}`, "not an https URL"},
-		"details for everybody":        {`{"operations":{"listen":"0.0.0.0:9090"}}`, "loopback"},
+		"details for everyone":         {`{"operations":{"listen":"0.0.0.0:9090"}}`, "loopback"},
 		"details on all interfaces":    {`{"operations":{"listen":":9090"}}`, "loopback"},
 		"details on another host":      {`{"operations":{"listen":"192.0.2.1:9090"}}`, "loopback"},
 		"details, a large port":        {`{"operations":{"listen":"127.0.0.1:99999"}}`, "0 to 65535"},

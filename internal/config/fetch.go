@@ -12,7 +12,7 @@ type Fetch struct {
 	Intel FetchIntel `json:"intel,omitzero"`
 	// AMD is AMD's key distribution service.
 	AMD FetchAMD `json:"amd,omitzero"`
-	// Refresh is how old collateral grows before it is fetched anew. Zero means
+	// Refresh is how old collateral grows before it is fetched again. Zero means
 	// a day.
 	Refresh Duration `json:"refresh,omitzero"`
 	// Warn is how long before its end collateral is warned of, in the log and in

@@ -77,7 +77,7 @@ type Ledger struct {
 	// Audit is how often all rows of all ledgers are read and checked. Zero means
 	// "24h".
 	Audit Duration `json:"audit,omitzero"`
-	// Witness is a service of somebody else that cosigns checkpoints.
+	// Witness is a service of someone else that cosigns checkpoints.
 	Witness Witness `json:"witness,omitzero"`
 	// MinRetentionDays is for how many days the text of entries is kept at least,
 	// whatever a provider's ledgerRetentionDays says. Zero means one day.
@@ -156,7 +156,7 @@ type Callers struct {
 type Issuer struct {
 	// URL is the issuer exactly as its tokens name it.
 	URL string `json:"url"`
-	// Audiences are those that count. Empty means https://attest.azure.net and the
+	// Audiences are those that are accepted. Empty means https://attest.azure.net and the
 	// service's URL.
 	Audiences []string `json:"audiences,omitzero"`
 	// CA is a PEM file with the authorities of the issuer's certificate. Empty means

@@ -21,11 +21,11 @@ import (
 type TPM struct {
 	// Authorities lists PEM files with the authorities that certify attestation
 	// keys, of TPMs and of Azure's Trusted Launch machines; "azure" stands for those of
-	// Azure's virtual TPMs. Revocation lists may stand in the files. Those imported into the
+	// Azure's virtual TPMs. Revocation lists may be in the files. Those imported into the
 	// data directory (probity tpm roots import) are trusted too.
 	Authorities []string `json:"authorities,omitempty"`
 	// EndorsementAuthorities lists PEM files with the authorities that certify
-	// endorsement keys; with them TPMs may enrol. Imported ones count too.
+	// endorsement keys; with them TPMs may enrol. Imported ones are trusted too.
 	EndorsementAuthorities []string `json:"endorsementAuthorities,omitempty"`
 	// EndorsementKeys lists the endorsement keys that may enrol, by the SHA-256 of
 	// their SubjectPublicKeyInfo in hex. With a list, no other may, and a listed one

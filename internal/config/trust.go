@@ -15,10 +15,10 @@ import (
 	"github.com/probity-dev/probity/strict/pubkey"
 )
 
-// SNP says what counts of AMD SEV-SNP evidence. Its zero value is safe.
+// SNP says which AMD SEV-SNP evidence is accepted. Its zero value is safe.
 type SNP struct {
-	// RequireCRL refuses evidence unless a current revocation list of AMD is at
-	// hand. Without it the claim x-probity-snp-revocation tells what was found.
+	// RequireCRL refuses evidence unless a current revocation list of AMD is
+	// available. Without it the claim x-probity-snp-revocation tells what was found.
 	RequireCRL bool `json:"requireCRL,omitzero"`
 	// CloudProviders lists the CSP ids of VLEKs that are accepted; one * stands for a
 	// part of a name without a dot. Empty means "CN=cc-*.amazonaws.com".

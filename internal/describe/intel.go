@@ -112,7 +112,7 @@ func inspectFramed(b []byte) Fields {
 		return nil
 	}
 	// Without a header, evidence is a quote with custom claims behind it: any other bytes
-	// there are more likely somebody's mistake.
+	// there are more likely someone's mistake.
 	if f := forms.Recognize(b); f.Kind == evidence.SGXEnclave || f.Kind == evidence.TDXVM {
 		if claims, err := openenclave.ParseCustomClaims(framed.CustomClaims); err != nil || len(claims) == 0 {
 			return nil

@@ -17,7 +17,7 @@ import (
 	"github.com/probity-dev/probity/internal/store"
 )
 
-// A data folder and a database belong to production or to development for good:
+// A data folder and a database belong to production or to development permanently:
 // in development every caller can become an owner, so nothing that was ever
 // stored there may be trusted in production, and production data must not be
 // opened with such an issuer.

@@ -125,7 +125,7 @@ func developmentIssuer(cfg config.Config, dev bool, log *slog.Logger) (*devissue
 // openDatabase closes the data folder to other users, marks folder and database for production
 // or development, and opens the database.
 func openDatabase(ctx context.Context, cfg config.Config, dev bool, log *slog.Logger) (store.Store, error) {
-	// It holds the master key and a development CA, wherever the database is.
+	// It contains the master key and a development CA, wherever the database is.
 	wasOpen, err := private.Folder(cfg.DataDir, masterKeyFile)
 	if err != nil {
 		return nil, err

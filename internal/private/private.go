@@ -1,6 +1,6 @@
 // Package private keeps what is secret to the user that the service runs as: the data
 // folder with everything in it, and the files with secrets that a configuration names. It
-// is a leaf: it imports nothing of ours.
+// is a leaf: it imports no other package of this module.
 //
 // On systems without Unix modes (Windows) the folder's access list decides, and nothing is
 // checked here.
@@ -16,16 +16,16 @@ import (
 	"syscall"
 )
 
-// others are the permissions of everybody but the owner.
+// others are the permissions of everyone but the owner.
 const others fs.FileMode = 0o077
 
 // maxSecret bounds a file with a secret, in bytes.
 const maxSecret = 1 << 20
 
-// Folder makes a data folder, or closes the one that is there to everybody but its owner,
+// Folder makes a data folder, or closes the one that is there to everyone but its owner,
 // with all files and folders in it; links are not followed. It returns what was open
 // before. Secrets, by their names in the folder, are refused if they were open, and not
-// closed: somebody may have them. A folder that cannot be written is an error that says why.
+// closed: someone may have them. A folder that cannot be written is an error that says why.
 func Folder(path string, secrets ...string) (wasOpen []string, err error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, Explain(path, err)
@@ -128,5 +128,5 @@ func check(path string, info fs.FileInfo) error {
 	if !hasModes || open == 0 || !info.Mode().IsRegular() { // a pipe has its secret for one reader
 		return nil
 	}
-	return fmt.Errorf("%s holds a secret, and other users can read or change it (mode %04o); if nobody did, close it: chmod 600 %s; otherwise make a new secret", path, mode, path)
+	return fmt.Errorf("%s holds a secret, and other users can read or change it (mode %04o); if no one did, close it: chmod 600 %s; otherwise make a new secret", path, mode, path)
 }

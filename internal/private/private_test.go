@@ -126,7 +126,7 @@ func TestSecretsThatOthersCanReadAreRefused(t *testing.T) {
 }
 
 // TestASecretOfAnotherOwner runs where the test may give files away: a secret that is
-// mounted for a group is accepted, one for everybody is not.
+// mounted for a group is accepted, one for everyone is not.
 func TestASecretOfAnotherOwner(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token")
 	for mode, ok := range map[fs.FileMode]bool{0o440: true, 0o640: true, 0o444: false, 0o644: false} {
@@ -201,7 +201,7 @@ func TestAReadOnlyDataFolderIsNamed(t *testing.T) {
 	}
 	other := exec.Command("sh", "-c", test)
 	if os.Geteuid() == 0 {
-		// Root writes where it wants: run as nobody, from a place that nobody may read.
+		// Root writes where it wants: run as the user nobody, from a place that this user cannot read.
 		program := filepath.Join(t.TempDir(), "test")
 		b, err := os.ReadFile(self)
 		if err != nil {

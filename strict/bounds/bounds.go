@@ -1,7 +1,7 @@
 // Package bounds checks numbers, times and texts that people and clients choose: in
 // settings, the configuration, flags, queries and bodies. Every such value has a
 // least and a most, so that no later sum or product of it overflows. It
-// imports nothing of ours.
+// imports no other package of this module.
 package bounds
 
 import (
@@ -85,7 +85,7 @@ func Nesting(text []byte) error {
 	return nil
 }
 
-// Time returns an error unless t lies between the two. It compares moments: the
+// Time returns an error unless t is between the two. It compares moments: the
 // offset in which t is written does not matter.
 func Time(name string, t, least, most time.Time) error {
 	if t.Before(least) || t.After(most) {

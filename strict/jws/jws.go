@@ -1,8 +1,8 @@
 // Package jws takes compact JSON Web Signatures apart (RFC 7515, section 7.1), and is the one
 // place that does so. Each part must be base64url in its canonical form (RFC 4648, sections 3.5
 // and 5): no padding, no line breaks or other characters, and zeros in the bits that encode
-// nothing. So one signature has one text: nobody can write a token that was revoked, used or
-// recorded in a second way that verifies too. It is a leaf: it imports nothing of ours.
+// nothing. So one signature has one text: no one can write a token that was revoked, used or
+// recorded in a second way that verifies too. It is a leaf: it imports no other package of this module.
 package jws
 
 import (

@@ -10,7 +10,7 @@ import (
 )
 
 // Certificates reads all certificates of a PEM file. A block that does not decode, and one of
-// another type, is an error: nothing that somebody put into the file is left out unseen. Text
+// another type, is an error: nothing that someone put into the file is left out unseen. Text
 // between the blocks is not read.
 func Certificates(file []byte) ([]*x509.Certificate, error) {
 	begins := bytes.Count(file, []byte("-----BEGIN "))

@@ -1,7 +1,7 @@
-// Package pubkey reads certificates and judges public keys that somebody else chose. The
+// Package pubkey reads certificates and judges public keys that someone else chose. The
 // work of a signature check grows with the size of the key and with its exponent: a key
 // of 500,000 bits takes a processor for seconds. So a key has bounds before it is used.
-// It is a leaf: it imports nothing of ours.
+// It is a leaf: it imports no other package of this module.
 package pubkey
 
 import (

@@ -1,5 +1,5 @@
 // Package jsonerror words the errors of JSON decoding for people. It is a leaf:
-// it imports nothing of ours. It does not shorten what a type's own decoder
+// it imports no other package of this module. It does not shorten what a type's own decoder
 // says.
 package jsonerror
 
@@ -15,7 +15,7 @@ import (
 )
 
 // Text returns the message of a decoding error without Go's type names, which
-// mean nothing to whoever wrote the JSON.
+// mean nothing to anyone who wrote the JSON.
 func Text(err error) string { return plainerror.Words(text(err)) }
 
 func text(err error) string {

@@ -69,5 +69,5 @@ func TestErrorsOfConnectionsAreWordedPlainly(t *testing.T) {
 	}
 }
 
-// libraries are further words that no user shall read.
+// libraries are further words that users must not read.
 var libraries = regexp.MustCompile(`\bdial (tcp|unix)|tls: |x509: |lookup |bind: |i/o timeout|Client\.Timeout|context deadline|net/http|\bPEM data\b|bit u?int`)

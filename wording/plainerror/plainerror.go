@@ -1,6 +1,6 @@
 // Package plainerror words the errors of libraries for people. Libraries speak of Go
 // types, of "invalid character" and "asn1: structure error", which mean nothing to
-// those who wrote the file. It is a leaf: it imports nothing of ours.
+// those who wrote the file. It is a leaf: it imports no other package of this module.
 //
 // Errors pass through [Text], or their text through [Words], where they leave the
 // program: the end of a command, a failed check, the error document of the service.
@@ -9,7 +9,7 @@ package plainerror
 import "regexp"
 
 // phrases are what libraries say, in the order in which they are replaced. Longer
-// phrases stand before the shorter ones that they contain.
+// phrases are before the shorter ones that they contain.
 var phrases = []struct {
 	find    *regexp.Regexp
 	replace string

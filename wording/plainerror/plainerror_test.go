@@ -20,7 +20,7 @@ import (
 	"github.com/probity-dev/probity/wording/plainerror"
 )
 
-// riddles are words of libraries that no user shall read.
+// riddles are words of libraries that users must not read.
 var riddles = regexp.MustCompile(`cannot unmarshal|into Go|invalid character|illegal base64|encoding/hex|asn1:|x509:|\bEOF\b|strconv\.|jsontext|cbor:|open /|parsing time|net/url|extraneous`)
 
 func TestErrorsOfLibrariesAreWordedPlainly(t *testing.T) {
@@ -62,7 +62,7 @@ func TestErrorsOfLibrariesAreWordedPlainly(t *testing.T) {
 				t.Errorf("%s: %s\n  from %s", name, text, said)
 			}
 			if !strings.HasPrefix(text, "config: file.json: ") {
-				t.Errorf("%s: what stands in front is lost: %s", name, text)
+				t.Errorf("%s: what is in front is lost: %s", name, text)
 			}
 		}
 	}

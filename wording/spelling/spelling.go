@@ -1,5 +1,5 @@
 // Package spelling finds what a misspelt name was meant to be. It is a leaf:
-// it imports nothing of ours, and any package may use it.
+// it imports no other package of this module, and any package may use it.
 package spelling
 
 import "strings"

@@ -147,5 +147,5 @@ func answer(w http.ResponseWriter, status int, v any) {
 		status, b = http.StatusInternalServerError, []byte(`{"error":"server_error"}`)
 	}
 	w.WriteHeader(status)
-	w.Write(b) // a client that went away is no error of ours
+	w.Write(b) // a client that went away is not an error of this program
 }
