@@ -1,5 +1,5 @@
-// Package api holds the OpenAPI documents against the service: against its table of
-// routes, and against what it answered to the tests and to real clients. It is a module
+// Package api compares the OpenAPI documents with the service: with its table of
+// routes, and with what it answered to the tests and to real clients. It is a module
 // of its own, so that what reads OpenAPI documents is no dependency of the product.
 package api
 
@@ -119,7 +119,7 @@ func TestTheDocumentsHaveTheRoutes(t *testing.T) {
 		}
 		if r.Role == auth.Nobody {
 			if anyone := d.op.Security != nil && (len(*d.op.Security) == 0 || len((*d.op.Security)[0]) == 0); !anyone || d.extension("x-probity-role") != "" {
-				t.Errorf("%s is for anybody, and described otherwise", name)
+				t.Errorf("%s is for anyone, and described otherwise", name)
 			}
 			continue
 		}
@@ -134,7 +134,7 @@ func TestTheDocumentsHaveTheRoutes(t *testing.T) {
 	}
 }
 
-// TestTheTypesAreThoseOfTheService holds the enumerations of the data plane.
+// TestTheTypesAreThoseOfTheService compares the enumerations of the data plane.
 func TestTheTypesAreThoseOfTheService(t *testing.T) {
 	var kinds []any
 	for _, k := range evidence.Kinds() {

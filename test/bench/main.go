@@ -1,6 +1,6 @@
 // Command bench measures what an appraisal costs beside its floor: the bare
 // signature checks that the algorithm needs, on the same machine in the same
-// run. Rounds are interleaved, CPU time is what counts, and the figure to read
+// run. Rounds are interleaved, CPU time is compared, and the figure to read
 // is the median of the ratios.
 //
 //	go run ./test/bench

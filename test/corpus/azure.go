@@ -165,7 +165,7 @@ func vmID(c caseJSON) string {
 func hclProblem(c caseJSON, h *azureguest.HCL) error {
 	for name, got := range map[string][]byte{"runtime-data.json": h.Runtime, "report.bin": h.Hardware} {
 		if want := c.read(name); want != nil && !bytes.Equal(want, got) {
-			return fmt.Errorf("%s is not what stands in the paravisor's report", name)
+			return fmt.Errorf("%s is not what is in the paravisor's report", name)
 		}
 	}
 	if !bytes.Equal(h.Hash, h.ReportData()[:len(h.Hash)]) {

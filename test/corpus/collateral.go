@@ -18,7 +18,7 @@ var ownFiles = append([]string{"runtime_data.bin", "runtime-data.json", "custom_
 	"endorsements.bin"}, evidenceNames...)
 
 // sourceIntel returns the case's collateral: one file, or loose pieces as a quote
-// library keeps them, with the PCK certificates that lie beside them; or nothing.
+// library keeps them, with the PCK certificates that are beside them; or nothing.
 func sourceIntel(c caseJSON) (collateral.Source, error) {
 	set, pcks, err := loadIntel(c)
 	if err != nil || set == nil {

@@ -107,7 +107,7 @@ func recognize(files map[string][]byte) (recognized, error) {
 		strings.Join(slices.Sorted(maps.Keys(files)), ", "))
 }
 
-// fromOpenEnclave reports whether a quote lies beside what Open Enclave gives with it: its
+// fromOpenEnclave reports whether a quote is beside what Open Enclave gives with it: its
 // endorsements, its claims, or the certificate that carried the quote.
 func fromOpenEnclave(files map[string][]byte) bool {
 	if files["endorsements.bin"] != nil || files["custom_claims.bin"] != nil {
@@ -261,7 +261,7 @@ func allCertificates(files map[string][]byte) (list []certFile) {
 	return list
 }
 
-// certificateForm tells folders with nothing but certificates: those of keys, and
+// certificateForm tells folders with only certificates: those of keys, and
 // anchors.
 func certificateForm(files map[string][]byte) form {
 	for name, b := range files {

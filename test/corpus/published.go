@@ -12,7 +12,7 @@ import (
 	"github.com/probity-dev/probity/policy"
 )
 
-// answers are what published policies say of a genuine boot of Windows, as their authors
+// answers are what published policies say about a genuine boot of Windows, as their authors
 // wrote them: in one a comment swallows a rule, so that flight signing is never read. The
 // boot is told by the SHA-256 of its log, a policy by the claims that it issues.
 var answers = map[string]map[string]claims.Value{

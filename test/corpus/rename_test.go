@@ -16,7 +16,7 @@ import (
 )
 
 // recorded returns the folder of recorded evidence: the one that the environment names,
-// or the one that lies beside the project.
+// or the one that is beside the project.
 func recorded(t *testing.T) string {
 	t.Helper()
 	folder := os.Getenv("PROBITY_CORPUS")

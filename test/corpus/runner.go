@@ -129,7 +129,7 @@ func (r *runner) problems(c caseJSON, e expectation, known recognized, files map
 	return nil
 }
 
-// appraise runs evidence that one file has, with what lies beside it.
+// appraise runs evidence that one file has, with what is beside it.
 func (r *runner) appraise(c caseJSON, e expectation, known recognized) ([]string, error) {
 	raw, kind := known.raw, kinds[known.form]
 	var err error
@@ -222,7 +222,7 @@ func data(c caseJSON, names ...string) *evidence.Data {
 	return &evidence.Data{Bytes: b, Type: evidence.Binary}
 }
 
-// attachmentProblems checks what lies beside accepted evidence: endorsements
+// attachmentProblems checks what is beside accepted evidence: endorsements
 // blobs must parse, and custom claims must be those in the evidence.
 func attachmentProblems(c caseJSON, raw []byte) []string {
 	var problems []string

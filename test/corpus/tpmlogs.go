@@ -13,7 +13,7 @@ import (
 	"github.com/probity-dev/probity/evidence/tpm"
 )
 
-// logFields is what a manifest says of a log.
+// logFields is what a manifest says about a log.
 type logFields struct {
 	Agile           *bool
 	Events          int

@@ -144,7 +144,7 @@ func TestTheGuideNamesFilesThatReadersHave(t *testing.T) {
 		}
 		for i, line := range strings.Split(g.text, "\n") {
 			if strings.HasPrefix(line, "    probity ") || strings.HasPrefix(line, "    curl ") || strings.HasPrefix(line, "    export ") {
-				t.Errorf("%s, line %d: commands stand in ```sh blocks, where they are run: %s", g.name, i+1, strings.TrimSpace(line))
+				t.Errorf("%s, line %d: commands are in ```sh blocks, where they are run: %s", g.name, i+1, strings.TrimSpace(line))
 			}
 		}
 	}

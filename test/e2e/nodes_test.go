@@ -378,9 +378,9 @@ func TestKilledNodesLoseNoDecision(t *testing.T) {
 	}
 }
 
-// TestTheDatabaseIsAway: attestations go on, management says when to come again, and
+// TestTheDatabaseIsUnavailable: attestations go on, management says when to come again, and
 // all heals by itself. PROBITY_OUTAGE makes it longer.
-func TestTheDatabaseIsAway(t *testing.T) {
+func TestTheDatabaseIsUnavailable(t *testing.T) {
 	outage := 5 * time.Second
 	if text := os.Getenv("PROBITY_OUTAGE"); text != "" {
 		var err error

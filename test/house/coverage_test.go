@@ -91,7 +91,7 @@ func TestEveryClaimSaysWhatCoversIt(t *testing.T) {
 			}
 			switch {
 			case exact > 1 || exact == 0 && open > 1:
-				t.Errorf("%s: %s stands in several rows", typ, term.Name)
+				t.Errorf("%s: %s is in several rows", typ, term.Name)
 			case exact+open == 0:
 				t.Errorf("%s: %s: the threat model does not say what covers it", typ, term.Name)
 			}

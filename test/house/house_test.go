@@ -237,7 +237,7 @@ func TestLinkedModules(t *testing.T) {
 			}
 		}
 		if want := string(read(t, list)); got != want {
-			t.Errorf("%s is out of date (UPDATE=1 writes it anew); linked now:\n%s", list, got)
+			t.Errorf("%s is out of date (UPDATE=1 rewrites it); linked now:\n%s", list, got)
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// wall says what a package may import of ours. Tests are free, and all may import the leaves.
+// wall says which packages of this module a package may import. Tests are free, and all may import the leaves.
 type wall struct {
 	pkg  string
 	may  string // packages, separated by spaces; "evidence/..." stands for all below, too
@@ -129,7 +129,7 @@ var service = []wall{
 		"internal/store/sqlite internal/telemetry", "net/http os math/rand/v2"},
 }
 
-// leaves import nothing of ours but each other, and all may import them.
+// leaves import only each other, and all may import them.
 func leaf(path string) bool {
 	return strings.HasPrefix(path, "strict/") || strings.HasPrefix(path, "wording/")
 }
@@ -173,9 +173,9 @@ func within(path string, list []string) bool {
 	})
 }
 
-// TestTheLibraryStandsAlone: what a program links that only appraises evidence has no HTTP, no SQL driver, and
+// TestTheLibraryLinksOnlyWhatItNeeds: what a program links that only appraises evidence has no HTTP, no SQL driver, and
 // nothing of the service, not by way of other modules either.
-func TestTheLibraryStandsAlone(t *testing.T) {
+func TestTheLibraryLinksOnlyWhatItNeeds(t *testing.T) {
 	args := []string{"list", "-deps", "-f", "{{.ImportPath}}"}
 	for _, w := range library {
 		if !strings.Contains(w.also, "net/http") {

@@ -41,10 +41,10 @@ type item struct {
 // outcome is what became of the changes of an item.
 type outcome struct{ changes, refused, same, lost int }
 
-// TestEveryByteCounts: a change under a signature is refused. A change elsewhere that is
+// TestAnyChangedByteIsNoticed: a change under a signature is refused. A change elsewhere that is
 // accepted leaves the claims as they were, but for those of which the threat model says that
 // nothing covers them, or loses a fact: it gains none.
-func TestEveryByteCounts(t *testing.T) {
+func TestAnyChangedByteIsNoticed(t *testing.T) {
 	uncovered := uncoveredClaims(t)
 	total := outcome{}
 	var table strings.Builder

@@ -1,7 +1,7 @@
-// Package oracle holds our verifiers against those of Google, go-sev-guest and
+// Package oracle compares this module's verifiers with those of Google, go-sev-guest and
 // go-tdx-guest: over recorded evidence, and over inputs that are altered at
 // random. We may refuse more than they do, and say why; we must never accept
-// what they refuse, but for defects of theirs that are listed with each test.
+// what they refuse, except for their defects, which are listed with each test.
 //
 // It is a module of its own, so that the oracles never enter the main one.
 //

@@ -17,7 +17,7 @@ import (
 	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
-// databases is what either reader says of the databases of secure boot.
+// databases is what either reader says about the databases of secure boot.
 type databases struct {
 	enabled         bool
 	db, dbx, dbKeys int

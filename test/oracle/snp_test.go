@@ -94,7 +94,7 @@ func TestAlteredReports(t *testing.T) {
 }
 
 // TestResignedReports alters reports before they are signed with the right key,
-// so that nothing but their fields can tell.
+// so that only their fields can tell.
 func TestResignedReports(t *testing.T) {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	a := evidencetest.NewAMD(evidencetest.AMDConfig{Now: at, Bits: 4096, Edit: func(c *x509.Certificate) {
@@ -149,7 +149,7 @@ func TestResignedReports(t *testing.T) {
 }
 
 // loses reports whether the oracle, which checks the signature over bytes that it
-// builds anew from parsed fields, builds others than it was given: for instance,
+// builds again from parsed fields, builds others than it was given: for instance,
 // it keeps four bits of CPUID_STEP.
 func loses(t *testing.T, report []byte) bool {
 	t.Helper()

@@ -48,7 +48,7 @@ func authenticator(t *testing.T, i servicetest.Instance, issuer, audience string
 	return a
 }
 
-// TestKubernetes: an API server takes a token of ours for a workload's identity, and
+// TestKubernetes: an API server takes a token of the service for a workload's identity, and
 // its rules see the claims about the enclave.
 func TestKubernetes(t *testing.T) {
 	i, issuer, attest := servicetest.Relying(t)

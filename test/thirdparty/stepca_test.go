@@ -27,7 +27,7 @@ import (
 )
 
 // ca is a certificate authority of smallstep whose OIDC provisioner is a provider of
-// ours.
+// the service.
 type ca struct {
 	url    string
 	client *http.Client
@@ -174,7 +174,7 @@ func (c *ca) sign(t *testing.T, compact string) (status int, cert *x509.Certific
 }
 
 // TestStepCA: a certificate authority gives an attested enclave a certificate that
-// names the provider and the enclave, and nobody else one.
+// names the provider and the enclave, and no other certificate does.
 func TestStepCA(t *testing.T) {
 	i, issuer, attest := servicetest.Relying(t)
 	c := startCA(t, i, issuer)

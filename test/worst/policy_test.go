@@ -181,7 +181,7 @@ func TestPoliciesStayWithinTheBounds(t *testing.T) {
 	}
 }
 
-// TestAnEvaluationEndsWithItsContext: no part of an evaluation goes on for long when nobody waits.
+// TestAnEvaluationEndsWithItsContext: no part of an evaluation goes on for long when no one waits.
 func TestAnEvaluationEndsWithItsContext(t *testing.T) {
 	if race {
 		t.Skip("the race detector takes time of its own")

@@ -253,7 +253,7 @@ test("both base64 alphabets, padded or not", async () => {
   }
 });
 
-test("empty init-time data count as absent, as the container side-car sends them", async () => {
+test("empty init-time data are treated as absent, as the container side-car sends them", async () => {
   const { status } = await post("/attest/SgxEnclave?api-version=2022-08-01",
     { quote: quote.toString("base64url"), initTimeData: { data: "", dataType: "" } });
   assert.equal(status, 200);

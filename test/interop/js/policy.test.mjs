@@ -1,6 +1,6 @@
 // Microsoft's JavaScript client sets, reads and resets policies. The
 // environment is that of attest.test.mjs, with PROBITY_ADMIN_TOKEN, and the
-// folder holds a signer's keys and certificates.
+// folder contains a signer's keys and certificates.
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -74,7 +74,7 @@ test("a policy that does not parse is PolicyParsingError, and the old one stays"
 });
 
 test("without the administrator's token: 401 Unauthorized", async () => {
-  const stranger = new AttestationAdministrationClient(url, as("somebody-else"), { retryOptions: { maxRetries: 0 } });
+  const stranger = new AttestationAdministrationClient(url, as("someone-else"), { retryOptions: { maxRetries: 0 } });
   await assert.rejects(stranger.setPolicy("SgxEnclave", permit), { statusCode: 401, code: "Unauthorized" });
   await assert.rejects(stranger.getPolicy("SgxEnclave"), { statusCode: 401 });
 });

@@ -94,7 +94,7 @@ test("an Isolated provider takes what its certificates signed, and nothing else"
 
 test("the resource manager refuses with the error document", async () => {
   await assert.rejects(arm.attestationProviders.create("another", "aadjs", { location: "westus", properties: {} }), { statusCode: 409, code: "Conflict" });
-  await assert.rejects(arm.attestationProviders.get("group", "nobody"), { statusCode: 404, code: "ResourceNotFound" });
-  const stranger = new AttestationManagementClient(as("somebody-else"), "x", { endpoint: url, $host: url, retryOptions: { maxRetries: 0 } });
+  await assert.rejects(arm.attestationProviders.get("group", "unknown"), { statusCode: 404, code: "ResourceNotFound" });
+  const stranger = new AttestationManagementClient(as("someone-else"), "x", { endpoint: url, $host: url, retryOptions: { maxRetries: 0 } });
   await assert.rejects(stranger.attestationProviders.list(), { statusCode: 401, code: "Unauthorized" });
 });

@@ -59,7 +59,7 @@ class Providers(unittest.TestCase):
         self.assertEqual(len(self.arm.attestation_providers.list_by_resource_group("group").value), 2)
         self.assertEqual(self.arm.attestation_providers.get_default_by_location("West Europe").name, "sharedweu")
         with self.assertRaises(ResourceNotFoundError):
-            self.arm.attestation_providers.get("group", "nobody")
+            self.arm.attestation_providers.get("group", "unknown")
 
     def test_aad(self):
         with AttestationAdministrationClient(self.aad.attest_uri, Credential()) as admin:

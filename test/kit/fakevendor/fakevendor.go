@@ -121,7 +121,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for name, values := range header {
 		w.Header()[name] = values
 	}
-	w.Write(body) // a client that went away is no error of ours
+	w.Write(body) // a client that went away is not an error of this program
 }
 
 // document returns the body for a path, or nil.

@@ -65,7 +65,7 @@ func Start(t testing.TB) *Server {
 	if bin == "" {
 		t.Skip("PostgreSQL is missing: install postgresql")
 	}
-	dir, err := os.MkdirTemp("", "probity-pg") // short: it holds a socket
+	dir, err := os.MkdirTemp("", "probity-pg") // short: a socket is made in it
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,17 +28,17 @@ func Contract(t *testing.T, open Open) {
 		"what was put comes back after reopening":                  comesBack,
 		"members of later versions are kept":                       laterMembers,
 		"an update is whole or nothing":                            wholeOrNothing,
-		"changes are told in order, and read anew after long":      changesAreTold,
-		"versions of a policy count up, whoever writes":            versions,
+		"changes are told in order, and read again after long":     changesAreTold,
+		"versions of a policy count up, with several writers":      versions,
 		"a provider goes with all that is its own":                 deleteProvider,
 		"keys come newest first, and their sealed form stays":      keys,
 		"names of tokens are taken once":                           tokens,
 		"collateral is found by the beginning of its key":          collateral,
 		"keys of TPMs stay with their TPM":                         tpmKeys,
-		"a word is taken once, whoever asks":                       once,
+		"a word is taken once, by any caller":                      once,
 		"slots never overlap":                                      slots,
 		"a lease has one holder":                                   leases,
-		"a ledger has no gap, whoever appends":                     ledger,
+		"a ledger has no gap, with several writers":                ledger,
 		"a batch is appended once":                                 batchOnce,
 		"old entries are forgotten, their hashes not":              forget,
 		"what is not there is not found, and it answers otherwise": notFound,
@@ -193,7 +193,7 @@ func versions(t *testing.T, open Open) {
 	s, _ := open(t)
 	ctx := t.Context()
 	if err := setPolicy(s, "x"); err == nil {
-		t.Error("a policy of nobody was stored")
+		t.Error("a policy of no one was stored")
 	}
 	withProvider(t, s, "default")
 	var wg sync.WaitGroup

@@ -1,5 +1,5 @@
 // Package traffic records what tests send to the service and what it answers, so
-// that the OpenAPI documents can be held against it.
+// that the OpenAPI documents can be compared with it.
 package traffic
 
 import (
