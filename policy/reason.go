@@ -192,7 +192,7 @@ func (t *teller) found(r *RuleTrace, name string) string {
 			break
 		}
 		values = append(values, shown(claim.Value))
-		meaning = Meaning(claim)
+		meaning = t.meaning(claim)
 	}
 	name = cut(name)
 	switch len(values) {
@@ -205,6 +205,23 @@ func (t *teller) found(r *RuleTrace, name string) string {
 		return fmt.Sprintf("claim %s is %s", name, values[0])
 	}
 	return fmt.Sprintf("the claims %s are %s", name, strings.Join(values, ", "))
+}
+
+// meaning is the reason for a claim's value that another claim gives, or else what the value
+// tells in general.
+func (t *teller) meaning(claim claims.Claim) string {
+	general := Meaning(claim)
+	reason, ok := t.claims.Get(reasons[claim.Type])
+	if text, isText := reason.Text(); ok && isText && general != "" {
+		return cut(text)
+	}
+	return general
+}
+
+// reasons name the claims that say why a claim has its value.
+var reasons = map[string]string{
+	"secureboot":        "x-probity-boot-not-secure",
+	"secureBootEnabled": "x-probity-boot-not-secure",
 }
 
 // meanings say what a value that the default policies refuse tells of a machine, and

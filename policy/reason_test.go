@@ -23,6 +23,8 @@ func TestADenialNamesTheClaimAndItsValue(t *testing.T) {
 		not    string
 	}{
 		"default, secure boot": {guest, []claims.Claim{boolean("secureboot", false)}, []string{"claim secureboot is false", "secure boot is off", "PCR 7"}, ""},
+		"default, secure boot with its reason": {guest, []claims.Claim{boolean("secureboot", false), text("x-probity-boot-not-secure", "event 6 is a second separator")},
+			[]string{"claim secureboot is false (event 6 is a second separator)"}, "or the log does not prove it"},
 		"default, keys":        {guest, []claims.Claim{boolean("x-ms-azurevm-default-securebootkeysvalidated", false)}, []string{"default-securebootkeysvalidated is false", "PCR 7, events of the variables PK"}, ""},
 		"default, db":          {guest, []claims.Claim{boolean("x-ms-azurevm-dbvalidated", false)}, []string{"x-ms-azurevm-dbvalidated is false", "variable db"}, ""},
 		"default, dbx":         {guest, []claims.Claim{boolean("x-ms-azurevm-dbxvalidated", false)}, []string{"x-ms-azurevm-dbxvalidated is false", "variable dbx"}, ""},

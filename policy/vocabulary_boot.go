@@ -29,6 +29,7 @@ func bootTerms() []Term {
 	return policyOnly(
 		text("events", "JSON text of the replayed event log: {\"Events\":[…]}"),
 		text("pcrs", "JSON text of the PCRs (read-only): {\"PCRs\":[…]}"),
+		text("x-probity-boot-not-secure", "why secure boot is not proven to be on; absent if it is"),
 		text("x-probity-boot-kernel-command-line", "the command line of the kernel, as the boot loader measured it"),
 	)
 }

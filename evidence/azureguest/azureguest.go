@@ -352,6 +352,9 @@ func (v *Verifier) state(result *evidence.Result, g *guest) error {
 			}
 		}
 	}
+	if f.WhyNotSecureBoot != "" {
+		known.Text("x-probity-boot-not-secure", f.WhyNotSecureBoot)
+	}
 	if line := f.KernelCommandLine; line != "" {
 		known.Text("x-probity-boot-kernel-command-line", line)
 	}

@@ -170,3 +170,19 @@ func TestTheQuoteNamesItsSigner(t *testing.T) {
 		}
 	}
 }
+
+// TestWhySecureBootIsNotProvenIsStated: policies can read it, and denials quote it.
+func TestWhySecureBootIsNotProvenIsStated(t *testing.T) {
+	off := evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: true})
+	r, err := verify(t, guest.Info(evidencetest.GuestConfig{Boot: off}), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	why, _ := r.Aliases.Get("x-probity-boot-not-secure")
+	if text, _ := why.Text(); text != "the variable SecureBoot is not 1: secure boot is off" {
+		t.Errorf("x-probity-boot-not-secure is %q", text)
+	}
+	if r, err = verify(t, guest.Info(evidencetest.GuestConfig{Boot: boot}), nil); err != nil || r.Aliases.Has("x-probity-boot-not-secure") {
+		t.Errorf("a boot with secure boot: %v", err)
+	}
+}

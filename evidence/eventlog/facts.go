@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -16,7 +17,9 @@ import (
 //	                   extending them, so that it says something only of a known boot loader
 type Facts struct {
 	// SecureBoot is on; the databases are those that were measured with it.
-	SecureBoot       bool
+	SecureBoot bool
+	// WhyNotSecureBoot says why secure boot is not proven to be on; it is empty if it is.
+	WhyNotSecureBoot string
 	PK, KEK, DB, DBX *Signatures
 	Authorities      [][]byte // certificates that allowed images, DER
 	AuthorityEvents  int      // those whose certificate is not proven included
@@ -66,16 +69,30 @@ func (p *Proof) Facts() (*Facts, error) {
 	return a.facts, a.err
 }
 
+// good lists the facts that are better if they are true.
+func (f *Facts) good() []*bool {
+	return []*bool{
+		&f.SecureBoot, &f.AuthoritiesProven, &f.WindowsBooted, &f.NoWindows, &f.Windows, &f.CodeIntegrity, &f.BootDebuggingOff,
+		&f.KernelDebuggingOff, &f.TestSigningOff, &f.FlightSigningOff, &f.NotSafeMode, &f.NotWinPE, &f.VBS, &f.HVCI, &f.IOMMU,
+		&f.ELAM, &f.BitLocker,
+	}
+}
+
+// bad lists the facts that are worse if they are true.
+func (f *Facts) bad() []*bool { return []*bool{&f.DMAUnprotected, &f.HypervisorDebugging} }
+
 // And returns the facts that are true in both: of two statements the worse one is kept.
 func (f *Facts) And(g *Facts) *Facts {
 	a := *f
-	a.SecureBoot, a.AuthoritiesProven = f.SecureBoot && g.SecureBoot, f.AuthoritiesProven && g.AuthoritiesProven
-	a.DMAUnprotected, a.HypervisorDebugging = f.DMAUnprotected || g.DMAUnprotected, f.HypervisorDebugging || g.HypervisorDebugging
-	a.WindowsBooted, a.NoWindows, a.Windows = f.WindowsBooted && g.WindowsBooted, f.NoWindows && g.NoWindows, f.Windows && g.Windows
-	a.CodeIntegrity, a.BootDebuggingOff, a.KernelDebuggingOff = f.CodeIntegrity && g.CodeIntegrity, f.BootDebuggingOff && g.BootDebuggingOff, f.KernelDebuggingOff && g.KernelDebuggingOff
-	a.TestSigningOff, a.FlightSigningOff = f.TestSigningOff && g.TestSigningOff, f.FlightSigningOff && g.FlightSigningOff
-	a.NotSafeMode, a.NotWinPE, a.ELAM, a.BitLocker = f.NotSafeMode && g.NotSafeMode, f.NotWinPE && g.NotWinPE, f.ELAM && g.ELAM, f.BitLocker && g.BitLocker
-	a.VBS, a.HVCI, a.IOMMU = f.VBS && g.VBS, f.HVCI && g.HVCI, f.IOMMU && g.IOMMU
+	a.WhyNotSecureBoot = cmp.Or(f.WhyNotSecureBoot, g.WhyNotSecureBoot)
+	also := *g
+	better, worse := a.good(), a.bad()
+	for i, fact := range also.good() {
+		*better[i] = *better[i] && *fact
+	}
+	for i, fact := range also.bad() {
+		*worse[i] = *worse[i] || *fact
+	}
 	a.HVCIPolicy = min(f.HVCIPolicy, g.HVCIPolicy)
 	if !bytes.Equal(f.SigningKey, g.SigningKey) {
 		a.SigningKey = nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 )
 
 // owner is whose boot loaders an authority of PCR 7 allows.
@@ -47,86 +48,149 @@ func whose(v *Variable, der []byte) owner {
 // secureBootOrder is the sequence with which PCR 7 begins (TCG PC Client
 // Platform Firmware Profile, section 3.3.4.8). In another order a log could
 // show one database and have used another.
-var secureBootOrder = []struct {
+var secureBootOrder = []bootVariable{{globalVariable, "SecureBoot"}, {globalVariable, "PK"}, {globalVariable, "KEK"}, {imageSecurity, "db"}, {imageSecurity, "dbx"}}
+
+// bootVariable names a variable of the firmware.
+type bootVariable struct {
 	vendor GUID
 	name   string
-}{{globalVariable, "SecureBoot"}, {globalVariable, "PK"}, {globalVariable, "KEK"}, {imageSecurity, "db"}, {imageSecurity, "dbx"}}
+}
 
 // dmaUnprotected is the one action that may stand among the variables: devices
 // could write to memory while the firmware ran.
 const dmaUnprotected = "DMA Protection Disabled"
 
 // secureBoot reads PCR 7: the variables, a separator, and who allowed what was
-// loaded.
+// loaded. What stops it is f.WhyNotSecureBoot.
 func (p *Proof) secureBoot(f *Facts) {
-	step, separators, proven := 0, 0, true
-	windows, others := 0, 0 // authorities of Windows, and known ones of other systems
-	var found [5]*Variable
+	r := bootReader{facts: f, order: secureBootOrder, proven: true}
 	for i := range p.events {
 		if e := &p.events[i]; e.Register != pcrSecureBoot || e.Measurement != nil {
 			continue
 		}
-		e := p.event(i)
-		if e.Type == Separator {
-			separators++
-			if separators > 1 || step < len(secureBootOrder) || !e.Covered || len(bytes.Trim(e.Data, "\x00")) > 0 {
-				return
-			}
-			continue
-		}
-		if e.Type == EFIAction && e.Covered && string(bytes.TrimRight(e.Payload, "\x00")) == dmaUnprotected {
-			f.DMAUnprotected = true
-			continue
-		}
-		v, err := ParseVariable(e.Data)
-		// The type is covered by nothing: a second db is an authority, whatever it is called.
-		allowed := e.Type == VariableAuthority || err == nil && step == len(secureBootOrder) && v.Vendor == imageSecurity && v.Name == "db"
-		if allowed {
-			f.AuthorityEvents++
-		}
-		if !e.Covered || err != nil {
-			if separators == 0 {
-				return // who can say which variable it was
-			}
-			proven = false
-			continue
-		}
-		switch {
-		case separators == 0 && step < len(secureBootOrder):
-			want := secureBootOrder[step]
-			if e.Type != VariableConfig || v.Vendor != want.vendor || v.Name != want.name {
-				return
-			}
-			found[step] = v
-			step++
-		case e.Type == VariableConfig && v.Vendor == globalVariable && v.Name == "SecureBoot":
-			return // a second answer
-		case allowed:
-			der := authority(v)
-			if der != nil {
-				f.Authorities = append(f.Authorities, der)
-			}
-			switch whose(v, der) {
-			case ofWindows:
-				windows++
-			case ofOthers:
-				others++
-			}
-		case separators > 0:
-			proven = false
+		if f.WhyNotSecureBoot = r.read(p.event(i)); f.WhyNotSecureBoot != "" {
+			return
 		}
 	}
-	if separators != 1 {
-		return
+	f.WhyNotSecureBoot = r.conclude()
+}
+
+// bootReader reads the events of PCR 7 in their order.
+type bootReader struct {
+	facts *Facts
+	// order is what is still to come before the separator, variables what was read of it.
+	order     []bootVariable
+	variables []*Variable
+	separated bool
+	// proven says that each entry behind the separator is a covered authority.
+	proven bool
+	// windows and others count the authorities of Windows, and the known ones of other systems.
+	windows, others int
+}
+
+// read reads one event. It returns why the log does not prove what PCR 7 says, or "".
+func (r *bootReader) read(e *Proven) (why string) {
+	if e.Type == Separator {
+		return r.separator(e)
 	}
-	// Where secure boot is on, an authority allowed what was loaded: a boot that shows
-	// no authority was not checked.
-	f.SecureBoot, f.AuthoritiesProven = bytes.Equal(found[0].Data, []byte{1}) && f.AuthorityEvents > 0, proven
-	f.WindowsBooted = f.SecureBoot && proven && windows == f.AuthorityEvents
-	f.NoWindows = f.SecureBoot && proven && others == f.AuthorityEvents
+	if e.Type == EFIAction && e.Covered && string(bytes.TrimRight(e.Payload, "\x00")) == dmaUnprotected {
+		r.facts.DMAUnprotected = true
+		return ""
+	}
+	return r.variable(e)
+}
+
+// variable reads a variable, which before the separator is one of the order, and behind it an
+// authority.
+func (r *bootReader) variable(e *Proven) (why string) {
+	v, err := ParseVariable(e.Data)
+	// The type is covered by nothing: a second db is an authority, whatever it is called.
+	allowed := e.Type == VariableAuthority || err == nil && len(r.order) == 0 && v.Vendor == imageSecurity && v.Name == "db"
+	if allowed {
+		r.facts.AuthorityEvents++
+	}
+	switch {
+	case (!e.Covered || err != nil) && !r.separated:
+		// It could be any variable.
+		return fmt.Sprintf("event %d, before the separator, is not a variable that its digest covers", e.Seq+1)
+	case !e.Covered || err != nil:
+		r.proven = false
+	case !r.separated && len(r.order) > 0:
+		return r.configured(e, v)
+	case e.Type == VariableConfig && v.Vendor == globalVariable && v.Name == "SecureBoot":
+		return fmt.Sprintf("event %d gives the variable SecureBoot a second time", e.Seq+1)
+	case allowed:
+		r.authority(v)
+	case r.separated:
+		r.proven = false
+	}
+	return ""
+}
+
+// separator reads the end of the variables.
+func (r *bootReader) separator(e *Proven) (why string) {
+	switch {
+	case r.separated:
+		return fmt.Sprintf("event %d is a second separator", e.Seq+1)
+	case len(r.order) > 0:
+		return fmt.Sprintf("event %d, the separator, comes before the variable %s", e.Seq+1, r.order[0].name)
+	case !e.Covered:
+		return fmt.Sprintf("the digest of event %d, the separator, does not cover its data", e.Seq+1)
+	case len(bytes.Trim(e.Data, "\x00")) > 0:
+		return fmt.Sprintf("event %d, the separator, reports an error of the firmware", e.Seq+1)
+	}
+	r.separated = true
+	return ""
+}
+
+// configured reads the next variable of the order.
+func (r *bootReader) configured(e *Proven, v *Variable) (why string) {
+	want := r.order[0]
+	if e.Type != VariableConfig || v.Vendor != want.vendor || v.Name != want.name {
+		return fmt.Sprintf("event %d is not the variable %s, which comes next", e.Seq+1, want.name)
+	}
+	r.variables, r.order = append(r.variables, v), r.order[1:]
+	return ""
+}
+
+// authority reads who allowed an image.
+func (r *bootReader) authority(v *Variable) {
+	der := authority(v)
+	if der != nil {
+		r.facts.Authorities = append(r.facts.Authorities, der)
+	}
+	switch whose(v, der) {
+	case ofWindows:
+		r.windows++
+	case ofOthers:
+		r.others++
+	}
+}
+
+// conclude states what the whole of PCR 7 proves.
+func (r *bootReader) conclude() (why string) {
+	f := r.facts
+	switch {
+	case len(r.order) == len(secureBootOrder):
+		return "no event of PCR 7 is proven"
+	case !r.separated:
+		return "PCR 7 has no separator behind the variables"
+	}
 	for i, target := range []**Signatures{&f.PK, &f.KEK, &f.DB, &f.DBX} {
-		if s, err := ParseSignatures(found[i+1].Data); err == nil {
+		if s, err := ParseSignatures(r.variables[i+1].Data); err == nil {
 			*target = s
 		}
 	}
+	f.AuthoritiesProven = r.proven
+	switch {
+	case !bytes.Equal(r.variables[0].Data, []byte{1}):
+		return "the variable SecureBoot is not 1: secure boot is off"
+	case f.AuthorityEvents == 0:
+		// Where secure boot is on, somebody allowed what was loaded.
+		return "PCR 7 names no authority that allowed a boot loader, so that nothing was checked"
+	}
+	f.SecureBoot = true
+	f.WindowsBooted = r.proven && r.windows == f.AuthorityEvents
+	f.NoWindows = r.proven && r.others == f.AuthorityEvents
+	return ""
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -47,7 +48,7 @@ type tagged struct {
 
 // windowsLog returns the items of Windows's log, and sets f.Windows if Windows wrote them:
 // nothing else was allowed to run before, and Windows closed the registers behind them.
-func (p *Proof) windowsLog(f *Facts) (list []tagged, err error) {
+func (p *Proof) windowsLog(f *Facts) (list windowsItems, err error) {
 	var ended [Registers]bool
 	others := 0
 	for i := range p.events {
@@ -83,14 +84,6 @@ func (p *Proof) windowsLog(f *Facts) (list []tagged, err error) {
 	// Where PCR 7 says that Windows did not boot and the log that it did, neither is believed.
 	f.NoWindows = f.NoWindows && len(list) == 0 ||
 		p.untouched(pcrWindows) && p.untouched(pcrWindowsModules) && p.untouched(pcrWindowsAuthority)
-	written := list[:0]
-	for _, t := range list {
-		switch {
-		case t.register <= pcrWindowsAuthority && ended[t.register],
-			(t.register == pcrDRTM || t.register == pcrDRTMDetails) && p.dynamicLaunch():
-			written = append(written, t)
-		}
-	}
 	switch {
 	case len(list) == 0:
 	case !f.WindowsBooted:
@@ -100,14 +93,23 @@ func (p *Proof) windowsLog(f *Facts) (list []tagged, err error) {
 	default:
 		f.Windows = true
 	}
-	return written, nil
+	return slices.DeleteFunc(list, func(t tagged) bool { return !p.written(t.register, ended) }), nil
+}
+
+// written reports whether what stands in a register is known to be Windows's: Windows closed
+// it, or the machine was launched dynamically.
+func (p *Proof) written(register uint32, ended [Registers]bool) bool {
+	if register <= pcrWindowsAuthority {
+		return ended[register]
+	}
+	return (register == pcrDRTM || register == pcrDRTMDetails) && p.dynamicLaunch()
 }
 
 // whyNotWindows says why the log does not prove that Windows's boot loader alone ran.
 func (f *Facts) whyNotWindows() string {
 	switch {
 	case !f.SecureBoot:
-		return "secure boot is not proven to be on, so that anything could have measured them"
+		return "secure boot is not proven to be on (" + f.WhyNotSecureBoot + "), so that anything could have measured them"
 	case !f.AuthoritiesProven:
 		return "PCR 7 has an entry that is not a proven authority, so that anything could have measured them"
 	}
@@ -137,71 +139,96 @@ func (p *Proof) dynamicLaunch() bool {
 }
 
 // windows applies the recipes of published policies to the items of Windows's log.
-func (f *Facts) windows(list []tagged) {
-	// each calls do for the items of a tag in its registers.
-	each := func(tag uint32, do func(*Item)) {
-		for _, t := range list {
-			for _, register := range factRegisters[tag] {
-				if register == t.register {
-					for _, item := range find(t.items, tag, nil) {
-						do(item)
-					}
-				}
-			}
-		}
+func (f *Facts) windows(list windowsItems) {
+	for _, mode := range []struct {
+		fact *bool
+		tag  uint32
+		want uint64
+	}{
+		{&f.CodeIntegrity, tagCodeIntegrity, 1},
+		{&f.BootDebuggingOff, tagBootDebugging, 0},
+		{&f.KernelDebuggingOff, tagKernelDebug, 0},
+		{&f.TestSigningOff, tagTestSigning, 0},
+		{&f.FlightSigningOff, tagFlightSigning, 0},
+		{&f.NotSafeMode, tagSafeMode, 0},
+		{&f.NotWinPE, tagWinPE, 0},
+		{&f.IOMMU, tagIOMMURequired, 1},
+		{&f.VBS, tagVSMRequired, 1},
+	} {
+		all, any := list.all(mode.tag, mode.want)
+		*mode.fact = all && any
 	}
-	all := func(tag uint32, want uint64) (all, any bool) {
-		all = true
-		each(tag, func(item *Item) {
-			n, ok := item.number()
-			all, any = all && ok && n == want, true
-		})
-		return all, any
+	if _, any := list.all(tagVSMRequired, 1); !any {
+		all, any := list.all(tagMandatory, 1)
+		f.VBS = all && any
 	}
-	both := func(tag uint32, want uint64) bool {
-		every, any := all(tag, want)
-		return every && any
-	}
-	f.CodeIntegrity = both(tagCodeIntegrity, 1)
-	f.BootDebuggingOff, f.KernelDebuggingOff = both(tagBootDebugging, 0), both(tagKernelDebug, 0)
-	f.TestSigningOff, f.FlightSigningOff = both(tagTestSigning, 0), both(tagFlightSigning, 0)
-	f.NotSafeMode, f.NotWinPE = both(tagSafeMode, 0), both(tagWinPE, 0)
-	quiet, _ := all(tagHypervisorDebug, 0)
+	quiet, _ := list.all(tagHypervisorDebug, 0)
 	f.HypervisorDebugging = !quiet
-	f.IOMMU = both(tagIOMMURequired, 1)
-	loaded, resumed := false, false
-	each(tagTransferControl, func(item *Item) {
-		n, ok := item.number()
-		loaded, resumed = loaded || !ok || n == transferToLoader, resumed || n == transferToResume
-	})
-	f.Resumed = resumed && !loaded
-	every, any := all(tagVSMRequired, 1)
-	if !any {
-		every, any = all(tagMandatory, 1)
-	}
-	f.VBS = every && any
-	f.HVCI = true
-	policies := 0
-	each(tagHVCIPolicy, func(item *Item) {
-		n, _ := item.number()
-		policies++
-		if f.HVCI = f.HVCI && n&1 == 1; policies == 1 || n < f.HVCIPolicy {
-			f.HVCIPolicy = n
-		}
-	})
-	f.HVCI = f.HVCI && policies > 0
-	each(tagBitLocker, func(item *Item) {
+	f.Resumed = list.resumed()
+	f.HVCI, f.HVCIPolicy = list.hvci()
+	list.each(tagBitLocker, func(item *Item) {
 		n, ok := item.number()
 		f.BitLocker = f.BitLocker || ok && n != 0
 	})
-	each(tagLoadedModule, func(item *Item) { f.ELAM = f.ELAM || isELAM(item) })
-	each(tagIDKSInfo, func(item *Item) {
+	list.each(tagLoadedModule, func(item *Item) { f.ELAM = f.ELAM || isELAM(item) })
+	list.each(tagIDKSInfo, func(item *Item) {
 		if f.SigningKey != nil && !bytes.Equal(f.SigningKey, item.Data) {
 			f.SigningKey = []byte{} // two keys: neither is believed
 			return
 		}
 		f.SigningKey = item.Data
 	})
+}
+
+// windowsItems are the items of Windows's log.
+type windowsItems []tagged
+
+// each calls do for the items of a tag in its registers.
+func (w windowsItems) each(tag uint32, do func(*Item)) {
+	for _, t := range w {
+		for _, register := range factRegisters[tag] {
+			if register == t.register {
+				for _, item := range find(t.items, tag, nil) {
+					do(item)
+				}
+			}
+		}
+	}
+}
+
+// all reports whether all items of a tag have the value, and whether there is any.
+func (w windowsItems) all(tag uint32, want uint64) (all, any bool) {
+	all = true
+	w.each(tag, func(item *Item) {
+		n, ok := item.number()
+		all, any = all && ok && n == want, true
+	})
+	return all, any
+}
+
+// resumed reports whether the boot manager started what resumes from hibernation, and
+// nothing else.
+func (w windowsItems) resumed() bool {
+	loaded, resumed := false, false
+	w.each(tagTransferControl, func(item *Item) {
+		n, ok := item.number()
+		loaded, resumed = loaded || !ok || n == transferToLoader, resumed || n == transferToResume
+	})
+	return resumed && !loaded
+}
+
+// hvci reports whether each policy turns HVCI on, and the least of the policies.
+func (w windowsItems) hvci() (on bool, least uint64) {
+	policies := 0
+	on = true
+	w.each(tagHVCIPolicy, func(item *Item) {
+		n, _ := item.number()
+		policies++
+		if on = on && n&1 == 1; policies == 1 || n < least {
+			least = n
+		}
+	})
+	return on && policies > 0, least
 }
 
 // isELAM reports whether a loaded module is Windows's own driver for early

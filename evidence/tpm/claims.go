@@ -68,6 +68,9 @@ func (v *Verifier) state(result *evidence.Result, p *Proof, q *Quote, now, boot 
 	for _, i := range now.Explained {
 		known.Integer("x-probity-tpm-explained-pcr", int64(i))
 	}
+	if p.Boot.WhyNotSecureBoot != "" {
+		known.Text("x-probity-boot-not-secure", p.Boot.WhyNotSecureBoot)
+	}
 	if line := p.Boot.KernelCommandLine; line != "" {
 		known.Text("x-probity-boot-kernel-command-line", line)
 	}
