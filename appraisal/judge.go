@@ -3,7 +3,6 @@ package appraisal
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/probity-dev/probity/evidence"
@@ -161,15 +160,11 @@ func demands(rules *policy.Policy) (asked, *evidence.Rejection) {
 	if err != nil {
 		return reject(CheckSettings, "configuration rules that can be evaluated", err.Error(), err)
 	}
-	if value, ok := settings["x-ms-sgx-tcbidentifier"]; ok {
-		if text, _ := value.Text(); text != "azuredefault" {
-			n, err := strconv.ParseUint(text, 10, 32)
-			if err != nil || n == 0 {
-				return reject(CheckTCBIdentifier, "azuredefault or a TCB evaluation data number", value.String(), err)
-			}
-			out.tcb = uint32(n)
-		}
+	number, refused := TCBBaseline(settings)
+	if refused != nil {
+		return asked{}, refused
 	}
+	out.tcb = number
 	if value, ok := settings["require_valid_aik_cert"]; ok {
 		required, isBool := value.Bool()
 		if !isBool {

@@ -24,7 +24,6 @@ import (
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
 	"github.com/probity-dev/probity/evidence/evidencetest"
-	"github.com/probity-dev/probity/internal/api/control"
 	"github.com/probity-dev/probity/internal/api/edge"
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/keys"
@@ -78,8 +77,8 @@ func newBench(t *testing.T, edit func(*Config), settings ...func(*provider.Confi
 	log := slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	clock := func() time.Time { return now }
 	b.settings = provider.Config{Store: db, Signing: keys.Config{Master: master, Random: rand.Reader}, URL: issuer,
-		Defaults:    provider.Defaults{Concurrent: 4},
-		CheckPolicy: func(in *provider.PolicyInForce) error { return control.CheckBaseline(in, source.List) }, Poll: time.Hour, Now: clock, Log: log}
+		Defaults:  provider.Defaults{Concurrent: 4},
+		Baselines: source.List, Poll: time.Hour, Now: clock, Log: log}
 	b.db = db
 	secret, verifier, err := ledger.NewKey(rand.Reader, "attest.example.org")
 	if err != nil {

@@ -18,7 +18,6 @@ import (
 	"github.com/go-json-experiment/json"
 	"golang.org/x/mod/sumdb/note"
 
-	"github.com/probity-dev/probity/internal/api/control"
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/auth/devissuer"
 	"github.com/probity-dev/probity/internal/config"
@@ -93,8 +92,8 @@ func (n *Node) openProviders(ctx context.Context, atRest keys.Config) (verifier 
 	n.registry, err = provider.New(ctx, provider.Config{
 		Store: n.sealed, Seals: seals, Signing: atRest, Rotation: rotation(cfg), URL: cfg.URL, HostSuffix: cfg.Providers.HostSuffix,
 		Defaults: providerDefaults(cfg), Poll: time.Duration(cfg.Store.Poll), Touched: n.Ledger.Touch,
-		CheckPolicy: func(in *provider.PolicyInForce) error { return control.CheckBaseline(in, n.baselines) },
-		Now:         time.Now, Log: log, MinRetention: cfg.Ledger.MinRetentionDays,
+		Baselines: n.baselines,
+		Now:       time.Now, Log: log, MinRetention: cfg.Ledger.MinRetentionDays,
 	})
 	if err != nil {
 		return "", err

@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -23,9 +24,17 @@ type PolicyChange struct {
 	// Match, if not nil, is the version that must be in force.
 	Match *int64
 	By    By
+}
 
-	base int64 // the version in force when the change was first looked at
-	from int64 // the version that is rolled back to
+// policyChange is a change on its way: what a caller asks for, and what the registry knows
+// of it.
+type policyChange struct {
+	PolicyChange
+	// submitted is what JWS contains.
+	submitted *policyjws.Submission
+	// base is the version in force when the change was first looked at, from the version that
+	// is rolled back to, or 0.
+	base, from int64
 	// agreed are the callers who agreed besides By.
 	agreed []string
 }
@@ -33,12 +42,7 @@ type PolicyChange struct {
 // Change makes a change of a policy, or says why not. Malformed policies give an error that wraps
 // policyjws.ErrFormat or is a *policy.ParseError.
 func (r *Registry) Change(ctx context.Context, c PolicyChange) (*Done, error) {
-	base, err := r.version(ctx, c.Provider, string(c.Kind))
-	if err != nil {
-		return nil, err
-	}
-	c.base = base
-	return r.change(ctx, c)
+	return r.change(ctx, c, 0)
 }
 
 // version is the version in force in the store: this node may not have heard of
@@ -56,25 +60,34 @@ func (r *Registry) version(ctx context.Context, provider, kind string) (int64, e
 	return 0, nil
 }
 
-func (r *Registry) change(ctx context.Context, c PolicyChange) (*Done, error) {
-	submitted, err := r.read(c)
+// change makes a change, or proposes it where the provider wants approvals; from is the
+// version that is rolled back to, or 0.
+func (r *Registry) change(ctx context.Context, asked PolicyChange, from int64) (*Done, error) {
+	base, err := r.version(ctx, asked.Provider, string(asked.Kind))
 	if err != nil {
 		return nil, err
 	}
+	submitted, err := r.read(asked)
+	if err != nil {
+		return nil, err
+	}
+	c := policyChange{PolicyChange: asked, submitted: submitted, base: base, from: from}
+	var done *Done
 	var pending *Refusal
 	err = r.cfg.Store.Update(ctx, store.TopicPolicy, c.Provider, func(tx store.Tx) error {
 		p, err := provider(tx, c.Provider)
 		if err != nil {
 			return err
 		}
-		if err := r.admissible(tx, p, c, submitted); err != nil {
+		if err := r.admissible(tx, p, c); err != nil {
 			return err
 		}
 		if approvals(p) > 1 {
 			pending, err = r.propose(tx, p, store.Proposal{Kind: string(c.Kind), Action: c.Action, JWS: c.JWS, From: c.from, Base: c.base}, c.By)
 			return err
 		}
-		return r.put(tx, p, c, submitted)
+		done, err = r.put(tx, p, c)
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -83,7 +96,7 @@ func (r *Registry) change(ctx context.Context, c PolicyChange) (*Done, error) {
 	if pending != nil {
 		return nil, pending
 	}
-	return c.done(submitted), nil
+	return done, nil
 }
 
 // Done is what a change did.
@@ -96,13 +109,9 @@ type Done struct {
 	Submitted *policyjws.Submission
 }
 
-func (c PolicyChange) done(submitted *policyjws.Submission) *Done {
-	return &Done{c.Action, c.Kind, c.base + 1, submitted}
-}
-
 // admissible checks a change of a policy against what is in force.
-func (r *Registry) admissible(tx store.Tx, p store.Provider, c PolicyChange, submitted *policyjws.Submission) error {
-	if err := errors.Join(r.signed(p, submitted), r.bound(p, submitted, c.use())); err != nil {
+func (r *Registry) admissible(tx store.Tx, p store.Provider, c policyChange) error {
+	if err := errors.Join(r.signed(p, c.submitted), r.bound(p, c.submitted, c.use())); err != nil {
 		return err
 	}
 	return inOrder(tx, c)
@@ -123,10 +132,8 @@ func (r *Registry) read(c PolicyChange) (*policyjws.Submission, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.cfg.CheckPolicy != nil {
-		if err := r.cfg.CheckPolicy(in); err != nil {
-			return nil, err
-		}
+	if err := r.baselineHeld(in); err != nil {
+		return nil, err
 	}
 	return in.Submitted, nil
 }
@@ -140,15 +147,15 @@ func (r *Registry) signed(p store.Provider, submitted *policyjws.Submission) err
 		return refuse(InvalidOperation, CheckSigner, "a JWS signed by a registered policy signing certificate",
 			"an unsigned JWS, although the provider has signing certificates", remedySigner)
 	}
-	t := Provider{}
+	var registered []*x509.Certificate
 	for _, jwk := range p.Signers {
 		cert, err := policyjws.Certificate(jwk)
 		if err != nil {
 			return fmt.Errorf("provider: %s: %w", p.Name, err)
 		}
-		t.Certificates = append(t.Certificates, cert)
+		registered = append(registered, cert)
 	}
-	if !submitted.SignedBy(t.Certificates, r.cfg.Now()) {
+	if !submitted.SignedBy(registered, r.cfg.Now()) {
 		return refuse(InvalidOperation, CheckSigner, "a JWS signed by a registered policy signing certificate",
 			"a JWS signed by "+submitted.Signer[0].Subject.String()+", which is not registered", remedySigner)
 	}
@@ -174,7 +181,7 @@ func (r *Registry) bound(p store.Provider, in *policyjws.Submission, use policyj
 }
 
 // use is what a change of a policy is.
-func (c PolicyChange) use() policyjws.Binding {
+func (c policyChange) use() policyjws.Binding {
 	purpose := policyjws.PurposeSet
 	if c.Action == store.PolicyReset {
 		purpose = policyjws.PurposeReset
@@ -183,7 +190,7 @@ func (c PolicyChange) use() policyjws.Binding {
 }
 
 // inOrder refuses a change that another one came before.
-func inOrder(tx store.Tx, c PolicyChange) error {
+func inOrder(tx store.Tx, c policyChange) error {
 	current, err := tx.Policy(c.Provider, string(c.Kind))
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
@@ -199,17 +206,17 @@ func inOrder(tx store.Tx, c PolicyChange) error {
 }
 
 // put adds the version and records it.
-func (r *Registry) put(tx store.Tx, p store.Provider, c PolicyChange, submitted *policyjws.Submission) error {
+func (r *Registry) put(tx store.Tx, p store.Provider, c policyChange) (*Done, error) {
 	record := store.PolicyVersion{Provider: c.Provider, Kind: string(c.Kind), Action: c.Action, JWS: c.JWS, By: c.By.Caller, From: c.from, At: r.now()}
-	if len(submitted.Signer) > 0 {
-		sum := sha256.Sum256(submitted.Signer[0].Raw)
+	if len(c.submitted.Signer) > 0 {
+		sum := sha256.Sum256(c.submitted.Signer[0].Raw)
 		record.Signer = hex.EncodeToString(sum[:])
 	}
 	version, err := tx.PutPolicy(record)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	details := map[string]string{"version": strconv.FormatInt(version, 10), "jws": submitted.Hash()}
+	details := map[string]string{"version": strconv.FormatInt(version, 10), "jws": c.submitted.Hash()}
 	if record.Signer != "" {
 		details["signer"] = record.Signer
 	}
@@ -217,7 +224,8 @@ func (r *Registry) put(tx store.Tx, p store.Provider, c PolicyChange, submitted 
 		details["from"] = strconv.FormatInt(c.from, 10)
 	}
 	approvedBy(details, c.agreed)
-	return ledger.Append(tx, p.Identity(), r.entry(c.By, "policy."+c.Action, string(c.Kind), details))
+	err = ledger.Append(tx, p.Identity(), r.entry(c.By, "policy."+c.Action, string(c.Kind), details))
+	return &Done{c.Action, c.Kind, version, c.submitted}, err
 }
 
 // Version returns a version of a policy as it was written.
@@ -241,9 +249,6 @@ func (r *Registry) Rollback(ctx context.Context, providerName string, kind evide
 	if err != nil {
 		return nil, err
 	}
-	base, err := r.version(ctx, providerName, string(kind))
-	if err != nil {
-		return nil, err
-	}
-	return r.change(ctx, PolicyChange{Provider: providerName, Kind: kind, Action: earlier.Action, JWS: earlier.JWS, Match: match, By: by, base: base, from: version})
+	asked := PolicyChange{Provider: providerName, Kind: kind, Action: earlier.Action, JWS: earlier.JWS, Match: match, By: by}
+	return r.change(ctx, asked, version)
 }

@@ -295,15 +295,17 @@ func (r *Registry) carryOut(tx store.Tx, p store.Provider, x store.Proposal, agr
 	done = &Done{Action: x.Action}
 	switch x.Action {
 	case store.PolicySet, store.PolicyReset:
-		c := PolicyChange{Provider: p.Name, Kind: evidence.Kind(x.Kind), Action: x.Action, JWS: x.JWS, By: by, base: x.Base, from: x.From, agreed: agreed}
-		submitted, err := r.read(c)
+		asked := PolicyChange{Provider: p.Name, Kind: evidence.Kind(x.Kind), Action: x.Action, JWS: x.JWS, By: by}
+		submitted, err := r.read(asked)
 		if err != nil {
 			return nil, false, err
 		}
-		if err := r.admissible(tx, p, c, submitted); err != nil {
+		c := policyChange{PolicyChange: asked, submitted: submitted, base: x.Base, from: x.From, agreed: agreed}
+		if err := r.admissible(tx, p, c); err != nil {
 			return nil, false, err
 		}
-		return c.done(submitted), false, r.put(tx, p, c, submitted)
+		done, err := r.put(tx, p, c)
+		return done, false, err
 	case store.CertificateAdd, store.CertificateRemove:
 		if err := unchanged(p, x); err != nil {
 			return nil, false, err

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/probity-dev/probity/appraisal"
+	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/keys"
@@ -46,10 +47,11 @@ type Config struct {
 	Poll time.Duration
 	// Touched is told whose ledger got an entry with a change.
 	Touched func(provider string)
-	// CheckPolicy, if not nil, refuses policies for reasons of this service.
-	CheckPolicy func(*PolicyInForce) error
-	Now         func() time.Time
-	Log         *slog.Logger
+	// Baselines, if not nil, describes the collateral at hand: a policy that pins another TCB
+	// baseline is refused.
+	Baselines func() []collateral.About
+	Now       func() time.Time
+	Log       *slog.Logger
 }
 
 // Registry knows all providers. It is safe for concurrent use.

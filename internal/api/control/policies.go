@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,8 +13,6 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/probity-dev/probity/appraisal"
-	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/internal/api/edge"
 	"github.com/probity-dev/probity/internal/provider"
 	"github.com/probity-dev/probity/internal/store"
@@ -249,32 +246,6 @@ func (p *Plane) Reject(w http.ResponseWriter, r *http.Request, c *edge.Call) err
 		return err
 	}
 	return edge.WriteJSON(w, map[string]string{"status": "rejected"})
-}
-
-// CheckBaseline refuses a policy that pins a TCB baseline of which there is no
-// collateral: no evidence could pass it.
-func CheckBaseline(in *provider.PolicyInForce, baselines func() []collateral.About) error {
-	settings, err := in.Policy.Settings()
-	if err != nil {
-		return err
-	}
-	value, pinned := settings["x-ms-sgx-tcbidentifier"]
-	text, _ := value.Text()
-	if !pinned || text == "azuredefault" {
-		return nil
-	}
-	var held []string
-	for _, about := range baselines() {
-		n := strconv.FormatUint(uint64(about.EvaluationNumber), 10)
-		if n == text {
-			return nil
-		}
-		if !slices.Contains(held, n) {
-			held = append(held, n)
-		}
-	}
-	return edge.BadRequest(appraisal.CheckTCBIdentifier, "azuredefault, or a TCB evaluation data number with collateral: "+strings.Join(held, ", "), value.String(),
-		"provide collateral of that number first")
 }
 
 // GetCertificates answers GET /certificates.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/api/edge"
@@ -84,8 +85,8 @@ func (p *Plane) TCBBaselines(w http.ResponseWriter, _ *http.Request, c *edge.Cal
 func selected(in *provider.PolicyInForce, number uint32, newest bool) bool {
 	if p := in.Policy; p != nil {
 		if settings, err := p.Settings(); err == nil {
-			if text, _ := settings["x-ms-sgx-tcbidentifier"].Text(); text != "" && text != "azuredefault" {
-				return text == strconv.FormatUint(uint64(number), 10)
+			if pinned, refused := appraisal.TCBBaseline(settings); refused != nil || pinned != 0 {
+				return pinned == number
 			}
 		}
 	}
