@@ -132,7 +132,7 @@ func replaced(rows []store.SigningKey, provider, algorithm string, r Rotation, n
 	live, fresh := 0, 0
 	var first time.Time
 	for _, old := range rows {
-		if old.Provider == provider && old.Algorithm != checkpoint && old.Created.After(now.Add(-newWindow)) && !old.Created.After(now) {
+		if old.Provider == provider && old.Created.After(now.Add(-newWindow)) && !old.Created.After(now) {
 			fresh++
 			first = old.Created // the newest come first
 		}
@@ -199,7 +199,7 @@ func Retire(tx store.Tx, cfg Config, id, by string, now time.Time) (store.Signin
 	if err != nil {
 		return store.SigningKey{}, err
 	}
-	i := slices.IndexFunc(records, func(r store.SigningKey) bool { return r.ID == id && r.Algorithm != checkpoint })
+	i := slices.IndexFunc(records, func(r store.SigningKey) bool { return r.ID == id })
 	if i < 0 {
 		return store.SigningKey{}, fmt.Errorf("signing: key %q: %w", id, store.ErrNotFound)
 	}
@@ -266,7 +266,7 @@ func Due(records []store.SigningKey, every time.Duration, r Rotation, now time.T
 		if from.IsZero() { // a key of the first versions
 			from = k.Created
 		}
-		if k.Algorithm != checkpoint && k.SignUntil.IsZero() && !from.Add(every-r.Ahead).After(now) {
+		if k.SignUntil.IsZero() && !from.Add(every-r.Ahead).After(now) {
 			due = append(due, k)
 		}
 	}
@@ -296,73 +296,4 @@ func note(tx store.Tx, action string, k store.SigningKey, by string, now time.Ti
 	}
 	details["algorithm"] = own.algorithm()
 	return ledger.Append(tx, whose, &ledger.Entry{Time: now.UTC(), Type: ledger.Change, Action: action, Subject: k.ID, By: by, Details: details})
-}
-
-// StoredCheckpointKey returns the key that signs checkpoints, in the forms of the
-// note library: the secret and what verifies; ok is false if there is none.
-func StoredCheckpointKey(records []store.SigningKey, cfg Config) (secret, public string, ok bool, err error) {
-	for _, r := range records {
-		if r.Algorithm == checkpoint && r.SignUntil.IsZero() {
-			if err := cfg.check(r); err != nil {
-				return "", "", false, err
-			}
-			b, err := cfg.Master.unseal(useCheckpointKey, r.Sealed, r.ID)
-			return string(b), r.ID, err == nil, err
-		}
-	}
-	return "", "", false, nil
-}
-
-// CheckpointVerifier returns what verifies checkpoints, which is no secret.
-func CheckpointVerifier(records []store.SigningKey) (string, bool) {
-	for _, r := range records {
-		if r.Algorithm == checkpoint && r.SignUntil.IsZero() {
-			return r.ID, true
-		}
-	}
-	return "", false
-}
-
-// CheckpointKey is StoredCheckpointKey, and makes the key where there is none.
-func CheckpointKey(tx store.Tx, cfg Config, name string, now time.Time) (secret, public string, err error) {
-	records, err := tx.SigningKeys()
-	if err != nil {
-		return "", "", err
-	}
-	if secret, public, ok, err := StoredCheckpointKey(records, cfg); ok || err != nil {
-		return secret, public, err
-	}
-	if secret, public, err = ledger.NewKey(cfg.Random, name); err != nil {
-		return "", "", fmt.Errorf("signing: checkpoint key: %w", err)
-	}
-	return secret, public, cfg.put(tx, store.SigningKey{ID: public, Algorithm: checkpoint, Sealed: cfg.Master.seal(useCheckpointKey, []byte(secret), public),
-		Certificate: []byte{}, Created: now, SignFrom: now})
-}
-
-// CheckpointVerifiers returns what verifies checkpoints, of now and of before.
-func CheckpointVerifiers(records []store.SigningKey) (all []string) {
-	for _, r := range records {
-		if r.Algorithm == checkpoint {
-			all = append(all, r.ID)
-		}
-	}
-	return all
-}
-
-// RotateCheckpointKey makes the key that signs checkpoints from now on, of the same
-// name, and ends the one before it, which still verifies.
-func RotateCheckpointKey(tx store.Tx, cfg Config, name string, now time.Time) (secret, public string, err error) {
-	records, err := tx.SigningKeys()
-	if err != nil {
-		return "", "", err
-	}
-	for _, r := range records {
-		if r.Algorithm == checkpoint && r.SignUntil.IsZero() {
-			r.SignUntil = now
-			if err := cfg.put(tx, r); err != nil {
-				return "", "", err
-			}
-		}
-	}
-	return CheckpointKey(tx, cfg, name, now)
 }

@@ -90,32 +90,43 @@ func Upgrade(ctx context.Context, db store.Store, c Config) error {
 	if c.Memory.upgraded() {
 		return nil
 	}
-	records, err := db.SigningKeys(ctx)
+	stored, err := db.SigningKeys(ctx)
 	if err != nil {
 		return err
 	}
-	old := false
-	for _, k := range records {
-		old = old || len(k.Seal) == 0
-	}
-	if old {
-		err = db.Update(ctx, store.TopicKeys, "", func(tx store.Tx) error {
-			records, err := tx.SigningKeys()
-			if err != nil {
-				return err
-			}
-			for _, k := range records {
-				if err := c.upgrade(tx, k); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
+	checkpoints, err := db.CheckpointKeys(ctx)
 	if err != nil {
 		return err
+	}
+	if slices.ContainsFunc(stored, func(k store.SigningKey) bool { return len(k.Seal) == 0 }) ||
+		slices.ContainsFunc(checkpoints, func(k store.CheckpointKey) bool { return len(k.Seal) == 0 }) {
+		if err := db.Update(ctx, store.TopicKeys, "", c.upgradeAll); err != nil {
+			return err
+		}
 	}
 	return c.Memory.setUpgraded()
+}
+
+func (c Config) upgradeAll(tx store.Tx) error {
+	stored, err := tx.SigningKeys()
+	if err != nil {
+		return err
+	}
+	checkpoints, err := tx.CheckpointKeys()
+	if err != nil {
+		return err
+	}
+	for _, k := range stored {
+		if err := c.upgrade(tx, k); err != nil {
+			return err
+		}
+	}
+	for _, k := range checkpoints {
+		if err := c.upgradeCheckpointKey(tx, k); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c Config) upgrade(tx store.Tx, k store.SigningKey) error {
@@ -127,11 +138,7 @@ func (c Config) upgrade(tx store.Tx, k store.SigningKey) error {
 		if err != nil {
 			return fmt.Errorf("signing: key %s: %w", k.ID, err)
 		}
-		use := useTokenKeys
-		if k.Algorithm == checkpoint {
-			use = useCheckpointKey
-		}
-		k.Sealed = c.Master.seal(use, plain, k.ID)
+		k.Sealed = c.Master.seal(useTokenKeys, plain, k.ID)
 	}
 	return c.put(tx, k)
 }

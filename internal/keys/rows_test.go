@@ -26,6 +26,15 @@ func (s *safe) records() []store.SigningKey {
 	return records
 }
 
+func (s *safe) checkpoints() []store.CheckpointKey {
+	s.t.Helper()
+	stored, err := s.db.CheckpointKeys(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return stored
+}
+
 func (s *safe) remember(dir string) {
 	s.t.Helper()
 	folder, err := anchor.Open(filepath.Join(dir, anchor.Dir))
@@ -165,12 +174,12 @@ func TestRowsOfTheFirstVersionsAreSealedAgainOnce(t *testing.T) {
 	}
 	first := []store.SigningKey{
 		{ID: "one", Algorithm: "ES256", Created: now, Sealed: firstSeal(t, 0, der, "signing key one"), Certificate: []byte{}},
-		{ID: public, Algorithm: checkpoint, Created: now, Sealed: firstSeal(t, 0, []byte(secret), "signing key "+public), Certificate: []byte{}},
 		{ID: "hardware", Algorithm: "RS256", Label: "probity hardware", Created: now, Certificate: []byte{}},
 	}
 	putBack := func() {
 		s.update(func(tx store.Tx) error {
-			var problems []error
+			problems := []error{tx.PutCheckpointKey(store.CheckpointKey{ID: public, Created: now,
+				Sealed: firstSeal(t, 0, []byte(secret), "signing key "+public)})}
 			for _, k := range first {
 				problems = append(problems, tx.PutSigningKey(k))
 			}
@@ -187,7 +196,7 @@ func TestRowsOfTheFirstVersionsAreSealedAgainOnce(t *testing.T) {
 	if got := s.signers("p", "ES256", "https://a", now); got.Sign.Algorithm() != "ES256" {
 		t.Errorf("signs with %s", got.Sign.Algorithm())
 	}
-	if got, _, ok, err := StoredCheckpointKey(s.records(), s.cfg); err != nil || !ok || got != secret {
+	if got, _, ok, err := StoredCheckpointKey(s.checkpoints(), s.cfg); err != nil || !ok || got != secret {
 		t.Errorf("checkpoint key: %t, %v", ok, err)
 	}
 	if ring := s.ring(); len(ring.keys) != 2 || len(ring.Broken()) != 0 {

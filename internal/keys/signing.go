@@ -36,10 +36,6 @@ const keyBits = 2048
 // DefaultAlgorithm is what every client of Azure Attestation takes.
 const DefaultAlgorithm = "RS256"
 
-// checkpoint is the algorithm of the key that signs the ledger's checkpoints. It
-// signs no tokens.
-const checkpoint = "checkpoint"
-
 // Config says how keys are made and opened.
 type Config struct {
 	Master MasterKey
@@ -89,9 +85,6 @@ func NewRing(cfg Config, records []store.SigningKey, earlier *Ring) *Ring {
 	r := &Ring{cfg: cfg}
 	var authentic []store.SigningKey
 	for _, record := range records {
-		if record.Algorithm == checkpoint {
-			continue
-		}
 		// Security: a row that someone changed in the database neither signs nor is
 		// published.
 		if err := cfg.check(record); err != nil {

@@ -46,7 +46,7 @@ func CheckpointSigner(ctx context.Context, db store.Store, cfg config.Config, at
 		return nil, nil, err
 	}
 	known := strings.Fields(string(b))
-	records, err := db.SigningKeys(ctx)
+	records, err := db.CheckpointKeys(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -134,7 +134,7 @@ func firstCheckpointKey(ctx context.Context, db store.Store, cfg config.Config, 
 		return "", "", errNoCheckpointKey
 	}
 	err = db.Update(ctx, store.TopicKeys, "", func(tx store.Tx) error {
-		records, err := tx.SigningKeys()
+		records, err := tx.CheckpointKeys()
 		if err != nil {
 			return err
 		}

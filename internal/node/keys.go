@@ -34,7 +34,11 @@ func KeysAtRest(ctx context.Context, db store.Store, cfg config.Config) (keys.Co
 	if err != nil {
 		return atRest, err
 	}
-	create := len(records) == 0 && len(providers) == 0
+	checkpoints, err := db.CheckpointKeys(ctx)
+	if err != nil {
+		return atRest, err
+	}
+	create := len(records) == 0 && len(checkpoints) == 0 && len(providers) == 0
 	p := cfg.Signing.PKCS11
 	if p.Module != "" {
 		pin, err := TokenPIN(cfg)

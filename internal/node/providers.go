@@ -66,7 +66,7 @@ func (n *Node) openProviders(ctx context.Context, atRest keys.Config) (verifier 
 	if err != nil {
 		return "", err
 	}
-	records, err := db.SigningKeys(ctx)
+	records, err := db.CheckpointKeys(ctx)
 	if err != nil {
 		return "", err
 	}

@@ -277,7 +277,7 @@ func (r *Registry) SetDefaults(ctx context.Context, d Defaults) error {
 
 // readAll reads everything again.
 func (r *Registry) readAll(ctx context.Context) error {
-	_, latest, _, err := r.cfg.Store.Changes(ctx, -1)
+	changes, err := r.cfg.Store.Changes(ctx, -1)
 	if err != nil {
 		return err
 	}
@@ -311,6 +311,6 @@ func (r *Registry) readAll(ctx context.Context) error {
 	}
 	r.remember(versions)
 	r.providers.Store(&next)
-	r.revision = latest
+	r.revision = changes.Latest
 	return nil
 }

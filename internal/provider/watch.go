@@ -46,19 +46,19 @@ func (r *Registry) readTokens(ctx context.Context) error {
 func (r *Registry) Refresh(ctx context.Context) error {
 	r.refreshing.Lock()
 	defer r.refreshing.Unlock()
-	changes, latest, all, err := r.cfg.Store.Changes(ctx, r.revision)
+	changes, err := r.cfg.Store.Changes(ctx, r.revision)
 	switch {
 	case err != nil:
 		return err
-	case all:
+	case changes.All:
 		return r.readAll(ctx)
-	case len(changes) == 0:
-		r.revision = latest
+	case len(changes.List) == 0:
+		r.revision = changes.Latest
 		return nil
 	}
 	providers := map[string]bool{}
 	keys, tokens := false, false
-	for _, c := range changes {
+	for _, c := range changes.List {
 		switch c.Topic {
 		case store.TopicTokens:
 			tokens = true
@@ -86,7 +86,7 @@ func (r *Registry) Refresh(ctx context.Context) error {
 		}
 	}
 	// Only now: what failed half way is done again.
-	r.revision = latest
+	r.revision = changes.Latest
 	return nil
 }
 

@@ -10,16 +10,8 @@
 package store
 
 import (
-	"context"
 	"errors"
-	"strconv"
-	"time"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
-
-// DefaultProvider is the provider that answers on the bare address.
-const DefaultProvider = "default"
 
 // The errors of a store.
 var (
@@ -35,241 +27,6 @@ var (
 	// call may succeed later.
 	ErrUnavailable = errors.New("the store does not answer")
 )
-
-// Provider is an attestation provider. Members that this version does
-// not know are kept, so that nodes of two versions can run together.
-type Provider struct {
-	Name string `json:"-"`
-	// Revision grows with each change.
-	Revision int64 `json:"-"`
-	// Generation counts the providers of this name: one that was removed and made again
-	// has 2. Zero means 1.
-	Generation int64 `json:"generation,omitzero"`
-	// Subscription and Group are where the control plane finds it.
-	Subscription string            `json:"subscription,omitzero"`
-	Group        string            `json:"group,omitzero"`
-	Location     string            `json:"location,omitzero"`
-	Tags         map[string]string `json:"tags,omitzero"`
-	// Isolated providers take policies only from those who hold the key of one of
-	// Signers, which are JSON Web Keys as they were registered.
-	Isolated bool             `json:"isolated,omitzero"`
-	Signers  []jsontext.Value `json:"signers,omitzero"`
-	// Used are hashes of the newest requests about certificates, which are not taken
-	// again.
-	Used []string `json:"used,omitzero"`
-	// PublicNetworkAccess and TPMAuthentication are "Enabled", "Disabled" or empty.
-	PublicNetworkAccess string `json:"publicNetworkAccess,omitzero"`
-	TPMAuthentication   string `json:"tpmAttestationAuthentication,omitzero"`
-	// Endpoints are private endpoint connections, by name.
-	Endpoints map[string]jsontext.Value `json:"privateEndpoints,omitzero"`
-	// KeyUses are the kinds of keys that the provider signed with lately, signs with, and
-	// is about to sign with, the oldest first. Empty until the kind is changed once.
-	KeyUses []KeyUse `json:"keyUses,omitzero"`
-	// Settings are the provider's own, as package provider reads them.
-	Settings  jsontext.Value `json:"settings,omitzero"`
-	Created   time.Time      `json:"created,omitzero"`
-	CreatedBy string         `json:"createdBy,omitzero"`
-	Updated   time.Time      `json:"updated,omitzero"`
-	UpdatedBy string         `json:"updatedBy,omitzero"`
-	// Later holds the members of later versions.
-	Later jsontext.Value `json:",embed"`
-}
-
-// Identity tells a provider from earlier ones of its name, which were removed: "acme",
-// then "acme.2". It names the provider's ledger, and what was sealed for it. Names of
-// providers have no dot.
-func (p *Provider) Identity() string {
-	if p.Generation <= 1 {
-		return p.Name
-	}
-	return p.Name + "." + strconv.FormatInt(p.Generation, 10)
-}
-
-// KeyUse is a kind of keys that a provider signs with for a while.
-type KeyUse struct {
-	// Own keys are the provider's, others are shared.
-	Own       bool   `json:"own,omitzero"`
-	Algorithm string `json:"algorithm"`
-	// From is when the provider begins to sign with them; they are published before.
-	From time.Time `json:"from,omitzero"`
-	// Until is when they leave its key set; zero means that no date is known.
-	Until time.Time `json:"until,omitzero"`
-}
-
-// What a version of a policy does.
-const (
-	PolicySet   = "set"
-	PolicyReset = "reset"
-)
-
-// PolicyVersion is one version of the policy of a provider for one attestation
-// type. The newest is in force.
-type PolicyVersion struct {
-	Provider string
-	Kind     string
-	// Version counts from 1.
-	Version int64
-	// Action is PolicySet or PolicyReset.
-	Action string
-	// JWS is the policy, or the request to reset it, exactly as it was submitted.
-	JWS string
-	// By is who submitted it; Signer is the SHA-256 of the certificate that signed
-	// it, in hex, or empty.
-	By, Signer string
-	// From is the version that was rolled back to, or 0.
-	From int64
-	At   time.Time
-	// Seal authenticates the row. Altered says that it does not; the store itself does
-	// not set it.
-	Seal    []byte
-	Altered bool
-}
-
-// SigningKey is a token signing key.
-type SigningKey struct {
-	ID string `json:"-"`
-	// Sealed is the private key under the master key; empty for keys of a PKCS#11
-	// token.
-	Sealed      []byte    `json:"-"`
-	Certificate []byte    `json:"-"` // DER; of no instance in particular
-	Created     time.Time `json:"-"`
-	// Provider is whose key it is; empty for one that is shared.
-	Provider string `json:"provider,omitzero"`
-	// Algorithm is the JWS algorithm; empty stands for RS256.
-	Algorithm string `json:"algorithm,omitzero"`
-	// Label names the key in a PKCS#11 token.
-	Label string `json:"label,omitzero"`
-	// SignFrom is when the key begins to sign; it is published before. SignUntil is
-	// when it ends, PublishUntil when it leaves the key set; zero means never.
-	SignFrom     time.Time `json:"signFrom,omitzero"`
-	SignUntil    time.Time `json:"signUntil,omitzero"`
-	PublishUntil time.Time `json:"publishUntil,omitzero"`
-	// Version grows with each change of the row.
-	Version int64 `json:"version,omitzero"`
-	// Seal authenticates the row; see package signing.
-	Seal  []byte         `json:"seal,omitzero"`
-	Later jsontext.Value `json:",embed"`
-}
-
-// Token is a static bearer token of a caller. Only its hash is kept.
-type Token struct {
-	Name string `json:"-"`
-	// Hash is the SHA-256 of the token in hex.
-	Hash string `json:"-"`
-	Role string `json:"role"`
-	// Providers lists where the role counts; "*" stands for everywhere.
-	Providers []string       `json:"providers"`
-	Created   time.Time      `json:"created"`
-	CreatedBy string         `json:"createdBy"`
-	Expires   time.Time      `json:"expires,omitzero"`
-	Later     jsontext.Value `json:",embed"`
-}
-
-// What a proposal does, besides PolicySet and PolicyReset.
-const (
-	ProviderSettings  = "settings"
-	ProviderDelete    = "delete"
-	CertificateAdd    = "addCertificate"
-	CertificateRemove = "removeCertificate"
-)
-
-// Proposal is a change of a policy or of a provider that waits for approvals.
-type Proposal struct {
-	ID       string `json:"-"`
-	Provider string `json:"-"`
-	// Kind is the attestation type of a change of a policy, else empty.
-	Kind   string `json:"kind,omitzero"`
-	Action string `json:"action"`
-	// JWS is what was submitted for a policy or a certificate, From the version that a
-	// policy is rolled back to, or 0.
-	JWS  string `json:"jws,omitzero"`
-	From int64  `json:"from,omitzero"`
-	// Change is what was submitted for a provider, as package provider reads it.
-	Change jsontext.Value `json:"change,omitzero"`
-	// Base is the version of the policy, or the revision of the provider, that was in
-	// force when it was made.
-	Base int64 `json:"base"`
-	// Approvals are the callers who approved, first the one who proposed. Credentials
-	// tells, for each that came with a static token, which token it was.
-	Approvals   []string       `json:"approvals"`
-	Credentials []string       `json:"credentials,omitzero"`
-	Created     time.Time      `json:"created"`
-	Expires     time.Time      `json:"expires"`
-	Later       jsontext.Value `json:",embed"`
-}
-
-// Collateral is a piece of endorsements as it was fetched and verified.
-type Collateral struct {
-	Key string
-	// Data is a bundle of the one piece.
-	Data                []byte
-	Fetched, NextUpdate time.Time
-}
-
-// TPMKey is an attestation key that was bound to a TPM's endorsement key.
-type TPMKey struct {
-	Provider string
-	// Key is the SHA-256 of the key's SubjectPublicKeyInfo, EndorsementKey that of
-	// the TPM's, in hex.
-	Key, EndorsementKey string
-	// Name is the machine's name. It belongs to the TPM that took it first.
-	Name    string
-	Created time.Time
-}
-
-// Seal authenticates a part of the state, its scope, as package seal makes it.
-type Seal struct {
-	Scope string
-	// Version counts the changes of the scope.
-	Version int64
-	MAC     []byte
-}
-
-// LedgerRow is one row of a provider's ledger.
-type LedgerRow struct {
-	// Seq counts from 0.
-	Seq  int64
-	Time time.Time
-	// Entry is the text of the entry; nil once it was removed by retention.
-	Entry []byte
-	// Leaf is the hash of the entry, Chain that of all up to it.
-	Leaf, Chain []byte
-}
-
-// LedgerNode is an inner hash of the ledger's tree, by level and place.
-type LedgerNode struct {
-	Level int
-	N     int64
-	Hash  []byte
-}
-
-// LedgerHead is where a provider's ledger ends.
-type LedgerHead struct {
-	Size  int64
-	Chain []byte
-}
-
-// LedgerState is where the ledger of a provider ends, and the size of its newest
-// checkpoint, or -1 if it has none.
-type LedgerState struct {
-	Provider string
-	LedgerHead
-	Signed int64
-}
-
-// Checkpoint is a signed statement of a ledger's size and root.
-type Checkpoint struct {
-	Size int64
-	Note string
-}
-
-// Append is what is added to one provider's ledger in one transaction.
-type Append struct {
-	Rows       []LedgerRow
-	Nodes      []LedgerNode
-	Head       LedgerHead
-	Checkpoint *Checkpoint
-}
 
 // What a change was about.
 const (
@@ -288,159 +45,31 @@ type Change struct {
 	Name string
 }
 
-// Tx is a transaction of [Store.Update]: all of it is done, or nothing. Reads
+// Changes are the changes after a revision, the oldest first.
+type Changes struct {
+	List []Change
+	// Latest is the newest revision.
+	Latest int64
+	// All says that older changes were forgotten, so that everything must be read again.
+	All bool
+}
+
+// Store is the whole state; each part is a role of its own.
+type Store interface {
+	StateStore
+	ProviderStore
+	PolicyStore
+	KeyStore
+	CollateralStore
+	LedgerStore
+	WorkStore
+}
+
+// Tx is a transaction of [StateStore.Update]: all of it is done, or nothing. Reads
 // see what the transaction wrote.
 type Tx interface {
-	Provider(name string) (Provider, error)
-	// PutProvider creates or replaces a provider and returns its new revision.
-	PutProvider(p Provider) (int64, error)
-	// DeleteProvider removes a provider with its policies, keys, proposals and
-	// enrolments. Its ledger stays.
-	DeleteProvider(name string) error
-
-	// Policy returns the newest version, or an error wrapping ErrNotFound.
-	Policy(provider, kind string) (PolicyVersion, error)
-	// PutPolicy adds the next version and returns its number. The provider must
-	// exist.
-	PutPolicy(p PolicyVersion) (int64, error)
-	// SealPolicy puts the seal of a version beside it.
-	SealPolicy(provider, kind string, version int64, seal []byte) error
-
-	Proposal(provider, id string) (Proposal, error)
-	// Proposals returns those of a provider, or all if provider is empty.
-	Proposals(provider string) ([]Proposal, error)
-	PutProposal(p Proposal) error
-	DeleteProposal(provider, id string) error
-
-	SigningKeys() ([]SigningKey, error)
-	// PutSigningKey creates a key, or replaces one.
-	PutSigningKey(k SigningKey) error
-	DeleteSigningKey(id string) error
-
-	// PutToken creates a token, or returns an error wrapping ErrConflict if the
-	// name is taken.
-	PutToken(t Token) error
-	DeleteToken(name string) error
-
-	// PutTPMKey enrols a key. The error wraps ErrConflict if the name or the key
-	// belongs to another endorsement key.
-	PutTPMKey(k TPMKey) error
-	// CountTPMKeys counts the enrolled keys of a provider, and those of them that belong
-	// to an endorsement key; the key itself is not among them.
-	CountTPMKeys(k TPMKey) (all, same int, err error)
-	// DeleteTPMKeys removes the keys of a name, or returns an error wrapping
-	// ErrNotFound.
-	DeleteTPMKeys(provider, name string) error
-
-	// Providers, Policies, Tokens and TPMKeys are as in Store.
-	Providers() ([]Provider, error)
-	Policies(provider string) ([]PolicyVersion, error)
-	Tokens() ([]Token, error)
-	TPMKeys(provider string) ([]TPMKey, error)
-	// Seal returns the seal of a scope, or an error wrapping ErrNotFound; PutSeal
-	// creates or replaces it.
-	Seal(scope string) (Seal, error)
-	PutSeal(x Seal) error
-
+	ProviderTx
+	PolicyTx
+	KeyTx
 	LedgerTx
-}
-
-// LedgerTx is the part of a transaction that a ledger needs. Heads are locked
-// until the end of the transaction.
-type LedgerTx interface {
-	LedgerHead(provider string) (LedgerHead, error)
-	// LedgerLeaves returns the leaf hashes from a place on, LedgerNode one inner
-	// hash.
-	LedgerLeaves(provider string, from, n int64) ([][]byte, error)
-	LedgerNode(provider string, level int, n int64) ([]byte, error)
-	AppendLedger(provider string, a Append) error
-}
-
-// Store keeps the service's state. Implementations are safe for concurrent
-// use; each method is atomic.
-type Store interface {
-	// Update runs f in a transaction that is alone in changing the state, and
-	// announces it as a change of the topic and name. An error of f undoes it.
-	Update(ctx context.Context, topic, name string, f func(Tx) error) error
-	// Changes returns what changed after a revision, oldest first, and the newest
-	// revision. With all set, older changes were forgotten and everything must be
-	// read again.
-	Changes(ctx context.Context, after int64) (list []Change, latest int64, all bool, err error)
-	// Wait returns when there may be changes of others, or when ctx ends. Engines
-	// that are told of nothing wait for ctx.
-	Wait(ctx context.Context) error
-
-	// Provider returns the named provider or an error wrapping ErrNotFound;
-	// Providers returns all, by name.
-	Provider(ctx context.Context, name string) (Provider, error)
-	Providers(ctx context.Context) ([]Provider, error)
-
-	// Policies returns the newest version of each policy, by provider and kind; an
-	// empty provider asks for all.
-	Policies(ctx context.Context, provider string) ([]PolicyVersion, error)
-	// PolicyHistory returns all versions of a policy, the newest first, without
-	// their JWS; PolicyVersion returns one.
-	PolicyHistory(ctx context.Context, provider, kind string) ([]PolicyVersion, error)
-	PolicyVersion(ctx context.Context, provider, kind string, version int64) (PolicyVersion, error)
-	// Proposals returns those of a provider, the oldest first.
-	Proposals(ctx context.Context, provider string) ([]Proposal, error)
-
-	// Seals returns all seals, by scope; Seal returns one, or an error wrapping
-	// ErrNotFound.
-	Seals(ctx context.Context) ([]Seal, error)
-	Seal(ctx context.Context, scope string) (Seal, error)
-
-	// SigningKeys returns all keys, the newest first.
-	SigningKeys(ctx context.Context) ([]SigningKey, error)
-	// Tokens returns all tokens, by name.
-	Tokens(ctx context.Context) ([]Token, error)
-
-	// Collateral returns the pieces whose keys begin with the prefix, by key.
-	Collateral(ctx context.Context, prefix string) ([]Collateral, error)
-	// PutCollateral creates or replaces a piece.
-	PutCollateral(ctx context.Context, c Collateral) error
-	// NextSlot takes the first time, not before now, at which a request to a
-	// vendor may be made, and keeps the next one away from it by every. All
-	// processes that share the store share the slots.
-	NextSlot(ctx context.Context, vendor string, now time.Time, every time.Duration) (time.Time, error)
-	// HoldSlots keeps requests to the vendor back until then.
-	HoldSlots(ctx context.Context, vendor string, until time.Time) error
-
-	// TPMKeys returns the enrolled keys of a provider, by name and age; an empty
-	// provider asks for all.
-	TPMKeys(ctx context.Context, provider string) ([]TPMKey, error)
-	// UseOnce takes a word that may be taken once until it expires, and reports
-	// whether it was free.
-	UseOnce(ctx context.Context, word string, now, expires time.Time) (bool, error)
-	// Lease gives or renews background work to one holder until then, and reports
-	// whether the holder has it. Clocks of holders may differ by less than the
-	// lease is long.
-	Lease(ctx context.Context, work, holder string, now, until time.Time) (bool, error)
-
-	// AppendLedger runs f in a transaction of its own, for the batch of that name.
-	// A batch that was appended before is not appended again.
-	AppendLedger(ctx context.Context, batch string, now time.Time, f func(LedgerTx) error) error
-	// Ledger returns up to limit rows from a place on.
-	Ledger(ctx context.Context, provider string, from int64, limit int) ([]LedgerRow, error)
-	// LedgerHead returns where a ledger ends; an empty one has the zero head.
-	LedgerHead(ctx context.Context, provider string) (LedgerHead, error)
-	// LedgerLeaves and LedgerNode are as in LedgerTx.
-	LedgerLeaves(ctx context.Context, provider string, from, n int64) ([][]byte, error)
-	LedgerNode(ctx context.Context, provider string, level int, n int64) ([]byte, error)
-	// LedgerHeads returns where all ledgers end, by provider.
-	LedgerHeads(ctx context.Context) ([]LedgerState, error)
-	// Checkpoints returns those of a ledger, the newest first.
-	Checkpoints(ctx context.Context, provider string, limit int) ([]Checkpoint, error)
-	// DeleteCheckpoints removes those of a ledger that the operator no longer accepts.
-	DeleteCheckpoints(ctx context.Context, provider string) error
-	// ForgetLedger removes the text of up to limit of the first entries, those below
-	// through; their hashes stay. It returns how many it removed.
-	ForgetLedger(ctx context.Context, provider string, through int64, limit int) (int64, error)
-
-	// Writable reports whether the store takes changes now: it answers, is not
-	// read-only, and has room.
-	Writable(ctx context.Context) error
-	// Ping reports whether the store answers.
-	Ping(ctx context.Context) error
-	Close() error
 }

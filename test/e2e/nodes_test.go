@@ -290,7 +290,7 @@ func (f *fleet) recorded(t *testing.T, provider string) map[string]bool {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	records, err := db.SigningKeys(t.Context())
+	records, err := db.CheckpointKeys(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/probity-dev/probity/evidence"
@@ -12,7 +11,6 @@ import (
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/keys"
 	"github.com/probity-dev/probity/internal/store"
-	"github.com/probity-dev/probity/token"
 )
 
 // notFound turns what is not there into an answer.
@@ -45,7 +43,7 @@ func (p *Plane) ListKeys(w http.ResponseWriter, r *http.Request, c *edge.Call) e
 	now := p.Now()
 	list := []signingKey{}
 	for _, k := range records {
-		if k.Provider != "" && k.Provider != c.Provider.Name || k.Algorithm != "" && !slices.Contains(token.Algorithms(), k.Algorithm) {
+		if k.Provider != "" && k.Provider != c.Provider.Name {
 			continue
 		}
 		row := signingKey{ID: k.ID, Algorithm: k.Algorithm, Shared: k.Provider == "", Hardware: k.Label != "", State: "signing", Created: k.Created,

@@ -218,7 +218,7 @@ func (f dataFlag) ledgers(e *term.Env, provider, key string) (v *verified, err e
 			return nil, err
 		}
 	}
-	records, err := db.SigningKeys(e.Ctx)
+	records, err := db.CheckpointKeys(e.Ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -282,7 +282,7 @@ func rememberedVerifiers(e *term.Env, db store.Store, outside *anchor.Folder) ([
 			return known, nil
 		}
 	}
-	records, err := db.SigningKeys(e.Ctx)
+	records, err := db.CheckpointKeys(e.Ctx)
 	if err != nil {
 		return nil, err
 	}

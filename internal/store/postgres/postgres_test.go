@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"strings"
 	"sync"
@@ -92,6 +93,27 @@ func TestTwoVersionsRunTogether(t *testing.T) {
 	if s, err := Open(t.Context(), url); !errors.Is(err, store.ErrNewer) {
 		t.Errorf("Open = %v, %v; want ErrNewer", s, err)
 	}
+}
+
+// TestKeysOfCheckpointsMoveToTheirTable: versions before kept them among the signing keys.
+func TestKeysOfCheckpointsMoveToTheirTable(t *testing.T) {
+	url := pgtest.Start(t).Database(t)
+	db, err := sql.Open("pgx", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	p, err := migrator(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.UpTo(t.Context(), 4); err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range storetest.KeysBeforeTheirTable(`decode('01', 'hex')`) {
+		pgtest.Exec(t, db, statement)
+	}
+	storetest.CheckKeysInTheirTable(t, open(t, url))
 }
 
 func TestAnOutageIsUnavailableAndHeals(t *testing.T) {

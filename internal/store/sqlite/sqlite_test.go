@@ -152,6 +152,31 @@ func TestADatabaseOfTheFirstVersions(t *testing.T) {
 	}
 }
 
+// TestKeysOfCheckpointsMoveToTheirTable: versions before kept them among the signing keys.
+func TestKeysOfCheckpointsMoveToTheirTable(t *testing.T) {
+	dir := t.TempDir()
+	db, err := sql.Open("sqlite", dsn(filepath.Join(dir, FileName), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := provider(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.UpTo(t.Context(), 7); err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range storetest.KeysBeforeTheirTable(`x'01'`) {
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	storetest.CheckKeysInTheirTable(t, mustOpen(t, dir))
+}
+
 func TestAFullOrReadOnlyDatabaseTakesNoChanges(t *testing.T) {
 	s := mustOpen(t, t.TempDir())
 	s.DB().SetMaxOpenConns(1) // settings of a connection are those of the next statement

@@ -30,23 +30,3 @@ func (t *tx) PutSeal(x store.Seal) error {
 	return t.s.exec(t.ctx, t.q, "seal of "+x.Scope, `INSERT INTO seals (scope, version, mac) VALUES ($1, $2, $3)
 		ON CONFLICT (scope) DO UPDATE SET version = excluded.version, mac = excluded.mac`, x.Scope, x.Version, x.MAC)
 }
-
-// Policies implements [store.Tx].
-func (t *tx) Policies(provider string) ([]store.PolicyVersion, error) {
-	return list(t.ctx, t.s, t.q, "policies", scanPolicy, selectPolicies, provider)
-}
-
-// Providers implements [store.Tx].
-func (t *tx) Providers() ([]store.Provider, error) {
-	return list(t.ctx, t.s, t.q, "providers", scanProvider, selectProvider+` ORDER BY name`)
-}
-
-// Tokens implements [store.Tx].
-func (t *tx) Tokens() ([]store.Token, error) {
-	return list(t.ctx, t.s, t.q, "tokens", scanToken, selectTokens)
-}
-
-// TPMKeys implements [store.Tx].
-func (t *tx) TPMKeys(provider string) ([]store.TPMKey, error) {
-	return list(t.ctx, t.s, t.q, "TPM keys", scanTPMKey, selectTPMKeys, provider)
-}

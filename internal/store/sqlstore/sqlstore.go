@@ -172,3 +172,23 @@ func seconds(t int64) time.Time { return time.Unix(t, 0).UTC() }
 func Numbered(statement string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(statement, " FOR UPDATE", ""), "$", "?")
 }
+
+// Changes returns what changed after a revision.
+func (s *Store) Changes(ctx context.Context, after int64) (changes store.Changes, err error) {
+	ctx, cancel := s.bound(ctx)
+	defer cancel()
+	// The newest revision is read first: what is committed between the two reads
+	// is read twice, never missed.
+	changes.Latest, err = one(ctx, s, s.db, "changes", number, `SELECT n FROM revision`)
+	if err != nil || changes.Latest == after {
+		return changes, err
+	}
+	oldest, err := one(ctx, s, s.db, "changes", number, `SELECT coalesce(min(revision), 0) FROM changes`)
+	if changes.All = oldest > after+1 || changes.Latest < after; err != nil || changes.All {
+		return changes, err
+	}
+	changes.List, err = list(ctx, s, s.db, "changes", func(r row) (c store.Change, err error) {
+		return c, r.Scan(&c.Revision, &c.Topic, &c.Name)
+	}, `SELECT revision, topic, name FROM changes WHERE revision > $1 AND revision <= $2 ORDER BY revision`, after, changes.Latest)
+	return changes, err
+}

@@ -139,7 +139,7 @@ func laterMembers(t *testing.T, open Open) {
 
 func wholeOrNothing(t *testing.T, open Open) {
 	s, _ := open(t)
-	_, before, _, err := s.Changes(t.Context(), 0)
+	before, err := s.Changes(t.Context(), 0)
 	must(t, err)
 	boom := errors.New("boom")
 	err = s.Update(t.Context(), store.TopicProvider, "x", func(tx store.Tx) error {
@@ -156,8 +156,8 @@ func wholeOrNothing(t *testing.T, open Open) {
 	if _, err := s.Provider(t.Context(), "x"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("half of it was done: %v", err)
 	}
-	if _, after, _, err := s.Changes(t.Context(), before); err != nil || after != before {
-		t.Errorf("revision %d after %d, %v", after, before, err)
+	if after, err := s.Changes(t.Context(), before.Latest); err != nil || after.Latest != before.Latest {
+		t.Errorf("revision %d after %d, %v", after.Latest, before.Latest, err)
 	}
 }
 
@@ -165,7 +165,7 @@ func changesAreTold(t *testing.T, open Open) {
 	s, _ := open(t)
 	ctx := t.Context()
 	withProvider(t, s, "default")
-	_, start, _, err := s.Changes(ctx, 0)
+	start, err := s.Changes(ctx, 0)
 	must(t, err)
 	var wg sync.WaitGroup
 	for range 20 {
@@ -176,16 +176,17 @@ func changesAreTold(t *testing.T, open Open) {
 		})
 	}
 	wg.Wait()
-	list, latest, all, err := s.Changes(ctx, start)
+	got, err := s.Changes(ctx, start.Latest)
 	must(t, err)
-	if all || len(list) != 20 || latest != start+20 || list[0] != (store.Change{Revision: start + 1, Topic: store.TopicPolicy, Name: "default"}) {
-		t.Errorf("%d changes, latest %d after %d, all %t: %+v", len(list), latest, start, all, list)
+	first := store.Change{Revision: start.Latest + 1, Topic: store.TopicPolicy, Name: "default"}
+	if got.All || len(got.List) != 20 || got.Latest != start.Latest+20 || got.List[0] != first {
+		t.Errorf("%d changes after %d: %+v", len(got.List), start.Latest, got)
 	}
-	if list, _, all, err := s.Changes(ctx, latest); err != nil || all || len(list) != 0 {
-		t.Errorf("nothing changed, but %+v, %t, %v", list, all, err)
+	if none, err := s.Changes(ctx, got.Latest); err != nil || none.All || len(none.List) != 0 {
+		t.Errorf("nothing changed, but %+v, %v", none, err)
 	}
-	if _, _, all, err := s.Changes(ctx, latest+100); err != nil || !all {
-		t.Errorf("a revision of another database: all %t, %v", all, err)
+	if other, err := s.Changes(ctx, got.Latest+100); err != nil || !other.All {
+		t.Errorf("a revision of another database: %+v, %v", other, err)
 	}
 }
 
