@@ -326,7 +326,7 @@ func (a *Azure) Open(sealed []byte) (string, error) {
 	}
 	gcm, err := cipher.NewGCM(block)
 	if err != nil || len(parts[3]) != gcm.NonceSize() {
-		return "", errors.New("the sealed answer has another form")
+		return "", errors.New("the sealed answer has an unknown form")
 	}
 	plain, err := gcm.Open(nil, parts[3], append(parts[1], parts[2]...), []byte("Transport Key"))
 	return string(plain), err

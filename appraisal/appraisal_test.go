@@ -104,7 +104,7 @@ func TestWhichTCBStatusesPass(t *testing.T) {
 	}
 }
 
-// A service TD can move its TD to another platform: no one accepts one
+// A service TD can move its TD to another platform: it is not accepted
 // unknowingly.
 func TestABoundServiceTDMustBeAskedFor(t *testing.T) {
 	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})

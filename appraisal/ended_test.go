@@ -14,7 +14,7 @@ import (
 	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
-// TestAPolicyEndsWithItsRequest: a draft policy that takes long is given up when no one
+// TestAPolicyEndsWithItsRequest: a draft policy that takes long is given up when no caller
 // waits, and that is no verdict on the evidence.
 func TestAPolicyEndsWithItsRequest(t *testing.T) {
 	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})

@@ -24,7 +24,7 @@ const (
 	AttestationService Issuer = "AttestationService"
 	// AttestationPolicy marks claims that a policy rule made.
 	AttestationPolicy Issuer = "AttestationPolicy"
-	// CustomClaim marks claims that the client sent; no one vouches for them.
+	// CustomClaim marks claims that the client sent; they are not verified.
 	CustomClaim Issuer = "CustomClaim"
 )
 

@@ -114,7 +114,7 @@ func parseMembers(b []byte) (list []jsonMember, err error) {
 		return nil, err
 	}
 	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("data behind the object")
+		return nil, errors.New("data after the object")
 	}
 	slices.SortFunc(list, func(a, b jsonMember) int { return strings.Compare(a.name, b.name) })
 	return list, nil

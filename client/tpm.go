@@ -32,7 +32,7 @@ func (c *Client) message(ctx context.Context, raw []byte) (map[string]string, er
 		Payload map[string]string `json:"payload"`
 	}
 	if err := json.Unmarshal(answer.Data, &inner); err != nil || len(inner.Payload) == 0 {
-		return nil, errors.New("client: the answer is no message of the TPM protocol")
+		return nil, errors.New("client: the answer is not a message of the TPM protocol")
 	}
 	return inner.Payload, nil
 }

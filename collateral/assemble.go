@@ -69,7 +69,7 @@ func (n *piece) why() string {
 	case n.id != "" && n.id != "QE" && n.id != "TD_QE":
 		return n.what + ", which no quote needs"
 	case n.certs != nil && n.certs[0].Subject.CommonName == rootCAName:
-		return "the root certificate alone, which chains bring with them"
+		return "only the root certificate, which chains already contain"
 	}
 	return n.what + ": another file has a newer or nearer one, or nothing here needs it"
 }

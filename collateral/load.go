@@ -64,7 +64,7 @@ func (l Loader) Load(path string) (*Bundle, error) {
 		}
 		if found, err := p.take(path, b); err != nil || !found {
 			if err == nil {
-				err = errors.New("no form of collateral that is known")
+				err = errors.New("not a known form of collateral")
 			}
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
@@ -114,7 +114,7 @@ func (p *pieces) folder(path string) error {
 		if err != nil {
 			p.ignore(file, err.Error())
 		} else if !found {
-			p.ignore(file, "no form of collateral")
+			p.ignore(file, "not a form of collateral")
 		}
 		return nil
 	})

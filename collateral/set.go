@@ -304,7 +304,7 @@ func DecodeCRL(b []byte) ([]byte, error) {
 	}
 }
 
-// derOnly leaves out the NUL behind a structure that was kept as a C string.
+// derOnly leaves out the NUL after a structure that was kept as a C string.
 func derOnly(b []byte) []byte {
 	if len(b) > 4 && b[1] == 0x82 {
 		if size := 4 + int(b[2])<<8 + int(b[3]); size+1 == len(b) && b[size] == 0 {

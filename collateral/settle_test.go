@@ -73,7 +73,7 @@ func TestTheNewerOfTwoSetsIsUsedWhateverTheFilesAreCalled(t *testing.T) {
 	}
 }
 
-func TestAContradictionIsNoneWhereANewerSetExists(t *testing.T) {
+func TestAContradictionIsIgnoredIfANewerSetExists(t *testing.T) {
 	s := newSite()
 	a, b := twins(s)
 	newer := s.set(func(tcb *evidencetest.TCB) { tcb.Issued = tcb.Issued.AddDate(0, 0, 1) })

@@ -48,7 +48,7 @@ var strictBase64URL = base64.RawURLEncoding.Strict()
 var errBase64 = errors.New("not base64url")
 
 // DecodeBase64 decodes the inside of a JSON string: either alphabet, padded or not,
-// and nothing else; bits behind the last byte must be zero.
+// and nothing else; bits after the last byte must be zero.
 func DecodeBase64(text []byte) ([]byte, error) {
 	if bytes.IndexByte(text, '\\') >= 0 {
 		// Some encoders escape the characters + / and =.

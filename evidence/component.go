@@ -25,8 +25,8 @@ var remedies = []struct{ part, remedy string }{
 	{"SEAMLDR", "update the loader of the TDX module (SEAMLDR ACM), which the BIOS or the OS loads"},
 	{"SINIT", "update the TXT SINIT module that the OS or VMM loads"},
 	{"Late Microcode", "update the microcode that the OS or VMM loads"},
-	{"Early Microcode", "update the BIOS, which brings the microcode"},
-	{"PCE", "update Intel's SGX software on the platform, which brings the provisioning certification enclave"},
+	{"Early Microcode", "update the BIOS, which contains the microcode"},
+	{"PCE", "update Intel's SGX software on the platform, which contains the provisioning certification enclave"},
 	{"firmware", "update the SNP firmware of the host"},
 }
 

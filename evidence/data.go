@@ -77,7 +77,7 @@ func (d *Data) CheckFilled(result *Result, check *Definition, what, name string,
 		return err
 	}
 	if rest := field[sha256.Size:]; len(bytes.TrimLeft(rest, "\x00")) > 0 {
-		return result.Fail(check, "zeros behind the hash in "+name, fmt.Sprintf("%x", rest))
+		return result.Fail(check, "zeros after the hash in "+name, fmt.Sprintf("%x", rest))
 	}
 	return nil
 }

@@ -66,7 +66,7 @@ type Evidence struct {
 // TPMDemands is what a policy asks of evidence with a TPM in it. Its zero value asks
 // for a validated attestation key and a quote over all registers.
 type TPMDemands struct {
-	// AnyKey takes attestation keys that no one vouches for.
+	// AnyKey takes attestation keys without a trusted certificate or an enrolment.
 	AnyKey bool
 	// Mask, if not nil, are the registers that the quote must cover, bit n for
 	// PCR n.

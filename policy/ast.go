@@ -9,7 +9,7 @@ import (
 type Policy struct {
 	Text    string
 	Version Version
-	// VersionEnd is behind the semicolon of the version statement.
+	// VersionEnd is after the semicolon of the version statement.
 	VersionEnd Pos
 	// Sections in source order; at most one of each name.
 	Sections []*Section
@@ -78,10 +78,10 @@ func (c *Condition) excludes(typ string) bool {
 type Section struct {
 	Pos   Pos
 	Name  string
-	Open  Pos // behind the opening brace
+	Open  Pos // after the opening brace
 	Rules []*Rule
 	End   Pos // of the closing brace
-	Close Pos // behind the semicolon
+	Close Pos // after the semicolon
 }
 
 // Rule is: conditions => action.
@@ -89,7 +89,7 @@ type Rule struct {
 	Pos        Pos
 	Conditions []*Condition
 	Action     Action
-	End        Pos // behind the semicolon
+	End        Pos // after the semicolon
 }
 
 // Condition is true if at least one claim satisfies all its properties, or,

@@ -36,7 +36,7 @@ type formatter struct {
 }
 
 // item writes one statement with the comments that belong to it: those before
-// and inside it on lines of their own, one behind it on its line.
+// and inside it on lines of their own, one after it on its line.
 func (f *formatter) item(indent string, from, to Pos, text string) {
 	f.comments(indent, to)
 	f.gap(from.Line)

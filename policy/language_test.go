@@ -95,7 +95,7 @@ func TestFunctionsThatFail(t *testing.T) {
 	}
 }
 
-func TestNoPolicyExhaustsUs(t *testing.T) {
+func TestNoPolicyExhaustsTheService(t *testing.T) {
 	rules := func(n int, rule func(i int) string) string {
 		var b strings.Builder
 		for i := range n {

@@ -157,7 +157,7 @@ func (p *parser) parsePolicy() {
 			p.skipTo(order...)
 			continue
 		case p.policy.Section(name) != nil:
-			p.errorAt(p.tok.pos, "policy", "section "+name+" stands twice")
+			p.errorAt(p.tok.pos, "policy", "section "+name+" appears twice")
 		case at < next:
 			p.errorAt(p.tok.pos, "policy", "section "+name+" must come before "+order[next-1])
 		}
@@ -238,7 +238,7 @@ func (p *parser) parseSection(name string) {
 	}
 }
 
-// recover goes on behind the next semicolon, or at a closing brace.
+// recover goes on after the next semicolon, or at a closing brace.
 func (p *parser) recover() {
 	for p.tok.kind != tokEOF && !p.is("}") {
 		if p.accept(";") {

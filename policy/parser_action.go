@@ -82,7 +82,7 @@ func (p *parser) parseArgument(a *Action) bool {
 		}
 	}
 	if a.Arg(arg.Name) != nil {
-		p.errorAt(arg.Pos, rule, "argument "+arg.Name+" stands twice")
+		p.errorAt(arg.Pos, rule, "argument "+arg.Name+" appears twice")
 	}
 	a.Args = append(a.Args, arg)
 	return true

@@ -11,7 +11,7 @@ import (
 // Bounds of a reason; the trace names every rule.
 const (
 	maxReasons = 8
-	maxDepth   = 3    // rules that would have added a missing claim, one behind the other
+	maxDepth   = 3    // rules that would have added a missing claim, one after the other
 	maxReason  = 4096 // text of each
 	// maxTelling is how many claims and rules are looked through for all texts of a trace.
 	maxTelling = 200_000

@@ -51,7 +51,7 @@ func NewSigner(issuer string, key crypto.Signer, cert *x509.Certificate, algorit
 		return nil, fmt.Errorf("token: a key of type %T does not sign %s", key.Public(), algorithm)
 	}
 	if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(cert.PublicKey) {
-		return nil, errors.New("token: the certificate does not hold the signing key")
+		return nil, errors.New("token: the certificate is not for the signing key")
 	}
 	kid, err := KeyID(key.Public())
 	if err != nil {
@@ -119,7 +119,7 @@ func Unsecured(payload []byte) string {
 }
 
 // KeyID returns the identifier of a signing key: the padded base64 SHA-256 of
-// the key's PEM SubjectPublicKeyInfo with one NUL behind it. A service inside
+// the key's PEM SubjectPublicKeyInfo with one NUL after it. A service inside
 // an enclave puts the same hash into the report data of its own quote.
 func KeyID(public crypto.PublicKey) (string, error) {
 	der, err := x509.MarshalPKIXPublicKey(public)

@@ -68,7 +68,7 @@ func TestFailures(t *testing.T) {
 		t.Errorf("no certificate: %v", err)
 	}
 	s.Set(fakevendor.Mood{Status: 429, RetryAfter: "7"})
-	if _, err := client.VCEK(t.Context(), q); err == nil || !strings.Contains(err.Error(), "come back later") {
+	if _, err := client.VCEK(t.Context(), q); err == nil || !strings.Contains(err.Error(), "try again later") {
 		t.Errorf("throttled: %v", err)
 	}
 }

@@ -173,7 +173,7 @@ func chain(h http.Header, names ...string) ([]byte, error) {
 			}
 		}
 		if !strings.HasPrefix(text, "-----BEGIN CERTIFICATE-----") {
-			return nil, fmt.Errorf("header %s is no PEM chain", name)
+			return nil, fmt.Errorf("header %s is not a PEM chain", name)
 		}
 		return []byte(text), nil
 	}

@@ -181,7 +181,7 @@ func (v *Verifier) attestationKey(result *evidence.Result, ak *tpm.Public, quote
 	}
 	hierarchy, ok := quoted.Signer(ak)
 	if !ok {
-		return result.Fail(CheckAK, expected, fmt.Sprintf("attributes %#x, and the quote names another signer, or one that is not a primary key", uint32(ak.Attributes)))
+		return result.Fail(CheckAK, expected, fmt.Sprintf("attributes %#x, and the quote names another signer, or a signer that is not a primary key", uint32(ak.Attributes)))
 	}
 	result.Pass(CheckAK, expected, fmt.Sprintf("attributes %#x, primary key of the %s hierarchy", uint32(ak.Attributes), hierarchy))
 	return nil
@@ -221,9 +221,9 @@ func (v *Verifier) isolation(ctx context.Context, result *evidence.Result, ev ev
 	if !tpm.SameKey(ak, i.AK.Key) {
 		return result.Fail(CheckAKRuntime, "the attestation key "+akName+" of the runtime data", "a different key")
 	}
-	paravisor := "the same; the paravisor that wrote them is not a trusted one (tpm.paravisors)"
+	paravisor := "the same key; the paravisor that wrote the data is not trusted (tpm.paravisors)"
 	if found.Claims.Has("x-ms-compliance-status") {
-		paravisor = "the same, written by a trusted paravisor"
+		paravisor = "the same key, in data of a trusted paravisor"
 	}
 	result.Pass(CheckAKRuntime, "the attestation key "+akName+" of the runtime data", paravisor)
 	g.vm, g.isolation = vm, found
@@ -231,7 +231,7 @@ func (v *Verifier) isolation(ctx context.Context, result *evidence.Result, ev ev
 }
 
 // certificate checks the attestation key's certificate. Where hardware names the
-// key, no one else has to.
+// key, no authority has to.
 func (v *Verifier) certificate(result *evidence.Result, ev evidence.Evidence, i *Info) error {
 	fail := func(expected, found string) error {
 		return result.Fail(CheckAKCert, expected, found)

@@ -68,8 +68,8 @@ func TestModesAreOffOnlyWhereThatIsShown(t *testing.T) {
 	}
 }
 
-// TestRegistersOfTheRunningSystemSayNothing: PCR 15, 16 and 23 can be extended or reset by it.
-func TestRegistersOfTheRunningSystemSayNothing(t *testing.T) {
+// TestRegistersOfTheRunningSystemProveNothing: PCR 15, 16 and 23 can be extended or reset by it.
+func TestRegistersOfTheRunningSystemProveNothing(t *testing.T) {
 	module := evidencetest.SIPA(0x40010003, append(evidencetest.SIPA(0x00070001, evidencetest.UTF16(`\Windows\System32\drivers\wd\WdBoot.sys`)), evidencetest.SIPA(0x0007000a, []byte{1})...))
 	items := append(module, evidencetest.SIPA(0x000a0007, []byte{1, 0, 0, 0})...)
 	for _, pcr := range []uint32{15, 16, 23} {
@@ -117,15 +117,15 @@ func TestTheCommandLineDoesNotDependOnLabels(t *testing.T) {
 	}
 }
 
-// TestALeftOutCommandLineIsTold: with the check of the log.
-func TestALeftOutCommandLineIsTold(t *testing.T) {
+// TestAnOmittedCommandLineIsReported: with the check of the log.
+func TestAnOmittedCommandLineIsReported(t *testing.T) {
 	b := evidencetest.HealthyBoot(evidencetest.BootConfig{})
 	b.Add(evidencetest.BootEvent{PCR: 8, Type: 0xd, Data: []byte("grub_cmd: anotherloader\x00"), Hashed: []byte("anotherloader")})
 	r, err := verify(t, guest.Info(evidencetest.GuestConfig{Boot: b, Mask: 0xffffff}), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Aliases.Has("x-probity-boot-kernel-command-line") || !told(r, "azureguest.event-log", "not believed: kernel command line: ") {
+	if r.Aliases.Has("x-probity-boot-kernel-command-line") || !told(r, "azureguest.event-log", "not used: kernel command line: ") {
 		t.Error("it is not told why there is no command line")
 	}
 }
@@ -139,8 +139,8 @@ func told(r *evidence.Result, id, text string) bool {
 	return false
 }
 
-// TestTheQuoteNamesItsSigner: the public area of the attestation key is sent, and signed by
-// no one; attributes other than those that the quote names are refused.
+// TestTheQuoteNamesItsSigner: the public area of the attestation key is sent unsigned;
+// attributes other than those that the quote names are refused.
 func TestTheQuoteNamesItsSigner(t *testing.T) {
 	key := &guest.AK.(*rsa.PrivateKey).PublicKey
 	area := func(attributes uint32, policy []byte) string {

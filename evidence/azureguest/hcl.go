@@ -41,7 +41,7 @@ const (
 	maxRuntime  = 64 << 10
 )
 
-// ParseHCL reads a paravisor's report. Bytes behind it are those of the index.
+// ParseHCL reads a paravisor's report. Bytes after it are those of the index.
 func ParseHCL(b []byte) (*HCL, error) {
 	const fixed = hclHeader + hclHardware + hclRequest
 	if len(b) < fixed {

@@ -99,7 +99,7 @@ func wrap(random io.Reader, key *rsa.PublicKey, secret []byte) ([]byte, error) {
 			continue
 		}
 		if tries++; tries > 64 {
-			return nil, errors.New("the source of randomness gives zeros alone")
+			return nil, errors.New("the source of randomness returns only zeros")
 		}
 		if _, err := io.ReadFull(random, padding[i:i+1]); err != nil {
 			return nil, err

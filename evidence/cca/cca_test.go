@@ -158,7 +158,7 @@ func TestMustRefuse(t *testing.T) {
 		"a measurement of 31 bytes":     {realm(func(c map[int64]any) { c[44238] = make([]byte, 31) }), "cca.format"},
 		"a short challenge":             {realm(func(c map[int64]any) { c[10] = make([]byte, 32) }), "cca.format"},
 		"runtime data not bound":        {evidence.Evidence{Raw: good, RuntimeData: data}, "cca.challenge.runtime-data"},
-		"something behind the hash":     {evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{Challenge: beyond}), RuntimeData: data}, "cca.challenge.runtime-data"},
+		"something after the hash":      {evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{Challenge: beyond}), RuntimeData: data}, "cca.challenge.runtime-data"},
 		"init-time data not bound":      {evidence.Evidence{Raw: good, InitTimeData: data}, "cca.personalization.init-time-data"},
 		"init-time data with PSA":       {evidence.Evidence{Raw: a.PSA([32]byte{}, nil), InitTimeData: data}, "cca.personalization.init-time-data"},
 		"PSA with another profile":      {evidence.Evidence{Raw: a.PSA([32]byte{}, func(c map[int64]any) { c[265] = "PSA_IOT_PROFILE_1" })}, "cca.format"},

@@ -75,7 +75,7 @@ func IntelRoot() Anchor {
 func AnchorFromCertificate(cert *x509.Certificate) (Anchor, error) {
 	key, ok := cert.PublicKey.(*ecdsa.PublicKey)
 	if !ok || key.Curve != elliptic.P256() {
-		return Anchor{}, errors.New("dcap: root certificate does not hold a P-256 key")
+		return Anchor{}, errors.New("dcap: root certificate has no P-256 key")
 	}
 	if !cert.IsCA || cert.Subject.String() != cert.Issuer.String() {
 		return Anchor{}, errors.New("dcap: root certificate is not a self-issued CA certificate")
@@ -172,7 +172,7 @@ func verifyCertificate(by signer, cert *x509.Certificate) error {
 func p256Key(cert *x509.Certificate) (*ecdsa.PublicKey, error) {
 	key, ok := cert.PublicKey.(*ecdsa.PublicKey)
 	if !ok || key.Curve != elliptic.P256() {
-		return nil, fmt.Errorf("certificate %q does not hold a P-256 key", cert.Subject.CommonName)
+		return nil, fmt.Errorf("certificate %q has no P-256 key", cert.Subject.CommonName)
 	}
 	return key, nil
 }

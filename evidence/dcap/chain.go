@@ -32,7 +32,7 @@ var (
 
 // parsePEM reads certificates from PEM text. Unlike encoding/pem it also reads
 // texts without a line break between two certificates, which real quotes have;
-// anything but white space and NULs between or behind them is refused.
+// anything but white space and NULs between or after them is refused.
 func parsePEM(text []byte, known *caCache) ([]*x509.Certificate, error) {
 	var list []*x509.Certificate
 	rest := bytes.Trim(text, " \t\r\n\x00")
@@ -66,7 +66,7 @@ func parsePEM(text []byte, known *caCache) ([]*x509.Certificate, error) {
 }
 
 // caCache remembers parsed CA certificates by their bytes, because all machines
-// share a few. It spares the parsing and nothing else: anyone who takes a
+// share a few. It only saves the parsing: the caller who takes a
 // certificate from it verifies it. A nil cache remembers nothing.
 type caCache struct {
 	byDER *lru.Cache[string, *x509.Certificate]
@@ -102,7 +102,7 @@ func decodeBase64Lines(b []byte) ([]byte, error) {
 
 // otherRoot says what a root is that is not the trusted one.
 func otherRoot(root *x509.Certificate) string {
-	text := fmt.Sprintf("a root named %q with another key than the trusted one", root.Subject.CommonName)
+	text := fmt.Sprintf("a root named %q, whose key is not that of the trusted root", root.Subject.CommonName)
 	if evidence.Simulated(root) {
 		return "a simulated root: " + text
 	}
@@ -174,7 +174,7 @@ func names(certs []*x509.Certificate) string {
 
 func (c *pckChain) verifyLinks(anchor Anchor) error {
 	if !bytes.Equal(c.leaf.RawIssuer, c.ca.RawSubject) {
-		return fmt.Errorf("PCK certificate was issued by %q, the chain holds %q", c.leaf.Issuer.CommonName, c.ca.Subject.CommonName)
+		return fmt.Errorf("PCK certificate was issued by %q, the chain contains %q", c.leaf.Issuer.CommonName, c.ca.Subject.CommonName)
 	}
 	if !anchor.named(c.ca.RawIssuer) {
 		return fmt.Errorf("%q was issued by %q, want %q", c.ca.Subject.CommonName, c.ca.Issuer, anchor.Subject)

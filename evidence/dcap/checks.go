@@ -32,7 +32,7 @@ var (
 		"names, constraints and signatures link the PCK certificate to the root",
 		remedyOtherRoot)
 	CheckPCKExtension = checks.Define("dcap.pck.extension",
-		"the PCK certificate's SGX extension holds every item once",
+		"the PCK certificate's SGX extension contains every item once",
 		remedyOtherRoot)
 	CheckPCKValidity = checks.Define("dcap.pck.validity",
 		"every certificate of the chain is valid at the time of appraisal",
@@ -123,7 +123,7 @@ var (
 		"install the production quoting enclave")
 	CheckQETCB = checks.Define("dcap.qe.tcb",
 		"the quoting enclave meets a TCB level of its identity",
-		"update the DCAP packages that bring the quoting enclave")
+		"update the DCAP packages that contain the quoting enclave")
 	CheckTCBLevel = checks.Define("dcap.tcb.level",
 		"the platform meets a TCB level of the TCB info",
 		"update the BIOS and microcode; the platform is older than every level that Intel supports")

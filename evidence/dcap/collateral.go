@@ -19,11 +19,11 @@ func (v *Verifier) CheckCollateral(c *collateral.Intel, q collateral.Query, at t
 	result := &evidence.Result{}
 	about, err := c.About()
 	if err != nil {
-		return result.FailErr(CheckCollateral, "a set for "+q.String(), err)
+		return result.FailErr(CheckCollateral, "collateral for "+q.String(), err)
 	}
 	if !about.Matches(q) || about.CA == "" {
-		return result.Fail(CheckCollateral, "a set for "+q.String(),
-			collateral.Query{TEE: about.TEE, FMSPC: about.FMSPC, CA: about.CA, EvaluationNumber: about.EvaluationNumber}.String())
+		return result.Fail(CheckCollateral, "collateral for "+q.String(),
+			"collateral for "+collateral.Query{TEE: about.TEE, FMSPC: about.FMSPC, CA: about.CA, EvaluationNumber: about.EvaluationNumber}.String())
 	}
 	ca, err := v.crlIssuer(c.PCKCRLIssuerChain)
 	if err != nil {
@@ -77,12 +77,12 @@ func (v *Verifier) crlIssuer(chain []byte) (*x509.Certificate, error) {
 			continue
 		}
 		if collateral.CAType(cert.Subject.CommonName) == "" || !v.anchor.named(cert.RawIssuer) {
-			return nil, fmt.Errorf("%q is no CA of PCK certificates", cert.Subject.CommonName)
+			return nil, fmt.Errorf("%q is not a CA of PCK certificates", cert.Subject.CommonName)
 		}
 		if err := checkCA(cert); err != nil {
 			return nil, err
 		}
 		return cert, verifyCertificate(v.anchor.signed, cert)
 	}
-	return nil, errors.New("no certificate but the root")
+	return nil, errors.New("only the root certificate")
 }

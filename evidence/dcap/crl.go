@@ -35,7 +35,7 @@ func openCRL(der []byte, issuer func(rawName []byte) bool, by signer) (*revocati
 		return nil, err
 	}
 	if !issuer(list.issuer) {
-		return nil, errors.New("issued by another CA")
+		return nil, errors.New("issued by a different CA")
 	}
 	sum := sha256.Sum256(list.tbs)
 	if !by(sum[:], list.signature) {
@@ -76,7 +76,7 @@ func parseCRL(der []byte) (*parsedCRL, error) {
 		return nil, errCRL
 	}
 	if string(inner) != string(ecdsaSHA256) || string(outer) != string(ecdsaSHA256) {
-		return nil, errors.New("signed with another algorithm than ECDSA-SHA256")
+		return nil, errors.New("signed with an algorithm other than ECDSA-SHA256")
 	}
 	l.issuer = issuer
 	var ok bool

@@ -96,7 +96,7 @@ func flipLast(b []byte) []byte {
 	return b
 }
 
-// growNest puts one byte behind the nested certification data of a v4 quote
+// growNest puts one byte after the nested certification data of a v4 quote
 // and corrects the outer lengths.
 func growNest(b []byte) []byte {
 	b = append(slices.Clone(b), 0)

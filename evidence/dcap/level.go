@@ -93,7 +93,7 @@ func (v *Verifier) failLevel(result *evidence.Result, info *TCBInfo, pck *PCK, s
 		newest = append(newest, info.shortfallTD(&info.Levels[0], svn)...)
 	}
 	needs, has := evidence.Shortcomings(below)
-	remedy := evidence.RemedyFor(below) + "; then fetch a new PCK certificate for the platform. No status that is accepted changes this: Intel supports no lower level"
+	remedy := evidence.RemedyFor(below) + "; then fetch a new PCK certificate for the platform. Accepting more statuses does not help: Intel supports no lower level"
 	err := result.FailWith(CheckTCBLevel, fmt.Sprintf("at least the lowest level of the TCB info (%s, of %s): %s", lowest.Status, day(lowest.Date), needs), has+when, remedy)
 	return &evidence.TCB{Status: evidence.NotSupported, EvaluationDataNumber: info.EvaluationNumber, Advisories: []string{}, Shortfall: newest, BelowLowest: below}, err
 }

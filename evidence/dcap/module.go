@@ -116,7 +116,7 @@ func (v *Verifier) appraiseTD(result *evidence.Result, q *Quote, pck *PCK, info 
 func (v *Verifier) rateTD(result *evidence.Result, when string, td *TDReport, svn *[16]byte, pck *PCK, info *TCBInfo, qe IdentityLevel) (*evidence.TCB, error) {
 	module, ok := info.module(svn)
 	if !ok {
-		return nil, result.Fail(CheckTDXModule, "a TDX module that the TCB info knows", fmt.Sprintf("module version %d (%s)", svn[1], when))
+		return nil, result.Fail(CheckTDXModule, "a TDX module that the TCB info lists", fmt.Sprintf("module version %d (%s)", svn[1], when))
 	}
 	var attributes [8]byte
 	for i := range attributes {

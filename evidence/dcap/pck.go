@@ -156,7 +156,7 @@ func parseItems(raw, parent []byte, items []cryptobyte.String) error {
 	return nil
 }
 
-// lastArc returns the arc behind parent in an encoded identifier; the arcs of
+// lastArc returns the arc after parent in an encoded identifier; the arcs of
 // the SGX extension fit one byte each.
 func lastArc(id, parent []byte) (int, bool) {
 	if len(id) != len(parent)+1 || !bytes.Equal(id[:len(parent)], parent) {

@@ -95,7 +95,7 @@ type Quote struct {
 
 // ParseQuote reads a quote of format 3, 4 or 5 (Intel SGX DCAP quote library
 // API, appendix A; Intel TDX DCAP quoting library API, appendix A). Every
-// nested length must fit its parent exactly. Bytes behind the quote are
+// nested length must fit its parent exactly. Bytes after the quote are
 // refused unless they are all zero, as real buffers are padded. The result
 // keeps slices of b.
 func ParseQuote(b []byte) (*Quote, error) {
@@ -104,13 +104,13 @@ func ParseQuote(b []byte) (*Quote, error) {
 		return nil, err
 	}
 	if slices.ContainsFunc(rest, func(c byte) bool { return c != 0 }) {
-		return nil, fmt.Errorf("dcap: %d bytes behind the quote that are not zero padding", len(rest))
+		return nil, fmt.Errorf("dcap: %d bytes after the quote that are not zero padding", len(rest))
 	}
 	return q, nil
 }
 
 // Split returns the quote at the start of b and what follows it, for framings
-// that put data behind a quote without saying where it ends.
+// that put data after a quote without saying where it ends.
 func Split(b []byte) (quote, rest []byte, err error) {
 	q, rest, err := parse(b)
 	if err != nil {

@@ -28,7 +28,7 @@ func TestHealthyQuotesAreProven(t *testing.T) {
 		"version 5":                          func(s *scene) { s.quote.Version = 5 },
 		"TCB info version 2":                 func(s *scene) { s.collateral.TCB.Version = 2 },
 		"Processor CA":                       func(s *scene) { s.platform.Processor = true },
-		"zero padding behind the quote":      func(s *scene) { s.quote.Trailer = make([]byte, 3000) },
+		"zero padding after the quote":       func(s *scene) { s.quote.Trailer = make([]byte, 3000) },
 		"FMSPC in upper case":                func(s *scene) { s.collateral.EditTCBInfo = upperFMSPC },
 		"the evaluation number asked for":    func(s *scene) { s.number = 20 },
 		"no line break between certificates": func(s *scene) { s.editQuote = nil; s.quote.CertType = 5; s.quote.CertData = nil },
@@ -116,7 +116,7 @@ var refusals = map[string]struct {
 	"07 QE levels out of order": {"dcap.qe-identity.format", func(_ *lab, s *scene) {
 		slices.Reverse(s.collateral.TCB.QELevels)
 	}},
-	"08 garbage behind the TCB info": {"dcap.tcbinfo.format", func(_ *lab, s *scene) {
+	"08 garbage after the TCB info": {"dcap.tcbinfo.format", func(_ *lab, s *scene) {
 		s.collateral.EditTCBInfo = func(j string) string { return j + "{}" }
 	}},
 	"08 duplicate member in the TCB info": {"dcap.tcbinfo.format", func(_ *lab, s *scene) {
@@ -314,7 +314,7 @@ var refusals = map[string]struct {
 			f.QESignature = evidencetest.SignRaw(m.PCK.Key, f.QEReport)
 		}
 	}},
-	"22 bytes behind the quote":    {"dcap.quote.format", func(_ *lab, s *scene) { s.quote.Trailer = []byte{0, 0, 1} }},
+	"22 bytes after the quote":     {"dcap.quote.format", func(_ *lab, s *scene) { s.quote.Trailer = []byte{0, 0, 1} }},
 	"22 bytes left in the v4 nest": {"dcap.quote.format", func(_ *lab, s *scene) { s.quote.Version = 4; s.editQuote = growNest }},
 	"23 another evaluation number": {"dcap.tcbinfo.evaluation-number", func(_ *lab, s *scene) { s.number = 21 }},
 	"25 platform items under the Processor CA": {"dcap.pck.extension", func(_ *lab, s *scene) {

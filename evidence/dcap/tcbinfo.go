@@ -234,7 +234,7 @@ func (info *TCBInfo) readModules(j *tcbInfoJSON) (err error) {
 			return fmt.Errorf("tdxModuleIdentities: %s: %w", j.Modules[i].ID, err)
 		}
 		if slices.ContainsFunc(info.Modules, func(other *ModuleIdentity) bool { return other.ID == m.ID }) {
-			return fmt.Errorf("tdxModuleIdentities: %s stands twice", m.ID)
+			return fmt.Errorf("tdxModuleIdentities: %s is listed twice", m.ID)
 		}
 		info.Modules = append(info.Modules, m)
 	}

@@ -75,7 +75,7 @@ func (r *TDReport) KeyLocker() bool { return r.attributes()&tdKeyLocker != 0 }
 func (r *TDReport) Perfmon() bool { return r.attributes()&tdPerfmon != 0 }
 
 // ReservedAttributes reports whether a reserved bit of the TD-under-debug
-// byte is set: a TD with one may be open in a way that no one has defined.
+// byte is set: a TD with one may be open in a way that is not defined.
 func (r *TDReport) ReservedAttributes() bool { return r.attributes()&tdReservedTUD != 0 }
 
 // HasServiceTD reports whether a service TD is bound: one that may, for

@@ -165,7 +165,7 @@ func (r *reader) u32() uint32 {
 }
 
 // Parse reads a log in either form. Padding of FF or zero bytes, which firmware
-// leaves behind the last record, is cut off.
+// leaves after the last record, is cut off.
 func Parse(b []byte) (*Log, error) {
 	if len(b) > maxLog {
 		return nil, fmt.Errorf("%d bytes, at most %d are read", len(b), maxLog)
@@ -273,7 +273,7 @@ func specification(first Event) ([]size, []Algorithm, error) {
 			return nil, nil, fmt.Errorf("a header with %d bytes of vendor information that is cut off", vendor[0])
 		}
 		if !zeros(data.b) {
-			return nil, nil, fmt.Errorf("a header with %d bytes behind its structure that are not zero padding", len(data.b))
+			return nil, nil, fmt.Errorf("a header with %d bytes after its structure that are not zero padding", len(data.b))
 		}
 	}
 	return sizes, announced, nil

@@ -60,7 +60,7 @@ func TestParseRefuses(t *testing.T) {
 		return edit(func(b []byte) { binary.LittleEndian.PutUint32(b[at:], 0xfffffff0) })
 	}
 	for name, b := range map[string][]byte{
-		"nothing": nil, "cut in the header": good[:40], "cut in a record": good[:len(good)-1], "cut behind a digest": good[:first+20],
+		"nothing": nil, "cut in the header": good[:40], "cut in a record": good[:len(good)-1], "cut after a digest": good[:first+20],
 		"another signature": edit(func(b []byte) { b[32] = 'X' }), "another first type": edit(func(b []byte) { b[4] = 4 }),
 		"a header too large": huge(28), "too many algorithms": huge(56), "no algorithm": edit(func(b []byte) { b[56] = 0 }),
 		"a wrong digest size": edit(func(b []byte) { b[62] = 47 }), "an unannounced digest": edit(func(b []byte) { b[first+12] = 0x0b }),

@@ -24,7 +24,7 @@ type Facts struct {
 	Authorities      [][]byte // certificates that allowed images, DER
 	AuthorityEvents  int      // those whose certificate is not proven included
 	DMAUnprotected   bool     // the firmware left memory open to devices
-	// AuthoritiesProven says that each entry of PCR 7 behind the separator is a
+	// AuthoritiesProven says that each entry of PCR 7 after the separator is a
 	// covered authority, so that none was hidden.
 	AuthoritiesProven bool
 	// WindowsBooted says that only Windows's own boot loader was allowed to run:
@@ -121,7 +121,7 @@ func (p *Proof) LeftOut() string {
 	if len(list) == 0 {
 		return ""
 	}
-	return "; not believed: " + strings.Join(list, "; ")
+	return "; not used: " + strings.Join(list, "; ")
 }
 
 // read reads the events once.

@@ -23,7 +23,7 @@ var grubLabels = []string{"grub_cmd: ", "kernel_cmdline: ", "module_cmdline: ", 
 // loadsLinux are the commands that load a kernel of Linux.
 var loadsLinux = names("linux", "linuxefi", "linux16")
 
-// loadsOther are commands behind which something other than the kernel may run, or that
+// loadsOther are commands after which something other than the kernel may run, or that
 // write to memory. Those of the families legacy_, syslinux_, xen_, xnu_ and of the BSDs are
 // among them.
 var (
@@ -69,7 +69,7 @@ type measuredText struct {
 	text           string
 	utf16, covered bool
 	end            int  // in the text of all
-	line           bool // that it is the command line behind the command that loads a kernel
+	line           bool // that it is the command line after the command that loads a kernel
 }
 
 // loader reads PCR 8 (GRUB, and systemd-boot before version 251) and PCR 12 (systemd-boot and
@@ -84,7 +84,7 @@ func (p *Proof) loader() loader {
 			l = readGRUB(grub)
 		}
 		if value := p.Bank.Values[pcrWindows]; l.line != "" && value != nil && !initial(pcrWindows, value) {
-			l.line, l.reason = "", "PCR 8 and PCR 12 were both extended; one of them may be the work of a later system"
+			l.line, l.reason = "", "PCR 8 and PCR 12 were both extended; a system that was started later may have extended one of them"
 		}
 		return l
 	}
@@ -94,7 +94,7 @@ func (p *Proof) loader() loader {
 	}
 	l := oneLine(stub)
 	if l.line != "" && !p.untouched(pcrGRUBCommands) {
-		l.line, l.reason = "", "PCR 12 holds one, but PCR 8 is not quoted, or was extended by something that the log does not show"
+		l.line, l.reason = "", "PCR 12 contains a command line, but PCR 8 is not quoted, or was extended by something that the log does not show"
 	}
 	return l
 }
@@ -103,7 +103,7 @@ func (p *Proof) loader() loader {
 func oneLine(list []measuredText) loader {
 	switch {
 	case len(list) != 1:
-		return loader{reason: fmt.Sprintf("its register has %d entries, so that it cannot be said which one the kernel was started with", len(list))}
+		return loader{reason: fmt.Sprintf("its register has %d entries, so it is not known which one the kernel was started with", len(list))}
 	case !list[0].covered:
 		return loader{reason: "its digest does not cover its text"}
 	case !printable(list[0].text):
@@ -145,7 +145,7 @@ func (p *Proof) texts(register uint32) []measuredText {
 		one := measuredText{covered: probe.coverText(p.Bank.Algorithm)}
 		if one.utf16 = one.covered && inUTF16(probe.Payload); one.utf16 {
 			one.text = utf16Text(probe.Payload)
-			// What is behind a terminator is no part of the text.
+			// What is after a terminator is no part of the text.
 			one.covered = len(utf16.Encode([]rune(one.text)))*2 == len(bytes.TrimSuffix(probe.Payload, []byte{0, 0}))
 		} else if one.covered {
 			arena = append(arena, bytes.TrimRight(probe.Payload, "\x00")...)
@@ -188,9 +188,9 @@ func commandLine(list []measuredText) (line, reason string) {
 			}
 			list[i].line, line, loaded = true, list[i].text, true
 		case loadsOther[name] || slices.ContainsFunc(loaderFamilies, func(family string) bool { return strings.HasPrefix(name, family) }):
-			return "", fmt.Sprintf("PCR 8 has the command %s, behind which something else may run", name)
+			return "", fmt.Sprintf("PCR 8 has the command %s, after which something else may run", name)
 		case loaded && commandName(name) && !afterLinux[name]:
-			return "", fmt.Sprintf("PCR 8 has %q behind the kernel, and it is not known what that does", shorten(name))
+			return "", fmt.Sprintf("PCR 8 has %q after the kernel, and its effect is not known", shorten(name))
 		}
 	}
 	if loaded && !printable(line) {

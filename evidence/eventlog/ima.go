@@ -178,7 +178,7 @@ func measurementLine(line string) (*Measurement, error) {
 // ReplayIMA extends measurements into a register that begins with start and
 // returns after how many of them it has the quoted value, or -1. The list may be
 // longer than what was quoted, as it grows all the time. padded says that the
-// bank extends the SHA-1 digest with zeros behind it (kernels before 5.8).
+// bank extends the SHA-1 digest with zeros after it (kernels before 5.8).
 func ReplayIMA(list []Measurement, bank Algorithm, start, quoted []byte, padded bool) int {
 	value := bytes.Clone(start)
 	if bytes.Equal(value, quoted) {

@@ -77,9 +77,9 @@ func TestTemplatesAreReadFromTheirData(t *testing.T) {
 	}
 }
 
-// TestAmbiguousMeasurementsAreToldAndLeftOut: a file whose signature has the file's own
+// TestAmbiguousMeasurementsAreReportedAndLeftOut: a file whose signature has the file's own
 // digest reads as a buffer too.
-func TestAmbiguousMeasurementsAreToldAndLeftOut(t *testing.T) {
+func TestAmbiguousMeasurementsAreReportedAndLeftOut(t *testing.T) {
 	const both = "\x03 0 a certificate"
 	for _, name := range []string{"ima-sig", "ima-buf"} {
 		list, bank := imaList(false, [2]string{name, imaFields(fileHash(both), ".ima\x00", both)})
@@ -110,7 +110,7 @@ func TestListsThatCannotBeReadAreNotBelieved(t *testing.T) {
 		"a digest without an algorithm": {"ima-ng", imaFields("x", "/x\x00")},
 		"a third field of no kind":      {"ima-buf", imaFields(fileHash("x"), ".ima\x00", "0 a certificate of the sender's")},
 		"a buffer of version 2":         {"ima-buf", imaFields("ima:"+fileHash("x"), ".ima\x00", "x", "", "")},
-		"more bytes behind":             {"ima-ng", good[1] + "\x01"},
+		"more bytes after":              {"ima-ng", good[1] + "\x01"},
 	} {
 		for _, padded := range []bool{false, true} {
 			list, bank := imaList(padded, good, bad, good)

@@ -7,7 +7,7 @@ import (
 
 // IMARegister extends all measurements of a list that went into a register, and returns
 // what the register of the bank then is, if it began with zeros. padded says that the bank
-// extends the SHA-1 digest with zeros behind it (kernels before 5.8). It returns nil if no
+// extends the SHA-1 digest with zeros after it (kernels before 5.8). It returns nil if no
 // measurement went into the register, or if a digest is not that of its data: the data of
 // templates of other sites are not always in a list.
 func IMARegister(list []Measurement, register uint32, bank Algorithm, padded bool) []byte {

@@ -3,7 +3,7 @@ package eventlog
 import "fmt"
 
 // Type is the type of an event (TCG PC Client Platform Firmware Profile, table
-// 27). No digest covers it: anyone who wrote the log chose it.
+// 27). No digest covers it: the author of the log chose it.
 type Type uint32
 
 // The types that are looked into.

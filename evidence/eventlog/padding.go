@@ -7,7 +7,7 @@ import (
 )
 
 // Some firmware (coreboot and its distributions) writes every record of its log into a
-// slot of fixed size, so that a structure is followed by zero bytes. Zero bytes behind a
+// slot of fixed size, so that a structure is followed by zero bytes. Zero bytes after a
 // structure say nothing and are accepted; other bytes are refused, or covered by nothing.
 
 // zeros reports whether b holds zero bytes alone, or nothing.
@@ -58,7 +58,7 @@ func localityProblem(e *Event) string {
 	case e.Register != 0:
 		return fmt.Sprintf("it is in PCR %d, expected PCR 0", e.Register)
 	case !zeros(e.Data[localitySize:]):
-		return fmt.Sprintf("%d bytes behind the structure are not zero padding", len(e.Data)-localitySize)
+		return fmt.Sprintf("%d bytes after the structure are not zero padding", len(e.Data)-localitySize)
 	}
 	switch n := e.Data[localitySize-1]; n {
 	case 0, 3, 4:
@@ -106,7 +106,7 @@ func structureSize(t Type, b []byte) int {
 	return int(size)
 }
 
-// unpadded returns the data of an event without the zero padding behind its structure.
+// unpadded returns the data of an event without the zero padding after its structure.
 func unpadded(t Type, b []byte) []byte {
 	if n := structureSize(t, b); n > 0 && zeros(b[n:]) {
 		return b[:n:n]

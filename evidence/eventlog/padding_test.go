@@ -16,7 +16,7 @@ func localityEvent(n byte, behind ...byte) evidencetest.BootEvent {
 	return evidencetest.BootEvent{PCR: 0, Type: 3, Data: append(append([]byte("StartupLocality\x00"), n), behind...)}
 }
 
-func TestZeroPaddingBehindStartupLocalityIsAccepted(t *testing.T) {
+func TestZeroPaddingAfterStartupLocalityIsAccepted(t *testing.T) {
 	for _, padding := range []int{0, 1, 3, 15, 47, 239} {
 		boot := evidencetest.NewBoot(localityEvent(3, make([]byte, padding)...), evidencetest.BootEvent{PCR: 0, Type: 8, Data: []byte("v")})
 		l, err := eventlog.Parse(boot.Log)
@@ -46,8 +46,8 @@ func TestWrongStartupLocalityRecordsAreNamed(t *testing.T) {
 	for want, events := range map[string][]evidencetest.BootEvent{
 		"16 bytes, the structure has 17":                          {{PCR: 0, Type: 3, Data: []byte("StartupLocality\x00")}},
 		"15 bytes, the structure has 17":                          {{PCR: 0, Type: 3, Data: []byte("StartupLocality")}},
-		"1 bytes behind the structure are not zero padding":       {localityEvent(3, 4)},
-		"9 bytes behind the structure are not zero padding":       {localityEvent(3, 0, 0, 0, 0, 0, 0, 0, 0, 1)},
+		"1 bytes after the structure are not zero padding":        {localityEvent(3, 4)},
+		"9 bytes after the structure are not zero padding":        {localityEvent(3, 0, 0, 0, 0, 0, 0, 0, 0, 1)},
 		"locality 9, expected 0, 3 or 4":                          {localityEvent(9)},
 		"a second StartupLocality record":                         {localityEvent(0), localityEvent(3)},
 		"a StartupLocality record after PCR 0 was extended":       {first, localityEvent(3)},
@@ -78,14 +78,14 @@ func TestHeaderRecordsMayBePadded(t *testing.T) {
 		data []byte
 		want string
 	}{
-		"as it is":                    {good, ""},
-		"without vendor information":  {good[:len(good)-1], ""},
-		"padded":                      {append(slices.Clone(good), make([]byte, 21)...), ""},
-		"vendor information":          {vendor, ""},
-		"padded vendor information":   {append(slices.Clone(vendor), 0, 0, 0), ""},
-		"other bytes behind it":       {append(slices.Clone(good), 0, 7), "2 bytes behind its structure that are not zero padding"},
-		"vendor information cut":      {vendor[:len(vendor)-1], "3 bytes of vendor information that is cut off"},
-		"bytes behind vendor's bytes": {append(slices.Clone(vendor), 1), "1 bytes behind its structure that are not zero padding"},
+		"as it is":                   {good, ""},
+		"without vendor information": {good[:len(good)-1], ""},
+		"padded":                     {append(slices.Clone(good), make([]byte, 21)...), ""},
+		"vendor information":         {vendor, ""},
+		"padded vendor information":  {append(slices.Clone(vendor), 0, 0, 0), ""},
+		"other bytes after it":       {append(slices.Clone(good), 0, 7), "2 bytes after its structure that are not zero padding"},
+		"vendor information cut":     {vendor[:len(vendor)-1], "3 bytes of vendor information that is cut off"},
+		"bytes after vendor's bytes": {append(slices.Clone(vendor), 1), "1 bytes after its structure that are not zero padding"},
 	} {
 		l, err := eventlog.Parse(specification(tc.data))
 		switch {
@@ -97,7 +97,7 @@ func TestHeaderRecordsMayBePadded(t *testing.T) {
 	}
 }
 
-// padded returns the boot with zero bytes behind the data of each event; digests are those of
+// padded returns the boot with zero bytes after the data of each event; digests are those of
 // the data alone, or of the padded data.
 func padded(events []evidencetest.BootEvent, n int, hashPadding bool) []evidencetest.BootEvent {
 	out := slices.Clone(events)
@@ -120,7 +120,7 @@ func TestFactsOfPaddedLogs(t *testing.T) {
 		for _, n := range []int{1, 4, 8, 40} {
 			got := facts(t, evidencetest.NewBoot(padded(boot.Events, n, false)...))
 			if !reflect.DeepEqual(got, want) {
-				t.Errorf("%s, %d zero bytes behind each structure: %+v, expected %+v", name, n, got, want)
+				t.Errorf("%s, %d zero bytes after each structure: %+v, expected %+v", name, n, got, want)
 			}
 		}
 		for i, e := range boot.Events {
@@ -131,13 +131,13 @@ func TestFactsOfPaddedLogs(t *testing.T) {
 			hostile[i].Hashed = e.Data
 			hostile[i].Data = append(slices.Clone(e.Data), 0, 1)
 			if got := facts(t, evidencetest.NewBoot(hostile...)); got.SecureBoot && got.AuthoritiesProven {
-				t.Errorf("%s: event %d with other bytes behind its structure: facts are proven", name, i+1)
+				t.Errorf("%s: event %d with other bytes after its structure: facts are proven", name, i+1)
 			}
 		}
 	}
 }
 
-func TestDisabledDMAProtectionIsSeenBehindPadding(t *testing.T) {
+func TestDisabledDMAProtectionIsSeenAfterPadding(t *testing.T) {
 	events := evidencetest.HealthyBoot(evidencetest.BootConfig{}).Events
 	action := evidencetest.BootEvent{PCR: 7, Type: 0x80000007, Data: []byte("DMA Protection Disabled")}
 	for _, hashed := range []bool{false, true} {
@@ -158,17 +158,17 @@ func TestWindowsLogsMayBePadded(t *testing.T) {
 		}
 	}
 	if _, err := eventlog.ParseItems(append(slices.Clone(items), 0, 0, 1)); err == nil {
-		t.Error("other bytes behind the items are accepted")
+		t.Error("other bytes after the items are accepted")
 	}
 }
 
-func TestStructuresWithOtherBytesBehindThemAreRefused(t *testing.T) {
+func TestStructuresWithOtherBytesAfterThemAreRefused(t *testing.T) {
 	variable := evidencetest.EFIVariable(evidencetest.GlobalVariable, "SecureBoot", []byte{1})
 	if v, err := eventlog.ParseVariable(append(slices.Clone(variable), 0, 0)); err != nil || !bytes.Equal(v.Data, []byte{1}) {
 		t.Errorf("a padded variable: %+v, %v", v, err)
 	}
 	if _, err := eventlog.ParseVariable(append(slices.Clone(variable), 0, 2)); err == nil {
-		t.Error("a variable with other bytes behind it is accepted")
+		t.Error("a variable with other bytes after it is accepted")
 	}
 	gpt := make([]byte, 100)
 	copy(gpt, "EFI PART")
@@ -182,7 +182,7 @@ func TestStructuresWithOtherBytesBehindThemAreRefused(t *testing.T) {
 			t.Errorf("%s with zero padding: %v", name, err)
 		}
 		if err := parse([]byte{0, 0, 9}); err == nil {
-			t.Errorf("%s with other bytes behind it is accepted", name)
+			t.Errorf("%s with other bytes after it is accepted", name)
 		}
 	}
 }

@@ -166,7 +166,7 @@ func (p *Proof) replay(l *Log) error {
 		case ok && i != pcrIMA:
 			return l.mismatch(r, i, quoted)
 		case r.Lacking(i) != 0:
-			return fmt.Errorf("event %d has no digest of %v, so it cannot be said what PCR %d should be", r.Lacking(i), p.Bank.Algorithm, i)
+			return fmt.Errorf("event %d has no digest of %v, so the value of PCR %d cannot be computed", r.Lacking(i), p.Bank.Algorithm, i)
 		default:
 			p.Unexplained = append(p.Unexplained, i)
 		}
@@ -213,7 +213,7 @@ func (p *Proof) measurements(list []Measurement) error {
 	}
 	if n < 0 {
 		return &Mismatch{Register: register, Bank: bank, Quoted: quoted, Replayed: endOfIMA(list, bank, start), Events: len(list),
-			Hint: "no beginning of the IMA list leads to it"}
+			Hint: "no first part of the IMA list gives its value"}
 	}
 	for i := range list[:n] {
 		// A measurement that cannot be read may be one that a policy refuses.

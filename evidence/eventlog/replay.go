@@ -100,7 +100,7 @@ func (m *Mismatch) Error() string {
 const maxBlame = 200
 
 // mismatch explains why a register differs. The value alone tells little, but
-// three stories can be tried: the log goes on behind the quote, it has one event
+// three stories can be tried: the log goes on after the quote, it has one event
 // too many, or the digest of one event was altered and its data were not.
 func (l *Log) mismatch(r *Replay, register uint32, quoted []byte) *Mismatch {
 	one := &r.registers[register]
@@ -127,7 +127,7 @@ func (l *Log) mismatch(r *Replay, register uint32, quoted []byte) *Mismatch {
 		start[len(start)-1] = l.Locality
 	}
 	if bytes.Equal(start, quoted) {
-		m.Hint = fmt.Sprintf("nothing of it was extended: event %d is the first that is not in the register", at[0]+1)
+		m.Hint = fmt.Sprintf("no event of it was extended: event %d is the first that is not in the register", at[0]+1)
 		return m
 	}
 	before := start

@@ -23,12 +23,12 @@ const (
 
 	tagUnmeasured  = 0x80000000
 	tagAggregation = 0x40000000
-	// lastTagGroup leaves room for groups behind those of the table (C is the last).
+	// lastTagGroup leaves room for groups after those of the table (C is the last).
 	lastTagGroup = 0x1f
 )
 
 // ParseItems reads the data of a tagged event: a sequence of tag, length and
-// payload, the payload of aggregations being such a sequence again. Zero padding behind
+// payload, the payload of aggregations being such a sequence again. Zero padding after
 // the last one is left out.
 func ParseItems(b []byte) ([]Item, error) {
 	left := maxItems

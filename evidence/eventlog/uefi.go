@@ -61,7 +61,7 @@ type Variable struct {
 	Data   []byte
 }
 
-// ParseVariable reads the data of a variable event. Zero padding behind the structure is
+// ParseVariable reads the data of a variable event. Zero padding after the structure is
 // accepted, other bytes are refused.
 func ParseVariable(b []byte) (*Variable, error) {
 	if len(b) < 32 {
@@ -73,7 +73,7 @@ func ParseVariable(b []byte) (*Variable, error) {
 	}
 	end := 32 + 2*name + size
 	if !zeros(b[end:]) {
-		return nil, fmt.Errorf("a variable of %d bytes with %d bytes behind it that are not zero padding", end, uint64(len(b))-end)
+		return nil, fmt.Errorf("a variable of %d bytes with %d bytes after it that are not zero padding", end, uint64(len(b))-end)
 	}
 	return &Variable{Vendor: GUID(b[:16]), Name: utf16Text(b[32 : 32+2*name]), Data: b[32+2*name : end : end]}, nil
 }
@@ -176,7 +176,7 @@ func ParseImage(b []byte) (*Image, error) {
 		return nil, fmt.Errorf("a device path of %d bytes in %d", size, len(path))
 	}
 	if rest := path[size:]; !zeros(rest) {
-		return nil, fmt.Errorf("%d bytes behind the device path that are not zero padding", len(rest))
+		return nil, fmt.Errorf("%d bytes after the device path that are not zero padding", len(rest))
 	}
 	return &Image{u(b), u(b[8:]), u(b[16:]), devicePath(path[:size])}, nil
 }
@@ -228,7 +228,7 @@ func ParseGPT(b []byte) (disk GUID, list []Partition, err error) {
 		return disk, nil, fmt.Errorf("%d partitions of %d bytes in %d", n, each, len(entries))
 	}
 	if rest := entries[n*each:]; !zeros(rest) {
-		return disk, nil, fmt.Errorf("%d bytes behind the partitions that are not zero padding", len(rest))
+		return disk, nil, fmt.Errorf("%d bytes after the partitions that are not zero padding", len(rest))
 	}
 	for ; n > 0; n-- {
 		e := entries[:each]

@@ -47,8 +47,8 @@ type tagged struct {
 }
 
 // windowsLog returns the items of Windows's log, and sets f.Windows if Windows wrote them:
-// nothing else was allowed to run before, and Windows closed the registers behind them.
-func (p *Proof) windowsLog(f *Facts) (list windowsItems, err error) {
+// nothing else was allowed to run before, and Windows closed the registers after them.
+func (p *Proof) windowsLog(f *Facts) (list []tagged, err error) {
 	var ended [Registers]bool
 	others := 0
 	for i := range p.events {
@@ -89,7 +89,7 @@ func (p *Proof) windowsLog(f *Facts) (list windowsItems, err error) {
 	case !f.WindowsBooted:
 		f.LeftOut = append(f.LeftOut, "events of Windows: "+f.whyNotWindows())
 	case !ended[pcrWindows] || !ended[pcrWindowsModules]:
-		f.LeftOut = append(f.LeftOut, "events of Windows: PCR 12 and 13 are not both quoted and closed by its separator, so that worse ones could be missing")
+		f.LeftOut = append(f.LeftOut, "events of Windows: PCR 12 and 13 are not both quoted and closed by its separator, so events that show a worse state could be missing")
 	default:
 		f.Windows = true
 	}
@@ -109,9 +109,9 @@ func (p *Proof) written(register uint32, ended [Registers]bool) bool {
 func (f *Facts) whyNotWindows() string {
 	switch {
 	case !f.SecureBoot:
-		return "secure boot is not proven to be on (" + f.WhyNotSecureBoot + "), so that anything could have measured them"
+		return "secure boot is not proven to be on, so any software could have measured them"
 	case !f.AuthoritiesProven:
-		return "PCR 7 has an entry that is not a proven authority, so that anything could have measured them"
+		return "PCR 7 has an entry that is not a proven authority, so any software could have measured them"
 	}
 	return "an authority other than Windows's own allowed a boot loader (PCR 7), which could have measured them"
 }

@@ -194,9 +194,9 @@ func TestWhetherWindowsBooted(t *testing.T) {
 	}
 }
 
-// TestRelabelledWindowsSaysNothingGood: called by another type, bad events are not seen, and
+// TestRelabelledWindowsProvesNothing: called by another type, bad events are not seen, and
 // nothing follows from that.
-func TestRelabelledWindowsSaysNothingGood(t *testing.T) {
+func TestRelabelledWindowsProvesNothing(t *testing.T) {
 	var items []byte
 	for _, tag := range []uint32{0x00040001, 0x00050005, 0x00050006} {
 		items = append(items, evidencetest.SIPA(tag, []byte{1})...)
@@ -217,7 +217,7 @@ func TestRelabelledWindowsSaysNothingGood(t *testing.T) {
 	}
 }
 
-func TestResumeIsToldByTheBootManager(t *testing.T) {
+func TestResumeIsShownByTheBootManager(t *testing.T) {
 	for _, tc := range []struct {
 		values []uint32
 		want   bool

@@ -296,7 +296,7 @@ type ReportConfig struct {
 	MaskChip                bool
 	Reported, Committed     *snp.RawTCB
 	Family, Model, Stepping uint8
-	// Edit may change the report before it is signed, After behind that.
+	// Edit may change the report before it is signed, After after that.
 	Edit, After func(report []byte)
 }
 

@@ -223,7 +223,7 @@ func HealthyWindows(extra ...[]byte) map[uint32][]byte { return windowsItems(1, 
 // ResumedWindows are those of a Windows that resumes from hibernation.
 func ResumedWindows(extra ...[]byte) map[uint32][]byte { return windowsItems(2, extra...) }
 
-// windowsItems are the items behind a boot manager that transferred control.
+// windowsItems are the items after a boot manager that transferred control.
 func windowsItems(transfer uint32, extra ...[]byte) map[uint32][]byte {
 	one, zero := []byte{1}, []byte{0}
 	four := func(n uint32) []byte { return binary.LittleEndian.AppendUint32(nil, n) }

@@ -50,7 +50,7 @@ type QuoteConfig struct {
 	Signed func([]byte) []byte
 	// Signature may change the signature data's fields after signing.
 	Signature func(*SignatureFields)
-	// Trailer is put behind the quote.
+	// Trailer is put after the quote.
 	Trailer []byte
 }
 

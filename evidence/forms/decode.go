@@ -265,7 +265,7 @@ func fromHex(text []byte) ([]byte, bool) {
 }
 
 // fromBase64 reads base64 in either alphabet, padded or not, in lines or in one, and
-// behind the head of a data URL.
+// after the head of a data URL.
 func fromBase64(text []byte) ([]byte, bool) {
 	if at := bytes.Index(text[:min(len(text), 128)], []byte(";base64,")); at >= 0 && bytes.HasPrefix(text, []byte("data:")) {
 		text = text[at+len(";base64,"):]

@@ -8,7 +8,7 @@ import (
 )
 
 // dumpLine takes a line of a hex dump apart: the offset, groups of hex digits, and
-// perhaps the same bytes as text, which is behind two spaces with xxd, whose
+// perhaps the same bytes as text, which is after two spaces with xxd, whose
 // offsets end with a colon, and between marks with hexdump and od.
 func dumpLine(line []byte) (offset, groups []byte, colon, ok bool) {
 	end := 0
@@ -135,7 +135,7 @@ func fromLiteral(p piece, text []byte) (list []piece) {
 	if at := assignment.FindIndex(text); at != nil {
 		list = append(list, p.inside(bytes.TrimRight(text[at[1]:], "; \r\n\t,"), "an assignment"))
 	}
-	// xxd -i declares the length behind the array.
+	// xxd -i declares the length after the array.
 	if at := bytes.IndexByte(text, '{'); at >= 0 {
 		if end := bytes.IndexByte(text, '}'); end > at {
 			if b, ok := fromHex(text[at+1 : end]); ok && bytes.Contains(text[at:end], []byte("0x")) {
@@ -173,7 +173,7 @@ func decimals(text []byte) ([]byte, bool) {
 }
 
 // quoted reads a string in quotes with the escapes that Python, C, Go and Rust share,
-// behind the b of bytes.
+// after the b of bytes.
 func quoted(text []byte) ([]byte, bool) {
 	text = bytes.TrimPrefix(text, []byte("b"))
 	if len(text) < 2 || text[0] != '\'' && text[0] != '"' && text[0] != '`' || text[len(text)-1] != text[0] {

@@ -58,7 +58,7 @@ func Explain(kind evidence.Kind, b []byte) (found, remedy string) {
 		return "", ""
 	}
 	if isDump(b) {
-		return "a hex dump with offsets, and no evidence in it", "make it again with xxd -p, and look whether it is whole"
+		return "a hex dump with offsets, and no evidence in it", "make it again with xxd -p, and check that it is complete"
 	}
 	if text := trim(b); utf8.Valid(text) && isText(text) {
 		return fmt.Sprintf("text of %d bytes that begins with %q, and no evidence in it", len(b), text[:min(len(text), 24)]), unknown

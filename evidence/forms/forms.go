@@ -27,7 +27,7 @@ type Form struct {
 	// Cut says where the bytes end too early, or is empty: "ends after 2000 of 4222
 	// bytes, inside the signature data".
 	Cut string
-	// Behind is how many bytes are behind the end, zero padding left out.
+	// Behind is how many bytes are after the end, zero padding left out.
 	Behind int
 	// Hint says what to do with bytes that are not to be verified as they are.
 	Hint string
@@ -74,7 +74,7 @@ func snpForm(b []byte) Form {
 		return f
 	}
 	if isSNPResponse(b) {
-		return Form{Name: "a SEV-SNP report behind the 32 byte header of the firmware's response", Hint: "leave out the first 32 bytes"}
+		return Form{Name: "a SEV-SNP report after the 32 byte header of the firmware's response", Hint: "leave out the first 32 bytes"}
 	}
 	return Form{}
 }
@@ -109,7 +109,7 @@ func azureForm(b []byte) Form {
 	if !bytes.HasPrefix(b, []byte("HCLA")) {
 		return Form{}
 	}
-	f := Form{Name: "a report of Azure's paravisor (HCL)", Hint: "it proves something only with its TPM's quote: send the guest's attestation info as AzureGuest, or cut out the hardware report behind its 32 byte header and verify that as SevSnpVm"}
+	f := Form{Name: "a report of Azure's paravisor (HCL)", Hint: "it is evidence only together with its TPM's quote: send the guest's attestation info as AzureGuest, or cut out the hardware report after its 32 byte header and verify that as SevSnpVm"}
 	if len(b) < 32+snpReportSize+20 {
 		f.Cut = fmt.Sprintf("ends after %d bytes, and has at least %d", len(b), 32+snpReportSize+20)
 	}
@@ -117,7 +117,7 @@ func azureForm(b []byte) Form {
 }
 
 // tpmForm names what TPM tools write: a TPMS_ATTEST (TPM 2.0 part 2, 10.12.12),
-// alone or behind its size, and the quotes of TPM 1.2 (TPM Main part 2, 11).
+// alone or after its size, and the quotes of TPM 1.2 (TPM Main part 2, 11).
 func tpmForm(b []byte) Form {
 	if len(b) == 48 && string(b[:8]) == "\x01\x01\x00\x00QUOT" || len(b) >= 52 && string(b[:6]) == "\x00\x36QUT2" {
 		return Form{Name: "a quote of a TPM 1.2 (TPM_QUOTE_INFO)", Hint: "TPM 1.2 signs with SHA-1 and is not supported: use a machine with a TPM 2.0"}
@@ -183,7 +183,7 @@ func derForm(b []byte) Form {
 			} else if inner := Recognize(unwrap(e.Value)); inner.Kind != "" {
 				f.Kind = inner.Kind
 			}
-			f.Hint = fmt.Sprintf("to take the evidence out: openssl asn1parse -inform DER -in FILE shows the offset of the OCTET STRING behind %s; add -strparse OFFSET -noout -out quote.bin", known.oid)
+			f.Hint = fmt.Sprintf("to take the evidence out: openssl asn1parse -inform DER -in FILE shows the offset of the OCTET STRING after %s; add -strparse OFFSET -noout -out quote.bin", known.oid)
 			return f
 		}
 	}

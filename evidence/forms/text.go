@@ -186,7 +186,7 @@ func members(text []byte) (map[string]jsontext.Value, error) {
 		return nil, err
 	}
 	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("data behind the object")
+		return nil, errors.New("data after the object")
 	}
 	return out, nil
 }

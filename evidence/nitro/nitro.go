@@ -56,18 +56,18 @@ var (
 		"send the document as the Nitro Secure Module returned it")
 	CheckValidity = checks.Define("nitro.validity",
 		"every certificate is valid at the evaluation time",
-		"make a new document: the enclave's certificate lives three hours")
+		"make a new document: the enclave's certificate is valid for three hours")
 	CheckSignature = checks.Define("nitro.signature",
 		"the enclave's certificate signed the document",
 		"send the document as the Nitro Secure Module returned it")
 	CheckTimestamp = checks.Define("nitro.timestamp",
-		"the timestamp is within the life of the enclave's certificate and not in the future",
+		"the timestamp is within the validity of the enclave's certificate and not in the future",
 		"compare the clocks, and make a new document")
 	CheckRuntimeData = checks.Define("nitro.user-data.runtime-data",
-		"SHA-256 of the runtime data is at the start of user_data, with only zeros behind it",
+		"SHA-256 of the runtime data is at the start of user_data, with only zeros after it",
 		"ask the module for a document with the hash of exactly these bytes as user_data")
 	CheckInitTimeData = checks.Define("nitro.init-time-data",
-		"no init-time data are sent: nothing in a document binds them",
+		"no init-time data are sent: a document cannot bind them",
 		"measure what matters into a PCR and compare it in the policy")
 	CheckJSON = checks.Define("nitro.runtime-data.json",
 		"data of type JSON are one JSON object without duplicate members",
@@ -169,9 +169,9 @@ func (v *Verifier) verify(result *evidence.Result, ev evidence.Evidence) error {
 	result.Pass(CheckSignature, "ES384 by the enclave's certificate", "verified")
 	made := time.UnixMilli(int64(min(d.Timestamp, 1<<52)))
 	if made.After(ev.Time.Add(skew)) || made.After(leaf.NotAfter) || made.Before(leaf.NotBefore.Add(-skew)) {
-		return result.Fail(CheckTimestamp, "a timestamp in the life of the certificate, not after "+stamp(ev.Time), stamp(made))
+		return result.Fail(CheckTimestamp, "a timestamp within the validity of the enclave's certificate, not after "+stamp(ev.Time), stamp(made))
 	}
-	result.Pass(CheckTimestamp, "a timestamp in the life of the certificate", stamp(made))
+	result.Pass(CheckTimestamp, "a timestamp within the validity of the enclave's certificate", stamp(made))
 	if err := v.bind(result, d, ev); err != nil {
 		return err
 	}
@@ -239,7 +239,7 @@ func verifyPath(ders [][]byte) (*chain, error) {
 				return nil, fmt.Errorf("%s may not sign documents", name)
 			}
 		} else if !cert.IsCA || !cert.BasicConstraintsValid || cert.KeyUsage&x509.KeyUsageCertSign == 0 {
-			return nil, fmt.Errorf("%s is no CA", name)
+			return nil, fmt.Errorf("%s is not a CA", name)
 		} else if below := len(ders) - 2 - i; (cert.MaxPathLen > 0 || cert.MaxPathLenZero) && below > cert.MaxPathLen {
 			return nil, fmt.Errorf("the path below %s is longer than it allows", name)
 		}
@@ -252,7 +252,7 @@ func verifyPath(ders [][]byte) (*chain, error) {
 
 func (v *Verifier) bind(result *evidence.Result, d *Document, ev evidence.Evidence) error {
 	if ev.InitTimeData != nil {
-		return result.FailErr(CheckInitTimeData, "no init-time data", errors.New("init-time data, which nothing in a document binds"))
+		return result.FailErr(CheckInitTimeData, "no init-time data", errors.New("init-time data, which a document cannot bind"))
 	}
 	data := ev.RuntimeData
 	if data == nil {

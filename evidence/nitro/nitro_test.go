@@ -134,7 +134,7 @@ func TestMustRefuse(t *testing.T) {
 		"other runtime data":        {evidence.Evidence{Raw: n.Document(evidencetest.DocumentConfig{UserData: sum[:]}), RuntimeData: &evidence.Data{Bytes: []byte("b")}}, "nitro.user-data.runtime-data"},
 		"no user data to bind":      {evidence.Evidence{Raw: good, RuntimeData: &evidence.Data{Bytes: data}}, "nitro.user-data.runtime-data"},
 		"a prefix of the hash":      {evidence.Evidence{Raw: n.Document(evidencetest.DocumentConfig{UserData: sum[:31]}), RuntimeData: &evidence.Data{Bytes: data}}, "nitro.user-data.runtime-data"},
-		"something behind the hash": {evidence.Evidence{Raw: n.Document(evidencetest.DocumentConfig{UserData: append(sum[:], 1)}), RuntimeData: &evidence.Data{Bytes: data}}, "nitro.user-data.runtime-data"},
+		"something after the hash":  {evidence.Evidence{Raw: n.Document(evidencetest.DocumentConfig{UserData: append(sum[:], 1)}), RuntimeData: &evidence.Data{Bytes: data}}, "nitro.user-data.runtime-data"},
 		"init-time data":            {evidence.Evidence{Raw: good, InitTimeData: &evidence.Data{Bytes: data}}, "nitro.init-time-data"},
 		"JSON that is none":         {evidence.Evidence{Raw: n.Document(evidencetest.DocumentConfig{UserData: sum[:]}), RuntimeData: &evidence.Data{Bytes: data, Type: evidence.JSON}}, "nitro.runtime-data.json"},
 	} {

@@ -18,7 +18,7 @@ const endorsementItems = 9
 // ParseEndorsements reads an endorsements blob without verifying its pieces. For SGX
 // that is oe_endorsements: version, type, size and number of items, then offsets and
 // data. For TDX (oe_get_tdx_endorsements) it is Intel's sgx_ql_qve_collateral_t as it
-// is in memory, with the data of its pointers behind it.
+// is in memory, with the data of its pointers after it.
 func ParseEndorsements(b []byte) (*collateral.Intel, error) {
 	if len(b) >= structHeader && binary.LittleEndian.Uint32(b[4:]) == dcap.TEETypeTDX {
 		return parseStruct(b)
@@ -75,7 +75,7 @@ func parseStruct(b []byte) (*collateral.Intel, error) {
 		pieces[i], data = data[:size], data[size:]
 	}
 	if len(bytes.Trim(data, "\x00")) > 0 {
-		return nil, fmt.Errorf("openenclave: TDX endorsements: %d bytes behind the last piece", len(data))
+		return nil, fmt.Errorf("openenclave: TDX endorsements: %d bytes after the last piece", len(data))
 	}
 	c, err := collateral.NewIntel(pieces)
 	if err != nil {
@@ -107,7 +107,7 @@ func endorsementSet(items [endorsementItems][]byte) (*collateral.Intel, error) {
 	return c, nil
 }
 
-// crl returns a CRL without the NUL that may be behind its DER form.
+// crl returns a CRL without the NUL that may be after its DER form.
 func crl(b []byte) ([]byte, error) {
 	der, err := collateral.DecodeCRL(b)
 	if err != nil || len(der) < 4 || der[0] != 0x30 || der[1] != 0x82 {

@@ -127,8 +127,8 @@ func parseHeader(b []byte) (*Framed, error) {
 	}
 }
 
-// parseECDSA splits a quote from the custom claims behind it. Without an attestation
-// header, zero padding behind the quote is not a claims buffer.
+// parseECDSA splits a quote from the custom claims after it. Without an attestation
+// header, zero padding after the quote is not a claims buffer.
 func parseECDSA(b []byte, form string, header bool) (*Framed, error) {
 	quote, rest, err := dcap.Split(b)
 	if err != nil {

@@ -102,7 +102,7 @@ func TestFramings(t *testing.T) {
 		"21 custom claims that are not bound": {slices.Concat(l.quote(nil), claims), nil, "openenclave.custom-claims.binding"},
 		"21 custom claims cut short":          {withClaims[:len(withClaims)-1], nil, "openenclave.custom-claims.binding"},
 		"an opaque buffer":                    {slices.Concat(l.quote([]byte("no list")), []byte("no list")), nil, ""},
-		"an opaque buffer behind a header":    {evidencetest.AttestationHeader(formatECDSA, slices.Concat(l.quote([]byte("no list")), []byte("no list"))), nil, ""},
+		"an opaque buffer after a header":     {evidencetest.AttestationHeader(formatECDSA, slices.Concat(l.quote([]byte("no list")), []byte("no list"))), nil, ""},
 		"an opaque buffer of one zero byte":   {evidencetest.AttestationHeader(formatECDSA, append(l.quote([]byte{0}), 0)), nil, ""},
 		"a header and an empty buffer":        {evidencetest.AttestationHeader(formatECDSA, l.quote([]byte{})), nil, ""},
 		"the same with zero padding":          {evidencetest.AttestationHeader(formatECDSA, append(l.quote([]byte{}), 0, 0, 0)), nil, ""},
@@ -215,7 +215,7 @@ func TestEndorsementsServeAsCollateral(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"empty": nil, "version 2": edit(blob, 0, 2), "type 1": edit(blob, 4, 1), "eight items": edit(blob, 12, 8),
 		"size too large": edit(blob, 8, blob[8]+1), "trailing byte": append(slices.Clone(blob), 0), "first offset not zero": edit(blob, 16, 1),
-		"offsets not ascending": edit(blob, 20, 0xff), "offset behind the end": edit(blob, 16+4*8+3, 0x7f),
+		"offsets not ascending": edit(blob, 20, 0xff), "offset after the end": edit(blob, 16+4*8+3, 0x7f),
 	} {
 		if _, err := openenclave.ParseEndorsements(b); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -224,7 +224,7 @@ func TestEndorsementsServeAsCollateral(t *testing.T) {
 }
 
 // structBlob writes TDX endorsements as the SDK does: the structure with pointers of
-// some process, and the data behind it.
+// some process, and the data after it.
 func (l *lab) structBlob(version uint32) []byte {
 	items := l.items()
 	crls := func(der []byte) []byte { return append([]byte(hex.EncodeToString(der)), 0) }
@@ -264,7 +264,7 @@ func TestTDXEndorsementsAreRead(t *testing.T) {
 	}
 	blob := l.structBlob(4)
 	for name, b := range map[string][]byte{"version 9": edit(blob, 0, 9), "cut off": blob[:len(blob)-1], "only a header": blob[:120], "a size too large": edit(blob, 19, 0xff),
-		"a size too small": edit(blob, 16, blob[16]-5), "bytes behind": append(slices.Clone(blob), 1)} {
+		"a size too small": edit(blob, 16, blob[16]-5), "bytes after": append(slices.Clone(blob), 1)} {
 		if _, err := openenclave.ParseEndorsements(b); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
@@ -322,7 +322,7 @@ func TestCertificatesCarryEvidence(t *testing.T) {
 		"the same without the key":          {issue(key, pkix.Extension{Id: newOID, Value: evidencetest.AttestationHeader(formatECDSA, quote)}), "openenclave.custom-claims.binding"},
 		"Gramine":                           {evidencetest.TLSCertificate(key, nil, evidencetest.OIDGramine(), l.quote(spki)), ""},
 		"SEV-SNP in DICE":                   {evidencetest.TLSCertificate(key, nil, evidencetest.OIDDICE(), evidencetest.DICE(0x1a7504, make([]byte, 1184), keyClaims)), "openenclave.format"},
-		"bytes behind the certificate":      {append(slices.Clone(good), 0), "openenclave.format"},
+		"bytes after the certificate":       {append(slices.Clone(good), 0), "openenclave.format"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, got := l.verify(tc.raw, nil); got != tc.want {

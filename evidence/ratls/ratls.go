@@ -32,7 +32,7 @@ var (
 		"send the certificate as the TEE made it, in DER or PEM, or take the evidence out of its extension and send that")
 	CheckKey = checks.Define("ratls.certificate.key",
 		"the evidence binds the certificate's own key in a way that is known: SHA-256 of the PEM public key with its NUL (Open Enclave), a hash of the DER SubjectPublicKeyInfo (EGo, Gramine), or the claims of TCG DICE tagged evidence; and a certificate that names itself as its issuer is signed by this key",
-		"ask the TEE for a new certificate; if its key is still not bound, the evidence was put into a certificate of someone else, or the software binds the key in a way that is not known here: then send the evidence alone, with the bound bytes as runtime data")
+		"ask the TEE for a new certificate; if its key is still not bound, the certificate belongs to someone else, or the software binds the key in a way that is not known here: then send the evidence alone, with the bound bytes as runtime data")
 )
 
 // Catalogue lists the checks of this package, which the packages of the evidence make.
@@ -165,7 +165,7 @@ type binding struct {
 func (c *Certificate) bindings() []binding {
 	if c.Form == DICE {
 		sum := sha256.Sum256(c.Claims)
-		return []binding{{"SHA-256 of the claims, which hold a hash of the DER public key", sum[:], true}}
+		return []binding{{"SHA-256 of the claims, which contain a hash of the DER public key", sum[:], true}}
 	}
 	text := append(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: c.PublicKey}), 0)
 	ofText, der := sha256.Sum256(text), sha256.Sum256(c.PublicKey)
@@ -193,7 +193,7 @@ func (c *Certificate) CheckKey(result *evidence.Result, check *evidence.Definiti
 		if len(reportData) >= n && subtle.ConstantTimeCompare(reportData[:n], way.hash) == 1 && (!way.whole || len(bytes.TrimLeft(rest, "\x00")) == 0) {
 			if c := c.self; c != nil && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) != nil {
 				return result.Fail(check, "a certificate signed by its own key, as it names itself as its issuer",
-					"a key that the evidence binds, and a signature that is not by this key")
+					"a certificate whose key the evidence binds, but which another key signed")
 			}
 			result.Pass(check, "the certificate's key in "+field, way.name)
 			return nil

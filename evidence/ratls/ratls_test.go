@@ -63,19 +63,19 @@ func TestBindings(t *testing.T) {
 		field []byte
 		found string
 	}{
-		"PEM and NUL":            {plain, field(sum(text)), "SHA-256 of the PEM public key with its NUL"},
-		"DER":                    {plain, field(sum(der)), "SHA-256 of the DER public key"},
-		"DER, SHA-384":           {plain, field(sum384(der)), "SHA-384 of the DER public key"},
-		"DER, SHA-512":           {plain, field(sum512(der)), "SHA-512 of the DER public key"},
-		"DICE":                   {dice, field(sum(claims)), "SHA-256 of the claims, which hold a hash of the DER public key"},
-		"PEM without NUL":        {plain, field(sum(text[:len(text)-1])), ""},
-		"another key":            {plain, field(sum(spki(t, newKey(t)))), ""},
-		"zeros":                  {plain, make([]byte, 64), ""},
-		"a field cut short":      {plain, sum(der)[:31], ""},
-		"no field":               {plain, nil, ""},
-		"SHA-384 and more":       {plain, field(sum384(der), 1), ""},
-		"DICE, but bytes behind": {dice, field(sum(claims), 1), ""},
-		"DICE bound as Gramine":  {dice, field(sum(der)), ""},
+		"PEM and NUL":           {plain, field(sum(text)), "SHA-256 of the PEM public key with its NUL"},
+		"DER":                   {plain, field(sum(der)), "SHA-256 of the DER public key"},
+		"DER, SHA-384":          {plain, field(sum384(der)), "SHA-384 of the DER public key"},
+		"DER, SHA-512":          {plain, field(sum512(der)), "SHA-512 of the DER public key"},
+		"DICE":                  {dice, field(sum(claims)), "SHA-256 of the claims, which contain a hash of the DER public key"},
+		"PEM without NUL":       {plain, field(sum(text[:len(text)-1])), ""},
+		"another key":           {plain, field(sum(spki(t, newKey(t)))), ""},
+		"zeros":                 {plain, make([]byte, 64), ""},
+		"a field cut short":     {plain, sum(der)[:31], ""},
+		"no field":              {plain, nil, ""},
+		"SHA-384 and more":      {plain, field(sum384(der), 1), ""},
+		"DICE, but bytes after": {dice, field(sum(claims), 1), ""},
+		"DICE bound as Gramine": {dice, field(sum(der)), ""},
 	} {
 		c, err := ratls.Parse(tc.cert)
 		if err != nil {
@@ -119,7 +119,7 @@ func TestParse(t *testing.T) {
 	}{
 		"Gramine":                     {self, "", ratls.Gramine},
 		"in PEM":                      {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: self}), "", ratls.Gramine},
-		"in PEM behind white space":   {append([]byte("\r\n "), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: self})...), "", ratls.Gramine},
+		"in PEM after white space":    {append([]byte("\r\n "), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: self})...), "", ratls.Gramine},
 		"issued by a parent":          {evidencetest.TLSCertificate(key, parent, evidencetest.OIDGramine(), []byte("quote")), "", ratls.Gramine},
 		"Open Enclave":                {evidencetest.TLSCertificate(key, nil, evidencetest.OIDOpenEnclave(), []byte("report")), "", ratls.OpenEnclave},
 		"in a further octet string":   {evidencetest.TLSCertificate(key, nil, evidencetest.OIDOpenEnclave(), wrapped), "", ratls.OpenEnclave},
@@ -129,7 +129,7 @@ func TestParse(t *testing.T) {
 		"Gramine beside DICE":         {evidencetest.TLSCertificateWith(key, nil, gramine, tagged), "", ratls.DICE},
 		"not a certificate":           {[]byte{0x30, 0x82, 0, 1, 0}, "not a certificate", ""},
 		"empty PEM":                   {[]byte("-----BEGIN CERTIFICATE-----\n"), "PEM that cannot be read", ""},
-		"bytes behind it":             {append(slices.Clone(self), 0), "trailing data", ""},
+		"bytes after it":              {append(slices.Clone(self), 0), "trailing data", ""},
 		"without evidence":            {evidencetest.TLSCertificate(key, nil, asn1.ObjectIdentifier{1, 2, 3}, nil), "no evidence", ""},
 		"evidence twice":              {evidencetest.TLSCertificateWith(key, nil, gramine, pkix.Extension{Id: evidencetest.OIDOpenEnclave(), Value: []byte("report")}), "evidence twice", ""},
 		"a certificate inside":        {evidencetest.TLSCertificate(key, nil, evidencetest.OIDGramine(), self), "a certificate inside", ""},
@@ -138,7 +138,7 @@ func TestParse(t *testing.T) {
 		"DICE without tag":            {dice(cborText([][]byte{{1}, claims})), "not one tagged", ""},
 		"DICE with another tag":       {dice(evidencetest.DICE(60001, []byte("report"), claims)), "tag 60001 is not known", ""},
 		"DICE of three":               {dice(cborText(cbor.Tag{Number: 60000, Content: [][]byte{{1}, claims, {1}}})), "not an array of evidence and claims", ""},
-		"DICE with bytes behind":      {dice(append(slices.Clone(tagged.Value), 0)), "not one tagged", ""},
+		"DICE with bytes after":       {dice(append(slices.Clone(tagged.Value), 0)), "not one tagged", ""},
 		"DICE claims of no form":      {dice(evidencetest.DICE(60000, []byte("quote"), []byte{1})), "not a CBOR map", ""},
 		"DICE without a key hash":     {dice(evidencetest.DICE(60000, []byte("quote"), cborText(map[string]any{"nonce": []byte{1}}))), "no pubkey-hash", ""},
 		"DICE with another key":       {dice(evidencetest.DICE(60000, []byte("quote"), evidencetest.DICEClaims(1, make([]byte, 32)))), "the certificate's key has", ""},
@@ -209,7 +209,7 @@ func TestAChangedCertificateIsRefused(t *testing.T) {
 		result := &evidence.Result{}
 		if err := c.CheckKey(result, ratls.CheckKey, "REPORTDATA", append(sum[:], make([]byte, 32)...)); (err == nil) != tc.ok {
 			t.Errorf("%s: %v", name, err)
-		} else if !tc.ok && !strings.Contains(result.Checks[0].Found, "a signature that is not by this key") {
+		} else if !tc.ok && !strings.Contains(result.Checks[0].Found, "which another key signed") {
 			t.Errorf("%s: %+v", name, result.Checks)
 		}
 	}

@@ -26,11 +26,11 @@ var (
 		"everything that must be zero in this version is zero",
 		"send the report as the guest device returned it")
 	CheckPolicy = checks.Define("snp.report.policy",
-		"the guest policy has its one bit set and no undefined bit",
+		"the guest policy has bit 17 set and no undefined bit",
 		"send the report as the guest device returned it")
 	CheckVMPL = checks.Define("snp.report.vmpl",
 		"the guest asked for the report, at VMPL 0 to 3",
-		"ask for the report inside the guest; those that the host asks for prove nothing about report data")
+		"ask for the report inside the guest; a report that the host asked for proves nothing about its report data")
 	CheckCertificates = checks.Define("snp.certificates",
 		"the certificates sent along can be read",
 		remedyChain)
@@ -38,14 +38,14 @@ var (
 		"the certificate of the key that signed the report is available",
 		"send the VCEK along, or fetch it: probity collateral fetch --evidence FILE; a VLEK must always be sent along")
 	CheckProduct = checks.Define("snp.product",
-		"report, certificate and CA agree on a product line that is known",
+		"report, certificate and CA are of the same known product line",
 		"send the certificate of the machine that made the report")
 	CheckLine = checks.Define("snp.product.refused",
 		"the product line is not one that the configuration refuses",
-		"use a machine of another line, or take the line from snp.refuseLines")
+		"use a machine of another line, or remove the line from snp.refuseLines")
 	CheckChip = checks.Define("snp.chip.refused",
 		"the chip is not one that the configuration refuses",
-		"use another machine, or take the chip from snp.refuseChips")
+		"use another machine, or remove the chip from snp.refuseChips")
 	CheckTCBOrder = checks.Define("snp.report.tcb-order",
 		"no component of REPORTED_TCB is above COMMITTED_TCB, none of that above CURRENT_TCB",
 		"send the report as the guest device returned it")
@@ -68,14 +68,14 @@ var (
 		"the intermediate CA is not revoked",
 		"get a new VCEK from AMD; the old CA must not be used any more")
 	CheckCRL = checks.Define("snp.crl",
-		"the revocation list is signed by AMD's root and, where the configuration asks for one, there and current",
+		"the revocation list is signed by AMD's root and, if the configuration requires one, available and current",
 		"run: probity collateral fetch --amd LINE, or leave snp.requireCRL off")
 	CheckLeaf = checks.Define("snp.vcek.signature",
 		"the VCEK or VLEK is signed by that CA",
 		remedyChain)
 	CheckLeafValidity = checks.Define("snp.vcek.validity",
 		"the VCEK or VLEK is valid at the evaluation time",
-		"get a new one: AMD issues VCEKs at any time, VLEKs come from the cloud provider and live a year")
+		"get a new one: AMD issues VCEKs at any time, VLEKs come from the cloud provider and are valid for a year")
 	CheckHWID = checks.Define("snp.vcek.hwid",
 		"the VCEK is that of the chip that the report names",
 		"send the VCEK of this machine")

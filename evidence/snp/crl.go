@@ -81,18 +81,18 @@ func (v *Verifier) revocation(ctx context.Context, result *evidence.Result, e *e
 // it is asked again.
 func (v *Verifier) published(ctx context.Context, e *endorsement, ev evidence.Evidence) (c *collateral.AMD, missing string, err error) {
 	if ev.Collateral == nil {
-		return nil, "none", nil
+		return nil, "no revocation list", nil
 	}
 	c, err = ev.Collateral.AMD(ctx, collateral.AMDQuery{Line: string(e.leaf.Line), VLEK: e.leaf.VLEK})
 	switch {
 	case errors.Is(err, collateral.ErrNotFound):
 		return nil, err.Error(), nil
 	case errors.Is(err, collateral.ErrUnavailable) && !v.cfg.RequireCRL:
-		return nil, "none, and AMD's service fails", nil
+		return nil, "no revocation list, and AMD's service fails", nil
 	case err != nil:
 		return nil, "", err
 	case len(c.CRL) == 0:
-		return nil, "none", nil
+		return nil, "no revocation list", nil
 	}
 	return c, "", nil
 }

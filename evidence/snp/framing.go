@@ -55,7 +55,7 @@ func Frame(raw []byte) (*Framed, error) {
 	f := &Framed{Report: raw[:ReportSize]}
 	if rest := raw[ReportSize:]; len(rest) > 0 {
 		if _, err := parseTable(rest); err != nil {
-			return nil, fmt.Errorf("behind the report: %w", err)
+			return nil, fmt.Errorf("after the report: %w", err)
 		}
 		f.Certificates = rest
 	}
@@ -68,7 +68,7 @@ func frameCertificate(raw []byte) (*Framed, error) {
 		return nil, err
 	}
 	if cert.Form == ratls.DICE && !cert.SNP || ratls.Is(cert.Evidence) {
-		return nil, errors.New("the certificate carries other evidence than a SEV-SNP report")
+		return nil, errors.New("the certificate carries evidence other than a SEV-SNP report")
 	}
 	f, err := Frame(cert.Evidence)
 	if err != nil {
@@ -188,7 +188,7 @@ func parseTable(b []byte) ([]tableEntry, error) {
 		}
 		offset, length := uint64(binary.LittleEndian.Uint32(head[16:])), uint64(binary.LittleEndian.Uint32(head[20:]))
 		if offset+length > uint64(len(b)) {
-			return nil, errors.New("a certificate table that points behind its end")
+			return nil, errors.New("a certificate table that points after its end")
 		}
 		stored, mixed := guids(head)
 		name := tableGUIDs[stored]
@@ -253,7 +253,7 @@ func parsePEM(text []byte) ([]*x509.Certificate, error) {
 	for rest := text; len(bytes.Trim(rest, " \t\r\n\x00")) > 0; {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil || block.Type != "CERTIFICATE" {
-			return nil, errors.New("something else than PEM certificates")
+			return nil, errors.New("data other than PEM certificates")
 		}
 		cert, err := pubkey.ParseCertificate(block.Bytes)
 		if err != nil {

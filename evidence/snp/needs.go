@@ -27,7 +27,7 @@ func Needs(f *Framed) (Needed, error) {
 	if r.Version >= 3 {
 		line, ok := lineOf(r.Family, r.Model)
 		if !ok {
-			return n, errors.New("a CPU of no known product line: " + cpuid(r))
+			return n, errors.New("a CPU of an unknown product line: " + cpuid(r))
 		}
 		lines = []Line{line}
 	}

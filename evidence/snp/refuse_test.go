@@ -40,7 +40,7 @@ func TestMustRefuseReports(t *testing.T) {
 		"the result of the ECDSA check ignored":              {flip(0x90), "snp.report.signature"},
 		"raw bytes hashed as parsed: a reserved bit is lost": {flip(0x29f), "snp.report.reserved"},
 		"a signed reserved bit":                              {set(0x29f, 1), "snp.report.reserved"},
-		"padding behind the signature":                       {flip(0x340), "snp.report.reserved"},
+		"padding after the signature":                        {flip(0x340), "snp.report.reserved"},
 		"the last byte":                                      {flip(0x49f), "snp.report.reserved"},
 		"upper bytes of r":                                   {flip(0x2a0 + 50), "snp.report.reserved"},
 		"upper bytes of s":                                   {flip(0x2e8 + 71), "snp.report.reserved"},
@@ -61,7 +61,7 @@ func TestMustRefuseReports(t *testing.T) {
 		"signed with no key":                                 {set(0x48, 7<<2), "snp.report.signing-key"},
 		"an unknown signing key":                             {set(0x48, 2<<2), "snp.report.signing-key"},
 		"reserved bits beside the signing key":               {set(0x48, 0x20), "snp.report.reserved"},
-		"reserved bytes behind the signing key":              {set(0x4c, 1), "snp.report.reserved"},
+		"reserved bytes after the signing key":               {set(0x4c, 1), "snp.report.reserved"},
 		"CPUID fields in version 2":                          {evidencetest.ReportConfig{Version: 2, Edit: func(b []byte) { b[0x188] = 0x19 }}, "snp.report.reserved"},
 		"mitigation vectors in version 3":                    {set(0x1f8, 1), "snp.report.reserved"},
 		"reserved policy bits":                               {evidencetest.ReportConfig{Policy: 1<<17 | 1<<26}, "snp.report.policy"},
@@ -402,7 +402,7 @@ func FuzzVerify(f *testing.F) {
 		if err == nil {
 			framed, err := snp.Frame(raw)
 			if err != nil || !bytes.Equal(framed.Report, report) {
-				t.Errorf("accepted a report that no one signed")
+				t.Errorf("accepted an unsigned report")
 			}
 			return
 		}

@@ -179,7 +179,7 @@ func (v *Verifier) verify(ctx context.Context, result *evidence.Result, ev evide
 // static checks what the report alone shows.
 func (v *Verifier) static(result *evidence.Result, r *Report) error {
 	if r.SignatureAlgo != 1 {
-		return result.Fail(CheckAlgorithm, "1 (ECDSA P-384 with SHA-384)", fmt.Sprint(r.SignatureAlgo))
+		return result.Fail(CheckAlgorithm, "signature algorithm 1 (ECDSA P-384 with SHA-384)", fmt.Sprintf("signature algorithm %d", r.SignatureAlgo))
 	}
 	result.Pass(CheckAlgorithm, "1 (ECDSA P-384 with SHA-384)", "1")
 	key := r.SignerInfo.SigningKey()

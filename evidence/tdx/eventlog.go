@@ -32,8 +32,8 @@ func (v *Verifier) replay(result *evidence.Result, td *dcap.TDReport, log []byte
 		value, events, logged := replay.Register(uint32(i) + 1)
 		switch {
 		case replay.Lacking(uint32(i)+1) != 0:
-			return result.Fail(CheckEventLog, "a digest of SHA-384 in every event of "+name,
-				fmt.Sprintf("event %d without one", replay.Lacking(uint32(i)+1)))
+			return result.Fail(CheckEventLog, "a SHA-384 digest in every event of "+name,
+				fmt.Sprintf("event %d without a SHA-384 digest", replay.Lacking(uint32(i)+1)))
 		case logged && !bytes.Equal(value, quoted[:]):
 			return result.Fail(CheckEventLog, fmt.Sprintf("%x in %s of the quote", quoted, name),
 				fmt.Sprintf("%x after %d events of the log", value, events))

@@ -107,7 +107,7 @@ func TestMustRefuse(t *testing.T) {
 		"03 foreign TDX module":               {"dcap.tdx-module.identity", func(s *scene) { s.td.MRSignerSEAM[0] = 1 }},
 		"03 attributes of the module":         {"dcap.tdx-module.identity", func(s *scene) { s.td.SEAMAttributes[0] = 1 }},
 		"03 attributes outside the mask":      {"dcap.tdx-module.identity", func(s *scene) { s.td.SEAMAttributes[7] = 1; s.edit = mask }},
-		"03 module version that no one knows": {"dcap.tdx-module.identity", func(s *scene) { s.td.TEETCBSVN[1] = 3 }},
+		"03 unknown module version":           {"dcap.tdx-module.identity", func(s *scene) { s.td.TEETCBSVN[1] = 3 }},
 		"03 no module of version 1.0":         {"dcap.tdx-module.identity", func(s *scene) { s.td.TEETCBSVN[1] = 0; s.tcb.Modules = s.tcb.Modules[1:] }},
 		"03 unknown module now":               {"dcap.tdx-module.identity", func(s *scene) { s.td.V15 = true; s.td.TEETCBSVN2[1] = 3 }},
 		"03 module below every level":         {"dcap.tdx-module.tcb", func(s *scene) { s.td.TEETCBSVN[0] = 0 }},

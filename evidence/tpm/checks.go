@@ -35,7 +35,7 @@ var (
 		"quote with exactly the qualifying data that the protocol asks for")
 	CheckSelection = checks.Define("tpm.quote.selection",
 		"the registers sent are those that were quoted, of the same banks in the same order, and at least one",
-		"send every register that was quoted, and no other")
+		"send exactly the registers that were quoted")
 	CheckDigest = checks.Define("tpm.quote.pcrs",
 		"the digest of the registers sent is the one that the TPM signed",
 		"read the registers again: one changed between reading and quoting, or was altered")

@@ -95,7 +95,7 @@ func CheckEK(p *Public, key crypto.PublicKey) error {
 	case p.Attributes&want != want || p.Attributes&Sign != 0:
 		return fmt.Errorf("attributes %#x are not those of an endorsement key", uint32(p.Attributes))
 	case key != nil && !SameKey(p.Key, key):
-		return errors.New("another key than the one in the certificate")
+		return errors.New("a key other than the one in the certificate")
 	}
 	return nil
 }

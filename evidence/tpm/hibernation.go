@@ -19,7 +19,7 @@ func (v *Verifier) hibernated(result *evidence.Result, a *attestationJSON, p *Pr
 		return result.Fail(CheckHibernation, expected, found)
 	}
 	if !p.Boot.Resumed {
-		found := "a log of another start"
+		found := "a log of a start of Windows without a resume"
 		if !p.Boot.Windows {
 			found = "a log that does not prove that Windows started" + reasons(p.Boot)
 		}

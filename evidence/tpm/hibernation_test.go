@@ -102,8 +102,8 @@ func TestKeysThatNothingCertifiesAreRefused(t *testing.T) {
 	}
 }
 
-// TestWhatIsNotBelievedIsTold: with the check of the log.
-func TestWhatIsNotBelievedIsTold(t *testing.T) {
+// TestIgnoredEventsAreReported: with the check of the log.
+func TestIgnoredEventsAreReported(t *testing.T) {
 	c := healthy()
 	c.Boot = evidencetest.HealthyBoot(evidencetest.BootConfig{})
 	c.Boot.Add(evidencetest.BootEvent{PCR: 8, Type: 0xd, Data: []byte("grub_cmd: linux /other\x00"), Hashed: []byte("linux /other")})
@@ -113,7 +113,7 @@ func TestWhatIsNotBelievedIsTold(t *testing.T) {
 	}
 	for _, check := range result.Checks {
 		if check.ID == "tpm.event-log" {
-			if want := "not believed: kernel command line: "; !strings.Contains(check.Found, want) {
+			if want := "not used: kernel command line: "; !strings.Contains(check.Found, want) {
 				t.Errorf("%q does not tell %q", check.Found, want)
 			}
 			return

@@ -91,7 +91,7 @@ type keyJSON struct {
 	} `json:"info"`
 }
 
-// CustomClaim is a claim that the client makes; no one vouches for it.
+// CustomClaim is a claim that the client makes; it is not verified.
 type CustomClaim struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
@@ -248,7 +248,7 @@ func (a *attestationJSON) quote() (*Quote, error) {
 		bank := eventlog.Bank{Algorithm: eventlog.Algorithm(sent.Algorithm)}
 		for _, v := range sent.Values {
 			if v.Index < 0 || v.Index >= eventlog.Registers || bank.Values[v.Index] != nil || len(v.Digest) == 0 {
-				return nil, fmt.Errorf("PCR %d: an index that is twice there or not below %d, or no digest", v.Index, eventlog.Registers)
+				return nil, fmt.Errorf("PCR %d: the index is repeated or not below %d, or the digest is missing", v.Index, eventlog.Registers)
 			}
 			bank.Values[v.Index] = v.Digest
 		}

@@ -82,7 +82,7 @@ func (q *Quote) selected(a *Attestation) error {
 		quoted += bits.OnesCount32(s.Mask)
 	}
 	if quoted == 0 {
-		return fmt.Errorf("no register at all")
+		return fmt.Errorf("no registers")
 	}
 	return nil
 }

@@ -107,7 +107,7 @@ func (r *reader) sized() []byte { return r.take(int(r.u16())) }
 // end makes trailing bytes an error.
 func (r *reader) end() error {
 	if r.err == nil && len(r.b) > 0 {
-		return fmt.Errorf("%d bytes behind the structure", len(r.b))
+		return fmt.Errorf("%d bytes after the structure", len(r.b))
 	}
 	return r.err
 }

@@ -195,7 +195,7 @@ func (v *Verifier) attestationKey(result *evidence.Result, a *attestationJSON, e
 	case k.validated:
 		found := "bound to the endorsement key " + k.enrolledTo
 		if k.enrolledTo == "" {
-			found = "trusted by name; nothing proves that it is in a TPM"
+			found = "trusted by name; it is not proven to be in a TPM"
 		}
 		result.Pass(CheckAKCert, "an attestation key that was enrolled, or that the caller trusts", found)
 	case !ev.TPM.AnyKey:
@@ -232,7 +232,7 @@ func (v *Verifier) fresh(result *evidence.Result, r *Request, a *Attestation) er
 	if r.jws != nil {
 		switch info := &r.data.RequestKey.Info; {
 		case info.Quote != nil && info.Certify != nil:
-			return fail("one binding of the request key", "tpm_quote and tpm_certify")
+			return fail("a request key bound by either tpm_quote or tpm_certify", "a request with both tpm_quote and tpm_certify")
 		case info.Quote != nil:
 			what = "the hash of request key and challenge"
 			message := append(append(bytes.Clone(r.data.RequestKey.JWK), 0), r.Challenge...)
@@ -254,7 +254,7 @@ func (v *Verifier) fresh(result *evidence.Result, r *Request, a *Attestation) er
 		}
 	}
 	if want == nil {
-		return nil // no one asked for freshness
+		return nil // freshness was not asked for
 	}
 	if subtle.ConstantTimeCompare(want, a.ExtraData) != 1 {
 		return fail(fmt.Sprintf("%x (%s) as qualifying data", want, what), fmt.Sprintf("%x", a.ExtraData))
@@ -313,7 +313,7 @@ func (v *Verifier) certifiedKey(k keyJSON, challenge []byte, ak crypto.PublicKey
 		return err
 	}
 	if !SameKey(c.Public.Key, key) {
-		return errors.New("a certification of another key than the JWK")
+		return errors.New("a certification of a key other than the JWK")
 	}
 	return nil
 }

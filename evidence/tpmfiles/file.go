@@ -222,7 +222,7 @@ func certificateFile(cert *x509.Certificate, padding int) File {
 		f.Type, f.Name = EKCertificate, fmt.Sprintf("a certificate of an endorsement key (issued by %q)", issuer(cert))
 	}
 	if padding > 0 {
-		f.Name += fmt.Sprintf(", with %d bytes behind it that are not part of it", padding)
+		f.Name += fmt.Sprintf(", with %d bytes after it that are not part of it", padding)
 	}
 	return f
 }

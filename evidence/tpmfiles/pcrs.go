@@ -55,7 +55,7 @@ func parseSerialized(b []byte) ([]eventlog.Bank, error) {
 	}
 	n, lists := order.Uint32(b), order.Uint32(b[selectionList:])
 	if n == 0 || n > maxSelections || lists > maxLists || int(lists) != (len(b)-selectionList-4)/digestList {
-		return nil, errors.New("not a PCR file: its counts do not fit its size")
+		return nil, errors.New("not a PCR file: its counts do not match its size")
 	}
 	digests, err := serializedDigests(b[selectionList+4:], order)
 	if err != nil {
@@ -180,7 +180,7 @@ func goBanks(list []goPCR) (banks []eventlog.Bank, err error) {
 			bank = &banks[len(banks)-1]
 		}
 		if bank.Values[v.Index] != nil {
-			return nil, fmt.Errorf("PCR %d of %v is there twice", v.Index, algorithm)
+			return nil, fmt.Errorf("PCR %d of %v is listed twice", v.Index, algorithm)
 		}
 		bank.Values[v.Index] = v.Digest
 	}

@@ -226,7 +226,7 @@ func TestEveryFormOfEachFileIsVerified(t *testing.T) {
 	}
 }
 
-func TestWhatAFileIsIsTold(t *testing.T) {
+func TestEachFileIsNamed(t *testing.T) {
 	l := newLab(false)
 	for want, b := range map[string][]byte{
 		"a TPM quote message (TPMS_ATTEST)":                             l.message,
@@ -238,9 +238,9 @@ func TestWhatAFileIsIsTold(t *testing.T) {
 		"platform parameters of go-attestation":                         goAttestation(l),
 		"a TPM's certification of a key (TPMS_ATTEST)":                  l.m.Certify(l.area, nil),
 		"a log of measured boot, 21 events":                             l.boot.Log,
-		`a certificate of an attestation key (issued by "Simulated TPM CA"), with 9 bytes behind it that are not part of it`: append(slices.Clone(l.m.AKCert.Raw), make([]byte, 9)...),
-		"a certificate of an authority (CN=Simulated TPM CA)":                                                                l.m.Root.Cert.Raw,
-		"a saved key context of tpm2-tools, which only its own TPM can load":                                                 append([]byte{0xba, 0xdc, 0xc0, 0xde, 0, 0, 0, 1}, make([]byte, 100)...),
+		`a certificate of an attestation key (issued by "Simulated TPM CA"), with 9 bytes after it that are not part of it`: append(slices.Clone(l.m.AKCert.Raw), make([]byte, 9)...),
+		"a certificate of an authority (CN=Simulated TPM CA)":                                                               l.m.Root.Cert.Raw,
+		"a saved key context of tpm2-tools, which only its own TPM can load":                                                append([]byte{0xba, 0xdc, 0xc0, 0xde, 0, 0, 0, 1}, make([]byte, 100)...),
 	} {
 		if f, ok := tpmfiles.Identify(b); !ok || f.Name != want {
 			t.Errorf("%q (%v), want %q", f.Name, ok, want)
@@ -268,7 +268,7 @@ func TestFilesThatDoNotFitAreRefused(t *testing.T) {
 		"no PCR values":                  {[][]byte{l.message, l.signature, der}, "the PCR values are missing"},
 		"two messages":                   {[][]byte{l.message, other.message, l.signature, l.pcrs, der}, "file1 and file2: two files of the same type (quote message)"},
 		"two quotes of Keylime":          {[][]byte{keylime(l, false), keylime(other, false), der}, "two files of the same type"},
-		"two keys":                       {[][]byte{l.message, l.signature, l.pcrs, der, spki(t, other)}, "file5: another key"},
+		"two keys":                       {[][]byte{l.message, l.signature, l.pcrs, der, spki(t, other)}, "file5: a key other than"},
 		"an endorsement key":             {[][]byte{l.message, l.signature, l.pcrs, ek}, "cannot sign quotes"},
 		"a key that signs anything":      {[][]byte{l.message, l.signature, l.pcrs, unrestricted}, "not an attestation key"},
 		"an authority":                   {[][]byte{l.message, l.signature, l.pcrs, der, l.m.Root.Cert.Raw}, "--root"},
@@ -282,7 +282,7 @@ func TestFilesThatDoNotFitAreRefused(t *testing.T) {
 		"an IMA list that was shortened": {[][]byte{l.message, l.signature, l.pcrs, der, l.boot.Log, l.list[:len(l.list)/2]}, "not recognised"},
 		"an IMA list of other files":     {[][]byte{l.message, l.signature, l.pcrs, der, l.boot.Log, otherList}, "tpm.event-log"},
 		"a log of another boot":          {[][]byte{l.message, l.signature, l.pcrs, der, evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: true}).Log}, "tpm.event-log"},
-		"a certificate of another key":   {[][]byte{l.message, l.signature, l.pcrs, der, other.m.AKCert.Raw}, "another key"},
+		"a certificate of another key":   {[][]byte{l.message, l.signature, l.pcrs, der, other.m.AKCert.Raw}, "a key other than"},
 	} {
 		if _, _, err := verify(t, nil, tc.files...); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v, want %q", name, err, tc.want)
@@ -330,7 +330,7 @@ func TestTheKeyOfTheCallerIsUsedWhereNoFileHasOne(t *testing.T) {
 	}
 }
 
-func TestEndorsementCertificatesAreTold(t *testing.T) {
+func TestEndorsementCertificatesAreNamed(t *testing.T) {
 	l := newLab(false)
 	ca := evidencetest.NewTPMCA(now)
 	ek := ca.CertifyEK(l.m.AK.Public(), now)

@@ -107,7 +107,7 @@ func TestMustRefuse(t *testing.T) {
 		"signed by another key":                 {p.Endorse(measurement, evidencetest.EndorsementConfig{Key: other}), "uvm.signature"},
 		"another publisher with its own issuer": {foreign.Endorse(measurement, evidencetest.EndorsementConfig{}), "uvm.issuer"},
 		"another publisher with our issuer":     {foreign.Endorse(measurement, evidencetest.EndorsementConfig{DID: p.DID()}), "uvm.issuer"},
-		"the right root put behind a foreign chain": {foreign.Endorse(measurement, evidencetest.EndorsementConfig{DID: p.DID(), EditHeader: func(h map[any]any) {
+		"the right root put after a foreign chain": {foreign.Endorse(measurement, evidencetest.EndorsementConfig{DID: p.DID(), EditHeader: func(h map[any]any) {
 			h[int64(33)] = [][]byte{foreign.Leaf.Cert.Raw, foreign.CA.Cert.Raw, foreign.Root.Cert.Raw, p.Root.Cert.Raw}
 		}}), "uvm.chain"},
 		"an issuer that asks for another usage": {p.Endorse(measurement, evidencetest.EndorsementConfig{DID: strings.TrimSuffix(p.DID(), "2") + "5"}), "uvm.issuer"},

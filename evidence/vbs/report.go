@@ -83,7 +83,7 @@ func ParseReport(b []byte) (*Report, error) {
 	return r, r.modules(s[reportSize:])
 }
 
-// modules reads the blocks behind the report; those of other types are passed over.
+// modules reads the blocks after the report; those of other types are passed over.
 func (r *Report) modules(b []byte) error {
 	for len(b) > 0 {
 		if len(b) < 8 {

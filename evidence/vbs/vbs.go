@@ -94,7 +94,7 @@ func (v *Verifier) verify(result *evidence.Result, ev evidence.Evidence) error {
 	key, err := signingKey(proof.Boot.SigningKey)
 	if err != nil {
 		if len(proof.Boot.LeftOut) > 0 {
-			err = fmt.Errorf("%w; not believed: %s", err, strings.Join(proof.Boot.LeftOut, "; "))
+			err = fmt.Errorf("%w; not used: %s", err, strings.Join(proof.Boot.LeftOut, "; "))
 		}
 		return result.FailErr(CheckKey, "one signing key of the secure kernel in the proven log", err)
 	}

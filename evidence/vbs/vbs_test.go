@@ -107,7 +107,7 @@ func TestOnlyWindowsVouchesForAnEnclave(t *testing.T) {
 		"Linux":                       events(evidencetest.HealthyBoot(evidencetest.BootConfig{})),
 		"Linux with Windows's signer": events(evidencetest.HealthyBoot(evidencetest.BootConfig{}), evidencetest.Authority(evidencetest.WindowsAuthority())),
 		"secure boot off":             evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: true, Windows: evidencetest.HealthyWindows(kernel.Measured())}),
-		"behind Windows's separator":  capped,
+		"after Windows's separator":   capped,
 		"another register":            elsewhere,
 	} {
 		c := config(evidencetest.EnclaveReport{SVN: 99}, nil)
@@ -131,7 +131,7 @@ func TestRefuses(t *testing.T) {
 	}{
 		"no report":              {"vbs.format", config(evidencetest.EnclaveReport{}, func([]byte) []byte { return nil })},
 		"cut":                    {"vbs.format", config(evidencetest.EnclaveReport{}, func(b []byte) []byte { return b[:len(b)-1] })},
-		"bytes behind it":        {"vbs.format", config(evidencetest.EnclaveReport{}, func(b []byte) []byte { return append(b, 0) })},
+		"bytes after it":         {"vbs.format", config(evidencetest.EnclaveReport{}, func(b []byte) []byte { return append(b, 0) })},
 		"another version":        {"vbs.format", config(evidencetest.EnclaveReport{}, put(4, 2))},
 		"another scheme":         {"vbs.format", config(evidencetest.EnclaveReport{}, put(8, 2))},
 		"reserved bits":          {"vbs.format", config(evidencetest.EnclaveReport{}, put(20, 1))},

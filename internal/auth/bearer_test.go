@@ -114,8 +114,8 @@ func TestBearerTokensOfOtherKindsAreRefused(t *testing.T) {
 		"good in four minutes":         compact(t, l.key, header, payload(exp+fmt.Sprintf(`,"nbf":%d`, at(4*time.Minute)))),
 		"issued before all dates":      compact(t, l.key, header, payload(exp+`,"iat":-1e300`)),
 		"claims that are a list":       compact(t, l.key, header, "["+good+"]"),
-		"bytes behind the claims":      compact(t, l.key, header, good+"{}"),
-		"bits behind the base64":       strings.Replace(compact(t, l.key, header, good), ".", "=.", 1),
+		"bytes after the claims":       compact(t, l.key, header, good+"{}"),
+		"bits after the base64":        strings.Replace(compact(t, l.key, header, good), ".", "=.", 1),
 		"another key id":               compact(t, l.key, `{"alg":"ES256","kid":"K"}`, good),
 	}
 	for name, token := range refused {

@@ -23,8 +23,8 @@ const (
 )
 
 // Authorities are those who certify clients, from a PEM file that is read again when
-// it changes: anyone who is removed from it can no longer certify callers, on
-// connections that are open too.
+// it changes: an authority that is removed from it can no longer certify callers, also on
+// open connections.
 type Authorities struct {
 	path string
 	now  func() time.Time
@@ -44,7 +44,7 @@ func NewAuthorities(path string, now func() time.Time, log *slog.Logger) (*Autho
 }
 
 // Pool returns the authorities now. A file that cannot be read, or that has no
-// certificate, leaves no one: it fails closed, and the log says so.
+// certificate, leaves no authority: it fails closed, and the log says so.
 func (a *Authorities) Pool() *x509.CertPool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

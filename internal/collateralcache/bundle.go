@@ -33,7 +33,7 @@ func (p *Plane) Import(ctx context.Context, b *collateral.Bundle, older bool) []
 		list = append(list, outcome(e, pckKey(chain), "intel", "", err))
 	}
 	for i, c := range b.Intel {
-		// A renewal replaces the set: its chain, which no one fetches, is kept beside it.
+		// A renewal replaces the set: its chain, which is never fetched, is kept beside it.
 		if chain := c.PCKCertificateChain; len(chain) > 0 {
 			e, err := p.keepPCK(ctx, chain, now)
 			list = append(list, outcome(e, pckKey(chain), "intel", c.File, err))

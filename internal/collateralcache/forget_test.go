@@ -11,9 +11,9 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 )
 
-// TestAFloodOfUnknownPlatformsHidesNoFailure: failures of made-up platforms push each
+// TestAFloodOfUnknownPlatformsDoesNotHideFailures: failures of made-up platforms push each
 // other out, the oldest first, and not those of platforms that are served.
-func TestAFloodOfUnknownPlatformsHidesNoFailure(t *testing.T) {
+func TestAFloodOfUnknownPlatformsDoesNotHideFailures(t *testing.T) {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	vceks, err := lru.New[string, *entry](8)
 	if err != nil {

@@ -74,7 +74,7 @@ func (p *Plane) keepIntel(ctx context.Context, c *collateral.Intel, q collateral
 }
 
 // forward takes the newest of each piece of a verified set: its revocation lists from any
-// set that is stored, its QE identity from the one under the same key. Anyone who brings a set
+// set that is stored, its QE identity from the one under the same key. The sender of a set
 // chose its pieces: an old list beside a new TCB info must not undo a revocation.
 func (p *Plane) forward(c *collateral.Intel, q collateral.Query, now time.Time) (*collateral.Intel, error) {
 	var lists []*collateral.Intel
@@ -215,7 +215,7 @@ func (p *Plane) keep(ctx context.Context, e *entry, older bool) error {
 	p.mu.Lock()
 	if held := p.entries[e.Key]; held != nil && !older && behind(e, held) {
 		p.mu.Unlock()
-		return fmt.Errorf("%s: evaluation %d of %s, held is %d of %s: %w", e.Key, e.EvaluationNumber, e.Issued.UTC().Format(time.RFC3339),
+		return fmt.Errorf("%s: evaluation %d of %s, stored is %d of %s: %w", e.Key, e.EvaluationNumber, e.Issued.UTC().Format(time.RFC3339),
 			held.EvaluationNumber, held.Issued.UTC().Format(time.RFC3339), ErrOlder)
 	}
 	if e.vcek == nil {

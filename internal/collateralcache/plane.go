@@ -49,7 +49,7 @@ type Checks struct {
 
 // Config configures a plane.
 type Config struct {
-	// Intel and AMD are asked for what is not stored; nil stands for no one.
+	// Intel and AMD are asked for what is not stored; nil means that the service is not asked.
 	Intel IntelService
 	AMD   AMDService
 	// Checks verify what is fetched and imported. All are needed.
@@ -91,7 +91,7 @@ type Plane struct {
 	stats   map[string]*Stats
 	warned  map[string]time.Time
 	// pinned are the sets that were asked for by their evaluation number. Every
-	// set is kept under its number too; those that no one asked for so are not
+	// set is kept under its number too; those that were not asked for by number are not
 	// renewed by themselves.
 	pinned map[string]bool
 }
@@ -270,7 +270,7 @@ func (p *Plane) get(ctx context.Context, key, vendor string, fetch func(context.
 	}
 	if errors.Is(err, collateral.ErrNotFound) {
 		// Where it was looked for stays in the log: refusals go to clients.
-		return nil, false, fmt.Errorf("%s: the vendor's service has none: %w", key, collateral.ErrNotFound)
+		return nil, false, fmt.Errorf("%s: not found at the vendor's service: %w", key, collateral.ErrNotFound)
 	}
 	if ctx.Err() != nil {
 		return nil, false, err
@@ -299,7 +299,7 @@ func (p *Plane) lookup(key string) *entry {
 // caller's context: what was begun is worth finishing for the next one.
 func (p *Plane) fetch(ctx context.Context, key, vendor string, fetch func(context.Context) (*entry, error), renew bool) (*entry, error) {
 	if t := p.troubleOf(key); t.err != nil && p.cfg.Now().Before(t.until) {
-		return nil, fmt.Errorf("no new try before %s: %w", t.until.UTC().Format(time.RFC3339), t.err)
+		return nil, fmt.Errorf("no new attempt before %s: %w", t.until.UTC().Format(time.RFC3339), t.err)
 	}
 	done := p.flights.DoChan(key, func() (result any, err error) {
 		// A panic here would end the process: no one waits on this stack.

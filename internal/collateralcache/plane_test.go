@@ -37,7 +37,7 @@ func TestOnceWarmNothingIsFetched(t *testing.T) {
 	}
 }
 
-func TestThoseWhoAskAtOnceShareOneFetch(t *testing.T) {
+func TestSimultaneousRequestsShareOneFetch(t *testing.T) {
 	l := newLab(t, nil)
 	l.vendor.Set(fakevendor.Mood{Delay: 20 * time.Millisecond})
 	var wg sync.WaitGroup
@@ -174,7 +174,6 @@ func TestOutageMode(t *testing.T) {
 	}
 }
 
-// TestPoisonNeverDisplacesTheGood makes the service alter every document.
 func TestRenewal(t *testing.T) {
 	l := newLab(t, nil)
 	first, err := l.plane.Intel(t.Context(), l.query)
@@ -199,4 +198,4 @@ func TestRenewal(t *testing.T) {
 }
 
 // TestAServiceThatThrottlesIsAskedAgain holds back as it asks, then goes on.
-// TestALieIsNoVerdict: evidence is not refused for what a service sent.
+// TestFalseCollateralGivesNoVerdict: evidence is not refused for what a service sent.

@@ -28,7 +28,7 @@ func (c *counted) Intel(context.Context, collateral.Query) (*collateral.Intel, e
 	return c.set(), nil
 }
 
-// TestRunRenewsBeforeTheEnd lets ten weeks pass: no one ever waits for a fetch,
+// TestRunRenewsBeforeTheEnd lets ten weeks pass: no request ever waits for a fetch,
 // and each day has one.
 func TestRunRenewsBeforeTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

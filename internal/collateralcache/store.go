@@ -161,7 +161,7 @@ func (p *Plane) open(r Record) (*entry, error) {
 		}
 	}
 	if e.Key != r.Key {
-		return nil, errors.New("the record holds " + e.Key)
+		return nil, errors.New("the record contains " + e.Key)
 	}
 	if e.vcek != nil {
 		p.vceks.Add(e.Key, e)

@@ -104,7 +104,7 @@ func TestTheStore(t *testing.T) {
 			t.Errorf("%v, %v", err, errVCEK)
 		}
 	})
-	t.Run("a broken store stops no one who is warm", func(t *testing.T) {
+	t.Run("a broken store does not stop requests for cached collateral", func(t *testing.T) {
 		l := newLab(t, func(c *collateralcache.Config) { c.Store = store })
 		store.broken = errors.New("disk full")
 		if _, err := l.plane.Intel(t.Context(), l.query); err != nil {

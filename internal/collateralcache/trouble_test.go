@@ -18,7 +18,8 @@ import (
 	"github.com/probity-dev/probity/test/kit/fakevendor"
 )
 
-func TestPoisonNeverDisplacesTheGood(t *testing.T) {
+// TestBadCollateralNeverReplacesGood makes the service alter every document.
+func TestBadCollateralNeverReplacesGood(t *testing.T) {
 	other := evidencetest.NewIntel(evidencetest.IntelConfig{Now: start})
 	foreign := other.Collateral(other.Platform(evidencetest.HealthyPlatform()), evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(start)})
 	in := func(part string, edit func([]byte) []byte) func(string, []byte) []byte {
@@ -220,7 +221,7 @@ func TestAServiceThatThrottlesIsAskedAgain(t *testing.T) {
 	}
 }
 
-func TestALieIsNoVerdict(t *testing.T) {
+func TestFalseCollateralGivesNoVerdict(t *testing.T) {
 	l := newLab(t, nil)
 	l.vendor.Set(fakevendor.Mood{Edit: func(path string, body []byte) []byte {
 		if strings.Contains(path, "/tcb") {
@@ -257,9 +258,9 @@ func TestFilesOfTheOperator(t *testing.T) {
 	for name, tc := range map[string]struct {
 		fetches, expired, found bool
 	}{
-		"current, no one to ask":     {false, false, true},
+		"current, no service to ask": {false, false, true},
 		"current, the service fails": {true, false, true},
-		"expired, no one to ask":     {false, true, true},
+		"expired, no service to ask": {false, true, true},
 		"expired, the service fails": {true, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {

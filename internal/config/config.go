@@ -124,7 +124,7 @@ type Limits struct {
 	Shutdown Duration `json:"shutdown,omitzero"`
 }
 
-// Development settings make a service that no one should trust.
+// Development settings make a service that must not be trusted.
 type Development struct {
 	// Time fixes the time at which evidence is judged (RFC 3339), so that old
 	// evidence can be replayed. Tokens bear the true time.

@@ -125,7 +125,7 @@ func inspectDER(b []byte) Fields {
 // maxRevoked bounds how many entries of a revocation list are shown.
 const maxRevoked = 1000
 
-// paddedCertificate reads a certificate with bytes behind it, as indices of a TPM's
+// paddedCertificate reads a certificate with bytes after it, as indices of a TPM's
 // non-volatile memory hold them: their size is fixed, and the rest is zeros or ones.
 func paddedCertificate(b []byte) (cert *x509.Certificate, behind int) {
 	var raw asn1.RawValue

@@ -111,7 +111,7 @@ func inspectFramed(b []byte) Fields {
 	if err != nil || framed.Certificate != nil {
 		return nil
 	}
-	// Without a header, evidence is a quote with custom claims behind it: any other bytes
+	// Without a header, evidence is a quote with custom claims after it: any other bytes
 	// there are more likely someone's mistake.
 	if f := forms.Recognize(b); f.Kind == evidence.SGXEnclave || f.Kind == evidence.TDXVM {
 		if claims, err := openenclave.ParseCustomClaims(framed.CustomClaims); err != nil || len(claims) == 0 {

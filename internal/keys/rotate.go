@@ -117,7 +117,7 @@ const (
 var ErrTooMany = errors.New("too many signing keys")
 
 // ErrPending is returned where a rotation is under way.
-var ErrPending = errors.New("a key waits to sign already")
+var ErrPending = errors.New("a new key is already waiting to sign")
 
 // Rotatable reports why a provider's own keys of an algorithm or, with an empty
 // provider, the shared ones cannot be rotated now. It is asked before the next key is
@@ -188,7 +188,7 @@ func Rotate(tx store.Tx, cfg Config, next store.SigningKey, r Rotation, by strin
 	return next, note(tx, "key.rotate", next, by, now, map[string]string{"signFrom": next.SignFrom.Format(time.RFC3339)})
 }
 
-// ErrLastKey is returned for what would leave no one to sign.
+// ErrLastKey is returned for a change that would leave no key to sign.
 var ErrLastKey = errors.New("no other key signs in its place")
 
 // Retire ends a key at once: it signs no more and leaves the key set, so that

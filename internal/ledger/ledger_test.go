@@ -256,7 +256,7 @@ func rewrite(t *testing.T, s *sqlite.Store, k keyPair, provider string, size int
 	}
 }
 
-// forge alters an entry and computes all behind it again, as one can who holds
+// forge alters an entry and computes all after it again, as one can who holds
 // the database but not the key.
 func forge(t *testing.T, s *sqlite.Store, statement string) {
 	t.Helper()
@@ -363,9 +363,9 @@ func (g *gate) AppendLedger(ctx context.Context, batch string, at time.Time, f f
 	return g.Database.AppendLedger(ctx, batch, at, f)
 }
 
-// TestABrokenLedgerIsItsOwnersTrouble: it takes no entries, and those of others that
+// TestABrokenLedgerDoesNotAffectOtherProviders: it takes no entries, and those of others that
 // were in one batch with its own are written.
-func TestABrokenLedgerIsItsOwnersTrouble(t *testing.T) {
+func TestABrokenLedgerDoesNotAffectOtherProviders(t *testing.T) {
 	s, v, signer := filled(t, 50)
 	g := &gate{Database: s, entered: make(chan struct{}), open: make(chan struct{})}
 	w := writer(t, g, signer)
@@ -443,7 +443,7 @@ func TestAnUnansweredCommitIsNotRepeated(t *testing.T) {
 	}
 }
 
-func TestTheQueueIsBoundedAndLossIsTold(t *testing.T) {
+func TestTheQueueIsBoundedAndLossIsReported(t *testing.T) {
 	s := open(t)
 	signer, v := key(t)
 	f := &flaky{Database: s}

@@ -57,7 +57,7 @@ func (b *broken) AppendLedger(ctx context.Context, batch string, at time.Time, f
 
 // Whatever keeps a decision from the ledger, it is counted, and the ledger says so
 // when it can: at the next start if need be.
-func TestEveryLossIsTold(t *testing.T) {
+func TestEveryLossIsReported(t *testing.T) {
 	for name, lose := range map[string]func(t *testing.T, b *broken, w *Writer){
 		"an error of the database": func(t *testing.T, b *broken, w *Writer) {
 			b.fail(errors.New("a constraint fails"))
@@ -68,7 +68,7 @@ func TestEveryLossIsTold(t *testing.T) {
 			}
 			b.fail(nil)
 		},
-		"an error of the database, no one waits": func(t *testing.T, b *broken, w *Writer) {
+		"an error of the database, no caller waits": func(t *testing.T, b *broken, w *Writer) {
 			b.fail(errors.New("a constraint fails"))
 			for range 3 {
 				if err := w.Record(t.Context(), "a", decision(1), false); err != nil {

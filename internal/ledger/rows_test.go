@@ -131,7 +131,7 @@ func TestForgottenEntriesVerify(t *testing.T) {
 	}
 }
 
-// TestRetentionGoesByTheTimeOfTheText: the column beside it is no one's word.
+// TestRetentionGoesByTheTimeOfTheText: the column beside it is not trusted.
 func TestRetentionGoesByTheTimeOfTheText(t *testing.T) {
 	s := open(t)
 	for i := range 10 {

@@ -65,7 +65,7 @@ func subtree(r reader, level int, n int64) (h tlog.Hash, err error) {
 		return h, err
 	}
 	if int64(len(leaves)) != width {
-		return h, fmt.Errorf("ledger: %d rows from %d on are not all there", width, n*width)
+		return h, fmt.Errorf("ledger: some of the %d rows from %d on are missing", width, n*width)
 	}
 	var e edge
 	for _, b := range leaves {

@@ -146,7 +146,7 @@ func verifyWith(ctx context.Context, h History, provider string, keys Keys, else
 	return r.end(e, stated), nil
 }
 
-// row checks one row and goes on behind it.
+// row checks one row and goes on after it.
 func (r *Report) row(e *edge, row store.LedgerRow) {
 	leaf := tlog.Hash{}
 	if len(row.Leaf) == tlog.HashSize {
@@ -176,7 +176,7 @@ func (r *Report) row(e *edge, row store.LedgerRow) {
 	e.push(leaf, nil)
 	if !bytes.Equal(e.chain, row.Chain) {
 		r.rowProblem("ledger.chain", row.Seq, "the chain of hashes is broken: a row before this one was changed or removed")
-		// One broken link is one problem; the rows behind it are judged by theirs.
+		// One broken link is one problem; the rows after it are judged by theirs.
 		e.chain = row.Chain
 	}
 }

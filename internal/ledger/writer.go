@@ -94,7 +94,7 @@ type item struct {
 	provider string
 	entry    *Entry
 	sign     bool
-	done     chan error // nil if no one waits
+	done     chan error // nil if no caller waits
 	// answered is taken once: by the caller who waits no longer, or by the writer.
 	answered atomic.Bool
 	left     atomic.Bool // by the caller

@@ -62,7 +62,7 @@ func NewPlane(ctx context.Context, f config.Fetch, trust appraisal.Trust, db sto
 		cfg.Ours = func(ctx context.Context) bool {
 			now := time.Now()
 			ours, err := db.Lease(ctx, "collateral", holder, now, now.Add(refreshLease))
-			// Without a store no one else has it either.
+			// Without a store no other node has it either.
 			return ours || err != nil
 		}
 	}

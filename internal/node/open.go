@@ -118,7 +118,7 @@ func developmentIssuer(cfg config.Config, dev bool, log *slog.Logger) (*devissue
 	if err != nil {
 		return nil, err
 	}
-	log.Warn("DEVELOPMENT: everyone who asks gets a token of any role", "issuer", issuer.URL)
+	log.Warn("DEVELOPMENT: every caller gets a token of any role", "issuer", issuer.URL)
 	return issuer, nil
 }
 

@@ -57,11 +57,11 @@ func (n *Node) Reload(ctx context.Context, old config.Config, read func() (confi
 	next, restart, err := n.tryReload(ctx, old, read, log)
 	n.read.done(time.Now(), err)
 	if err != nil {
-		log.Error("the configuration was not reloaded; what was in force stays", "err", err.Error())
+		log.Error("the configuration was not reloaded; the previous one stays in use", "err", err.Error())
 		return old
 	}
 	for _, name := range restart {
-		log.Warn("a changed setting is not in force; restart the service to use it", "setting", name)
+		log.Warn("a changed setting has no effect yet; restart the service to use it", "setting", name)
 	}
 	log.Info("the configuration was reloaded")
 	return next

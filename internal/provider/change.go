@@ -54,7 +54,7 @@ func refuse(reason Reason, check *evidence.Definition, expected, found, remedy s
 const (
 	remedySigner     = "sign it with the key of a certificate that is registered at the provider: probity policy set --key FILE --cert FILE"
 	remedyPurpose    = "sign the change again, for what it does: probity policy set, reset, signers add or signers remove, with --key, --cert and --bind"
-	remedyConcurrent = "read what is in force now, and send the change again if it is still wanted"
+	remedyConcurrent = "read the current version, and send the change again if it is still wanted"
 )
 
 // The checks of this package, in the order in which they are made.
@@ -62,7 +62,7 @@ var (
 	checks evidence.Checks
 
 	CheckProvider = checks.Define("provider.exists",
-		"the provider is there, in this subscription and resource group",
+		"the provider exists in this subscription and resource group",
 		"compare the name with: probity provider list")
 	CheckName = checks.Define("provider.name",
 		"a provider's name is 3 to 24 letters, digits and dashes, and no other provider has it",
@@ -71,29 +71,29 @@ var (
 		"a provider's settings are known and within their bounds",
 		"compare the settings with docs/guide/providers.md")
 	CheckTrustModel = checks.Define("provider.trust-model",
-		"the trust model of a provider stays what it was when it was created",
+		"the trust model of a provider is not changed after it was created",
 		"create another provider; certificates are managed through /certificates")
 	CheckConcurrent = checks.Define("change.concurrent",
 		"no other change was made while this one was checked",
 		remedyConcurrent)
 	CheckMatch = checks.Define("change.if-match",
-		"the version that If-Match names is the one in force",
+		"the version that If-Match names is the current one",
 		remedyConcurrent)
 	CheckSigner = checks.Define("policy.signer",
 		"a change at an Isolated provider is signed by the key of a registered certificate, or of one that chains to a registered CA",
 		remedySigner)
 	CheckPurpose = checks.Define("policy.purpose",
-		"a signed change is used for what it was signed for: a reset has an empty payload; a change that names purpose, provider, type, version or time is submitted there and then; certificates are not changed twice by one JWS",
+		"a signed change is used for what it was signed for: a reset has an empty payload; a change that names purpose, provider, type, version or time is submitted for that purpose, provider, type, version and time; certificates are not changed twice by one JWS",
 		remedyPurpose)
 	CheckVersion = checks.Define("policy.version",
-		"the version of the policy is there",
+		"the version of the policy exists",
 		"list the versions: probity policy history TYPE")
 	CheckApproval = checks.Define("policy.approval",
 		"as many callers as the provider asks for (approvals) agree to a change of its policies, certificates or settings, or to its deletion; each of them could make the change now",
 		"let others approve it: probity policy approve ID")
 	CheckCertificate = checks.Define("policy.certificate",
 		"the certificate can sign policies: RSA of 2048 bits or more, P-256 or P-384",
-		"choose a key of such a kind")
+		"choose a key of one of these kinds")
 	CheckLast = checks.Define("policy.last-certificate",
 		"an Isolated provider keeps at least one certificate",
 		"add another certificate first")
@@ -101,7 +101,7 @@ var (
 		"a static token has a free name, a known role, and providers",
 		"compare with: probity token list")
 	CheckKey = checks.Define("signing.key",
-		"the key is there, and another one signs when it is retired",
+		"the key exists, and another key can sign when it is retired",
 		"list the keys: probity keys list; rotate first")
 )
 

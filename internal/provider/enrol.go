@@ -30,7 +30,7 @@ func (r *Registry) Enrol(ctx context.Context, k store.TPMKey, identity string, b
 			return err
 		}
 		if p.Identity() != identity {
-			return refuse(Conflict, CheckProvider, "the provider for which the TPM was challenged", "a provider that was made again under this name", "enrol again")
+			return refuse(Conflict, CheckProvider, "the provider for which the TPM was challenged", "a new provider of the same name", "enrol again")
 		}
 		all, same, err := tx.CountTPMKeys(k)
 		if err != nil {
@@ -42,9 +42,9 @@ func (r *Registry) Enrol(ctx context.Context, k store.TPMKey, identity string, b
 		}
 		switch {
 		case same >= maxKeysOfTPM:
-			return fmt.Errorf("%w: this TPM has %d at the provider, which is the most", ErrTooManyKeys, same)
+			return fmt.Errorf("%w: this TPM has %d at the provider, the most allowed", ErrTooManyKeys, same)
 		case all >= limit:
-			return fmt.Errorf("%w: the provider has %d, which is the most (tpm.maxKeys)", ErrTooManyKeys, all)
+			return fmt.Errorf("%w: the provider has %d, the most allowed (tpm.maxKeys)", ErrTooManyKeys, all)
 		}
 		if err := tx.PutTPMKey(k); err != nil {
 			return err

@@ -37,8 +37,8 @@ func (n *node) published(name string, at time.Time) (ids []string) {
 	return ids
 }
 
-// TestAProviderMadeAgainIsAnotherOne: nothing of the earlier one is its own.
-func TestAProviderMadeAgainIsAnotherOne(t *testing.T) {
+// TestAProviderMadeAgainIsANewOne: nothing of the earlier one is its own.
+func TestAProviderMadeAgainIsANewOne(t *testing.T) {
 	engines(t, func(t *testing.T, open func(t *testing.T) database) {
 		n := newNode(t, open(t))
 		ctx := t.Context()

@@ -111,7 +111,7 @@ func awaiting(x store.Proposal, needed, live int, lost []string) *Refusal {
 	if len(lost) > 0 {
 		found += "; not counted: " + strings.Join(lost, ", ")
 	}
-	return refuse(Pending, CheckApproval, fmt.Sprintf("%d callers who agree", needed), found,
+	return refuse(Pending, CheckApproval, fmt.Sprintf("approval by %d callers", needed), found,
 		"let others approve it before "+x.Expires.Format(time.RFC3339)+": probity policy approve "+x.ID)
 }
 
@@ -146,7 +146,7 @@ func (r *Registry) live(tokens []store.Token, x store.Proposal) (callers, lost [
 		case at < 0:
 			reason = "was revoked"
 		case i >= len(x.Credentials) || credential(tokens, caller) != x.Credentials[i]:
-			reason = "was made again after it agreed"
+			reason = "was made again after it approved"
 		case !tokens[at].Expires.IsZero() && !r.cfg.Now().Before(tokens[at].Expires):
 			reason = "expired"
 		case !may(tokens[at], needed(x), x.Provider):
@@ -161,7 +161,7 @@ func (r *Registry) live(tokens []store.Token, x store.Proposal) (callers, lost [
 	return apart(tokens, callers, lost)
 }
 
-// apart leaves one caller of each origin: anyone who makes a token has its secret.
+// apart leaves one caller of each origin: the caller who makes a token has its secret.
 func apart(tokens []store.Token, all, lost []string) (callers, _ []string) {
 	for _, caller := range all {
 		if other := kin(tokens, callers, caller); other != "" {

@@ -195,9 +195,8 @@ func TestApprovalsAreThoseOfLiveCallers(t *testing.T) {
 	})
 }
 
-// TestTheApprovalOfARevokedProposerIsNotCounted is the attack: propose, and be revoked.
-// TestApproversAreIndependent: anyone who makes a token has its secret, and would agree with
-// himself.
+// TestApproversAreIndependent: the caller who makes a token has its secret, and could approve
+// twice.
 func TestApproversAreIndependent(t *testing.T) {
 	for name, tc := range map[string]struct {
 		made               [][2]string // token, by whom, in this order
@@ -234,6 +233,7 @@ func TestApproversAreIndependent(t *testing.T) {
 	}
 }
 
+// TestTheApprovalOfARevokedProposerIsNotCounted is the attack: propose, and be revoked.
 func TestTheApprovalOfARevokedProposerIsNotCounted(t *testing.T) {
 	c := newCareful(t, open(t))
 	x := c.pending(c.setPolicy("con", lax))
@@ -299,7 +299,7 @@ func TestTheApprovalsInForceAreNeeded(t *testing.T) {
 	c.must(c.approve(x, "cyd"))
 }
 
-func TestCallersOfTheConfigurationAndOfIssuersCount(t *testing.T) {
+func TestCallersOfTheConfigurationAndOfIssuersCanApprove(t *testing.T) {
 	for _, name := range []string{"token:administrator", "oidc:https://login.example.org#7", "cert:ops"} {
 		c := newCareful(t, open(t))
 		_, _, err := c.PutProvider(t.Context(), provider.ProviderChange{Name: "acme", Subscription: "s", Group: "g", Settings: jsontext.Value(`{}`), By: provider.By{Caller: name, Role: auth.Owner}}, false)

@@ -95,7 +95,7 @@ func TestManyProviders(t *testing.T) {
 
 // What is stored and cannot be read lets nothing pass, and takes no other provider
 // with it.
-func TestABrokenProviderBreaksNoOther(t *testing.T) {
+func TestABrokenProviderDoesNotAffectOthers(t *testing.T) {
 	db := open(t)
 	if err := db.Update(t.Context(), store.TopicProvider, "", func(tx store.Tx) error {
 		for name, settings := range map[string]string{"sound": `{}`, "unknown-setting": `{"later":1}`} {

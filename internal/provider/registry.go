@@ -43,7 +43,7 @@ type Config struct {
 	Defaults   Defaults
 	// MinRetention is the operator's minimum of ledgerRetentionDays; zero means one day.
 	MinRetention int
-	// Poll is how often changes are looked for that no one announced.
+	// Poll is how often unannounced changes are looked for.
 	Poll time.Duration
 	// Touched is told whose ledger got an entry with a change.
 	Touched func(provider string)

@@ -52,7 +52,7 @@ type Settings struct {
 	// they are for: purpose, provider, type, version, time (policyjws.Binding).
 	BoundChanges bool `json:"requireBoundChanges,omitzero"`
 	// Approvals is how many callers must agree to a change of a policy, the one who
-	// proposes it included. Zero and one mean that no one else must.
+	// proposes it included. Zero and one mean that no other caller must.
 	Approvals int `json:"approvals,omitzero"`
 }
 

@@ -34,7 +34,7 @@ var (
 	collateralChips  = prometheus.NewDesc("probity_collateral_chip_certificates", "Certificates of AMD chips that are stored in memory.", nil, nil)
 	collateralHits   = prometheus.NewDesc("probity_collateral_hits_total", "Questions answered from what is stored.", []string{"vendor"}, nil)
 	collateralFetch  = prometheus.NewDesc("probity_collateral_fetches_total", "Fetches from the vendor's service.", []string{"vendor"}, nil)
-	collateralFail   = prometheus.NewDesc("probity_collateral_fetch_failures_total", "Fetches that failed or gave what does not verify.", []string{"vendor"}, nil)
+	collateralFail   = prometheus.NewDesc("probity_collateral_fetch_failures_total", "Fetches that failed or returned data that does not verify.", []string{"vendor"}, nil)
 	collateralStale  = prometheus.NewDesc("probity_collateral_stale_total", "Questions answered with expired collateral (outage mode).", []string{"vendor"}, nil)
 )
 

@@ -53,7 +53,7 @@ var (
 	ledgerStopped = prometheus.NewDesc("probity_ledger_stopped",
 		"Ledgers that are stopped because their history does not extend the last checkpoint.", nil, nil)
 	stateAltered = prometheus.NewDesc("probity_database_altered",
-		"Providers, and the tokens of callers, that the database holds and the service did not write.", nil, nil)
+		"Providers, and the tokens of callers, in the database that the service did not write.", nil, nil)
 	ledgerCosigned    = prometheus.NewDesc("probity_ledger_cosigned_total", "Checkpoints that the witness cosigned.", nil, nil)
 	ledgerNotCosigned = prometheus.NewDesc("probity_ledger_witness_failures_total", "Attempts to have a checkpoint cosigned that failed.", nil, nil)
 	ledgerKept        = prometheus.NewDesc("probity_ledger_checkpoint_entries",

@@ -19,7 +19,7 @@ var (
 // first 64 bytes of a text. The bytes are those of longer texts that are compared or read,
 // and of all that is made. Work is paid before it is done.
 type Budget struct {
-	// What is left until the context is looked at again, and what is left behind that.
+	// What is left until the context is looked at again, and what is left after that.
 	steps, bytes         int
 	moreSteps, moreBytes int
 	ctx                  context.Context

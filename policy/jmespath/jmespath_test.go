@@ -142,7 +142,7 @@ func TestQueriesThatAreRefused(t *testing.T) {
 	}
 }
 
-func TestNoQueryExhaustsUs(t *testing.T) {
+func TestNoQueryExhaustsTheService(t *testing.T) {
 	for name, query := range map[string]string{
 		"doubling by flattening": "[@,@][]" + strings.Repeat(" | [@,@][]", 60),
 		"doubling by reference":  "[@,@]" + strings.Repeat(" | [@,@]", 60),

@@ -119,7 +119,7 @@ func ParseDocument(text string, budget *Budget) (*Document, error) {
 		return nil, fmt.Errorf("jmespath: document: %w", err)
 	}
 	if rest := strings.TrimSpace(text[r.dec.InputOffset():]); len(rest) > 0 {
-		return nil, errors.New("jmespath: document: data behind the value")
+		return nil, errors.New("jmespath: document: data after the value")
 	}
 	return &Document{root}, nil
 }

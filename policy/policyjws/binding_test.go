@@ -84,7 +84,7 @@ func TestBindingsAreRead(t *testing.T) {
 		t.Errorf("%+v, %v", p, err)
 	}
 	if plain, _ := Wrap(rand.Reader, "version=1.0;", key, chain); strings.Contains(plain, base64.RawURLEncoding.EncodeToString([]byte(bindingHeader))) {
-		t.Error("a binding that no one asked for")
+		t.Error("a binding that was not required")
 	}
 	encode := base64.RawURLEncoding.EncodeToString
 	for _, header := range []string{`null`, `1`, `"x"`, `[]`, `{"purpose":1}`, `{"later":1}`, `{"exp":1e400}`, `{"exp":1,"exp":2}`, `{"version":9223372036854775808}`} {

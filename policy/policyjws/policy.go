@@ -44,7 +44,7 @@ type Submission struct {
 	// Empty reports that the payload is empty.
 	Empty bool
 	// Signer is the certificate chain in the header, leaf first; nil if the
-	// policy is not signed. It is no one's word that the signer may sign.
+	// policy is not signed. It does not say that the signer may sign.
 	Signer []*x509.Certificate
 	// Binding says what the change is for; nil if the header does not say it.
 	Binding *Binding
@@ -303,7 +303,7 @@ func wrapSigned(random io.Reader, payload []byte, key crypto.Signer, chain []*x5
 		return "", errors.New("policy signature: a signed policy needs the certificate of its key")
 	}
 	if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(chain[0].PublicKey) {
-		return "", errors.New("policy signature: the certificate does not hold the signing key")
+		return "", errors.New("token: the certificate is not for the signing key")
 	}
 	x5c := make([]string, len(chain))
 	for i, cert := range chain {

@@ -53,12 +53,12 @@ func TestAPEMFileIsReadAsAWholeOrRefused(t *testing.T) {
 	}
 }
 
-// TestABinaryFileIsNoPEMFile although it carries a chain in PEM, as quotes and TPM dumps do.
-func TestABinaryFileIsNoPEMFile(t *testing.T) {
+// TestABinaryFileIsNotAPEMFile although it carries a chain in PEM, as quotes and TPM dumps do.
+func TestABinaryFileIsNotAPEMFile(t *testing.T) {
 	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: selfSigned(t, "one")})
 	for name, file := range map[string][]byte{
 		"a NUL before it":       append([]byte{3, 0, 2, 0}, block...),
-		"a NUL behind it":       append(bytes.Clone(block), 0),
+		"a NUL after it":        append(bytes.Clone(block), 0),
 		"invalid UTF-8 inside":  append(append(bytes.Clone(block), 0xff, 0xfe, '\n'), block...),
 		"a quote's three, bare": append(append(append([]byte("\x00\x01"), block...), block...), block...),
 	} {

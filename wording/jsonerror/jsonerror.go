@@ -15,7 +15,7 @@ import (
 )
 
 // Text returns the message of a decoding error without Go's type names, which
-// mean nothing to anyone who wrote the JSON.
+// mean nothing to the author of the JSON.
 func Text(err error) string { return plainerror.Words(text(err)) }
 
 func text(err error) string {

@@ -15,7 +15,7 @@ var phrases = []struct {
 	replace string
 }{
 	// github.com/fxamacker/cbor.
-	{re(`cbor: (\d+) bytes of extraneous data starting at index \d+`), "$1 bytes behind the end of the CBOR"},
+	{re(`cbor: (\d+) bytes of extraneous data starting at index \d+`), "$1 bytes after the end of the CBOR"},
 	{re(`cbor: (?:cannot|unable to) unmarshal ([\w -]+?) into Go (?:struct field |value of type )?(?:struct \{.*\}|[^\s:]+)(?:\.\w+)?(?: of type [^\s:]+)?(?: \([^)]*\))?`), "CBOR: a $1 of the wrong type"},
 	{re(`(^|[\s(:])cbor: `), "${1}CBOR: "},
 	// github.com/go-json-experiment/json, and encoding/json.

@@ -39,7 +39,7 @@ func NewClient(timeout time.Duration, transport http.RoundTripper) *http.Client 
 }
 
 // ErrBusy is returned when the service asked to come back later.
-var ErrBusy = errors.New("the service asks to come back later")
+var ErrBusy = errors.New("the service asked to try again later")
 
 // Bytes gets a document. The error wraps [collateral.ErrNotFound] where the
 // service says that there is none (404, 410), and [ErrBusy] where it throttles.

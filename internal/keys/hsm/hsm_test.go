@@ -131,7 +131,7 @@ func TestKeysOfAToken(t *testing.T) {
 	if _, err := opened.Find(gone.Label); err == nil {
 		t.Error("a removed key is still in the token")
 	}
-	// Without the token no one signs.
+	// Without the token nothing is signed.
 	cfg.Token = nil
 	if _, err := keys.NewRing(cfg, records, nil).For("p", "RS256", "https://a", now.Add(time.Second)); err == nil || !strings.Contains(err.Error(), "PKCS#11") {
 		t.Errorf("error = %v", err)

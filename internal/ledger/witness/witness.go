@@ -1,7 +1,7 @@
 // Package witness shows the checkpoints of ledgers to a witness, a service of
 // someone else that signs only what extends the checkpoint that it saw before
 // (C2SP tlog-witness, request add-checkpoint; C2SP tlog-cosignature, version 1). A
-// cosigned checkpoint shows that no one was shown another history.
+// cosigned checkpoint shows that the service showed no other history.
 //
 // A [Client] makes one request. A [Keeper] offers new checkpoints in the
 // background, keeps the cosignatures, and raises an alarm when the witness knows

@@ -32,7 +32,7 @@ const (
 
 // ErrUnsafe is returned for a folder or file that others can write, or that is
 // not a plain file: its contents prove nothing.
-var ErrUnsafe = errors.New("others can change it")
+var ErrUnsafe = errors.New("other users can change it")
 
 // Folder is a folder of files, one for each name. Its methods are safe for
 // concurrent use; of two writers of one name, the last wins.
@@ -75,7 +75,7 @@ func (f *Folder) Path(name string) string {
 // Damaged returns the error for a file whose content cannot be read: what it means, and what
 // to do.
 func (f *Folder) Damaged(name string) error {
-	return fmt.Errorf("anchor: %s is damaged: it keeps what the database must not take back; restore it from a backup of the data folder, "+
+	return fmt.Errorf("anchor: %s is damaged: it remembers a state before which the database must not go back; restore it from a backup of the data folder, "+
 		"or, if you are sure that no one changed the database, remove the file and start again: the state of the database is then trusted as it is", f.Path(name))
 }
 

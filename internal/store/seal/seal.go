@@ -139,7 +139,7 @@ func (s *Seals) check(scope string, x *store.Seal, st state) error {
 	case x == nil:
 		return altered("its seal is missing")
 	case !s.key.Authentic(x.MAC, use, fields(scope, x.Version, st)...):
-		return altered("its rows do not fit their seal")
+		return altered("its rows do not match their seal")
 	case x.Version < known:
 		return altered("it has version %d, and version %d was there before", x.Version, known)
 	}
