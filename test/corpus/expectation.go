@@ -65,7 +65,7 @@ const (
 	smallBank
 )
 
-// modifier is one phrase behind the first word. A star stands for any text.
+// modifier is one phrase after the first word. A star stands for any text.
 type modifier struct {
 	demand demand
 	phrase string
@@ -186,7 +186,7 @@ func modify(d demand, phrase string, f form) (modifier, error) {
 	return modifier{}, fmt.Errorf("unknown modifier %q", phrase)
 }
 
-// split takes the first word of an outcome and the phrases behind it, in small letters.
+// split takes the first word of an outcome and the phrases after it, in small letters.
 func split(outcome string) (word string, phrases []string) {
 	text := strings.ToLower(strings.TrimSpace(outcome))
 	end := strings.IndexFunc(text, func(r rune) bool {

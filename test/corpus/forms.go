@@ -145,7 +145,7 @@ func evidenceForm(name string, b []byte) form {
 	return formCCA
 }
 
-// quoteForm reads the TEE type behind a quote's version and key type.
+// quoteForm reads the TEE type after a quote's version and key type.
 func quoteForm(b []byte) form {
 	if len(b) >= 8 && binary.LittleEndian.Uint32(b[4:]) == dcap.TEETypeTDX {
 		return formTDX
@@ -154,7 +154,7 @@ func quoteForm(b []byte) form {
 }
 
 // reportForm tells apart the three things that are called reports: an SPDM request with
-// its answer, a quote behind Open Enclave's header, and a report of SEV-SNP.
+// its answer, a quote after Open Enclave's header, and a report of SEV-SNP.
 func reportForm(b []byte) form {
 	const getMeasurements, openEnclaveHeader = 0xe0, 16
 	switch {
@@ -214,7 +214,7 @@ func every(files map[string][]byte, is func([]byte) bool) bool {
 	return true
 }
 
-// certFile is a certificate of a case. der may have more bytes behind the certificate.
+// certFile is a certificate of a case. der may have more bytes after the certificate.
 type certFile struct {
 	file string
 	der  []byte

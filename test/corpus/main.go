@@ -8,7 +8,7 @@
 // ends with 1 if a case failed.
 //
 // A case is judged by its content. The files in its folder say about which form it
-// is (forms.go); the first word of its outcome, and the modifiers behind it, say
+// is (forms.go); the first word of its outcome, and the modifiers after it, say
 // how it must come out (expectation.go); its reason says which checks may refuse
 // it (areas.go). Words, modifiers, reasons and files that the runner does not know
 // fail the case. The names of cases say nothing. Forms that the product has no

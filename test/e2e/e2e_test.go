@@ -266,7 +266,7 @@ func extendPCR(ts *testscript.TestScript, neg bool, args []string) {
 	m, ok := tpms.Load(ts.Getenv("TPM"))
 	var pcr uint32
 	if neg || len(args) != 1 || !ok {
-		ts.Fatalf("usage: extendpcr N, behind starttpm")
+		ts.Fatalf("usage: extendpcr N, after starttpm")
 	}
 	_, err := fmt.Sscan(args[0], &pcr)
 	ts.Check(err)

@@ -76,7 +76,7 @@ func TestFilesOfTPMToolsAreVerifiedAsTheyAre(t *testing.T) {
 			}
 			if len(files) == 4 {
 				if code, out := b.probity(args...); code != 1 || !strings.Contains(out, "refused: tpm.ak.certificate") || !strings.Contains(out, "--trust-key") {
-					t.Errorf("%s, %s, a key that no one vouches for: exit %d\n%s", name, what, code, out)
+					t.Errorf("%s, %s, a key that is not trusted: exit %d\n%s", name, what, code, out)
 				}
 			}
 		}

@@ -44,7 +44,7 @@ func snpPairs() {
 			must(err)
 		}
 	}
-	// A new certificate each time, AMD's CAs known: line breaks behind the PEM,
+	// A new certificate each time, AMD's CAs known: line breaks after the PEM,
 	// which mean nothing, make the bytes others than those that are remembered.
 	fresh := func() func() {
 		v := snp.New(snp.Config{})

@@ -124,7 +124,7 @@ func startCA(t *testing.T, i servicetest.Instance, issuer string) *ca {
 	for range 100 {
 		if resp, err := c.client.Get(c.url + "/health"); err == nil {
 			resp.Body.Close()
-			// It takes no token of before its start; ours are backdated, in whole seconds.
+			// It accepts no token issued before its start; tokens are backdated, in whole seconds.
 			time.Sleep(token.Backdate + time.Second)
 			return c
 		}

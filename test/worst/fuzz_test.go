@@ -72,7 +72,7 @@ func FuzzPolicies(f *testing.F) {
 }
 
 // FuzzParsers looks for inputs of a parser that take more than they may: the bytes are
-// repeated up to a megabyte, behind a beginning and before an end.
+// repeated up to a megabyte, after a beginning and before an end.
 func FuzzParsers(f *testing.F) {
 	all := parsers()
 	names := slices.Sorted(maps.Keys(all))

@@ -17,7 +17,7 @@ const (
 )
 
 // Token makes a token in a folder. It returns the module, and the configuration that
-// the environment variable SOFTHSM2_CONF must name to anyone who opens it.
+// the environment variable SOFTHSM2_CONF must name to programs that open it.
 func Token(dir string) (module, conf string, err error) {
 	found, err := filepath.Glob("/usr/lib/*/softhsm/libsofthsm2.so")
 	if err != nil {

@@ -194,7 +194,7 @@ func versions(t *testing.T, open Open) {
 	s, _ := open(t)
 	ctx := t.Context()
 	if err := setPolicy(s, "x"); err == nil {
-		t.Error("a policy of no one was stored")
+		t.Error("a policy of an unknown provider was stored")
 	}
 	withProvider(t, s, "default")
 	var wg sync.WaitGroup
