@@ -26,7 +26,7 @@ import (
 	"github.com/probity-dev/probity/test/kit/swtpm"
 )
 
-// openTPM opens a fresh TPM whose registers hold a boot.
+// openTPM opens a fresh TPM whose registers contain a boot.
 func openTPM(t *testing.T, sim *swtpm.TPM, boot *evidencetest.Boot) (*TPM, Logs) {
 	t.Helper()
 	dir := t.TempDir()
@@ -193,7 +193,7 @@ func TestAzureGuest(t *testing.T) {
 	check() // Trusted Launch
 	guest := &evidencetest.Guest{TPM: &evidencetest.TPM{AK: fixedKey{a.m.AttestationKey()}}}
 	runtime := guest.Runtime(nil)
-	// The simulator's indices hold 2048 bytes, as Azure's did at first.
+	// The simulator's indices contain 2048 bytes, as Azure's did at first.
 	write(t, m, azureHCL, evidencetest.HCL(2, chip.Report(evidencetest.ReportConfig{ReportData: evidencetest.BindData(runtime)}), runtime)[:2048])
 	platform := httptest.NewServer(thim{string(chip.PEM()), string(amd.Chain(false))})
 	defer platform.Close()

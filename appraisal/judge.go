@@ -98,7 +98,7 @@ func reservation(name string) bool {
 	return name == evidence.BoundServiceTD || name == evidence.DebugGuest
 }
 
-// statuses are those accepted; a list that holds only reservations adds
+// statuses are those accepted; a list that contains only reservations adds
 // them to the default.
 func (p TCBPolicy) statuses() []string {
 	named := slices.DeleteFunc(slices.Clone(p.Accept), reservation)

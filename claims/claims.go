@@ -1,4 +1,4 @@
-// Package claims holds what is known about an attester and who says so: typed,
+// Package claims describes what is known about an attester and who says so: typed,
 // attributed statements in the claim model of the attestation policy language
 // (versions 1.0 to 1.2).
 //
@@ -154,7 +154,7 @@ func NewSet(list ...Claim) Set {
 	return s
 }
 
-// Add appends c unless the set already holds a claim of equal type, value and
+// Add appends c unless the set already contains a claim of equal type, value and
 // issuer. It reports whether c was added.
 func (s *Set) Add(c Claim) bool {
 	if len(s.list) < indexed {

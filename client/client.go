@@ -1,7 +1,7 @@
 // Package client is a Go client of the attestation service: attest an enclave,
 // verify tokens, and manage providers, policies, keys, callers and the ledger.
 //
-// Start with [New]. Redirects are not followed. Answers other than success are [*Error]s that hold the
+// Start with [New]. Redirects are not followed. Answers other than success are [*Error]s that contain the
 // service's code and the failed check.
 package client
 
@@ -169,7 +169,7 @@ func (c *Client) Baselines(ctx context.Context, kind evidence.Kind) ([]Baseline,
 }
 
 // Policy returns the policy of a type as the service's token states it: the
-// signed token whose claim x-ms-policy holds the policy.
+// signed token whose claim x-ms-policy contains the policy.
 func (c *Client) Policy(ctx context.Context, kind evidence.Kind) (string, error) {
 	return c.token(ctx, http.MethodGet, "/policies/"+string(kind), nil)
 }

@@ -1,4 +1,4 @@
-// Package collateral holds endorsements: what vendors publish about their
+// Package collateral contains endorsements: what vendors publish about their
 // hardware and sign, and what evidence is verified against. Endorsements need
 // no trusted transport; verifiers check every signature themselves.
 //
@@ -24,7 +24,7 @@ import (
 var ErrNotFound = errors.New("no such collateral")
 
 // ErrUnavailable is returned by a Source that could not reach what it needs, and
-// holds nothing that would do. The evidence is not refused permanently then.
+// contains nothing that would do. The evidence is not refused permanently then.
 var ErrUnavailable = errors.New("collateral is unavailable")
 
 // TEE names the technology that Intel collateral is for, as in its "id" field.

@@ -8,8 +8,8 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// Forward returns c with each revocation list replaced by the newest one that others hold of
-// the same issuer, and the QE identity by a newer one of the same release that others hold for the platform.
+// Forward returns c with each revocation list replaced by the newest list of the same issuer
+// in the other sets, and the QE identity by a newer one of the same release for the platform.
 // A set is put together by its sender: what is signed is each piece, not their
 // combination, so that a new TCB info may come with an old list. The caller verifies the
 // result; c itself does not change.

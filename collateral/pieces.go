@@ -19,11 +19,11 @@ import (
 	"github.com/probity-dev/probity/wording/plainerror"
 )
 
-// pieces collects what files hold, until sets are made of it.
+// pieces collects what files contain, until sets are made of it.
 type pieces struct {
 	loader Loader
 	root   string
-	whole  Bundle // complete sets and bundles, as files hold them
+	whole  Bundle // complete sets and bundles, as files contain them
 	infos  []*piece
 	quoted []*piece // enclave identities
 	lists  []*piece // CRLs
@@ -50,7 +50,7 @@ type piece struct {
 	certs           []*x509.Certificate
 }
 
-// add adds what a file holds as a whole.
+// add adds what a file contains as a whole.
 func (p *pieces) add(file string, b *Bundle) {
 	for _, c := range b.Intel {
 		c.File = file

@@ -192,7 +192,7 @@ func decodeChain(b []byte) ([]byte, error) {
 	if !bytes.Contains(text, []byte("-----BEGIN%20")) && !bytes.Contains(text, []byte("-----BEGIN+")) {
 		return text, nil
 	}
-	// Not QueryUnescape: base64 holds +.
+	// Not QueryUnescape: base64 contains +.
 	plain, err := url.PathUnescape(strings.ReplaceAll(string(text), "-----BEGIN+CERTIFICATE", "-----BEGIN%20CERTIFICATE"))
 	if err != nil {
 		return nil, errors.New("neither PEM nor percent-encoded PEM")
@@ -200,7 +200,7 @@ func decodeChain(b []byte) ([]byte, error) {
 	return []byte(strings.ReplaceAll(plain, "-----END+CERTIFICATE", "-----END CERTIFICATE")), nil
 }
 
-// memberBytes returns what a JSON value holds: the text of a string, the bytes of an
+// memberBytes returns what a JSON value contains: the text of a string, the bytes of an
 // array, the strings of a list one after the other, or the JSON text of an object.
 func memberBytes(value jsontext.Value) ([]byte, error) {
 	switch value.Kind() {

@@ -67,7 +67,7 @@ func settled[T any](b *Bundle, list []*T, group func(*T) string, name func(*T) (
 	return out, nil
 }
 
-// both names two files, or the one that holds both pieces.
+// both names two files, or the one that contains both pieces.
 func both(a, b string) string {
 	if a == b {
 		return "two pieces of " + known(a)

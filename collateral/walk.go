@@ -21,7 +21,7 @@ import (
 // maxNesting bounds how deep text may be in text.
 const maxNesting = 12
 
-// text takes what a text, or bytes, hold. With compact, JSON was rewritten by a
+// text takes what a text, or bytes, contain. With compact, JSON was rewritten by a
 // tool that is known to put white space between tokens, so that it is taken out again
 // before the signature is checked.
 func (p *pieces) text(file string, b []byte, depth int, compact bool) error {
@@ -113,7 +113,7 @@ func isSet(members map[string]jsontext.Value) bool {
 	return false
 }
 
-// object takes a bundle, a set, a signed response, or whatever the members hold.
+// object takes a bundle, a set, a signed response, or whatever the members contain.
 func (p *pieces) object(file string, text []byte, depth int, compact bool) error {
 	members, err := jsonMembers(text)
 	if err != nil {

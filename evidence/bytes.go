@@ -18,7 +18,7 @@ func (b Bytes) MarshalJSONTo(enc *jsontext.Encoder) error {
 }
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom. It decodes straight from the
-// text: evidence is most of what a request holds.
+// text: evidence is most of what a request contains.
 func (b *Bytes) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	raw, err := dec.ReadValue()
 	if err != nil {

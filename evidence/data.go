@@ -70,7 +70,7 @@ func (d *Data) BoundBy(field []byte) bool {
 	return len(field) >= len(sum) && subtle.ConstantTimeCompare(field[:len(sum)], sum[:]) == 1
 }
 
-// CheckFilled is [Data.CheckBound] for fields that hold the hash and nothing
+// CheckFilled is [Data.CheckBound] for fields that contain the hash and nothing
 // else: what follows it must be zero.
 func (d *Data) CheckFilled(result *Result, check *Definition, what, name string, field []byte) error {
 	if err := d.CheckBound(result, check, what, name, field); err != nil {

@@ -88,7 +88,7 @@ func (t TPMDemands) PCRMask() uint32 {
 // concurrent use and neither read the clock nor dial.
 type Verifier interface {
 	Kind() Kind
-	// Verify checks ev. The result is never nil and holds the checks made so
+	// Verify checks ev. The result is never nil and contains the checks made so
 	// far. The error is a *[Rejection] if the evidence is refused, also by a
 	// reservation that ev does not accept; any other error means that no
 	// verdict was reached (for instance a cancelled context).

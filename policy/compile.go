@@ -33,7 +33,7 @@ type compiledProperty struct {
 	source *Property
 	name   propertyName
 	op     operator
-	// side holds the values of the right side if they are constant.
+	// side contains the values of the right side if they are constant.
 	side []claims.Value
 	expr compiledExpr
 }

@@ -41,7 +41,7 @@ func (d Diagnostic) String() string {
 	return b.String()
 }
 
-// ParseError holds the diagnostics of a policy that cannot be used; at least
+// ParseError contains the diagnostics of a policy that cannot be used; at least
 // one of them is an error.
 type ParseError struct {
 	Diagnostics []Diagnostic

@@ -53,7 +53,7 @@ func (e *EvaluationError) Unwrap() error { return e.cause }
 
 // Evaluate applies the policy's authorization and issuance rules to the
 // incoming claims. Deny wins over permit whatever the order, and without a
-// permit the answer is no. If an error occurs, the outcome holds the trace so
+// permit the answer is no. If an error occurs, the outcome contains the trace so
 // far and is not permitted.
 //
 // The policy is not changed: any number of evaluations may run at once.
@@ -110,7 +110,7 @@ type evaluation struct {
 	budget            jmespath.Budget
 	current           string // section
 	issued            int    // JSON text of the claims issued so far
-	// bound holds, by slot, which claims satisfied a condition of the rule.
+	// bound contains, by slot, which claims satisfied a condition of the rule.
 	bound [][]int32
 	read  *readBefore
 }
@@ -345,7 +345,7 @@ func (e *evaluation) act(a *compiledAction, trace *RuleTrace) error {
 	return nil
 }
 
-// issue puts a claim into the outcome, within the bound of what a token can hold.
+// issue puts a claim into the outcome, within the bound of what a token can contain.
 func (e *evaluation) issue(a *compiledAction, c claims.Claim) error {
 	text, _ := c.Value.Text()
 	if e.issued += jsonSize(c.Type) + jsonSize(text); e.issued > maxIssued {

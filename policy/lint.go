@@ -11,7 +11,7 @@ import (
 )
 
 // Lint compares a policy with the claims that an attestation type offers. A
-// comparison that cannot hold for the type of a claim is an error; what the
+// comparison that is never true for the type of a claim is an error; what the
 // author probably did not mean is a warning: unknown claims, upper-case hex,
 // rules that never run, policies that cannot fail or cannot permit. The
 // policy's own warnings are among them. An unknown type checks less.

@@ -32,7 +32,7 @@ const (
 )
 
 // Parse reads a policy of version 1.0, 1.1 or 1.2 and checks its static rules.
-// The error is a *[ParseError] that holds every finding; parsing goes on behind
+// The error is a *[ParseError] that contains every finding; parsing goes on after
 // an error where it safely can.
 func Parse(text string) (*Policy, error) { return ParseMode(text, Strict) }
 

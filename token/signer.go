@@ -37,7 +37,7 @@ func Algorithms() []string { return []string{"RS256", "PS256", "ES256", "ES384",
 
 // NewSigner returns a signer for issuer. An empty algorithm follows from the
 // key: RS256 for RSA, ES256 and ES384 for P-256 and P-384, EdDSA for Ed25519. The
-// certificate must hold the key.
+// certificate must contain the key.
 func NewSigner(issuer string, key crypto.Signer, cert *x509.Certificate, algorithm string) (*Signer, error) {
 	name, err := pubkey.Algorithm(key.Public())
 	if err != nil {
@@ -79,7 +79,7 @@ func (s *Signer) options() *jose.SignerOptions {
 // Algorithm returns the JWS algorithm, for instance RS256.
 func (s *Signer) Algorithm() string { return string(s.algorithm) }
 
-// Sign returns payload as a compact JWS. The header holds alg, jku, kid and
+// Sign returns payload as a compact JWS. The header contains alg, jku, kid and
 // typ, in this order.
 func (s *Signer) Sign(payload []byte) (string, error) {
 	jws, err := s.jose.Sign(payload)

@@ -167,7 +167,7 @@ func chain(h http.Header, names ...string) ([]byte, error) {
 		text := value
 		if strings.Contains(value, "%") {
 			var err error
-			// Not QueryUnescape: base64 holds +.
+			// Not QueryUnescape: base64 contains +.
 			if text, err = url.PathUnescape(value); err != nil {
 				return nil, fmt.Errorf("header %s: %w", name, err)
 			}

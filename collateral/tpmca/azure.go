@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// azure holds the roots of Azure's virtual TPMs, those of 2021 and 2023, and the
+// azure contains the roots of Azure's virtual TPMs, those of 2021 and 2023, and the
 // intermediate that issues leaves without the address of its certificate. Its fingerprints
 // are in the list of vendors, which a test compares.
 //

@@ -1,4 +1,4 @@
-// Package tpmca holds the certificate authorities of TPMs: those of vendors, who
+// Package tpmca contains the certificate authorities of TPMs: those of vendors, who
 // certify endorsement keys, and those of clouds and sites, who certify attestation
 // keys.
 //
@@ -124,7 +124,7 @@ func (r *Roots) add(cert *x509.Certificate) error {
 // SelfIssued reports whether a certificate names itself as its issuer.
 func SelfIssued(cert *x509.Certificate) bool { return bytes.Equal(cert.RawIssuer, cert.RawSubject) }
 
-// Len is how many certificates the set holds; a nil set holds none.
+// Len is how many certificates the set contains; a nil set contains none.
 func (r *Roots) Len() int {
 	if r == nil {
 		return 0

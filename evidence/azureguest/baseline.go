@@ -28,7 +28,7 @@ type Baseline struct {
 //go:embed dbx.txt
 var revoked string
 
-// DefaultBaseline holds what Microsoft publishes: its key exchange keys of 2011 and
+// DefaultBaseline contains what Microsoft publishes: its key exchange keys of 2011 and
 // 2023, its signers of Windows and of others of both years, and the revocations of
 // October 2020.
 func DefaultBaseline() Baseline {
@@ -97,7 +97,7 @@ func (b baseline) judge(f *eventlog.Facts) databases {
 	return d
 }
 
-// within reports whether a database holds only what is allowed, and
+// within reports whether a database contains only what is allowed, and
 // something.
 func within(s *eventlog.Signatures, allowed map[string]bool) bool {
 	if s == nil || s.Others > 0 || len(s.Certificates)+len(s.Hashes) == 0 {

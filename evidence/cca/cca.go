@@ -164,7 +164,7 @@ func (p *Platform) debug() bool {
 	return state == stateDebug || state == stateRecoverableDebug
 }
 
-// lifecycle holds the platform to the state secured. A debug state is a
+// lifecycle requires the platform to be in the state secured. A debug state is a
 // reservation; all others refuse.
 func (v *Verifier) lifecycle(result *evidence.Result, p *Platform) error {
 	found := fmt.Sprintf("%#04x", p.Lifecycle)

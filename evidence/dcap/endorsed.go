@@ -30,7 +30,7 @@ type endorsements struct {
 }
 
 // Hashes identify the collateral that a verdict rests on: SHA-256 of each
-// piece as the service holds it, with the NUL that ends C strings.
+// piece as the service stores it, with the NUL that ends C strings.
 type Hashes struct {
 	QEIdentityCerts, QEIdentityCRL, QEIdentity [sha256.Size]byte
 	TCBInfoCerts, TCBInfoCRL, TCBInfo          [sha256.Size]byte
@@ -237,7 +237,7 @@ func (v *Verifier) unrevoked(result *evidence.Result, e *endorsements, ca *x509.
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
-// hashesOf computes the hashes that tokens carry. Azure's service holds the
+// hashesOf computes the hashes that tokens carry. Azure's service stores the
 // responses of Intel's service as C strings: chain, JSON and CRL, each with
 // its NUL (docs/design/sgx-collateral-hashes.md).
 func hashesOf(c *collateral.Intel) Hashes {

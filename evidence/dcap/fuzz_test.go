@@ -116,7 +116,7 @@ func FuzzOpenCRL(f *testing.F) {
 	})
 }
 
-// TestParsersAllocateLittle holds that what a parser allocates is bounded by
+// TestParsersAllocateLittle: what a parser allocates is bounded by
 // its input: four times its size, and a fixed amount for the result.
 func TestParsersAllocateLittle(t *testing.T) {
 	const fixed = 2 << 10

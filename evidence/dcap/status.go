@@ -6,7 +6,7 @@ import "fmt"
 type Status string
 
 // The statuses. The two relaunch statuses arise only when the launch-time and
-// the current TCB of a TD are compared; collateral never holds them.
+// the current TCB of a TD are compared; collateral never contains them.
 const (
 	UpToDate                          Status = "UpToDate"
 	SWHardeningNeeded                 Status = "SWHardeningNeeded"
@@ -20,7 +20,7 @@ const (
 	TDRelaunchAdvisedConfigurationNeeded Status = "TDRelaunchAdvisedConfigurationNeeded"
 )
 
-// parseStatus accepts the statuses that collateral may hold and nothing else.
+// parseStatus accepts the statuses that collateral may contain and nothing else.
 func parseStatus(s string) (Status, error) {
 	switch status := Status(s); status {
 	case UpToDate, SWHardeningNeeded, ConfigurationNeeded, ConfigurationAndSWHardeningNeeded,

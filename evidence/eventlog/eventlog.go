@@ -132,7 +132,7 @@ const (
 type reader struct {
 	b   []byte
 	err error
-	// arena holds the digests of many events, so that each costs no allocation.
+	// arena contains the digests of many events, so that each costs no allocation.
 	arena []Digest
 }
 
@@ -245,7 +245,7 @@ type size struct {
 }
 
 // specification reads the data of a first record, which in crypto-agile logs say
-// which digests the others hold (TCG_EfiSpecIDEvent). It returns nil for logs of
+// which digests the others contain (TCG_EfiSpecIDEvent). It returns nil for logs of
 // TPM 1.2.
 func specification(first Event) ([]size, []Algorithm, error) {
 	data := &reader{b: first.Data}
@@ -279,7 +279,7 @@ func specification(first Event) ([]size, []Algorithm, error) {
 	return sizes, announced, nil
 }
 
-// event reads a TCG_PCR_EVENT2. It may hold fewer digests than the header
+// event reads a TCG_PCR_EVENT2. It may contain fewer digests than the header
 // announces, in any order; no algorithm may come twice.
 func (r *reader) event(sizes []size) (Event, error) {
 	e := Event{Register: r.u32(), Type: Type(r.u32())}

@@ -48,7 +48,7 @@ func names(list ...string) map[string]bool {
 // loader is what a boot loader measured as text.
 type loader struct {
 	// line is the command line of the kernel, or "". reason says why there is none,
-	// although the log seems to hold one.
+	// although the log seems to contain one.
 	line, reason string
 	// grub are the texts of PCR 8.
 	grub []measuredText
@@ -99,7 +99,7 @@ func (p *Proof) loader() loader {
 	return l
 }
 
-// oneLine reads a register that must hold one text and nothing else.
+// oneLine reads a register that must contain one text and nothing else.
 func oneLine(list []measuredText) loader {
 	switch {
 	case len(list) != 1:

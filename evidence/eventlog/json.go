@@ -166,7 +166,7 @@ func (w *writer) item(info tagInfo, item *Item) {
 	case info.form == asInteger && isNumber && n < 1<<53:
 		w.number(n)
 	case info.form == asInteger && isNumber:
-		w.text(strconv.FormatUint(n, 10)) // beyond what JSON numbers hold exactly
+		w.text(strconv.FormatUint(n, 10)) // more than JSON numbers represent exactly
 	case info.form == asText:
 		w.text(utf16Text(item.Data))
 	case info.form == asValue && isNumber && n < 1<<53:

@@ -10,7 +10,7 @@ import (
 // slot of fixed size, so that a structure is followed by zero bytes. Zero bytes after a
 // structure say nothing and are accepted; other bytes are refused, or covered by nothing.
 
-// zeros reports whether b holds zero bytes alone, or nothing.
+// zeros reports whether b contains only zero bytes, or is empty.
 func zeros(b []byte) bool { return len(bytes.TrimLeft(b, "\x00")) == 0 }
 
 // The signatures of EV_NO_ACTION records that are read (TCG PC Client Platform Firmware

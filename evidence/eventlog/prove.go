@@ -39,7 +39,7 @@ type Proof struct {
 	Explained []uint32
 	// Unexplained have a value that no log leads to.
 	Unexplained []uint32
-	// Sent is how many events the logs hold, those of other registers included.
+	// Sent is how many events the logs contain, those of other registers included.
 	Sent int
 
 	events     []Proven

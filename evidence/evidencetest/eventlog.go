@@ -32,7 +32,7 @@ func EventLog(events ...LogEvent) []byte {
 	return b
 }
 
-// Extend returns what a register of zeros holds after data were measured into
+// Extend returns what a register of zeros contains after data were measured into
 // it, one after the other.
 func Extend(data ...[]byte) (register [48]byte) {
 	for _, d := range data {

@@ -117,7 +117,7 @@ type piece struct {
 	bytes  []byte
 	steps  []string
 	others []string
-	// short says that the text ends inside a byte: what it holds was cut off.
+	// short says that the text ends inside a byte: what it contains was cut off.
 	short bool
 }
 

@@ -15,7 +15,7 @@ type Document struct {
 	ModuleID string
 	// Timestamp is in milliseconds since 1970.
 	Timestamp uint64
-	// PCRs are the registers that the document holds, by index 0 to 31, of 32,
+	// PCRs are the registers that the document contains, by index 0 to 31, of 32,
 	// 48 or 64 bytes each. Registers 0, 1 and 2 are always there.
 	PCRs map[int][]byte
 	// Certificate is that of the enclave, Bundle its CAs, the root first; DER.
@@ -91,7 +91,7 @@ func Parse(b []byte) (*Document, error) {
 	return d, d.check()
 }
 
-// check holds the document to the bounds of AWS's specification.
+// check compares the document with the bounds of AWS's specification.
 func (d *Document) check() error {
 	if d.ModuleID == "" || d.Timestamp == 0 {
 		return errors.New("payload: an empty module_id or timestamp")

@@ -38,7 +38,7 @@ type Framed struct {
 	// CustomClaims is the serialized custom claims buffer, or empty.
 	CustomClaims []byte
 	// Header says that the evidence names SGX ECDSA as its format, so that REPORTDATA
-	// holds the hash of the custom claims buffer, also of an empty one.
+	// contains the hash of the custom claims buffer, also of an empty one.
 	Header bool
 	// Certificate is the certificate that carries the evidence, or nil.
 	Certificate *ratls.Certificate

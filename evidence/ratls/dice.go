@@ -26,7 +26,7 @@ const (
 const claimKeyHash = "pubkey-hash"
 
 // dice reads TCG DICE tagged evidence: a tag around evidence and serialised claims. The
-// claims must hold the hash of the certificate's own key.
+// claims must contain the hash of the certificate's own key.
 func (c *Certificate) dice(value []byte) error {
 	var tag cbor.RawTag
 	if err := cose.Decode(value, &tag); err != nil {

@@ -158,7 +158,7 @@ func (c *Certificate) extension(cert *x509.Certificate) (value []byte, err error
 type binding struct {
 	name string
 	hash []byte
-	// whole says that the field holds the hash and zeros.
+	// whole says that the field contains the hash and zeros.
 	whole bool
 }
 

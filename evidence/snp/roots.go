@@ -18,7 +18,7 @@ import (
 	"github.com/probity-dev/probity/strict/pubkey"
 )
 
-// rootsPEM holds AMD's root (ARK) and intermediate certificates (ASK, ASVK) of
+// rootsPEM contains AMD's root (ARK) and intermediate certificates (ASK, ASVK) of
 // each line, as its key distribution service publishes them.
 //
 //go:embed roots.pem

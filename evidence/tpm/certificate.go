@@ -21,7 +21,7 @@ var (
 	purposeAK = asn1.ObjectIdentifier{2, 23, 133, 8, 3}
 )
 
-// ParseCertificate reads a DER certificate. What a TPM's index holds after it is
+// ParseCertificate reads a DER certificate. What a TPM's index contains after it is
 // cut off: the area is larger than the certificate.
 func ParseCertificate(b []byte) (*x509.Certificate, error) {
 	var outer asn1.RawValue

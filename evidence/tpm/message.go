@@ -98,7 +98,7 @@ type CustomClaim struct {
 	Type  string `json:"value_type"`
 }
 
-// Bounds of what a message holds.
+// Bounds of what a message contains.
 const (
 	maxLogs         = 8
 	maxOtherKeys    = 2

@@ -179,7 +179,7 @@ func (p predicate) holds(leaf *x509.Certificate) bool {
 	}
 }
 
-// subjectHas reports whether the subject holds the attribute exactly once and
+// subjectHas reports whether the subject contains the attribute exactly once and
 // with that value.
 func subjectHas(leaf *x509.Certificate, name, value string) bool {
 	oid, ok := subjectNames[name]

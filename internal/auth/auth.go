@@ -176,7 +176,7 @@ func New(cfg Config) *Authenticator { return &Authenticator{cfg} }
 const maxBearer = 16 << 10
 
 // Caller returns who made the request. The error wraps ErrAnonymous, ErrRefused or
-// ErrUnavailable; it never holds the credential.
+// ErrUnavailable; it never contains the credential.
 func (a *Authenticator) Caller(r *http.Request) (*Caller, error) {
 	header := r.Header.Get("Authorization")
 	if header == "" {

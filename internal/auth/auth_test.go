@@ -218,7 +218,7 @@ func TestTokensThatDoNotVerifyAskTheIssuerSeldom(t *testing.T) {
 	// The issuer rotates: its new key is found a little later.
 	p.key = next
 	now = now.Add(issuerAgain)
-	for range 100 { // the library may still hold what it fetched last
+	for range 100 { // the library may still use what it fetched last
 		if _, err = a.Caller(bearer); err == nil {
 			break
 		}

@@ -119,7 +119,7 @@ type trouble struct {
 	times     int
 }
 
-// New returns a plane with what the store holds.
+// New returns a plane with what the store contains.
 func New(ctx context.Context, cfg Config) (*Plane, error) {
 	defaults := func(d *time.Duration, value time.Duration) {
 		if *d == 0 {

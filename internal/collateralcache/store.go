@@ -65,7 +65,7 @@ func (p *Plane) load(ctx context.Context) error {
 	return nil
 }
 
-// adopt takes over what the store holds and is newer than what is in memory:
+// adopt takes over what the store contains and is newer than what is in memory:
 // another process may have put it there.
 func (p *Plane) adopt(ctx context.Context, prefix string) error {
 	if p.cfg.Store == nil {

@@ -23,10 +23,10 @@ type Config struct {
 	// URL is how clients reach the service; tokens name it as their issuer.
 	// Empty means https://, then Listen.
 	URL string `json:"url,omitzero"`
-	// DataDir holds the database and the master key. Empty means
+	// DataDir contains the database and the master key. Empty means
 	// "./probity-data".
 	DataDir string `json:"dataDir,omitzero"`
-	// MasterKeyFile holds the base64 of the 32 bytes that seal signing keys.
+	// MasterKeyFile contains the base64 of the 32 bytes that seal signing keys.
 	// Empty means master.key in DataDir, which is made at the first start. The
 	// environment variable PROBITY_MASTER_KEY, if set, replaces the file.
 	MasterKeyFile string `json:"masterKeyFile,omitzero"`
@@ -49,7 +49,7 @@ type Config struct {
 	CCA CCA `json:"cca,omitzero"`
 	// TPM says which TPMs count, and how they are challenged.
 	TPM TPM `json:"tpm,omitzero"`
-	// AdminTokenFile holds the bearer token that may read and change
+	// AdminTokenFile contains the bearer token that may read and change
 	// policies, at least 16 characters. The environment variable
 	// PROBITY_ADMIN_TOKEN, if set, replaces the file. Without either, no one
 	// may change policies.

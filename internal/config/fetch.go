@@ -19,7 +19,7 @@ type Fetch struct {
 	// /readyz. Zero means three days.
 	Warn Duration `json:"warn,omitzero"`
 	// Outage is for how long after its end collateral is still used while the
-	// vendor's service fails, at most "168h". Tokens then hold the claim
+	// vendor's service fails, at most "168h". Tokens then contain the claim
 	// x-probity-collateral with the value "stale". Zero means not at all.
 	Outage Duration `json:"outage,omitzero"`
 }

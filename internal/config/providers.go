@@ -132,7 +132,7 @@ type PKCS11 struct {
 	Module string `json:"module"`
 	// Token is the token's label.
 	Token string `json:"token"`
-	// PINFile holds the user's PIN.
+	// PINFile contains the user's PIN.
 	PINFile string `json:"pinFile"`
 	// MasterKey is the label of a secret key in the token, for instance
 	// "probity-master", from which the token derives the master key; the first start

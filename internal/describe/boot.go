@@ -125,7 +125,7 @@ func bootFields(facts *eventlog.Facts) Fields {
 const maxListed = 1000
 
 // inspectIMA shows a list of measured files, binary or as text, with what its registers
-// then hold in each bank.
+// then have in each bank.
 func inspectIMA(b []byte) Fields {
 	list, isBinary := eventlog.RecognizeIMA(b)
 	if len(list) == 0 {

@@ -39,7 +39,7 @@ func Single(b *collateral.Bundle) *collateral.Bundle {
 	return out
 }
 
-// Items lists what a bundle holds, by what the pieces say about themselves.
+// Items lists what a bundle contains, by what the pieces say about themselves.
 func Items(b *collateral.Bundle) []collateral.Item {
 	items := []collateral.Item{}
 	for _, c := range Single(b).Intel {

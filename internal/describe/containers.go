@@ -11,7 +11,7 @@ import (
 )
 
 // inspectContainers shows what agents of confidential containers send: the request of
-// Trustee's key broker protocol (RCAR), with what its evidence holds, and the evidence of
+// Trustee's key broker protocol (RCAR), with what its evidence contains, and the evidence of
 // the attestation agent by itself.
 func inspectContainers(text jsontext.Value) Fields {
 	var members map[string]jsontext.Value

@@ -65,7 +65,7 @@ func inspectPEM(b []byte) Fields {
 			b = []byte(text)
 		}
 	}
-	// Quotes hold PEM text too; files of certificates have other text between the blocks.
+	// Quotes contain PEM text too; files of certificates have other text between the blocks.
 	if !utf8.Valid(b) || bytes.IndexByte(b, 0) >= 0 || !bytes.HasPrefix(b, []byte("-----BEGIN ")) && !bytes.Contains(b, []byte("\n-----BEGIN ")) {
 		return nil
 	}
@@ -126,7 +126,7 @@ func inspectDER(b []byte) Fields {
 const maxRevoked = 1000
 
 // paddedCertificate reads a certificate with bytes after it, as indices of a TPM's
-// non-volatile memory hold them: their size is fixed, and the rest is zeros or ones.
+// non-volatile memory contain them: their size is fixed, and the rest is zeros or ones.
 func paddedCertificate(b []byte) (cert *x509.Certificate, behind int) {
 	var raw asn1.RawValue
 	rest, err := asn1.Unmarshal(b, &raw)

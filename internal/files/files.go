@@ -57,7 +57,7 @@ func CertPool(path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// Stored reads everything that a data directory holds, unverified.
+// Stored reads everything that a data directory contains, unverified.
 func Stored(ctx context.Context, dir string) (*collateral.Bundle, error) {
 	if _, err := os.Stat(filepath.Join(dir, sqlite.FileName)); err != nil {
 		return nil, err

@@ -12,7 +12,7 @@ import (
 
 // Ensure makes a key where a provider has none that signs now with an algorithm: its
 // own if own is set, else a shared one. Nodes that start together make it once. A key
-// that ready holds is used instead of one that is made within the transaction; used
+// that ready contains is used instead of one that is made within the transaction; used
 // reports whether it was.
 func Ensure(tx store.Tx, cfg Config, ready *store.SigningKey, provider, algorithm string, own bool, now time.Time) (used bool, err error) {
 	if !own {

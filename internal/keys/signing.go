@@ -195,7 +195,7 @@ func (r *Ring) Use(provider, algorithm string) store.KeyUse {
 
 // ForUses returns a provider's signers. The key set has the keys of all uses that did not
 // end: those that signed tokens that may still be good, and those to come. Certificates
-// are made here, the same on every node where the algorithm is deterministic: they hold
+// are made here, the same on every node where the algorithm is deterministic: they contain
 // the issuer's name, which each provider has its own of.
 func (r *Ring) ForUses(provider string, uses []store.KeyUse, issuer string, now time.Time) (*Signers, error) {
 	s := &Signers{}

@@ -8,7 +8,7 @@
 // entries are one. A [Writer] takes decisions off the path of requests and adds
 // them in batches.
 //
-// Entries hold hashes and identifiers, never evidence, tokens or secrets. The
+// Entries contain hashes and identifiers, never evidence, tokens or secrets. The
 // package cannot tell what was never handed to it, and anyone who holds both the
 // database and the signing key can write another history; compare checkpoints
 // kept elsewhere against that.

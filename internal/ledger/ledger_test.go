@@ -256,7 +256,7 @@ func rewrite(t *testing.T, s *sqlite.Store, k keyPair, provider string, size int
 	}
 }
 
-// forge alters an entry and computes all after it again, as one can who holds
+// forge alters an entry and computes all after it again, as an attacker can who has
 // the database but not the key.
 func forge(t *testing.T, s *sqlite.Store, statement string) {
 	t.Helper()
@@ -289,7 +289,7 @@ func verifyRoot(t *testing.T, s *sqlite.Store, v note.Verifier) tlog.Hash {
 	return h
 }
 
-// A checkpoint kept elsewhere convicts even who holds the key.
+// A checkpoint kept elsewhere proves the change even if the attacker has the key.
 func TestACheckpointKeptElsewhere(t *testing.T) {
 	s, v, signer := filled(t, 50)
 	kept, err := s.Checkpoints(t.Context(), "a", 1)

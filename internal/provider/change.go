@@ -109,7 +109,7 @@ var (
 func Catalogue() []*evidence.Definition { return checks.All() }
 
 // By is who asks for a change, with which role at the provider, and by which request.
-// Client holds the ids that the client gave it.
+// Client contains the ids that the client gave it.
 type By struct {
 	Caller, Request string
 	Role            auth.Role

@@ -1,4 +1,4 @@
-// Package provider holds the attestation providers: what each of them wants, in
+// Package provider contains the attestation providers: what each of them wants, in
 // memory, as the store has it, and the rules by which it may be changed.
 //
 // A [Registry] knows them all. Requests read a [Provider], which never changes; a

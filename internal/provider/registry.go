@@ -61,7 +61,7 @@ type Registry struct {
 	tokens    atomic.Pointer[[]auth.StaticToken]
 	providers atomic.Pointer[map[string]*Provider] // by lower-case name
 
-	// altered are the scopes of which the database holds what the service did not write.
+	// altered are the scopes of which the database contains what the service did not write.
 	altered atomic.Pointer[map[string]string]
 
 	// making is held while a signing key is made.

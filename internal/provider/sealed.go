@@ -92,7 +92,7 @@ const (
 	loadPause = 20 * time.Millisecond
 )
 
-// load reads one provider. The error wraps [seal.ErrAltered] if the database holds what
+// load reads one provider. The error wraps [seal.ErrAltered] if the database contains what
 // the service did not write.
 func (r *Registry) load(ctx context.Context, name string) (s *stored, versions map[string]int64, err error) {
 	for try := range loadTries {
@@ -190,7 +190,7 @@ func (r *Registry) tell(what string, err error) {
 	r.altered.Store(&next)
 }
 
-// Altered returns what the database holds and the service did not write, with the reason,
+// Altered returns what the database contains and the service did not write, with the reason,
 // by scope: alerts.
 func (r *Registry) Altered() map[string]string {
 	if known := r.altered.Load(); known != nil {

@@ -9,7 +9,7 @@ type Ledger struct {
 	// that failed.
 	Cosigned, NotCosigned int64
 	Waiting, Stopped      int
-	// Altered counts providers, and the tokens of callers, that the database holds and the
+	// Altered counts providers, and the tokens of callers, that the database contains and the
 	// service did not write.
 	Altered int
 	// Kept are the sizes of the checkpoints outside the database, by provider.

@@ -1,4 +1,4 @@
-// Package telemetry holds the names of all metrics in one place.
+// Package telemetry contains the names of all metrics in one place.
 package telemetry
 
 import (
@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Metrics are the service's metrics. No label holds what a client chose.
+// Metrics are the service's metrics. No label contains what a client chose.
 type Metrics struct {
 	registry *prometheus.Registry
 	// details name chips, platforms and providers: they are for operators alone.

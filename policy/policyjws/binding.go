@@ -18,7 +18,7 @@ const (
 	PurposeRemoveCertificate = "certificate.remove"
 )
 
-// bindingHeader is the member of the JWS header that holds a [Binding]. It is in
+// bindingHeader is the member of the JWS header that contains a [Binding]. It is in
 // the header, because the payload of a reset is empty; the signature covers both.
 const bindingHeader = "probity-change"
 

@@ -292,7 +292,7 @@ func putPolicy(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// waitFor waits until a page holds a text, whatever its status: waitfor URL TEXT.
+// waitFor waits until a page contains a text, whatever its status: waitfor URL TEXT.
 func waitFor(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: waitfor URL TEXT")

@@ -1,4 +1,4 @@
-// Package house holds the rules of the architecture as tests: walls between
+// Package house checks the rules of the architecture: walls between
 // packages, package documentation, file sizes, and the list of linked modules.
 package house
 

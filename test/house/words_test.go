@@ -169,7 +169,7 @@ func goHits(path string, source []byte, t *testing.T) []hit {
 		return true
 	})
 	slices.SortStableFunc(list, func(a, b hit) int { return a.line - b.line })
-	return list
+	return slices.Compact(list)
 }
 
 // judged returns the texts that a call gives as expected and found values.

@@ -12,7 +12,7 @@ import (
 	"github.com/probity-dev/probity/test/kit/servicetest"
 )
 
-// pem is the CA of the service as the API server's configuration holds it.
+// pem is the CA of the service as the API server's configuration contains it.
 type pem []byte
 
 func (p pem) CurrentCABundleContent() []byte { return p }

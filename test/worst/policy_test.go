@@ -27,7 +27,7 @@ func known(text string) claims.Set {
 	return claims.NewSet(claims.Claim{Type: "x", Value: claims.StringValue(text), Issuer: claims.AttestationService})
 }
 
-// numbered joins texts that hold their number.
+// numbered joins texts that contain their number.
 func numbered(format string, n int) string {
 	var b strings.Builder
 	for i := range n {

@@ -1,4 +1,4 @@
-// Package worst holds the most expensive inputs that are known for each parser and for the
+// Package worst contains the most expensive inputs that are known for each parser and for the
 // policy language against a bound on processor time and memory.
 package worst
 

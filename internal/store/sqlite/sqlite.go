@@ -46,7 +46,7 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 	if err := checkVersion(ctx, path); err != nil {
 		return nil, err
 	}
-	// It holds sealed keys; no one else needs to read it. SQLite gives the files beside it the
+	// It contains sealed keys; no one else needs to read it. SQLite gives the files beside it the
 	// mode that it has when they are made.
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err == nil {

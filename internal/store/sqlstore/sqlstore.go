@@ -1,4 +1,4 @@
-// Package sqlstore holds the statements that every SQL engine of package store
+// Package sqlstore contains the statements that every SQL engine of package store
 // shares. An engine opens the database, migrates it and describes itself as a
 // [Dialect]; everything else is here, once.
 //

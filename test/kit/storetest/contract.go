@@ -1,4 +1,4 @@
-// Package storetest holds the contract that every store engine passes.
+// Package storetest contains the contract that every store engine passes.
 package storetest
 
 import (
