@@ -123,7 +123,8 @@ type guest struct {
 
 func (v *Verifier) verify(ctx context.Context, result *evidence.Result, ev evidence.Evidence) error {
 	if ev.RuntimeData != nil || ev.InitTimeData != nil {
-		return result.Fail(CheckFormat, "evidence without runtime or init-time data beside it", "runtime or init-time data in the request")
+		return result.Fail(CheckFormat, "evidence without runtime or init-time data beside it",
+			"runtime or init-time data in the request")
 	}
 	g := &guest{facts: &eventlog.Facts{}, asked: ev.TPM}
 	var err error

@@ -152,7 +152,9 @@ func (v *Verifier) verifyQuote(ctx context.Context, result *evidence.Result, q *
 	sum := sha256.Sum256(slices.Concat(q.Key, q.QEAuthData))
 	copy(want[:], sum[:])
 	if subtle.ConstantTimeCompare(want[:], qe.ReportData[:]) != 1 {
-		return nil, result.Fail(CheckQEBinding, fmt.Sprintf("report data %x, the SHA-256 of attestation key and QE authentication data", want), fmt.Sprintf("report data %x", qe.ReportData))
+		return nil, result.Fail(CheckQEBinding,
+			fmt.Sprintf("report data %x, the SHA-256 of attestation key and QE authentication data", want),
+			fmt.Sprintf("report data %x", qe.ReportData))
 	}
 	result.Pass(CheckQEBinding, "SHA-256(attestation key || QE authentication data)", "equal")
 	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append([]byte{4}, q.Key...))
@@ -283,16 +285,21 @@ func (v *Verifier) appraiseTCB(result *evidence.Result, q *Quote, pck *PCK, e *e
 	if n := ev.TCBEvaluationNumber; n != 0 {
 		if e.tcb.EvaluationNumber != n || e.identity.EvaluationNumber != n {
 			return nil, result.Fail(CheckTCBInfoNumber, fmt.Sprintf("TCB info and QE identity of number %d", n),
-				fmt.Sprintf("TCB info of number %d, QE identity of number %d", e.tcb.EvaluationNumber, e.identity.EvaluationNumber))
+				fmt.Sprintf("TCB info of number %d, QE identity of number %d", e.tcb.EvaluationNumber,
+					e.identity.EvaluationNumber))
 		}
 		result.Pass(CheckTCBInfoNumber, fmt.Sprint(n), fmt.Sprint(n))
 	}
 	if e.tcb.FMSPC != pck.FMSPC {
-		return nil, result.Fail(CheckFMSPC, fmt.Sprintf("TCB info for FMSPC %x, as in the PCK certificate", pck.FMSPC), fmt.Sprintf("TCB info for FMSPC %x", e.tcb.FMSPC))
+		return nil, result.Fail(CheckFMSPC,
+			fmt.Sprintf("TCB info for FMSPC %x, as in the PCK certificate", pck.FMSPC),
+			fmt.Sprintf("TCB info for FMSPC %x", e.tcb.FMSPC))
 	}
 	result.Pass(CheckFMSPC, "that of the PCK certificate", fmt.Sprintf("%x", pck.FMSPC))
 	if e.tcb.PCEID != pck.PCEID {
-		return nil, result.Fail(CheckPCEID, fmt.Sprintf("TCB info for PCEID %x, as in the PCK certificate", pck.PCEID), fmt.Sprintf("TCB info for PCEID %x", e.tcb.PCEID))
+		return nil, result.Fail(CheckPCEID,
+			fmt.Sprintf("TCB info for PCEID %x, as in the PCK certificate", pck.PCEID),
+			fmt.Sprintf("TCB info for PCEID %x", e.tcb.PCEID))
 	}
 	result.Pass(CheckPCEID, "that of the PCK certificate", fmt.Sprintf("%x", pck.PCEID))
 	wantID := "QE"

@@ -65,7 +65,8 @@ func (v *Verifier) revocation(ctx context.Context, result *evidence.Result, e *e
 	window := stamp(list.thisUpdate) + " to " + stamp(list.nextUpdate)
 	if ev.Time.Before(list.thisUpdate) || ev.Time.After(list.nextUpdate) {
 		if v.cfg.RequireCRL && !published.Stale {
-			return "", false, result.FailWith(CheckCRL, "a revocation list that is current at "+stamp(ev.Time), "a list valid from "+window,
+			return "", false, result.FailWith(CheckCRL,
+				"a revocation list that is current at "+stamp(ev.Time), "a list valid from "+window,
 				fmt.Sprintf("the list for %s expired on %s; run: probity collateral fetch --amd %s, or import a newer bundle", e.leaf.Line, stamp(list.nextUpdate), e.leaf.Line))
 		}
 		result.Pass(CheckCRL, "a revocation list", "stale: "+window)

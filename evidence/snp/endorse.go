@@ -82,7 +82,8 @@ func (v *Verifier) fetch(ctx context.Context, result *evidence.Result, r *Report
 		return nil, result.Fail(CheckCollateral, expected, found)
 	}
 	if vlek {
-		return fail("a VLEK certificate with the evidence", "evidence without a VLEK; only the cloud provider can supply it")
+		return fail("a VLEK certificate with the evidence",
+			"evidence without a VLEK; only the cloud provider can supply it")
 	}
 	if zero(r.ChipID) {
 		return fail("a VCEK with the evidence", "evidence without a VCEK; the report masks the chip's id, so the VCEK cannot be fetched")
@@ -96,7 +97,8 @@ func (v *Verifier) fetch(ctx context.Context, result *evidence.Result, r *Report
 		lines = []Line{line}
 	}
 	if ev.Collateral == nil {
-		return fail("a VCEK with the evidence, or a source of collateral", "evidence without a VCEK, and no source of collateral")
+		return fail("a VCEK with the evidence, or a source of collateral",
+			"evidence without a VCEK, and no source of collateral")
 	}
 	for _, line := range lines {
 		q := line.Query(r.ChipID, r.ReportedTCB)
@@ -123,7 +125,8 @@ func (v *Verifier) chain(ctx context.Context, result *evidence.Result, certs []*
 		}
 	}
 	if len(leaves) != 1 {
-		return nil, result.Fail(CheckCertificates, "one VCEK or VLEK", fmt.Sprintf("%d such certificates", len(leaves)))
+		return nil, result.Fail(CheckCertificates, "one VCEK or VLEK",
+			fmt.Sprintf("%d such certificates", len(leaves)))
 	}
 	leaf, err := parseLeaf(leaves[0])
 	if err != nil {

@@ -179,17 +179,20 @@ func (v *Verifier) verify(ctx context.Context, result *evidence.Result, ev evide
 // static checks what the report alone shows.
 func (v *Verifier) static(result *evidence.Result, r *Report) error {
 	if r.SignatureAlgo != 1 {
-		return result.Fail(CheckAlgorithm, "signature algorithm 1 (ECDSA P-384 with SHA-384)", fmt.Sprintf("signature algorithm %d", r.SignatureAlgo))
+		return result.Fail(CheckAlgorithm, "signature algorithm 1 (ECDSA P-384 with SHA-384)",
+			fmt.Sprintf("signature algorithm %d", r.SignatureAlgo))
 	}
 	result.Pass(CheckAlgorithm, "1 (ECDSA P-384 with SHA-384)", "1")
 	key := r.SignerInfo.SigningKey()
 	if key != SigningKeyVCEK && key != SigningKeyVLEK {
-		return result.Fail(CheckSigningKey, "a report signed with key 0 (VCEK) or 1 (VLEK)", fmt.Sprintf("key %d", key))
+		return result.Fail(CheckSigningKey, "a report signed with key 0 (VCEK) or 1 (VLEK)",
+			fmt.Sprintf("key %d", key))
 	}
 	result.Pass(CheckSigningKey, "0 (VCEK) or 1 (VLEK)", fmt.Sprint(key))
 	if s, found := r.reserved(); found {
 		last := s.from + len(bytes.TrimRight(r.Raw[s.from:s.to], "\x00")) - 1
-		return result.Fail(CheckReserved, fmt.Sprintf("bytes %#x to %#x zero in a report of version %d", s.from, s.to, r.Version),
+		return result.Fail(CheckReserved,
+			fmt.Sprintf("bytes %#x to %#x zero in a report of version %d", s.from, s.to, r.Version),
 			fmt.Sprintf("%#x in byte %#x", r.Raw[last], last))
 	}
 	result.Pass(CheckReserved, "reserved bytes zero", "zero")
@@ -237,7 +240,8 @@ func (v *Verifier) agree(result *evidence.Result, r *Report, leaf *Leaf) error {
 	}
 	result.Pass(CheckProduct, "one product line", string(leaf.Line))
 	if slices.Contains(v.cfg.RefuseLines, leaf.Line) {
-		return result.Fail(CheckLine, "a product line that the configuration does not refuse", string(leaf.Line))
+		return result.Fail(CheckLine, "a product line that the configuration does not refuse",
+			string(leaf.Line))
 	}
 	chip := r.ChipID
 	if zero(chip) && !leaf.VLEK {
@@ -245,12 +249,14 @@ func (v *Verifier) agree(result *evidence.Result, r *Report, leaf *Leaf) error {
 	}
 	for _, refused := range v.cfg.RefuseChips {
 		if strings.TrimRight(string(refused), "\x00") == strings.TrimRight(string(chip), "\x00") {
-			return result.Fail(CheckChip, "a chip that the configuration does not refuse", fmt.Sprintf("chip %x", chip))
+			return result.Fail(CheckChip, "a chip that the configuration does not refuse",
+				fmt.Sprintf("chip %x", chip))
 		}
 	}
 	if leaf.VLEK {
 		if !slices.ContainsFunc(v.cfg.CloudProviders, func(p string) bool { return matches(p, leaf.CSP) }) {
-			return result.Fail(CheckCSP, "a VLEK of the cloud provider "+strings.Join(v.cfg.CloudProviders, " or "), "a VLEK of "+leaf.CSP)
+			return result.Fail(CheckCSP,
+				"a VLEK of the cloud provider "+strings.Join(v.cfg.CloudProviders, " or "), "a VLEK of "+leaf.CSP)
 		}
 		result.Pass(CheckCSP, strings.Join(v.cfg.CloudProviders, " or "), leaf.CSP)
 	} else if !zero(r.ChipID) {

@@ -48,7 +48,8 @@ func (v *Verifier) hibernated(result *evidence.Result, a *attestationJSON, p *Pr
 		return nil, result.Fail(CheckLog, "a log of one boot", "before hibernation: "+err.Error())
 	}
 	if !before.Windows || before.Resumed {
-		return nil, fail("before hibernation, the log of a start of Windows", "a log that does not prove that Windows started"+reasons(before))
+		return nil, fail("before hibernation, the log of a start of Windows",
+			"a log that does not prove that Windows started"+reasons(before))
 	}
 	result.Pass(CheckHibernation, "a quote before hibernation of the same cycle of power", fmt.Sprintf("cycle %d, restart %d; now restart %d", then.ResetCount, then.RestartCount, now.RestartCount))
 	p.Boot = p.Boot.And(before)

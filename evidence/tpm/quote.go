@@ -47,7 +47,8 @@ func (q *Quote) Verify(result *evidence.Result, key crypto.PublicKey, sha1 bool)
 	}
 	result.Pass(CheckDigest, "registers whose digest the TPM signed", fmt.Sprintf("%x", a.PCRDigest))
 	if q.Signature.Hash == eventlog.SHA1 && !sha1 {
-		return nil, result.Fail(CheckBank, "a signature over SHA-256, SHA-384 or SHA-512", "a signature over SHA-1")
+		return nil, result.Fail(CheckBank, "a signature over SHA-256, SHA-384 or SHA-512",
+			"a signature over SHA-1")
 	}
 	if !sha1 && !slices.ContainsFunc(q.Banks, func(b eventlog.Bank) bool { return b.Algorithm != eventlog.SHA1 }) {
 		return nil, result.Fail(CheckBank, "a bank of SHA-256, SHA-384 or SHA-512", "only a SHA-1 bank")

@@ -232,7 +232,8 @@ func (v *Verifier) fresh(result *evidence.Result, r *Request, a *Attestation) er
 	if r.jws != nil {
 		switch info := &r.data.RequestKey.Info; {
 		case info.Quote != nil && info.Certify != nil:
-			return fail("a request key bound by either tpm_quote or tpm_certify", "a request with both tpm_quote and tpm_certify")
+			return fail("a request key bound by either tpm_quote or tpm_certify",
+				"a request with both tpm_quote and tpm_certify")
 		case info.Quote != nil:
 			what = "the hash of request key and challenge"
 			message := append(append(bytes.Clone(r.data.RequestKey.JWK), 0), r.Challenge...)
@@ -250,7 +251,8 @@ func (v *Verifier) fresh(result *evidence.Result, r *Request, a *Attestation) er
 				return fail("hash_alg sha-256, sha-384 or sha-512", info.Quote.Hash)
 			}
 		case info.Certify == nil:
-			return fail("a request key bound by tpm_quote or tpm_certify", "a request without tpm_quote and tpm_certify")
+			return fail("a request key bound by tpm_quote or tpm_certify",
+				"a request without tpm_quote and tpm_certify")
 		}
 	}
 	if want == nil {

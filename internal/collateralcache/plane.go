@@ -270,7 +270,8 @@ func (p *Plane) get(ctx context.Context, key, vendor string, fetch func(context.
 	}
 	if errors.Is(err, collateral.ErrNotFound) {
 		// Where it was looked for stays in the log: refusals go to clients.
-		return nil, false, fmt.Errorf("%s: not found at the vendor's service: %w", key, collateral.ErrNotFound)
+		return nil, false, fmt.Errorf("%s: not found at the vendor's service: %w", key,
+			collateral.ErrNotFound)
 	}
 	if ctx.Err() != nil {
 		return nil, false, err

@@ -40,11 +40,12 @@ func checksGuide(t *testing.T) string {
 	rows := map[string]string{}
 	cell := strings.NewReplacer("|", `\|`)
 	var b strings.Builder
-	b.WriteString("# Checks\n\nEvery check that can refuse evidence or a request. Within a section, the checks are in the order in which " +
-		"they are made.\nThe id is the same in the answers of the service (`details[].check`), on the command line " +
-		"(`code`, `checks[].id`) and in\nmetrics. To link to a check, use its id: `checks.md#snp.policy.debug`.\n\n")
+	b.WriteString("# Checks\n\nEvery check that can refuse evidence or a request. Within a section, " +
+		"the checks are in the order in which they are made.\nThe id is the same in the answers of the service " +
+		"(`details[].check`), on the command line (`code`, `checks[].id`) and in\nmetrics. " +
+		"To link to a check, use its id: `checks.md#snp.policy.debug`.\n\n")
 	for _, s := range sections {
-		anchor := strings.ReplaceAll(strings.ToLower(strings.NewReplacer("(", "", ")", "", ",", "").Replace(s.title)), " ", "-")
+		anchor := strings.NewReplacer("(", "", ")", "", ",", "", " ", "-").Replace(strings.ToLower(s.title))
 		fmt.Fprintf(&b, "- [%s](#%s)\n", s.title, anchor)
 		for _, prefix := range strings.Fields(s.prefixes) {
 			title[prefix] = s.title
@@ -55,10 +56,12 @@ func checksGuide(t *testing.T) string {
 		if title[prefix] == "" {
 			t.Errorf("no section of the list of checks takes %s", d.ID)
 		}
-		rows[title[prefix]] += fmt.Sprintf("| <a id=\"%s\"></a>`%s` | %s | %s |\n", d.ID, d.ID, cell.Replace(d.Meaning), cell.Replace(d.Remedy))
+		rows[title[prefix]] += fmt.Sprintf("| <a id=\"%s\"></a>`%s` | %s | %s |\n", d.ID, d.ID,
+			cell.Replace(d.Meaning), cell.Replace(d.Remedy))
 	}
 	for _, s := range sections {
-		fmt.Fprintf(&b, "\n## %s\n\n| id | passes when | if it fails |\n|---|---|---|\n%s", s.title, rows[s.title])
+		fmt.Fprintf(&b, "\n## %s\n\n| id | passes when | if it fails |\n|---|---|---|\n%s", s.title,
+			rows[s.title])
 	}
 	return b.String()
 }
@@ -115,7 +118,8 @@ func TestLinksInTheDocumentationLead(t *testing.T) {
 		for _, part := range strings.Split(string(read(t, file)), "](")[1:] {
 			target, _, _ := strings.Cut(part, ")")
 			target, anchor, _ := strings.Cut(target, "#")
-			if filepath.Base(target) == "checks.md" && anchor != "" && !strings.Contains(checks, `<a id="`+anchor+`"></a>`) {
+			if filepath.Base(target) == "checks.md" && anchor != "" && !strings.Contains(checks,
+				`<a id="`+anchor+`"></a>`) {
 				t.Errorf("%s: there is no check %s", file, anchor)
 			}
 			if target == "" || strings.Contains(target, "://") {

@@ -2,7 +2,6 @@ package house
 
 import (
 	"bytes"
-	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -48,7 +47,8 @@ func TestPlainWords(t *testing.T) {
 				used[i] = true
 				continue
 			}
-			if i := slices.IndexFunc(later, func(folder string) bool { return strings.HasPrefix(h.path, folder+"/") }); i >= 0 {
+			if i := slices.IndexFunc(later,
+				func(folder string) bool { return strings.HasPrefix(h.path, folder+"/") }); i >= 0 {
 				waiting[later[i]]++
 				t.Logf("later: %s:%d: %q; write instead: %s", h.path, h.line, h.text, h.instead)
 				continue
@@ -85,7 +85,8 @@ func TestEveryByteCounts(t *testing.T) { counts := "alg none"; hold(counts, "nob
 	if !slices.Equal(got, want) {
 		t.Errorf("found %q, want %q", got, want)
 	}
-	for _, text := range []string{"the lock holds while it waits", "counts: 3", "counts signatures of other types", "save the file", "a log that lies",
+	for _, text := range []string{"the lock holds while it waits", "counts: 3",
+		"counts signatures of other types", "save the file", "a log that lies",
 		"runtime data stands for nothing", "SELECT count(*)", "the holder", "no one"} {
 		if got := find(text, 0, "x.md", nil); len(got) > 0 {
 			t.Errorf("%q is taken for %q", text, got[0].text)
@@ -96,14 +97,16 @@ func TestEveryByteCounts(t *testing.T) { counts := "alg none"; hold(counts, "nob
 // texts lists the files that people read, by path from the root.
 func texts(t *testing.T) []string {
 	t.Helper()
-	kinds := []string{".go", ".md", ".yaml", ".txt", ".sh", ".mjs", ".py", ".java", ".service", ".toml", ".svg", ".json"}
+	kinds := []string{".go", ".md", ".yaml", ".txt", ".sh", ".mjs", ".py", ".java", ".service", ".toml",
+		".svg", ".json"}
 	var list []string
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		name := filepath.Base(path)
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && slices.Contains([]string{".git", "node_modules", ".venv", "target", "dist", "fuzz", "__pycache__"}, name):
+		case d.IsDir() && slices.Contains([]string{".git", "node_modules", ".venv", "target", "dist",
+			"fuzz", "__pycache__"}, name):
 			return fs.SkipDir
 		case d.IsDir() || name == "package-lock.json" || strings.HasPrefix(name, "linked-"):
 			return nil
@@ -152,7 +155,8 @@ func goHits(path string, source []byte, t *testing.T) []hit {
 	ast.Inspect(file, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.BasicLit:
-			if text, err := strconv.Unquote(n.Value); err == nil && n.Kind == token.STRING && text != "nobody" {
+			text, err := strconv.Unquote(n.Value)
+			if err == nil && n.Kind == token.STRING && text != "nobody" {
 				list = find(text, line(n.Pos()), path, list)
 			}
 		case *ast.FuncDecl:
@@ -215,7 +219,8 @@ func find(text string, first int, path string, list []hit) []hit {
 	for _, w := range words {
 		for _, at := range w.pattern.FindAllStringIndex(text, -1) {
 			line := first + strings.Count(text[:at[0]], "\n")
-			list = append(list, hit{path, line, strings.Trim(fmt.Sprint(strings.Join(strings.Fields(text[at[0]:at[1]]), " ")), " .,;:)\""), w.instead})
+			phrase := strings.Join(strings.Fields(text[at[0]:at[1]]), " ")
+			list = append(list, hit{path, line, strings.Trim(phrase, " .,;:)\""), w.instead})
 		}
 	}
 	return list
