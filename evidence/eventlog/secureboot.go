@@ -82,7 +82,7 @@ type bootReader struct {
 	order     []bootVariable
 	variables []*Variable
 	separated bool
-	// proven says that each entry behind the separator is a covered authority.
+	// proven says that each entry after the separator is a covered authority.
 	proven bool
 	// windows and others count the authorities of Windows, and the known ones of other systems.
 	windows, others int
@@ -100,7 +100,7 @@ func (r *bootReader) read(e *Proven) (why string) {
 	return r.variable(e)
 }
 
-// variable reads a variable, which before the separator is one of the order, and behind it an
+// variable reads a variable, which before the separator is one of the order, and after it an
 // authority.
 func (r *bootReader) variable(e *Proven) (why string) {
 	v, err := ParseVariable(e.Data)
@@ -174,7 +174,7 @@ func (r *bootReader) conclude() (why string) {
 	case len(r.order) == len(secureBootOrder):
 		return "no event of PCR 7 is proven"
 	case !r.separated:
-		return "PCR 7 has no separator behind the variables"
+		return "PCR 7 has no separator after the variables"
 	}
 	for i, target := range []**Signatures{&f.PK, &f.KEK, &f.DB, &f.DBX} {
 		if s, err := ParseSignatures(r.variables[i+1].Data); err == nil {

@@ -48,7 +48,7 @@ type tagged struct {
 
 // windowsLog returns the items of Windows's log, and sets f.Windows if Windows wrote them:
 // nothing else was allowed to run before, and Windows closed the registers after them.
-func (p *Proof) windowsLog(f *Facts) (list []tagged, err error) {
+func (p *Proof) windowsLog(f *Facts) (list windowsItems, err error) {
 	var ended [Registers]bool
 	others := 0
 	for i := range p.events {
@@ -109,7 +109,7 @@ func (p *Proof) written(register uint32, ended [Registers]bool) bool {
 func (f *Facts) whyNotWindows() string {
 	switch {
 	case !f.SecureBoot:
-		return "secure boot is not proven to be on, so any software could have measured them"
+		return "secure boot is not proven to be on (" + f.WhyNotSecureBoot + "), so any software could have measured them"
 	case !f.AuthoritiesProven:
 		return "PCR 7 has an entry that is not a proven authority, so any software could have measured them"
 	}

@@ -303,7 +303,7 @@ func wrapSigned(random io.Reader, payload []byte, key crypto.Signer, chain []*x5
 		return "", errors.New("policy signature: a signed policy needs the certificate of its key")
 	}
 	if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(chain[0].PublicKey) {
-		return "", errors.New("token: the certificate is not for the signing key")
+		return "", errors.New("policy signature: the certificate is not for the signing key")
 	}
 	x5c := make([]string, len(chain))
 	for i, cert := range chain {
