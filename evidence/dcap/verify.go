@@ -295,13 +295,13 @@ func (v *Verifier) appraiseTCB(result *evidence.Result, q *Quote, pck *PCK, e *e
 			fmt.Sprintf("TCB info for FMSPC %x, as in the PCK certificate", pck.FMSPC),
 			fmt.Sprintf("TCB info for FMSPC %x", e.tcb.FMSPC))
 	}
-	result.Pass(CheckFMSPC, "that of the PCK certificate", fmt.Sprintf("%x", pck.FMSPC))
+	result.Pass(CheckFMSPC, "TCB info for the FMSPC of the PCK certificate", fmt.Sprintf("%x", pck.FMSPC))
 	if e.tcb.PCEID != pck.PCEID {
 		return nil, result.Fail(CheckPCEID,
 			fmt.Sprintf("TCB info for PCEID %x, as in the PCK certificate", pck.PCEID),
 			fmt.Sprintf("TCB info for PCEID %x", e.tcb.PCEID))
 	}
-	result.Pass(CheckPCEID, "that of the PCK certificate", fmt.Sprintf("%x", pck.PCEID))
+	result.Pass(CheckPCEID, "TCB info for the PCEID of the PCK certificate", fmt.Sprintf("%x", pck.PCEID))
 	wantID := "QE"
 	if tee == collateral.TDX {
 		wantID = "TD_QE"

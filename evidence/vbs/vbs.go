@@ -108,7 +108,7 @@ func (v *Verifier) verify(result *evidence.Result, ev evidence.Evidence) error {
 	if subtle.ConstantTimeCompare(want[:], r.Data) != 1 {
 		return result.Fail(CheckBinding, fmt.Sprintf("SHA-512 %x of report_signed", want), fmt.Sprintf("%x", r.Data))
 	}
-	result.Pass(CheckBinding, "SHA-512 of report_signed", "the same")
+	result.Pass(CheckBinding, "SHA-512 of report_signed", "equal")
 	if unknown := r.Identity.Flags &^ debugFlags; unknown != 0 {
 		return result.Fail(CheckFlags, fmt.Sprintf("flags within %#x", uint32(debugFlags)), fmt.Sprintf("%#x", r.Identity.Flags))
 	}

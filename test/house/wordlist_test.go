@@ -83,6 +83,6 @@ var words = []word{
 // found are the values of a check that say nothing by themselves: what was found must be shown.
 var found = say(`^(none|another|others?|some|more|less|neither|no|yes|(none|one|ones|some) (that|`+
 	`without|with|by|of the|signed|over|whose|on)\b.*|`+
-	`none of .*|it (at|on|is|has|was)\b.*|others than .*|another \w+ than .*|not so|`+
+	`none of .*|it (at|on|is|has|was)\b.*|others than .*|another \w+ than .*|not so|the same|that of .*|`+
 	`an unknown one|the wrong one)$`,
 	`what was found: its value, its name, or "not found" with what was looked for`)

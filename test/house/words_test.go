@@ -135,7 +135,7 @@ func hits(t *testing.T, path string) []hit {
 var testName = regexp.MustCompile(`^(Test|Fuzz|Benchmark|Example)[A-Z]`)
 
 // verdicts are the functions whose last arguments say what was found.
-var verdicts = regexp.MustCompile(`(?i)^(fail(ed)?(With|Err)?|refuse(With)?|reject|Reserve)$`)
+var verdicts = regexp.MustCompile(`(?i)^(pass(ed)?|fail(ed)?(With|Err)?|refuse(With)?|reject|Reserve)$`)
 
 // goHits looks at comments, texts and names of tests.
 func goHits(path string, source []byte, t *testing.T) []hit {
