@@ -87,7 +87,8 @@ func (d *Data) CheckFilled(result *Result, check *Definition, what, name string,
 // definition.
 func (d *Data) CheckBound(result *Result, check *Definition, what, name string, field []byte) error {
 	if !d.BoundBy(field) {
-		return result.Fail(check, fmt.Sprintf("SHA-256 %x of the %d bytes of %s", sha256.Sum256(d.Bytes), len(d.Bytes), what),
+		return result.Fail(check,
+			fmt.Sprintf("SHA-256 %x of the %d bytes of %s", sha256.Sum256(d.Bytes), len(d.Bytes), what),
 			fmt.Sprintf("%x in %s", field[:min(len(field), sha256.Size)], name))
 	}
 	result.Pass(check, "SHA-256 of "+what+" in "+name, fmt.Sprintf("SHA-256 of %d bytes", len(d.Bytes)))

@@ -16,7 +16,8 @@ func TestKindsAreReadWithoutCase(t *testing.T) {
 			t.Errorf("ParseKind(%s) = %s, %v", name, k, err)
 		}
 	}
-	if _, err := evidence.ParseKind("SgxEnclav"); err == nil || !strings.Contains(err.Error(), "did you mean SgxEnclave?") {
+	_, err := evidence.ParseKind("SgxEnclav")
+	if err == nil || !strings.Contains(err.Error(), "did you mean SgxEnclave?") {
 		t.Errorf("error = %v, want the nearest type", err)
 	}
 	if _, err := evidence.ParseKind(strings.Repeat("x", 1<<20)); err == nil {
@@ -50,7 +51,10 @@ func TestBindingComparesAll32Bytes(t *testing.T) {
 
 func TestObject(t *testing.T) {
 	for name, tc := range map[string]struct{ text, want string }{
-		"sorted, without space":     {" { \"b\" : [ 1.50 , {\"z\":1,\"y\":2} ],\n\"a\":\"<x>\" } ", `{"a":"<x>","b":[1.50,{"y":2,"z":1}]}`},
+		"sorted, without space": {
+			" { \"b\" : [ 1.50 , {\"z\":1,\"y\":2} ],\n\"a\":\"<x>\" } ",
+			`{"a":"<x>","b":[1.50,{"y":2,"z":1}]}`,
+		},
 		"C string":                  {"{\"a\":1}\n\x00\x00", `{"a":1}`},
 		"large numbers keep digits": {`{"n":18446744073709551615}`, `{"n":18446744073709551615}`},
 		"empty object":              {`{}`, `{}`},
@@ -65,7 +69,10 @@ func TestObject(t *testing.T) {
 		"not UTF-8":                 {"{\"a\":\"\xff\"}", ""},
 		"deeply nested":             {strings.Repeat(`{"a":`, 65) + "1" + strings.Repeat("}", 65), ""},
 		"two million brackets":      {strings.Repeat("[", 2_000_000), ""},
-		"brackets inside a string":  {`{"a":"` + strings.Repeat("[", 100) + `\"{"}`, `{"a":"` + strings.Repeat("[", 100) + `\"{"}`},
+		"brackets inside a string": {
+			`{"a":"` + strings.Repeat("[", 100) + `\"{"}`,
+			`{"a":"` + strings.Repeat("[", 100) + `\"{"}`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := evidence.Data{Bytes: []byte(tc.text), Type: evidence.JSON}
@@ -111,10 +118,12 @@ func TestRejectionsAreComparedWithDefinitions(t *testing.T) {
 	if !errors.Is(wrapped, signature) {
 		t.Errorf("%v is not told apart when wrapped", wrapped)
 	}
-	if len(checks.All()) != 2 || len(result.Checks) != 2 || result.Checks[1].Remedy != signature.Remedy || result.Checks[0].Remedy != "" {
+	if len(checks.All()) != 2 || len(result.Checks) != 2 || result.Checks[1].Remedy != signature.Remedy ||
+		result.Checks[0].Remedy != "" {
 		t.Errorf("definitions %v, checks %v", checks.All(), result.Checks)
 	}
-	if with := result.FailWith(nonce, "n", "m", "restart the machine"); with.Check.Remedy != "restart the machine" || with.Check.OK {
+	with := result.FailWith(nonce, "n", "m", "restart the machine")
+	if with.Check.Remedy != "restart the machine" || with.Check.OK {
 		t.Errorf("%+v", with.Check)
 	}
 }

@@ -46,16 +46,21 @@ var (
 		"the evidence is the object AttestationInfo of Azure's guests, protocol 2.0",
 		"send AttestationInfo as Azure's client makes it")
 	CheckAK = checks.Define("azureguest.ak.attributes",
-		"the attestation key was made in the TPM, cannot leave it, and signs nothing that the TPM did not make, and the quote names it as its signer (a primary key)",
-		"send the public area of the key that signed the quote as it is; use the attestation key of the machine's TPM (0x81000003)")
+		"the attestation key was made in the TPM, cannot leave it, and signs nothing that the TPM did "+
+			"not make, and the quote names it as its signer (a primary key)",
+		"send the public area of the key that signed the quote as it is; use the attestation key of the "+
+			"machine's TPM (0x81000003)")
 	CheckAKCert = checks.Define("azureguest.ak.certificate",
-		"the attestation key's certificate, if one was sent, is of that key; without a hardware report it must lead to a trusted authority",
-		"renew the certificate in the machine's TPM, or add its authority to tpm.authorities (--root FILE for simulated evidence)")
+		"the attestation key's certificate, if one was sent, is of that key; "+
+			"without a hardware report it must lead to a trusted authority",
+		"renew the certificate in the machine's TPM, or add its authority to tpm.authorities (--root "+
+			"FILE for simulated evidence)")
 	CheckRuntime = checks.Define("azureguest.runtime-data",
 		"the runtime data are the paravisor's JSON with the key HCLAkPub",
 		"send the variable data of the paravisor's report as they are")
 	CheckVMPL = checks.Define("azureguest.report.vmpl",
-		"the SEV-SNP report was asked for at VMPL 0, which is the paravisor's; the rest of the guest runs at other levels",
+		"the SEV-SNP report was asked for at VMPL 0, which is the paravisor's; "+
+			"the rest of the guest runs at other levels",
 		"send the report that the paravisor keeps in the TPM (0x01400001), not one of the guest's own")
 	CheckAKRuntime = checks.Define("azureguest.ak.runtime-data",
 		"the attestation key is the one that the runtime data name",
@@ -74,7 +79,8 @@ var (
 		"make the key with the policy of exactly the registers that are quoted")
 	CheckLog = checks.Define("azureguest.event-log",
 		"replaying the log, if one was sent, gives the quoted registers",
-		"send the whole log of the running system (binary_bios_measurements, or the WBCL), and a quote that is no older")
+		"send the whole log of the running system (binary_bios_measurements, or the WBCL), "+
+			"and a quote that is no older")
 )
 
 // Catalogue lists the checks that this package adds to those of packages snp, tdx
@@ -98,7 +104,8 @@ type Verifier struct {
 
 // New returns a verifier on those of the hardware.
 func New(snp, tdx evidence.Verifier, cfg Config) *Verifier {
-	return &Verifier{snp: snp, tdx: tdx, authorities: tpm.NewAuthorities(cfg.Authorities, 0), baseline: cfg.Baseline.compile()}
+	return &Verifier{snp: snp, tdx: tdx, authorities: tpm.NewAuthorities(cfg.Authorities,
+		0), baseline: cfg.Baseline.compile()}
 }
 
 // Kind returns AzureGuest.
@@ -147,7 +154,8 @@ func (v *Verifier) verify(ctx context.Context, result *evidence.Result, ev evide
 	}
 	if ev.Challenge != nil {
 		if subtle.ConstantTimeCompare(ev.Challenge, quoted.ExtraData) != 1 {
-			return result.Fail(CheckNonce, fmt.Sprintf("the challenge %x as qualifying data", ev.Challenge), fmt.Sprintf("%x", quoted.ExtraData))
+			return result.Fail(CheckNonce, fmt.Sprintf("the challenge %x as qualifying data", ev.Challenge),
+				fmt.Sprintf("%x", quoted.ExtraData))
 		}
 		result.Pass(CheckNonce, "the challenge as qualifying data", fmt.Sprintf("%x", quoted.ExtraData))
 	}
@@ -166,7 +174,8 @@ func (v *Verifier) verify(ctx context.Context, result *evidence.Result, ev evide
 		if err != nil {
 			return result.FailErr(CheckLog, "a log that leads to the quoted registers", err)
 		}
-		result.Pass(CheckLog, "a log that leads to the quoted registers", fmt.Sprintf("%d of %d events%s", g.proof.Len(), g.proof.Sent, g.proof.LeftOut()))
+		result.Pass(CheckLog, "a log that leads to the quoted registers",
+			fmt.Sprintf("%d of %d events%s", g.proof.Len(), g.proof.Sent, g.proof.LeftOut()))
 	}
 	return v.state(result, g)
 }
@@ -184,12 +193,15 @@ func (v *Verifier) attestationKey(result *evidence.Result, ak *tpm.Public, quote
 	if !ok {
 		return result.Fail(CheckAK, expected, fmt.Sprintf("attributes %#x, and the quote names another signer, or a signer that is not a primary key", uint32(ak.Attributes)))
 	}
-	result.Pass(CheckAK, expected, fmt.Sprintf("attributes %#x, primary key of the %s hierarchy", uint32(ak.Attributes), hierarchy))
+	result.Pass(CheckAK, expected,
+		fmt.Sprintf("attributes %#x, primary key of the %s hierarchy", uint32(ak.Attributes), hierarchy))
 	return nil
 }
 
 // isolation verifies the hardware report and that it names the attestation key.
-func (v *Verifier) isolation(ctx context.Context, result *evidence.Result, ev evidence.Evidence, g *guest) error {
+func (v *Verifier) isolation(
+	ctx context.Context, result *evidence.Result, ev evidence.Evidence, g *guest,
+) error {
 	i := g.info
 	if i.Isolation == TrustedLaunch {
 		return nil
@@ -277,11 +289,14 @@ func (v *Verifier) key(result *evidence.Result, i *Info, quoted *tpm.Attestation
 	public := i.Key.Public
 	key, isRSA := public.Key.(*rsa.PublicKey)
 	if !isRSA || key.Size() != 256 || public.Attributes != keyAttributes || public.Scheme != tpm.NullScheme {
-		return result.Fail(CheckKey, expected+": RSA-2048, attributes "+fmt.Sprintf("%#x", uint32(keyAttributes)), fmt.Sprintf("attributes %#x, scheme %#x", uint32(public.Attributes), public.Scheme))
+		return result.Fail(CheckKey,
+			expected+": RSA-2048, attributes "+fmt.Sprintf("%#x", uint32(keyAttributes)),
+			fmt.Sprintf("attributes %#x, scheme %#x", uint32(public.Attributes), public.Scheme))
 	}
 	result.Pass(CheckKey, expected, "verified")
 	if policy := policyPCR(quoted.Selection[0], i.Quote.Banks[0]); !bytes.Equal(policy, public.AuthPolicy) {
-		return result.Fail(CheckKeyPolicy, fmt.Sprintf("the policy %x of the quoted registers", policy), fmt.Sprintf("%x", public.AuthPolicy))
+		return result.Fail(CheckKeyPolicy, fmt.Sprintf("the policy %x of the quoted registers", policy),
+			fmt.Sprintf("%x", public.AuthPolicy))
 	}
 	result.Pass(CheckKeyPolicy, "the policy of the quoted registers", fmt.Sprintf("%x", public.AuthPolicy))
 	return nil
@@ -328,8 +343,10 @@ func (v *Verifier) state(result *evidence.Result, g *guest) error {
 	test, flight := off(f.TestSigningOff), off(f.FlightSigningOff)
 	d := v.baseline.judge(f)
 	for name, value := range map[string]bool{
-		"bootdebug-enabled": !boot, "kerneldebug-enabled": !kernel, "hypervisordebug-enabled": !hypervisor, "testsigning-enabled": !test, "flightsigning-enabled": !flight,
-		"debuggersdisabled": boot && kernel && hypervisor, "signingdisabled": test && flight, "dbvalidated": d.db, "dbxvalidated": d.dbx,
+		"bootdebug-enabled": !boot, "kerneldebug-enabled": !kernel, "hypervisordebug-enabled": !hypervisor,
+		"testsigning-enabled": !test, "flightsigning-enabled": !flight,
+		"debuggersdisabled": boot && kernel && hypervisor, "signingdisabled": test && flight,
+		"dbvalidated": d.db, "dbxvalidated": d.dbx,
 		"default-securebootkeysvalidated": d.keys, "elam-enabled": f.ELAM, "is-windows": f.WindowsBooted,
 	} {
 		s.Boolean(prefix+name, value)
@@ -385,7 +402,10 @@ func (i *Info) runtime(s *evidence.Statements) error {
 	if i.Key != nil {
 		key, _ := i.Key.Public.Key.(*rsa.PublicKey) // checked
 		encode := base64.RawURLEncoding.EncodeToString
-		out.Keys = []jwk{{encode(big.NewInt(int64(key.E)).Bytes()), "TpmEphemeralEncryptionKey", []string{"encrypt"}, "RSA", encode(key.N.Bytes())}}
+		out.Keys = []jwk{{
+			encode(big.NewInt(int64(key.E)).Bytes()), "TpmEphemeralEncryptionKey", []string{"encrypt"},
+			"RSA", encode(key.N.Bytes()),
+		}}
 	}
 	b, err := json.Marshal(out)
 	if err != nil {

@@ -38,7 +38,8 @@ func DefaultBaseline() Baseline {
 			"3cd3f0309edae228767a976dd40d9f4affc4fbd5218f2e8cc3c9dd97e8ac6f9d", // Microsoft Corporation KEK 2K CA 2023
 		},
 		DB: []string{
-			"e8e95f0733a55e8bad7be0a1413ee23c51fcea64b3c8fa6a786935fddcc71961", // Microsoft Windows Production PCA 2011
+			// Microsoft Windows Production PCA 2011
+			"e8e95f0733a55e8bad7be0a1413ee23c51fcea64b3c8fa6a786935fddcc71961",
 			"48e99b991f57fc52f76149599bff0a58c47154229b9f8d603ac40d3500248507", // Microsoft Corporation UEFI CA 2011
 			"076f1fea90ac29155ebf77c17682f75f1fdd1be196da302dc8461e350a9ae330", // Windows UEFI CA 2023
 			"f6124e34125bee3fe6d79a574eaa7b91c0e7bd9d929c1a321178efd611dad901", // Microsoft UEFI CA 2023
@@ -60,7 +61,8 @@ var revocations = sync.OnceValue(func() (list []string) {
 func (b Baseline) Check() error {
 	for name, list := range map[string][]string{"pk": b.PK, "kek": b.KEK, "db": b.DB, "dbx": b.DBX} {
 		for _, text := range list {
-			if raw, err := hex.DecodeString(text); err != nil || len(raw) != sha256.Size || text != strings.ToLower(text) {
+			raw, err := hex.DecodeString(text)
+			if err != nil || len(raw) != sha256.Size || text != strings.ToLower(text) {
 				return fmt.Errorf("%s: %q is not a SHA-256 in lower-case hex", name, text)
 			}
 		}

@@ -43,24 +43,46 @@ func TestModesAreOffOnlyWhereThatIsShown(t *testing.T) {
 		mask         uint32
 		off, windows bool
 	}{
-		"Linux with secure boot":                    {boot, 0xff, true, false},
-		"Windows":                                   {evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: evidencetest.HealthyWindows()}), 0xffffff, true, true},
-		"Windows, its registers not quoted":         {evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: evidencetest.HealthyWindows()}), 0xff, false, true},
-		"Windows with bad modes":                    {evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: badWindows()}), 0xffffff, false, true},
-		"bad modes, no secure boot":                 {evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: true, Windows: badWindows()}), 0xffffff, false, false},
-		"bad modes, no secure boot, nothing quoted": {evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: true, Windows: badWindows()}), 0xff, false, false},
-		"bad modes, one register quoted":            {evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: true, Windows: badWindows()}), 0xff | 1<<15, false, false},
-		"no secure boot, nothing extended":          {noSecureBoot, 0xffffff, true, false},
-		"no secure boot, registers not quoted":      {noSecureBoot, 0xff, false, false},
-		"no secure boot, one register not quoted":   {noSecureBoot, 0xffffff &^ (1 << 14), false, false},
-		"no secure boot, one register extended":     {extended, 0xffffff, false, false},
+		"Linux with secure boot": {boot, 0xff, true, false},
+		"Windows": {
+			evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: evidencetest.HealthyWindows()}),
+			0xffffff, true, true,
+		},
+		"Windows, its registers not quoted": {
+			evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: evidencetest.HealthyWindows()}),
+			0xff, false, true,
+		},
+		"Windows with bad modes": {
+			evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: badWindows()}), 0xffffff, false,
+			true,
+		},
+		"bad modes, no secure boot": {
+			evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: true, Windows: badWindows()}),
+			0xffffff, false, false,
+		},
+		"bad modes, no secure boot, nothing quoted": {
+			evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: true, Windows: badWindows()}),
+			0xff, false, false,
+		},
+		"bad modes, one register quoted": {
+			evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: true, Windows: badWindows()}),
+			0xff | 1<<15, false, false,
+		},
+		"no secure boot, nothing extended":        {noSecureBoot, 0xffffff, true, false},
+		"no secure boot, registers not quoted":    {noSecureBoot, 0xff, false, false},
+		"no secure boot, one register not quoted": {noSecureBoot, 0xffffff &^ (1 << 14), false, false},
+		"no secure boot, one register extended":   {extended, 0xffffff, false, false},
 	} {
 		r, err := verify(t, guest.Info(evidencetest.GuestConfig{Boot: tc.boot, Mask: tc.mask}), nil)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		for claim, want := range map[string]bool{"debuggersdisabled": tc.off, "signingdisabled": tc.off, "bootdebug-enabled": !tc.off, "kerneldebug-enabled": !tc.off,
-			"hypervisordebug-enabled": !tc.off, "testsigning-enabled": !tc.off, "flightsigning-enabled": !tc.off, "is-windows": tc.windows} {
+		for claim, want := range map[string]bool{
+			"debuggersdisabled": tc.off, "signingdisabled": tc.off, "bootdebug-enabled": !tc.off,
+			"kerneldebug-enabled":     !tc.off,
+			"hypervisordebug-enabled": !tc.off,
+			"testsigning-enabled":     !tc.off, "flightsigning-enabled": !tc.off, "is-windows": tc.windows,
+		} {
 			if got := stated(t, r, "x-ms-azurevm-"+claim); got != want {
 				t.Errorf("%s: %s is %v", name, claim, got)
 			}
@@ -80,7 +102,8 @@ func TestRegistersOfTheRunningSystemProveNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		policy, _ := r.Claims.Get("x-ms-azurevm-hvci-policy")
-		if stated(t, r, "x-ms-azurevm-elam-enabled") || stated(t, r, "x-ms-azurevm-is-windows") || policy != claims.IntegerValue(0) {
+		if stated(t, r, "x-ms-azurevm-elam-enabled") || stated(t, r, "x-ms-azurevm-is-windows") ||
+			policy != claims.IntegerValue(0) {
 			t.Errorf("PCR %d: an event of the running system is believed", pcr)
 		}
 	}
@@ -88,9 +111,12 @@ func TestRegistersOfTheRunningSystemProveNothing(t *testing.T) {
 
 // TestTheCommandLineDoesNotDependOnLabels: same registers, same quote, other labels.
 func TestTheCommandLineDoesNotDependOnLabels(t *testing.T) {
-	const good, evil = "/vmlinuz root=/dev/mapper/verity ro lockdown=confidentiality", "/vmlinuz root=/dev/sda1 rw init=/bin/sh"
+	const good, evil = "/vmlinuz root=/dev/mapper/verity ro lockdown=confidentiality",
+		"/vmlinuz root=/dev/sda1 rw init=/bin/sh"
 	b := evidencetest.HealthyBoot(evidencetest.BootConfig{Kernel: evil})
-	b.Add(evidencetest.BootEvent{PCR: 8, Type: 0xd, Data: []byte("grub_cmd: " + good + "\x00"), Hashed: []byte(good)})
+	b.Add(evidencetest.BootEvent{
+		PCR: 8, Type: 0xd, Data: []byte("grub_cmd: " + good + "\x00"), Hashed: []byte(good),
+	})
 	relabelled := evidencetest.NewBoot()
 	for _, e := range b.Events {
 		if e.PCR == 8 {
@@ -120,7 +146,10 @@ func TestTheCommandLineDoesNotDependOnLabels(t *testing.T) {
 // TestAnOmittedCommandLineIsReported: with the check of the log.
 func TestAnOmittedCommandLineIsReported(t *testing.T) {
 	b := evidencetest.HealthyBoot(evidencetest.BootConfig{})
-	b.Add(evidencetest.BootEvent{PCR: 8, Type: 0xd, Data: []byte("grub_cmd: anotherloader\x00"), Hashed: []byte("anotherloader")})
+	b.Add(evidencetest.BootEvent{
+		PCR: 8, Type: 0xd, Data: []byte("grub_cmd: anotherloader\x00"),
+		Hashed: []byte("anotherloader"),
+	})
 	r, err := verify(t, guest.Info(evidencetest.GuestConfig{Boot: b, Mask: 0xffffff}), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -157,7 +186,9 @@ func TestTheQuoteNamesItsSigner(t *testing.T) {
 		"with a policy":          {area(evidencetest.GuestAK, make([]byte, 32)), false},
 		"of an unrestricted key": {area(evidencetest.GuestAK&^0x10000, nil), false},
 	} {
-		r, err := verify(t, guest.Info(evidencetest.GuestConfig{Boot: boot, Edit: func(m map[string]any) { m["TpmInfo"].(map[string]any)["AikPub"] = tc.area }}), nil)
+		r, err := verify(t, guest.Info(evidencetest.GuestConfig{Boot: boot, Edit: func(m map[string]any) {
+			m["TpmInfo"].(map[string]any)["AikPub"] = tc.area
+		}}), nil)
 		if tc.ok {
 			if err != nil || !told(r, "azureguest.ak.attributes", "endorsement hierarchy") {
 				t.Errorf("%s: %v", name, err)
@@ -182,7 +213,8 @@ func TestWhySecureBootIsNotProvenIsStated(t *testing.T) {
 	if text, _ := why.Text(); text != "the variable SecureBoot is not 1: secure boot is off" {
 		t.Errorf("x-probity-boot-not-secure is %q", text)
 	}
-	if r, err = verify(t, guest.Info(evidencetest.GuestConfig{Boot: boot}), nil); err != nil || r.Aliases.Has("x-probity-boot-not-secure") {
+	r, err = verify(t, guest.Info(evidencetest.GuestConfig{Boot: boot}), nil)
+	if err != nil || r.Aliases.Has("x-probity-boot-not-secure") {
 		t.Errorf("a boot with secure boot: %v", err)
 	}
 }

@@ -95,8 +95,12 @@ func ParseInfo(raw []byte) (*Info, error) {
 	if in.TPM == nil {
 		return nil, errors.New("no TpmInfo")
 	}
-	i := &Info{Version: in.Version, OSType: string(in.OSType), OSDistro: string(in.OSDistro), OSBuild: string(in.OSBuild), Log: in.Log,
-		AKCert: in.TPM.AKCert, Isolation: in.Isolation.Type, Proof: in.Isolation.Evidence.Proof, Runtime: in.Isolation.Evidence.Runtime}
+	i := &Info{
+		Version: in.Version, OSType: string(in.OSType), OSDistro: string(in.OSDistro),
+		OSBuild: string(in.OSBuild), Log: in.Log,
+		AKCert: in.TPM.AKCert, Isolation: in.Isolation.Type,
+		Proof: in.Isolation.Evidence.Proof, Runtime: in.Isolation.Evidence.Runtime,
+	}
 	var err error
 	if i.OSMajor, err = number(in.OSMajor); err != nil {
 		return nil, fmt.Errorf("OSVersionMajor: %w", err)
@@ -164,7 +168,11 @@ func (i *Info) tpm(in *tpmJSON) (err error) {
 		}
 		bank.Values[p.Index] = p.Digest
 	}
-	i.Quote = &tpm.Quote{Attested: in.Quote, Signature: tpm.RawRSASSA(in.Signature), Banks: []eventlog.Bank{bank}}
+	i.Quote = &tpm.Quote{
+		Attested:  in.Quote,
+		Signature: tpm.RawRSASSA(in.Signature),
+		Banks:     []eventlog.Bank{bank},
+	}
 	if len(in.Key) == 0 {
 		return nil
 	}

@@ -43,10 +43,19 @@ func trusting(t *testing.T, cfg evidencetest.GuestConfig, list paravisor.List) (
 	if err != nil {
 		t.Fatal(err)
 	}
-	hash := func(s string) []string { sum := sha256.Sum256([]byte(s)); return []string{hex.EncodeToString(sum[:])} }
-	ev := evidence.Evidence{Raw: guest.Info(cfg), Time: now, Collateral: collateral.Fixed(intel.Collateral(board, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(now)}))}
-	v := azureguest.New(snp.New(snp.Config{Roots: amd.Roots(), Paravisors: list}), tdx.New(dcap.New(dcap.Config{Anchor: intel.Anchor()}), list...),
-		azureguest.Config{Authorities: roots, Baseline: azureguest.Baseline{KEK: hash("KEK"), DB: hash("db"), DBX: hash("dbx")}})
+	hash := func(s string) []string {
+		sum := sha256.Sum256([]byte(s))
+		return []string{hex.EncodeToString(sum[:])}
+	}
+	ev := evidence.Evidence{Raw: guest.Info(cfg), Time: now, Collateral: collateral.Fixed(
+		intel.Collateral(board, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(now)}),
+	)}
+	v := azureguest.New(snp.New(snp.Config{Roots: amd.Roots(), Paravisors: list}),
+		tdx.New(dcap.New(dcap.Config{Anchor: intel.Anchor()}), list...),
+		azureguest.Config{
+			Authorities: roots,
+			Baseline:    azureguest.Baseline{KEK: hash("KEK"), DB: hash("db"), DBX: hash("dbx")},
+		})
 	return v.Verify(t.Context(), ev)
 }
 
@@ -71,7 +80,11 @@ func permitted(t *testing.T, r *evidence.Result) bool {
 // TestParavisors: anyone with the hardware can put a key of his own into a report. What the
 // list knows is said to be compliant; the default policy asks for it.
 func TestParavisors(t *testing.T) {
-	list := paravisor.List{{Name: "measured", Measurement: evidencetest.Paravisor()}, {Name: "signed", IDKeyDigest: idKey, AuthorKeyDigest: authorKey, MinSVN: 3}, {Name: "domain", MRTD: mrtd[:]}}
+	list := paravisor.List{
+		{Name: "measured", Measurement: evidencetest.Paravisor()},
+		{Name: "signed", IDKeyDigest: idKey, AuthorKeyDigest: authorKey, MinSVN: 3},
+		{Name: "domain", MRTD: mrtd[:]},
+	}
 	signed := func(id, author []byte, svn byte) func([]byte) {
 		return func(b []byte) { copy(b[0xe0:], id); copy(b[0x110:], author); b[4] = svn }
 	}
@@ -91,17 +104,31 @@ func TestParavisors(t *testing.T) {
 		compliant bool
 		permitted bool
 	}{
-		"measured":                     {on(evidencetest.ReportConfig{Measurement: [48]byte(evidencetest.Paravisor())}), list, true, true},
-		"signed":                       {on(evidencetest.ReportConfig{Edit: signed(idKey, authorKey, 3)}), list, true, true},
-		"signed, too old":              {on(evidencetest.ReportConfig{Edit: signed(idKey, authorKey, 2)}), list, false, false},
-		"signed by another author":     {on(evidencetest.ReportConfig{Edit: signed(idKey, idKey, 9)}), list, false, false},
+		"measured": {
+			on(evidencetest.ReportConfig{Measurement: [48]byte(evidencetest.Paravisor())}), list, true,
+			true,
+		},
+		"signed": {
+			on(evidencetest.ReportConfig{Edit: signed(idKey, authorKey, 3)}), list, true, true,
+		},
+		"signed, too old": {
+			on(evidencetest.ReportConfig{Edit: signed(idKey, authorKey, 2)}), list, false, false,
+		},
+		"signed by another author": {
+			on(evidencetest.ReportConfig{Edit: signed(idKey, idKey, 9)}), list, false, false,
+		},
 		"no measurement and no signer": {on(evidencetest.ReportConfig{}), list, false, false},
-		"another launch":               {on(evidencetest.ReportConfig{Measurement: [48]byte{7}}), list, false, false},
-		"no list":                      {on(evidencetest.ReportConfig{Measurement: [48]byte(evidencetest.Paravisor())}), nil, false, false},
-		"a trust domain":               {tdxGuest, list, true, true},
-		"another trust domain":         {otherTD, list, false, false},
-		"a trust domain, no list":      {tdxGuest, nil, false, false},
-		"Trusted Launch":               {evidencetest.GuestConfig{Boot: boot}, nil, false, true},
+		"another launch": {
+			on(evidencetest.ReportConfig{Measurement: [48]byte{7}}), list, false, false,
+		},
+		"no list": {
+			on(evidencetest.ReportConfig{Measurement: [48]byte(evidencetest.Paravisor())}), nil, false,
+			false,
+		},
+		"a trust domain":          {tdxGuest, list, true, true},
+		"another trust domain":    {otherTD, list, false, false},
+		"a trust domain, no list": {tdxGuest, nil, false, false},
+		"Trusted Launch":          {evidencetest.GuestConfig{Boot: boot}, nil, false, true},
 	} {
 		r, err := trusting(t, tc.cfg, tc.list)
 		if err != nil {
@@ -111,7 +138,8 @@ func TestParavisors(t *testing.T) {
 		text, _ := status.Text()
 		tee, _ := r.Claims.Get("x-ms-isolation-tee")
 		inner, _ := tee.Text()
-		if ok != tc.compliant || ok && text != "azure-compliant-cvm" || strings.Contains(inner, "azure-compliant-cvm") != tc.compliant {
+		if ok != tc.compliant || ok && text != "azure-compliant-cvm" ||
+			strings.Contains(inner, "azure-compliant-cvm") != tc.compliant {
 			t.Errorf("%s: compliance %v %q", name, ok, text)
 		}
 		if permitted(t, r) != tc.permitted {
@@ -126,7 +154,14 @@ func TestParavisors(t *testing.T) {
 // TestReportsOfOtherLevelsAreNotTheParavisors: the rest of a guest asks for reports too.
 func TestReportsOfOtherLevelsAreNotTheParavisors(t *testing.T) {
 	for vmpl := byte(1); vmpl < 4; vmpl++ {
-		cfg := evidencetest.GuestConfig{Boot: boot, Isolation: "SevSnp", Proof: report(evidencetest.ReportConfig{Measurement: [48]byte(evidencetest.Paravisor()), Edit: func(b []byte) { b[0x30] = vmpl }})}
+		cfg := evidencetest.GuestConfig{
+			Boot:      boot,
+			Isolation: "SevSnp",
+			Proof: report(evidencetest.ReportConfig{
+				Measurement: [48]byte(evidencetest.Paravisor()),
+				Edit:        func(b []byte) { b[0x30] = vmpl },
+			}),
+		}
 		_, err := trusting(t, cfg, paravisor.List{{Name: "measured", Measurement: evidencetest.Paravisor()}})
 		var refused *evidence.Rejection
 		if !errors.As(err, &refused) || refused.Check.ID != "azureguest.report.vmpl" {
@@ -140,13 +175,15 @@ func TestAGuestCannotSayThatItsParavisorIsTrusted(t *testing.T) {
 	cfg := evidencetest.GuestConfig{Boot: boot, Isolation: "SevSnp", Proof: report(evidencetest.ReportConfig{}),
 		Runtime: func(m map[string]any) { m["x-ms-compliance-status"] = "azure-compliant-cvm" },
 		Edit: func(m map[string]any) {
-			m["ClientPayload"] = json.RawMessage(`{"x-ms-compliance-status":"azure-compliant-cvm","x-probity-azurevm-isolation":"TrustedLaunch"}`)
+			m["ClientPayload"] = json.RawMessage(`{"x-ms-compliance-status":"azure-compliant-cvm",` +
+				`"x-probity-azurevm-isolation":"TrustedLaunch"}`)
 		}}
 	r, err := trusting(t, cfg, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if isolation, _ := r.Aliases.Get("x-probity-azurevm-isolation"); r.Aliases.Has("x-ms-compliance-status") || permitted(t, r) || isolation.String() == `"TrustedLaunch"` {
+	isolation, _ := r.Aliases.Get("x-probity-azurevm-isolation")
+	if r.Aliases.Has("x-ms-compliance-status") || permitted(t, r) || isolation.String() == `"TrustedLaunch"` {
 		t.Error("a guest made itself compliant")
 	}
 }

@@ -32,7 +32,8 @@ var (
 		"send the token as the realm got it from its firmware")
 	CheckAnchor = checks.Define("cca.platform.key",
 		"the platform's key is known by its implementation id and instance id",
-		"ask the platform's maker for the key and add it to cca.platformKeys, or name it with --root FILE; for simulated evidence that is cpak.pem of probity simulate")
+		"ask the platform's maker for the key and add it to cca.platformKeys, "+
+			"or name it with --root FILE; for simulated evidence that is cpak.pem of probity simulate")
 	CheckPlatformSignature = checks.Define("cca.platform.signature",
 		"that key signed the platform's token",
 		"send the token as it was made; compare the key with the platform's")
@@ -131,7 +132,8 @@ func (v *Verifier) verify(result *evidence.Result, ev evidence.Evidence) error {
 		}
 		result.Pass(CheckRealmSignature, "a signature of the realm's key", "verified")
 		if want, ok := hash(r.RAKHash, r.RAK); !ok || !bytes.Equal(want, p.Challenge) {
-			return result.Fail(CheckBinding, fmt.Sprintf("%s %x of the realm's key", r.RAKHash, want), fmt.Sprintf("platform challenge %x", p.Challenge))
+			return result.Fail(CheckBinding, fmt.Sprintf("%s %x of the realm's key", r.RAKHash, want),
+				fmt.Sprintf("platform challenge %x", p.Challenge))
 		}
 		result.Pass(CheckBinding, "the hash of the realm's key in the platform's challenge", r.RAKHash)
 	}
@@ -145,7 +147,8 @@ func (v *Verifier) verify(result *evidence.Result, ev evidence.Evidence) error {
 // anchor returns the key for the platform, or nil.
 func (v *Verifier) anchor(p *Platform) crypto.PublicKey {
 	for _, a := range v.anchors {
-		if (a.Implementation == nil || bytes.Equal(a.Implementation, p.Implementation)) && (a.Instance == nil || bytes.Equal(a.Instance, p.Instance)) {
+		if (a.Implementation == nil || bytes.Equal(a.Implementation, p.Implementation)) &&
+			(a.Instance == nil || bytes.Equal(a.Instance, p.Instance)) {
 			return a.Key
 		}
 	}

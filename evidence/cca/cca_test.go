@@ -46,13 +46,34 @@ func TestAccepted(t *testing.T) {
 		ev    evidence.Evidence
 		claim string
 	}{
-		"the draft's profile":      {evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{})}, "cca-realm-initial-measurement"},
-		"the legacy form":          {evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{Legacy: true})}, "cca-realm-public-key"},
-		"with runtime data":        {evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{Challenge: bound()}), RuntimeData: data}, "x-ms-runtime"},
-		"with init-time data":      {evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{Personalization: bound()}), InitTimeData: data}, "x-ms-inittime"},
-		"PSA":                      {evidence.Evidence{Raw: a.PSA([32]byte{1}, nil)}, "psa-implementation-id"},
-		"PSA with runtime data":    {evidence.Evidence{Raw: a.PSA(short, nil), RuntimeData: data}, "psa-challenge"},
-		"other claims are allowed": {evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{EditRealm: func(c map[int64]any) { c[99999] = "x" }})}, "cca-platform-sw-components"},
+		"the draft's profile": {
+			evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{})}, "cca-realm-initial-measurement",
+		},
+		"the legacy form": {
+			evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{Legacy: true})},
+			"cca-realm-public-key",
+		},
+		"with runtime data": {
+			evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{Challenge: bound()}), RuntimeData: data},
+			"x-ms-runtime",
+		},
+		"with init-time data": {
+			evidence.Evidence{
+				Raw:          a.CCA(evidencetest.CCAConfig{Personalization: bound()}),
+				InitTimeData: data,
+			},
+			"x-ms-inittime",
+		},
+		"PSA": {evidence.Evidence{Raw: a.PSA([32]byte{1}, nil)}, "psa-implementation-id"},
+		"PSA with runtime data": {
+			evidence.Evidence{Raw: a.PSA(short, nil), RuntimeData: data}, "psa-challenge",
+		},
+		"other claims are allowed": {
+			evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{EditRealm: func(c map[int64]any) {
+				c[99999] = "x"
+			}})},
+			"cca-platform-sw-components",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			result, refused := run(t, a.CPAK, tc.ev)
@@ -90,11 +111,24 @@ func TestAnchorsAreOfTheirPlatforms(t *testing.T) {
 		anchors []cca.Anchor
 		want    string
 	}{
-		"none":                     {nil, "cca.platform.key"},
-		"by both ids":              {[]cca.Anchor{{Implementation: implementation[:], Instance: instance, Key: &a.CPAK.PublicKey}}, ""},
-		"of another instance":      {[]cca.Anchor{{Implementation: implementation[:], Instance: make([]byte, 33), Key: &a.CPAK.PublicKey}}, "cca.platform.key"},
-		"of another make":          {[]cca.Anchor{{Implementation: make([]byte, 32), Instance: instance, Key: &a.CPAK.PublicKey}}, "cca.platform.key"},
-		"another key for this one": {[]cca.Anchor{{Implementation: implementation[:], Instance: instance, Key: &other.CPAK.PublicKey}}, "cca.platform.signature"},
+		"none": {nil, "cca.platform.key"},
+		"by both ids": {
+			[]cca.Anchor{{Implementation: implementation[:], Instance: instance, Key: &a.CPAK.PublicKey}},
+			"",
+		},
+		"of another instance": {[]cca.Anchor{{
+			Implementation: implementation[:],
+			Instance:       make([]byte, 33),
+			Key:            &a.CPAK.PublicKey,
+		}}, "cca.platform.key"},
+		"of another make": {
+			[]cca.Anchor{{Implementation: make([]byte, 32), Instance: instance, Key: &a.CPAK.PublicKey}},
+			"cca.platform.key",
+		},
+		"another key for this one": {
+			[]cca.Anchor{{Implementation: implementation[:], Instance: instance, Key: &other.CPAK.PublicKey}},
+			"cca.platform.signature",
+		},
 	} {
 		_, err := cca.New(cca.Config{Anchors: tc.anchors}).Verify(t.Context(), evidence.Evidence{Raw: token})
 		var r *evidence.Rejection

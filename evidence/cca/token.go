@@ -142,7 +142,8 @@ func Parse(b []byte) (*Token, error) {
 		return &Token{Platform: p}, err
 	}
 	if tag.Number == tagMac0 {
-		return nil, errors.New("a PSA token with a MAC (COSE_Mac0): its key verifies and forges alike; ask the device for a signed token (COSE_Sign1)")
+		return nil, errors.New("a PSA token with a MAC (COSE_Mac0): its key verifies and forges alike; " +
+			"ask the device for a signed token (COSE_Sign1)")
 	}
 	if tag.Number != tagToken {
 		return nil, fmt.Errorf("CBOR tag %d, want %d for CCA or %d for PSA", tag.Number, tagToken, cose.TagSign1)
@@ -211,17 +212,26 @@ func firstProfile(raw map[any]cbor.RawMessage) bool {
 
 // parseFirst reads a PSA token of PSA_IOT_PROFILE_1.
 func (p *Platform) parseFirst(raw map[any]cbor.RawMessage) error {
-	for _, label := range []int64{claimProfile, claimChallenge, claimInstance, claimImplementation, claimLifecycle, claimComponents, claimClientID} {
+	for _, label := range []int64{
+		claimProfile, claimChallenge, claimInstance, claimImplementation, claimLifecycle,
+		claimComponents, claimClientID,
+	} {
 		if _, ok := raw[label]; ok {
 			return fmt.Errorf("claims of two profiles: %d beside those of %s", label, profilePSA1)
 		}
 	}
 	p.Profile = profilePSA1 // the claim is optional
 	var none uint64
-	if err := take(raw, []claim{{claim1Profile, &p.Profile, true}, {claim1ClientID, &p.ClientID, false}, {claim1Lifecycle, &p.Lifecycle, false},
-		{claim1Implementation, &p.Implementation, false}, {claim1BootSeed, &p.BootSeed, false}, {claim1Certification, &p.Certification, true},
-		{claim1Components, &p.Components, true}, {claim1NoMeasurement, &none, true}, {claim1Nonce, &p.Challenge, false},
-		{claim1Instance, &p.Instance, false}, {claim1Service, &p.Service, true}}); err != nil {
+	if err := take(raw, []claim{
+		{claim1Profile, &p.Profile, true}, {claim1ClientID, &p.ClientID, false},
+		{claim1Lifecycle, &p.Lifecycle, false},
+		{claim1Implementation, &p.Implementation, false},
+		{claim1BootSeed, &p.BootSeed, false}, {claim1Certification, &p.Certification, true},
+		{claim1Components, &p.Components, true}, {claim1NoMeasurement, &none, true},
+		{claim1Nonce, &p.Challenge, false},
+		{claim1Instance, &p.Instance, false},
+		{claim1Service, &p.Service, true},
+	}); err != nil {
 		return err
 	}
 	switch _, stated := raw[int64(claim1NoMeasurement)]; {
@@ -230,7 +240,8 @@ func (p *Platform) parseFirst(raw map[any]cbor.RawMessage) error {
 	case len(p.BootSeed) != 32:
 		return fmt.Errorf("a boot seed of %d bytes, want 32", len(p.BootSeed))
 	case stated && (none != 1 || len(p.Components) > 0):
-		return fmt.Errorf("claim %d says that no software was measured, with the value %d and %d components", claim1NoMeasurement, none, len(p.Components))
+		return fmt.Errorf("claim %d says that no software was measured, with the value %d and %d components",
+			claim1NoMeasurement, none, len(p.Components))
 	default:
 		p.NoMeasurement = stated
 	}
@@ -239,12 +250,17 @@ func (p *Platform) parseFirst(raw map[any]cbor.RawMessage) error {
 
 func parsePlatform(b []byte, psa bool) (*Platform, error) {
 	p := &Platform{}
-	list := []claim{{claimProfile, &p.Profile, false}, {claimChallenge, &p.Challenge, false}, {claimInstance, &p.Instance, false},
-		{claimImplementation, &p.Implementation, false}, {claimLifecycle, &p.Lifecycle, false}, {claimComponents, &p.Components, false},
-		{claimService, &p.Service, true}}
+	list := []claim{
+		{claimProfile, &p.Profile, false}, {claimChallenge, &p.Challenge, false},
+		{claimInstance, &p.Instance, false},
+		{claimImplementation, &p.Implementation, false},
+		{claimLifecycle, &p.Lifecycle, false}, {claimComponents, &p.Components, false},
+		{claimService, &p.Service, true},
+	}
 	profiles := []string{profilePSA, profilePSALegacy}
 	if psa {
-		list = append(list, claim{claimClientID, &p.ClientID, false}, claim{claimBootSeed, &p.BootSeed, true}, claim{claimCertification, &p.Certification, true})
+		list = append(list, claim{claimClientID, &p.ClientID, false}, claim{claimBootSeed, &p.BootSeed, true},
+			claim{claimCertification, &p.Certification, true})
 	} else {
 		list = append(list, claim{claimConfig, &p.Config, false}, claim{claimHash, &p.Hash, false})
 		profiles = []string{profilePlatform, profilePlatformLegacy}
@@ -289,7 +305,8 @@ func parseRealm(b []byte) (*Realm, error) {
 	r.message = m
 	if err := take(raw, []claim{{claimProfile, &r.Profile, true}, {claimChallenge, &r.Challenge, false},
 		{claimPersonalization, &r.Personalization, false}, {claimRIM, &r.RIM, false}, {claimREM, &r.REM, false},
-		{claimRealmHash, &r.Hash, false}, {claimRAKHash, &r.RAKHash, false}, {claimRAK, &r.RAK, false}}); err != nil {
+		{claimRealmHash, &r.Hash, false}, {claimRAKHash, &r.RAKHash, false},
+		{claimRAK, &r.RAK, false}}); err != nil {
 		return nil, err
 	}
 	switch {

@@ -84,7 +84,10 @@ func AnchorFromCertificate(cert *x509.Certificate) (Anchor, error) {
 	if err != nil {
 		return Anchor{}, fmt.Errorf("dcap: root certificate: %w", err)
 	}
-	return Anchor{raw: new(atomic.Pointer[[]byte]), certificates: new(sync.Map), table: table, Key: key, Subject: cert.Subject.String(), NotBefore: cert.NotBefore, NotAfter: cert.NotAfter}, nil
+	return Anchor{
+		raw: new(atomic.Pointer[[]byte]), certificates: new(sync.Map), table: table, Key: key,
+		Subject: cert.Subject.String(), NotBefore: cert.NotBefore, NotAfter: cert.NotAfter,
+	}, nil
 }
 
 // is reports whether cert is a certificate of this anchor: same key, same
@@ -159,7 +162,8 @@ func (a Anchor) known() *[]byte {
 // verifyCertificate checks that cert is signed by one with ECDSA P-256 and SHA-256.
 func verifyCertificate(by signer, cert *x509.Certificate) error {
 	if cert.SignatureAlgorithm != x509.ECDSAWithSHA256 {
-		return fmt.Errorf("certificate %q is signed with %s, want ECDSA-SHA256", cert.Subject.CommonName, cert.SignatureAlgorithm)
+		return fmt.Errorf("certificate %q is signed with %s, want ECDSA-SHA256", cert.Subject.CommonName,
+			cert.SignatureAlgorithm)
 	}
 	sum := sha256.Sum256(cert.RawTBSCertificate)
 	if !by(sum[:], cert.Signature) {

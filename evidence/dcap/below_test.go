@@ -13,7 +13,10 @@ import (
 )
 
 // below verifies a quote of a platform below every level.
-func below(t *testing.T, platform evidencetest.PlatformConfig, tcb evidencetest.TCB, td *evidencetest.TD, editInfo func(string) string) (*dcap.Proof, *evidence.Rejection) {
+func below(
+	t *testing.T, platform evidencetest.PlatformConfig, tcb evidencetest.TCB, td *evidencetest.TD,
+	editInfo func(string) string,
+) (*dcap.Proof, *evidence.Rejection) {
 	t.Helper()
 	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
 	m := pki.Platform(platform)
@@ -22,7 +25,8 @@ func below(t *testing.T, platform evidencetest.PlatformConfig, tcb evidencetest.
 	if td != nil {
 		quote, tee = evidencetest.QuoteConfig{Version: 4, TD: td}, collateral.TDX
 	}
-	proof, err := dcap.New(dcap.Config{Anchor: pki.Anchor()}).Verify(context.Background(), &evidence.Result{}, m.Quote(quote), tee,
+	proof, err := dcap.New(dcap.Config{Anchor: pki.Anchor()}).Verify(context.Background(), &evidence.Result{},
+		m.Quote(quote), tee,
 		evidence.Evidence{Collateral: collateral.Fixed(set), Time: now})
 	var r *evidence.Rejection
 	if !errors.As(err, &r) {
@@ -51,10 +55,22 @@ func TestAPlatformBelowEveryLevelNamesItsComponents(t *testing.T) {
 	}{
 		"SGX, with Intel's words": {old, supported(evidencetest.HealthyTCB(now)), nil, func(info string) string {
 			return strings.Replace(info, `{"svn":3}`, `{"category":"BIOS","svn":3,"type":"Early Microcode Update"}`, 1)
-		}, []string{"SGX TCB component 3 (Early Microcode Update, BIOS) of at least 3", "lowest level", "of 1", "update the BIOS"}},
-		"SGX, without": {old, supported(evidencetest.HealthyTCB(now)), nil, nil, []string{"SGX TCB component 3 of at least 3", "of 1", "update the BIOS and microcode"}},
-		"TDX, without": {old, supported(evidencetest.HealthyTDXTCB(now)), td, nil, []string{"SGX TCB component 3 (TXT SINIT, OS/VMM) of at least 3", "of 1", "TXT SINIT module that the OS"}},
-		"PCE too old":  {noPCE, supported(evidencetest.HealthyTCB(now)), nil, nil, []string{"PCE SVN of at least", "PCE SVN of 1", "Intel's SGX software"}},
+		}, []string{
+			"SGX TCB component 3 (Early Microcode Update, BIOS) of at least 3", "lowest level", "of 1",
+			"update the BIOS",
+		}},
+		"SGX, without": {
+			old, supported(evidencetest.HealthyTCB(now)), nil, nil,
+			[]string{"SGX TCB component 3 of at least 3", "of 1", "update the BIOS and microcode"},
+		},
+		"TDX, without": {old, supported(evidencetest.HealthyTDXTCB(now)), td, nil, []string{
+			"SGX TCB component 3 (TXT SINIT, OS/VMM) of at least 3", "of 1",
+			"TXT SINIT module that the OS",
+		}},
+		"PCE too old": {
+			noPCE, supported(evidencetest.HealthyTCB(now)), nil, nil,
+			[]string{"PCE SVN of at least", "PCE SVN of 1", "Intel's SGX software"},
+		},
 	} {
 		proof, r := below(t, tc.platform, tc.tcb, tc.td, tc.edit)
 		text := r.Check.ID + " " + r.Check.Expected + " " + r.Check.Found + " " + r.Check.Remedy
@@ -63,7 +79,8 @@ func TestAPlatformBelowEveryLevelNamesItsComponents(t *testing.T) {
 				t.Errorf("%s: no %q in %s", name, want, text)
 			}
 		}
-		if proof == nil || proof.TCB.Status != evidence.NotSupported || len(proof.TCB.BelowLowest) != 1 || proof.Quote != nil {
+		if proof == nil || proof.TCB.Status != evidence.NotSupported || len(proof.TCB.BelowLowest) != 1 ||
+			proof.Quote != nil {
 			t.Errorf("%s: %+v", name, proof)
 		}
 	}
@@ -75,7 +92,8 @@ func TestATDXModuleBelowTheLevelsOfThePlatformIsNamed(t *testing.T) {
 	td := evidencetest.HealthyTD()
 	td.TEETCBSVN[2] = 1
 	proof, r := below(t, evidencetest.HealthyPlatform(), tcb, td, nil)
-	if !strings.Contains(r.Check.Expected, "TDX TCB component 3 (TDX Late Microcode Update, OS/VMM)") || !strings.Contains(r.Check.Remedy, "microcode that the OS") || proof.TCB.BelowLowest[0].Number != 3 {
+	if !strings.Contains(r.Check.Expected, "TDX TCB component 3 (TDX Late Microcode Update, OS/VMM)") ||
+		!strings.Contains(r.Check.Remedy, "microcode that the OS") || proof.TCB.BelowLowest[0].Number != 3 {
 		t.Errorf("%+v", r.Check)
 	}
 }
@@ -84,12 +102,14 @@ func TestALowerQuotingEnclaveOrModuleSaysTheLowestLevel(t *testing.T) {
 	tcb := evidencetest.HealthyTDXTCB(now)
 	td := evidencetest.HealthyTD()
 	td.TEETCBSVN[0] = 0
-	if _, r := below(t, evidencetest.HealthyPlatform(), tcb, td, nil); r.Check.ID != "dcap.tdx-module.tcb" || !strings.Contains(r.Check.Expected, "lowest level") || !strings.Contains(r.Check.Found, "SVN 0") {
+	if _, r := below(t, evidencetest.HealthyPlatform(), tcb, td, nil); r.Check.ID != "dcap.tdx-module.tcb" ||
+		!strings.Contains(r.Check.Expected, "lowest level") || !strings.Contains(r.Check.Found, "SVN 0") {
 		t.Errorf("%+v", r.Check)
 	}
 	tcb = evidencetest.HealthyTCB(now)
 	tcb.QELevels = []evidencetest.QELevel{{SVN: 12, Date: now, Status: "UpToDate"}}
-	if _, r := below(t, evidencetest.HealthyPlatform(), tcb, nil, nil); r.Check.ID != "dcap.qe.tcb" || !strings.Contains(r.Check.Expected, "12") || !strings.Contains(r.Check.Found, "ISVSVN 8") {
+	if _, r := below(t, evidencetest.HealthyPlatform(), tcb, nil, nil); r.Check.ID != "dcap.qe.tcb" ||
+		!strings.Contains(r.Check.Expected, "12") || !strings.Contains(r.Check.Found, "ISVSVN 8") {
 		t.Errorf("%+v", r.Check)
 	}
 }

@@ -14,7 +14,8 @@ func BenchmarkVerify(b *testing.B) {
 	l := newLab()
 	m := l.pki.Platform(evidencetest.HealthyPlatform())
 	quote := m.Quote(evidencetest.QuoteConfig{Enclave: evidencetest.DemoEnclave()})
-	source := collateral.Fixed(l.pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}))
+	source := collateral.Fixed(l.pki.Collateral(m,
+		evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}))
 	for name, cfg := range map[string]dcap.Config{
 		"seen before":       {Anchor: l.anchor},
 		"chain is new":      {Anchor: l.anchor, Chains: -1},
@@ -24,7 +25,8 @@ func BenchmarkVerify(b *testing.B) {
 			v := dcap.New(cfg)
 			b.ReportAllocs()
 			for b.Loop() {
-				_, err := v.Verify(context.Background(), &evidence.Result{}, quote, collateral.SGX, evidence.Evidence{Time: now, Collateral: source})
+				_, err := v.Verify(context.Background(), &evidence.Result{}, quote, collateral.SGX,
+					evidence.Evidence{Time: now, Collateral: source})
 				if err != nil {
 					b.Fatal(err)
 				}

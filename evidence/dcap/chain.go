@@ -129,7 +129,9 @@ func openChain(text []byte, anchor Anchor, known *caCache) (*pckChain, *chainErr
 		return nil, &chainError{CheckPCKCertificates, err}
 	}
 	if len(certs) != 3 {
-		return nil, &chainError{CheckPCKCertificates, fmt.Errorf("%d certificates, want leaf, CA and root", len(certs))}
+		return nil, &chainError{
+			CheckPCKCertificates, fmt.Errorf("%d certificates, want leaf, CA and root", len(certs)),
+		}
 	}
 	c := &pckChain{}
 	var root *x509.Certificate
@@ -145,7 +147,10 @@ func openChain(text []byte, anchor Anchor, known *caCache) (*pckChain, *chainErr
 		}
 	}
 	if c.leaf == nil || c.ca == nil || root == nil {
-		return nil, &chainError{CheckPCKChain, errors.New("not one PCK certificate, one PCK CA and one root: " + names(certs))}
+		return nil, &chainError{
+			CheckPCKChain,
+			errors.New("not one PCK certificate, one PCK CA and one root: " + names(certs)),
+		}
 	}
 	if !anchor.is(root) {
 		return nil, &chainError{CheckPCKRoot, errors.New(otherRoot(root))}
@@ -224,7 +229,8 @@ func checkEndEntity(cert *x509.Certificate) error {
 
 func checkCritical(cert *x509.Certificate) error {
 	if len(cert.UnhandledCriticalExtensions) > 0 {
-		return fmt.Errorf("%q has an unknown critical extension %s", cert.Subject.CommonName, cert.UnhandledCriticalExtensions[0])
+		return fmt.Errorf("%q has an unknown critical extension %s", cert.Subject.CommonName,
+			cert.UnhandledCriticalExtensions[0])
 	}
 	return nil
 }
@@ -250,5 +256,6 @@ func (w window) and(from, to time.Time) window {
 
 // validity is the span in which every certificate of the chain is valid.
 func (c *pckChain) validity(anchor Anchor) window {
-	return window{anchor.NotBefore, anchor.NotAfter}.and(c.ca.NotBefore, c.ca.NotAfter).and(c.leaf.NotBefore, c.leaf.NotAfter)
+	return window{anchor.NotBefore, anchor.NotAfter}.and(c.ca.NotBefore, c.ca.NotAfter).and(c.leaf.NotBefore,
+		c.leaf.NotAfter)
 }

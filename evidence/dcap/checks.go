@@ -4,9 +4,12 @@ import "github.com/probity-dev/probity/evidence"
 
 const (
 	remedyQuote      = "make a new quote on the machine; send its bytes unchanged"
-	remedyCollateral = "fetch the collateral for this platform again from Intel's provisioning certification service or your PCCS"
-	remedyForged     = "treat the sender as hostile: this does not happen to genuine evidence in transit"
-	remedyOtherRoot  = "simulated evidence (probity simulate, probity demo) needs its own root: --root FILE, or development.intelRoot of a service; other quotes with this root are forged or of no production platform"
+	remedyCollateral = "fetch the collateral for this platform again from Intel's provisioning " +
+		"certification service or your PCCS"
+	remedyForged    = "treat the sender as hostile: this does not happen to genuine evidence in transit"
+	remedyOtherRoot = "simulated evidence (probity simulate, probity demo) needs its own root: --root " +
+		"FILE, or development.intelRoot of a service; other quotes with this root are forged or of no " +
+		"production platform"
 )
 
 // The checks of this package, in the order in which they are made.
@@ -24,7 +27,8 @@ var (
 		"attest under the type that fits the quote, SgxEnclave for an SGX quote, TdxVm for a TDX quote")
 	CheckPCKCertificates = checks.Define("dcap.pck.certificates",
 		"a PCK certificate chain of three certificates is available",
-		"configure the quote provider to embed the PCK chain (certification data type 5), or supply the chain with the collateral")
+		"configure the quote provider to embed the PCK chain (certification data type 5), "+
+			"or supply the chain with the collateral")
 	CheckPCKRoot = checks.Define("dcap.pck.root",
 		"the chain ends in the pinned root key, compared by key and not by name",
 		remedyOtherRoot)

@@ -57,11 +57,14 @@ func (v *Verifier) CheckPCK(text []byte, at time.Time) (from, to time.Time, err 
 	result := &evidence.Result{}
 	chain, chainErr := v.chain(text)
 	if chainErr != nil {
-		return from, to, result.FailErr(chainErr.check, "leaf, PCK CA and root under the pinned root key", chainErr.err)
+		return from, to,
+			result.FailErr(chainErr.check, "leaf, PCK CA and root under the pinned root key", chainErr.err)
 	}
 	w := chain.validity(v.anchor)
 	if !w.contains(at) {
-		return from, to, result.Fail(CheckPCKValidity, "a PCK certificate chain that is valid at "+at.UTC().Format(time.RFC3339), "valid from "+w.String())
+		return from, to, result.Fail(CheckPCKValidity,
+			"a PCK certificate chain that is valid at "+at.UTC().Format(time.RFC3339),
+			"valid from "+w.String())
 	}
 	return w.from, w.to, nil
 }

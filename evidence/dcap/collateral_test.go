@@ -36,13 +36,29 @@ func TestCheckCollateral(t *testing.T) {
 		"the identity of another TEE": {func(c *collateral.Intel) {
 			c.QEIdentity, c.QEIdentitySignature = sgx.QEIdentity, sgx.QEIdentitySignature
 		}, nil, now, "dcap.qe-identity.id"},
-		"no TCB info":                     {func(c *collateral.Intel) { c.TCBInfo = nil }, nil, now, "dcap.collateral"},
-		"no PCK CRL":                      {func(c *collateral.Intel) { c.PCKCRL = nil }, nil, now, "dcap.collateral"},
-		"no chain of the PCK CRL":         {func(c *collateral.Intel) { c.PCKCRLIssuerChain = nil }, nil, now, "dcap.pck-crl.signature"},
-		"the root alone in that chain":    {func(c *collateral.Intel) { c.PCKCRLIssuerChain = l.pki.Root.PEM() }, nil, now, "dcap.pck-crl.signature"},
-		"another hierarchy in that chain": {func(c *collateral.Intel) { c.PCKCRLIssuerChain = append(other.PlatformCA.PEM(), other.Root.PEM()...) }, nil, now, "dcap.pck-crl.signature"},
-		"the TCB signer in that chain":    {func(c *collateral.Intel) { c.PCKCRLIssuerChain = append(l.pki.TCBSigner.PEM(), l.pki.Root.PEM()...) }, nil, now, "dcap.pck-crl.signature"},
-		"the other CA in that chain":      {func(c *collateral.Intel) { c.PCKCRLIssuerChain = append(l.pki.ProcessorCA.PEM(), l.pki.Root.PEM()...) }, nil, now, "dcap.pck-crl.signature"},
+		"no TCB info": {
+			func(c *collateral.Intel) { c.TCBInfo = nil }, nil, now, "dcap.collateral",
+		},
+		"no PCK CRL": {
+			func(c *collateral.Intel) { c.PCKCRL = nil }, nil, now, "dcap.collateral",
+		},
+		"no chain of the PCK CRL": {
+			func(c *collateral.Intel) { c.PCKCRLIssuerChain = nil }, nil, now,
+			"dcap.pck-crl.signature",
+		},
+		"the root alone in that chain": {
+			func(c *collateral.Intel) { c.PCKCRLIssuerChain = l.pki.Root.PEM() }, nil, now,
+			"dcap.pck-crl.signature",
+		},
+		"another hierarchy in that chain": {func(c *collateral.Intel) {
+			c.PCKCRLIssuerChain = append(other.PlatformCA.PEM(), other.Root.PEM()...)
+		}, nil, now, "dcap.pck-crl.signature"},
+		"the TCB signer in that chain": {func(c *collateral.Intel) {
+			c.PCKCRLIssuerChain = append(l.pki.TCBSigner.PEM(), l.pki.Root.PEM()...)
+		}, nil, now, "dcap.pck-crl.signature"},
+		"the other CA in that chain": {func(c *collateral.Intel) {
+			c.PCKCRLIssuerChain = append(l.pki.ProcessorCA.PEM(), l.pki.Root.PEM()...)
+		}, nil, now, "dcap.pck-crl.signature"},
 		"an altered signature": {func(c *collateral.Intel) {
 			c.TCBInfoSignature = append(bytes.Clone(c.TCBInfoSignature[:63]), c.TCBInfoSignature[63]^1)
 		}, nil, now, "dcap.tcbinfo.signature"},
@@ -70,7 +86,8 @@ func TestCheckCollateral(t *testing.T) {
 	}
 	revoked := healthy
 	revoked.Revoked = append(revoked.Revoked, m.CA.Cert)
-	if err := dcap.New(dcap.Config{Anchor: l.anchor}).CheckCollateral(l.pki.Collateral(m, revoked), q, now); err == nil {
+	err := dcap.New(dcap.Config{Anchor: l.anchor}).CheckCollateral(l.pki.Collateral(m, revoked), q, now)
+	if err == nil {
 		t.Error("a revoked CA was taken")
 	}
 }

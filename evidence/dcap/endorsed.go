@@ -37,7 +37,9 @@ type Hashes struct {
 }
 
 // open verifies the signatures of c. The checks are recorded in result.
-func (v *Verifier) open(result *evidence.Result, c *collateral.Intel, chain *pckChain) (*endorsements, error) {
+func (v *Verifier) open(
+	result *evidence.Result, c *collateral.Intel, chain *pckChain,
+) (*endorsements, error) {
 	first := len(result.Checks)
 	if missing := missingPieces(c); missing != "" {
 		return nil, result.Fail(CheckCollateral, "CRLs, TCB info and QE identity", "no "+missing)
@@ -54,7 +56,8 @@ func (v *Verifier) open(result *evidence.Result, c *collateral.Intel, chain *pck
 	if e.pckCRL, err = openCRL(c.PCKCRL, isCA, signedBy(chain.caKey)); err != nil {
 		return nil, result.FailErr(CheckPCKCRL, "a CRL signed by "+chain.ca.Subject.CommonName, err)
 	}
-	result.Pass(CheckPCKCRL, "signed by "+chain.ca.Subject.CommonName, fmt.Sprintf("%d revoked", len(e.pckCRL.revoked)))
+	result.Pass(CheckPCKCRL, "signed by "+chain.ca.Subject.CommonName,
+		fmt.Sprintf("%d revoked", len(e.pckCRL.revoked)))
 	if err := v.openTCBInfo(result, e, c); err != nil {
 		return nil, err
 	}
@@ -87,16 +90,19 @@ func (v *Verifier) openTCBInfo(result *evidence.Result, e *endorsements, c *coll
 	if err != nil {
 		return result.FailErr(CheckTCBInfoChain, tcbSigningName+" under the pinned root", err)
 	}
-	result.Pass(CheckTCBInfoChain, tcbSigningName+" under the pinned root", "a certificate valid until "+day(e.signers[0].NotAfter))
+	result.Pass(CheckTCBInfoChain, tcbSigningName+" under the pinned root",
+		"a certificate valid until "+day(e.signers[0].NotAfter))
 	if !verifyRaw(key, c.TCBInfo, c.TCBInfoSignature) {
 		return v.failSignature(result, CheckTCBInfoSign, c.TCBInfo)
 	}
 	if e.tcb, err = ParseTCBInfo(c.TCBInfo); err != nil {
 		return result.FailErr(CheckTCBInfoFormat, "a TCB info of version 2 or 3", err)
 	}
-	result.Pass(CheckTCBInfoSign, "signed by the TCB signing key", fmt.Sprintf("FMSPC %x, evaluation %d, next update %s",
-		e.tcb.FMSPC, e.tcb.EvaluationNumber, day(e.tcb.NextUpdate)))
-	result.Pass(CheckTCBInfoFormat, "version 2 or 3", fmt.Sprintf("version %d, %d levels", e.tcb.Version, len(e.tcb.Levels)))
+	result.Pass(CheckTCBInfoSign, "signed by the TCB signing key",
+		fmt.Sprintf("FMSPC %x, evaluation %d, next update %s",
+			e.tcb.FMSPC, e.tcb.EvaluationNumber, day(e.tcb.NextUpdate)))
+	result.Pass(CheckTCBInfoFormat, "version 2 or 3",
+		fmt.Sprintf("version %d, %d levels", e.tcb.Version, len(e.tcb.Levels)))
 	return nil
 }
 
@@ -109,7 +115,8 @@ func (v *Verifier) openIdentity(result *evidence.Result, e *endorsements, c *col
 	if err != nil {
 		return result.FailErr(CheckQEIDChain, tcbSigningName+" under the pinned root", err)
 	}
-	result.Pass(CheckQEIDChain, tcbSigningName+" under the pinned root", "a certificate valid until "+day(e.signers[1].NotAfter))
+	result.Pass(CheckQEIDChain, tcbSigningName+" under the pinned root",
+		"a certificate valid until "+day(e.signers[1].NotAfter))
 	if !verifyRaw(key, c.QEIdentity, c.QEIdentitySignature) {
 		return v.failSignature(result, CheckQEIDSign, c.QEIdentity)
 	}
@@ -128,10 +135,12 @@ func (v *Verifier) failSignature(result *evidence.Result, check *evidence.Defini
 	const expected = "a signature of the TCB signing key over the bytes sent"
 	compact := jsontext.Value(bytes.Clone(text))
 	if err := compact.Compact(); err == nil && !bytes.Equal(compact, text) {
-		return result.FailWith(check, expected, "re-formatted JSON (with white space between its tokens), so the signature cannot match",
+		return result.FailWith(check, expected,
+			"re-formatted JSON (with white space between its tokens), so the signature cannot match",
 			"save the body of Intel's response as sent, byte for byte: curl -o FILE, without jq or an editor")
 	}
-	return result.Fail(check, expected, "signature verification failed: the document was changed, or another key signed it")
+	return result.Fail(check, expected,
+		"signature verification failed: the document was changed, or another key signed it")
 }
 
 // signer verifies the TCB signing certificate in chain and returns its key.
@@ -178,7 +187,9 @@ func (v *Verifier) tcbSigner(chain []byte) (*x509.Certificate, error) {
 }
 
 // usable checks what depends on the time of appraisal and on the platform.
-func (v *Verifier) usable(result *evidence.Result, e *endorsements, chain *pckChain, at time.Time, stale bool) error {
+func (v *Verifier) usable(
+	result *evidence.Result, e *endorsements, chain *pckChain, at time.Time, stale bool,
+) error {
 	if err := v.fresh(result, e, at, stale); err != nil {
 		return err
 	}
@@ -189,7 +200,8 @@ func (v *Verifier) usable(result *evidence.Result, e *endorsements, chain *pckCh
 	if e.pckCRL.has(chain.leaf.SerialNumber) {
 		return result.Fail(CheckPCKRevocation, "not revoked", "serial "+serial+" is on the PCK CRL")
 	}
-	result.Pass(CheckPCKRevocation, "not revoked", "serial "+serial+" not in the PCK CRL of "+day(e.pckCRL.window.from))
+	result.Pass(CheckPCKRevocation, "not revoked",
+		"serial "+serial+" not in the PCK CRL of "+day(e.pckCRL.window.from))
 	return nil
 }
 
@@ -209,11 +221,13 @@ func (v *Verifier) fresh(result *evidence.Result, e *endorsements, at time.Time,
 			and(e.signers[0].NotBefore, e.signers[0].NotAfter).and(e.signers[1].NotBefore, e.signers[1].NotAfter)},
 	} {
 		if stale && item.check != CheckSigningValidity && at.After(item.w.to) {
-			result.Pass(item.check, "fresh at the time of appraisal, or stale within the outage mode", "stale since "+item.w.to.UTC().Format(time.RFC3339))
+			result.Pass(item.check, "fresh at the time of appraisal, or stale within the outage mode",
+				"stale since "+item.w.to.UTC().Format(time.RFC3339))
 			continue
 		}
 		if !item.w.contains(at) {
-			return result.FailWith(item.check, item.what+" that is valid at "+at.UTC().Format(time.RFC3339), "valid from "+item.w.String(), outdated(item.check, e, item.w, at))
+			return result.FailWith(item.check, item.what+" that is valid at "+at.UTC().Format(time.RFC3339),
+				"valid from "+item.w.String(), outdated(item.check, e, item.w, at))
 		}
 		result.Pass(item.check, "fresh at the time of appraisal", "until "+day(item.w.to))
 	}
@@ -223,12 +237,14 @@ func (v *Verifier) fresh(result *evidence.Result, e *endorsements, at time.Time,
 // unrevoked checks the CA and the signers against the root's list.
 func (v *Verifier) unrevoked(result *evidence.Result, e *endorsements, ca *x509.Certificate) error {
 	if e.rootCRL.has(ca.SerialNumber) {
-		return result.Fail(CheckCARevocation, "not revoked", "serial "+ca.SerialNumber.Text(16)+" is on the root CRL")
+		return result.Fail(CheckCARevocation, "not revoked",
+			"serial "+ca.SerialNumber.Text(16)+" is on the root CRL")
 	}
 	result.Pass(CheckCARevocation, "not revoked", "not on the root CRL")
 	for _, signer := range e.signers {
 		if e.rootCRL.has(signer.SerialNumber) {
-			return result.Fail(CheckSigningRevoked, "not revoked", "serial "+signer.SerialNumber.Text(16)+" is on the root CRL")
+			return result.Fail(CheckSigningRevoked, "not revoked",
+				"serial "+signer.SerialNumber.Text(16)+" is on the root CRL")
 		}
 	}
 	result.Pass(CheckSigningRevoked, "not revoked", "not on the root CRL")
@@ -263,6 +279,7 @@ func outdated(check *evidence.Definition, e *endorsements, w window, at time.Tim
 	if at.Before(w.from) {
 		return check.Remedy
 	}
-	return fmt.Sprintf("the collateral for FMSPC %x expired on %s; run: probity collateral fetch --fmspc %x --tee %s, or import a newer bundle",
+	return fmt.Sprintf("the collateral for FMSPC %x expired on %s; run: probity collateral fetch --fmspc "+
+		"%x --tee %s, or import a newer bundle",
 		e.tcb.FMSPC, w.to.UTC().Format(time.RFC3339), e.tcb.FMSPC, e.tcb.TEE)
 }

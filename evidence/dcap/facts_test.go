@@ -27,19 +27,49 @@ func TestTCBStatusIsAFact(t *testing.T) {
 		status     string
 		advisories []string
 	}{
-		"newest level":                        {nil, "UpToDate", []string{}},
-		"one component older":                 {[]func(*scene){older}, "OutOfDate", []string{"INTEL-SA-00001"}},
-		"old QE on a new platform":            {[]func(*scene){oldQE}, "OutOfDate", []string{"INTEL-SA-00003"}},
-		"old QE on an old platform":           {[]func(*scene){older, oldQE}, "OutOfDate", []string{"INTEL-SA-00001", "INTEL-SA-00003"}},
-		"software hardening":                  {[]func(*scene){newest("SWHardeningNeeded")}, "SWHardeningNeeded", []string{}},
-		"software hardening and an old QE":    {[]func(*scene){newest("SWHardeningNeeded"), oldQE}, "OutOfDate", []string{"INTEL-SA-00003"}},
-		"configuration":                       {[]func(*scene){newest("ConfigurationNeeded")}, "ConfigurationNeeded", []string{}},
-		"configuration and an old QE":         {[]func(*scene){newest("ConfigurationNeeded"), oldQE}, "OutOfDateConfigurationNeeded", []string{"INTEL-SA-00003"}},
-		"both needed and an old QE":           {[]func(*scene){newest("ConfigurationAndSWHardeningNeeded"), oldQE}, "OutOfDateConfigurationNeeded", []string{"INTEL-SA-00003"}},
-		"out of date configuration":           {[]func(*scene){newest("OutOfDateConfigurationNeeded"), oldQE}, "OutOfDateConfigurationNeeded", []string{"INTEL-SA-00003"}},
-		"02 PCESVN below the newest level":    {[]func(*scene){func(s *scene) { s.platform.PCESVN = 12; s.collateral.TCB.Levels[1].PCESVN = 12 }}, "OutOfDate", []string{"INTEL-SA-00001"}},
-		"19 CPUSVN of the report is no proof": {[]func(*scene){older, func(s *scene) { s.quote.Enclave.CPUSVN = [16]byte{255, 255, 255, 255, 255, 255} }}, "OutOfDate", []string{"INTEL-SA-00001"}},
-		"19 SVNs of the header are no proof":  {[]func(*scene){older, func(s *scene) { s.quote.Header = func(h []byte) { copy(h[8:], "\xff\xff\xff\xff") } }}, "OutOfDate", []string{"INTEL-SA-00001"}},
+		"newest level":             {nil, "UpToDate", []string{}},
+		"one component older":      {[]func(*scene){older}, "OutOfDate", []string{"INTEL-SA-00001"}},
+		"old QE on a new platform": {[]func(*scene){oldQE}, "OutOfDate", []string{"INTEL-SA-00003"}},
+		"old QE on an old platform": {
+			[]func(*scene){older, oldQE}, "OutOfDate", []string{"INTEL-SA-00001", "INTEL-SA-00003"},
+		},
+		"software hardening": {
+			[]func(*scene){newest("SWHardeningNeeded")}, "SWHardeningNeeded", []string{},
+		},
+		"software hardening and an old QE": {
+			[]func(*scene){newest("SWHardeningNeeded"), oldQE},
+			"OutOfDate",
+			[]string{"INTEL-SA-00003"},
+		},
+		"configuration": {
+			[]func(*scene){newest("ConfigurationNeeded")}, "ConfigurationNeeded", []string{},
+		},
+		"configuration and an old QE": {
+			[]func(*scene){newest("ConfigurationNeeded"), oldQE},
+			"OutOfDateConfigurationNeeded",
+			[]string{"INTEL-SA-00003"},
+		},
+		"both needed and an old QE": {
+			[]func(*scene){newest("ConfigurationAndSWHardeningNeeded"), oldQE},
+			"OutOfDateConfigurationNeeded",
+			[]string{"INTEL-SA-00003"},
+		},
+		"out of date configuration": {
+			[]func(*scene){newest("OutOfDateConfigurationNeeded"), oldQE},
+			"OutOfDateConfigurationNeeded",
+			[]string{"INTEL-SA-00003"},
+		},
+		"02 PCESVN below the newest level": {
+			[]func(*scene){func(s *scene) { s.platform.PCESVN = 12; s.collateral.TCB.Levels[1].PCESVN = 12 }},
+			"OutOfDate",
+			[]string{"INTEL-SA-00001"},
+		},
+		"19 CPUSVN of the report is no proof": {[]func(*scene){older, func(s *scene) {
+			s.quote.Enclave.CPUSVN = [16]byte{255, 255, 255, 255, 255, 255}
+		}}, "OutOfDate", []string{"INTEL-SA-00001"}},
+		"19 SVNs of the header are no proof": {[]func(*scene){older, func(s *scene) {
+			s.quote.Header = func(h []byte) { copy(h[8:], "\xff\xff\xff\xff") }
+		}}, "OutOfDate", []string{"INTEL-SA-00001"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := healthy()
@@ -97,19 +127,28 @@ func TestSuppliedPCKServesQuotesThatOnlyNameIt(t *testing.T) {
 		chain []byte
 		check string
 	}{
-		"type 1, clear PPID":             {1, slices.Concat(ppid, tail), m.Chain, ""},
-		"type 2, encrypted PPID":         {2, make([]byte, 276), m.Chain, ""},
-		"type 3, encrypted PPID":         {3, make([]byte, 404), m.Chain, ""},
-		"type 1 of another platform":     {1, make([]byte, 36), m.Chain, "dcap.pck.certificates"},
-		"type 3 of another PCE":          {3, append(make([]byte, 402), 1, 0), m.Chain, "dcap.pck.certificates"},
-		"type 3 of the wrong size":       {3, make([]byte, 403), m.Chain, "dcap.pck.certificates"},
-		"another platform's PCK":         {3, make([]byte, 404), l.pki.Platform(evidencetest.HealthyPlatform()).Chain, "dcap.qe-report.signature"},
-		"a chain of another hierarchy":   {3, make([]byte, 404), evidencetest.NewIntel(evidencetest.IntelConfig{Now: now}).Platform(m.Cfg).Chain, "dcap.pck.root"},
+		"type 1, clear PPID":         {1, slices.Concat(ppid, tail), m.Chain, ""},
+		"type 2, encrypted PPID":     {2, make([]byte, 276), m.Chain, ""},
+		"type 3, encrypted PPID":     {3, make([]byte, 404), m.Chain, ""},
+		"type 1 of another platform": {1, make([]byte, 36), m.Chain, "dcap.pck.certificates"},
+		"type 3 of another PCE":      {3, append(make([]byte, 402), 1, 0), m.Chain, "dcap.pck.certificates"},
+		"type 3 of the wrong size":   {3, make([]byte, 403), m.Chain, "dcap.pck.certificates"},
+		"another platform's PCK": {3, make([]byte,
+			404), l.pki.Platform(evidencetest.HealthyPlatform()).Chain, "dcap.qe-report.signature"},
+		"a chain of another hierarchy": {
+			3, make([]byte, 404),
+			evidencetest.NewIntel(evidencetest.IntelConfig{Now: now}).Platform(m.Cfg).Chain,
+			"dcap.pck.root",
+		},
 		"no PCK supplied":                {3, make([]byte, 404), nil, "dcap.pck.certificates"},
 		"type 4, a leaf without a chain": {4, m.PCK.PEM(), m.Chain, "dcap.pck.certificates"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			raw := m.Quote(evidencetest.QuoteConfig{Enclave: evidencetest.DemoEnclave(), CertType: tc.typ, CertData: tc.data})
+			raw := m.Quote(evidencetest.QuoteConfig{
+				Enclave:  evidencetest.DemoEnclave(),
+				CertType: tc.typ,
+				CertData: tc.data,
+			})
 			set := l.pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)})
 			set.PCKCertificateChain = tc.chain
 			result := &evidence.Result{}
@@ -159,7 +198,12 @@ func TestAnchorWithItsKeyExchanged(t *testing.T) {
 		t.Error("a chain of the key that was exchanged is accepted")
 	}
 	l = newLab()
-	l.anchor = &dcap.Anchor{Key: l.anchor.Key, Subject: l.anchor.Subject, NotBefore: l.anchor.NotBefore, NotAfter: l.anchor.NotAfter}
+	l.anchor = &dcap.Anchor{
+		Key:       l.anchor.Key,
+		Subject:   l.anchor.Subject,
+		NotBefore: l.anchor.NotBefore,
+		NotAfter:  l.anchor.NotAfter,
+	}
 	if _, _, err := l.verify(t, healthy()); err != nil {
 		t.Errorf("an anchor made by hand refuses: %v", err)
 	}
@@ -168,7 +212,8 @@ func TestAnchorWithItsKeyExchanged(t *testing.T) {
 func TestTDXQuoteIsNotSGXEvidence(t *testing.T) {
 	raw := tdxShaped(t)
 	result := &evidence.Result{}
-	_, err := dcap.New(dcap.Config{}).Verify(context.Background(), result, raw, collateral.SGX, evidence.Evidence{Time: now})
+	_, err := dcap.New(dcap.Config{}).Verify(context.Background(), result, raw, collateral.SGX,
+		evidence.Evidence{Time: now})
 	if got := rejectedBy(err); got != "dcap.quote.tee" {
 		t.Errorf("refused by %q, want dcap.quote.tee", got)
 	}
@@ -195,12 +240,14 @@ func TestASetIsNotReusedForAnotherCA(t *testing.T) {
 	cfg := evidencetest.HealthyPlatform()
 	cfg.Processor = true
 	processor := l.pki.Platform(cfg)
-	source := collateral.Fixed(l.pki.Collateral(platform, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}))
+	source := collateral.Fixed(l.pki.Collateral(platform,
+		evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}))
 	for _, tc := range []struct {
 		m    *evidencetest.Platform
 		want string
 	}{{platform, ""}, {processor, "dcap.pck-crl.signature"}, {platform, ""}} {
-		_, err := v.Verify(context.Background(), &evidence.Result{}, tc.m.Quote(evidencetest.QuoteConfig{}), collateral.SGX,
+		_, err := v.Verify(context.Background(), &evidence.Result{}, tc.m.Quote(evidencetest.QuoteConfig{}),
+			collateral.SGX,
 			evidence.Evidence{Time: now, Collateral: source})
 		if got := rejectedBy(err); got != tc.want {
 			t.Errorf("refused by %q, want %q", got, tc.want)
@@ -213,7 +260,8 @@ func TestWhatIsRememberedStillExpires(t *testing.T) {
 	v := dcap.New(dcap.Config{Anchor: l.anchor})
 	m := l.pki.Platform(evidencetest.HealthyPlatform())
 	raw := m.Quote(evidencetest.QuoteConfig{})
-	source := collateral.Fixed(l.pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}))
+	source := collateral.Fixed(l.pki.Collateral(m,
+		evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}))
 	for _, tc := range []struct {
 		months int
 		want   string

@@ -23,7 +23,11 @@ func TestAnyChangedByteIsNoticed(t *testing.T) {
 		quote evidencetest.QuoteConfig
 		tcb   evidencetest.TCB
 	}{
-		"SGX": {collateral.SGX, evidencetest.QuoteConfig{Enclave: evidencetest.DemoEnclave()}, evidencetest.HealthyTCB(now)},
+		"SGX": {
+			collateral.SGX,
+			evidencetest.QuoteConfig{Enclave: evidencetest.DemoEnclave()},
+			evidencetest.HealthyTCB(now),
+		},
 		"TDX": {collateral.TDX, evidencetest.QuoteConfig{TD: td}, evidencetest.HealthyTDXTCB(now)},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -33,10 +37,13 @@ func TestAnyChangedByteIsNoticed(t *testing.T) {
 			quote := m.Quote(tc.quote)
 			v := dcap.New(dcap.Config{Anchor: l.anchor})
 			accepted := func(raw []byte, set *collateral.Intel) bool {
-				_, err := v.Verify(context.Background(), &evidence.Result{}, raw, tc.tee, evidence.Evidence{Time: now, Collateral: collateral.Fixed(set)})
+				_, err := v.Verify(context.Background(), &evidence.Result{}, raw, tc.tee,
+					evidence.Evidence{Time: now, Collateral: collateral.Fixed(set)})
 				return err == nil
 			}
-			healthy := func() *collateral.Intel { return l.pki.Collateral(m, evidencetest.CollateralConfig{TCB: tc.tcb}) }
+			healthy := func() *collateral.Intel {
+				return l.pki.Collateral(m, evidencetest.CollateralConfig{TCB: tc.tcb})
+			}
 			set := healthy()
 			if !accepted(quote, set) {
 				t.Fatal("the untouched quote is refused")

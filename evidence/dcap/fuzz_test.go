@@ -21,7 +21,8 @@ func newSamples() samples {
 	v2 := evidencetest.HealthyTCB(now)
 	v2.Version = 2
 	return samples{m, l.pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}),
-		l.pki.Collateral(m, evidencetest.CollateralConfig{TCB: v2}), l.pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(now)})}
+		l.pki.Collateral(m, evidencetest.CollateralConfig{TCB: v2}),
+		l.pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(now)})}
 }
 
 func (s samples) quote(version uint16) []byte {
@@ -56,7 +57,9 @@ func FuzzParseQuote(f *testing.F) {
 	})
 }
 
-var bodySizes = map[dcap.BodyType]int{dcap.BodySGX: 384, dcap.BodyTDX10: 584, dcap.BodyTDX15: 648, dcap.BodyTDX15Extra: 885}
+var bodySizes = map[dcap.BodyType]int{
+	dcap.BodySGX: 384, dcap.BodyTDX10: 584, dcap.BodyTDX15: 648, dcap.BodyTDX15Extra: 885,
+}
 
 func FuzzParsePEM(f *testing.F) {
 	f.Add(newSamples().m.Chain)

@@ -71,7 +71,10 @@ func ParseIdentity(b []byte) (*Identity, error) {
 	if j.Number == nil || j.ISVProdID == nil || j.IssueDate.IsZero() || j.NextUpdate.IsZero() {
 		return nil, errors.New("tcbEvaluationDataNumber, isvprodid, issueDate or nextUpdate is missing")
 	}
-	id := &Identity{ID: j.ID, IssueDate: j.IssueDate, NextUpdate: j.NextUpdate, EvaluationNumber: *j.Number, ISVProdID: *j.ISVProdID}
+	id := &Identity{
+		ID: j.ID, IssueDate: j.IssueDate, NextUpdate: j.NextUpdate, EvaluationNumber: *j.Number,
+		ISVProdID: *j.ISVProdID,
+	}
 	for _, field := range []struct {
 		name string
 		dst  []byte

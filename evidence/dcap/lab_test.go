@@ -68,7 +68,8 @@ func (l *lab) verify(t *testing.T, s scene) (*dcap.Proof, []evidence.Check, erro
 	proof, err := v.Verify(context.Background(), result, raw, collateral.SGX, ev)
 	// A second run with everything remembered must say the same.
 	again := &evidence.Result{}
-	if _, err2 := v.Verify(context.Background(), again, raw, collateral.SGX, ev); (err == nil) != (err2 == nil) || !slices.Equal(result.Checks, again.Checks) {
+	_, err2 := v.Verify(context.Background(), again, raw, collateral.SGX, ev)
+	if (err == nil) != (err2 == nil) || !slices.Equal(result.Checks, again.Checks) {
 		t.Errorf("the second verification differs: %v and %v", err, err2)
 	}
 	return proof, result.Checks, err

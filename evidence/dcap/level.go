@@ -29,8 +29,16 @@ type label struct{ typ, category string }
 // standardLabels are what Intel's TCB infos for TDX call the components, for documents
 // that leave the names out.
 var standardLabels = map[bool]map[int]label{
-	false: {1: {"Early Microcode Update", "BIOS"}, 2: {"SGX Late Microcode Update", "OS/VMM"}, 3: {"TXT SINIT", "OS/VMM"}, 4: {"", "BIOS"}, 5: {"", "BIOS"}, 6: {"", "BIOS"}, 8: {"SEAMLDR ACM", "OS/VMM"}},
-	true:  {1: {"TDX Module", "OS/VMM"}, 2: {"TDX Module", "OS/VMM"}, 3: {"TDX Late Microcode Update", "OS/VMM"}},
+	false: {
+		1: {"Early Microcode Update", "BIOS"}, 2: {"SGX Late Microcode Update", "OS/VMM"},
+		3: {"TXT SINIT", "OS/VMM"}, 4: {"", "BIOS"}, 5: {"", "BIOS"}, 6: {"", "BIOS"},
+		8: {"SEAMLDR ACM", "OS/VMM"},
+	},
+	true: {
+		1: {"TDX Module", "OS/VMM"},
+		2: {"TDX Module", "OS/VMM"},
+		3: {"TDX Late Microcode Update", "OS/VMM"},
+	},
 }
 
 // component describes the component i, from 0, of the SGX or the TDX components.
@@ -43,10 +51,13 @@ func (info *TCBInfo) component(tdx bool, i int, needs, has uint8) evidence.Compo
 		l = standardLabels[tdx][i+1]
 	}
 	name := fmt.Sprintf("%s TCB component %d", tee, i+1)
-	if words := slices.DeleteFunc([]string{l.typ, l.category}, func(s string) bool { return s == "" }); len(words) > 0 {
+	words := slices.DeleteFunc([]string{l.typ, l.category}, func(s string) bool { return s == "" })
+	if len(words) > 0 {
 		name += " (" + strings.Join(words, ", ") + ")"
 	}
-	return evidence.Component{Name: name, Number: i + 1, Type: l.typ, Category: l.category, Needs: int(needs), Has: int(has)}
+	return evidence.Component{
+		Name: name, Number: i + 1, Type: l.typ, Category: l.category, Needs: int(needs), Has: int(has),
+	}
 }
 
 // shortfall lists what keeps the platform from a level.
@@ -58,7 +69,8 @@ func (info *TCBInfo) shortfall(level *Level, pck *PCK) []evidence.Component {
 		}
 	}
 	if pck.PCESVN < level.PCESVN {
-		list = append(list, evidence.Component{Name: "PCE SVN", Type: "PCE", Needs: int(level.PCESVN), Has: int(pck.PCESVN)})
+		list = append(list,
+			evidence.Component{Name: "PCE SVN", Type: "PCE", Needs: int(level.PCESVN), Has: int(pck.PCESVN)})
 	}
 	return list
 }
@@ -85,7 +97,9 @@ func moduleSVNs(svn *[16]byte) int {
 
 // failLevel refuses a platform that is below every level: it names the components
 // that are below the lowest one, and how they are updated.
-func (v *Verifier) failLevel(result *evidence.Result, info *TCBInfo, pck *PCK, svn *[16]byte, when string) (*evidence.TCB, error) {
+func (v *Verifier) failLevel(
+	result *evidence.Result, info *TCBInfo, pck *PCK, svn *[16]byte, when string,
+) (*evidence.TCB, error) {
 	lowest := &info.Levels[len(info.Levels)-1]
 	below, newest := info.shortfall(lowest, pck), info.shortfall(&info.Levels[0], pck)
 	if svn != nil {

@@ -77,7 +77,9 @@ func (info *TCBInfo) tdLevel(pck *PCK, svn *[16]byte) (*Level, bool) {
 // should be launched again (Intel QVL, TD relaunch).
 func relaunch(launch, current Status) Status {
 	old := launch == OutOfDate || launch == OutOfDateConfigurationNeeded
-	good := slices.Contains([]Status{UpToDate, SWHardeningNeeded, ConfigurationNeeded, ConfigurationAndSWHardeningNeeded}, current)
+	good := slices.Contains([]Status{
+		UpToDate, SWHardeningNeeded, ConfigurationNeeded, ConfigurationAndSWHardeningNeeded,
+	}, current)
 	switch {
 	case current == Revoked:
 		return Revoked // no launch, however good, outweighs that
@@ -91,7 +93,9 @@ func relaunch(launch, current Status) Status {
 }
 
 // appraiseTD rates a TD: at launch and, where the quote tells, as it runs now.
-func (v *Verifier) appraiseTD(result *evidence.Result, q *Quote, pck *PCK, info *TCBInfo, qe IdentityLevel) (*evidence.TCB, error) {
+func (v *Verifier) appraiseTD(
+	result *evidence.Result, q *Quote, pck *PCK, info *TCBInfo, qe IdentityLevel,
+) (*evidence.TCB, error) {
 	td, err := ParseTDReport(q.Body)
 	if err != nil {
 		return nil, result.FailErr(CheckQuoteFormat, "a TD report", err)
@@ -113,7 +117,10 @@ func (v *Verifier) appraiseTD(result *evidence.Result, q *Quote, pck *PCK, info 
 	return launch, nil
 }
 
-func (v *Verifier) rateTD(result *evidence.Result, when string, td *TDReport, svn *[16]byte, pck *PCK, info *TCBInfo, qe IdentityLevel) (*evidence.TCB, error) {
+func (v *Verifier) rateTD(
+	result *evidence.Result, when string, td *TDReport, svn *[16]byte, pck *PCK, info *TCBInfo,
+	qe IdentityLevel,
+) (*evidence.TCB, error) {
 	module, ok := info.module(svn)
 	if !ok {
 		return nil, result.Fail(CheckTDXModule, "a TDX module that the TCB info lists", fmt.Sprintf("module version %d (%s)", svn[1], when))
@@ -124,23 +131,31 @@ func (v *Verifier) rateTD(result *evidence.Result, when string, td *TDReport, sv
 	}
 	switch {
 	case td.MRSignerSEAM != module.MRSigner:
-		return nil, result.Fail(CheckTDXModule, fmt.Sprintf("MRSIGNERSEAM %x", module.MRSigner), fmt.Sprintf("MRSIGNERSEAM %x", td.MRSignerSEAM))
+		return nil, result.Fail(CheckTDXModule, fmt.Sprintf("MRSIGNERSEAM %x", module.MRSigner),
+			fmt.Sprintf("MRSIGNERSEAM %x", td.MRSignerSEAM))
 	case attributes != module.Attributes || td.SEAMAttributes != [8]byte{}:
-		return nil, result.Fail(CheckTDXModule, "SEAMATTRIBUTES of zero", fmt.Sprintf("SEAMATTRIBUTES %x", td.SEAMAttributes))
+		return nil, result.Fail(CheckTDXModule, "SEAMATTRIBUTES of zero",
+			fmt.Sprintf("SEAMATTRIBUTES %x", td.SEAMAttributes))
 	}
-	result.Pass(CheckTDXModule, "Intel's TDX module", fmt.Sprintf("version %d, SVN %d (%s)", svn[1], svn[0], when))
+	result.Pass(CheckTDXModule, "Intel's TDX module",
+		fmt.Sprintf("version %d, SVN %d (%s)", svn[1], svn[0], when))
 	level, ok := info.tdLevel(pck, svn)
 	if !ok {
 		return v.failLevel(result, info, pck, svn, " ("+when+")")
 	}
-	result.Pass(CheckTCBLevel, "a level of the TCB info", fmt.Sprintf("%s (level of %s, %s)", level.Status, day(level.Date), when))
+	result.Pass(CheckTCBLevel, "a level of the TCB info",
+		fmt.Sprintf("%s (level of %s, %s)", level.Status, day(level.Date), when))
 	tcb := info.state(pck, level, qe)
 	if svn[1] > 0 {
 		moduleLevel, ok := meets(module.Levels, uint16(svn[0]))
 		if !ok {
-			return nil, result.Fail(CheckTDXModuleTCB, fmt.Sprintf("a TDX module %s with an SVN of at least %d, that of its lowest level", module.ID, module.Levels[len(module.Levels)-1].ISVSVN), fmt.Sprintf("SVN %d (%s)", svn[0], when))
+			return nil, result.Fail(CheckTDXModuleTCB, fmt.Sprintf(
+				"a TDX module %s with an SVN of at least %d, that of its lowest level", module.ID,
+				module.Levels[len(module.Levels)-1].ISVSVN,
+			), fmt.Sprintf("SVN %d (%s)", svn[0], when))
 		}
-		result.Pass(CheckTDXModuleTCB, "a level of the module's identity", fmt.Sprintf("%s (level of %s, %s)", moduleLevel.Status, day(moduleLevel.Date), when))
+		result.Pass(CheckTDXModuleTCB, "a level of the module's identity",
+			fmt.Sprintf("%s (level of %s, %s)", moduleLevel.Status, day(moduleLevel.Date), when))
 		tcb.Status = string(converge(level.Status, qe.Status, moduleLevel.Status))
 		tcb.ModuleStatus = string(moduleLevel.Status)
 		tcb.Date = earliest(tcb.Date, moduleLevel.Date)

@@ -122,7 +122,8 @@ func (p *PlatformInfo) read(instance, configuration cryptobyte.String) error {
 		return nil
 	}
 	flags := make([]cryptobyte.String, 4)
-	if err := parseItems(configuration, append(oidSGXBytes[:len(oidSGXBytes):len(oidSGXBytes)], 7), flags); err != nil {
+	err := parseItems(configuration, append(oidSGXBytes[:len(oidSGXBytes):len(oidSGXBytes)], 7), flags)
+	if err != nil {
 		return err
 	}
 	for arc, field := range []*bool{1: &p.DynamicPlatform, 2: &p.CachedKeys, 3: &p.SMTEnabled} {

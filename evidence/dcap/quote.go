@@ -64,7 +64,9 @@ const (
 const attestationKeyP256 = 2
 
 // intelQEVendor is the QE vendor id of Intel's quoting enclaves.
-var intelQEVendor = [16]byte{0x93, 0x9a, 0x72, 0x33, 0xf7, 0x9c, 0x4c, 0xa9, 0x94, 0x0a, 0x0d, 0xb3, 0x95, 0x7f, 0x06, 0x07}
+var intelQEVendor = [16]byte{
+	0x93, 0x9a, 0x72, 0x33, 0xf7, 0x9c, 0x4c, 0xa9, 0x94, 0x0a, 0x0d, 0xb3, 0x95, 0x7f, 0x06, 0x07,
+}
 
 // ErrHeader is wrapped by errors about a quote's header: a format, key type or
 // vendor that is not supported, as opposed to a damaged quote.
@@ -147,7 +149,10 @@ func parse(b []byte) (*Quote, []byte, error) {
 
 func (q *Quote) checkHeader(keyType uint16) error {
 	if q.Version > 5 {
-		return fmt.Errorf("%w: version %d, newer than this program knows; expected 3, 4 or 5: update this program", ErrHeader, q.Version)
+		return fmt.Errorf(
+			"%w: version %d, newer than this program knows; expected 3, 4 or 5: update this program",
+			ErrHeader, q.Version,
+		)
 	}
 	if q.Version < 3 {
 		return fmt.Errorf("%w: version %d, want 3, 4 or 5", ErrHeader, q.Version)

@@ -27,7 +27,9 @@ func TestReformattedDocumentsAreNamed(t *testing.T) {
 		}
 		_, _, err := l.verify(t, s)
 		var r *evidence.Rejection
-		if !errors.As(err, &r) || r.Check.ID != name || !strings.Contains(r.Check.Found, "re-formatted JSON") || !strings.Contains(r.Check.Remedy, "as sent") {
+		if !errors.As(err, &r) || r.Check.ID != name ||
+			!strings.Contains(r.Check.Found, "re-formatted JSON") ||
+			!strings.Contains(r.Check.Remedy, "as sent") {
 			t.Errorf("%s: %+v", name, err)
 		}
 	}

@@ -45,8 +45,12 @@ func ParseTDReport(b []byte) (*TDReport, error) {
 		return nil, fmt.Errorf("dcap: TD report body is %d bytes, want 584, 648 or 885", len(b))
 	}
 	r := &TDReport{V15: len(b) > BodyTDX10.size()}
-	fields := [][]byte{r.TEETCBSVN[:], r.MRSEAM[:], r.MRSignerSEAM[:], r.SEAMAttributes[:], r.TDAttributes[:], r.XFAM[:], r.MRTD[:],
-		r.MRConfigID[:], r.MROwner[:], r.MROwnerConfig[:], r.RTMR[0][:], r.RTMR[1][:], r.RTMR[2][:], r.RTMR[3][:], r.ReportData[:]}
+	fields := [][]byte{
+		r.TEETCBSVN[:], r.MRSEAM[:], r.MRSignerSEAM[:], r.SEAMAttributes[:], r.TDAttributes[:],
+		r.XFAM[:], r.MRTD[:],
+		r.MRConfigID[:], r.MROwner[:], r.MROwnerConfig[:], r.RTMR[0][:],
+		r.RTMR[1][:], r.RTMR[2][:], r.RTMR[3][:], r.ReportData[:],
+	}
 	if r.V15 {
 		fields = append(fields, r.TEETCBSVN2[:], r.MRServiceTD[:])
 	}

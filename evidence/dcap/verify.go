@@ -93,16 +93,20 @@ type Proof struct {
 // collateral and at the time of ev (Intel DCAP quote verification library). It
 // records every check in result and returns the first failed one as a
 // *evidence.Rejection. For a platform below every level the proof has the TCB alone.
-func (v *Verifier) Verify(ctx context.Context, result *evidence.Result, raw []byte, tee collateral.TEE, ev evidence.Evidence) (*Proof, error) {
+func (v *Verifier) Verify(
+	ctx context.Context, result *evidence.Result, raw []byte, tee collateral.TEE, ev evidence.Evidence,
+) (*Proof, error) {
 	result.Checks = slices.Grow(result.Checks, 48) // more than there are
 	q, err := ParseQuote(raw)
 	if err != nil {
 		if errors.Is(err, ErrHeader) {
-			return nil, result.FailErr(CheckQuoteHeader, "a DCAP quote of version 3 to 5 by Intel's quoting enclave", err)
+			return nil, result.FailErr(CheckQuoteHeader,
+				"a DCAP quote of version 3 to 5 by Intel's quoting enclave", err)
 		}
 		return nil, result.FailErr(CheckQuoteFormat, "a DCAP quote of version 3 to 5", err)
 	}
-	result.Pass(CheckQuoteFormat, "a DCAP quote of version 3 to 5", fmt.Sprintf("quote v%d, %d bytes", q.Version, len(q.Raw)))
+	result.Pass(CheckQuoteFormat, "a DCAP quote of version 3 to 5",
+		fmt.Sprintf("quote v%d, %d bytes", q.Version, len(q.Raw)))
 	result.Pass(CheckQuoteHeader, "ECDSA P-256, Intel's QE vendor id", "ECDSA P-256, Intel's QE vendor id")
 	if (q.TEEType == TEETypeTDX) != (tee == collateral.TDX) {
 		return nil, result.Fail(CheckQuoteTEE, string(tee)+" evidence", fmt.Sprintf("TEE type 0x%x", q.TEEType))
@@ -124,7 +128,9 @@ func (v *Verifier) Verify(ctx context.Context, result *evidence.Result, raw []by
 }
 
 // verifyQuote checks everything that needs no collateral.
-func (v *Verifier) verifyQuote(ctx context.Context, result *evidence.Result, q *Quote, ev evidence.Evidence) (*pckChain, error) {
+func (v *Verifier) verifyQuote(
+	ctx context.Context, result *evidence.Result, q *Quote, ev evidence.Evidence,
+) (*pckChain, error) {
 	chain, err := v.pckChain(ctx, result, q, ev)
 	if err != nil {
 		return nil, err
@@ -132,10 +138,14 @@ func (v *Verifier) verifyQuote(ctx context.Context, result *evidence.Result, q *
 	result.Pass(CheckPCKCertificates, "three certificates", "three certificates")
 	result.Pass(CheckPCKRoot, "the pinned root key", v.anchor.Subject)
 	w := chain.validity(v.anchor)
-	result.Pass(CheckPCKChain, "leaf, PCK CA, root", "leaf → "+chain.ca.Subject.CommonName+" → root, valid until "+day(w.to))
-	result.Pass(CheckPCKExtension, "every item once", fmt.Sprintf("FMSPC %x, PCESVN %d", chain.pck.FMSPC, chain.pck.PCESVN))
+	result.Pass(CheckPCKChain, "leaf, PCK CA, root",
+		"leaf → "+chain.ca.Subject.CommonName+" → root, valid until "+day(w.to))
+	result.Pass(CheckPCKExtension, "every item once",
+		fmt.Sprintf("FMSPC %x, PCESVN %d", chain.pck.FMSPC, chain.pck.PCESVN))
 	if !w.contains(ev.Time) {
-		return nil, result.Fail(CheckPCKValidity, "a PCK certificate chain that is valid at "+ev.Time.UTC().Format(time.RFC3339), "valid from "+w.String())
+		return nil, result.Fail(CheckPCKValidity,
+			"a PCK certificate chain that is valid at "+ev.Time.UTC().Format(time.RFC3339),
+			"valid from "+w.String())
 	}
 	result.Pass(CheckPCKValidity, "valid at the time of appraisal", "until "+day(w.to))
 
@@ -163,15 +173,19 @@ func (v *Verifier) verifyQuote(ctx context.Context, result *evidence.Result, q *
 	}
 	result.Pass(CheckAttestationKey, "a point on P-256", "on the curve")
 	if !verifyRaw(key, q.Signed, q.Signature) {
-		return nil, result.Fail(CheckQuoteSignature, "a signature by the attestation key over header and body", "signature verification failed")
+		return nil, result.Fail(CheckQuoteSignature,
+			"a signature by the attestation key over header and body", "signature verification failed")
 	}
-	result.Pass(CheckQuoteSignature, "a signature by the attestation key", "attestation key bound to the QE report")
+	result.Pass(CheckQuoteSignature, "a signature by the attestation key",
+		"attestation key bound to the QE report")
 	return chain, nil
 }
 
 // pckChain returns the quote's own PCK chain, or, for certification data that only name the
 // platform, the one of the collateral source that is this platform's.
-func (v *Verifier) pckChain(ctx context.Context, result *evidence.Result, q *Quote, ev evidence.Evidence) (*pckChain, error) {
+func (v *Verifier) pckChain(
+	ctx context.Context, result *evidence.Result, q *Quote, ev evidence.Evidence,
+) (*pckChain, error) {
 	const wanted = "leaf, PCK CA and root under the pinned root key"
 	if q.CertificationType == certPCKChain {
 		chain, err := v.chain(q.CertificationData)
@@ -209,9 +223,13 @@ func (v *Verifier) pckChain(ctx context.Context, result *evidence.Result, q *Quo
 		return nil, result.FailErr(problem.check, wanted, problem.err)
 	case problem != nil:
 		return nil, result.Fail(CheckPCKCertificates, "the PCK certificate of this platform",
-			fmt.Sprintf("%d PCK certificate chains in the collateral, but not this platform's; the last one: %v", len(held), problem.err))
+			fmt.Sprintf(
+				"%d PCK certificate chains in the collateral, but not this platform's; the last one: %v",
+				len(held), problem.err,
+			))
 	}
-	return nil, result.Fail(CheckPCKCertificates, "a PCK certificate chain in the quote (certification data type 5) or in the collateral",
+	return nil, result.Fail(CheckPCKCertificates,
+		"a PCK certificate chain in the quote (certification data type 5) or in the collateral",
 		fmt.Sprintf("certification data of type %d, and no chain in the collateral", q.CertificationType))
 }
 
@@ -245,12 +263,17 @@ func (v *Verifier) chain(text []byte) (*pckChain, *chainError) {
 
 // endorse finds the collateral, verifies it, and checks that it may be used
 // for this platform now.
-func (v *Verifier) endorse(ctx context.Context, result *evidence.Result, chain *pckChain, tee collateral.TEE, ev evidence.Evidence) (_ *endorsements, stale bool, _ error) {
+func (v *Verifier) endorse(
+	ctx context.Context, result *evidence.Result, chain *pckChain, tee collateral.TEE,
+	ev evidence.Evidence,
+) (_ *endorsements, stale bool, _ error) {
 	const wanted = "collateral for the platform"
 	if ev.Collateral == nil {
 		return nil, false, result.Fail(CheckCollateral, wanted, "no collateral was supplied")
 	}
-	set, err := ev.Collateral.Intel(ctx, collateral.Query{TEE: tee, FMSPC: chain.pck.FMSPC, CA: chain.caType, EvaluationNumber: ev.TCBEvaluationNumber})
+	set, err := ev.Collateral.Intel(ctx, collateral.Query{
+		TEE: tee, FMSPC: chain.pck.FMSPC, CA: chain.caType, EvaluationNumber: ev.TCBEvaluationNumber,
+	})
 	if errors.Is(err, collateral.ErrNotFound) {
 		return nil, false, result.FailErr(CheckCollateral, wanted, err)
 	}
@@ -277,9 +300,13 @@ func (v *Verifier) endorse(ctx context.Context, result *evidence.Result, chain *
 }
 
 // appraiseTCB matches platform and quoting enclave with the collateral.
-func (v *Verifier) appraiseTCB(result *evidence.Result, q *Quote, pck *PCK, e *endorsements, tee collateral.TEE, ev evidence.Evidence) (*evidence.TCB, error) {
+func (v *Verifier) appraiseTCB(
+	result *evidence.Result, q *Quote, pck *PCK, e *endorsements, tee collateral.TEE,
+	ev evidence.Evidence,
+) (*evidence.TCB, error) {
 	if e.tcb.TEE != tee {
-		return nil, result.Fail(CheckTCBInfoTEE, "TCB info for "+string(tee), fmt.Sprintf("TCB info for %s (version %d)", e.tcb.TEE, e.tcb.Version))
+		return nil, result.Fail(CheckTCBInfoTEE, "TCB info for "+string(tee),
+			fmt.Sprintf("TCB info for %s (version %d)", e.tcb.TEE, e.tcb.Version))
 	}
 	result.Pass(CheckTCBInfoTEE, string(tee), string(tee))
 	if n := ev.TCBEvaluationNumber; n != 0 {
@@ -317,16 +344,21 @@ func (v *Verifier) appraiseTCB(result *evidence.Result, q *Quote, pck *PCK, e *e
 	if field, want, found := e.identity.mismatch(qe); field != "" {
 		return nil, result.Fail(CheckQEIdentity, field+" "+want, found)
 	}
-	result.Pass(CheckQEIdentity, "Intel's quoting enclave", fmt.Sprintf("%s %d, ISVSVN %d", wantID, qe.ISVProdID, qe.ISVSVN))
+	result.Pass(CheckQEIdentity, "Intel's quoting enclave",
+		fmt.Sprintf("%s %d, ISVSVN %d", wantID, qe.ISVProdID, qe.ISVSVN))
 	if qe.Debug() {
 		return nil, result.Fail(CheckQEDebug, "a production enclave", "ATTRIBUTES.DEBUG is set")
 	}
 	result.Pass(CheckQEDebug, "a production enclave", "not debuggable")
 	qeLevel, ok := meets(e.identity.Levels, qe.ISVSVN)
 	if !ok {
-		return nil, result.Fail(CheckQETCB, fmt.Sprintf("a quoting enclave (%s) with an ISVSVN of at least %d, that of its lowest level", wantID, e.identity.Levels[len(e.identity.Levels)-1].ISVSVN), fmt.Sprintf("ISVSVN %d", qe.ISVSVN))
+		return nil, result.Fail(CheckQETCB, fmt.Sprintf(
+			"a quoting enclave (%s) with an ISVSVN of at least %d, that of its lowest level", wantID,
+			e.identity.Levels[len(e.identity.Levels)-1].ISVSVN,
+		), fmt.Sprintf("ISVSVN %d", qe.ISVSVN))
 	}
-	result.Pass(CheckQETCB, "a level of the QE identity", fmt.Sprintf("%s (level of %s)", qeLevel.Status, day(qeLevel.Date)))
+	result.Pass(CheckQETCB, "a level of the QE identity",
+		fmt.Sprintf("%s (level of %s)", qeLevel.Status, day(qeLevel.Date)))
 	var tcb *evidence.TCB
 	if tee == collateral.TDX {
 		tcb, err = v.appraiseTD(result, q, pck, e.tcb, qeLevel)
@@ -348,11 +380,14 @@ func (v *Verifier) appraiseTCB(result *evidence.Result, q *Quote, pck *PCK, e *e
 }
 
 // appraiseEnclave rates the platform of an SGX enclave.
-func (v *Verifier) appraiseEnclave(result *evidence.Result, pck *PCK, info *TCBInfo, qe IdentityLevel) (*evidence.TCB, error) {
+func (v *Verifier) appraiseEnclave(
+	result *evidence.Result, pck *PCK, info *TCBInfo, qe IdentityLevel,
+) (*evidence.TCB, error) {
 	level, ok := info.platformLevel(pck)
 	if !ok {
 		return v.failLevel(result, info, pck, nil, "")
 	}
-	result.Pass(CheckTCBLevel, "a level of the TCB info", fmt.Sprintf("%s (level of %s)", level.Status, day(level.Date)))
+	result.Pass(CheckTCBLevel, "a level of the TCB info",
+		fmt.Sprintf("%s (level of %s)", level.Status, day(level.Date)))
 	return info.state(pck, level, qe), nil
 }

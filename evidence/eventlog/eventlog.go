@@ -262,7 +262,8 @@ func specification(first Event) ([]size, []Algorithm, error) {
 	var announced []Algorithm
 	for range n {
 		algorithm, bytes := Algorithm(data.u16()), uint32(data.u16())
-		if own := algorithm.Size(); data.err != nil || own != 0 && int(bytes) != own || bytes == 0 || bytes > 128 || slices.Contains(announced, algorithm) {
+		if own := algorithm.Size(); data.err != nil || own != 0 && int(bytes) != own || bytes == 0 ||
+			bytes > 128 || slices.Contains(announced, algorithm) {
 			return nil, nil, fmt.Errorf("a header with digests of %d bytes for %v", bytes, algorithm)
 		}
 		sizes, announced = append(sizes, size{algorithm, bytes}), append(announced, algorithm)

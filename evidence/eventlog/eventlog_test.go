@@ -13,12 +13,18 @@ import (
 
 func log() []byte {
 	return evidencetest.EventLog(
-		evidencetest.LogEvent{Register: 1, Type: 8, Data: []byte("firmware")}, evidencetest.LogEvent{Register: 1, Type: 4, Data: []byte("separator")},
-		evidencetest.LogEvent{Register: 1, Type: uint32(eventlog.NoAction), Data: []byte("not extended")}, evidencetest.LogEvent{Register: 3, Type: 0x80000001, Data: []byte("kernel")})
+		evidencetest.LogEvent{Register: 1, Type: 8, Data: []byte("firmware")},
+		evidencetest.LogEvent{Register: 1, Type: 4, Data: []byte("separator")},
+		evidencetest.LogEvent{Register: 1, Type: uint32(eventlog.NoAction), Data: []byte("not extended")},
+		evidencetest.LogEvent{Register: 3, Type: 0x80000001, Data: []byte("kernel")})
 }
 
 func TestReplay(t *testing.T) {
-	for name, b := range map[string][]byte{"bare": log(), "padded with FF": append(log(), bytes.Repeat([]byte{0xff}, 4096)...), "padded with zeros": append(log(), make([]byte, 100)...)} {
+	for name, b := range map[string][]byte{
+		"bare":              log(),
+		"padded with FF":    append(log(), bytes.Repeat([]byte{0xff}, 4096)...),
+		"padded with zeros": append(log(), make([]byte, 100)...),
+	} {
 		l, err := eventlog.Parse(b)
 		if err != nil || len(l.Events) != 4 || string(l.Events[3].Data) != "kernel" {
 			t.Fatalf("%s: %+v, %v", name, l, err)
@@ -27,7 +33,8 @@ func TestReplay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		one, three := evidencetest.Extend([]byte("firmware"), []byte("separator")), evidencetest.Extend([]byte("kernel"))
+		one := evidencetest.Extend([]byte("firmware"), []byte("separator"))
+		three := evidencetest.Extend([]byte("kernel"))
 		for i, want := range map[uint32]struct {
 			value  []byte
 			events int

@@ -65,7 +65,8 @@ func (p *Proof) inOrder() []int {
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return int(p.events[a].Register) - int(p.events[b].Register) })
+	slices.SortStableFunc(order,
+		func(a, b int) int { return int(p.events[a].Register) - int(p.events[b].Register) })
 	return order
 }
 
@@ -77,7 +78,8 @@ func (p *Proof) shown(i int) bool {
 	switch e := &p.events[i]; e.Type {
 	case VariableConfig, VariableBoot, VariableBoot2:
 		at := p.separator(e.Register)
-		return e.Register <= pcrSecureBoot && (at < 0 || i < at) && (e.Register != pcrSecureBoot || e.Type == VariableConfig)
+		return e.Register <= pcrSecureBoot && (at < 0 || i < at) &&
+			(e.Register != pcrSecureBoot || e.Type == VariableConfig)
 	case VariableAuthority:
 		return e.Register == pcrSecureBoot
 	case EventTag:
@@ -85,7 +87,8 @@ func (p *Proof) shown(i int) bool {
 			return true
 		}
 		list, err := ParseItems(e.Data)
-		return err == nil && !slices.ContainsFunc(list, func(item Item) bool { _, known := tags[item.Tag]; return known })
+		return err == nil &&
+			!slices.ContainsFunc(list, func(item Item) bool { _, known := tags[item.Tag]; return known })
 	}
 	return true
 }
@@ -114,7 +117,8 @@ func (p *Proof) findSeparators() *[pcrSecureBoot + 1]int {
 			continue
 		}
 		digest := e.Digest(p.Bank.Algorithm)
-		if e.Type == Separator || slices.ContainsFunc(values[:], func(v []byte) bool { return bytes.Equal(v, digest) }) {
+		if e.Type == Separator ||
+			slices.ContainsFunc(values[:], func(v []byte) bool { return bytes.Equal(v, digest) }) {
 			found[e.Register] = i
 		}
 	}

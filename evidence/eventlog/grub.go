@@ -18,7 +18,9 @@ import (
 // one reading: the command linux with its arguments, followed by the same arguments.
 
 // grubLabels are what GRUB writes before a text, in its own versions and in those of Red Hat.
-var grubLabels = []string{"grub_cmd: ", "kernel_cmdline: ", "module_cmdline: ", "grub_cmd ", "grub_kernel_cmdline "}
+var grubLabels = []string{
+	"grub_cmd: ", "kernel_cmdline: ", "module_cmdline: ", "grub_cmd ", "grub_kernel_cmdline ",
+}
 
 // loadsLinux are the commands that load a kernel of Linux.
 var loadsLinux = names("linux", "linuxefi", "linux16")
@@ -27,15 +29,23 @@ var loadsLinux = names("linux", "linuxefi", "linux16")
 // write to memory. Those of the families legacy_, syslinux_, xen_, xnu_ and of the BSDs are
 // among them.
 var (
-	loadsOther = names("appleloader", "blsuki", "chainloader", "exit", "freedos", "kexec", "lua", "module", "module2", "multiboot", "multiboot2",
-		"normal_exit", "ntldr", "plan9", "pxechainloader", "truecrypt", "uki", "write_byte", "write_word", "write_dword")
-	loaderFamilies = []string{"extract_", "kfreebsd", "knetbsd", "kopenbsd", "legacy_", "syslinux_", "xen_", "xnu_"}
+	loadsOther = names("appleloader", "blsuki", "chainloader", "exit", "freedos", "kexec", "lua", "module",
+		"module2", "multiboot", "multiboot2",
+		"normal_exit", "ntldr", "plan9", "pxechainloader", "truecrypt", "uki", "write_byte", "write_word",
+		"write_dword")
+	loaderFamilies = []string{
+		"extract_", "kfreebsd", "knetbsd", "kopenbsd", "legacy_", "syslinux_", "xen_", "xnu_",
+	}
 )
 
 // afterLinux are the commands that may follow a loaded kernel and leave it the one that runs.
-var afterLinux = names("[", "boot", "devicetree", "echo", "export", "false", "gfxmode", "increment", "initrd", "initrd16", "initrdefi", "initrdfail",
-	"insmod", "load_env", "load_video", "recordfail", "save_env", "savedefault", "search", "search.file", "search.fs_label", "search.fs_uuid", "set", "sleep",
-	"terminal_input", "terminal_output", "test", "true", "unset")
+var afterLinux = names(
+	"[", "boot", "devicetree", "echo", "export", "false", "gfxmode", "increment", "initrd", "initrd16",
+	"initrdefi", "initrdfail",
+	"insmod", "load_env", "load_video", "recordfail", "save_env",
+	"savedefault", "search", "search.file", "search.fs_label", "search.fs_uuid", "set", "sleep",
+	"terminal_input", "terminal_output", "test", "true", "unset",
+)
 
 func names(list ...string) map[string]bool {
 	m := make(map[string]bool, len(list))
@@ -180,7 +190,10 @@ func commandLine(list []measuredText) (line, reason string) {
 		switch {
 		case loadsLinux[name]:
 			if i+1 == len(list) || unquote(list[i+1].text) != arguments {
-				return "", fmt.Sprintf("the command %s in PCR 8 is not followed by the command line that GRUB then measures", name)
+				return "", fmt.Sprintf(
+					"the command %s in PCR 8 is not followed by the command line that GRUB then measures",
+					name,
+				)
 			}
 			i++
 			if loaded && line != list[i].text {
@@ -202,7 +215,8 @@ func commandLine(list []measuredText) (line, reason string) {
 // commandName reports whether a word can be the name of a command. Assignments are not; nor
 // is a path, which GRUB does not find as a command.
 func commandName(word string) bool {
-	return word != "" && strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:[]") == ""
+	return word != "" &&
+		strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:[]") == ""
 }
 
 // unlabel takes the labels off where a version of GRUB hashes them too: then all texts have
@@ -249,7 +263,8 @@ func unquote(line string) string {
 
 // printable reports whether a text is one that a person can read in one line.
 func printable(s string) bool {
-	return s != "" && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError })
+	return s != "" && utf8.ValidString(s) &&
+		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError })
 }
 
 // shorten bounds what a reason quotes of a log.

@@ -10,11 +10,15 @@ import (
 
 // ran is what GRUB measures of a command, loaded of a kernel that it loads.
 func ran(command string) evidencetest.BootEvent {
-	return evidencetest.BootEvent{PCR: 8, Type: 0xd, Data: []byte("grub_cmd: " + command + "\x00"), Hashed: []byte(command)}
+	return evidencetest.BootEvent{
+		PCR: 8, Type: 0xd, Data: []byte("grub_cmd: " + command + "\x00"), Hashed: []byte(command),
+	}
 }
 
 func loaded(line string) evidencetest.BootEvent {
-	return evidencetest.BootEvent{PCR: 8, Type: 0xd, Data: []byte("kernel_cmdline: " + line + "\x00"), Hashed: []byte(line)}
+	return evidencetest.BootEvent{
+		PCR: 8, Type: 0xd, Data: []byte("kernel_cmdline: " + line + "\x00"), Hashed: []byte(line),
+	}
 }
 
 const (
@@ -101,12 +105,14 @@ func TestTheCommandLineOfSystemd(t *testing.T) {
 		events []evidencetest.BootEvent
 		want   string
 	}{
-		"systemd-boot":                {[]evidencetest.BootEvent{line(wanted)}, wanted},
-		"its earlier versions":        {[]evidencetest.BootEvent{earlier}, wanted},
-		"two lines":                   {[]evidencetest.BootEvent{line(hostile), line(wanted)}, ""},
-		"one that is hidden":          {[]evidencetest.BootEvent{hidden, line(wanted)}, ""},
-		"one of another type":         {[]evidencetest.BootEvent{retyped, line(wanted)}, ""},
-		"both registers":              {[]evidencetest.BootEvent{line(hostile), ran("linux " + wanted), loaded(wanted)}, ""},
+		"systemd-boot":         {[]evidencetest.BootEvent{line(wanted)}, wanted},
+		"its earlier versions": {[]evidencetest.BootEvent{earlier}, wanted},
+		"two lines":            {[]evidencetest.BootEvent{line(hostile), line(wanted)}, ""},
+		"one that is hidden":   {[]evidencetest.BootEvent{hidden, line(wanted)}, ""},
+		"one of another type":  {[]evidencetest.BootEvent{retyped, line(wanted)}, ""},
+		"both registers": {
+			[]evidencetest.BootEvent{line(hostile), ran("linux " + wanted), loaded(wanted)}, "",
+		},
 		"both registers, one by each": {[]evidencetest.BootEvent{earlier, line(hostile)}, ""},
 		"text after the terminator":   {[]evidencetest.BootEvent{{PCR: 12, Type: 0xd, Data: behind}}, ""},
 		"bytes that are not text":     {[]evidencetest.BootEvent{{PCR: 12, Type: 0xd, Data: []byte("\x01\x00\x02\x00")}}, ""},

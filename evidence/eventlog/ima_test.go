@@ -48,14 +48,19 @@ func fileHash(content string) string {
 // TestTemplatesAreReadFromTheirData: the name of a template is covered by nothing.
 func TestTemplatesAreReadFromTheirData(t *testing.T) {
 	const keyring, certificate = ".ima\x00", "0 a certificate"
-	ng, sig := imaFields(fileHash("x"), "/bin/x\x00"), imaFields(fileHash("x"), keyring, "\x03\x02 0 a subject of the sender's")
+	ng := imaFields(fileHash("x"), "/bin/x\x00")
+	sig := imaFields(fileHash("x"), keyring, "\x03\x02 0 a subject of the sender's")
 	buf := imaFields(fileHash(certificate), keyring, certificate)
-	for _, name := range []string{"ima-ng", "ima-sig", "ima-buf", "ima-ngv2", "ima-sigv2", "ima-modsig", "evm-sig"} {
+	for _, name := range []string{
+		"ima-ng", "ima-sig", "ima-buf", "ima-ngv2", "ima-sigv2", "ima-modsig", "evm-sig",
+	} {
 		for _, tc := range []struct{ data, reading, extra string }{
 			{ng, "ima-ng", ""}, {sig, "ima-sig", "Signature"}, {buf, "ima-buf", "Keyring"},
 			{imaFields(fileHash("x"), "/x\x00", ""), "ima-sig", ""},
-			{imaFields("ima:"+fileHash("x"), "/x\x00"), "ima-ngv2", ""}, {imaFields("verity:"+fileHash("x"), "/x\x00", "\x06"), "ima-sigv2", "Signature"},
-			{imaFields(fileHash("x"), "/x\x00", "", "", ""), "ima-modsig", ""}, {imaFields(fileHash("x"), "/x\x00", "\x05", "", "", "", "", "", ""), "evm-sig", "Signature"},
+			{imaFields("ima:"+fileHash("x"), "/x\x00"), "ima-ngv2", ""},
+			{imaFields("verity:"+fileHash("x"), "/x\x00", "\x06"), "ima-sigv2", "Signature"},
+			{imaFields(fileHash("x"), "/x\x00", "", "", ""), "ima-modsig", ""},
+			{imaFields(fileHash("x"), "/x\x00", "\x05", "", "", "", "", "", ""), "evm-sig", "Signature"},
 			{imaFields(fileHash("6.8"), "kernel_version\x00", "6.8"), "ima-buf", "KernelVersion"},
 		} {
 			list, bank := imaList(false, [2]string{name, tc.data})
@@ -69,7 +74,8 @@ func TestTemplatesAreReadFromTheirData(t *testing.T) {
 				continue
 			}
 			for _, member := range []string{"Signature", "Keyring", "Buffer", "KernelVersion", "CertificateSubject"} {
-				if _, ok := events[0].ProcessedData[member]; ok != (member == tc.extra || member == "CertificateSubject" && tc.extra == "Keyring") {
+				_, ok := events[0].ProcessedData[member]
+				if ok != (member == tc.extra || member == "CertificateSubject" && tc.extra == "Keyring") {
 					t.Errorf("%s with the data of %s: %s: %v", name, tc.reading, member, ok)
 				}
 			}
@@ -89,7 +95,9 @@ func TestAmbiguousMeasurementsAreReportedAndLeftOut(t *testing.T) {
 		}
 		f, err := p.Facts()
 		events := jsonEvents(t, p)
-		if err != nil || len(events) != 1 || len(events[0].ProcessedData) != 2 || events[0].ProcessedData["Path"] != ".ima" || !strings.Contains(strings.Join(f.LeftOut, ""), "a signature or a buffer") {
+		if err != nil || len(events) != 1 || len(events[0].ProcessedData) != 2 ||
+			events[0].ProcessedData["Path"] != ".ima" ||
+			!strings.Contains(strings.Join(f.LeftOut, ""), "a signature or a buffer") {
 			t.Errorf("%s: %+v, %v", name, events, err)
 		}
 	}
@@ -120,7 +128,8 @@ func TestListsThatCannotBeReadAreNotBelieved(t *testing.T) {
 				continue
 			}
 			f, err := p.Facts()
-			if err != nil || len(p.Unexplained) != 1 || p.Len() != 0 || !strings.Contains(strings.Join(f.LeftOut, ""), "measurement 2: ") {
+			if err != nil || len(p.Unexplained) != 1 || p.Len() != 0 ||
+				!strings.Contains(strings.Join(f.LeftOut, ""), "measurement 2: ") {
 				t.Errorf("%s: %d events, unexplained %v, left out %q, %v", name, p.Len(), p.Unexplained, f.LeftOut, err)
 			}
 			// Behind what was quoted it does not matter.

@@ -7,7 +7,8 @@ import (
 )
 
 func TestTheRegisterOfAnIMAList(t *testing.T) {
-	text := "10 " + "91f34b5c671d73504b274a919661cf80dab1e127" + " ima-ng sha1:1801e1be3e65ef1eaa5c16617bec8f1274eaf6b3 boot_aggregate\n"
+	text := "10 " + "91f34b5c671d73504b274a919661cf80dab1e127" +
+		" ima-ng sha1:1801e1be3e65ef1eaa5c16617bec8f1274eaf6b3 boot_aggregate\n"
 	list, err := ParseIMAText([]byte(text))
 	if err != nil {
 		t.Fatal(err)

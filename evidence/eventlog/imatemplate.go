@@ -29,7 +29,8 @@ const (
 	templateEVM    = "evm-sig"
 )
 
-var knownTemplates = names(templateIMA, templateNG, templateSig, templateBuf, templateNGv2, templateSigV2, templateModSig, templateEVM)
+var knownTemplates = names(templateIMA, templateNG, templateSig, templateBuf, templateNGv2, templateSigV2,
+	templateModSig, templateEVM)
 
 // legacy fills in an entry of the template ima: the SHA-1 of the file and its
 // path in a field of fixed size.
@@ -114,7 +115,8 @@ func fileDigest(b []byte) (version int, algorithm string, digest []byte, ok bool
 			version, algorithm = 2, rest
 		}
 	}
-	plain := algorithm != "" && len(algorithm) <= 32 && strings.Trim(algorithm, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+	plain := algorithm != "" && len(algorithm) <= 32 &&
+		strings.Trim(algorithm, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 	return version, algorithm, digest, ok && plain && len(digest) > 0 && len(digest) <= sha512.Size
 }
 

@@ -145,7 +145,8 @@ func weakest(info tagInfo, same []*Item) []*Item {
 		if !ok || !also {
 			return same // not of the form that the tag has
 		}
-		if info.worst == keepFalse && b != 1 || info.worst == keepTrue && b != 0 || info.worst == keepLeast && b < a {
+		if info.worst == keepFalse && b != 1 || info.worst == keepTrue && b != 0 ||
+			info.worst == keepLeast && b < a {
 			worst = item
 		}
 	}
@@ -190,7 +191,11 @@ func (w *writer) item(info tagInfo, item *Item) {
 func numberName(tag uint32, n uint64) string {
 	if tag == tagHVCIPolicy {
 		names := []string{}
-		for bit, name := range []string{hvciEnabled, "HypervisorEnforcedCodeIntegrityStrictMode", "HypervisorEnforcedCodeIntegrityDebugMode"} {
+		for bit, name := range []string{
+			hvciEnabled,
+			"HypervisorEnforcedCodeIntegrityStrictMode",
+			"HypervisorEnforcedCodeIntegrityDebugMode",
+		} {
 			if n&(1<<bit) != 0 {
 				names = append(names, name)
 			}

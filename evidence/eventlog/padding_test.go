@@ -13,12 +13,15 @@ import (
 )
 
 func localityEvent(n byte, behind ...byte) evidencetest.BootEvent {
-	return evidencetest.BootEvent{PCR: 0, Type: 3, Data: append(append([]byte("StartupLocality\x00"), n), behind...)}
+	return evidencetest.BootEvent{
+		PCR: 0, Type: 3, Data: append(append([]byte("StartupLocality\x00"), n), behind...),
+	}
 }
 
 func TestZeroPaddingAfterStartupLocalityIsAccepted(t *testing.T) {
 	for _, padding := range []int{0, 1, 3, 15, 47, 239} {
-		boot := evidencetest.NewBoot(localityEvent(3, make([]byte, padding)...), evidencetest.BootEvent{PCR: 0, Type: 8, Data: []byte("v")})
+		boot := evidencetest.NewBoot(localityEvent(3, make([]byte, padding)...),
+			evidencetest.BootEvent{PCR: 0, Type: 8, Data: []byte("v")})
 		l, err := eventlog.Parse(boot.Log)
 		if err != nil || l.Locality != 3 {
 			t.Fatalf("%d bytes of padding: locality %v, %v", padding, l, err)
@@ -55,7 +58,8 @@ func TestWrongStartupLocalityRecordsAreNamed(t *testing.T) {
 		`unknown signature "StartupLocality\x01"`:                 {other},
 		"event 2: StartupLocality record: locality 5, expected 0": {{PCR: 1, Type: 8}, localityEvent(5)},
 	} {
-		if _, err := eventlog.Parse(evidencetest.NewBoot(events...).Log); err == nil || !strings.Contains(err.Error(), want) {
+		_, err := eventlog.Parse(evidencetest.NewBoot(events...).Log)
+		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, expected %q", err, want)
 		}
 	}
@@ -111,7 +115,9 @@ func padded(events []evidencetest.BootEvent, n int, hashPadding bool) []evidence
 }
 
 func TestFactsOfPaddedLogs(t *testing.T) {
-	for name, cfg := range map[string]evidencetest.BootConfig{"Linux": {Kernel: "/k root=/r"}, "Windows": {Windows: evidencetest.HealthyWindows()}} {
+	for name, cfg := range map[string]evidencetest.BootConfig{
+		"Linux": {Kernel: "/k root=/r"}, "Windows": {Windows: evidencetest.HealthyWindows()},
+	} {
 		boot := evidencetest.HealthyBoot(cfg)
 		want := facts(t, boot)
 		if !want.SecureBoot || !want.AuthoritiesProven {
@@ -141,7 +147,8 @@ func TestDisabledDMAProtectionIsSeenAfterPadding(t *testing.T) {
 	events := evidencetest.HealthyBoot(evidencetest.BootConfig{}).Events
 	action := evidencetest.BootEvent{PCR: 7, Type: 0x80000007, Data: []byte("DMA Protection Disabled")}
 	for _, hashed := range []bool{false, true} {
-		list := slices.Concat([]evidencetest.BootEvent{}, padded([]evidencetest.BootEvent{action}, 9, hashed), events)
+		list := slices.Concat([]evidencetest.BootEvent{},
+			padded([]evidencetest.BootEvent{action}, 9, hashed), events)
 		if f := facts(t, evidencetest.NewBoot(list...)); !f.DMAUnprotected {
 			t.Errorf("hashed %v: the action is not seen", hashed)
 		}
@@ -164,7 +171,8 @@ func TestWindowsLogsMayBePadded(t *testing.T) {
 
 func TestStructuresWithOtherBytesAfterThemAreRefused(t *testing.T) {
 	variable := evidencetest.EFIVariable(evidencetest.GlobalVariable, "SecureBoot", []byte{1})
-	if v, err := eventlog.ParseVariable(append(slices.Clone(variable), 0, 0)); err != nil || !bytes.Equal(v.Data, []byte{1}) {
+	v, err := eventlog.ParseVariable(append(slices.Clone(variable), 0, 0))
+	if err != nil || !bytes.Equal(v.Data, []byte{1}) {
 		t.Errorf("a padded variable: %+v, %v", v, err)
 	}
 	if _, err := eventlog.ParseVariable(append(slices.Clone(variable), 0, 2)); err == nil {
@@ -175,8 +183,14 @@ func TestStructuresWithOtherBytesAfterThemAreRefused(t *testing.T) {
 	gpt[84] = 128
 	image := make([]byte, 32)
 	for name, parse := range map[string]func([]byte) error{
-		"GPT":   func(b []byte) error { _, _, err := eventlog.ParseGPT(append(slices.Clone(gpt), b...)); return err },
-		"image": func(b []byte) error { _, err := eventlog.ParseImage(append(slices.Clone(image), b...)); return err },
+		"GPT": func(b []byte) error {
+			_, _, err := eventlog.ParseGPT(append(slices.Clone(gpt), b...))
+			return err
+		},
+		"image": func(b []byte) error {
+			_, err := eventlog.ParseImage(append(slices.Clone(image), b...))
+			return err
+		},
 	} {
 		if err := parse(make([]byte, 12)); err != nil {
 			t.Errorf("%s with zero padding: %v", name, err)

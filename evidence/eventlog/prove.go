@@ -157,7 +157,8 @@ func (p *Proof) replay(l *Log) error {
 		switch {
 		case quoted == nil:
 		case len(quoted) != p.Bank.Algorithm.Size():
-			return fmt.Errorf("PCR %d has %d bytes, %v has %d", i, len(quoted), p.Bank.Algorithm, p.Bank.Algorithm.Size())
+			return fmt.Errorf("PCR %d has %d bytes, %v has %d", i, len(quoted), p.Bank.Algorithm,
+				p.Bank.Algorithm.Size())
 		case ok && bytes.Equal(value, quoted):
 			led[i] = true
 			p.Explained = append(p.Explained, i)
@@ -180,7 +181,8 @@ func (p *Proof) replay(l *Log) error {
 		proven := Proven{Seq: i, Event: e}
 		if proven.windows() {
 			if proven.cover(p.Bank.Algorithm); !proven.Covered {
-				return fmt.Errorf("event %d (%v in PCR %d) has data that its digest does not cover", i+1, e.Type, e.Register)
+				return fmt.Errorf("event %d (%v in PCR %d) has data that its digest does not cover", i+1,
+					e.Type, e.Register)
 			}
 		}
 		p.events = append(p.events, proven)
@@ -195,7 +197,8 @@ func (p *Proof) measurements(list []Measurement) error {
 		return nil
 	}
 	register := list[0].Register
-	if slices.ContainsFunc(list, func(m Measurement) bool { return m.Register != register }) || register >= Registers {
+	if slices.ContainsFunc(list, func(m Measurement) bool { return m.Register != register }) ||
+		register >= Registers {
 		return fmt.Errorf("an IMA list for PCR %d and others", register)
 	}
 	seq := p.Sent
@@ -259,7 +262,9 @@ func (p *Proof) addMeasurements(list []Measurement, seq int, padded bool) {
 			extended: digests[i*size : (i+1)*size : (i+1)*size], padded: padded})
 	}
 	if ambiguous > 0 {
-		p.leftOut = append(p.leftOut, fmt.Sprintf("IMA list: %d measurements with a third field that may be a signature or a buffer", ambiguous))
+		p.leftOut = append(p.leftOut,
+			fmt.Sprintf("IMA list: %d measurements with a third field that may be a signature or a buffer",
+				ambiguous))
 	}
 }
 
@@ -315,7 +320,8 @@ func (e *Proven) coverText(bank Algorithm) bool {
 		}
 	}
 	return e.covers(bank, bytes.TrimSuffix(bare, []byte{0})) || e.covers(bank, bare) ||
-		e.covers(bank, bytes.TrimSuffix(e.Data, []byte{0})) || e.covers(bank, e.Data) || e.covers(bank, bytes.TrimSuffix(e.Data, []byte{0, 0})) ||
+		e.covers(bank, bytes.TrimSuffix(e.Data, []byte{0})) || e.covers(bank, e.Data) ||
+		e.covers(bank, bytes.TrimSuffix(e.Data, []byte{0, 0})) ||
 		e.covers(bank, bytes.TrimRight(bare, "\x00")) || e.covers(bank, bytes.TrimRight(e.Data, "\x00"))
 }
 

@@ -49,7 +49,9 @@ func facts(t *testing.T, b *evidencetest.Boot) *eventlog.Facts {
 func TestLinuxBoot(t *testing.T) {
 	boot := evidencetest.HealthyBoot(evidencetest.BootConfig{Kernel: "/k root=/r"})
 	f, l := facts(t, boot), prove(t, boot).Linux()
-	if !f.SecureBoot || f.Windows || f.KernelCommandLine != "/k root=/r" || l.KernelCommandLine != f.KernelCommandLine || len(l.Commands) != 1 || len(l.Files) != 1 || len(f.DB.Hashes) != 1 {
+	if !f.SecureBoot || f.Windows || f.KernelCommandLine != "/k root=/r" ||
+		l.KernelCommandLine != f.KernelCommandLine ||
+		len(l.Commands) != 1 || len(l.Files) != 1 || len(f.DB.Hashes) != 1 {
 		t.Errorf("%+v, %+v", f, l)
 	}
 	if facts(t, evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: true})).SecureBoot {
@@ -61,18 +63,23 @@ func TestLinuxBoot(t *testing.T) {
 func TestUnifiedKernel(t *testing.T) {
 	var events []evidencetest.BootEvent
 	for _, name := range []string{".linux", ".cmdline"} {
-		events = append(events, evidencetest.BootEvent{PCR: 11, Type: 0xd, Data: evidencetest.UTF16(name), Hashed: []byte(name + "\x00")},
+		events = append(events, evidencetest.BootEvent{
+			PCR: 11, Type: 0xd, Data: evidencetest.UTF16(name), Hashed: []byte(name + "\x00"),
+		},
 			evidencetest.BootEvent{PCR: 11, Type: 0xd, Data: evidencetest.UTF16(name), Hashed: []byte("contents")})
 	}
-	if l := prove(t, evidencetest.NewBoot(events...)).Linux(); strings.Join(l.Sections, " ") != ".linux .cmdline" {
+	l := prove(t, evidencetest.NewBoot(events...)).Linux()
+	if strings.Join(l.Sections, " ") != ".linux .cmdline" {
 		t.Errorf("%+v", l)
 	}
 }
 
 func TestWindowsBoot(t *testing.T) {
 	f := facts(t, evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: evidencetest.HealthyWindows()}))
-	if !f.SecureBoot || !f.Windows || !f.CodeIntegrity || !f.BootDebuggingOff || !f.KernelDebuggingOff || f.HypervisorDebugging || !f.TestSigningOff || !f.FlightSigningOff ||
-		!f.NotSafeMode || !f.NotWinPE || !f.VBS || !f.HVCI || f.HVCIPolicy != 1 || !f.IOMMU || !f.ELAM || !f.BitLocker {
+	if !f.SecureBoot || !f.Windows || !f.CodeIntegrity || !f.BootDebuggingOff || !f.KernelDebuggingOff ||
+		f.HypervisorDebugging || !f.TestSigningOff || !f.FlightSigningOff ||
+		!f.NotSafeMode || !f.NotWinPE || !f.VBS || !f.HVCI || f.HVCIPolicy != 1 || !f.IOMMU || !f.ELAM ||
+		!f.BitLocker {
 		t.Errorf("%+v", f)
 	}
 }
@@ -83,18 +90,42 @@ func TestAFactIsFalseIfAnyValueIsBad(t *testing.T) {
 		extra []byte
 		spoil func(*eventlog.Facts) bool
 	}{
-		"code integrity":  {evidencetest.SIPA(0x00050002, []byte{0}), func(f *eventlog.Facts) bool { return f.CodeIntegrity }},
-		"boot debugging":  {evidencetest.SIPA(0x00040001, []byte{1}), func(f *eventlog.Facts) bool { return f.BootDebuggingOff }},
-		"kernel debugger": {evidencetest.SIPA(0x00050001, []byte{1}), func(f *eventlog.Facts) bool { return f.KernelDebuggingOff }},
-		"test signing":    {evidencetest.SIPA(0x00050003, []byte{1}), func(f *eventlog.Facts) bool { return f.TestSigningOff }},
-		"flight signing":  {evidencetest.SIPA(0x00050021, []byte{1}), func(f *eventlog.Facts) bool { return f.FlightSigningOff }},
-		"safe mode":       {evidencetest.SIPA(0x00050005, []byte{1}), func(f *eventlog.Facts) bool { return f.NotSafeMode }},
-		"WinPE":           {evidencetest.SIPA(0x00050006, []byte{1}), func(f *eventlog.Facts) bool { return f.NotWinPE }},
-		"VBS":             {evidencetest.SIPA(0x000a0001, []byte{0}), func(f *eventlog.Facts) bool { return f.VBS }},
-		"HVCI":            {evidencetest.SIPA(0x000a0007, []byte{0, 0, 0, 0}), func(f *eventlog.Facts) bool { return f.HVCI }},
-		"IOMMU":           {evidencetest.SIPA(0x000a0003, []byte{0}), func(f *eventlog.Facts) bool { return f.IOMMU }},
-		"hypervisor":      {evidencetest.SIPA(0x0005000d, []byte{1}), func(f *eventlog.Facts) bool { return !f.HypervisorDebugging }},
-		"odd payload":     {evidencetest.SIPA(0x00050002, []byte{1, 0, 0}), func(f *eventlog.Facts) bool { return f.CodeIntegrity }},
+		"code integrity": {evidencetest.SIPA(0x00050002, []byte{0}), func(f *eventlog.Facts) bool {
+			return f.CodeIntegrity
+		}},
+		"boot debugging": {evidencetest.SIPA(0x00040001, []byte{1}), func(f *eventlog.Facts) bool {
+			return f.BootDebuggingOff
+		}},
+		"kernel debugger": {evidencetest.SIPA(0x00050001, []byte{1}), func(f *eventlog.Facts) bool {
+			return f.KernelDebuggingOff
+		}},
+		"test signing": {evidencetest.SIPA(0x00050003, []byte{1}), func(f *eventlog.Facts) bool {
+			return f.TestSigningOff
+		}},
+		"flight signing": {evidencetest.SIPA(0x00050021, []byte{1}), func(f *eventlog.Facts) bool {
+			return f.FlightSigningOff
+		}},
+		"safe mode": {evidencetest.SIPA(0x00050005, []byte{1}), func(f *eventlog.Facts) bool {
+			return f.NotSafeMode
+		}},
+		"WinPE": {evidencetest.SIPA(0x00050006, []byte{1}), func(f *eventlog.Facts) bool {
+			return f.NotWinPE
+		}},
+		"VBS": {evidencetest.SIPA(0x000a0001, []byte{0}), func(f *eventlog.Facts) bool {
+			return f.VBS
+		}},
+		"HVCI": {evidencetest.SIPA(0x000a0007, []byte{0, 0, 0, 0}), func(f *eventlog.Facts) bool {
+			return f.HVCI
+		}},
+		"IOMMU": {evidencetest.SIPA(0x000a0003, []byte{0}), func(f *eventlog.Facts) bool {
+			return f.IOMMU
+		}},
+		"hypervisor": {evidencetest.SIPA(0x0005000d, []byte{1}), func(f *eventlog.Facts) bool {
+			return !f.HypervisorDebugging
+		}},
+		"odd payload": {evidencetest.SIPA(0x00050002, []byte{1, 0, 0}), func(f *eventlog.Facts) bool {
+			return f.CodeIntegrity
+		}},
 	} {
 		boot := evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: evidencetest.HealthyWindows(tc.extra)})
 		if tc.spoil(facts(t, boot)) {
@@ -105,7 +136,8 @@ func TestAFactIsFalseIfAnyValueIsBad(t *testing.T) {
 
 func TestEventsAfterTheSeparatorAreIgnored(t *testing.T) {
 	boot := evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: map[uint32][]byte{}})
-	boot.Add(evidencetest.BootEvent{PCR: 12, Type: 6, Data: evidencetest.SIPA(0x40010001, evidencetest.SIPA(0x00050002, []byte{1}))})
+	boot.Add(evidencetest.BootEvent{PCR: 12, Type: 6, Data: evidencetest.SIPA(0x40010001,
+		evidencetest.SIPA(0x00050002, []byte{1}))})
 	if f := facts(t, boot); f.CodeIntegrity || f.Windows {
 		t.Error("an event after the separator was believed")
 	}
@@ -120,10 +152,15 @@ func TestEventsAfterTheSeparatorAreIgnored(t *testing.T) {
 func TestRetypedEventsAreStillFound(t *testing.T) {
 	bad := evidencetest.SIPA(0x40010001, evidencetest.SIPA(0x00050003, []byte{1}))
 	for name, event := range map[string]evidencetest.BootEvent{
-		"another type": {PCR: 12, Type: 0xd, Data: bad}, "other data": {PCR: 13, Type: 0xd, Data: []byte("?"), Hashed: bad}, "an unknown type": {PCR: 14, Type: 0x8401, Data: bad},
+		"another type": {PCR: 12, Type: 0xd, Data: bad}, "other data": {
+			PCR: 13, Type: 0xd, Data: []byte("?"), Hashed: bad,
+		}, "an unknown type": {PCR: 14, Type: 0x8401, Data: bad},
 		"an uncovered separator": {PCR: 12, Type: 4, Data: []byte("WBCL"), Hashed: bad},
 	} {
-		boot := evidencetest.NewBoot(evidencetest.BootEvent{PCR: 12, Type: 6, Data: evidencetest.SIPA(0x40010001, evidencetest.SIPA(0x00050003, []byte{0}))}, event)
+		boot := evidencetest.NewBoot(evidencetest.BootEvent{
+			PCR: 12, Type: 6,
+			Data: evidencetest.SIPA(0x40010001, evidencetest.SIPA(0x00050003, []byte{0})),
+		}, event)
 		if _, err := prove(t, boot).Facts(); !errors.Is(err, eventlog.ErrObscured) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -131,13 +168,25 @@ func TestRetypedEventsAreStillFound(t *testing.T) {
 }
 
 func TestSecureBootNeedsTheExactSequence(t *testing.T) {
-	on := evidencetest.BootEvent{PCR: 7, Type: 0x80000001, Data: evidencetest.EFIVariable(evidencetest.GlobalVariable, "SecureBoot", []byte{1})}
+	on := evidencetest.BootEvent{
+		PCR: 7, Type: 0x80000001,
+		Data: evidencetest.EFIVariable(evidencetest.GlobalVariable, "SecureBoot", []byte{1}),
+	}
 	others := []evidencetest.BootEvent{}
-	for _, v := range [][2]string{{evidencetest.GlobalVariable, "PK"}, {evidencetest.GlobalVariable, "KEK"}, {evidencetest.ImageSecurity, "db"}, {evidencetest.ImageSecurity, "dbx"}} {
-		others = append(others, evidencetest.BootEvent{PCR: 7, Type: 0x80000001, Data: evidencetest.EFIVariable(v[0], v[1], nil)})
+	for _, v := range [][2]string{
+		{evidencetest.GlobalVariable, "PK"},
+		{evidencetest.GlobalVariable, "KEK"},
+		{evidencetest.ImageSecurity, "db"},
+		{evidencetest.ImageSecurity, "dbx"},
+	} {
+		others = append(others,
+			evidencetest.BootEvent{PCR: 7, Type: 0x80000001, Data: evidencetest.EFIVariable(v[0], v[1], nil)})
 	}
 	separator := evidencetest.BootEvent{PCR: 7, Type: 4, Data: make([]byte, 4)}
-	used := evidencetest.BootEvent{PCR: 7, Type: 0x800000e0, Data: evidencetest.EFIVariable(evidencetest.ImageSecurity, "db", make([]byte, 48))}
+	used := evidencetest.BootEvent{
+		PCR: 7, Type: 0x800000e0,
+		Data: evidencetest.EFIVariable(evidencetest.ImageSecurity, "db", make([]byte, 48)),
+	}
 	join := func(parts ...any) (list []evidencetest.BootEvent) {
 		for _, p := range parts {
 			switch p := p.(type) {
@@ -196,15 +245,30 @@ func TestMismatchNamesTheEvent(t *testing.T) {
 		bank eventlog.Bank
 		hint string
 	}{
-		"goes on":          {evidencetest.NewBoot(event("a"), event("b"), event("c"), event("d")), bank(truth), "event 4 is the first that is not in it"},
-		"one too many":     {evidencetest.NewBoot(event("a"), event("x"), event("b"), event("c")), bank(truth), "event 2 (EV_ACTION) was not extended"},
-		"altered digest":   {evidencetest.NewBoot(event("a"), altered, event("c")), bank(truth), "event 2 (EV_ACTION) has the digest"},
-		"nothing extended": {truth, bank(evidencetest.NewBoot()), "event 1 is the first that is not in the register"},
-		"one missing":      {evidencetest.NewBoot(event("a"), event("c")), bank(truth), ""},
+		"goes on": {
+			evidencetest.NewBoot(event("a"), event("b"), event("c"), event("d")),
+			bank(truth),
+			"event 4 is the first that is not in it",
+		},
+		"one too many": {
+			evidencetest.NewBoot(event("a"), event("x"), event("b"), event("c")),
+			bank(truth),
+			"event 2 (EV_ACTION) was not extended",
+		},
+		"altered digest": {
+			evidencetest.NewBoot(event("a"), altered, event("c")),
+			bank(truth),
+			"event 2 (EV_ACTION) has the digest",
+		},
+		"nothing extended": {
+			truth, bank(evidencetest.NewBoot()), "event 1 is the first that is not in the register",
+		},
+		"one missing": {evidencetest.NewBoot(event("a"), event("c")), bank(truth), ""},
 	} {
 		_, err := eventlog.Prove([]eventlog.Sent{{Data: tc.log.Log}}, tc.bank)
 		var m *eventlog.Mismatch
-		if !errors.As(err, &m) || m.Register != 4 || !strings.Contains(m.Hint, tc.hint) || tc.hint == "" && m.Hint != "" {
+		if !errors.As(err, &m) || m.Register != 4 || !strings.Contains(m.Hint, tc.hint) ||
+			tc.hint == "" && m.Hint != "" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -240,8 +304,11 @@ func TestRegistersWithoutALog(t *testing.T) {
 // TestUncoveredWindowsEvents: tagged events of Windows whose data their digests do
 // not cover are refused, not passed over.
 func TestUncoveredWindowsEvents(t *testing.T) {
-	boot := evidencetest.NewBoot(evidencetest.BootEvent{PCR: 12, Type: 6, Data: evidencetest.SIPA(0x40010001, nil), Hashed: []byte("others")})
-	if _, err := eventlog.Prove([]eventlog.Sent{{Data: boot.Log}}, bank(boot)); err == nil || !strings.Contains(err.Error(), "does not cover") {
+	boot := evidencetest.NewBoot(evidencetest.BootEvent{
+		PCR: 12, Type: 6, Data: evidencetest.SIPA(0x40010001, nil), Hashed: []byte("others"),
+	})
+	_, err := eventlog.Prove([]eventlog.Sent{{Data: boot.Log}}, bank(boot))
+	if err == nil || !strings.Contains(err.Error(), "does not cover") {
 		t.Errorf("%v", err)
 	}
 }
@@ -260,12 +327,16 @@ func TestSignatureListInjection(t *testing.T) {
 	if s, err := eventlog.ParseSignatures(list(shaType, nil, 48, entry)); err != nil || len(s.Hashes) != 1 {
 		t.Fatalf("%+v, %v", s, err)
 	}
-	if s, err := eventlog.ParseSignatures(list(otherType, entry, 48, entry)); err != nil || len(s.Hashes) != 0 || s.Others != 1 {
+	s, err := eventlog.ParseSignatures(list(otherType, entry, 48, entry))
+	if err != nil || len(s.Hashes) != 0 || s.Others != 1 {
 		t.Errorf("a vendor's header: %+v, %v", s, err)
 	}
 	for name, b := range map[string][]byte{
-		"a header in a list of hashes": list(shaType, entry, 48, entry), "hashes of another size": list(shaType, nil, 24, entry), "no entries' size": list(shaType, nil, 0, entry),
-		"a size below the owner's": list(shaType, nil, 16, entry), "a rest": list(shaType, nil, 48, append(entry, 1)), "cut": list(shaType, nil, 48, entry)[:40],
+		"a header in a list of hashes": list(shaType, entry, 48, entry),
+		"hashes of another size":       list(shaType, nil, 24, entry),
+		"no entries' size":             list(shaType, nil, 0, entry),
+		"a size below the owner's":     list(shaType, nil, 16, entry), "a rest": list(shaType, nil, 48,
+			append(entry, 1)), "cut": list(shaType, nil, 48, entry)[:40],
 		"a header beyond the list": func() []byte {
 			b := list(shaType, nil, 48, entry)
 			binary.LittleEndian.PutUint32(b[20:], 0xffffffff)
@@ -291,13 +362,16 @@ func TestTwoMillionNestedHeaders(t *testing.T) {
 	if _, err := eventlog.ParseItems(b); err == nil || !strings.Contains(err.Error(), "nested deeper") {
 		t.Errorf("%v", err)
 	}
-	if _, err := eventlog.ParseItems(bytes.Repeat([]byte{1, 0, 0, 0, 0, 0, 0, 0}, 1<<16+1)); err == nil || !strings.Contains(err.Error(), "more than") {
+	_, err := eventlog.ParseItems(bytes.Repeat([]byte{1, 0, 0, 0, 0, 0, 0, 0}, 1<<16+1))
+	if err == nil || !strings.Contains(err.Error(), "more than") {
 		t.Errorf("%v", err)
 	}
 }
 
 func TestEventsJSON(t *testing.T) {
-	boot := evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: evidencetest.HealthyWindows(evidencetest.SIPA(0x00050003, []byte{1}), evidencetest.SIPA(0x0005000f, []byte("x")))})
+	boot := evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: evidencetest.HealthyWindows(
+		evidencetest.SIPA(0x00050003, []byte{1}), evidencetest.SIPA(0x0005000f, []byte("x")),
+	)})
 	var got struct {
 		Events []struct {
 			EventSeq, PcrIndex int
@@ -312,7 +386,8 @@ func TestEventsJSON(t *testing.T) {
 	seen := map[string]bool{}
 	for _, e := range got.Events {
 		if e.EventTypeString == "EV_EFI_VARIABLE_DRIVER_CONFIG" && e.ProcessedData["UnicodeName"] == "SecureBoot" {
-			seen["variable"] = e.PcrIndex == 7 && e.ProcessedData["VariableData"] == "AQ" && e.ProcessedData["VariableGuid"] == evidencetest.GlobalVariable && len(e.Digests["SHA256"]) == 64
+			seen["variable"] = e.PcrIndex == 7 && e.ProcessedData["VariableData"] == "AQ" &&
+				e.ProcessedData["VariableGuid"] == evidencetest.GlobalVariable && len(e.Digests["SHA256"]) == 64
 		}
 		if e.EventTypeString == "EV_EFI_BOOT_SERVICES_APPLICATION" {
 			seen["image"] = e.ProcessedData == nil
@@ -321,7 +396,8 @@ func TestEventsJSON(t *testing.T) {
 			policies, _ := b["EVENT_SI_POLICY"].([]any)
 			value, _ := b["EVENT_TRANSFER_CONTROL"].(map[string]any)
 			hvci, _ := b["EVENT_VBS_HVCI_POLICY"].(map[string]any)
-			seen["items"] = b["EVENT_TESTSIGNING"] == true && b["EVENT_CODEINTEGRITY"] == true && len(policies) == 1 && value["Value"] == 1.0 &&
+			seen["items"] = b["EVENT_TESTSIGNING"] == true && b["EVENT_CODEINTEGRITY"] == true &&
+				len(policies) == 1 && value["Value"] == 1.0 &&
 				hvci["String"] == "HypervisorEnforcedCodeIntegrityEnable" && b["EVENT_APPLICATION_SVN"] == 7.0
 		}
 		if b, ok := e.ProcessedData["EVENT_TRUSTBOUNDARY"].(map[string]any); ok && e.PcrIndex == 13 {
@@ -334,7 +410,8 @@ func TestEventsJSON(t *testing.T) {
 			t.Errorf("%s: not as policies read it", what)
 		}
 	}
-	if text := eventlog.PCRs([]eventlog.Bank{{Algorithm: eventlog.SHA256, Values: [24][]byte{1: {0xab}}}}); text != `{"PCRs":[{"Index":1,"Digests":{"SHA256":"ab"}}]}` {
+	text := eventlog.PCRs([]eventlog.Bank{{Algorithm: eventlog.SHA256, Values: [24][]byte{1: {0xab}}}})
+	if text != `{"PCRs":[{"Index":1,"Digests":{"SHA256":"ab"}}]}` {
 		t.Error(text)
 	}
 }
@@ -350,16 +427,19 @@ func TestIMA(t *testing.T) {
 	b.Values[10] = pcr10[:]
 	for name, raw := range map[string][]byte{"as quoted": list, "grown since": longer} {
 		p, err := eventlog.Prove([]eventlog.Sent{{IMA: true, Data: raw}}, b)
-		if err != nil || p.Len() != 2 || len(p.Unexplained) != 0 || !strings.Contains(p.JSON(), `"Path":"/bin/sh"`) || strings.Contains(p.JSON(), "evil") {
+		if err != nil || p.Len() != 2 || len(p.Unexplained) != 0 ||
+			!strings.Contains(p.JSON(), `"Path":"/bin/sh"`) || strings.Contains(p.JSON(), "evil") {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
 	}
-	if _, err := eventlog.Prove([]eventlog.Sent{{IMA: true, Data: list}, {IMA: true, Data: list}}, b); err == nil {
+	_, err := eventlog.Prove([]eventlog.Sent{{IMA: true, Data: list}, {IMA: true, Data: list}}, b)
+	if err == nil {
 		t.Error("a list that was sent twice is counted twice")
 	}
 	other, _ := evidencetest.IMA(imaEntry("boot_aggregate"), imaEntry("/bin/other"))
 	var m *eventlog.Mismatch
-	if _, err := eventlog.Prove([]eventlog.Sent{{IMA: true, Data: other}}, b); !errors.As(err, &m) || m.Register != 10 {
+	_, err = eventlog.Prove([]eventlog.Sent{{IMA: true, Data: other}}, b)
+	if !errors.As(err, &m) || m.Register != 10 {
 		t.Errorf("another list: %v", err)
 	}
 	// Older kernels extend the SHA-1 digest with zeros; the data must be its own.
@@ -381,7 +461,11 @@ func TestIMA(t *testing.T) {
 	if _, err := eventlog.Prove([]eventlog.Sent{{IMA: true, Data: lying}}, b); !errors.As(err, &m) {
 		t.Errorf("data that the SHA-1 digest does not cover: %v", err)
 	}
-	for name, raw := range map[string][]byte{"cut": list[:len(list)-1], "no template": append(make([]byte, 24), 0, 0, 0, 0), "a long template": append(make([]byte, 24), 0xff, 0, 0, 0)} {
+	for name, raw := range map[string][]byte{
+		"cut":             list[:len(list)-1],
+		"no template":     append(make([]byte, 24), 0, 0, 0, 0),
+		"a long template": append(make([]byte, 24), 0xff, 0, 0, 0),
+	} {
 		if _, err := eventlog.ParseIMA(raw); err == nil {
 			t.Errorf("%s: parsed", name)
 		}
@@ -392,14 +476,18 @@ func TestIMATemplates(t *testing.T) {
 	hash := strings.Repeat("ab", 20)
 	for line, want := range map[string]string{
 		"10 " + hash + " ima-ng sha256:" + hash + " /a b": "/a b", "10 " + hash + " ima " + hash + " /x": "/x",
-		"10 " + hash + " ima-sig sha256:" + hash + " /y 0302": "/y", "10 " + hash + " ima-buf sha256:" + hash + " kernel_version 352e38": "kernel_version",
+		"10 " + hash + " ima-sig sha256:" + hash + " /y 0302":               "/y",
+		"10 " + hash + " ima-buf sha256:" + hash + " kernel_version 352e38": "kernel_version",
 	} {
 		list, err := eventlog.ParseIMAText([]byte(line + "\n"))
 		if err != nil || len(list) != 1 || list[0].Name != want {
 			t.Errorf("%s: %+v, %v", line, list, err)
 		}
 	}
-	for _, line := range []string{"10 zz ima-ng sha1:00 x", "x 00 ima-ng sha1:00 x", "10 00 ima-ng sha1:0 x", "10 00 other sha1:00 x", "10 00 ima-ng"} {
+	for _, line := range []string{
+		"10 zz ima-ng sha1:00 x", "x 00 ima-ng sha1:00 x", "10 00 ima-ng sha1:0 x",
+		"10 00 other sha1:00 x", "10 00 ima-ng",
+	} {
 		if list, err := eventlog.ParseIMAText([]byte(line)); err == nil {
 			t.Errorf("%s: %+v", line, list)
 		}

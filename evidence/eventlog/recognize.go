@@ -12,7 +12,8 @@ const signatureOffset = 4 + 4 + sha1.Size + 4
 
 // hasHeader reports whether b begins with the first record of a crypto-agile log.
 func hasHeader(b []byte) bool {
-	return len(b) >= signatureOffset+len(signatureSpecID) && binary.LittleEndian.Uint32(b[4:]) == uint32(NoAction) &&
+	return len(b) >= signatureOffset+len(signatureSpecID) &&
+		binary.LittleEndian.Uint32(b[4:]) == uint32(NoAction) &&
 		string(b[signatureOffset:signatureOffset+len(signatureSpecID)]) == signatureSpecID
 }
 

@@ -30,11 +30,12 @@ func TestALogInTheOldFormIsRecognisedByItsDigests(t *testing.T) {
 		}
 	}
 	for name, b := range map[string][]byte{
-		"nothing": nil, "zeros": make([]byte, 1732), "ones": bytes.Repeat([]byte{0xff}, 640), "no digest that fits": code,
-		"an unknown type":   append(record(0, 0x1234567, [20]byte{1}, nil), good...),
-		"register 24":       append(slices.Clone(good), record(24, 4, sha1.Sum(separator), separator)...),
-		"an empty event":    record(0, 4, sha1.Sum(nil), nil),
-		"a log that is cut": good[:len(good)-1],
+		"nothing": nil, "zeros": make([]byte, 1732), "ones": bytes.Repeat([]byte{0xff}, 640),
+		"no digest that fits": code,
+		"an unknown type":     append(record(0, 0x1234567, [20]byte{1}, nil), good...),
+		"register 24":         append(slices.Clone(good), record(24, 4, sha1.Sum(separator), separator)...),
+		"an empty event":      record(0, 4, sha1.Sum(nil), nil),
+		"a log that is cut":   good[:len(good)-1],
 	} {
 		if _, ok := eventlog.Recognize(b); ok {
 			t.Errorf("%s is recognised", name)
@@ -48,7 +49,8 @@ func TestADamagedLogIsNamed(t *testing.T) {
 		t.Errorf("a whole log: %q", eventlog.Damage(log))
 	}
 	for _, n := range []int{len(log) - 1, len(log) / 2, 60} {
-		if _, ok := eventlog.Recognize(log[:n]); ok || !strings.Contains(eventlog.Damage(log[:n]), "cut") && !strings.Contains(eventlog.Damage(log[:n]), "header") {
+		if _, ok := eventlog.Recognize(log[:n]); ok || !strings.Contains(eventlog.Damage(log[:n]), "cut") &&
+			!strings.Contains(eventlog.Damage(log[:n]), "header") {
 			t.Errorf("%d bytes: %q", n, eventlog.Damage(log[:n]))
 		}
 	}
@@ -58,7 +60,8 @@ func TestADamagedLogIsNamed(t *testing.T) {
 }
 
 func TestIMAListsAreRecognised(t *testing.T) {
-	list, _ := evidencetest.IMA(evidencetest.IMAEntry{Path: "/bin/sh"}, evidencetest.IMAEntry{Path: "/etc/a file"})
+	list, _ := evidencetest.IMA(evidencetest.IMAEntry{Path: "/bin/sh"},
+		evidencetest.IMAEntry{Path: "/etc/a file"})
 	entries, binary := eventlog.RecognizeIMA(list)
 	if len(entries) != 2 || !binary {
 		t.Fatalf("%d entries", len(entries))
@@ -78,14 +81,19 @@ func TestIMAListsAreRecognised(t *testing.T) {
 	old, _ := eventlog.RecognizeIMA([]byte("10 " + legacy + " ima " + legacy + " /bin/old\n"))
 	if b := eventlog.MarshalIMA(old); len(old) != 1 || b == nil {
 		t.Error("the template ima is not read")
-	} else if back, err := eventlog.ParseIMA(b); err != nil || back[0].Name != "/bin/old" || !bytes.Equal(back[0].Data, old[0].Data) {
+	} else if back, err := eventlog.ParseIMA(b); err != nil || back[0].Name != "/bin/old" ||
+		!bytes.Equal(back[0].Data, old[0].Data) {
 		t.Errorf("the template ima: %+v, %v", back, err)
 	}
 	altered := slices.Clone(list)
 	altered[len(altered)/4]++
-	for name, b := range map[string][]byte{"zeros": make([]byte, 400), "an altered entry": altered, "half": list[:len(list)/2], "text": []byte("10 20 30 40 50\n"),
-		"a register that is not a number": []byte("1x " + legacy + " ima " + legacy + " /x\n"), "register 99": []byte("99 " + legacy + " ima " + legacy + " /x\n"),
-		"a short digest": []byte("10 abcd ima " + legacy + " /x\n")} {
+	for name, b := range map[string][]byte{
+		"zeros": make([]byte, 400), "an altered entry": altered, "half": list[:len(list)/2],
+		"text":                            []byte("10 20 30 40 50\n"),
+		"a register that is not a number": []byte("1x " + legacy + " ima " + legacy + " /x\n"),
+		"register 99":                     []byte("99 " + legacy + " ima " + legacy + " /x\n"),
+		"a short digest":                  []byte("10 abcd ima " + legacy + " /x\n"),
+	} {
 		if got, _ := eventlog.RecognizeIMA(b); got != nil {
 			t.Errorf("%s: %d entries", name, len(got))
 		}

@@ -89,7 +89,8 @@ type Mismatch struct {
 
 // Error names the register, both values, and the event that differs.
 func (m *Mismatch) Error() string {
-	text := fmt.Sprintf("PCR %d is %x (%v), the log's %d events lead to %x", m.Register, m.Quoted, m.Bank, m.Events, m.Replayed)
+	text := fmt.Sprintf("PCR %d is %x (%v), the log's %d events lead to %x", m.Register, m.Quoted, m.Bank,
+		m.Events, m.Replayed)
 	if m.Hint != "" {
 		text += "; " + m.Hint
 	}
@@ -149,7 +150,8 @@ func (l *Log) mismatch(r *Replay, register uint32, quoted []byte) *Mismatch {
 		}
 		before = bytes.Clone(run(before, at[n:n+1]))
 		if bytes.Equal(before, quoted) {
-			m.Hint = fmt.Sprintf("the register is reached after %s: event %d is the first that is not in it", name, at[n+1]+1)
+			m.Hint = fmt.Sprintf("the register is reached after %s: event %d is the first that is not in it",
+				name, at[n+1]+1)
 			return m
 		}
 	}

@@ -19,12 +19,14 @@ const (
 // authorities are those that are known, by the SHA-256 of the certificate. Microsoft signs
 // Windows's boot loader and what others write with different ones.
 var authorities = map[string]owner{
-	"e8e95f0733a55e8bad7be0a1413ee23c51fcea64b3c8fa6a786935fddcc71961": ofWindows, // Microsoft Windows Production PCA 2011
+	// Microsoft Windows Production PCA 2011
+	"e8e95f0733a55e8bad7be0a1413ee23c51fcea64b3c8fa6a786935fddcc71961": ofWindows,
 	"076f1fea90ac29155ebf77c17682f75f1fdd1be196da302dc8461e350a9ae330": ofWindows, // Windows UEFI CA 2023
 	// Microsoft Root Certificate Authority 2010, which issued the first of them and none that
 	// signs for others. Some clouds have it in db.
 	"df545bf919a2439c36983b54cdfc903dfa4f37d3996d8d84b4c31eec6f3c163e": ofWindows,
-	"48e99b991f57fc52f76149599bff0a58c47154229b9f8d603ac40d3500248507": ofOthers, // Microsoft Corporation UEFI CA 2011
+	// Microsoft Corporation UEFI CA 2011
+	"48e99b991f57fc52f76149599bff0a58c47154229b9f8d603ac40d3500248507": ofOthers,
 	"f6124e34125bee3fe6d79a574eaa7b91c0e7bd9d929c1a321178efd611dad901": ofOthers, // Microsoft UEFI CA 2023
 }
 
@@ -48,7 +50,10 @@ func whose(v *Variable, der []byte) owner {
 // secureBootOrder is the sequence with which PCR 7 begins (TCG PC Client
 // Platform Firmware Profile, section 3.3.4.8). In another order a log could
 // show one database and have used another.
-var secureBootOrder = []bootVariable{{globalVariable, "SecureBoot"}, {globalVariable, "PK"}, {globalVariable, "KEK"}, {imageSecurity, "db"}, {imageSecurity, "dbx"}}
+var secureBootOrder = []bootVariable{
+	{globalVariable, "SecureBoot"}, {globalVariable, "PK"}, {globalVariable, "KEK"},
+	{imageSecurity, "db"}, {imageSecurity, "dbx"},
+}
 
 // bootVariable names a variable of the firmware.
 type bootVariable struct {
@@ -105,7 +110,8 @@ func (r *bootReader) read(e *Proven) (why string) {
 func (r *bootReader) variable(e *Proven) (why string) {
 	v, err := ParseVariable(e.Data)
 	// The type is covered by nothing: a second db is an authority, whatever it is called.
-	allowed := e.Type == VariableAuthority || err == nil && len(r.order) == 0 && v.Vendor == imageSecurity && v.Name == "db"
+	allowed := e.Type == VariableAuthority ||
+		err == nil && len(r.order) == 0 && v.Vendor == imageSecurity && v.Name == "db"
 	if allowed {
 		r.facts.AuthorityEvents++
 	}

@@ -69,13 +69,18 @@ func ParseVariable(b []byte) (*Variable, error) {
 	}
 	name, size, ok := variableSizes(b)
 	if !ok {
-		return nil, fmt.Errorf("a variable with a name of %d characters and %d bytes of data in %d bytes", name, size, len(b))
+		return nil, fmt.Errorf("a variable with a name of %d characters and %d bytes of data in %d bytes",
+			name, size, len(b))
 	}
 	end := 32 + 2*name + size
 	if !zeros(b[end:]) {
 		return nil, fmt.Errorf("a variable of %d bytes with %d bytes after it that are not zero padding", end, uint64(len(b))-end)
 	}
-	return &Variable{Vendor: GUID(b[:16]), Name: utf16Text(b[32 : 32+2*name]), Data: b[32+2*name : end : end]}, nil
+	return &Variable{
+		Vendor: GUID(b[:16]),
+		Name:   utf16Text(b[32 : 32+2*name]),
+		Data:   b[32+2*name : end : end],
+	}, nil
 }
 
 // variableSizes returns the length of a variable's name in UTF-16 units and that of its
@@ -132,9 +137,11 @@ func ParseSignatures(b []byte) (*Signatures, error) {
 			return nil, errors.New("a signature list that is cut short")
 		}
 		typ := GUID(b[:16])
-		size, header, each := uint64(binary.LittleEndian.Uint32(b[16:])), uint64(binary.LittleEndian.Uint32(b[20:])), uint64(binary.LittleEndian.Uint32(b[24:]))
+		size, header, each := uint64(binary.LittleEndian.Uint32(b[16:])),
+			uint64(binary.LittleEndian.Uint32(b[20:])), uint64(binary.LittleEndian.Uint32(b[24:]))
 		if size > uint64(len(b)) || size < listHeader || header > size-listHeader {
-			return nil, fmt.Errorf("a signature list of %d bytes with a header of %d in %d bytes", size, header, len(b))
+			return nil, fmt.Errorf("a signature list of %d bytes with a header of %d in %d bytes", size,
+				header, len(b))
 		}
 		body := b[listHeader+header : size]
 		b = b[size:]
@@ -142,7 +149,9 @@ func ParseSignatures(b []byte) (*Signatures, error) {
 			return nil, fmt.Errorf("signatures of %d bytes in a list of %d", each, len(body))
 		}
 		if typ == signatureSHA256 && (each != 48 || header != 0) || typ == signatureX509 && header != 0 {
-			return nil, fmt.Errorf("a signature list of type %v with signatures of %d bytes and a header of %d", typ, each, header)
+			return nil,
+				fmt.Errorf("a signature list of type %v with signatures of %d bytes and a header of %d",
+					typ, each, header)
 		}
 		for ; len(body) > 0; body = body[each:] {
 			switch signature := body[16:each]; typ {
@@ -233,7 +242,10 @@ func ParseGPT(b []byte) (disk GUID, list []Partition, err error) {
 	for ; n > 0; n-- {
 		e := entries[:each]
 		entries = entries[each:]
-		list = append(list, Partition{GUID(e[:16]), GUID(e[16:32]), binary.LittleEndian.Uint64(e[32:]), binary.LittleEndian.Uint64(e[40:]), utf16Text(e[56:128])})
+		list = append(list, Partition{
+			GUID(e[:16]), GUID(e[16:32]), binary.LittleEndian.Uint64(e[32:]),
+			binary.LittleEndian.Uint64(e[40:]), utf16Text(e[56:128]),
+		})
 	}
 	return GUID(b[56:72]), list, nil
 }
@@ -249,7 +261,8 @@ func authority(v *Variable) []byte {
 		}
 		der = der[16:]
 	}
-	if len(der) < 4 || !bytes.HasPrefix(der, []byte{0x30, 0x82}) || 4+int(binary.BigEndian.Uint16(der[2:])) != len(der) {
+	if len(der) < 4 || !bytes.HasPrefix(der, []byte{0x30, 0x82}) ||
+		4+int(binary.BigEndian.Uint16(der[2:])) != len(der) {
 		return nil
 	}
 	return der

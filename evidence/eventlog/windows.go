@@ -243,5 +243,6 @@ func isELAM(module *Item) bool {
 			validated = bytes.Equal(item.Data, []byte{1})
 		}
 	}
-	return validated && (strings.EqualFold(path, `\windows\system32\drivers\wdboot.sys`) || strings.EqualFold(path, `\windows\system32\drivers\wd\wdboot.sys`))
+	return validated && (strings.EqualFold(path, `\windows\system32\drivers\wdboot.sys`) ||
+		strings.EqualFold(path, `\windows\system32\drivers\wd\wdboot.sys`))
 }

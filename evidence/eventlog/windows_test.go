@@ -14,7 +14,8 @@ import (
 func windowsEvents() (list []evidencetest.BootEvent) {
 	healthy := evidencetest.HealthyWindows(evidencetest.SIPA(0x00050023, []byte("a key of an enclave's signer")))
 	for pcr := uint32(12); pcr <= 14; pcr++ {
-		list = append(list, evidencetest.BootEvent{PCR: pcr, Type: 6, Data: evidencetest.SIPA(0x40010001, healthy[pcr])},
+		list = append(list,
+			evidencetest.BootEvent{PCR: pcr, Type: 6, Data: evidencetest.SIPA(0x40010001, healthy[pcr])},
 			evidencetest.BootEvent{PCR: pcr, Type: 4, Data: []byte("WBCL")})
 	}
 	return list
@@ -22,7 +23,8 @@ func windowsEvents() (list []evidencetest.BootEvent) {
 
 // saysWindows reports whether a fact of Windows is stated.
 func saysWindows(f *eventlog.Facts) bool {
-	return f.Windows || f.CodeIntegrity || f.BootDebuggingOff || f.KernelDebuggingOff || f.TestSigningOff || f.FlightSigningOff || f.NotSafeMode || f.NotWinPE ||
+	return f.Windows || f.CodeIntegrity || f.BootDebuggingOff || f.KernelDebuggingOff || f.TestSigningOff ||
+		f.FlightSigningOff || f.NotSafeMode || f.NotWinPE ||
 		f.VBS || f.HVCI || f.IOMMU || f.ELAM || f.BitLocker || f.HVCIPolicy != 0 || f.SigningKey != nil
 }
 
@@ -30,8 +32,14 @@ func saysWindows(f *eventlog.Facts) bool {
 // registers of Windows by events that look like Windows's.
 func TestOnlyWindowsStatesFactsOfWindows(t *testing.T) {
 	own := []byte{0x30, 0x82, 0, 4, 1, 2, 3, 4}
-	hash := evidencetest.BootEvent{PCR: 7, Type: 0x800000e0, Data: evidencetest.EFIVariable(evidencetest.ImageSecurity, "db", make([]byte, 48))}
-	renamed := evidencetest.BootEvent{PCR: 7, Type: 0x800000e0, Data: evidencetest.EFIVariable(evidencetest.ImageSecurity, "dbx", append(make([]byte, 16), evidencetest.WindowsAuthority()...))}
+	hash := evidencetest.BootEvent{
+		PCR: 7, Type: 0x800000e0,
+		Data: evidencetest.EFIVariable(evidencetest.ImageSecurity, "db", make([]byte, 48)),
+	}
+	renamed := evidencetest.BootEvent{
+		PCR: 7, Type: 0x800000e0, Data: evidencetest.EFIVariable(evidencetest.ImageSecurity,
+			"dbx", append(make([]byte, 16), evidencetest.WindowsAuthority()...)),
+	}
 	windows := evidencetest.BootConfig{Windows: map[uint32][]byte{}}
 	base := func(cfg evidencetest.BootConfig) []evidencetest.BootEvent {
 		var list []evidencetest.BootEvent
@@ -43,14 +51,23 @@ func TestOnlyWindowsStatesFactsOfWindows(t *testing.T) {
 		return list
 	}
 	for name, before := range map[string][]evidencetest.BootEvent{
-		"Linux by shim":                                  base(evidencetest.BootConfig{}),
-		"secure boot off":                                base(evidencetest.BootConfig{Windows: map[uint32][]byte{}, SecureBootOff: true}),
-		"Windows, and another's authority":               append(base(windows), evidencetest.Authority(evidencetest.ThirdPartyAuthority())),
-		"Windows, and a key of the owner":                append(base(windows), evidencetest.Authority(own)),
-		"Windows, and a hash":                            append(base(windows), hash),
-		"Windows's certificate elsewhere":                append(base(windows), renamed),
-		"Windows, and an entry that is not covered":      append(base(windows), evidencetest.BootEvent{PCR: 7, Type: 0x800000e0, Data: evidencetest.Authority(own).Data, Hashed: []byte("others")}),
-		"Windows, and an entry that is not an authority": append(base(windows), evidencetest.BootEvent{PCR: 7, Type: 0x80000001, Data: evidencetest.EFIVariable(evidencetest.GlobalVariable, "Boot0000", []byte{1})}),
+		"Linux by shim": base(evidencetest.BootConfig{}),
+		"secure boot off": base(evidencetest.BootConfig{
+			Windows:       map[uint32][]byte{},
+			SecureBootOff: true,
+		}),
+		"Windows, and another's authority": append(base(windows),
+			evidencetest.Authority(evidencetest.ThirdPartyAuthority())),
+		"Windows, and a key of the owner": append(base(windows), evidencetest.Authority(own)),
+		"Windows, and a hash":             append(base(windows), hash),
+		"Windows's certificate elsewhere": append(base(windows), renamed),
+		"Windows, and an entry that is not covered": append(base(windows), evidencetest.BootEvent{
+			PCR: 7, Type: 0x800000e0, Data: evidencetest.Authority(own).Data, Hashed: []byte("others"),
+		}),
+		"Windows, and an entry that is not an authority": append(base(windows), evidencetest.BootEvent{
+			PCR: 7, Type: 0x80000001,
+			Data: evidencetest.EFIVariable(evidencetest.GlobalVariable, "Boot0000", []byte{1}),
+		}),
 	} {
 		boot := evidencetest.NewBoot(append(before, windowsEvents()...)...)
 		f := facts(t, boot)
@@ -65,7 +82,8 @@ func TestOnlyWindowsStatesFactsOfWindows(t *testing.T) {
 		}
 	}
 	boot := evidencetest.NewBoot(append(base(windows), windowsEvents()...)...)
-	if f := facts(t, boot); !f.Windows || !f.WindowsBooted || f.SigningKey == nil || len(f.LeftOut) > 0 || !strings.Contains(prove(t, boot).JSON(), "EVENT_VBS_VSM_REQUIRED") {
+	if f := facts(t, boot); !f.Windows || !f.WindowsBooted || f.SigningKey == nil || len(f.LeftOut) > 0 ||
+		!strings.Contains(prove(t, boot).JSON(), "EVENT_VBS_VSM_REQUIRED") {
 		t.Errorf("Windows is not recognised: %q", f.LeftOut)
 	}
 }
@@ -98,13 +116,18 @@ func TestWindowsNeedsItsClosedRegisters(t *testing.T) {
 
 // TestFactsHaveTheirRegisters: the running system extends and resets the others.
 func TestFactsHaveTheirRegisters(t *testing.T) {
-	module := evidencetest.SIPA(0x40010003, append(evidencetest.SIPA(0x00070001, evidencetest.UTF16(`\Windows\System32\drivers\wd\WdBoot.sys`)), evidencetest.SIPA(0x0007000a, []byte{1})...))
+	module := evidencetest.SIPA(0x40010003, append(evidencetest.SIPA(
+		0x00070001, evidencetest.UTF16(`\Windows\System32\drivers\wd\WdBoot.sys`),
+	), evidencetest.SIPA(0x0007000a, []byte{1})...))
 	good := append(module, evidencetest.SIPA(0x000a0007, []byte{1, 0, 0, 0})...)
-	good = append(append(good, evidencetest.SIPA(0x00020005, []byte{4, 0, 0, 0})...), evidencetest.SIPA(0x00050023, []byte("key"))...)
+	good = append(append(good, evidencetest.SIPA(0x00020005, []byte{4, 0, 0, 0})...),
+		evidencetest.SIPA(0x00050023, []byte("key"))...)
 	good = append(good, evidencetest.SIPA(0x000a0001, []byte{1})...)
 	zero := evidencetest.SIPA(0x00050003, []byte{0})
 	for register := uint32(15); register < 24; register++ {
-		boot := evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: map[uint32][]byte{12: zero, 13: zero, 14: evidencetest.SIPA(0x00060002, []byte("key"))}})
+		boot := evidencetest.HealthyBoot(evidencetest.BootConfig{
+			Windows: map[uint32][]byte{12: zero, 13: zero, 14: evidencetest.SIPA(0x00060002, []byte("key"))},
+		})
 		boot.PCRs[register] = [32]byte{} // a reset or a launch
 		boot.Add(evidencetest.BootEvent{PCR: register, Type: 6, Data: evidencetest.SIPA(0x40010001, good)})
 		if register == 17 {
@@ -144,7 +167,9 @@ func TestFactsHaveTheirRegisters(t *testing.T) {
 // never by what a log leaves out.
 func TestWhetherWindowsBooted(t *testing.T) {
 	shim := func(name string) evidencetest.BootEvent {
-		return evidencetest.BootEvent{PCR: 7, Type: 0x800000e0, Data: evidencetest.EFIVariable("605DAB50-E046-4300-ABB6-3DD810DD8B23", name, []byte("sbat,1,2021030218\n"))}
+		return evidencetest.BootEvent{PCR: 7, Type: 0x800000e0, Data: evidencetest.EFIVariable(
+			"605DAB50-E046-4300-ABB6-3DD810DD8B23", name, []byte("sbat,1,2021030218\n"),
+		)}
 	}
 	add := func(b *evidencetest.Boot, events ...evidencetest.BootEvent) *evidencetest.Boot {
 		b.Add(events...)
@@ -162,20 +187,37 @@ func TestWhetherWindowsBooted(t *testing.T) {
 		mask             uint32
 		windows, without bool
 	}{
-		"Windows":                                     {windows(), 0xffffff, true, false},
-		"Windows, its registers not quoted":           {windows(), firmware, true, false},
-		"Windows without secure boot":                 {evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: true, Windows: evidencetest.HealthyWindows()}), 0xffffff, false, false},
-		"Windows without secure boot, not quoted":     {evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: true, Windows: evidencetest.HealthyWindows()}), firmware, false, false},
-		"another system":                              {linux(), firmware, false, true},
-		"another system, by shim":                     {add(linux(), shim("SbatLevel"), shim("Shim")), firmware, false, true},
-		"another system, by a key of the owner":       {add(linux(), shim("MokList")), firmware, false, false},
-		"another system, by an unknown authority":     {add(linux(), evidencetest.Authority([]byte{0x30, 0x82, 0, 4, 1, 2, 3, 4})), firmware, false, false},
-		"another system, an authority that is hidden": {add(linux(), evidencetest.BootEvent{PCR: 7, Type: 0x80000002, Data: evidencetest.Authority(evidencetest.WindowsAuthority()).Data}), firmware, false, false},
-		"two systems":                                 {add(linux(), evidencetest.Authority(evidencetest.WindowsAuthority())), firmware, false, false},
-		"without secure boot, nothing extended":       {evidencetest.HealthyBoot(off), 0xffffff, false, true},
-		"without secure boot, not quoted":             {evidencetest.HealthyBoot(off), firmware, false, false},
-		"without secure boot, one not quoted":         {evidencetest.HealthyBoot(off), 0xffffff &^ (1 << 13), false, false},
-		"without secure boot, one extended":           {add(evidencetest.HealthyBoot(off), extended), 0xffffff, false, false},
+		"Windows":                           {windows(), 0xffffff, true, false},
+		"Windows, its registers not quoted": {windows(), firmware, true, false},
+		"Windows without secure boot": {evidencetest.HealthyBoot(evidencetest.BootConfig{
+			SecureBootOff: true,
+			Windows:       evidencetest.HealthyWindows(),
+		}), 0xffffff, false, false},
+		"Windows without secure boot, not quoted": {evidencetest.HealthyBoot(evidencetest.BootConfig{
+			SecureBootOff: true,
+			Windows:       evidencetest.HealthyWindows(),
+		}), firmware, false, false},
+		"another system": {linux(), firmware, false, true},
+		"another system, by shim": {
+			add(linux(), shim("SbatLevel"), shim("Shim")), firmware, false, true,
+		},
+		"another system, by a key of the owner": {add(linux(), shim("MokList")), firmware, false, false},
+		"another system, by an unknown authority": {add(linux(),
+			evidencetest.Authority([]byte{0x30, 0x82, 0, 4, 1, 2, 3, 4})), firmware, false, false},
+		"another system, an authority that is hidden": {add(linux(), evidencetest.BootEvent{
+			PCR: 7, Type: 0x80000002,
+			Data: evidencetest.Authority(evidencetest.WindowsAuthority()).Data,
+		}), firmware, false, false},
+		"two systems": {add(linux(),
+			evidencetest.Authority(evidencetest.WindowsAuthority())), firmware, false, false},
+		"without secure boot, nothing extended": {evidencetest.HealthyBoot(off), 0xffffff, false, true},
+		"without secure boot, not quoted":       {evidencetest.HealthyBoot(off), firmware, false, false},
+		"without secure boot, one not quoted": {
+			evidencetest.HealthyBoot(off), 0xffffff &^ (1 << 13), false, false,
+		},
+		"without secure boot, one extended": {
+			add(evidencetest.HealthyBoot(off), extended), 0xffffff, false, false,
+		},
 	} {
 		registers := bank(tc.boot)
 		for i := range registers.Values {
@@ -221,13 +263,19 @@ func TestResumeIsShownByTheBootManager(t *testing.T) {
 	for _, tc := range []struct {
 		values []uint32
 		want   bool
-	}{{nil, false}, {[]uint32{1}, false}, {[]uint32{2}, true}, {[]uint32{1, 2}, false}, {[]uint32{2, 5}, true}, {[]uint32{5}, false}} {
+	}{
+		{nil, false}, {[]uint32{1}, false}, {[]uint32{2}, true}, {[]uint32{1, 2}, false},
+		{[]uint32{2, 5}, true}, {[]uint32{5}, false},
+	} {
 		var items []byte
 		for _, v := range tc.values {
 			items = append(items, evidencetest.SIPA(0x00020003, []byte{byte(v), 0, 0, 0})...)
 		}
 		one := evidencetest.SIPA(0x00050002, []byte{1})
-		boot := evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: map[uint32][]byte{12: append(items, one...), 13: append(evidencetest.SIPA(0x00020003, []byte{2, 0, 0, 0}), one...)}})
+		boot := evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: map[uint32][]byte{
+			12: append(items, one...),
+			13: append(evidencetest.SIPA(0x00020003, []byte{2, 0, 0, 0}), one...),
+		}})
 		if f := facts(t, boot); f.Resumed != tc.want {
 			t.Errorf("%v: resumed %v", tc.values, f.Resumed)
 		}
@@ -296,7 +344,8 @@ func TestEventsShowWhatIsProven(t *testing.T) {
 		if e.EventSeq != i || i > 0 && e.PcrIndex < events[i-1].PcrIndex {
 			t.Errorf("event %d: sequence %d, PCR %d", i, e.EventSeq, e.PcrIndex)
 		}
-		if e.Covered != (e.EventTypeString != "EV_EFI_BOOT_SERVICES_APPLICATION" && e.EventTypeString != "EV_EFI_PLATFORM_FIRMWARE_BLOB" && e.PcrIndex != 9) {
+		if e.Covered != (e.EventTypeString != "EV_EFI_BOOT_SERVICES_APPLICATION" &&
+			e.EventTypeString != "EV_EFI_PLATFORM_FIRMWARE_BLOB" && e.PcrIndex != 9) {
 			t.Errorf("event %d (%s): covered %v", i, e.EventTypeString, e.Covered)
 		}
 		if !e.Covered && e.ProcessedData != nil {
@@ -312,7 +361,8 @@ func TestEventsShowWhatIsProven(t *testing.T) {
 			sooner = append(sooner, e)
 		}
 	}
-	if a, b := prove(t, boot).JSON(), prove(t, evidencetest.NewBoot(append(sooner, later...)...)).JSON(); a != b {
+	a, b := prove(t, boot).JSON(), prove(t, evidencetest.NewBoot(append(sooner, later...)...)).JSON()
+	if a != b {
 		t.Error("the order of the log across registers is told as if it were proven")
 	}
 	if text := fmt.Sprint(events); !strings.Contains(text, "SecureBoot") {

@@ -88,8 +88,14 @@ func NewAMD(cfg AMDConfig) *AMD {
 func (a *AMD) template(cn string, serial int64) *x509.Certificate {
 	return &x509.Certificate{
 		SerialNumber: big.NewInt(serial),
-		Subject: pkix.Name{CommonName: cn, OrganizationalUnit: []string{"Engineering"}, Country: []string{"US"}, Locality: []string{"Santa Clara"},
-			Province: []string{"CA"}, Organization: []string{"Advanced Micro Devices"}},
+		Subject: pkix.Name{
+			CommonName:         cn,
+			OrganizationalUnit: []string{"Engineering"},
+			Country:            []string{"US"},
+			Locality:           []string{"Santa Clara"},
+			Province:           []string{"CA"},
+			Organization:       []string{"Advanced Micro Devices"},
+		},
 		NotBefore: a.now.AddDate(0, -1, 0), NotAfter: a.now.AddDate(7, 0, 0),
 		BasicConstraintsValid: true, SignatureAlgorithm: x509.SHA384WithRSAPSS,
 	}
@@ -147,9 +153,11 @@ func (a *AMD) CRL(cfg CRLConfig) []byte {
 	if cfg.NextUpdate.IsZero() {
 		cfg.NextUpdate = a.now.AddDate(1, 0, 0)
 	}
-	list := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: a.now.AddDate(-1, 0, 0), NextUpdate: cfg.NextUpdate, SignatureAlgorithm: x509.SHA384WithRSAPSS}
+	list := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: a.now.AddDate(-1, 0,
+		0), NextUpdate: cfg.NextUpdate, SignatureAlgorithm: x509.SHA384WithRSAPSS}
 	for _, serial := range cfg.Revoked {
-		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: serial, RevocationTime: a.now.AddDate(-1, 0, 0)})
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries,
+			x509.RevocationListEntry{SerialNumber: serial, RevocationTime: a.now.AddDate(-1, 0, 0)})
 	}
 	der, err := x509.CreateRevocationList(rand.Reader, list, signer.Cert, signer.Key)
 	must(err)
@@ -158,7 +166,11 @@ func (a *AMD) CRL(cfg CRLConfig) []byte {
 
 // Collateral returns what AMD's service publishes for a branch.
 func (a *AMD) Collateral(vlek bool) *collateral.AMD {
-	return &collateral.AMD{AMDQuery: collateral.AMDQuery{Line: string(a.Line), VLEK: vlek}, Chain: a.Chain(vlek), CRL: a.CRL(CRLConfig{})}
+	return &collateral.AMD{
+		AMDQuery: collateral.AMDQuery{Line: string(a.Line), VLEK: vlek},
+		Chain:    a.Chain(vlek),
+		CRL:      a.CRL(CRLConfig{}),
+	}
 }
 
 // Chip is a processor at a TCB with the key that signs its reports.
@@ -247,7 +259,10 @@ func (a *AMD) Chip(cfg ChipConfig) *Chip {
 func (a *AMD) extensions(c *Chip, cfg ChipConfig) []pkix.Extension {
 	var list []pkix.Extension
 	add := func(value []byte, arcs ...int) {
-		list = append(list, pkix.Extension{Id: append(asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 3704, 1}, arcs...), Value: value})
+		list = append(list, pkix.Extension{
+			Id:    append(asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 3704, 1}, arcs...),
+			Value: value,
+		})
 	}
 	number := func(n uint8) []byte { return mustMarshal(int(n)) }
 	product := cfg.Product
@@ -338,7 +353,9 @@ func (c *Chip) Report(cfg ReportConfig) []byte {
 	copy(b[0x1e0:], committed[:])
 	copy(b[0x1f0:], committed[:])
 	if version >= 3 {
-		family := map[snp.Line][3]byte{snp.Milan: {0x19, 1, 1}, snp.Genoa: {0x19, 0x11, 1}, snp.Turin: {0x1a, 2, 1}}[c.Line]
+		family := map[snp.Line][3]byte{
+			snp.Milan: {0x19, 1, 1}, snp.Genoa: {0x19, 0x11, 1}, snp.Turin: {0x1a, 2, 1},
+		}[c.Line]
 		if cfg.Family != 0 {
 			family = [3]byte{cfg.Family, cfg.Model, cfg.Stepping}
 		}
@@ -373,7 +390,11 @@ func putLittleEndian(b []byte, n *big.Int) {
 
 // Evidence frames a report with the certificates of the chip.
 func (c *Chip) Evidence(a *AMD, report []byte, endorsements ...[]byte) []byte {
-	f := snp.Framed{Report: report, Certificates: append(c.PEM(), a.Chain(c.VLEK)...), Endorsements: endorsements}
+	f := snp.Framed{
+		Report:       report,
+		Certificates: append(c.PEM(), a.Chain(c.VLEK)...),
+		Endorsements: endorsements,
+	}
 	b, err := f.Marshal()
 	must(err)
 	return b

@@ -137,7 +137,8 @@ func ThirdPartyAuthority() []byte { return bytes.Clone(thirdPartyAuthority) }
 
 // Authority is the event that firmware measures when a certificate of db allows an image.
 func Authority(der []byte) BootEvent {
-	return BootEvent{PCR: 7, Type: 0x800000e0, Data: EFIVariable(ImageSecurity, "db", append(make([]byte, 16), der...))}
+	return BootEvent{PCR: 7, Type: 0x800000e0, Data: EFIVariable(ImageSecurity, "db",
+		append(make([]byte, 16), der...))}
 }
 
 // BootConfig describes a PC; its zero value is a healthy Linux machine with
@@ -204,7 +205,10 @@ func HealthyBoot(cfg BootConfig) *Boot {
 	if kernel == "" {
 		kernel = "/vmlinuz root=/dev/sda1 ro"
 	}
-	boot.Add(BootEvent{PCR: 8, Type: 0xd, Data: []byte("grub_cmd: linux " + kernel + "\x00"), Hashed: []byte("linux " + kernel)},
+	boot.Add(BootEvent{
+		PCR: 8, Type: 0xd, Data: []byte("grub_cmd: linux " + kernel + "\x00"),
+		Hashed: []byte("linux " + kernel),
+	},
 		BootEvent{PCR: 9, Type: 0xd, Data: []byte("/vmlinuz\x00"), Hashed: []byte("the kernel")},
 		BootEvent{PCR: 8, Type: 0xd, Data: []byte("kernel_cmdline: " + kernel + "\x00"), Hashed: []byte(kernel)})
 	return boot
@@ -233,10 +237,14 @@ func windowsItems(transfer uint32, extra ...[]byte) map[uint32][]byte {
 		}
 		return all
 	}
-	common := items(SIPA(0x00040001, zero), SIPA(0x00050001, zero), SIPA(0x00050002, one), SIPA(0x00050003, zero), SIPA(0x00050005, zero),
-		SIPA(0x00050006, zero), SIPA(0x00050021, zero), SIPA(0x000a0001, one), SIPA(0x000a0003, one), SIPA(0x000a0007, four(1)))
-	module := SIPA(0x40010003, items(SIPA(0x00070001, UTF16(`\Windows\System32\drivers\wd\WdBoot.sys`)), SIPA(0x0007000a, one), SIPA(0x0007000b, four(2))))
-	return map[uint32][]byte{12: append(items(SIPA(0x00020003, four(transfer)), SIPA(0x00020009, four(7)), SIPA(0x00020005, four(4)), common), items(extra...)...),
+	common := items(SIPA(0x00040001, zero), SIPA(0x00050001, zero), SIPA(0x00050002, one),
+		SIPA(0x00050003, zero), SIPA(0x00050005, zero),
+		SIPA(0x00050006, zero), SIPA(0x00050021, zero), SIPA(0x000a0001, one), SIPA(0x000a0003, one),
+		SIPA(0x000a0007, four(1)))
+	module := SIPA(0x40010003, items(SIPA(0x00070001, UTF16(`\Windows\System32\drivers\wd\WdBoot.sys`)),
+		SIPA(0x0007000a, one), SIPA(0x0007000b, four(2))))
+	return map[uint32][]byte{12: append(items(SIPA(0x00020003, four(transfer)), SIPA(0x00020009, four(7)),
+		SIPA(0x00020005, four(4)), common), items(extra...)...),
 		13: items(common, module), 14: SIPA(0x00060002, []byte("a signer's key"))}
 }
 

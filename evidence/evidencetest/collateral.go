@@ -79,11 +79,16 @@ func HealthyTCB(now time.Time) TCB {
 	lower := platform.Components
 	lower[0]--
 	return TCB{
-		FMSPC: platform.FMSPC, Number: 20, Issued: now.AddDate(0, 0, -1).Truncate(time.Second), Next: now.AddDate(0, 0, 29).Truncate(time.Second),
+		FMSPC: platform.FMSPC, Number: 20, Issued: now.AddDate(0, 0, -1).Truncate(time.Second),
+		Next: now.AddDate(0, 0, 29).Truncate(time.Second),
 		Levels: []TCBLevel{
 			{Components: platform.Components[:], PCESVN: platform.PCESVN, Date: newest, Status: "UpToDate"},
-			{Components: lower[:], PCESVN: platform.PCESVN, Date: older, Status: "OutOfDate", Advisories: []string{"INTEL-SA-00001"}},
-			{Components: make([]uint8, 16), PCESVN: 5, Date: older, Status: "Revoked", Advisories: []string{"INTEL-SA-00002"}},
+			{
+				Components: lower[:], PCESVN: platform.PCESVN, Date: older, Status: "OutOfDate",
+				Advisories: []string{"INTEL-SA-00001"},
+			},
+			{Components: make([]uint8,
+				16), PCESVN: 5, Date: older, Status: "Revoked", Advisories: []string{"INTEL-SA-00002"}},
 		},
 		QE: HealthyQE(),
 		QELevels: []QELevel{
@@ -124,7 +129,8 @@ func (p *Intel) Collateral(m *Platform, cfg CollateralConfig) *collateral.Intel 
 
 func (p *Intel) crl(issuer Identity, cfg CollateralConfig) []byte {
 	t := &x509.RevocationList{
-		Number: big.NewInt(1), ThisUpdate: cfg.TCB.Issued, NextUpdate: cfg.TCB.Next, SignatureAlgorithm: x509.ECDSAWithSHA256,
+		Number: big.NewInt(1), ThisUpdate: cfg.TCB.Issued, NextUpdate: cfg.TCB.Next,
+		SignatureAlgorithm: x509.ECDSAWithSHA256,
 	}
 	for _, cert := range cfg.Revoked {
 		if bytes.Equal(cert.RawIssuer, issuer.Cert.RawSubject) {
@@ -178,8 +184,12 @@ func (t TCB) info() []byte {
 		}
 		levels = append(levels, level(tcb, l.Date, l.Status, l.Advisories))
 	}
-	info := object{"version": version, "issueDate": t.Issued.UTC(), "nextUpdate": t.Next.UTC(), "fmspc": fmt.Sprintf("%x", t.FMSPC),
-		"pceId": fmt.Sprintf("%x", t.PCEID), "tcbType": 0, "tcbEvaluationDataNumber": t.Number, "tcbLevels": levels}
+	info := object{
+		"version": version, "issueDate": t.Issued.UTC(), "nextUpdate": t.Next.UTC(),
+		"fmspc": fmt.Sprintf("%x", t.FMSPC),
+		"pceId": fmt.Sprintf("%x", t.PCEID), "tcbType": 0,
+		"tcbEvaluationDataNumber": t.Number, "tcbLevels": levels,
+	}
 	if version == 3 {
 		info["id"] = orElse(t.TEE, "SGX")
 	}
@@ -192,16 +202,25 @@ func (t TCB) identity() []byte {
 	for _, l := range t.QELevels {
 		levels = append(levels, level(object{"isvsvn": l.SVN}, l.Date, l.Status, l.Advisories))
 	}
-	return encode(object{"id": orElse(t.QEID, "QE"), "version": 2, "issueDate": t.Issued.UTC(), "nextUpdate": t.Next.UTC(),
-		"tcbEvaluationDataNumber": t.Number, "miscselect": "00000000", "miscselectMask": "ffffffff",
-		"attributes": "11000000000000000000000000000000", "attributesMask": "fbffffffffffffff0000000000000000",
-		"mrsigner": fmt.Sprintf("%x", t.QE.MRSigner), "isvprodid": t.QE.ProductID, "tcbLevels": levels})
+	return encode(object{
+		"id": orElse(t.QEID, "QE"), "version": 2, "issueDate": t.Issued.UTC(),
+		"nextUpdate":              t.Next.UTC(),
+		"tcbEvaluationDataNumber": t.Number, "miscselect": "00000000",
+		"miscselectMask": "ffffffff",
+		"attributes":     "11000000000000000000000000000000",
+		"attributesMask": "fbffffffffffffff0000000000000000",
+		"mrsigner":       fmt.Sprintf("%x", t.QE.MRSigner), "isvprodid": t.QE.ProductID, "tcbLevels": levels,
+	})
 }
 
 func (t TCB) addModules(info object) {
 	var later []object
 	for _, m := range t.Modules {
-		module := object{"mrsigner": fmt.Sprintf("%x", t.ModuleSigner), "attributes": "0000000000000000", "attributesMask": "FFFFFFFFFFFFFFFF"}
+		module := object{
+			"mrsigner":       fmt.Sprintf("%x", t.ModuleSigner),
+			"attributes":     "0000000000000000",
+			"attributesMask": "FFFFFFFFFFFFFFFF",
+		}
 		if m.ID == "" {
 			info["tdxModule"] = module
 			continue

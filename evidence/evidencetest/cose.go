@@ -78,8 +78,16 @@ func NewUVM(cfg UVMConfig) *UVM {
 	issue := func(cn string, serial int64, isCA bool, parent *Signer) Signer {
 		key, err := rsa.GenerateKey(rand.Reader, 2048)
 		must(err)
-		t := &x509.Certificate{SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: cn, Organization: []string{"Test Corporation"}, Country: []string{"US"}},
-			NotBefore: u.now.AddDate(-1, 0, 0), NotAfter: u.now.AddDate(20, 0, 0), BasicConstraintsValid: true, IsCA: isCA}
+		t := &x509.Certificate{
+			SerialNumber: big.NewInt(serial),
+			Subject: pkix.Name{
+				CommonName:   cn,
+				Organization: []string{"Test Corporation"},
+				Country:      []string{"US"},
+			},
+			NotBefore: u.now.AddDate(-1, 0, 0), NotAfter: u.now.AddDate(20, 0, 0),
+			BasicConstraintsValid: true, IsCA: isCA,
+		}
 		if isCA {
 			t.KeyUsage = x509.KeyUsageCertSign
 		} else {
@@ -109,7 +117,8 @@ func NewUVM(cfg UVMConfig) *UVM {
 // DID returns the issuer of the hierarchy's endorsements.
 func (u *UVM) DID() string {
 	sum := sha256.Sum256(u.Root.Cert.Raw)
-	return "did:x509:0:sha256:" + base64.RawURLEncoding.EncodeToString(sum[:]) + "::eku:1.3.6.1.4.1.311.76.59.1.2"
+	return "did:x509:0:sha256:" + base64.RawURLEncoding.EncodeToString(sum[:]) +
+		"::eku:1.3.6.1.4.1.311.76.59.1.2"
 }
 
 // EndorsementConfig makes an endorsement differ from a healthy one.
@@ -136,14 +145,18 @@ func (u *UVM) Endorse(measurement []byte, cfg EndorsementConfig) []byte {
 	text(&cfg.Feed, "ContainerPlat-AMD-UVM")
 	text(&cfg.DID, u.DID())
 	signed := cbor.Tag{Number: 1, Content: u.now.Unix()}
-	header := map[any]any{int64(1): int64(-38), int64(33): [][]byte{u.Leaf.Cert.Raw, u.CA.Cert.Raw, u.Root.Cert.Raw}}
+	header := map[any]any{
+		int64(1): int64(-38), int64(33): [][]byte{u.Leaf.Cert.Raw, u.CA.Cert.Raw, u.Root.Cert.Raw},
+	}
 	payload := measurement
 	if cfg.Envelope {
 		header[int64(15)] = map[any]any{int64(1): cfg.DID, int64(2): cfg.Feed, int64(6): signed, "svn": cfg.SVN}
 		header[int64(258)], header[int64(259)] = int64(-43), "application/octet-stream"
 	} else {
-		header["iss"], header["feed"], header["signingtime"], header[int64(3)] = cfg.DID, cfg.Feed, signed, "application/json"
-		payload = []byte(`{"x-ms-sevsnpvm-guestsvn":"` + cfg.SVN + `","x-ms-sevsnpvm-launchmeasurement":"` + hexText(measurement) + `"}`)
+		header["iss"], header["feed"], header["signingtime"], header[int64(3)] = cfg.DID, cfg.Feed, signed,
+			"application/json"
+		payload = []byte(`{"x-ms-sevsnpvm-guestsvn":"` + cfg.SVN + `","x-ms-sevsnpvm-launchmeasurement":"` +
+			hexText(measurement) + `"}`)
 	}
 	if cfg.Payload != nil {
 		payload = cfg.Payload

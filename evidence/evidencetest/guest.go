@@ -61,7 +61,8 @@ func (g *Guest) Runtime(edit func(map[string]any)) []byte {
 	must(json.Unmarshal(JWK(g.AK.Public()), &key))
 	key["kid"], key["key_ops"] = "HCLAkPub", []string{"sign"}
 	runtime := map[string]any{"keys": []any{key}, "user-data": "00", "vm-configuration": map[string]any{
-		"console-enabled": true, "secure-boot": true, "tpm-enabled": true, "vmUniqueId": "26F8BC30-774E-4290-8E7A-535F3B672AEE"}}
+		"console-enabled": true, "secure-boot": true, "tpm-enabled": true,
+		"vmUniqueId": "26F8BC30-774E-4290-8E7A-535F3B672AEE"}}
 	if edit != nil {
 		edit(runtime)
 	}
@@ -103,15 +104,22 @@ func (g *Guest) Info(cfg GuestConfig) []byte {
 	isolation := map[string]any{"Type": "TrustedLaunch"}
 	if cfg.Isolation != "" {
 		runtime := g.Runtime(cfg.Runtime)
-		isolation = map[string]any{"Type": cfg.Isolation, "Evidence": map[string]any{"Proof": std(cfg.Proof(runtime)), "RunTimeData": std(runtime)}}
+		isolation = map[string]any{
+			"Type":     cfg.Isolation,
+			"Evidence": map[string]any{"Proof": std(cfg.Proof(runtime)), "RunTimeData": std(runtime)},
+		}
 	}
 	info := map[string]any{
-		"AttestationProtocolVersion": "2.0", "OSType": std([]byte("Linux")), "OSDistro": std([]byte("Ubuntu")), "OSBuild": std([]byte("NotApplication")),
-		"OSVersionMajor": "24", "OSVersionMinor": 4, "TcgLogs": std(cfg.Boot.Log), "ClientPayload": map[string]any{"nonce": std([]byte("client"))},
+		"AttestationProtocolVersion": "2.0", "OSType": std([]byte("Linux")),
+		"OSDistro": std([]byte("Ubuntu")), "OSBuild": std([]byte("NotApplication")),
+		"OSVersionMajor": "24", "OSVersionMinor": 4, "TcgLogs": std(cfg.Boot.Log),
+		"ClientPayload": map[string]any{"nonce": std([]byte("client"))},
 		"TpmInfo": map[string]any{
-			"AikCert": std(append(g.AKCert.Raw, make([]byte, 300)...)), "AikPub": std(append(sized(nil, ak), 0, 1, 2)), "PcrQuote": std(quote), "PcrSignature": std(g.RawSign(quote)),
-			"EncKeyPub": std(sized(nil, key)), "EncKeyCertifyInfo": std(certification), "EncKeyCertifyInfoSignature": std(g.RawSign(certification)),
-			"PcrSet": set, "PCRs": pcrs,
+			"AikCert": std(append(g.AKCert.Raw, make([]byte, 300)...)), "AikPub": std(append(sized(nil, ak),
+				0, 1, 2)), "PcrQuote": std(quote), "PcrSignature": std(g.RawSign(quote)),
+			"EncKeyPub": std(sized(nil, key)), "EncKeyCertifyInfo": std(certification),
+			"EncKeyCertifyInfoSignature": std(g.RawSign(certification)),
+			"PcrSet":                     set, "PCRs": pcrs,
 		},
 		"IsolationInfo": isolation,
 	}

@@ -34,11 +34,19 @@ type NitroConfig struct {
 // NewNitro makes a hierarchy with fresh keys.
 func NewNitro(cfg NitroConfig) *Nitro {
 	n := &Nitro{now: cfg.Now}
-	names := []string{"aws.nitro-enclaves", "region.aws.nitro-enclaves", "zone.region.aws.nitro-enclaves", "i-0123.region.aws.nitro-enclaves", "i-0123-enc0456.region.aws"}
+	names := []string{
+		"aws.nitro-enclaves", "region.aws.nitro-enclaves", "zone.region.aws.nitro-enclaves",
+		"i-0123.region.aws.nitro-enclaves", "i-0123-enc0456.region.aws",
+	}
 	for i, cn := range names {
 		key := newP384()
-		t := &x509.Certificate{SerialNumber: big.NewInt(int64(i + 1)), Subject: pkix.Name{CommonName: cn, Organization: []string{"Amazon"}, OrganizationalUnit: []string{"AWS"}},
-			NotBefore: n.now.Add(-time.Hour), NotAfter: n.now.AddDate(0, 0, 20), BasicConstraintsValid: true, IsCA: true,
+		t := &x509.Certificate{SerialNumber: big.NewInt(int64(i + 1)), Subject: pkix.Name{
+			CommonName:         cn,
+			Organization:       []string{"Amazon"},
+			OrganizationalUnit: []string{"AWS"},
+		},
+			NotBefore: n.now.Add(-time.Hour), NotAfter: n.now.AddDate(0, 0, 20), BasicConstraintsValid: true,
+			IsCA:     true,
 			KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, SignatureAlgorithm: x509.ECDSAWithSHA384}
 		if i == 0 {
 			t.ExtraExtensions = []pkix.Extension{simulatedMark}
@@ -109,8 +117,12 @@ func (n *Nitro) Document(cfg DocumentConfig) []byte {
 		bundle = append(bundle, s.Cert.Raw)
 	}
 	leaf := n.Chain[len(n.Chain)-1]
-	payload := map[string]any{"module_id": "i-0123-enc0456", "digest": "SHA384", "timestamp": uint64(n.now.UnixMilli()), "pcrs": pcrs,
-		"certificate": leaf.Cert.Raw, "cabundle": bundle, "public_key": nil, "user_data": cfg.UserData, "nonce": nil}
+	payload := map[string]any{
+		"module_id": "i-0123-enc0456", "digest": "SHA384", "timestamp": uint64(n.now.UnixMilli()),
+		"pcrs":        pcrs,
+		"certificate": leaf.Cert.Raw, "cabundle": bundle, "public_key": nil,
+		"user_data": cfg.UserData, "nonce": nil,
+	}
 	if cfg.Edit != nil {
 		cfg.Edit(payload)
 	}
@@ -156,17 +168,29 @@ func (a *Arm) CCA(cfg CCAConfig) []byte {
 	must(err)
 	rak, platformProfile := point, "http://arm.com/CCA-SSD/1.0.0"
 	measurement := func(text string) []byte { sum := sha256.Sum256([]byte(text)); return sum[:] }
-	realm := map[int64]any{10: cfg.Challenge[:], 44235: cfg.Personalization[:], 44236: "sha-256", 44240: "sha-256", 44238: measurement("realm"),
-		44239: [][]byte{make([]byte, 32), make([]byte, 32), make([]byte, 32), make([]byte, 32)}}
+	realm := map[int64]any{
+		10:    cfg.Challenge[:],
+		44235: cfg.Personalization[:],
+		44236: "sha-256",
+		44240: "sha-256",
+		44238: measurement("realm"),
+		44239: [][]byte{make([]byte, 32), make([]byte, 32), make([]byte, 32), make([]byte, 32)},
+	}
 	if !cfg.Legacy {
 		platformProfile = "tag:arm.com,2023:cca_platform#1.0.0"
 		realm[265] = "tag:arm.com,2023:realm#1.0.0"
 		rak = mustCBOR(map[int64]any{1: 2, -1: 2, -2: point[1:49], -3: point[49:]})
 	}
 	realm[44237] = rak
-	platform := map[int64]any{265: platformProfile, 10: measurement(string(rak)), 256: append([]byte{1}, measurement("instance")...), 2396: measurement("implementation"),
-		2395: lifecycle, 2399: []any{map[int64]any{1: "BL", 2: measurement("boot loader"), 4: "1.0", 5: measurement("signer"), 6: "sha-256"}},
-		2401: []byte{1, 2, 3}, 2402: "sha-256"}
+	platform := map[int64]any{
+		265: platformProfile, 10: measurement(string(rak)),
+		256: append([]byte{1}, measurement("instance")...), 2396: measurement("implementation"),
+		2395: lifecycle,
+		2399: []any{map[int64]any{
+			1: "BL", 2: measurement("boot loader"), 4: "1.0", 5: measurement("signer"), 6: "sha-256",
+		}},
+		2401: []byte{1, 2, 3}, 2402: "sha-256",
+	}
 	for _, item := range []struct {
 		edit   func(map[int64]any)
 		claims map[int64]any
@@ -184,13 +208,15 @@ func (a *Arm) CCA(cfg CCAConfig) []byte {
 	}
 	header := map[any]any{int64(1): int64(-35)}
 	return mustCBOR(cbor.Tag{Number: 399, Content: map[int64][]byte{
-		44234: Sign1(keys[0], header, nil, mustCBOR(platform), true), 44241: Sign1(keys[1], header, nil, mustCBOR(realm), true)}})
+		44234: Sign1(keys[0], header, nil, mustCBOR(platform), true),
+		44241: Sign1(keys[1], header, nil, mustCBOR(realm), true)}})
 }
 
 // PSA makes a PSA token of the platform.
 func (a *Arm) PSA(challenge [32]byte, edit func(map[int64]any)) []byte {
 	sum := sha256.Sum256([]byte("x"))
-	claims := map[int64]any{265: "tag:psacertified.org,2023:psa#tfm", 10: challenge[:], 256: append([]byte{1}, sum[:]...), 2396: sum[:], 2395: 0x3000, 2394: 1,
+	claims := map[int64]any{265: "tag:psacertified.org,2023:psa#tfm", 10: challenge[:], 256: append([]byte{1},
+		sum[:]...), 2396: sum[:], 2395: 0x3000, 2394: 1,
 		2399: []any{map[int64]any{2: sum[:], 5: sum[:]}}}
 	if edit != nil {
 		edit(claims)
@@ -201,9 +227,14 @@ func (a *Arm) PSA(challenge [32]byte, edit func(map[int64]any)) []byte {
 // PSA1 makes a PSA token of the platform in the first profile, PSA_IOT_PROFILE_1.
 func (a *Arm) PSA1(challenge [32]byte, edit func(map[int64]any)) []byte {
 	sum := sha256.Sum256([]byte("x"))
-	claims := map[int64]any{-75000: "PSA_IOT_PROFILE_1", -75001: 2, -75002: 0x3000, -75003: sum[:], -75004: sum[:], -75005: "0604565272829-10010",
-		-75006: []any{map[int64]any{1: "BL", 2: sum[:], 4: "1.2", 5: sum[:], 6: "sha-256"}}, -75008: challenge[:],
-		-75009: append([]byte{1}, sum[:]...), -75010: "https://psa-verifier.example"}
+	claims := map[int64]any{
+		-75000: "PSA_IOT_PROFILE_1", -75001: 2, -75002: 0x3000, -75003: sum[:], -75004: sum[:],
+		-75005: "0604565272829-10010",
+		-75006: []any{map[int64]any{1: "BL", 2: sum[:], 4: "1.2", 5: sum[:], 6: "sha-256"}},
+		-75008: challenge[:],
+		-75009: append([]byte{1}, sum[:]...),
+		-75010: "https://psa-verifier.example",
+	}
 	if edit != nil {
 		edit(claims)
 	}

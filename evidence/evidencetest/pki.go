@@ -59,8 +59,13 @@ var simulatedMark = pkix.Extension{Id: evidence.OIDSimulated(), Value: []byte{0x
 
 // intelName returns a subject in the manner of Intel's.
 func intelName(cn string) pkix.Name {
-	return pkix.Name{CommonName: cn, Organization: []string{"Intel Corporation"}, Locality: []string{"Santa Clara"},
-		Province: []string{"CA"}, Country: []string{"US"}}
+	return pkix.Name{
+		CommonName:   cn,
+		Organization: []string{"Intel Corporation"},
+		Locality:     []string{"Santa Clara"},
+		Province:     []string{"CA"},
+		Country:      []string{"US"},
+	}
 }
 
 // NewIntel makes a hierarchy with fresh keys. It panics if the system's

@@ -63,13 +63,23 @@ type SignatureFields struct {
 
 // HealthyQE is the quoting enclave that [HealthyTCB] describes.
 func HealthyQE() Enclave {
-	return Enclave{MRSigner: sha256.Sum256([]byte("test quoting enclave signer")), MREnclave: sha256.Sum256([]byte("test quoting enclave")),
-		ProductID: 1, SVN: 8, ExtraFlags: 1 << 4} // PROVISIONKEY
+	return Enclave{
+		MRSigner:   sha256.Sum256([]byte("test quoting enclave signer")),
+		MREnclave:  sha256.Sum256([]byte("test quoting enclave")),
+		ProductID:  1,
+		SVN:        8,
+		ExtraFlags: 1 << 4,
+	} // PROVISIONKEY
 }
 
 // DemoEnclave is an enclave to attest.
 func DemoEnclave() Enclave {
-	return Enclave{MREnclave: sha256.Sum256([]byte("demo enclave")), MRSigner: sha256.Sum256([]byte("demo signer")), ProductID: 7, SVN: 3}
+	return Enclave{
+		MREnclave: sha256.Sum256([]byte("demo enclave")),
+		MRSigner:  sha256.Sum256([]byte("demo signer")),
+		ProductID: 7,
+		SVN:       3,
+	}
 }
 
 // BindData returns report data that bind the given bytes.
@@ -125,7 +135,9 @@ func (m *Platform) Quote(cfg QuoteConfig) []byte {
 	header := make([]byte, 48)
 	binary.LittleEndian.PutUint16(header, cfg.Version)
 	binary.LittleEndian.PutUint16(header[2:], 2)
-	copy(header[12:], []byte{0x93, 0x9a, 0x72, 0x33, 0xf7, 0x9c, 0x4c, 0xa9, 0x94, 0x0a, 0x0d, 0xb3, 0x95, 0x7f, 0x06, 0x07})
+	copy(header[12:], []byte{
+		0x93, 0x9a, 0x72, 0x33, 0xf7, 0x9c, 0x4c, 0xa9, 0x94, 0x0a, 0x0d, 0xb3, 0x95, 0x7f, 0x06, 0x07,
+	})
 	if cfg.TD != nil {
 		header[4] = 0x81
 	}

@@ -40,7 +40,8 @@ func (t *TD) bodyType() byte {
 
 func (t *TD) report() []byte {
 	b := slices.Concat(t.TEETCBSVN[:], make([]byte, 48), t.MRSignerSEAM[:], t.SEAMAttributes[:],
-		binary.LittleEndian.AppendUint64(nil, t.Attributes), []byte{0xe7, 0x18, 6, 0, 0, 0, 0, 0}, t.MRTD[:], t.MRConfigID[:], make([]byte, 96),
+		binary.LittleEndian.AppendUint64(nil, t.Attributes), []byte{0xe7, 0x18, 6, 0, 0, 0, 0, 0}, t.MRTD[:],
+		t.MRConfigID[:], make([]byte, 96),
 		t.RTMR[0][:], t.RTMR[1][:], t.RTMR[2][:], t.RTMR[3][:], t.ReportData[:])
 	if t.V15 || t.Extended {
 		b = slices.Concat(b, t.TEETCBSVN2[:], t.MRServiceTD[:])

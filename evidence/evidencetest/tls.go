@@ -32,7 +32,10 @@ func TLSCertificate(key, parent *ecdsa.PrivateKey, oid asn1.ObjectIdentifier, va
 // TLSCertificateWith is [TLSCertificate] with any extensions.
 func TLSCertificateWith(key, parent *ecdsa.PrivateKey, extensions ...pkix.Extension) []byte {
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "RATLS"}, NotBefore: at, NotAfter: at.AddDate(9, 0, 0), ExtraExtensions: extensions}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "RATLS"}, NotBefore: at,
+		NotAfter: at.AddDate(9, 0, 0), ExtraExtensions: extensions,
+	}
 	issuer, signer := template, key
 	if parent != nil {
 		issuer, signer = &x509.Certificate{Subject: pkix.Name{CommonName: "parent"}}, parent

@@ -54,8 +54,15 @@ type TPMConfig struct {
 func NewTPMCA(now time.Time) *Signer {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	must(err)
-	t := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Simulated TPM CA"}, NotBefore: now.AddDate(-1, 0, 0), NotAfter: now.AddDate(10, 0, 0),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	t := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		Subject:               pkix.Name{CommonName: "Simulated TPM CA"},
+		NotBefore:             now.AddDate(-1, 0, 0),
+		NotAfter:              now.AddDate(10, 0, 0),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign,
+	}
 	der, err := x509.CreateCertificate(rand.Reader, t, t, key.Public(), key)
 	must(err)
 	cert, err := x509.ParseCertificate(der)
@@ -213,8 +220,13 @@ func (m *TPM) Attestation(cfg TPMEvidence, extra []byte) map[string]any {
 	if cfg.IMA != nil {
 		logs = append(logs, map[string]any{"type": "IMA", "log": b64(cfg.IMA)})
 	}
-	a := map[string]any{"logs": logs, "aik_pub": JWK(m.AK.Public()), "quote": b64(quote), "signature": b64(m.Sign(quote)),
-		"pcrs": []any{map[string]any{"algorithm": 11, "values": values}}}
+	a := map[string]any{
+		"logs":      logs,
+		"aik_pub":   JWK(m.AK.Public()),
+		"quote":     b64(quote),
+		"signature": b64(m.Sign(quote)),
+		"pcrs":      []any{map[string]any{"algorithm": 11, "values": values}},
+	}
 	if !cfg.Bare {
 		a["aik_cert"] = b64(append(m.AKCert.Raw, make([]byte, 100)...))
 	}
@@ -230,10 +242,15 @@ func (m *TPM) Evidence(cfg TPMEvidence) []byte {
 		public := RSAPublicArea(&m.Request.PublicKey, 0x40072, 0x0010, nil)
 		certification := m.Certify(public, cfg.Challenge)
 		extra = cfg.Challenge
-		info = map[string]any{"tpm_certify": map[string]any{"public": b64(public), "certification": b64(certification), "signature": b64(m.Sign(certification))}}
+		info = map[string]any{"tpm_certify": map[string]any{
+			"public":        b64(public),
+			"certification": b64(certification),
+			"signature":     b64(m.Sign(certification)),
+		}}
 	}
 	data := map[string]any{
-		"rp_id": "https://relying.example", "rp_data": b64([]byte("nonce of a relying party")), "challenge": b64(cfg.Challenge), "service_context": cfg.Context,
+		"rp_id": "https://relying.example", "rp_data": b64([]byte("nonce of a relying party")),
+		"challenge": b64(cfg.Challenge), "service_context": cfg.Context,
 		"tpm_att_data": map[string]any{"current_attestation": m.Attestation(cfg, extra)},
 		"request_key":  map[string]any{"jwk": jwk, "info": info},
 	}
@@ -250,7 +267,8 @@ func (m *TPM) Evidence(cfg TPMEvidence) []byte {
 	if cfg.Type == "" {
 		cfg.Type = "attReqV2"
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.PS256, Key: m.Request}, (&jose.SignerOptions{}).WithType(jose.ContentType(cfg.Type)))
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.PS256, Key: m.Request},
+		(&jose.SignerOptions{}).WithType(jose.ContentType(cfg.Type)))
 	must(err)
 	jws, err := signer.Sign(payload)
 	must(err)
@@ -290,9 +308,15 @@ func (s *Signer) CertifyAK(key crypto.PublicKey, now time.Time) []byte {
 }
 
 func (s *Signer) certifyAK(key crypto.PublicKey, now time.Time, edit func(*x509.Certificate)) []byte {
-	t := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "ak.simulated"}, NotBefore: now.AddDate(0, -1, 0), NotAfter: now.AddDate(1, 0, 0),
-		KeyUsage: x509.KeyUsageDigitalSignature, UnknownExtKeyUsage: []asn1.ObjectIdentifier{{2, 23, 133, 8, 3}},
-		ExtraExtensions: []pkix.Extension{simulatedMark}}
+	t := &x509.Certificate{
+		SerialNumber:       big.NewInt(2),
+		Subject:            pkix.Name{CommonName: "ak.simulated"},
+		NotBefore:          now.AddDate(0, -1, 0),
+		NotAfter:           now.AddDate(1, 0, 0),
+		KeyUsage:           x509.KeyUsageDigitalSignature,
+		UnknownExtKeyUsage: []asn1.ObjectIdentifier{{2, 23, 133, 8, 3}},
+		ExtraExtensions:    []pkix.Extension{simulatedMark},
+	}
 	if edit != nil {
 		edit(t)
 	}
@@ -308,13 +332,18 @@ func (s *Signer) CertifyEK(key crypto.PublicKey, now time.Time) []byte {
 	attribute := func(n int, value string) pkix.RelativeDistinguishedNameSET {
 		return pkix.RelativeDistinguishedNameSET{{Type: asn1.ObjectIdentifier{2, 23, 133, 2, n}, Value: value}}
 	}
-	name, err := asn1.Marshal(pkix.RDNSequence{attribute(1, "id:50524F42"), attribute(2, "Simulated"), attribute(3, "id:00010002")})
+	name, err := asn1.Marshal(pkix.RDNSequence{
+		attribute(1, "id:50524F42"), attribute(2, "Simulated"), attribute(3, "id:00010002"),
+	})
 	must(err)
-	value, err := asn1.Marshal([]asn1.RawValue{{Class: asn1.ClassContextSpecific, Tag: 4, IsCompound: true, Bytes: name}})
+	value, err := asn1.Marshal(
+		[]asn1.RawValue{{Class: asn1.ClassContextSpecific, Tag: 4, IsCompound: true, Bytes: name}},
+	)
 	must(err)
 	return s.certifyAK(key, now, func(c *x509.Certificate) {
 		c.Subject = pkix.Name{}
 		c.KeyUsage, c.UnknownExtKeyUsage = x509.KeyUsageKeyEncipherment, []asn1.ObjectIdentifier{{2, 23, 133, 8, 1}}
-		c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Critical: true, Value: value})
+		c.ExtraExtensions = append(c.ExtraExtensions,
+			pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Critical: true, Value: value})
 	})
 }

@@ -61,7 +61,9 @@ func (k *SecureKernel) Report(signed []byte, cfg EnclaveReport) []byte {
 	signature, err := rsa.SignPSS(rand.Reader, k.Key, crypto.SHA256, digest[:], &rsa.PSSOptions{SaltLength: 32})
 	must(err)
 	var b []byte
-	for _, n := range []uint32{uint32(24 + len(s) + len(signature)), 1, 1, uint32(len(s)), uint32(len(signature)), 0} {
+	for _, n := range []uint32{
+		uint32(24 + len(s) + len(signature)), 1, 1, uint32(len(s)), uint32(len(signature)), 0,
+	} {
 		b = le.AppendUint32(b, n)
 	}
 	return append(append(b, s...), signature...)

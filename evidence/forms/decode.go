@@ -40,11 +40,12 @@ type Decoded struct {
 func (d Decoded) How() string { return strings.Join(d.Steps, ", then ") }
 
 // Decode takes evidence out of its text encodings: hex (with 0x, separators, line
-// breaks), hex dumps, literals of programming languages, base64 in either alphabet, JSON strings and arrays of bytes, JSON objects
-// with evidence in a member, PEM, UTF-16, percent-encoding, each inside the other to
-// a bounded depth. It reports false for bytes that are evidence of the kind as they
-// are, and for those in which it finds no evidence. The kind "" stands for any. Members of different content that
-// are evidence of the same kind are an error.
+// breaks), hex dumps, literals of programming languages, base64 in either alphabet,
+// JSON strings and arrays of bytes, JSON objects with evidence in a member, PEM,
+// UTF-16, percent-encoding, each inside the other to a bounded depth. It reports
+// false for bytes that are evidence of the kind as they are, and for those in which
+// it finds no evidence. The kind "" stands for any. Members of different content
+// that are evidence of the same kind are an error.
 func Decode(kind evidence.Kind, b []byte) (Decoded, bool, error) {
 	if len(b) > MaxText {
 		return Decoded{}, false, nil
@@ -56,7 +57,8 @@ func Decode(kind evidence.Kind, b []byte) (Decoded, bool, error) {
 		}
 	}
 	if Fits(kind, whole.Kind) || kind == "" && whole.Kind != "" {
-		if clean := trim(b); len(clean) > 0 && clean[0] == '{' && (bytes.HasPrefix(b, byteOrderMark) || b[len(b)-1] == 0) {
+		clean := trim(b)
+		if len(clean) > 0 && clean[0] == '{' && (bytes.HasPrefix(b, byteOrderMark) || b[len(b)-1] == 0) {
 			return Decoded{Bytes: clean, Form: whole, Steps: []string{"text with a byte order mark or NUL"}}, true, nil
 		}
 		return Decoded{}, false, nil
@@ -86,7 +88,10 @@ func Decode(kind evidence.Kind, b []byte) (Decoded, bool, error) {
 		}
 		for _, d := range found {
 			if !bytes.Equal(d.Bytes, found[0].Bytes) {
-				return Decoded{}, false, fmt.Errorf("it contains two different pieces of evidence (%s; %s): send the one to be verified", found[0].How(), d.How())
+				return Decoded{}, false, fmt.Errorf(
+					"it contains two different pieces of evidence (%s; %s): send the one to be verified",
+					found[0].How(), d.How(),
+				)
 			}
 		}
 		if len(found) > 0 {
@@ -180,7 +185,8 @@ func unwrapOnce(p piece) (list []piece) {
 	}{{fromHex, "hex", hexDigits}, {fromBase64, "base64", base64Digits}} {
 		if b, ok := try.decode(text); ok {
 			list = append(list, p.inside(b, try.name))
-		} else if b, ok := try.decode(text[:len(text)-1]); ok && strings.IndexByte(try.shape, text[len(text)-1]) >= 0 {
+		} else if b, ok := try.decode(text[:len(text)-1]); ok &&
+			strings.IndexByte(try.shape, text[len(text)-1]) >= 0 {
 			cut := p.inside(b, try.name)
 			cut.short = true
 			list = append(list, cut)
@@ -219,7 +225,8 @@ func fromLatin1(b []byte) ([]byte, bool) {
 }
 
 func isText(b []byte) bool {
-	return !slices.ContainsFunc(b, func(c byte) bool { return c < ' ' && c != '\n' && c != '\r' && c != '\t' || c > '~' })
+	return !slices.ContainsFunc(b,
+		func(c byte) bool { return c < ' ' && c != '\n' && c != '\r' && c != '\t' || c > '~' })
 }
 
 // fromUTF16 reads text that PowerShell redirected: UTF-16 with a byte order mark.
@@ -267,7 +274,8 @@ func fromHex(text []byte) ([]byte, bool) {
 // fromBase64 reads base64 in either alphabet, padded or not, in lines or in one, and
 // after the head of a data URL.
 func fromBase64(text []byte) ([]byte, bool) {
-	if at := bytes.Index(text[:min(len(text), 128)], []byte(";base64,")); at >= 0 && bytes.HasPrefix(text, []byte("data:")) {
+	at := bytes.Index(text[:min(len(text), 128)], []byte(";base64,"))
+	if at >= 0 && bytes.HasPrefix(text, []byte("data:")) {
 		text = text[at+len(";base64,"):]
 	}
 	clean := bytes.Map(func(r rune) rune {
@@ -312,9 +320,12 @@ func byteArray(text []byte) ([]byte, bool) {
 // evidenceMembers are the names, folded, under which tools and services write
 // evidence.
 var evidenceMembers = []string{
-	"quote", "evidence", "report", "attestation", "attestationreport", "attestationdocument", "document", "token", "data", "attestationinfo",
-	"tdxquote", "tdquote", "sgxquote", "intelquote", "rawquote", "quotehex", "quotebase64", "quoteb64", "snpreport", "sevsnpreport", "rawreport", "rawevidence", "raw",
-	"outblob", "nitrodocument", "ccatoken", "quotedata", "evidencedata", "value", "result", "body", "attestationquote", "oereport", "enclavequote", "hwreport", "hardwarereport",
+	"quote", "evidence", "report", "attestation", "attestationreport", "attestationdocument", "document",
+	"token", "data", "attestationinfo",
+	"tdxquote", "tdquote", "sgxquote", "intelquote", "rawquote", "quotehex", "quotebase64", "quoteb64",
+	"snpreport", "sevsnpreport", "rawreport", "rawevidence", "raw",
+	"outblob", "nitrodocument", "ccatoken", "quotedata", "evidencedata", "value", "result", "body",
+	"attestationquote", "oereport", "enclavequote", "hwreport", "hardwarereport",
 }
 
 func fromObject(p piece, text []byte) (list []piece) {

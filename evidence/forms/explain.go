@@ -18,7 +18,8 @@ func Explain(kind evidence.Kind, b []byte) (found, remedy string) {
 	case len(b) == 0:
 		return "nothing: the evidence is empty", "send the evidence"
 	case f.Cut != "":
-		return fmt.Sprintf("%d bytes that begin like %s: it %s", len(b), f.Name, f.Cut), "the evidence was cut off: copy the whole file, as bytes and not as text"
+		return fmt.Sprintf("%d bytes that begin like %s: it %s", len(b), f.Name, f.Cut),
+			"the evidence was cut off: copy the whole file, as bytes and not as text"
 	case Fits(kind, f.Kind) && f.Hint != "" && kind != evidence.OpenEnclave:
 		return f.Name, f.Hint
 	case Fits(kind, f.Kind):
@@ -32,14 +33,18 @@ func Explain(kind evidence.Kind, b []byte) (found, remedy string) {
 	case f.Name != "":
 		return f.Name, f.Hint
 	}
-	const unknown = "send the evidence unchanged, as its tool or library wrote it; probity inspect FILE says what a file is"
+	const unknown = "send the evidence unchanged, as its tool or library wrote it; " +
+		"probity inspect FILE says what a file is"
 	d, ok, err := Decode(kind, b)
 	switch {
 	case err != nil:
 		return "text with more than one piece of evidence", err.Error()
 	case ok:
 		found = fmt.Sprintf("%s in %s", d.Form.Name, d.How())
-		remedy = fmt.Sprintf("decode it, and send the %d bytes inside; a service's clients encode those as base64url once", len(d.Bytes))
+		remedy = fmt.Sprintf(
+			"decode it, and send the %d bytes inside; a service's clients encode those as base64url once",
+			len(d.Bytes),
+		)
 		switch {
 		case d.Form.Kind == "" && d.Form.Hint != "":
 			remedy = d.Form.Hint
@@ -53,7 +58,8 @@ func Explain(kind evidence.Kind, b []byte) (found, remedy string) {
 		}
 		return found, remedy
 	case len(bytes.Trim(b, "\x00")) == 0:
-		return fmt.Sprintf("%d zero bytes", len(b)), "the file was never written, or a read failed: collect the evidence again"
+		return fmt.Sprintf("%d zero bytes", len(b)),
+			"the file was never written, or a read failed: collect the evidence again"
 	case plausible(kind, b):
 		return "", ""
 	}
@@ -61,7 +67,8 @@ func Explain(kind evidence.Kind, b []byte) (found, remedy string) {
 		return "a hex dump with offsets, and no evidence in it", "make it again with xxd -p, and check that it is complete"
 	}
 	if text := trim(b); utf8.Valid(text) && isText(text) {
-		return fmt.Sprintf("text of %d bytes that begins with %q, and no evidence in it", len(b), text[:min(len(text), 24)]), unknown
+		return fmt.Sprintf("text of %d bytes that begins with %q, and no evidence in it", len(b),
+			text[:min(len(text), 24)]), unknown
 	}
 	return fmt.Sprintf("%d bytes of no known form, beginning with % x", len(b), b[:min(len(b), 16)]), unknown
 }
@@ -71,7 +78,8 @@ func Explain(kind evidence.Kind, b []byte) (found, remedy string) {
 func plausible(kind evidence.Kind, b []byte) bool {
 	switch kind {
 	case evidence.SGXEnclave, evidence.TDXVM:
-		return len(b) >= 28 && (bytes.Equal(b[12:28], intelVendor) || binary.LittleEndian.Uint16(b) <= 16 && binary.LittleEndian.Uint16(b) > 0 && binary.LittleEndian.Uint16(b[2:]) <= 16)
+		return len(b) >= 28 && (bytes.Equal(b[12:28], intelVendor) || binary.LittleEndian.Uint16(b) <= 16 &&
+			binary.LittleEndian.Uint16(b) > 0 && binary.LittleEndian.Uint16(b[2:]) <= 16)
 	case evidence.OpenEnclave:
 		return len(b) >= 8 && binary.LittleEndian.Uint32(b) <= 16
 	case evidence.SEVSNPVM:

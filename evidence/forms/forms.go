@@ -37,7 +37,8 @@ type Form struct {
 // known form.
 func Recognize(b []byte) Form {
 	for _, try := range []func([]byte) Form{
-		lossyForm, quoteForm, openEnclaveForm, teeReportForm, snpForm, azureForm, tpmForm, cborForm, derForm, textForm, archiveForm,
+		lossyForm, quoteForm, openEnclaveForm, teeReportForm, snpForm, azureForm, tpmForm, cborForm, derForm,
+		textForm, archiveForm,
 	} {
 		if f := try(b); f.Name != "" {
 			return f
@@ -98,9 +99,15 @@ func snpPart(n int) string {
 func teeReportForm(b []byte) Form {
 	switch {
 	case len(b) == 1024 && b[0] == 0x81 && bytes.Count(b[4:16], []byte{0}) == 12:
-		return Form{Name: "a TDREPORT, which only its own machine can check", Hint: "turn it into a quote: read outblob of configfs-tsm, or call the quoting library"}
+		return Form{
+			Name: "a TDREPORT, which only its own machine can check",
+			Hint: "turn it into a quote: read outblob of configfs-tsm, or call the quoting library",
+		}
 	case len(b) == 432 && bytes.Count(b[20:48], []byte{0}) >= 20:
-		return Form{Name: "a local SGX report, which only its own machine can check", Hint: "turn it into a quote with the quoting library (sgx_qe_get_quote)"}
+		return Form{
+			Name: "a local SGX report, which only its own machine can check",
+			Hint: "turn it into a quote with the quoting library (sgx_qe_get_quote)",
+		}
 	}
 	return Form{}
 }
@@ -119,18 +126,26 @@ func azureForm(b []byte) Form {
 // tpmForm names what TPM tools write: a TPMS_ATTEST (TPM 2.0 part 2, 10.12.12),
 // alone or after its size, and the quotes of TPM 1.2 (TPM Main part 2, 11).
 func tpmForm(b []byte) Form {
-	if len(b) == 48 && string(b[:8]) == "\x01\x01\x00\x00QUOT" || len(b) >= 52 && string(b[:6]) == "\x00\x36QUT2" {
-		return Form{Name: "a quote of a TPM 1.2 (TPM_QUOTE_INFO)", Hint: "TPM 1.2 signs with SHA-1 and is not supported: use a machine with a TPM 2.0"}
+	if len(b) == 48 && string(b[:8]) == "\x01\x01\x00\x00QUOT" ||
+		len(b) >= 52 && string(b[:6]) == "\x00\x36QUT2" {
+		return Form{
+			Name: "a quote of a TPM 1.2 (TPM_QUOTE_INFO)",
+			Hint: "TPM 1.2 signs with SHA-1 and is not supported: use a machine with a TPM 2.0",
+		}
 	}
 	for _, at := range []int{0, 2} {
 		if len(b) < at+6 || binary.BigEndian.Uint32(b[at:]) != 0xff544347 {
 			continue
 		}
-		name, ok := map[uint16]string{0x8018: "a TPM quote (TPMS_ATTEST)", 0x8017: "a TPM's certification of a key (TPMS_ATTEST)"}[binary.BigEndian.Uint16(b[at+4:])]
+		name, ok := map[uint16]string{
+			0x8018: "a TPM quote (TPMS_ATTEST)",
+			0x8017: "a TPM's certification of a key (TPMS_ATTEST)",
+		}[binary.BigEndian.Uint16(b[at+4:])]
 		if !ok {
 			name = "an attestation structure of a TPM (TPMS_ATTEST)"
 		}
-		return Form{Name: name, Hint: "it needs its signature, the PCR values and the attestation key beside it; see docs/guide/tpm.md for evidence of kind Tpm"}
+		return Form{Name: name, Hint: "it needs its signature, the PCR values and the attestation key " +
+			"beside it; see docs/guide/tpm.md for evidence of kind Tpm"}
 	}
 	return Form{}
 }
@@ -161,7 +176,10 @@ func derForm(b []byte) Form {
 	if len(b) < size {
 		// Enough of a certificate or CRL: a SEQUENCE in a SEQUENCE of similar size.
 		if len(b) >= 8 && b[4] == 0x30 {
-			return Form{Name: "a DER certificate or revocation list", Cut: fmt.Sprintf("ends after %d of %d bytes", len(b), size)}
+			return Form{
+				Name: "a DER certificate or revocation list",
+				Cut:  fmt.Sprintf("ends after %d of %d bytes", len(b), size),
+			}
 		}
 		return Form{}
 	}
@@ -188,7 +206,8 @@ func derForm(b []byte) Form {
 		}
 	}
 	return Form{Name: fmt.Sprintf("a certificate (%s) without evidence in it", cert.Subject),
-		Hint: "send the evidence; certificates that go with a SEV-SNP report are named with --certs, roots with --root"}
+		Hint: "send the evidence; certificates that go with a SEV-SNP report are named with --certs, " +
+			"roots with --root"}
 }
 
 // unwrap takes off an OCTET STRING that some issuers put around the evidence.
@@ -202,7 +221,8 @@ func unwrap(value []byte) []byte {
 
 func archiveForm(b []byte) Form {
 	for magic, name := range map[string]string{
-		"\x1f\x8b": "gzip data", "PK\x03\x04": "a ZIP archive", "\xfd7zXZ": "xz data", "\x28\xb5\x2f\xfd": "zstd data", "BZh": "bzip2 data", "SQLite format 3\x00": "an SQLite database",
+		"\x1f\x8b": "gzip data", "PK\x03\x04": "a ZIP archive", "\xfd7zXZ": "xz data",
+		"\x28\xb5\x2f\xfd": "zstd data", "BZh": "bzip2 data", "SQLite format 3\x00": "an SQLite database",
 	} {
 		if bytes.HasPrefix(b, []byte(magic)) {
 			return Form{Name: name, Hint: "unpack it and send the evidence inside"}

@@ -24,7 +24,10 @@ var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func quote(version uint16) []byte {
 	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
-	return pki.Platform(evidencetest.HealthyPlatform()).Quote(evidencetest.QuoteConfig{Version: version, Enclave: evidencetest.DemoEnclave()})
+	return pki.Platform(evidencetest.HealthyPlatform()).Quote(evidencetest.QuoteConfig{
+		Version: version,
+		Enclave: evidencetest.DemoEnclave(),
+	})
 }
 
 func report() []byte {
@@ -72,7 +75,10 @@ func TestACutQuoteSaysInWhichPart(t *testing.T) {
 		if version == 5 {
 			at += 6
 		}
-		for keep, want := range map[int]string{30: "header", 200: "body", at + 10: "signature", at + 70: "attestation key", at + 300: "quoting enclave", len(q) - 100: "certificates"} {
+		for keep, want := range map[int]string{
+			30: "header", 200: "body", at + 10: "signature", at + 70: "attestation key",
+			at + 300: "quoting enclave", len(q) - 100: "certificates",
+		} {
 			if f := forms.Recognize(q[:keep]); !strings.Contains(f.Cut, want) {
 				t.Errorf("version %d, %d bytes: %q, want %q", version, keep, f.Cut, want)
 			}
@@ -92,7 +98,10 @@ func TestCertificatesNameTheExtensionWithTheEvidence(t *testing.T) {
 	for _, tc := range []struct {
 		oid  asn1.ObjectIdentifier
 		want evidence.Kind
-	}{{asn1.ObjectIdentifier{1, 2, 840, 113741, 1337, 6}, evidence.SGXEnclave}, {asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 105, 1}, evidence.OpenEnclave}} {
+	}{
+		{asn1.ObjectIdentifier{1, 2, 840, 113741, 1337, 6}, evidence.SGXEnclave},
+		{asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 105, 1}, evidence.OpenEnclave},
+	} {
 		for name, value := range map[string][]byte{"bare": q, "in an OCTET STRING": wrapped} {
 			oid := tc.oid.String()
 			f := forms.Recognize(certificate(t, tc.oid, value))
@@ -109,7 +118,8 @@ func certificate(t *testing.T, oid asn1.ObjectIdentifier, value []byte) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: now, NotAfter: now.AddDate(1, 0, 0), ExtraExtensions: []pkix.Extension{{Id: oid, Value: value}}}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: now, NotAfter: now.AddDate(1, 0,
+		0), ExtraExtensions: []pkix.Extension{{Id: oid, Value: value}}}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -122,7 +132,11 @@ func TestDecodeLeavesEvidenceAlone(t *testing.T) {
 	if _, ok, err := forms.Decode(evidence.SGXEnclave, q); ok || err != nil {
 		t.Error("a raw quote is decoded")
 	}
-	for name, text := range map[string]string{"no evidence in hex": "00112233", "no evidence in base64": "aGVsbG8gd29ybGQ=", "a member of another name": `{"x":"` + hex.EncodeToString(q) + `"}`} {
+	for name, text := range map[string]string{
+		"no evidence in hex":       "00112233",
+		"no evidence in base64":    "aGVsbG8gd29ybGQ=",
+		"a member of another name": `{"x":"` + hex.EncodeToString(q) + `"}`,
+	} {
 		if d, ok, err := forms.Decode(evidence.SGXEnclave, []byte(text)); ok || err != nil {
 			t.Errorf("%s: %s", name, d.How())
 		}

@@ -11,17 +11,24 @@ import (
 )
 
 // intelVendor is the QE vendor id at byte 12 of a quote's header.
-var intelVendor = []byte{0x93, 0x9a, 0x72, 0x33, 0xf7, 0x9c, 0x4c, 0xa9, 0x94, 0x0a, 0x0d, 0xb3, 0x95, 0x7f, 0x06, 0x07}
+var intelVendor = []byte{
+	0x93, 0x9a, 0x72, 0x33, 0xf7, 0x9c, 0x4c, 0xa9, 0x94, 0x0a, 0x0d, 0xb3, 0x95, 0x7f, 0x06, 0x07,
+}
 
 // quoteForm names DCAP and EPID quotes.
 func quoteForm(b []byte) Form {
 	if len(b) < 8 {
 		return Form{}
 	}
-	version, keyType, tee := binary.LittleEndian.Uint16(b), binary.LittleEndian.Uint16(b[2:]), binary.LittleEndian.Uint32(b[4:])
+	version, keyType, tee := binary.LittleEndian.Uint16(b), binary.LittleEndian.Uint16(b[2:]),
+		binary.LittleEndian.Uint32(b[4:])
 	if known := b[min(12, len(b)):min(28, len(b))]; !bytes.Equal(known, intelVendor[:len(known)]) {
 		if len(b) >= 436 && version >= 1 && version <= 2 && keyType <= 1 && looksEPID(b) {
-			return Form{Name: fmt.Sprintf("an EPID quote of version %d, which Intel's service no longer verifies", version), Hint: "make a DCAP (ECDSA) quote"}
+			return Form{
+				Name: fmt.Sprintf("an EPID quote of version %d, which Intel's service no longer verifies",
+					version),
+				Hint: "make a DCAP (ECDSA) quote",
+			}
 		}
 		return Form{}
 	}

@@ -29,7 +29,8 @@ func cborForm(b []byte) Form {
 		f = Form{Kind: evidence.ArmCCA, Name: "an Arm CCA token"}
 	case !bytes.HasPrefix(bytes.TrimPrefix(b, []byte{0xd2}), []byte{0x84}):
 		return Form{}
-	case bytes.HasPrefix(bytes.TrimPrefix(b, []byte{0xd2}), nitroHeader) || bytes.Contains(b, []byte("module_id")):
+	case bytes.HasPrefix(bytes.TrimPrefix(b, []byte{0xd2}), nitroHeader) ||
+		bytes.Contains(b, []byte("module_id")):
 		f = Form{Kind: evidence.NitroEnclave, Name: "an AWS Nitro attestation document"}
 	case bytes.Contains(b, []byte("did:x509:")):
 		f = Form{Name: "an endorsement of a utility VM", Hint: "name it with --uvm beside its SEV-SNP report"}
@@ -58,16 +59,22 @@ func textForm(b []byte) Form {
 		return objectForm(text)
 	case bytes.HasPrefix(text, []byte("-----BEGIN ")):
 		return pemForm(text)
-	case bytes.HasPrefix(text, []byte("eyJ")) && bytes.Count(text, []byte(".")) == 2 && !bytes.ContainsAny(text, " \n{"):
+	case bytes.HasPrefix(text, []byte("eyJ")) && bytes.Count(text, []byte(".")) == 2 &&
+		!bytes.ContainsAny(text, " \n{"):
 		return Form{Name: "a token (JWT)", Hint: "check a token with probity verify token"}
 	case bytes.HasPrefix(text, []byte("version https://git-lfs")):
 		return Form{Name: "a pointer of Git LFS, not the file", Hint: "fetch the file: git lfs pull"}
 	case bytes.HasPrefix(text, []byte("version=")) || bytes.HasPrefix(text, []byte("version =")):
 		return Form{Name: "an attestation policy", Hint: "name it with --policy"}
-	case bytes.HasPrefix(text, []byte("<")) && (hasFold(text, "<!doctype html") || hasFold(text, "<html") || hasFold(text, "<?xml")):
+	case bytes.HasPrefix(text, []byte("<")) &&
+		(hasFold(text, "<!doctype html") || hasFold(text, "<html") || hasFold(text, "<?xml")):
 		return Form{Name: "a web page or XML document", Hint: "the download failed: fetch the file again"}
-	case bytes.HasPrefix(text, []byte("report:")) || bytes.HasPrefix(text, []byte("report {")) || bytes.HasPrefix(text, []byte("header:")) || bytes.HasPrefix(text, []byte("header {")):
-		return Form{Name: "a report in protocol buffer text, which no longer has the signed bytes", Hint: "make it again with -outform bin"}
+	case bytes.HasPrefix(text, []byte("report:")) || bytes.HasPrefix(text, []byte("report {")) ||
+		bytes.HasPrefix(text, []byte("header:")) || bytes.HasPrefix(text, []byte("header {")):
+		return Form{
+			Name: "a report in protocol buffer text, which no longer has the signed bytes",
+			Hint: "make it again with -outform bin",
+		}
 	}
 	return Form{}
 }
@@ -94,7 +101,10 @@ func pemForm(text []byte) Form {
 	}
 	switch {
 	case bytes.Contains(text, []byte("PRIVATE KEY-----")):
-		return Form{Name: "a private key", Hint: "a private key is never evidence: keep it secret, and replace it if you sent it"}
+		return Form{
+			Name: "a private key",
+			Hint: "a private key is never evidence: keep it secret, and replace it if you sent it",
+		}
 	case block.Type == "CERTIFICATE":
 		f := derForm(block.Bytes)
 		if f.Kind != "" {
@@ -106,9 +116,15 @@ func pemForm(text []byte) Form {
 		f.Name += " in PEM"
 		return f
 	case block.Type == "X509 CRL":
-		return Form{Name: "a certificate revocation list in PEM", Hint: "it is collateral: name it with --collateral"}
+		return Form{
+			Name: "a certificate revocation list in PEM",
+			Hint: "it is collateral: name it with --collateral",
+		}
 	case strings.Contains(block.Type, "PUBLIC KEY"):
-		return Form{Name: "a public key in PEM", Hint: "name bound data with --runtime-data, and a platform's key with --root"}
+		return Form{
+			Name: "a public key in PEM",
+			Hint: "name bound data with --runtime-data, and a platform's key with --root",
+		}
 	}
 	return Form{}
 }
@@ -139,7 +155,8 @@ func objectForm(text []byte) Form {
 		return Form{Kind: evidence.TPM, Name: "a message of the TPM attestation protocol"}
 	case has("request") && bytes.Contains(members["request"], []byte(`"eyJ`)):
 		return Form{Kind: evidence.TPM, Name: "a message of the TPM attestation protocol"}
-	case has("payload") && (has("request") || bytes.Contains(members["payload"], []byte(`"request"`)) || bytes.Contains(members["payload"], []byte(`"type"`))):
+	case has("payload") && (has("request") || bytes.Contains(members["payload"], []byte(`"request"`)) ||
+		bytes.Contains(members["payload"], []byte(`"type"`))):
 		return Form{Kind: evidence.TPM, Name: "a message of the TPM attestation protocol"}
 	case has("keys"):
 		return Form{Name: "a JSON Web Key Set", Hint: "it goes with probity verify token"}

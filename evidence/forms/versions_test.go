@@ -16,7 +16,11 @@ func TestQuotesOfTPM12AreNamed(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	}
-	for name, b := range map[string][]byte{"cut": quote[:47], "longer": append(slices.Clone(quote), 0), "another version": append([]byte("\x01\x02"), quote[2:]...)} {
+	for name, b := range map[string][]byte{
+		"cut":             quote[:47],
+		"longer":          append(slices.Clone(quote), 0),
+		"another version": append([]byte("\x01\x02"), quote[2:]...),
+	} {
 		if f := forms.Recognize(b); strings.Contains(f.Name, "TPM 1.2") {
 			t.Errorf("%s: %+v", name, f)
 		}

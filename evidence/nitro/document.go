@@ -58,7 +58,8 @@ func Parse(b []byte) (*Document, error) {
 		into     any
 		optional bool
 	}{
-		{"module_id", &d.ModuleID, false}, {"digest", &digest, false}, {"timestamp", &d.Timestamp, false}, {"pcrs", &d.PCRs, false},
+		{"module_id", &d.ModuleID, false}, {"digest", &digest, false}, {"timestamp", &d.Timestamp, false},
+		{"pcrs", &d.PCRs, false},
 		{"certificate", &d.Certificate, false}, {"cabundle", &d.Bundle, false},
 		{"public_key", &d.PublicKey, true}, {"user_data", &d.UserData, true}, {"nonce", &d.Nonce, true},
 	}
@@ -96,7 +97,8 @@ func (d *Document) check() error {
 	if d.ModuleID == "" || d.Timestamp == 0 {
 		return errors.New("payload: an empty module_id or timestamp")
 	}
-	if len(d.Certificate) == 0 || len(d.Certificate) > maxCertificate || len(d.Bundle) == 0 || len(d.Bundle) > maxBundle {
+	if len(d.Certificate) == 0 || len(d.Certificate) > maxCertificate || len(d.Bundle) == 0 ||
+		len(d.Bundle) > maxBundle {
 		return errors.New("payload: certificate or cabundle is empty or too large")
 	}
 	for _, der := range d.Bundle {

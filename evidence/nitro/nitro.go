@@ -50,7 +50,8 @@ var (
 		"send the document as the Nitro Secure Module returned it; documents of NitroTPM are another kind")
 	CheckRoot = checks.Define("nitro.root",
 		"the first certificate of cabundle is AWS's root G1",
-		"send the document of an enclave that runs on AWS; simulated evidence (probity simulate, probity demo) needs its own root: --root FILE, or development.nitroRoot of a service")
+		"send the document of an enclave that runs on AWS; simulated evidence (probity simulate, "+
+			"probity demo) needs its own root: --root FILE, or development.nitroRoot of a service")
 	CheckChain = checks.Define("nitro.chain",
 		"each certificate is signed by the one before with ECDSA P-384, and CAs are CAs",
 		"send the document as the Nitro Secure Module returned it")
@@ -156,15 +157,19 @@ func (v *Verifier) verify(result *evidence.Result, ev evidence.Evidence) error {
 		return result.FailErr(CheckChain, "a chain from the root to the enclave", err)
 	}
 	leaf := c.certs[len(c.certs)-1]
-	result.Pass(CheckChain, "a chain from the root to the enclave", fmt.Sprintf("%d certificates to %s", len(c.certs), leaf.Subject.CommonName))
+	result.Pass(CheckChain, "a chain from the root to the enclave",
+		fmt.Sprintf("%d certificates to %s", len(c.certs), leaf.Subject.CommonName))
 	for _, cert := range c.certs {
 		if ev.Time.Before(cert.NotBefore) || ev.Time.After(cert.NotAfter) {
-			return result.Fail(CheckValidity, "certificates that are valid at "+stamp(ev.Time), fmt.Sprintf("%s valid from %s to %s", cert.Subject.CommonName, stamp(cert.NotBefore), stamp(cert.NotAfter)))
+			return result.Fail(CheckValidity, "certificates that are valid at "+stamp(ev.Time),
+				fmt.Sprintf("%s valid from %s to %s", cert.Subject.CommonName, stamp(cert.NotBefore),
+					stamp(cert.NotAfter)))
 		}
 	}
 	result.Pass(CheckValidity, "valid at "+stamp(ev.Time), "the enclave's until "+stamp(leaf.NotAfter))
 	if !d.message.VerifyP384(c.leaf) {
-		return result.Fail(CheckSignature, "a signature of the enclave's certificate", "signature verification failed")
+		return result.Fail(CheckSignature, "a signature of the enclave's certificate",
+			"signature verification failed")
 	}
 	result.Pass(CheckSignature, "ES384 by the enclave's certificate", "verified")
 	made := time.UnixMilli(int64(min(d.Timestamp, 1<<52)))
@@ -176,7 +181,8 @@ func (v *Verifier) verify(result *evidence.Result, ev evidence.Evidence) error {
 		return err
 	}
 	if d.Debug() {
-		result.Reserve(evidence.DebugGuest, CheckDebug, "measurements in PCR 0, 1 and 2", "zeros: the enclave runs in debug mode")
+		result.Reserve(evidence.DebugGuest, CheckDebug, "measurements in PCR 0, 1 and 2",
+			"zeros: the enclave runs in debug mode")
 	}
 	result.Claims, err = v.claims(result, d, ev)
 	return err

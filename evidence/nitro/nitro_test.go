@@ -42,18 +42,36 @@ func TestAccepted(t *testing.T) {
 	data := []byte("a key")
 	sum := sha256.Sum256(data)
 	for name, ev := range map[string]evidence.Evidence{
-		"plain":                     {Raw: n.Document(evidencetest.DocumentConfig{})},
-		"tagged":                    {Raw: n.Document(evidencetest.DocumentConfig{Tagged: true})},
-		"with data":                 {Raw: n.Document(evidencetest.DocumentConfig{UserData: sum[:]}), RuntimeData: &evidence.Data{Bytes: data}},
-		"with data and zeros":       {Raw: n.Document(evidencetest.DocumentConfig{UserData: append(sum[:], make([]byte, 32)...)}), RuntimeData: &evidence.Data{Bytes: data}},
-		"1024 bytes of user data":   {Raw: n.Document(evidencetest.DocumentConfig{UserData: make([]byte, 1024)})},
-		"optional members left out": {Raw: n.Document(evidencetest.DocumentConfig{Edit: func(p map[string]any) { delete(p, "nonce"); delete(p, "public_key"); delete(p, "user_data") }})},
+		"plain":  {Raw: n.Document(evidencetest.DocumentConfig{})},
+		"tagged": {Raw: n.Document(evidencetest.DocumentConfig{Tagged: true})},
+		"with data": {
+			Raw:         n.Document(evidencetest.DocumentConfig{UserData: sum[:]}),
+			RuntimeData: &evidence.Data{Bytes: data},
+		},
+		"with data and zeros": {
+			Raw: n.Document(evidencetest.DocumentConfig{UserData: append(sum[:],
+				make([]byte, 32)...)}),
+			RuntimeData: &evidence.Data{Bytes: data},
+		},
+		"1024 bytes of user data": {
+			Raw: n.Document(evidencetest.DocumentConfig{UserData: make([]byte, 1024)}),
+		},
+		"optional members left out": {
+			Raw: n.Document(evidencetest.DocumentConfig{Edit: func(p map[string]any) {
+				delete(p, "nonce")
+				delete(p, "public_key")
+				delete(p, "user_data")
+			}}),
+		},
 		"three PCRs": {Raw: n.Document(evidencetest.DocumentConfig{Edit: func(p map[string]any) {
 			for i := 3; i < 16; i++ {
 				delete(p["pcrs"].(map[int][]byte), i)
 			}
 		}})},
-		"to the end of its certificate": {Raw: n.Document(evidencetest.DocumentConfig{}), Time: now.Add(3 * time.Hour)},
+		"to the end of its certificate": {
+			Raw:  n.Document(evidencetest.DocumentConfig{}),
+			Time: now.Add(3 * time.Hour),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			result, refused := run(t, n, ev)
@@ -163,7 +181,10 @@ func TestMustRefuseHierarchies(t *testing.T) {
 		"a region that allows no zone": {func(c *x509.Certificate) {
 			named(c, "region.aws.nitro-enclaves", func() { c.MaxPathLen, c.MaxPathLenZero = 0, true })
 		}, "nitro.chain"},
-		"an enclave that is a CA": {func(c *x509.Certificate) { named(c, "i-0123-enc0456.region.aws", func() { c.IsCA = true }) }, "nitro.chain"},
+		"an enclave that is a CA": {
+			func(c *x509.Certificate) { named(c, "i-0123-enc0456.region.aws", func() { c.IsCA = true }) },
+			"nitro.chain",
+		},
 		"an enclave that may not sign": {func(c *x509.Certificate) {
 			named(c, "i-0123-enc0456.region.aws", func() { c.KeyUsage = x509.KeyUsageKeyEncipherment })
 		}, "nitro.chain"},
@@ -183,7 +204,8 @@ func TestMustRefuseHierarchies(t *testing.T) {
 	}
 	t.Run("a test root, in a verifier for production", func(t *testing.T) {
 		n := evidencetest.NewNitro(evidencetest.NitroConfig{Now: now})
-		_, err := nitro.New(nitro.Config{}).Verify(t.Context(), evidence.Evidence{Raw: n.Document(evidencetest.DocumentConfig{}), Time: now})
+		_, err := nitro.New(nitro.Config{}).Verify(t.Context(),
+			evidence.Evidence{Raw: n.Document(evidencetest.DocumentConfig{}), Time: now})
 		var r *evidence.Rejection
 		if !errors.As(err, &r) || r.Check.ID != "nitro.root" {
 			t.Errorf("error = %v", err)

@@ -41,7 +41,8 @@ func ParseCustomClaims(b []byte) ([]CustomClaim, error) {
 		rest = rest[16:]
 		left := uint64(len(rest))
 		if nameSize < 1 || nameSize > left || valueSize > left-nameSize {
-			return nil, fmt.Errorf("openenclave: custom claim %d: sizes %d and %d exceed the %d bytes left", i+1, nameSize, valueSize, left)
+			return nil, fmt.Errorf("openenclave: custom claim %d: sizes %d and %d exceed the %d bytes left",
+				i+1, nameSize, valueSize, left)
 		}
 		name, value := rest[:nameSize], rest[nameSize:nameSize+valueSize]
 		if bytes.IndexByte(name, 0) != len(name)-1 {

@@ -31,11 +31,13 @@ func ParseEndorsements(b []byte) (*collateral.Intel, error) {
 		header[i] = binary.LittleEndian.Uint32(b[4*i:])
 	}
 	if header[0] != 1 || header[1] != 2 || header[3] != endorsementItems {
-		return nil, fmt.Errorf("openenclave: endorsements: version %d, type %d, %d items; want 1, 2 (SGX ECDSA), %d",
-			header[0], header[1], header[3], endorsementItems)
+		return nil,
+			fmt.Errorf("openenclave: endorsements: version %d, type %d, %d items; want 1, 2 (SGX ECDSA), %d",
+				header[0], header[1], header[3], endorsementItems)
 	}
 	if uint64(header[2]) != uint64(len(b)-16) {
-		return nil, fmt.Errorf("openenclave: endorsements: size %d, but %d bytes follow the header", header[2], len(b)-16)
+		return nil, fmt.Errorf("openenclave: endorsements: size %d, but %d bytes follow the header",
+			header[2], len(b)-16)
 	}
 	data := b[16+4*endorsementItems:]
 	var items [endorsementItems][]byte
@@ -63,14 +65,18 @@ const (
 // parseStruct reads TDX endorsements. The data follow in the order of the pieces.
 func parseStruct(b []byte) (*collateral.Intel, error) {
 	if version := binary.LittleEndian.Uint32(b); version&0xffff != 3 && version&0xffff != 4 {
-		return nil, fmt.Errorf("openenclave: TDX endorsements: version %d.%d, want 3 or 4", version&0xffff, version>>16)
+		return nil, fmt.Errorf("openenclave: TDX endorsements: version %d.%d, want 3 or 4", version&0xffff,
+			version>>16)
 	}
 	var pieces [structPieces][]byte
 	data := b[structHeader:]
 	for i := range pieces {
 		size := binary.LittleEndian.Uint32(b[8+16*i+8:])
 		if uint64(size) > uint64(len(data)) {
-			return nil, fmt.Errorf("openenclave: TDX endorsements: piece %d of %d bytes, but %d are left: the file was cut off", i+1, size, len(data))
+			return nil, fmt.Errorf(
+				"openenclave: TDX endorsements: piece %d of %d bytes, but %d are left: the file was cut off",
+				i+1, size, len(data),
+			)
 		}
 		pieces[i], data = data[:size], data[size:]
 	}
@@ -95,7 +101,8 @@ func endorsementSet(items [endorsementItems][]byte) (*collateral.Intel, error) {
 	if c.TCBInfo, c.TCBInfoSignature, err = collateral.ParseResponse(text(1), "tcbInfo"); err != nil {
 		return nil, fmt.Errorf("openenclave: endorsements: TCB info: %w", err)
 	}
-	if c.QEIdentity, c.QEIdentitySignature, err = collateral.ParseResponse(text(6), "enclaveIdentity"); err != nil {
+	c.QEIdentity, c.QEIdentitySignature, err = collateral.ParseResponse(text(6), "enclaveIdentity")
+	if err != nil {
 		return nil, fmt.Errorf("openenclave: endorsements: QE identity: %w", err)
 	}
 	if c.PCKCRL, err = crl(items[3]); err != nil {

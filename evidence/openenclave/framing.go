@@ -70,7 +70,8 @@ func parseCertificate(b []byte) (*Framed, error) {
 		return nil, fmt.Errorf("openenclave: %w", err)
 	}
 	if cert.SNP {
-		return nil, errors.New("openenclave: the certificate carries a SEV-SNP report: use attestation type SevSnpVm")
+		return nil,
+			errors.New("openenclave: the certificate carries a SEV-SNP report: use attestation type SevSnpVm")
 	}
 	f, err := Parse(cert.Evidence)
 	if err != nil {
@@ -90,7 +91,9 @@ func parseReport(b []byte) (*Framed, error) {
 		return nil, fmt.Errorf("openenclave: report version %d, want 1", v)
 	}
 	if t := binary.LittleEndian.Uint32(b[4:]); t != reportRemote {
-		return nil, fmt.Errorf("openenclave: report type %d is not remote (2): local reports prove nothing to others", t)
+		return nil, fmt.Errorf(
+			"openenclave: report type %d is not remote (2): local reports prove nothing to others", t,
+		)
 	}
 	size, left := binary.LittleEndian.Uint64(b[8:]), uint64(len(b)-reportHeaderSize)
 	if size != left {

@@ -32,7 +32,8 @@ var (
 		"the evidence is a remote Open Enclave report or SGX ECDSA evidence whose sizes fit",
 		"send what oe_get_report or oe_get_evidence returned, unchanged; for a bare quote use SgxEnclave")
 	CheckCustom = checks.Define("openenclave.custom-claims.binding",
-		"SHA-256 of the custom claims buffer is the first half of REPORTDATA; evidence whose header names SGX ECDSA has a buffer, if only an empty one",
+		"SHA-256 of the custom claims buffer is the first half of REPORTDATA; "+
+			"evidence whose header names SGX ECDSA has a buffer, if only an empty one",
 		"send the evidence unchanged, with the custom claims it was made with")
 	CheckKey = checks.Define("openenclave.certificate.key",
 		"the quote in a certificate binds the certificate's own key, in one of the ways of ratls.certificate.key",
@@ -63,7 +64,8 @@ func (v *Verifier) Verify(ctx context.Context, ev evidence.Evidence) (*evidence.
 	if err != nil {
 		return result, result.FailErr(CheckFormat, "an Open Enclave report or evidence", err)
 	}
-	result.Pass(CheckFormat, "an Open Enclave report or evidence", fmt.Sprintf("%s, %d bytes", framed.Form, len(ev.Raw)))
+	result.Pass(CheckFormat, "an Open Enclave report or evidence",
+		fmt.Sprintf("%s, %d bytes", framed.Form, len(ev.Raw)))
 	if err := v.sgx.VerifyQuote(ctx, result, framed.Quote, ev); err != nil {
 		return result, err
 	}
@@ -93,12 +95,17 @@ func (v *Verifier) bindFraming(result *evidence.Result, framed *Framed) error {
 	if framed.Header && len(bytes.TrimLeft(framed.CustomClaims, "\x00")) == 0 && !buffer.BoundBy(report.ReportData[:]) {
 		buffer.Bytes = nil // zero padding after the quote: the buffer is empty
 	}
-	if err := buffer.CheckBound(result, CheckCustom, "custom claims", "REPORTDATA", report.ReportData[:]); err != nil {
+	err = buffer.CheckBound(result, CheckCustom, "custom claims", "REPORTDATA", report.ReportData[:])
+	if err != nil {
 		return err
 	}
 	// The enclave vouches for these, not the service.
 	add := func(name string, value []byte) {
-		result.Aliases.Add(claims.Claim{Type: name, Issuer: claims.CustomClaim, Value: claims.StringValue(base64.RawURLEncoding.EncodeToString(value))})
+		result.Aliases.Add(claims.Claim{
+			Type:   name,
+			Issuer: claims.CustomClaim,
+			Value:  claims.StringValue(base64.RawURLEncoding.EncodeToString(value)),
+		})
 	}
 	list, err := ParseCustomClaims(buffer.Bytes)
 	if err != nil && len(buffer.Bytes) > 0 {

@@ -29,10 +29,18 @@ import (
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 var (
-	formatECDSA  = [16]byte{0xa3, 0xa2, 0x1e, 0x87, 0x1b, 0x4d, 0x40, 0x14, 0xb7, 0x0a, 0xa1, 0x25, 0xd2, 0xfb, 0xcd, 0x8c}
-	formatLegacy = [16]byte{0xc8, 0x30, 0x34, 0x54, 0xd9, 0x23, 0x4c, 0x2c, 0xa6, 0x91, 0xdf, 0x7d, 0xef, 0x46, 0x0a, 0x76}
-	formatRaw    = [16]byte{0x19, 0x23, 0xd9, 0x1e, 0x12, 0xd2, 0x4c, 0x72, 0xb2, 0x20, 0x25, 0xcd, 0x8d, 0xac, 0xe8, 0x71}
-	formatLocal  = [16]byte{0x09, 0x26, 0x8c, 0x33, 0x6e, 0x0b, 0x45, 0xe5, 0x8a, 0x27, 0x15, 0x64, 0x4d, 0x0e, 0xf8, 0x9a}
+	formatECDSA = [16]byte{
+		0xa3, 0xa2, 0x1e, 0x87, 0x1b, 0x4d, 0x40, 0x14, 0xb7, 0x0a, 0xa1, 0x25, 0xd2, 0xfb, 0xcd, 0x8c,
+	}
+	formatLegacy = [16]byte{
+		0xc8, 0x30, 0x34, 0x54, 0xd9, 0x23, 0x4c, 0x2c, 0xa6, 0x91, 0xdf, 0x7d, 0xef, 0x46, 0x0a, 0x76,
+	}
+	formatRaw = [16]byte{
+		0x19, 0x23, 0xd9, 0x1e, 0x12, 0xd2, 0x4c, 0x72, 0xb2, 0x20, 0x25, 0xcd, 0x8d, 0xac, 0xe8, 0x71,
+	}
+	formatLocal = [16]byte{
+		0x09, 0x26, 0x8c, 0x33, 0x6e, 0x0b, 0x45, 0xe5, 0x8a, 0x27, 0x15, 0x64, 0x4d, 0x0e, 0xf8, 0x9a,
+	}
 )
 
 type lab struct {
@@ -45,7 +53,8 @@ type lab struct {
 func newLab() *lab {
 	l := &lab{pki: evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})}
 	l.m = l.pki.Platform(evidencetest.HealthyPlatform())
-	l.source = collateral.Fixed(l.pki.Collateral(l.m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}))
+	l.source = collateral.Fixed(l.pki.Collateral(l.m,
+		evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}))
 	l.v = openenclave.New(sgx.New(dcap.New(dcap.Config{Anchor: l.pki.Anchor()})))
 	return l
 }
@@ -171,13 +180,17 @@ func TestAnOpaqueBufferIsOneClaim(t *testing.T) {
 
 func TestParseCustomClaimsRefuses(t *testing.T) {
 	good := evidencetest.CustomClaims("a", "b")
-	if list, err := openenclave.ParseCustomClaims(good); err != nil || len(list) != 1 || list[0].Name != "a" || string(list[0].Value) != "b" {
+	list, err := openenclave.ParseCustomClaims(good)
+	if err != nil || len(list) != 1 || list[0].Name != "a" || string(list[0].Value) != "b" {
 		t.Fatalf("ParseCustomClaims = %v, %v", list, err)
 	}
 	for name, b := range map[string][]byte{
-		"empty": nil, "version 2": edit(good, 0, 2), "count of 2^63": edit(good, 15, 0x80), "one claim too many": edit(good, 8, 2),
-		"no claims but bytes": edit(good, 8, 0), "name size of zero": edit(good, 16, 0), "name size of 2^63": edit(good, 23, 0x80),
-		"value size of 2^63": edit(good, 31, 0x80), "trailing byte": append(slices.Clone(good), 0), "cut short": good[:len(good)-1],
+		"empty": nil, "version 2": edit(good, 0, 2), "count of 2^63": edit(good, 15, 0x80),
+		"one claim too many":  edit(good, 8, 2),
+		"no claims but bytes": edit(good, 8, 0), "name size of zero": edit(good, 16, 0),
+		"name size of 2^63":  edit(good, 23, 0x80),
+		"value size of 2^63": edit(good, 31, 0x80), "trailing byte": append(slices.Clone(good), 0),
+		"cut short":        good[:len(good)-1],
 		"name without NUL": edit(good, 33, 'x'), "name with two NULs": evidencetest.CustomClaims("a\x00", "b"),
 	} {
 		if _, err := openenclave.ParseCustomClaims(b); err == nil {
@@ -193,12 +206,20 @@ func (l *lab) items() [9][]byte {
 		panic(err)
 	}
 	response := func(member string, signed, signature []byte) []byte {
-		return append([]byte(`{"`+member+`":`+string(signed)+`,"signature":"`+hex.EncodeToString(signature)+`"}`), 0)
+		return append(
+			[]byte(`{"`+member+`":`+string(signed)+`,"signature":"`+hex.EncodeToString(signature)+`"}`),
+			0,
+		)
 	}
-	return [9][]byte{{1, 0, 0, 0}, response("tcbInfo", set.TCBInfo, set.TCBInfoSignature), append(slices.Clone(set.TCBInfoIssuerChain), 0),
-		append(slices.Clone(set.PCKCRL), 0), set.RootCRL, append(slices.Clone(set.PCKCRLIssuerChain), 0),
-		response("enclaveIdentity", set.QEIdentity, set.QEIdentitySignature), append(slices.Clone(set.QEIdentityIssuerChain), 0),
-		[]byte("2026-03-01T00:00:00Z\x00")}
+	return [9][]byte{
+		{1, 0, 0, 0}, response("tcbInfo", set.TCBInfo, set.TCBInfoSignature),
+		append(slices.Clone(set.TCBInfoIssuerChain), 0),
+		append(slices.Clone(set.PCKCRL), 0),
+		set.RootCRL, append(slices.Clone(set.PCKCRLIssuerChain), 0),
+		response("enclaveIdentity", set.QEIdentity, set.QEIdentitySignature),
+		append(slices.Clone(set.QEIdentityIssuerChain), 0),
+		[]byte("2026-03-01T00:00:00Z\x00"),
+	}
 }
 
 func TestEndorsementsServeAsCollateral(t *testing.T) {
@@ -284,7 +305,10 @@ func TestCertificatesCarryEvidence(t *testing.T) {
 	sum := sha256.Sum256(spki)
 	keyClaims := evidencetest.DICEClaims(1, sum[:])
 	issue := func(key *ecdsa.PrivateKey, extensions ...pkix.Extension) []byte {
-		template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "https://x"}, NotBefore: now, NotAfter: now.AddDate(1, 0, 0), ExtraExtensions: extensions}
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "https://x"}, NotBefore: now,
+			NotAfter: now.AddDate(1, 0, 0), ExtraExtensions: extensions,
+		}
 		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 		if err != nil {
 			t.Fatal(err)
@@ -298,7 +322,8 @@ func TestCertificatesCarryEvidence(t *testing.T) {
 		}
 		return out
 	}
-	oldOID, newOID := asn1.ObjectIdentifier{1, 2, 840, 113556, 10, 1, 1}, asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 105, 1}
+	oldOID := asn1.ObjectIdentifier{1, 2, 840, 113556, 10, 1, 1}
+	newOID := asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 105, 1}
 	report := evidencetest.OpenEnclaveReport(quote)
 	good := issue(key, pkix.Extension{Id: newOID, Value: report})
 	for name, tc := range map[string]struct {

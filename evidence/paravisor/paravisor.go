@@ -71,7 +71,9 @@ func (l List) Check() error {
 		case tdx && len(t.MRTD) == 0:
 			return fmt.Errorf("%d (%s): mrtd is missing: mrseam alone is the same for all trust domains", i+1, t.Name)
 		case !snp && !tdx:
-			return fmt.Errorf("%d (%s): no digest; give idKeyDigest, authorKeyDigest or measurement for SEV-SNP, mrtd for TDX", i+1, t.Name)
+			return fmt.Errorf("%d (%s): no digest; give idKeyDigest, authorKeyDigest or measurement for "+
+				"SEV-SNP, mrtd for TDX",
+				i+1, t.Name)
 		}
 	}
 	return nil
@@ -90,7 +92,8 @@ func (l List) SNP(r SNP) string {
 		return ""
 	}
 	for _, t := range l {
-		if len(t.MRTD) == 0 && r.SVN >= t.MinSVN && t.IDKeyDigest.matches(r.IDKeyDigest) && t.AuthorKeyDigest.matches(r.AuthorKeyDigest) && t.Measurement.matches(r.Measurement) {
+		if len(t.MRTD) == 0 && r.SVN >= t.MinSVN && t.IDKeyDigest.matches(r.IDKeyDigest) &&
+			t.AuthorKeyDigest.matches(r.AuthorKeyDigest) && t.Measurement.matches(r.Measurement) {
 			return t.Name
 		}
 	}

@@ -42,20 +42,38 @@ func TestListsThatSayNothingAreRefused(t *testing.T) {
 }
 
 func TestWhichParavisorsAreTrusted(t *testing.T) {
-	l := List{{Name: "by measurement", Measurement: digest(1)}, {Name: "by its signer", IDKeyDigest: digest(2), AuthorKeyDigest: digest(3), MinSVN: 5},
-		{Name: "a trust domain", MRTD: digest(4), MRSEAM: digest(5)}, {Name: "of any module", MRTD: digest(6)}}
+	l := List{
+		{Name: "by measurement", Measurement: digest(1)},
+		{Name: "by its signer", IDKeyDigest: digest(2), AuthorKeyDigest: digest(3), MinSVN: 5},
+		{Name: "a trust domain", MRTD: digest(4), MRSEAM: digest(5)},
+		{Name: "of any module", MRTD: digest(6)},
+	}
 	zero := make([]byte, digestSize)
 	for name, tc := range map[string]struct {
 		report SNP
 		want   string
 	}{
-		"the measurement":          {SNP{Measurement: digest(1), IDKeyDigest: zero, AuthorKeyDigest: zero}, "by measurement"},
-		"a lower privilege":        {SNP{VMPL: 2, Measurement: digest(1), IDKeyDigest: zero, AuthorKeyDigest: zero}, ""},
-		"the signer":               {SNP{SVN: 5, Measurement: digest(9), IDKeyDigest: digest(2), AuthorKeyDigest: digest(3)}, "by its signer"},
-		"an old one of the signer": {SNP{SVN: 4, Measurement: digest(9), IDKeyDigest: digest(2), AuthorKeyDigest: digest(3)}, ""},
-		"half of the signer":       {SNP{SVN: 5, Measurement: digest(9), IDKeyDigest: digest(2), AuthorKeyDigest: zero}, ""},
-		"nothing":                  {SNP{SVN: 9, Measurement: zero, IDKeyDigest: zero, AuthorKeyDigest: zero}, ""},
-		"MRTD as a measurement":    {SNP{Measurement: digest(4), IDKeyDigest: zero, AuthorKeyDigest: zero}, ""},
+		"the measurement": {
+			SNP{Measurement: digest(1), IDKeyDigest: zero, AuthorKeyDigest: zero}, "by measurement",
+		},
+		"a lower privilege": {
+			SNP{VMPL: 2, Measurement: digest(1), IDKeyDigest: zero, AuthorKeyDigest: zero}, "",
+		},
+		"the signer": {
+			SNP{SVN: 5, Measurement: digest(9), IDKeyDigest: digest(2), AuthorKeyDigest: digest(3)},
+			"by its signer",
+		},
+		"an old one of the signer": {
+			SNP{SVN: 4, Measurement: digest(9), IDKeyDigest: digest(2), AuthorKeyDigest: digest(3)},
+			"",
+		},
+		"half of the signer": {
+			SNP{SVN: 5, Measurement: digest(9), IDKeyDigest: digest(2), AuthorKeyDigest: zero}, "",
+		},
+		"nothing": {
+			SNP{SVN: 9, Measurement: zero, IDKeyDigest: zero, AuthorKeyDigest: zero}, "",
+		},
+		"MRTD as a measurement": {SNP{Measurement: digest(4), IDKeyDigest: zero, AuthorKeyDigest: zero}, ""},
 	} {
 		if got := l.SNP(tc.report); got != tc.want {
 			t.Errorf("%s: %q, want %q", name, got, tc.want)

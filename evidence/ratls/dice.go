@@ -37,7 +37,8 @@ func (c *Certificate) dice(value []byte) error {
 	case tagSNPLibrats:
 		c.SNP = true
 	default:
-		return fmt.Errorf("TCG DICE tagged evidence: tag %d is not known; expected %d or %d for an Intel quote, %d for a SEV-SNP report",
+		return fmt.Errorf("TCG DICE tagged evidence: tag %d is not known; expected %d or %d for an Intel "+
+			"quote, %d for a SEV-SNP report",
 			tag.Number, tagIntelQuote, tagIntelQuoteLibrats, tagSNPLibrats)
 	}
 	var parts [][]byte
@@ -67,8 +68,11 @@ func (c *Certificate) keyHash(claim []byte) error {
 	var entry []cbor.RawMessage
 	var algorithm int64
 	var value []byte
-	if cose.Decode(claim, &entry) != nil || len(entry) != 2 || cose.Decode(entry[0], &algorithm) != nil || cose.Decode(entry[1], &value) != nil {
-		return errors.New("TCG DICE tagged evidence: " + claimKeyHash + " is not an array of hash algorithm and hash")
+	if cose.Decode(claim, &entry) != nil || len(entry) != 2 || cose.Decode(entry[0], &algorithm) != nil ||
+		cose.Decode(entry[1], &value) != nil {
+		return errors.New(
+			"TCG DICE tagged evidence: " + claimKeyHash + " is not an array of hash algorithm and hash",
+		)
 	}
 	var want []byte
 	switch algorithm { // IANA, Named Information Hash Algorithm Registry
@@ -82,10 +86,12 @@ func (c *Certificate) keyHash(claim []byte) error {
 		sum := sha512.Sum512(c.PublicKey)
 		want = sum[:]
 	default:
-		return fmt.Errorf("TCG DICE tagged evidence: hash algorithm %d is not known; expected 1 (SHA-256), 7 (SHA-384) or 8 (SHA-512)", algorithm)
+		return fmt.Errorf("TCG DICE tagged evidence: hash algorithm %d is not known; "+
+			"expected 1 (SHA-256), 7 (SHA-384) or 8 (SHA-512)", algorithm)
 	}
 	if subtle.ConstantTimeCompare(want, value) != 1 || bytes.Equal(value, nil) {
-		return fmt.Errorf("TCG DICE tagged evidence: %s is %x, the certificate's key has %x", claimKeyHash, value, want)
+		return fmt.Errorf("TCG DICE tagged evidence: %s is %x, the certificate's key has %x", claimKeyHash,
+			value, want)
 	}
 	return nil
 }

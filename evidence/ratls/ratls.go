@@ -29,7 +29,8 @@ var (
 
 	CheckCertificate = checks.Define("ratls.certificate",
 		"the certificate is well-formed, carries evidence in one extension that is known",
-		"send the certificate as the TEE made it, in DER or PEM, or take the evidence out of its extension and send that")
+		"send the certificate as the TEE made it, in DER or PEM, or take the evidence out of its "+
+			"extension and send that")
 	CheckKey = checks.Define("ratls.certificate.key",
 		"the evidence binds the certificate's own key in a way that is known: SHA-256 of the PEM public key with its NUL (Open Enclave), a hash of the DER SubjectPublicKeyInfo (EGo, Gramine), or the claims of TCG DICE tagged evidence; and a certificate that names itself as its issuer is signed by this key",
 		"ask the TEE for a new certificate; if its key is still not bound, the certificate belongs to someone else, or the software binds the key in a way that is not known here: then send the evidence alone, with the bound bytes as runtime data")
@@ -185,13 +186,17 @@ func (c *Certificate) bindings() []binding {
 //
 // The caller has verified the evidence before. So the work of the signature check, with a
 // key that the sender chose, is done only for the keys of genuine TEEs.
-func (c *Certificate) CheckKey(result *evidence.Result, check *evidence.Definition, field string, reportData []byte) error {
+func (c *Certificate) CheckKey(
+	result *evidence.Result, check *evidence.Definition, field string, reportData []byte,
+) error {
 	var tried []string
 	for _, way := range c.bindings() {
 		n := len(way.hash)
 		rest := reportData[min(n, len(reportData)):]
-		if len(reportData) >= n && subtle.ConstantTimeCompare(reportData[:n], way.hash) == 1 && (!way.whole || len(bytes.TrimLeft(rest, "\x00")) == 0) {
-			if c := c.self; c != nil && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) != nil {
+		if len(reportData) >= n && subtle.ConstantTimeCompare(reportData[:n], way.hash) == 1 &&
+			(!way.whole || len(bytes.TrimLeft(rest, "\x00")) == 0) {
+			c := c.self
+			if c != nil && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) != nil {
 				return result.Fail(check, "a certificate signed by its own key, as it names itself as its issuer",
 					"a certificate whose key the evidence binds, but which another key signed")
 			}
@@ -210,5 +215,6 @@ func Malformed(result *evidence.Result, err error) error {
 
 // Pass records a certificate that was read.
 func (c *Certificate) Pass(result *evidence.Result) {
-	result.Pass(CheckCertificate, "a certificate with evidence in an extension", fmt.Sprintf("%s, %s", c.Form, c.Issuer))
+	result.Pass(CheckCertificate, "a certificate with evidence in an extension",
+		fmt.Sprintf("%s, %s", c.Form, c.Issuer))
 }

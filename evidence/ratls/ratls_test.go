@@ -87,7 +87,8 @@ func TestBindings(t *testing.T) {
 		switch last := result.Checks[len(result.Checks)-1]; {
 		case tc.found != "" && (err != nil || last.Found != tc.found):
 			t.Errorf("%s: %+v, %v", name, last, err)
-		case tc.found == "" && (!errors.As(err, &rejection) || rejection.Check.ID != "ratls.certificate.key" || rejection.Check.Remedy == ""):
+		case tc.found == "" && (!errors.As(err, &rejection) ||
+			rejection.Check.ID != "ratls.certificate.key" || rejection.Check.Remedy == ""):
 			t.Errorf("%s: accepted: %+v", name, last)
 		}
 	}
@@ -100,11 +101,16 @@ func TestParse(t *testing.T) {
 	good384 := sha512.Sum384(der)
 	claims := evidencetest.DICEClaims(1, sum[:])
 	gramine := pkix.Extension{Id: evidencetest.OIDGramine(), Value: []byte("quote")}
-	tagged := pkix.Extension{Id: evidencetest.OIDDICE(), Value: evidencetest.DICE(60000, []byte("quote"), claims)}
+	tagged := pkix.Extension{
+		Id:    evidencetest.OIDDICE(),
+		Value: evidencetest.DICE(60000, []byte("quote"), claims),
+	}
 	wrapped, _ := asn1.Marshal([]byte("quote"))
 	self := evidencetest.TLSCertificate(key, nil, evidencetest.OIDGramine(), []byte("quote"))
 	huge := hugeRSA(t)
-	dice := func(value []byte) []byte { return evidencetest.TLSCertificate(key, nil, evidencetest.OIDDICE(), value) }
+	dice := func(value []byte) []byte {
+		return evidencetest.TLSCertificate(key, nil, evidencetest.OIDDICE(), value)
+	}
 	cborText := func(v any) []byte {
 		b, err := cbor.Marshal(v)
 		if err != nil {
@@ -163,7 +169,8 @@ func hugeRSA(t *testing.T) []byte {
 	n := new(big.Int).SetBit(big.NewInt(1), 16383, 1)
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "huge"},
 		ExtraExtensions: []pkix.Extension{{Id: evidencetest.OIDGramine(), Value: []byte("quote")}}}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &rsa.PublicKey{N: n, E: 65537}, newKey(t))
+	der, err := x509.CreateCertificate(rand.Reader, template, template,
+		&rsa.PublicKey{N: n, E: 65537}, newKey(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +181,8 @@ func FuzzParse(f *testing.F) {
 	key := newKey(f)
 	sum := sha256.Sum256(spki(f, key))
 	f.Add(evidencetest.TLSCertificate(key, nil, evidencetest.OIDGramine(), []byte("quote")))
-	f.Add(evidencetest.TLSCertificate(key, nil, evidencetest.OIDDICE(), evidencetest.DICE(60000, []byte("quote"), evidencetest.DICEClaims(1, sum[:]))))
+	f.Add(evidencetest.TLSCertificate(key, nil, evidencetest.OIDDICE(),
+		evidencetest.DICE(60000, []byte("quote"), evidencetest.DICEClaims(1, sum[:]))))
 	f.Add([]byte("-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if c, err := ratls.Parse(b); err == nil && (len(c.PublicKey) == 0 || c.Form == "" || !ratls.Is(b)) {
@@ -207,7 +215,8 @@ func TestAChangedCertificateIsRefused(t *testing.T) {
 		}
 		sum := sha256.Sum256(c.PublicKey)
 		result := &evidence.Result{}
-		if err := c.CheckKey(result, ratls.CheckKey, "REPORTDATA", append(sum[:], make([]byte, 32)...)); (err == nil) != tc.ok {
+		err = c.CheckKey(result, ratls.CheckKey, "REPORTDATA", append(sum[:], make([]byte, 32)...))
+		if (err == nil) != tc.ok {
 			t.Errorf("%s: %v", name, err)
 		} else if !tc.ok && !strings.Contains(result.Checks[0].Found, "which another key signed") {
 			t.Errorf("%s: %+v", name, result.Checks)

@@ -36,8 +36,10 @@ var (
 		"the enclave uses key separation and sharing, so that CONFIGID means something",
 		"build the enclave with KSS, or leave the init-time data out")
 	CheckDebug = checks.Define("sgx.debug",
-		"the enclave is not debuggable, or DebugGuest is accepted; in the service the provider's policy judges it, as in Azure Attestation",
-		"build the enclave for production, or accept DebugGuest by name (on the command line --tcb DebugGuest); the operator of the machine can read and change a debug enclave")
+		"the enclave is not debuggable, or DebugGuest is accepted; in the service the provider's policy "+
+			"judges it, as in Azure Attestation",
+		"build the enclave for production, or accept DebugGuest by name (on the command line --tcb "+
+			"DebugGuest); the operator of the machine can read and change a debug enclave")
 	CheckInitTimeData = checks.Define("sgx.config-id.init-time-data",
 		"SHA-256 of the init-time data is the first half of CONFIGID",
 		"send exactly the bytes whose hash the loader put into CONFIGID")
@@ -76,7 +78,10 @@ func (v *Verifier) VerifyQuote(ctx context.Context, result *evidence.Result, quo
 	return v.verify(ctx, result, quote, nil, ev)
 }
 
-func (v *Verifier) verify(ctx context.Context, result *evidence.Result, quote []byte, cert *ratls.Certificate, ev evidence.Evidence) error {
+func (v *Verifier) verify(
+	ctx context.Context, result *evidence.Result, quote []byte, cert *ratls.Certificate,
+	ev evidence.Evidence,
+) error {
 	proof, err := v.dcap.Verify(ctx, result, quote, collateral.SGX, ev)
 	if err != nil {
 		if proof != nil {
@@ -111,7 +116,8 @@ func (v *Verifier) verify(ctx context.Context, result *evidence.Result, quote []
 // bind checks that the report binds the data that came with it.
 func (v *Verifier) bind(result *evidence.Result, report *dcap.Report, ev evidence.Evidence) error {
 	if d := ev.RuntimeData; d != nil {
-		if err := d.CheckBound(result, CheckRuntimeData, "runtime data", "REPORTDATA", report.ReportData[:]); err != nil {
+		err := d.CheckBound(result, CheckRuntimeData, "runtime data", "REPORTDATA", report.ReportData[:])
+		if err != nil {
 			return err
 		}
 	}
@@ -125,7 +131,9 @@ func (v *Verifier) bind(result *evidence.Result, report *dcap.Report, ev evidenc
 }
 
 // claims states what the token says about an enclave, deprecated twins included.
-func (v *Verifier) claims(result *evidence.Result, proof *dcap.Proof, report *dcap.Report, ev evidence.Evidence) (claims.Set, error) {
+func (v *Verifier) claims(
+	result *evidence.Result, proof *dcap.Proof, report *dcap.Report, ev evidence.Evidence,
+) (claims.Set, error) {
 	b := evidence.Statements{}
 	b.Text("x-ms-attestation-type", "sgx")
 	b.Boolean("x-ms-sgx-is-debuggable", report.Debug())
@@ -158,7 +166,8 @@ func collateralClaim(proof *dcap.Proof) claims.Value {
 	h := proof.Hashes
 	quote := sha256.Sum256(proof.Quote.Raw)
 	return claims.JSONValue(fmt.Sprintf(
-		`{"qeidcertshash":"%x","qeidcrlhash":"%x","qeidhash":"%x","quotehash":"%x","tcbinfocertshash":"%x","tcbinfocrlhash":"%x","tcbinfohash":"%x"}`,
+		`{"qeidcertshash":"%x","qeidcrlhash":"%x","qeidhash":"%x","quotehash":"%x",`+
+			`"tcbinfocertshash":"%x","tcbinfocrlhash":"%x","tcbinfohash":"%x"}`,
 		h.QEIdentityCerts, h.QEIdentityCRL, h.QEIdentity, quote, h.TCBInfoCerts, h.TCBInfoCRL, h.TCBInfo))
 }
 

@@ -36,7 +36,8 @@ var (
 		remedyChain)
 	CheckCollateral = checks.Define("snp.collateral",
 		"the certificate of the key that signed the report is available",
-		"send the VCEK along, or fetch it: probity collateral fetch --evidence FILE; a VLEK must always be sent along")
+		"send the VCEK along, or fetch it: probity collateral fetch --evidence FILE; "+
+			"a VLEK must always be sent along")
 	CheckProduct = checks.Define("snp.product",
 		"report, certificate and CA are of the same known product line",
 		"send the certificate of the machine that made the report")
@@ -60,7 +61,8 @@ var (
 		"send the VLEK for reports signed with a VLEK, else the VCEK")
 	CheckIntermediate = checks.Define("snp.ask.signature",
 		"the CA of the certificate's own line and branch is signed by AMD's pinned root of that line",
-		"simulated evidence (probity simulate, probity demo) needs its own root: --root FILE, or development.amdRoots of a service; otherwise "+remedyChain)
+		"simulated evidence (probity simulate, probity demo) needs its own root: --root FILE, "+
+			"or development.amdRoots of a service; otherwise "+remedyChain)
 	CheckASKValidity = checks.Define("snp.ask.validity",
 		"root and intermediate CA are valid at the evaluation time",
 		"compare the clocks")

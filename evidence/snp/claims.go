@@ -33,7 +33,12 @@ func assess(line Line, r *Report) *evidence.TCB {
 	tcb := &evidence.TCB{Status: "UpToDate", Date: floorDate}
 	if f, ok := floors[line]; ok && line.Parse(r.ReportedTCB).SNP < f.snp {
 		tcb.Status, tcb.Advisories = "OutOfDate", f.advisories
-		tcb.Shortfall = []evidence.Component{{Name: "SNP firmware (" + string(line) + ")", Type: "SNP firmware", Needs: int(f.snp), Has: int(line.Parse(r.ReportedTCB).SNP)}}
+		tcb.Shortfall = []evidence.Component{{
+			Name:  "SNP firmware (" + string(line) + ")",
+			Type:  "SNP firmware",
+			Needs: int(f.snp),
+			Has:   int(line.Parse(r.ReportedTCB).SNP),
+		}}
 	}
 	return tcb
 }
@@ -56,8 +61,10 @@ func (v *Verifier) claims(result *evidence.Result, f facts, ev evidence.Evidence
 		name  string
 		value []byte
 	}{
-		{"authorkeydigest", r.AuthorKeyDigest}, {"familyId", r.FamilyID}, {"hostdata", r.HostData}, {"idkeydigest", r.IDKeyDigest},
-		{"imageId", r.ImageID}, {"launchmeasurement", r.Measurement}, {"reportdata", r.ReportData}, {"reportid", r.ReportID},
+		{"authorkeydigest", r.AuthorKeyDigest}, {"familyId", r.FamilyID}, {"hostdata", r.HostData},
+		{"idkeydigest", r.IDKeyDigest},
+		{"imageId", r.ImageID}, {"launchmeasurement", r.Measurement}, {"reportdata", r.ReportData},
+		{"reportid", r.ReportID},
 	} {
 		s.Hex("x-ms-sevsnpvm-"+field.name, field.value)
 	}
@@ -88,7 +95,10 @@ func (v *Verifier) compliance(f facts) string {
 		}
 	}
 	r := f.report
-	if v.cfg.Paravisors.SNP(paravisor.SNP{VMPL: r.VMPL, SVN: r.GuestSVN, IDKeyDigest: r.IDKeyDigest, AuthorKeyDigest: r.AuthorKeyDigest, Measurement: r.Measurement}) != "" {
+	if v.cfg.Paravisors.SNP(paravisor.SNP{
+		VMPL: r.VMPL, SVN: r.GuestSVN, IDKeyDigest: r.IDKeyDigest, AuthorKeyDigest: r.AuthorKeyDigest,
+		Measurement: r.Measurement,
+	}) != "" {
 		return paravisor.Compliant
 	}
 	return ""
@@ -118,7 +128,10 @@ func (f facts) aliases(tcb *evidence.TCB) claims.Set {
 		s.Integer("x-probity-snp-"+level.name+"-microcode-svn", int64(tcb.Microcode))
 	}
 	s.Integer("x-probity-snp-guest-policy", int64(r.Policy))
-	for i, name := range []string{"smt-enabled", "tsme-enabled", "ecc-memory", "rapl-disabled", "ciphertext-hiding", "alias-check-complete"} {
+	for i, name := range []string{
+		"smt-enabled", "tsme-enabled", "ecc-memory", "rapl-disabled", "ciphertext-hiding",
+		"alias-check-complete",
+	} {
 		s.Boolean("x-probity-snp-"+name, r.PlatformInfo>>i&1 == 1)
 	}
 	if r.Version >= 5 {

@@ -26,7 +26,9 @@ func VCEKOf(cert *x509.Certificate) (*collateral.VCEK, error) {
 // CheckVCEK verifies a certificate from AMD's service before it is kept: that it
 // is the one that was asked for, signed by the CA of its line (one that is
 // known, or in the given chain) under the pinned root, and valid at the time.
-func (v *Verifier) CheckVCEK(c *collateral.VCEK, q collateral.VCEKQuery, published *collateral.AMD, at time.Time) error {
+func (v *Verifier) CheckVCEK(
+	c *collateral.VCEK, q collateral.VCEKQuery, published *collateral.AMD, at time.Time,
+) error {
 	cert, err := pubkey.ParseCertificate(c.Certificate)
 	if err != nil {
 		return err
@@ -72,7 +74,9 @@ func (v *Verifier) CheckVCEK(c *collateral.VCEK, q collateral.VCEKQuery, publish
 // CheckPublished verifies what AMD's service publishes for a branch before it is
 // kept: the CA under the pinned root of the line, the list signed by that root
 // and current, and the CA not on it. It returns the window of the list.
-func (v *Verifier) CheckPublished(c *collateral.AMD, at time.Time) (thisUpdate, nextUpdate time.Time, err error) {
+func (v *Verifier) CheckPublished(
+	c *collateral.AMD, at time.Time,
+) (thisUpdate, nextUpdate time.Time, err error) {
 	root := v.roots.roots[Line(c.Line)]
 	if root == nil {
 		return thisUpdate, nextUpdate, fmt.Errorf("no root is trusted for line %q", c.Line)
@@ -82,7 +86,8 @@ func (v *Verifier) CheckPublished(c *collateral.AMD, at time.Time) (thisUpdate, 
 		return thisUpdate, nextUpdate, fmt.Errorf("revocation list: %w", err)
 	}
 	if at.Before(list.thisUpdate) || at.After(list.nextUpdate) {
-		return thisUpdate, nextUpdate, fmt.Errorf("revocation list: %s to %s is not the window of %s", stamp(list.thisUpdate), stamp(list.nextUpdate), stamp(at))
+		return thisUpdate, nextUpdate, fmt.Errorf("revocation list: %s to %s is not the window of %s",
+			stamp(list.thisUpdate), stamp(list.nextUpdate), stamp(at))
 	}
 	certs, err := parsePEM(c.Chain)
 	if err != nil {

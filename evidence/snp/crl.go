@@ -33,10 +33,13 @@ var withdrawn = map[Line][]*big.Int{Genoa: {big.NewInt(0x020001)}}
 
 // revocation checks the intermediate against the list of its branch, and tells
 // what was found, and whether a list was used that outlived itself.
-func (v *Verifier) revocation(ctx context.Context, result *evidence.Result, e *endorsement, ev evidence.Evidence) (found string, stale bool, _ error) {
+func (v *Verifier) revocation(
+	ctx context.Context, result *evidence.Result, e *endorsement, ev evidence.Evidence,
+) (found string, stale bool, _ error) {
 	serial := e.ca.cert.SerialNumber
 	revoked := func(where string) error {
-		return result.Fail(CheckRevoked, e.ca.cert.Subject.CommonName+" not revoked", fmt.Sprintf("serial %x is %s", serial, where))
+		return result.Fail(CheckRevoked, e.ca.cert.Subject.CommonName+" not revoked",
+			fmt.Sprintf("serial %x is %s", serial, where))
 	}
 	for _, known := range withdrawn[e.leaf.Line] {
 		if serial.Cmp(known) == 0 {
@@ -56,12 +59,14 @@ func (v *Verifier) revocation(ctx context.Context, result *evidence.Result, e *e
 	}
 	list, err := v.parseCRL(published.CRL, e.root, e.leaf.Line)
 	if err != nil {
-		return "", false, result.FailErr(CheckCRL, "a revocation list signed by "+e.root.cert.Subject.CommonName, err)
+		return "", false,
+			result.FailErr(CheckCRL, "a revocation list signed by "+e.root.cert.Subject.CommonName, err)
 	}
 	if list.serials[serial.String()] {
 		return "", false, revoked("on the list of " + stamp(list.thisUpdate))
 	}
-	result.Pass(CheckRevoked, e.ca.cert.Subject.CommonName+" not revoked", "not on the list of "+stamp(list.thisUpdate))
+	result.Pass(CheckRevoked, e.ca.cert.Subject.CommonName+" not revoked",
+		"not on the list of "+stamp(list.thisUpdate))
 	window := stamp(list.thisUpdate) + " to " + stamp(list.nextUpdate)
 	if ev.Time.Before(list.thisUpdate) || ev.Time.After(list.nextUpdate) {
 		if v.cfg.RequireCRL && !published.Stale {
@@ -80,7 +85,9 @@ func (v *Verifier) revocation(ctx context.Context, result *evidence.Result, e *e
 // there is no revocation list if there is none. A source that could not be
 // reached is an error only where a list is required: the answer may differ when
 // it is asked again.
-func (v *Verifier) published(ctx context.Context, e *endorsement, ev evidence.Evidence) (c *collateral.AMD, missing string, err error) {
+func (v *Verifier) published(
+	ctx context.Context, e *endorsement, ev evidence.Evidence,
+) (c *collateral.AMD, missing string, err error) {
 	if ev.Collateral == nil {
 		return nil, "no revocation list", nil
 	}
@@ -119,7 +126,8 @@ func readCRL(der []byte, root *ca) (*crl, error) {
 	if err != nil {
 		return nil, err
 	}
-	if parsed.SignatureAlgorithm != x509.SHA384WithRSAPSS || !bytes.Equal(parsed.RawIssuer, root.cert.RawSubject) ||
+	if parsed.SignatureAlgorithm != x509.SHA384WithRSAPSS ||
+		!bytes.Equal(parsed.RawIssuer, root.cert.RawSubject) ||
 		!root.key.VerifyMessage(parsed.RawTBSRevocationList, parsed.Signature) {
 		return nil, errors.New("signature verification failed")
 	}

@@ -24,7 +24,9 @@ type endorsement struct {
 
 // endorse finds the certificate of the key that signed the report, and checks
 // its chain.
-func (v *Verifier) endorse(ctx context.Context, result *evidence.Result, r *Report, sent []byte, ev evidence.Evidence) (*endorsement, error) {
+func (v *Verifier) endorse(
+	ctx context.Context, result *evidence.Result, r *Report, sent []byte, ev evidence.Evidence,
+) (*endorsement, error) {
 	vlek := r.SignerInfo.SigningKey() == SigningKeyVLEK
 	var certs []*x509.Certificate
 	if len(sent) > 0 {
@@ -77,7 +79,9 @@ func memoryKey(sent []byte, vlek bool) (key [sha256.Size + 1]byte) {
 
 // fetch asks the source for the VCEK. Reports of version 2 do not tell their
 // line, so that the lines of their time are tried.
-func (v *Verifier) fetch(ctx context.Context, result *evidence.Result, r *Report, vlek bool, ev evidence.Evidence) ([]byte, error) {
+func (v *Verifier) fetch(
+	ctx context.Context, result *evidence.Result, r *Report, vlek bool, ev evidence.Evidence,
+) ([]byte, error) {
 	fail := func(expected, found string) ([]byte, error) {
 		return nil, result.Fail(CheckCollateral, expected, found)
 	}
@@ -86,7 +90,8 @@ func (v *Verifier) fetch(ctx context.Context, result *evidence.Result, r *Report
 			"evidence without a VLEK; only the cloud provider can supply it")
 	}
 	if zero(r.ChipID) {
-		return fail("a VCEK with the evidence", "evidence without a VCEK; the report masks the chip's id, so the VCEK cannot be fetched")
+		return fail("a VCEK with the evidence",
+			"evidence without a VCEK; the report masks the chip's id, so the VCEK cannot be fetched")
 	}
 	lines := []Line{Milan, Genoa}
 	if r.Version >= 3 {
@@ -115,7 +120,10 @@ func (v *Verifier) fetch(ctx context.Context, result *evidence.Result, r *Report
 }
 
 // chain checks the signatures from the leaf up to the pinned root.
-func (v *Verifier) chain(ctx context.Context, result *evidence.Result, certs []*x509.Certificate, vlek bool, ev evidence.Evidence) (*endorsement, error) {
+func (v *Verifier) chain(
+	ctx context.Context, result *evidence.Result, certs []*x509.Certificate, vlek bool,
+	ev evidence.Evidence,
+) (*endorsement, error) {
 	var leaves, others []*x509.Certificate
 	for _, cert := range certs {
 		if isLeaf(cert) {
@@ -143,7 +151,8 @@ func (v *Verifier) chain(ctx context.Context, result *evidence.Result, certs []*
 	if e.ca, err = v.intermediate(ctx, result, leaf, others, e.root, ev); err != nil {
 		return nil, err
 	}
-	result.Pass(CheckLeaf, "a chain to AMD's root of "+string(leaf.Line), leaf.Cert.Subject.CommonName+", "+e.ca.cert.Subject.CommonName+", "+e.root.cert.Subject.CommonName)
+	result.Pass(CheckLeaf, "a chain to AMD's root of "+string(leaf.Line),
+		leaf.Cert.Subject.CommonName+", "+e.ca.cert.Subject.CommonName+", "+e.root.cert.Subject.CommonName)
 	return e, nil
 }
 
@@ -157,9 +166,13 @@ func keyName(vlek bool) string {
 // intermediate returns the CA of the leaf's line and branch that signed the leaf. If certificates of
 // CAs were sent along, the right one must be among them: a chain that does not
 // fit is refused, not repaired.
-func (v *Verifier) intermediate(ctx context.Context, result *evidence.Result, leaf *Leaf, sent []*x509.Certificate, root *ca, ev evidence.Evidence) (*ca, error) {
+func (v *Verifier) intermediate(
+	ctx context.Context, result *evidence.Result, leaf *Leaf, sent []*x509.Certificate, root *ca,
+	ev evidence.Evidence,
+) (*ca, error) {
 	name := intermediateName(leaf.Line, leaf.VLEK)
-	candidates := slices.DeleteFunc(slices.Clone(sent), func(c *x509.Certificate) bool { return c.Subject.CommonName == root.cert.Subject.CommonName })
+	candidates := slices.DeleteFunc(slices.Clone(sent),
+		func(c *x509.Certificate) bool { return c.Subject.CommonName == root.cert.Subject.CommonName })
 	if len(candidates) == 0 {
 		candidates = v.roots.known(leaf.Line, leaf.VLEK)
 		if ev.Collateral != nil {
@@ -183,7 +196,8 @@ func (v *Verifier) intermediate(ctx context.Context, result *evidence.Result, le
 		}
 		ca, err := v.trusted(cert, root)
 		if err != nil {
-			return nil, result.FailErr(CheckIntermediate, name+" signed by "+root.cert.Subject.CommonName, otherRoot(sent, root, err))
+			return nil, result.FailErr(CheckIntermediate, name+" signed by "+root.cert.Subject.CommonName,
+				otherRoot(sent, root, err))
 		}
 		// AMD replaced CAs under the same name: the right one has the key that
 		// signed the leaf.
@@ -191,7 +205,8 @@ func (v *Verifier) intermediate(ctx context.Context, result *evidence.Result, le
 		if !ca.signed(leaf.Cert) {
 			continue
 		}
-		result.Pass(CheckIntermediate, name+" signed by "+root.cert.Subject.CommonName, fmt.Sprintf("SHA-256 %x", fingerprint(cert)))
+		result.Pass(CheckIntermediate, name+" signed by "+root.cert.Subject.CommonName,
+			fmt.Sprintf("SHA-256 %x", fingerprint(cert)))
 		return ca, nil
 	}
 	if named {

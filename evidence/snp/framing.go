@@ -50,7 +50,8 @@ func Frame(raw []byte) (*Framed, error) {
 		return frameCertificate(raw)
 	}
 	if len(raw) < ReportSize {
-		return nil, fmt.Errorf("%d bytes, want a report of %d bytes or a JSON object with SnpReport", len(raw), ReportSize)
+		return nil, fmt.Errorf("%d bytes, want a report of %d bytes or a JSON object with SnpReport",
+			len(raw), ReportSize)
 	}
 	f := &Framed{Report: raw[:ReportSize]}
 	if rest := raw[ReportSize:]; len(rest) > 0 {
@@ -186,7 +187,8 @@ func parseTable(b []byte) ([]tableEntry, error) {
 		if zero(head) {
 			return list, nil
 		}
-		offset, length := uint64(binary.LittleEndian.Uint32(head[16:])), uint64(binary.LittleEndian.Uint32(head[20:]))
+		offset := uint64(binary.LittleEndian.Uint32(head[16:]))
+		length := uint64(binary.LittleEndian.Uint32(head[20:]))
 		if offset+length > uint64(len(b)) {
 			return nil, errors.New("a certificate table that points after its end")
 		}

@@ -29,7 +29,9 @@ var hierarchies = map[snp.Line]func() *evidencetest.AMD{
 	}),
 }
 
-var publisher = sync.OnceValue(func() *evidencetest.UVM { return evidencetest.NewUVM(evidencetest.UVMConfig{Now: now}) })
+var publisher = sync.OnceValue(func() *evidencetest.UVM {
+	return evidencetest.NewUVM(evidencetest.UVMConfig{Now: now})
+})
 
 // cloud is the CSP id of the healthy VLEKs.
 const cloud = "CN=cc-eu-central-1.amazonaws.com"
@@ -93,5 +95,10 @@ func source(t testing.TB, b *collateral.Bundle) collateral.Source {
 }
 
 func trust() []uvm.Trust {
-	return []uvm.Trust{{Issuer: publisher().DID(), Feed: "ContainerPlat-AMD-UVM", MinSVN: 100, Status: "azure-compliant-uvm"}}
+	return []uvm.Trust{{
+		Issuer: publisher().DID(),
+		Feed:   "ContainerPlat-AMD-UVM",
+		MinSVN: 100,
+		Status: "azure-compliant-uvm",
+	}}
 }

@@ -92,7 +92,8 @@ func (l *Leaf) identity(fields extensions) (err error) {
 	}
 	// AMD puts the bare octets into the extension; older tools wrap them.
 	var inner []byte
-	if rest, err := asn1.Unmarshal(hwid, &inner); err == nil && len(rest) == 0 && len(inner) == l.Line.hwidSize() {
+	if rest, err := asn1.Unmarshal(hwid, &inner); err == nil && len(rest) == 0 &&
+		len(inner) == l.Line.hwidSize() {
 		hwid = inner
 	}
 	if len(hwid) != l.Line.hwidSize() {

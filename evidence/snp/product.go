@@ -68,9 +68,17 @@ type layout struct {
 // (publication 57230). Bytes that are not named are reserved.
 func (l Line) layout() []layout {
 	if l == Turin {
-		return []layout{{"FMC", "fmcSPL", 0, 9}, {"boot loader", "blSPL", 1, 1}, {"TEE", "teeSPL", 2, 2}, {"SNP firmware", "snpSPL", 3, 3}, {"microcode", "ucodeSPL", 7, 8}}
+		return []layout{
+			{"FMC", "fmcSPL", 0, 9}, {"boot loader", "blSPL", 1, 1}, {"TEE", "teeSPL", 2, 2},
+			{"SNP firmware", "snpSPL", 3, 3}, {"microcode", "ucodeSPL", 7, 8},
+		}
 	}
-	return []layout{{"boot loader", "blSPL", 0, 1}, {"TEE", "teeSPL", 1, 2}, {"SNP firmware", "snpSPL", 6, 3}, {"microcode", "ucodeSPL", 7, 8}}
+	return []layout{
+		{"boot loader", "blSPL", 0, 1},
+		{"TEE", "teeSPL", 1, 2},
+		{"SNP firmware", "snpSPL", 6, 3},
+		{"microcode", "ucodeSPL", 7, 8},
+	}
 }
 
 // TCB is a TCB version taken apart.

@@ -109,20 +109,28 @@ func ParseReport(b []byte) (*Report, error) {
 	u64 := func(at int) uint64 { return binary.LittleEndian.Uint64(b[at:]) }
 	tcb := func(at int) RawTCB { return RawTCB(b[at : at+8]) }
 	r := &Report{
-		Raw: b, Version: u32(0), GuestSVN: u32(4), Policy: Policy(u64(8)), FamilyID: b[0x10:0x20], ImageID: b[0x20:0x30],
-		VMPL: u32(0x30), SignatureAlgo: u32(0x34), CurrentTCB: tcb(0x38), PlatformInfo: u64(0x40), SignerInfo: SignerInfo(u32(0x48)),
+		Raw: b, Version: u32(0), GuestSVN: u32(4), Policy: Policy(u64(8)),
+		FamilyID: b[0x10:0x20], ImageID: b[0x20:0x30],
+		VMPL: u32(0x30), SignatureAlgo: u32(0x34), CurrentTCB: tcb(0x38), PlatformInfo: u64(0x40),
+		SignerInfo: SignerInfo(u32(0x48)),
 		ReportData: b[0x50:0x90], Measurement: b[0x90:0xc0], HostData: b[0xc0:0xe0], IDKeyDigest: b[0xe0:0x110],
-		AuthorKeyDigest: b[0x110:0x140], ReportID: b[0x140:0x160], ReportIDMA: b[0x160:0x180], ReportedTCB: tcb(0x180),
+		AuthorKeyDigest: b[0x110:0x140], ReportID: b[0x140:0x160],
+		ReportIDMA: b[0x160:0x180], ReportedTCB: tcb(0x180),
 		Family: b[0x188], Model: b[0x189], Stepping: b[0x18a], ChipID: b[0x1a0:0x1e0], CommittedTCB: tcb(0x1e0),
 		CurrentFirmware:   Firmware{Build: b[0x1e8], Minor: b[0x1e9], Major: b[0x1ea]},
 		CommittedFirmware: Firmware{Build: b[0x1ec], Minor: b[0x1ed], Major: b[0x1ee]},
-		LaunchTCB:         tcb(0x1f0), LaunchMitigations: u64(0x1f8), CurrentMitigations: u64(0x200), Signature: b[0x2a0:0x330],
+		LaunchTCB:         tcb(0x1f0), LaunchMitigations: u64(0x1f8), CurrentMitigations: u64(0x200),
+		Signature: b[0x2a0:0x330],
 	}
 	if r.Version < 2 {
-		return nil, fmt.Errorf("report version %d, of firmware before AMD's first published format; expected version 2 to 5: update the SEV firmware of the host", r.Version)
+		return nil, fmt.Errorf("report version %d, of firmware before AMD's first published format; "+
+			"expected version 2 to 5: update the SEV firmware of the host", r.Version)
 	}
 	if r.Version > 5 {
-		return nil, fmt.Errorf("report version %d, newer than this program knows; expected version 2 to 5: update this program", r.Version)
+		return nil, fmt.Errorf(
+			"report version %d, newer than this program knows; expected version 2 to 5: update this program",
+			r.Version,
+		)
 	}
 	return r, nil
 }

@@ -81,7 +81,8 @@ func ParseRoots(b []byte) (*Roots, error) {
 		}
 		r.roots[Line(line)] = root
 	}
-	if begins, decoded := bytes.Count(b, []byte("-----BEGIN ")), len(r.roots)+len(r.intermediates); decoded < begins {
+	begins, decoded := bytes.Count(b, []byte("-----BEGIN ")), len(r.roots)+len(r.intermediates)
+	if decoded < begins {
 		return nil, fmt.Errorf("%d PEM blocks begin, and %d decode: one is cut off or damaged", begins, decoded)
 	}
 	if len(r.roots) == 0 {
@@ -108,7 +109,8 @@ func (r *Roots) Holds(der []byte) bool {
 			return true
 		}
 	}
-	return slices.ContainsFunc(r.intermediates, func(c *x509.Certificate) bool { return bytes.Equal(c.Raw, der) })
+	return slices.ContainsFunc(r.intermediates,
+		func(c *x509.Certificate) bool { return bytes.Equal(c.Raw, der) })
 }
 
 // known returns the intermediates that come with the roots, by line and branch.

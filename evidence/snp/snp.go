@@ -149,7 +149,9 @@ func (v *Verifier) verify(ctx context.Context, result *evidence.Result, ev evide
 	}
 	digest := sha512.Sum384(r.Raw[:signedSize])
 	if !e.leaf.key.Verify(digest[:], r.bigEndianSignature()) {
-		return result.Fail(CheckSignature, "a signature of the key in the "+e.leaf.Cert.Subject.CommonName+" certificate", "signature verification failed")
+		return result.Fail(CheckSignature,
+			"a signature of the key in the "+e.leaf.Cert.Subject.CommonName+" certificate",
+			"signature verification failed")
 	}
 	result.Pass(CheckSignature, "ECDSA P-384 over the first 672 bytes", "verified")
 	if framed.TLS != nil {
@@ -165,7 +167,8 @@ func (v *Verifier) verify(ctx context.Context, result *evidence.Result, ev evide
 		return err
 	}
 	if r.Policy.Debug() {
-		result.Reserve(evidence.DebugGuest, CheckDebug, "a guest policy without bit 19 (DEBUG)", fmt.Sprintf("policy %#x", uint64(r.Policy)))
+		result.Reserve(evidence.DebugGuest, CheckDebug, "a guest policy without bit 19 (DEBUG)",
+			fmt.Sprintf("policy %#x", uint64(r.Policy)))
 	}
 	result.TCB, result.Stale = assess(e.leaf.Line, r), outage
 	f := facts{r, e.leaf, revocation, uvms}
@@ -197,7 +200,8 @@ func (v *Verifier) static(result *evidence.Result, r *Report) error {
 	}
 	result.Pass(CheckReserved, "reserved bytes zero", "zero")
 	if r.Policy&policyOne == 0 || r.Policy&^policyDefined != 0 {
-		return result.Fail(CheckPolicy, "a guest policy with bit 17 set and bits 26 to 63 zero", fmt.Sprintf("guest policy %#x", uint64(r.Policy)))
+		return result.Fail(CheckPolicy, "a guest policy with bit 17 set and bits 26 to 63 zero",
+			fmt.Sprintf("guest policy %#x", uint64(r.Policy)))
 	}
 	result.Pass(CheckPolicy, "a guest policy", fmt.Sprintf("%#x", uint64(r.Policy)))
 	if r.VMPL > 3 {
@@ -221,7 +225,8 @@ func (v *Verifier) windows(result *evidence.Result, e *endorsement, ev evidence.
 			return result.Fail(item.check, "a CA certificate that is valid at "+stamp(ev.Time), window)
 		}
 	}
-	result.Pass(CheckASKValidity, "CAs valid at "+stamp(ev.Time), e.ca.cert.Subject.CommonName+" until "+stamp(e.ca.cert.NotAfter))
+	result.Pass(CheckASKValidity, "CAs valid at "+stamp(ev.Time),
+		e.ca.cert.Subject.CommonName+" until "+stamp(e.ca.cert.NotAfter))
 	window, ok := validAt(e.leaf.Cert, ev.Time)
 	if !ok {
 		return result.Fail(CheckLeafValidity, "a certificate that is valid at "+stamp(ev.Time), window)
@@ -262,12 +267,14 @@ func (v *Verifier) agree(result *evidence.Result, r *Report, leaf *Leaf) error {
 	} else if !zero(r.ChipID) {
 		size := leaf.Line.hwidSize()
 		if !slices.Equal(r.ChipID[:size], leaf.HWID) || !zero(r.ChipID[size:]) {
-			return result.Fail(CheckHWID, fmt.Sprintf("%x in the VCEK", leaf.HWID), fmt.Sprintf("CHIP_ID %x in the report", r.ChipID))
+			return result.Fail(CheckHWID, fmt.Sprintf("%x in the VCEK", leaf.HWID),
+				fmt.Sprintf("CHIP_ID %x in the report", r.ChipID))
 		}
 		result.Pass(CheckHWID, "the chip of the VCEK", fmt.Sprintf("%x", leaf.HWID))
 	}
 	if r.ReportedTCB != leaf.TCB {
-		return result.Fail(CheckTCB, leaf.Line.describe(leaf.TCB)+" in the certificate", leaf.Line.describe(r.ReportedTCB)+" in the report")
+		return result.Fail(CheckTCB, leaf.Line.describe(leaf.TCB)+" in the certificate",
+			leaf.Line.describe(r.ReportedTCB)+" in the report")
 	}
 	result.Pass(CheckTCB, "the patch levels of the certificate", leaf.Line.describe(r.ReportedTCB))
 	if !r.CommittedTCB.atLeast(r.ReportedTCB) || !r.CurrentTCB.atLeast(r.CommittedTCB) {
@@ -276,7 +283,9 @@ func (v *Verifier) agree(result *evidence.Result, r *Report, leaf *Leaf) error {
 	}
 	result.Pass(CheckTCBOrder, "REPORTED_TCB ≤ COMMITTED_TCB ≤ CURRENT_TCB", "verified")
 	if r.CommittedFirmware.above(r.CurrentFirmware) {
-		return result.Fail(CheckFirmware, "committed firmware not above the current one, "+r.CurrentFirmware.String(), "committed firmware "+r.CommittedFirmware.String())
+		return result.Fail(CheckFirmware,
+			"committed firmware not above the current one, "+r.CurrentFirmware.String(),
+			"committed firmware "+r.CommittedFirmware.String())
 	}
 	result.Pass(CheckFirmware, "committed firmware not above the current", r.CommittedFirmware.String())
 	return nil
@@ -314,7 +323,9 @@ func (v *Verifier) bind(result *evidence.Result, r *Report, ev evidence.Evidence
 }
 
 // endorsements verifies the UVM endorsements that were sent: each must be valid.
-func (v *Verifier) endorsements(result *evidence.Result, list [][]byte, r *Report) (found []*uvm.Endorsement, err error) {
+func (v *Verifier) endorsements(
+	result *evidence.Result, list [][]byte, r *Report,
+) (found []*uvm.Endorsement, err error) {
 	for _, b := range list {
 		e, err := v.uvm.Verify(result, b, r.Measurement)
 		if err != nil {

@@ -47,7 +47,8 @@ func (v *Verifier) replay(result *evidence.Result, td *dcap.TDReport, log []byte
 		s.Text("x-probity-tdx-event-log", name)
 	}
 	if !led {
-		return result.Fail(CheckEventLog, "events for the RTMRs of the quote", strings.Join(told, ", ")+" of a log with "+fmt.Sprint(len(l.Events))+" events")
+		return result.Fail(CheckEventLog, "events for the RTMRs of the quote",
+			strings.Join(told, ", ")+" of a log with "+fmt.Sprint(len(l.Events))+" events")
 	}
 	result.Aliases = s.Set
 	result.Pass(CheckEventLog, "a log that leads to the RTMRs of the quote", strings.Join(told, ", "))

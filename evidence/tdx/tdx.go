@@ -46,13 +46,15 @@ var (
 		"send a JSON object, or give dataType Binary")
 	CheckServiceTD = checks.Define("tdx.service-td",
 		"no service TD is bound to the TD, or the provider accepts BoundServiceTD",
-		"launch the TD without a service TD, or accept BoundServiceTD and compare x-probity-tdx-mrservicetd in the policy")
+		"launch the TD without a service TD, or accept BoundServiceTD and compare "+
+			"x-probity-tdx-mrservicetd in the policy")
 	CheckDebug = checks.Define("tdx.attributes.debug",
 		"the TD is not under debug, or the provider accepts DebugGuest",
 		"launch the TD without the debug attribute; the host can read all of its memory")
 	CheckEventLog = checks.Define("tdx.event-log",
 		"replaying the event log that was sent gives the RTMRs of the quote",
-		"send the CCEL data area of the running TD (/sys/firmware/acpi/tables/data/CCEL), and a quote that is no older")
+		"send the CCEL data area of the running TD (/sys/firmware/acpi/tables/data/CCEL), "+
+			"and a quote that is no older")
 )
 
 // Catalogue lists the checks that this package adds to those of package dcap.
@@ -97,7 +99,8 @@ func (v *Verifier) verify(ctx context.Context, result *evidence.Result, ev evide
 		return err // the parser has fixed the body's size
 	}
 	if td.ReservedAttributes() {
-		return result.Fail(CheckAttributes, "TDATTRIBUTES with zero bits 1 to 7", "TDATTRIBUTES "+hex.EncodeToString(td.TDAttributes[:]))
+		return result.Fail(CheckAttributes, "TDATTRIBUTES with zero bits 1 to 7",
+			"TDATTRIBUTES "+hex.EncodeToString(td.TDAttributes[:]))
 	}
 	result.Pass(CheckAttributes, "bits 1 to 7 of TDATTRIBUTES zero", "zero")
 	if cert != nil {
@@ -113,7 +116,8 @@ func (v *Verifier) verify(ctx context.Context, result *evidence.Result, ev evide
 		result.Reserve(evidence.BoundServiceTD, CheckServiceTD, "MRSERVICETD of zero", "a bound service TD")
 	}
 	if td.Debug() {
-		result.Reserve(evidence.DebugGuest, CheckDebug, "TDATTRIBUTES without DEBUG", "TDATTRIBUTES "+hex.EncodeToString(td.TDAttributes[:]))
+		result.Reserve(evidence.DebugGuest, CheckDebug, "TDATTRIBUTES without DEBUG",
+			"TDATTRIBUTES "+hex.EncodeToString(td.TDAttributes[:]))
 	}
 	if result.Claims, err = v.claims(result, proof, td, ev); err != nil {
 		return err
@@ -127,7 +131,8 @@ func (v *Verifier) verify(ctx context.Context, result *evidence.Result, ev evide
 
 func (v *Verifier) bind(result *evidence.Result, td *dcap.TDReport, ev evidence.Evidence) error {
 	if d := ev.RuntimeData; d != nil {
-		if err := d.CheckBound(result, CheckRuntimeData, "runtime data", "REPORTDATA", td.ReportData[:]); err != nil {
+		err := d.CheckBound(result, CheckRuntimeData, "runtime data", "REPORTDATA", td.ReportData[:])
+		if err != nil {
 			return err
 		}
 	}
@@ -136,18 +141,22 @@ func (v *Verifier) bind(result *evidence.Result, td *dcap.TDReport, ev evidence.
 		var short [48]byte
 		sum := sha256.Sum256(d.Bytes)
 		copy(short[:], sum[:])
-		if subtle.ConstantTimeCompare(long[:], td.MRConfigID[:])|subtle.ConstantTimeCompare(short[:], td.MRConfigID[:]) != 1 {
+		if subtle.ConstantTimeCompare(long[:], td.MRConfigID[:])|
+			subtle.ConstantTimeCompare(short[:], td.MRConfigID[:]) != 1 {
 			return result.Fail(CheckInitTimeData, fmt.Sprintf("SHA-384 %x of the %d bytes sent", long, len(d.Bytes)),
 				fmt.Sprintf("%x in MRCONFIGID", td.MRConfigID))
 		}
-		result.Pass(CheckInitTimeData, "the hash of the init-time data in MRCONFIGID", fmt.Sprintf("hash of %d bytes", len(d.Bytes)))
+		result.Pass(CheckInitTimeData, "the hash of the init-time data in MRCONFIGID",
+			fmt.Sprintf("hash of %d bytes", len(d.Bytes)))
 	}
 	return nil
 }
 
 // claims states what the token says about a TD (EAT profile of Azure Attestation
 // for TDX VMs).
-func (v *Verifier) claims(result *evidence.Result, proof *dcap.Proof, td *dcap.TDReport, ev evidence.Evidence) (claims.Set, error) {
+func (v *Verifier) claims(
+	result *evidence.Result, proof *dcap.Proof, td *dcap.TDReport, ev evidence.Evidence,
+) (claims.Set, error) {
 	s := evidence.Statements{}
 	s.Text("x-ms-attestation-type", "tdxvm")
 	s.Text("attester_tcb_status", proof.TCB.Status)

@@ -36,7 +36,11 @@ type scene struct {
 
 func verify(edit func(*scene)) (*evidence.Result, string) {
 	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
-	s := scene{td: evidencetest.HealthyTD(), platform: evidencetest.HealthyPlatform(), tcb: evidencetest.HealthyTDXTCB(now)}
+	s := scene{
+		td:       evidencetest.HealthyTD(),
+		platform: evidencetest.HealthyPlatform(),
+		tcb:      evidencetest.HealthyTDXTCB(now),
+	}
 	edit(&s)
 	m := pki.Platform(s.platform)
 	s.quote.TD = s.td
@@ -46,8 +50,9 @@ func verify(edit func(*scene)) (*evidence.Result, string) {
 		s.raw(quote)
 	}
 	v := tdx.New(dcap.New(dcap.Config{Anchor: pki.Anchor()}))
-	result, err := v.Verify(context.Background(), evidence.Evidence{Raw: quote, Collateral: collateral.Fixed(set), Time: now,
-		RuntimeData: s.runtime, InitTimeData: s.initTime, EventLog: s.log, Accept: s.accept})
+	result, err := v.Verify(context.Background(),
+		evidence.Evidence{Raw: quote, Collateral: collateral.Fixed(set), Time: now,
+			RuntimeData: s.runtime, InitTimeData: s.initTime, EventLog: s.log, Accept: s.accept})
 	var r *evidence.Rejection
 	if errors.As(err, &r) {
 		return result, r.Check.ID
@@ -65,22 +70,46 @@ func TestTCBStatusOfATD(t *testing.T) {
 		status, launch, current string
 		advisories              []string
 	}{
-		"TD report 1.0":                          {func(*scene) {}, "UpToDate", "UpToDate", "", []string{}},
-		"TD report 1.5":                          {v15(good, good), "UpToDate", "UpToDate", "UpToDate", []string{}},
-		"TD report 1.5 extended":                 {func(s *scene) { s.td.Extended = true }, "UpToDate", "UpToDate", "UpToDate", []string{}},
-		"version 5 with a TD report 1.0":         {func(s *scene) { s.quote.Version = 5 }, "UpToDate", "UpToDate", "", []string{}},
-		"version 4 with a TD report 1.0, padded": {func(s *scene) { s.quote.Trailer = make([]byte, 100) }, "UpToDate", "UpToDate", "", []string{}},
-		"TDX 1.0 module":                         {func(s *scene) { s.td.TEETCBSVN = [16]byte{5, 0, 8} }, "UpToDate", "UpToDate", "", []string{}},
-		"old TDX 1.0 module":                     {func(s *scene) { s.td.TEETCBSVN = [16]byte{4, 0, 8} }, "OutOfDate", "OutOfDate", "", []string{"INTEL-SA-00001"}},
-		"old loader":                             {func(s *scene) { s.td.TEETCBSVN[2] = 7 }, "OutOfDate", "OutOfDate", "", []string{"INTEL-SA-00001"}},
-		"03 old module on a new platform":        {func(s *scene) { s.td.TEETCBSVN = old }, "OutOfDate", "OutOfDate", "", []string{"INTEL-SA-00004"}},
-		"launched on an old module, new now":     {v15(old, good), "TDRelaunchAdvised", "OutOfDate", "UpToDate", []string{"INTEL-SA-00004"}},
-		"old then and now":                       {v15(old, old), "OutOfDate", "OutOfDate", "OutOfDate", []string{"INTEL-SA-00004"}},
-		"new then, old now":                      {v15(good, old), "UpToDate", "UpToDate", "OutOfDate", []string{}},
+		"TD report 1.0": {func(*scene) {}, "UpToDate", "UpToDate", "", []string{}},
+		"TD report 1.5": {v15(good, good), "UpToDate", "UpToDate", "UpToDate", []string{}},
+		"TD report 1.5 extended": {
+			func(s *scene) { s.td.Extended = true }, "UpToDate", "UpToDate", "UpToDate", []string{},
+		},
+		"version 5 with a TD report 1.0": {
+			func(s *scene) { s.quote.Version = 5 }, "UpToDate", "UpToDate", "", []string{},
+		},
+		"version 4 with a TD report 1.0, padded": {
+			func(s *scene) { s.quote.Trailer = make([]byte, 100) }, "UpToDate", "UpToDate", "",
+			[]string{},
+		},
+		"TDX 1.0 module": {
+			func(s *scene) { s.td.TEETCBSVN = [16]byte{5, 0, 8} }, "UpToDate", "UpToDate", "",
+			[]string{},
+		},
+		"old TDX 1.0 module": {
+			func(s *scene) { s.td.TEETCBSVN = [16]byte{4, 0, 8} }, "OutOfDate", "OutOfDate", "",
+			[]string{"INTEL-SA-00001"},
+		},
+		"old loader": {
+			func(s *scene) { s.td.TEETCBSVN[2] = 7 }, "OutOfDate", "OutOfDate", "",
+			[]string{"INTEL-SA-00001"},
+		},
+		"03 old module on a new platform": {
+			func(s *scene) { s.td.TEETCBSVN = old }, "OutOfDate", "OutOfDate", "",
+			[]string{"INTEL-SA-00004"},
+		},
+		"launched on an old module, new now": {
+			v15(old, good), "TDRelaunchAdvised", "OutOfDate", "UpToDate", []string{"INTEL-SA-00004"},
+		},
+		"old then and now": {
+			v15(old, old), "OutOfDate", "OutOfDate", "OutOfDate", []string{"INTEL-SA-00004"},
+		},
+		"new then, old now": {v15(good, old), "UpToDate", "UpToDate", "OutOfDate", []string{}},
 		"relaunch with a configuration to change": {func(s *scene) {
 			v15(old, good)(s)
 			s.tcb.Levels[0].Status = "ConfigurationNeeded"
-		}, "TDRelaunchAdvisedConfigurationNeeded", "OutOfDateConfigurationNeeded", "ConfigurationNeeded", []string{"INTEL-SA-00004"}},
+		}, "TDRelaunchAdvisedConfigurationNeeded", "OutOfDateConfigurationNeeded", "ConfigurationNeeded",
+			[]string{"INTEL-SA-00004"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			result, refused := verify(tc.edit)
@@ -89,7 +118,8 @@ func TestTCBStatusOfATD(t *testing.T) {
 			}
 			tcb := result.TCB
 			if tcb.Status != tc.status || tcb.LaunchStatus != tc.launch || tcb.CurrentStatus != tc.current {
-				t.Errorf("status %s, launch %s, current %s; want %s, %s, %s", tcb.Status, tcb.LaunchStatus, tcb.CurrentStatus, tc.status, tc.launch, tc.current)
+				t.Errorf("status %s, launch %s, current %s; want %s, %s, %s", tcb.Status, tcb.LaunchStatus,
+					tcb.CurrentStatus, tc.status, tc.launch, tc.current)
 			}
 			if diff := cmp.Diff(tc.advisories, tcb.Advisories); diff != "" {
 				t.Errorf("advisories (-want +got):\n%s", diff)
@@ -133,14 +163,18 @@ func TestMustRefuse(t *testing.T) {
 			s.quote.Version = 5
 			s.raw = func(q []byte) { binary.LittleEndian.PutUint16(q[48:], 3) }
 		}},
-		"SGX quote":             {"dcap.quote.tee", func(s *scene) { s.td = nil }},
-		"20 other runtime data": {"tdx.report-data.runtime-data", func(s *scene) { s.runtime = &evidence.Data{Bytes: runtime} }},
+		"SGX quote": {"dcap.quote.tee", func(s *scene) { s.td = nil }},
+		"20 other runtime data": {"tdx.report-data.runtime-data", func(s *scene) {
+			s.runtime = &evidence.Data{Bytes: runtime}
+		}},
 		"20 runtime data bound by a prefix": {"tdx.report-data.runtime-data", func(s *scene) {
 			s.td.ReportData = evidencetest.BindData(runtime)
 			clear(s.td.ReportData[16:])
 			s.runtime = &evidence.Data{Bytes: runtime}
 		}},
-		"init-time data that MRCONFIGID lacks": {"tdx.mrconfigid.init-time-data", func(s *scene) { s.initTime = &evidence.Data{Bytes: runtime} }},
+		"init-time data that MRCONFIGID lacks": {"tdx.mrconfigid.init-time-data", func(s *scene) {
+			s.initTime = &evidence.Data{Bytes: runtime}
+		}},
 		"init-time data bound by a prefix": {"tdx.mrconfigid.init-time-data", func(s *scene) {
 			s.td.MRConfigID = sha512.Sum384(runtime)
 			s.td.MRConfigID[47] ^= 1
@@ -179,12 +213,19 @@ func TestClaimsOfTheProfile(t *testing.T) {
 		s.runtime = &evidence.Data{Bytes: runtime, Type: evidence.JSON}
 		s.initTime = &evidence.Data{Bytes: initTime, Type: evidence.JSON}
 	}
-	for accepted, want := range map[string]string{"": "tdx.service-td", evidence.BoundServiceTD: "tdx.attributes.debug", evidence.DebugGuest: "tdx.service-td"} {
+	for accepted, want := range map[string]string{
+		"":                      "tdx.service-td",
+		evidence.BoundServiceTD: "tdx.attributes.debug",
+		evidence.DebugGuest:     "tdx.service-td",
+	} {
 		if _, refused := verify(func(s *scene) { edit(s); s.accept = []string{accepted} }); refused != want {
 			t.Errorf("%q accepted: refused by %q, want %s", accepted, refused, want)
 		}
 	}
-	result, refused := verify(func(s *scene) { edit(s); s.accept = []string{evidence.BoundServiceTD, evidence.DebugGuest} })
+	result, refused := verify(func(s *scene) {
+		edit(s)
+		s.accept = []string{evidence.BoundServiceTD, evidence.DebugGuest}
+	})
 	if refused != "" {
 		t.Fatalf("refused by %s, but both reservations are accepted", refused)
 	}
@@ -196,10 +237,16 @@ func TestClaimsOfTheProfile(t *testing.T) {
 		t.Errorf("reservations = %v", words)
 	}
 	members := result.Claims.Members()
-	for name, want := range map[string]any{"x-ms-attestation-type": "tdxvm", "attester_tcb_status": "UpToDate", "dbgstat": "enabled", "intuse": "generic",
-		"eat_profile": "https://aka.ms/maa-eat-profile-tdxvm", "tdx_seamsvn": int64(5), "tdx_tee_tcb_svn": "05010800000000000000000000000000",
-		"tdx_xfam": "e718060000000000", "tdx_td_attributes": "0100001000000080", "tdx_td_attributes_debug": true, "tdx_td_attributes_septve_disable": true,
-		"tdx_td_attributes_perfmon": true, "tdx_td_attributes_key_locker": false, "tdx_td_attributes_protection_keys": false} {
+	for name, want := range map[string]any{
+		"x-ms-attestation-type": "tdxvm", "attester_tcb_status": "UpToDate", "dbgstat": "enabled",
+		"intuse":      "generic",
+		"eat_profile": "https://aka.ms/maa-eat-profile-tdxvm",
+		"tdx_seamsvn": int64(5), "tdx_tee_tcb_svn": "05010800000000000000000000000000",
+		"tdx_xfam": "e718060000000000", "tdx_td_attributes": "0100001000000080",
+		"tdx_td_attributes_debug": true, "tdx_td_attributes_septve_disable": true,
+		"tdx_td_attributes_perfmon": true, "tdx_td_attributes_key_locker": false,
+		"tdx_td_attributes_protection_keys": false,
+	} {
 		if members[name] != want {
 			t.Errorf("%s = %v, want %v", name, members[name], want)
 		}
@@ -223,7 +270,9 @@ func FuzzParseTDReport(f *testing.F) {
 	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
 	td := evidencetest.HealthyTD()
 	td.Extended = true
-	q, err := dcap.ParseQuote(pki.Platform(evidencetest.HealthyPlatform()).Quote(evidencetest.QuoteConfig{TD: td}))
+	q, err := dcap.ParseQuote(
+		pki.Platform(evidencetest.HealthyPlatform()).Quote(evidencetest.QuoteConfig{TD: td}),
+	)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -238,23 +287,43 @@ func FuzzParseTDReport(f *testing.F) {
 
 func TestEventLogs(t *testing.T) {
 	firmware, kernel := []byte("firmware"), []byte("kernel")
-	log := evidencetest.EventLog(evidencetest.LogEvent{Register: 1, Type: 8, Data: firmware}, evidencetest.LogEvent{Register: 2, Type: 8, Data: kernel})
+	log := evidencetest.EventLog(evidencetest.LogEvent{Register: 1, Type: 8, Data: firmware},
+		evidencetest.LogEvent{Register: 2, Type: 8, Data: kernel})
 	for name, tc := range map[string]struct {
 		registers [4][48]byte
 		log       []byte
 		want      string
 		explained []string
 	}{
-		"none":                        {[4][48]byte{{1}}, nil, "", nil},
-		"all explained":               {[4][48]byte{evidencetest.Extend(firmware), evidencetest.Extend(kernel)}, log, "", []string{"RTMR0", "RTMR1", "RTMR2", "RTMR3"}},
-		"one that the log leaves out": {[4][48]byte{evidencetest.Extend(firmware), evidencetest.Extend(kernel), {}, {9}}, log, "", []string{"RTMR0", "RTMR1", "RTMR2"}},
-		"padded":                      {[4][48]byte{evidencetest.Extend(firmware), evidencetest.Extend(kernel)}, append(slices.Clone(log), 0xff, 0xff), "", []string{"RTMR0", "RTMR1", "RTMR2", "RTMR3"}},
-		"another value":               {[4][48]byte{evidencetest.Extend(firmware), evidencetest.Extend(firmware)}, log, "tdx.event-log", nil},
-		"one event more":              {[4][48]byte{evidencetest.Extend(firmware), evidencetest.Extend(kernel, kernel)}, log, "tdx.event-log", nil},
-		"registers exchanged":         {[4][48]byte{evidencetest.Extend(kernel), evidencetest.Extend(firmware)}, log, "tdx.event-log", nil},
-		"a log for other registers":   {[4][48]byte{{1}, {2}, {3}, {4}}, evidencetest.EventLog(evidencetest.LogEvent{Register: 7, Data: kernel}), "tdx.event-log", nil},
-		"an empty log":                {[4][48]byte{}, evidencetest.EventLog(), "tdx.event-log", nil},
-		"not a log":                   {[4][48]byte{}, []byte("log"), "tdx.event-log", nil},
+		"none": {[4][48]byte{{1}}, nil, "", nil},
+		"all explained": {
+			[4][48]byte{evidencetest.Extend(firmware), evidencetest.Extend(kernel)}, log, "",
+			[]string{"RTMR0", "RTMR1", "RTMR2", "RTMR3"},
+		},
+		"one that the log leaves out": {
+			[4][48]byte{evidencetest.Extend(firmware), evidencetest.Extend(kernel), {}, {9}}, log, "",
+			[]string{"RTMR0", "RTMR1", "RTMR2"},
+		},
+		"padded": {
+			[4][48]byte{evidencetest.Extend(firmware), evidencetest.Extend(kernel)},
+			append(slices.Clone(log), 0xff, 0xff), "", []string{"RTMR0", "RTMR1", "RTMR2", "RTMR3"},
+		},
+		"another value": {
+			[4][48]byte{evidencetest.Extend(firmware), evidencetest.Extend(firmware)}, log,
+			"tdx.event-log", nil,
+		},
+		"one event more": {
+			[4][48]byte{evidencetest.Extend(firmware), evidencetest.Extend(kernel, kernel)}, log,
+			"tdx.event-log", nil,
+		},
+		"registers exchanged": {
+			[4][48]byte{evidencetest.Extend(kernel), evidencetest.Extend(firmware)}, log,
+			"tdx.event-log", nil,
+		},
+		"a log for other registers": {[4][48]byte{{1}, {2}, {3}, {4}},
+			evidencetest.EventLog(evidencetest.LogEvent{Register: 7, Data: kernel}), "tdx.event-log", nil},
+		"an empty log": {[4][48]byte{}, evidencetest.EventLog(), "tdx.event-log", nil},
+		"not a log":    {[4][48]byte{}, []byte("log"), "tdx.event-log", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			result, refused := verify(func(s *scene) { s.td.RTMR, s.log = tc.registers, tc.log })

@@ -10,7 +10,8 @@ import (
 // proves a log nor reaches a policy, unless SHA-1 was asked for.
 func TestWeakBanksAreNotShown(t *testing.T) {
 	banks := []eventlog.Bank{{Algorithm: eventlog.SHA1}, {Algorithm: eventlog.SHA256}}
-	if got := New(Config{}).accepted(banks); len(got) != 1 || got[0].Algorithm != eventlog.SHA256 || banks[0].Algorithm != eventlog.SHA1 {
+	got := New(Config{}).accepted(banks)
+	if len(got) != 1 || got[0].Algorithm != eventlog.SHA256 || banks[0].Algorithm != eventlog.SHA1 {
 		t.Errorf("%v", got)
 	}
 	if got := New(Config{SHA1: true}).accepted(banks); len(got) != 2 {

@@ -93,7 +93,10 @@ func (a *Authorities) verify(der []byte, at time.Time) (*chain, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &chain{leaf: leaf, length: len(certs), root: tpmca.Name(certs[len(certs)-1]), from: leaf.NotBefore, end: leaf.NotAfter}
+	c := &chain{
+		leaf: leaf, length: len(certs), root: tpmca.Name(certs[len(certs)-1]), from: leaf.NotBefore,
+		end: leaf.NotAfter,
+	}
 	for _, cert := range certs {
 		if cert.NotBefore.After(c.from) {
 			c.from = cert.NotBefore

@@ -22,8 +22,11 @@ var (
 		"the attestation key is an RSA key of 2048 to 4096 bits, or an ECC key on P-256, P-384 or P-521",
 		"make an attestation key of that kind, and send it as aik_pub")
 	CheckAKCert = checks.Define("tpm.ak.certificate",
-		"the attestation key has a certificate that leads to a trusted authority, or was enrolled here; or the policy sets require_valid_aik_cert to false",
-		"enrol the key (probity agent enroll), or add its authority: probity tpm roots import FILE; on the command line a key can be trusted by name: --trust-key FILE; simulated evidence (probity simulate, probity demo) needs its own: --root FILE, or tpm.authorities of a service")
+		"the attestation key has a certificate that leads to a trusted authority, or was enrolled here; "+
+			"or the policy sets require_valid_aik_cert to false",
+		"enrol the key (probity agent enroll), or add its authority: probity tpm roots import FILE; "+
+			"on the command line a key can be trusted by name: --trust-key FILE; simulated evidence "+
+			"(probity simulate, probity demo) needs its own: --root FILE, or tpm.authorities of a service")
 	CheckQuote = checks.Define("tpm.quote.format",
 		"the quote is a TPMS_ATTEST of type quote that a TPM made, with a TPMT_SIGNATURE and registers",
 		"send the quote as TPM2_Quote returned it")
@@ -46,13 +49,16 @@ var (
 		"the quote covers the registers that the policy reads (required_pcr_mask; all unless it is set)",
 		"quote more registers, or set required_pcr_mask in the policy to those that it reads")
 	CheckKeyCertified = checks.Define("tpm.key.certified",
-		"the request key, where it is said to be in the TPM, and every other key were certified by the attestation key for this challenge",
+		"the request key, where it is said to be in the TPM, and every other key were certified by the "+
+			"attestation key for this challenge",
 		"certify the key with the attestation key and the challenge as qualifying data")
 	CheckLog = checks.Define("tpm.event-log",
 		"replaying the logs gives the quoted registers, and the logs are well-formed",
 		"send the whole log of the running system, read after the last boot, and a quote that is no older")
 	CheckHibernation = checks.Define("tpm.boot.cycle",
-		"a quote from before hibernation comes with the log of Windows's resume application, is by the same key, covers the same registers, and is of the same cycle of power and of an earlier restart",
+		"a quote from before hibernation comes with the log of Windows's resume application, is by the "+
+			"same key, covers the same registers, and is of the same cycle of power and of an "+
+			"earlier restart",
 		"send boot_attestation only after a resume from hibernation, and the quote that was saved before it")
 )
 

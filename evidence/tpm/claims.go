@@ -50,8 +50,9 @@ func (v *Verifier) state(result *evidence.Result, p *Proof, q *Quote, now, boot 
 	}
 	known.Integer("tpmVersion", 2)
 	for name, value := range map[string]bool{
-		"secureBootEnabled": p.Boot.SecureBoot, "iommuEnabled": p.Boot.IOMMU, "bootDebuggingDisabled": p.Boot.BootDebuggingOff,
-		"notSafeMode": p.Boot.NotSafeMode, "notWinPE": p.Boot.NotWinPE, "vbsEnabled": p.Boot.VBS,
+		"secureBootEnabled": p.Boot.SecureBoot, "iommuEnabled": p.Boot.IOMMU,
+		"bootDebuggingDisabled": p.Boot.BootDebuggingOff,
+		"notSafeMode":           p.Boot.NotSafeMode, "notWinPE": p.Boot.NotWinPE, "vbsEnabled": p.Boot.VBS,
 		"vbsReportPresent": p.Request.Enclave, "vsmReportPresent": p.Request.Enclave,
 	} {
 		known.Boolean(name, value)
@@ -137,7 +138,11 @@ func policyKey(k keyJSON) ([]byte, error) {
 		if err != nil {
 			return nil, err // it was parsed before
 		}
-		out.Info.Certify = &certify{uint16(public.NameAlgorithm), uint32(public.Attributes), base64.RawURLEncoding.EncodeToString(public.AuthPolicy)}
+		out.Info.Certify = &certify{
+			uint16(public.NameAlgorithm),
+			uint32(public.Attributes),
+			base64.RawURLEncoding.EncodeToString(public.AuthPolicy),
+		}
 	}
 	return json.Marshal(out)
 }

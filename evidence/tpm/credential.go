@@ -58,7 +58,10 @@ func ValidateAK(p *Public) error {
 	const want = resident | Restricted | Sign
 	switch {
 	case p.Attributes&want != want:
-		return fmt.Errorf("attributes %#x lack fixedTPM, fixedParent, sensitiveDataOrigin, restricted or sign", uint32(p.Attributes))
+		return fmt.Errorf(
+			"attributes %#x lack fixedTPM, fixedParent, sensitiveDataOrigin, restricted or sign",
+			uint32(p.Attributes),
+		)
 	case p.Attributes&Decrypt != 0:
 		return errors.New("a key that also decrypts")
 	case p.Scheme != algRSASSA && p.Scheme != algRSAPSS && p.Scheme != algECDSA:

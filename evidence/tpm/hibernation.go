@@ -14,7 +14,9 @@ import (
 
 // hibernated verifies what was quoted before hibernation, and leaves in p.Boot the facts that
 // are true in both.
-func (v *Verifier) hibernated(result *evidence.Result, a *attestationJSON, p *Proof, mask uint32) (*eventlog.Proof, error) {
+func (v *Verifier) hibernated(
+	result *evidence.Result, a *attestationJSON, p *Proof, mask uint32,
+) (*eventlog.Proof, error) {
 	fail := func(expected, found string) error {
 		return result.Fail(CheckHibernation, expected, found)
 	}
@@ -35,9 +37,12 @@ func (v *Verifier) hibernated(result *evidence.Result, a *attestationJSON, p *Pr
 	}
 	then, now := quoted.Clock, p.Quote.Clock
 	// TPMs may add a constant to the counts, so that only their difference says something.
-	if then.ResetCount != now.ResetCount || then.Milliseconds > now.Milliseconds || int32(now.RestartCount-then.RestartCount) <= 0 {
-		return nil, fail(fmt.Sprintf("a quote of the same cycle of power, %d, and of an earlier restart", now.ResetCount),
-			fmt.Sprintf("cycle %d, restart %d at %d ms; now restart %d at %d ms", then.ResetCount, then.RestartCount, then.Milliseconds, now.RestartCount, now.Milliseconds))
+	if then.ResetCount != now.ResetCount || then.Milliseconds > now.Milliseconds ||
+		int32(now.RestartCount-then.RestartCount) <= 0 {
+		return nil, fail(fmt.Sprintf("a quote of the same cycle of power, %d, and of an earlier restart",
+			now.ResetCount),
+			fmt.Sprintf("cycle %d, restart %d at %d ms; now restart %d at %d ms", then.ResetCount,
+				then.RestartCount, then.Milliseconds, now.RestartCount, now.Milliseconds))
 	}
 	boot, err := v.replay(result, q, a, mask)
 	if err != nil {
@@ -51,7 +56,9 @@ func (v *Verifier) hibernated(result *evidence.Result, a *attestationJSON, p *Pr
 		return nil, fail("before hibernation, the log of a start of Windows",
 			"a log that does not prove that Windows started"+reasons(before))
 	}
-	result.Pass(CheckHibernation, "a quote before hibernation of the same cycle of power", fmt.Sprintf("cycle %d, restart %d; now restart %d", then.ResetCount, then.RestartCount, now.RestartCount))
+	result.Pass(CheckHibernation, "a quote before hibernation of the same cycle of power",
+		fmt.Sprintf("cycle %d, restart %d; now restart %d", then.ResetCount, then.RestartCount,
+			now.RestartCount))
 	p.Boot = p.Boot.And(before)
 	return boot, nil
 }

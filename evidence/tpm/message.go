@@ -126,7 +126,8 @@ type Request struct {
 }
 
 // errRequest says in which version a request is.
-var errRequest = errors.New("version 1 of the protocol (attReq), whose claims are in the platform's own form; send version 2 (attReqV2)")
+var errRequest = errors.New("version 1 of the protocol (attReq), whose claims are in the platform's own " +
+	"form; send version 2 (attReqV2)")
 
 // ParseRequest reads evidence in one of its forms: the client's second message of
 // the protocol ({"request":"JWS"}, with or without the member payload around it),
@@ -296,7 +297,9 @@ func ParseJWK(raw []byte) (crypto.PublicKey, error) {
 		key := &rsa.PublicKey{N: new(big.Int).SetBytes(in.N), E: int(new(big.Int).SetBytes(in.E).Int64())}
 		return key, checkKey(key)
 	case "EC":
-		curve := map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521()}[in.Curve]
+		curve := map[string]elliptic.Curve{
+			"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521(),
+		}[in.Curve]
 		return point(curve, bytes.TrimLeft(in.X, "\x00"), bytes.TrimLeft(in.Y, "\x00"))
 	}
 	return nil, fmt.Errorf("JWK: key type %q, want RSA or EC", in.Type)

@@ -26,7 +26,8 @@ type Quote struct {
 // compare.
 func (q *Quote) Verify(result *evidence.Result, key crypto.PublicKey, sha1 bool) (*Attestation, error) {
 	if err := q.Signature.Verify(key, q.Attested); err != nil {
-		return nil, result.Fail(CheckQuoteSignature, "a signature of the attestation key over the quote", err.Error())
+		return nil, result.Fail(CheckQuoteSignature, "a signature of the attestation key over the quote",
+			err.Error())
 	}
 	result.Pass(CheckQuoteSignature, "a signature of the attestation key over the quote", q.Signature.Name())
 	a, err := ParseAttestation(q.Attested)
@@ -36,21 +37,24 @@ func (q *Quote) Verify(result *evidence.Result, key crypto.PublicKey, sha1 bool)
 	if err != nil {
 		return nil, result.Fail(CheckQuote, "a quote that a TPM made (TPMS_ATTEST)", err.Error())
 	}
-	result.Pass(CheckQuote, "a quote that a TPM made (TPMS_ATTEST)", fmt.Sprintf("%d banks, firmware %#x", len(a.Selection), a.Firmware))
+	result.Pass(CheckQuote, "a quote that a TPM made (TPMS_ATTEST)",
+		fmt.Sprintf("%d banks, firmware %#x", len(a.Selection), a.Firmware))
 	if err := q.selected(a); err != nil {
 		return nil, result.Fail(CheckSelection, "the registers that were quoted, and at least one", err.Error())
 	}
 	selection := describe(a.Selection)
 	result.Pass(CheckSelection, "the registers that were quoted, and at least one", selection)
 	if digest := q.digest(a); !bytes.Equal(digest, a.PCRDigest) {
-		return nil, result.Fail(CheckDigest, fmt.Sprintf("%x, which the TPM signed", a.PCRDigest), fmt.Sprintf("%x of the registers sent", digest))
+		return nil, result.Fail(CheckDigest, fmt.Sprintf("%x, which the TPM signed", a.PCRDigest),
+			fmt.Sprintf("%x of the registers sent", digest))
 	}
 	result.Pass(CheckDigest, "registers whose digest the TPM signed", fmt.Sprintf("%x", a.PCRDigest))
 	if q.Signature.Hash == eventlog.SHA1 && !sha1 {
 		return nil, result.Fail(CheckBank, "a signature over SHA-256, SHA-384 or SHA-512",
 			"a signature over SHA-1")
 	}
-	if !sha1 && !slices.ContainsFunc(q.Banks, func(b eventlog.Bank) bool { return b.Algorithm != eventlog.SHA1 }) {
+	if !sha1 &&
+		!slices.ContainsFunc(q.Banks, func(b eventlog.Bank) bool { return b.Algorithm != eventlog.SHA1 }) {
 		return nil, result.Fail(CheckBank, "a bank of SHA-256, SHA-384 or SHA-512", "only a SHA-1 bank")
 	}
 	result.Pass(CheckBank, "a bank and a signature with a hash that is accepted", selection)

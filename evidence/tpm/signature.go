@@ -84,5 +84,6 @@ func (s *Signature) Verify(key crypto.PublicKey, message []byte) error {
 
 // Name writes the scheme for people: "RSASSA with SHA256".
 func (s *Signature) Name() string {
-	return map[uint16]string{algRSASSA: "RSASSA", algRSAPSS: "RSAPSS", algECDSA: "ECDSA"}[s.Scheme] + " with " + s.Hash.String()
+	return map[uint16]string{algRSASSA: "RSASSA", algRSAPSS: "RSAPSS", algECDSA: "ECDSA"}[s.Scheme] +
+		" with " + s.Hash.String()
 }

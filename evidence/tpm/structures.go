@@ -260,7 +260,11 @@ func (p *Public) Name() []byte { return p.name }
 
 func (r *reader) public() (*Public, error) {
 	typ := r.u16()
-	p := &Public{NameAlgorithm: eventlog.Algorithm(r.u16()), Attributes: Attributes(r.u32()), AuthPolicy: r.sized()}
+	p := &Public{
+		NameAlgorithm: eventlog.Algorithm(r.u16()),
+		Attributes:    Attributes(r.u32()),
+		AuthPolicy:    r.sized(),
+	}
 	if r.err == nil && (p.NameAlgorithm.Size() == 0 || p.NameAlgorithm == eventlog.SHA1) {
 		return nil, fmt.Errorf("a key named with %v", p.NameAlgorithm)
 	}

@@ -78,7 +78,9 @@ type keys struct {
 // whether the report of a VBS enclave must have come along, or must not.
 func (v *Verifier) Prove(result *evidence.Result, ev evidence.Evidence, enclave bool) (*Proof, error) {
 	if ev.RuntimeData != nil || ev.InitTimeData != nil {
-		return nil, result.Fail(CheckFormat, "evidence without runtime or init-time data: a TPM does not bind them", "runtime or init-time data in the request")
+		return nil, result.Fail(CheckFormat,
+			"evidence without runtime or init-time data: a TPM does not bind them",
+			"runtime or init-time data in the request")
 	}
 	r, err := ParseRequest(ev.Raw)
 	if errors.Is(err, errRequest) {
@@ -89,7 +91,10 @@ func (v *Verifier) Prove(result *evidence.Result, ev evidence.Evidence, enclave 
 	}
 	if r.Enclave != enclave {
 		found := map[bool]string{true: "att_type vbs", false: "no report of an enclave"}[r.Enclave]
-		return nil, result.Fail(CheckFormat, map[bool]string{true: "evidence with the report of a VBS enclave (VbsEnclave)", false: "evidence of att_type basic (Tpm)"}[enclave], found)
+		return nil, result.Fail(CheckFormat, map[bool]string{
+			true:  "evidence with the report of a VBS enclave (VbsEnclave)",
+			false: "evidence of att_type basic (Tpm)",
+		}[enclave], found)
 	}
 	result.Pass(CheckFormat, "TPM evidence", fmt.Sprintf("%d logs", len(r.data.TPM.Current.Logs)))
 	if err := v.request(result, r); err != nil {
@@ -97,7 +102,8 @@ func (v *Verifier) Prove(result *evidence.Result, ev evidence.Evidence, enclave 
 	}
 	if ev.Challenge != nil && r.jws != nil {
 		if subtle.ConstantTimeCompare(ev.Challenge, r.Challenge) != 1 {
-			return nil, result.Fail(CheckChallenge, fmt.Sprintf("the challenge %x", ev.Challenge), fmt.Sprintf("%x", r.Challenge))
+			return nil, result.Fail(CheckChallenge, fmt.Sprintf("the challenge %x", ev.Challenge),
+				fmt.Sprintf("%x", r.Challenge))
 		}
 		result.Pass(CheckChallenge, "the challenge that was given", fmt.Sprintf("%x", r.Challenge))
 	} else if r.jws == nil {
@@ -157,7 +163,9 @@ func (v *Verifier) request(result *evidence.Result, r *Request) error {
 }
 
 // attestationKey establishes whose key signed the quote.
-func (v *Verifier) attestationKey(result *evidence.Result, a *attestationJSON, ev evidence.Evidence, k *keys) error {
+func (v *Verifier) attestationKey(
+	result *evidence.Result, a *attestationJSON, ev evidence.Evidence, k *keys,
+) error {
 	var err error
 	if k.ak, err = ParseJWK(a.AKPub); err != nil {
 		return result.Fail(CheckAK, "the attestation key as aik_pub", err.Error())
@@ -187,7 +195,8 @@ func (v *Verifier) attestationKey(result *evidence.Result, a *attestationJSON, e
 			return result.Fail(CheckAKCert, "a certificate of the key in aik_pub", "a certificate of a different key")
 		default:
 			k.validated = true
-			result.Pass(CheckAKCert, "a certificate of the attestation key that leads to a trusted authority", fmt.Sprintf("%d certificates to %s", c.length, c.root))
+			result.Pass(CheckAKCert, "a certificate of the attestation key that leads to a trusted authority",
+				fmt.Sprintf("%d certificates to %s", c.length, c.root))
 			return nil
 		}
 	}
@@ -199,7 +208,9 @@ func (v *Verifier) attestationKey(result *evidence.Result, a *attestationJSON, e
 		}
 		result.Pass(CheckAKCert, "an attestation key that was enrolled, or that the caller trusts", found)
 	case !ev.TPM.AnyKey:
-		return result.Fail(CheckAKCert, "a certificate of the attestation key that leads to a trusted authority, or an enrolled key", trouble)
+		return result.Fail(CheckAKCert,
+			"a certificate of the attestation key that leads to a trusted authority, or an enrolled key",
+			trouble)
 	default:
 		result.Pass(CheckAKCert, "any attestation key, as the policy asks", "not validated: "+trouble)
 	}
@@ -214,7 +225,9 @@ func SameKey(a, b crypto.PublicKey) bool {
 
 // quote verifies the quote of one attestation; prefix tells the one before
 // hibernation apart.
-func (v *Verifier) quote(result *evidence.Result, a *attestationJSON, ak crypto.PublicKey, prefix string) (*Quote, *Attestation, error) {
+func (v *Verifier) quote(
+	result *evidence.Result, a *attestationJSON, ak crypto.PublicKey, prefix string,
+) (*Quote, *Attestation, error) {
 	q, err := a.quote()
 	if err != nil {
 		return nil, nil, result.Fail(CheckQuote, "a quote with its signature and registers", prefix+err.Error())
@@ -277,7 +290,8 @@ func (v *Verifier) certified(result *evidence.Result, r *Request, ak crypto.Publ
 			what = fmt.Sprintf("other key %d", i)
 		}
 		if err := v.certifiedKey(k, r.Challenge, ak, i > 0); err != nil {
-			return result.Fail(CheckKeyCertified, what+", certified by the attestation key for this challenge", err.Error())
+			return result.Fail(CheckKeyCertified,
+				what+", certified by the attestation key for this challenge", err.Error())
 		}
 		if k.Info.Certify != nil {
 			result.Pass(CheckKeyCertified, what+", certified by the attestation key for this challenge", "verified")
@@ -322,12 +336,16 @@ func (v *Verifier) certifiedKey(k keyJSON, challenge []byte, ak crypto.PublicKey
 
 // replay proves the logs with the strongest bank that covers what is asked for and
 // for which the logs have digests.
-func (v *Verifier) replay(result *evidence.Result, q *Quote, a *attestationJSON, mask uint32) (*eventlog.Proof, error) {
+func (v *Verifier) replay(
+	result *evidence.Result, q *Quote, a *attestationJSON, mask uint32,
+) (*eventlog.Proof, error) {
 	banks := v.accepted(q.Banks)
 	slices.SortFunc(banks, func(a, b eventlog.Bank) int { return b.Algorithm.Size() - a.Algorithm.Size() })
-	covering := slices.DeleteFunc(slices.Clone(banks), func(b eventlog.Bank) bool { return len(b.Covers(mask)) > 0 })
+	covering := slices.DeleteFunc(slices.Clone(banks),
+		func(b eventlog.Bank) bool { return len(b.Covers(mask)) > 0 })
 	if len(covering) == 0 {
-		return nil, result.Fail(CheckCoverage, "a quote over PCR "+Registers(mask)+" (required_pcr_mask)", describe(selections(banks)))
+		return nil, result.Fail(CheckCoverage, "a quote over PCR "+Registers(mask)+" (required_pcr_mask)",
+			describe(selections(banks)))
 	}
 	result.Pass(CheckCoverage, "a quote over PCR "+Registers(mask), describe(selections(covering)))
 	logs, err := a.logs()
@@ -338,7 +356,9 @@ func (v *Verifier) replay(result *evidence.Result, q *Quote, a *attestationJSON,
 		var proof *eventlog.Proof
 		var mismatch *eventlog.Mismatch
 		if proof, err = eventlog.Prove(logs, bank); err == nil {
-			result.Pass(CheckLog, "logs that lead to the quoted registers", fmt.Sprintf("%d of %d events, bank %v%s", proof.Len(), proof.Sent, bank.Algorithm, proof.LeftOut()))
+			result.Pass(CheckLog, "logs that lead to the quoted registers",
+				fmt.Sprintf("%d of %d events, bank %v%s", proof.Len(), proof.Sent, bank.Algorithm,
+					proof.LeftOut()))
 			return proof, nil
 		}
 		if errors.As(err, &mismatch) {
@@ -350,7 +370,8 @@ func (v *Verifier) replay(result *evidence.Result, q *Quote, a *attestationJSON,
 
 // accepted are the banks whose hash is accepted; policies see no others.
 func (v *Verifier) accepted(banks []eventlog.Bank) []eventlog.Bank {
-	return slices.DeleteFunc(slices.Clone(banks), func(b eventlog.Bank) bool { return b.Algorithm == eventlog.SHA1 && !v.cfg.SHA1 })
+	return slices.DeleteFunc(slices.Clone(banks),
+		func(b eventlog.Bank) bool { return b.Algorithm == eventlog.SHA1 && !v.cfg.SHA1 })
 }
 
 func selections(banks []eventlog.Bank) (list []Selection) {

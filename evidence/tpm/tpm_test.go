@@ -68,13 +68,20 @@ func wantRejection(t *testing.T, name, id string, err error) {
 func TestVerify(t *testing.T) {
 	certified := healthy()
 	certified.Certified = true
-	for name, raw := range map[string][]byte{"bound by the quote": machine.Evidence(healthy()), "certified": machine.Evidence(certified)} {
+	for name, raw := range map[string][]byte{
+		"bound by the quote": machine.Evidence(healthy()), "certified": machine.Evidence(certified),
+	} {
 		result, err := verify(t, raw, nil)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		for claim, want := range map[string]claims.Value{"aikValidated": claims.BooleanValue(true), "secureBootEnabled": claims.BooleanValue(true),
-			"vbsEnabled": claims.BooleanValue(false), "tpmVersion": claims.IntegerValue(2), "x-probity-boot-kernel-command-line": claims.StringValue("/vmlinuz root=/dev/sda1 ro")} {
+		for claim, want := range map[string]claims.Value{
+			"aikValidated":                       claims.BooleanValue(true),
+			"secureBootEnabled":                  claims.BooleanValue(true),
+			"vbsEnabled":                         claims.BooleanValue(false),
+			"tpmVersion":                         claims.IntegerValue(2),
+			"x-probity-boot-kernel-command-line": claims.StringValue("/vmlinuz root=/dev/sda1 ro"),
+		} {
 			if got, _ := result.Aliases.Get(claim); !got.Equal(&want) {
 				t.Errorf("%s: %s is %v", name, claim, got)
 			}
@@ -90,7 +97,9 @@ func TestVerify(t *testing.T) {
 
 func TestKeysOfAllKinds(t *testing.T) {
 	ecc := evidencetest.NewTPM(evidencetest.TPMConfig{Now: now, ECC: true})
-	if _, err := verify(t, ecc.Evidence(healthy()), func(c *tpm.Config, _ *evidence.Evidence) { c.Authorities = roots(t, ecc) }); err != nil {
+	if _, err := verify(t, ecc.Evidence(healthy()), func(c *tpm.Config, _ *evidence.Evidence) {
+		c.Authorities = roots(t, ecc)
+	}); err != nil {
 		t.Error(err)
 	}
 }
@@ -128,35 +137,84 @@ func TestRefuses(t *testing.T) {
 		edit   func(map[string]any)
 		around func(*tpm.Config, *evidence.Evidence)
 	}{
-		"version 1":             {"tpm.request.version", func(c *evidencetest.TPMEvidence) { c.Type = "attReq" }, nil, nil},
-		"another type":          {"tpm.request.signature", func(c *evidencetest.TPMEvidence) { c.Type = "JWT" }, nil, nil},
-		"another request key":   {"tpm.request.signature", nil, requestKey(func(k map[string]any) { k["jwk"] = evidencetest.JWK(other.Request.Public()) }), nil},
-		"a private key":         {"tpm.request.signature", nil, requestKey(func(k map[string]any) { k["jwk"] = json.RawMessage(`{"kty":"RSA","d":"AQ"}`) }), nil},
-		"another challenge":     {"tpm.challenge", func(c *evidencetest.TPMEvidence) { c.Challenge = []byte("of another time.") }, nil, nil},
-		"a prefix of it":        {"tpm.challenge", func(c *evidencetest.TPMEvidence) { c.Challenge = challenge[:8] }, nil, nil},
-		"no challenge":          {"tpm.format", nil, func(d map[string]any) { delete(d, "challenge") }, nil},
-		"runtime data":          {"tpm.format", nil, nil, func(_ *tpm.Config, ev *evidence.Evidence) { ev.RuntimeData = &evidence.Data{} }},
-		"no request key":        {"tpm.format", nil, func(d map[string]any) { delete(d, "request_key") }, nil},
-		"three other keys":      {"tpm.format", nil, func(d map[string]any) { d["other_keys"] = []any{map[string]any{}, map[string]any{}, map[string]any{}} }, nil},
-		"an enclave's":          {"tpm.format", func(c *evidencetest.TPMEvidence) { c.Enclave = func([]byte) []byte { return nil } }, nil, nil},
-		"a key of 65 levels":    {"tpm.format", nil, requestKey(func(k map[string]any) { k["jwk"] = more(k["jwk"], nested(64)) }), nil},
-		"a key of 9,000 levels": {"tpm.format", nil, requestKey(func(k map[string]any) { k["jwk"] = more(k["jwk"], nested(9000)) }), nil},
+		"version 1": {
+			"tpm.request.version", func(c *evidencetest.TPMEvidence) { c.Type = "attReq" }, nil, nil,
+		},
+		"another type": {
+			"tpm.request.signature", func(c *evidencetest.TPMEvidence) { c.Type = "JWT" }, nil, nil,
+		},
+		"another request key": {"tpm.request.signature", nil, requestKey(func(k map[string]any) {
+			k["jwk"] = evidencetest.JWK(other.Request.Public())
+		}), nil},
+		"a private key": {"tpm.request.signature", nil, requestKey(func(k map[string]any) {
+			k["jwk"] = json.RawMessage(`{"kty":"RSA","d":"AQ"}`)
+		}), nil},
+		"another challenge": {
+			"tpm.challenge",
+			func(c *evidencetest.TPMEvidence) { c.Challenge = []byte("of another time.") }, nil, nil,
+		},
+		"a prefix of it": {
+			"tpm.challenge", func(c *evidencetest.TPMEvidence) { c.Challenge = challenge[:8] }, nil,
+			nil,
+		},
+		"no challenge": {"tpm.format", nil, func(d map[string]any) { delete(d, "challenge") }, nil},
+		"runtime data": {"tpm.format", nil, nil, func(_ *tpm.Config, ev *evidence.Evidence) {
+			ev.RuntimeData = &evidence.Data{}
+		}},
+		"no request key": {"tpm.format", nil, func(d map[string]any) { delete(d, "request_key") }, nil},
+		"three other keys": {"tpm.format", nil, func(d map[string]any) {
+			d["other_keys"] = []any{map[string]any{}, map[string]any{}, map[string]any{}}
+		}, nil},
+		"an enclave's": {"tpm.format",
+			func(c *evidencetest.TPMEvidence) { c.Enclave = func([]byte) []byte { return nil } }, nil, nil},
+		"a key of 65 levels": {"tpm.format", nil, requestKey(func(k map[string]any) {
+			k["jwk"] = more(k["jwk"], nested(64))
+		}), nil},
+		"a key of 9,000 levels": {"tpm.format", nil, requestKey(func(k map[string]any) {
+			k["jwk"] = more(k["jwk"], nested(9000))
+		}), nil},
 		"another key, nested": {"tpm.format", nil, func(d map[string]any) {
 			d["other_keys"] = []any{map[string]any{"jwk": more(evidencetest.JWK(other.Request.Public()), nested(64))}}
 		}, nil},
-		"a key of 20,000 bytes": {"tpm.format", nil, requestKey(func(k map[string]any) { k["jwk"] = more(k["jwk"], `"`+strings.Repeat("x", 20000)+`"`) }), nil},
-		"no binding":            {"tpm.quote.nonce", nil, requestKey(func(k map[string]any) { k["info"] = map[string]any{} }), nil},
-		"two bindings":          {"tpm.quote.nonce", nil, requestKey(func(k map[string]any) { k["info"].(map[string]any)["tpm_certify"] = map[string]any{} }), nil},
-		"another hash":          {"tpm.quote.nonce", nil, requestKey(func(k map[string]any) { k["info"] = map[string]any{"tpm_quote": map[string]any{"hash_alg": "sha-512"}} }), nil},
-		"an unknown hash":       {"tpm.quote.nonce", nil, requestKey(func(k map[string]any) { k["info"] = map[string]any{"tpm_quote": map[string]any{"hash_alg": "md5"}} }), nil},
-		"a weak AK":             {"tpm.ak.key", nil, attestation(func(a map[string]any) { a["aik_pub"] = weakKey() }), nil},
-		"no AK":                 {"tpm.ak.key", nil, attestation(func(a map[string]any) { delete(a, "aik_pub") }), nil},
-		"no authority":          {"tpm.ak.certificate", nil, nil, func(c *tpm.Config, _ *evidence.Evidence) { c.Authorities = nil }},
-		"no certificate":        {"tpm.ak.certificate", func(c *evidencetest.TPMEvidence) { c.Bare = true }, nil, nil},
-		"of another AK":         {"tpm.ak.certificate", nil, attestation(func(a map[string]any) { a["aik_cert"] = b64(other.AKCert.Raw) }), func(_ *tpm.Config, ev *evidence.Evidence) { ev.TPM.AnyKey = true }},
-		"expired":               {"tpm.ak.certificate", nil, nil, func(_ *tpm.Config, ev *evidence.Evidence) { ev.Time = now.AddDate(2, 0, 0) }},
-		"garbage for a cert":    {"tpm.ak.certificate", nil, attestation(func(a map[string]any) { a["aik_cert"] = "AAAA" }), nil},
-		"quote of another TPM":  {"tpm.quote.signature", nil, attestation(func(a map[string]any) { a["signature"] = b64(other.Sign(decode(a["quote"]))) }), nil},
+		"a key of 20,000 bytes": {"tpm.format", nil, requestKey(func(k map[string]any) {
+			k["jwk"] = more(k["jwk"], `"`+strings.Repeat("x", 20000)+`"`)
+		}), nil},
+		"no binding": {"tpm.quote.nonce", nil, requestKey(func(k map[string]any) {
+			k["info"] = map[string]any{}
+		}), nil},
+		"two bindings": {"tpm.quote.nonce", nil, requestKey(func(k map[string]any) {
+			k["info"].(map[string]any)["tpm_certify"] = map[string]any{}
+		}), nil},
+		"another hash": {"tpm.quote.nonce", nil, requestKey(func(k map[string]any) {
+			k["info"] = map[string]any{"tpm_quote": map[string]any{"hash_alg": "sha-512"}}
+		}), nil},
+		"an unknown hash": {"tpm.quote.nonce", nil, requestKey(func(k map[string]any) {
+			k["info"] = map[string]any{"tpm_quote": map[string]any{"hash_alg": "md5"}}
+		}), nil},
+		"a weak AK": {"tpm.ak.key", nil, attestation(func(a map[string]any) {
+			a["aik_pub"] = weakKey()
+		}), nil},
+		"no AK": {"tpm.ak.key", nil, attestation(func(a map[string]any) {
+			delete(a, "aik_pub")
+		}), nil},
+		"no authority": {"tpm.ak.certificate", nil, nil, func(c *tpm.Config, _ *evidence.Evidence) {
+			c.Authorities = nil
+		}},
+		"no certificate": {
+			"tpm.ak.certificate", func(c *evidencetest.TPMEvidence) { c.Bare = true }, nil, nil,
+		},
+		"of another AK": {"tpm.ak.certificate", nil, attestation(func(a map[string]any) {
+			a["aik_cert"] = b64(other.AKCert.Raw)
+		}), func(_ *tpm.Config, ev *evidence.Evidence) { ev.TPM.AnyKey = true }},
+		"expired": {"tpm.ak.certificate", nil, nil, func(_ *tpm.Config, ev *evidence.Evidence) {
+			ev.Time = now.AddDate(2, 0, 0)
+		}},
+		"garbage for a cert": {"tpm.ak.certificate", nil, attestation(func(a map[string]any) {
+			a["aik_cert"] = "AAAA"
+		}), nil},
+		"quote of another TPM": {"tpm.quote.signature", nil, attestation(func(a map[string]any) {
+			a["signature"] = b64(other.Sign(decode(a["quote"])))
+		}), nil},
 		"altered quote": {"tpm.quote.signature", nil, attestation(func(a map[string]any) {
 			q := decode(a["quote"])
 			q[len(q)-1] ^= 1
@@ -175,20 +233,30 @@ func TestRefuses(t *testing.T) {
 			q := append(decode(a["quote"]), 0)
 			a["quote"], a["signature"] = b64(q), b64(machine.Sign(q))
 		}), nil},
-		"a signature of another scheme": {"tpm.quote.format", nil, attestation(func(a map[string]any) { a["signature"] = b64([]byte{0, 0x22, 0, 0x0b, 0, 0}) }), nil},
+		"a signature of another scheme": {"tpm.quote.format", nil, attestation(func(a map[string]any) {
+			a["signature"] = b64([]byte{0, 0x22, 0, 0x0b, 0, 0})
+		}), nil},
 		"altered PCR 4": {"tpm.quote.pcrs", nil, attestation(func(a map[string]any) {
-			a["pcrs"].([]any)[0].(map[string]any)["values"].([]any)[4] = map[string]any{"index": 4, "digest": b64(altered.PCRs[4][:])}
+			a["pcrs"].([]any)[0].(map[string]any)["values"].([]any)[4] = map[string]any{
+				"index": 4, "digest": b64(altered.PCRs[4][:]),
+			}
 		}), nil},
 		"a PCR left out": {"tpm.quote.selection", nil, attestation(func(a map[string]any) {
 			b := a["pcrs"].([]any)[0].(map[string]any)
 			b["values"] = b["values"].([]any)[1:]
 		}), nil},
-		"a PCR added": {"tpm.quote.selection", func(c *evidencetest.TPMEvidence) { c.Mask = 0xff }, attestation(func(a map[string]any) {
+		"a PCR added": {"tpm.quote.selection", func(c *evidencetest.TPMEvidence) {
+			c.Mask = 0xff
+		}, attestation(func(a map[string]any) {
 			b := a["pcrs"].([]any)[0].(map[string]any)
 			b["values"] = append(b["values"].([]any), map[string]any{"index": 9, "digest": b64(make([]byte, 32))})
 		}), nil},
-		"a bank twice": {"tpm.quote.selection", nil, attestation(func(a map[string]any) { a["pcrs"] = append(a["pcrs"].([]any), a["pcrs"].([]any)[0]) }), nil},
-		"another bank": {"tpm.quote.selection", nil, attestation(func(a map[string]any) { a["pcrs"].([]any)[0].(map[string]any)["algorithm"] = 12 }), nil},
+		"a bank twice": {"tpm.quote.selection", nil, attestation(func(a map[string]any) {
+			a["pcrs"] = append(a["pcrs"].([]any), a["pcrs"].([]any)[0])
+		}), nil},
+		"another bank": {"tpm.quote.selection", nil, attestation(func(a map[string]any) {
+			a["pcrs"].([]any)[0].(map[string]any)["algorithm"] = 12
+		}), nil},
 		"a PCR twice": {"tpm.quote.format", nil, attestation(func(a map[string]any) {
 			b := a["pcrs"].([]any)[0].(map[string]any)
 			b["values"] = append(b["values"].([]any), b["values"].([]any)[0])
@@ -197,22 +265,41 @@ func TestRefuses(t *testing.T) {
 			b := a["pcrs"].([]any)[0].(map[string]any)
 			b["values"] = []any{map[string]any{"index": 24, "digest": "AA"}}
 		}), nil},
-		"too few PCRs":          {"tpm.quote.coverage", func(c *evidencetest.TPMEvidence) { c.Mask = 0xff }, nil, nil},
-		"PCRs the policy reads": {"tpm.quote.coverage", func(c *evidencetest.TPMEvidence) { c.Mask = 0xff }, nil, func(_ *tpm.Config, ev *evidence.Evidence) { mask := uint32(0x100); ev.TPM.Mask = &mask }},
-		"a log that lies":       {"tpm.event-log", func(c *evidencetest.TPMEvidence) { c.Boot = lying }, nil, nil},
-		"a log of no form":      {"tpm.event-log", nil, attestation(func(a map[string]any) { a["logs"] = []any{map[string]any{"type": "TCG", "log": "AAAA"}} }), nil},
-		"a log of no type":      {"tpm.event-log", nil, attestation(func(a map[string]any) { a["logs"] = []any{map[string]any{"type": "tcg", "log": ""}} }), nil},
-		"a certified key for another challenge": {"tpm.quote.nonce", func(c *evidencetest.TPMEvidence) { c.Certified = true }, attestation(func(a map[string]any) {
-			q := machine.Quote(boot.PCRs, 0xffffff, []byte("another"))
-			a["quote"], a["signature"] = b64(q), b64(machine.Sign(q))
+		"too few PCRs": {
+			"tpm.quote.coverage", func(c *evidencetest.TPMEvidence) { c.Mask = 0xff }, nil, nil,
+		},
+		"PCRs the policy reads": {
+			"tpm.quote.coverage", func(c *evidencetest.TPMEvidence) { c.Mask = 0xff }, nil,
+			func(_ *tpm.Config, ev *evidence.Evidence) { mask := uint32(0x100); ev.TPM.Mask = &mask },
+		},
+		"a log that lies": {"tpm.event-log", func(c *evidencetest.TPMEvidence) { c.Boot = lying }, nil, nil},
+		"a log of no form": {"tpm.event-log", nil, attestation(func(a map[string]any) {
+			a["logs"] = []any{map[string]any{"type": "TCG", "log": "AAAA"}}
 		}), nil},
+		"a log of no type": {"tpm.event-log", nil, attestation(func(a map[string]any) {
+			a["logs"] = []any{map[string]any{"type": "tcg", "log": ""}}
+		}), nil},
+		"a certified key for another challenge": {"tpm.quote.nonce",
+			func(c *evidencetest.TPMEvidence) { c.Certified = true }, attestation(func(a map[string]any) {
+				q := machine.Quote(boot.PCRs, 0xffffff, []byte("another"))
+				a["quote"], a["signature"] = b64(q), b64(machine.Sign(q))
+			}), nil},
 		"another key by quote": {"tpm.key.certified", nil, func(d map[string]any) {
-			d["other_keys"] = []any{map[string]any{"jwk": evidencetest.JWK(other.Request.Public()), "info": map[string]any{"tpm_quote": map[string]any{"hash_alg": "sha-256"}}}}
+			d["other_keys"] = []any{map[string]any{
+				"jwk":  evidencetest.JWK(other.Request.Public()),
+				"info": map[string]any{"tpm_quote": map[string]any{"hash_alg": "sha-256"}},
+			}}
 		}, nil},
-		"a certification of another key": {"tpm.key.certified", func(c *evidencetest.TPMEvidence) { c.Certified = true }, func(d map[string]any) {
-			d["other_keys"] = []any{map[string]any{"jwk": evidencetest.JWK(other.Request.Public()), "info": d["request_key"].(map[string]any)["info"]}}
-		}, nil},
-		"a public area altered": {"tpm.key.certified", func(c *evidencetest.TPMEvidence) { c.Certified = true }, requestKey(func(k map[string]any) {
+		"a certification of another key": {"tpm.key.certified",
+			func(c *evidencetest.TPMEvidence) { c.Certified = true }, func(d map[string]any) {
+				d["other_keys"] = []any{map[string]any{
+					"jwk":  evidencetest.JWK(other.Request.Public()),
+					"info": d["request_key"].(map[string]any)["info"],
+				}}
+			}, nil},
+		"a public area altered": {"tpm.key.certified", func(c *evidencetest.TPMEvidence) {
+			c.Certified = true
+		}, requestKey(func(k map[string]any) {
 			certify := k["info"].(map[string]any)["tpm_certify"].(map[string]any)
 			certify["public"] = b64(evidencetest.RSAPublicArea(&machine.Request.PublicKey, 0x40052, 0x0010, nil))
 		}), nil},
@@ -248,7 +335,8 @@ func TestAKeyOf64LevelsIsEchoed(t *testing.T) {
 		quote := machine.Quote(boot.PCRs, 0xffffff, sum[:])
 		k["jwk"] = jwk
 		attestation(func(a map[string]any) {
-			a["quote"], a["signature"] = base64.RawURLEncoding.EncodeToString(quote), base64.RawURLEncoding.EncodeToString(machine.Sign(quote))
+			a["quote"] = base64.RawURLEncoding.EncodeToString(quote)
+			a["signature"] = base64.RawURLEncoding.EncodeToString(machine.Sign(quote))
 		})(d)
 	}
 	result, err := verify(t, machine.Evidence(c), nil)
@@ -276,7 +364,8 @@ func TestEmptySelection(t *testing.T) {
 		a["quote"], a["signature"] = b64(q), b64(machine.Sign(q))
 		a["pcrs"] = []any{map[string]any{"algorithm": 11, "values": []any{}}}
 	})
-	_, err := verify(t, machine.Evidence(c), func(_ *tpm.Config, ev *evidence.Evidence) { mask := uint32(0); ev.TPM.Mask = &mask })
+	_, err := verify(t, machine.Evidence(c),
+		func(_ *tpm.Config, ev *evidence.Evidence) { mask := uint32(0); ev.TPM.Mask = &mask })
 	wantRejection(t, "no register", "tpm.quote.selection", err)
 }
 
@@ -284,7 +373,9 @@ func TestPolicySwitches(t *testing.T) {
 	bare := healthy()
 	bare.Bare, bare.Mask = true, 0xff
 	mask := uint32(0xf)
-	result, err := verify(t, machine.Evidence(bare), func(_ *tpm.Config, ev *evidence.Evidence) { ev.TPM = evidence.TPMDemands{AnyKey: true, Mask: &mask} })
+	result, err := verify(t, machine.Evidence(bare), func(_ *tpm.Config, ev *evidence.Evidence) {
+		ev.TPM = evidence.TPMDemands{AnyKey: true, Mask: &mask}
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -307,7 +398,8 @@ func TestPolicySwitches(t *testing.T) {
 func TestCertificatesOfOtherKinds(t *testing.T) {
 	for name, edit := range map[string]func(*x509.Certificate){
 		"an endorsement key's": func(c *x509.Certificate) {
-			c.UnknownExtKeyUsage, c.KeyUsage = []asn1.ObjectIdentifier{{2, 23, 133, 8, 1}}, x509.KeyUsageDigitalSignature|x509.KeyUsageKeyEncipherment
+			c.UnknownExtKeyUsage = []asn1.ObjectIdentifier{{2, 23, 133, 8, 1}}
+			c.KeyUsage = x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment
 		},
 		"for encryption": func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment },
 		"an authority's": func(c *x509.Certificate) { c.IsCA, c.BasicConstraintsValid = true, true },
@@ -327,10 +419,12 @@ func TestTimeIsNotRemembered(t *testing.T) {
 	v := tpm.New(tpm.Config{Authorities: roots(t, machine)})
 	raw := machine.Evidence(healthy())
 	for range 2 {
-		if _, err := v.Verify(t.Context(), evidence.Evidence{Raw: raw, Challenge: challenge, Time: now}); err != nil {
+		if _, err := v.Verify(t.Context(),
+			evidence.Evidence{Raw: raw, Challenge: challenge, Time: now}); err != nil {
 			t.Fatal(err)
 		}
-		_, err := v.Verify(t.Context(), evidence.Evidence{Raw: raw, Challenge: challenge, Time: now.AddDate(5, 0, 0)})
+		_, err := v.Verify(t.Context(),
+			evidence.Evidence{Raw: raw, Challenge: challenge, Time: now.AddDate(5, 0, 0)})
 		wantRejection(t, "later", "tpm.ak.certificate", err)
 	}
 }
@@ -360,7 +454,8 @@ func TestIMABesideTheLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	events, _ := result.Aliases.Get("events")
-	if text, _ := events.Text(); !strings.Contains(text, `"IMA_MEASUREMENT_EVENT"`) || !strings.Contains(text, `"Path":"/bin/sh"`) {
+	text, _ := events.Text()
+	if !strings.Contains(text, `"IMA_MEASUREMENT_EVENT"`) || !strings.Contains(text, `"Path":"/bin/sh"`) {
 		t.Error("no IMA events")
 	}
 	other, _ := evidencetest.IMA(evidencetest.IMAEntry{Path: "/bin/other"})
@@ -400,14 +495,19 @@ func TestARequestHasOneText(t *testing.T) {
 func TestCustomClaims(t *testing.T) {
 	c := healthy()
 	c.Edit = func(d map[string]any) {
-		d["custom_claims"] = []any{map[string]string{"name": "site", "value": "berlin", "value_type": "string"}, map[string]string{"name": "rack", "value": "7", "value_type": "integer"}}
+		d["custom_claims"] = []any{
+			map[string]string{"name": "site", "value": "berlin", "value_type": "string"},
+			map[string]string{"name": "rack", "value": "7", "value_type": "integer"},
+		}
 	}
-	result, err := verify(t, machine.Evidence(c), func(c *tpm.Config, _ *evidence.Evidence) { c.CustomPrefix = "urn:site:" })
+	result, err := verify(t, machine.Evidence(c),
+		func(c *tpm.Config, _ *evidence.Evidence) { c.CustomPrefix = "urn:site:" })
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, claim := range result.Aliases.All() {
-		if claim.Type == "urn:site:rack" && claim.Issuer == claims.CustomClaim && claim.Value == claims.IntegerValue(7) {
+		if claim.Type == "urn:site:rack" && claim.Issuer == claims.CustomClaim &&
+			claim.Value == claims.IntegerValue(7) {
 			return
 		}
 	}
@@ -433,8 +533,13 @@ func TestEnrolmentKeys(t *testing.T) {
 	if err := tpm.CheckEK(area(ek, 0x10), key.Public()); err != nil {
 		t.Error(err)
 	}
-	for name, p := range map[string]*tpm.Public{"not restricted": area(ak&^0x10000, 0x14), "not of the TPM": area(ak&^2, 0x14), "movable": area(ak&^0x10, 0x14),
-		"imported": area(ak&^0x20, 0x14), "decrypting": area(ak|0x20000, 0x14), "not signing": area(ak&^0x40000, 0x14), "of no scheme": area(ak, 0x10)} {
+	for name, p := range map[string]*tpm.Public{
+		"not restricted": area(ak&^0x10000, 0x14), "not of the TPM": area(ak&^2, 0x14),
+		"movable":    area(ak&^0x10, 0x14),
+		"imported":   area(ak&^0x20, 0x14),
+		"decrypting": area(ak|0x20000, 0x14), "not signing": area(ak&^0x40000, 0x14),
+		"of no scheme": area(ak, 0x10),
+	} {
 		if tpm.ValidateAK(p) == nil {
 			t.Errorf("an attestation key %s was taken", name)
 		}
@@ -442,15 +547,18 @@ func TestEnrolmentKeys(t *testing.T) {
 	if tpm.CheckEK(area(ak, 0x14), nil) == nil || tpm.CheckEK(area(ek, 0x10), machine.AK.Public()) == nil {
 		t.Error("another key was taken for an endorsement key")
 	}
-	credential, err := tpm.MakeCredential(rand.Reader, evidencetest.RSAPublicArea(&key.PublicKey, ek, 0x10, nil), area(ak, 0x14).Name(), make([]byte, 32))
-	if err != nil || len(credential.Secret) != 256 || !bytes.HasPrefix(credential.File(), []byte{0xba, 0xdc, 0xc0, 0xde}) {
+	credential, err := tpm.MakeCredential(rand.Reader,
+		evidencetest.RSAPublicArea(&key.PublicKey, ek, 0x10, nil), area(ak, 0x14).Name(), make([]byte, 32))
+	if err != nil || len(credential.Secret) != 256 ||
+		!bytes.HasPrefix(credential.File(), []byte{0xba, 0xdc, 0xc0, 0xde}) {
 		t.Errorf("%+v, %v", credential, err)
 	}
 	if _, err := tpm.MakeCredential(rand.Reader, []byte("nothing"), nil, nil); err == nil {
 		t.Error("a credential for no key")
 	}
 	secret := bytes.Repeat([]byte{7}, tpm.CredentialSize)
-	if !tpm.ActivatedBy(secret, bytes.Clone(secret)) || tpm.ActivatedBy(secret, secret[:31]) || tpm.ActivatedBy(nil, nil) {
+	if !tpm.ActivatedBy(secret, bytes.Clone(secret)) || tpm.ActivatedBy(secret, secret[:31]) ||
+		tpm.ActivatedBy(nil, nil) {
 		t.Error("secrets are compared wrongly")
 	}
 }

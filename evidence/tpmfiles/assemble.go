@@ -78,7 +78,8 @@ func (a *assembly) add(f *File) error {
 	case Keylime, GoAttestation:
 		put(&a.quote)
 		key := a.r.Key
-		a.r.Attested, a.r.Quote, a.r.Signature, a.r.Banks, a.r.Key = f.recorded.Attested, f.Quote, f.recorded.Signature, f.recorded.Banks, key
+		a.r.Attested, a.r.Quote, a.r.Signature, a.r.Banks, a.r.Key = f.recorded.Attested, f.Quote,
+			f.recorded.Signature, f.recorded.Banks, key
 		a.signature, a.pcrs = f, f
 		if f.recorded.EventLog != nil {
 			a.r.EventLog, a.log = f.recorded.EventLog, f
@@ -117,7 +118,8 @@ func (a *assembly) add(f *File) error {
 		a.unknown = append(a.unknown, f)
 	}
 	if twice != nil {
-		return fmt.Errorf("%s and %s: two files of the same type (%s); give those of one quote", twice.Path, f.Path, f.Type)
+		return fmt.Errorf("%s and %s: two files of the same type (%s); give those of one quote", twice.Path,
+			f.Path, f.Type)
 	}
 	return nil
 }
@@ -151,12 +153,15 @@ func (a *assembly) chooseKey(given *Key) error {
 		return nil
 	}
 	if other != nil {
-		return fmt.Errorf("%s: %s, which cannot sign quotes; give the attestation key too (tpm2_readpublic -c ak.ctx -o ak.pub)", other.Path, other.Name)
+		return fmt.Errorf("%s: %s, which cannot sign quotes; give the attestation key too "+
+			"(tpm2_readpublic -c ak.ctx -o ak.pub)",
+			other.Path, other.Name)
 	}
 	if len(a.unknown) > 0 && a.quote == nil {
 		return unknownFile(a.unknown[0])
 	}
-	return errors.New("the attestation key is missing: give its public key or certificate beside the quote (tpm2_readpublic -c ak.ctx -o ak.pub)")
+	return errors.New("the attestation key is missing: give its public key or certificate beside the " +
+		"quote (tpm2_readpublic -c ak.ctx -o ak.pub)")
 }
 
 // finish reads what needs the quote or the key to be read.
@@ -211,9 +216,11 @@ func (a *assembly) place() error {
 			}
 			switch {
 			case signs && banks != nil:
-				return fmt.Errorf("%s: %d bytes, which may be the signature or the PCR values: make the files again without -f plain and -F values", f.Path, len(f.raw))
+				return fmt.Errorf("%s: %d bytes, which may be the signature or the PCR values: "+
+					"make the files again without -f plain and -F values", f.Path, len(f.raw))
 			case banks != nil:
-				f.Type, f.Name, f.Banks, a.pcrs = PCRs, "PCR values without names, by their size ("+describe(banks)+")", banks, f
+				f.Type, f.Name, f.Banks, a.pcrs = PCRs,
+					"PCR values without names, by their size ("+describe(banks)+")", banks, f
 			case signs:
 				f.Type, f.Name, f.Bytes, a.signature = Signature, "a plain RSA signature, by its size", f.raw, f
 			case !sure:
@@ -225,7 +232,8 @@ func (a *assembly) place() error {
 }
 
 func unknownFile(f *File) error {
-	return fmt.Errorf("%s: %d bytes that are not recognised: neither a quote message, signature, PCR values, key, certificate nor log; probity inspect FILE says what a file is", f.Path, len(f.raw))
+	return fmt.Errorf("%s: %d bytes that are not recognised: neither a quote message, signature, "+
+		"PCR values, key, certificate nor log; probity inspect FILE says what a file is", f.Path, len(f.raw))
 }
 
 // confirms reports whether the quote is about these values, by any of the hashes.
@@ -268,7 +276,8 @@ func derSignature(b []byte) (r, s []byte, ok bool) {
 	}
 	var rs struct{ R, S *big.Int }
 	rest, err := asn1.Unmarshal(b, &rs)
-	if err != nil || len(rest) > 0 || rs.R.Sign() <= 0 || rs.S.Sign() <= 0 || rs.R.BitLen() > 521 || rs.S.BitLen() > 521 {
+	if err != nil || len(rest) > 0 || rs.R.Sign() <= 0 || rs.S.Sign() <= 0 || rs.R.BitLen() > 521 ||
+		rs.S.BitLen() > 521 {
 		return nil, nil, false
 	}
 	return rs.R.Bytes(), rs.S.Bytes(), true

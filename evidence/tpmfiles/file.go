@@ -90,7 +90,8 @@ func identify(b []byte) File {
 		return File{}
 	}
 	for _, try := range []func([]byte) File{
-		messageFile, signatureFile, pcrFile, contextFile, keyFile, keylimeFile, goFile, printedFile, logFile, imaFile,
+		messageFile, signatureFile, pcrFile, contextFile, keyFile, keylimeFile, goFile, printedFile,
+		logFile, imaFile,
 	} {
 		if f := try(b); f.Type != Unknown {
 			return f
@@ -138,8 +139,12 @@ func messageFile(b []byte) File {
 	a, err := tpm.ParseAttestation(b)
 	switch {
 	case err != nil:
-		return File{Type: wrongFile, Name: "an attestation structure of a TPM (TPMS_ATTEST) that cannot be read: " + err.Error(),
-			Hint: "copy the whole file, as bytes and not as text; of the types, quotes and certifications of keys are read"}
+		return File{
+			Type: wrongFile,
+			Name: "an attestation structure of a TPM (TPMS_ATTEST) that cannot be read: " + err.Error(),
+			Hint: "copy the whole file, as bytes and not as text; of the types, " +
+				"quotes and certifications of keys are read",
+		}
 	case a.Type == tpm.TypeCertify:
 		return File{Type: Certification, Name: "a TPM's certification of a key (TPMS_ATTEST)", Quote: a, Bytes: b,
 			Hint: "a certification says nothing about the boot: give the quote"}
@@ -151,7 +156,12 @@ func messageFile(b []byte) File {
 // writes for ECC keys.
 func signatureFile(b []byte) File {
 	if s, err := tpm.ParseSignature(b); err == nil && s.Hash.Size() > 0 && plausible(s) {
-		return File{Type: Signature, Name: "a TPM signature (TPMT_SIGNATURE, " + s.Name() + ")", Signature: s, Bytes: b}
+		return File{
+			Type:      Signature,
+			Name:      "a TPM signature (TPMT_SIGNATURE, " + s.Name() + ")",
+			Signature: s,
+			Bytes:     b,
+		}
 	}
 	if _, _, ok := derSignature(b); ok {
 		return File{Type: Signature, Name: "an ECDSA signature in DER, without its hash", Bytes: b}
@@ -179,7 +189,11 @@ func contextFile(b []byte) File {
 // printedFile names what tpm2_quote prints.
 func printedFile(b []byte) File {
 	if bytes.HasPrefix(bytes.TrimSpace(b), []byte("quoted: ff544347")) {
-		return File{Type: wrongFile, Name: "the printed output of tpm2_quote", Hint: "give the files that tpm2_quote writes with -m, -s and -o"}
+		return File{
+			Type: wrongFile,
+			Name: "the printed output of tpm2_quote",
+			Hint: "give the files that tpm2_quote writes with -m, -s and -o",
+		}
 	}
 	return File{}
 }
@@ -213,13 +227,20 @@ var purposeEK = asn1.ObjectIdentifier{2, 23, 133, 8, 1}
 // certificateFile names a certificate by what it is for. An authority is not used: what is
 // trusted is never taken from among the evidence.
 func certificateFile(cert *x509.Certificate, padding int) File {
-	f := File{Type: Certificate, Name: fmt.Sprintf("a certificate of an attestation key (issued by %q)", issuer(cert)), Bytes: cert.Raw,
-		Key: &Key{Public: cert.PublicKey, Certificate: cert.Raw}}
+	f := File{
+		Type:  Certificate,
+		Name:  fmt.Sprintf("a certificate of an attestation key (issued by %q)", issuer(cert)),
+		Bytes: cert.Raw,
+		Key:   &Key{Public: cert.PublicKey, Certificate: cert.Raw},
+	}
 	switch {
 	case cert.IsCA:
-		f.Type, f.Name, f.Hint = wrongFile, fmt.Sprintf("a certificate of an authority (%s)", cert.Subject), "name the authorities that you trust with --root"
-	case slices.ContainsFunc(cert.UnknownExtKeyUsage, purposeEK.Equal) && cert.KeyUsage != x509.KeyUsageDigitalSignature:
-		f.Type, f.Name = EKCertificate, fmt.Sprintf("a certificate of an endorsement key (issued by %q)", issuer(cert))
+		f.Type, f.Name, f.Hint = wrongFile, fmt.Sprintf("a certificate of an authority (%s)", cert.Subject),
+			"name the authorities that you trust with --root"
+	case slices.ContainsFunc(cert.UnknownExtKeyUsage, purposeEK.Equal) &&
+		cert.KeyUsage != x509.KeyUsageDigitalSignature:
+		f.Type = EKCertificate
+		f.Name = fmt.Sprintf("a certificate of an endorsement key (issued by %q)", issuer(cert))
 	}
 	if padding > 0 {
 		f.Name += fmt.Sprintf(", with %d bytes after it that are not part of it", padding)

@@ -35,7 +35,8 @@ const maxQuotes = 16
 // goFile reads JSON of go-attestation.
 func goFile(b []byte) File {
 	text := bytes.TrimSpace(b)
-	if len(text) == 0 || text[0] != '{' || !bytes.Contains(text, []byte(`"Quote`)) && !bytes.Contains(text, []byte(`"CreateAttestation"`)) {
+	if len(text) == 0 || text[0] != '{' ||
+		!bytes.Contains(text, []byte(`"Quote`)) && !bytes.Contains(text, []byte(`"CreateAttestation"`)) {
 		return File{}
 	}
 	var in goParameters
@@ -62,7 +63,10 @@ func goOneQuote(q goQuote) File {
 	if message.Type != Message {
 		return File{}
 	}
-	return File{Type: GoQuote, Name: "a quote of go-attestation", Quote: message.Quote, Bytes: message.Bytes, recorded: &Recorded{Signature: q.Signature}}
+	return File{
+		Type: GoQuote, Name: "a quote of go-attestation", Quote: message.Quote, Bytes: message.Bytes,
+		recorded: &Recorded{Signature: q.Signature},
+	}
 }
 
 // goPlatform reads PlatformParameters. Of its quotes, one for each bank, the one of the
@@ -91,11 +95,15 @@ func goPlatform(in *goParameters) File {
 		if message.Type != Message {
 			return wrong("its quote %d is not a quote of a TPM 2.0", i+1)
 		}
-		if f.Quote != nil && strongest(f.Quote.Selection).Bank.Size() >= strongest(message.Quote.Selection).Bank.Size() {
+		if f.Quote != nil &&
+			strongest(f.Quote.Selection).Bank.Size() >= strongest(message.Quote.Selection).Bank.Size() {
 			continue
 		}
 		f.Quote, f.Bytes, f.Banks = message.Quote, message.Bytes, banks
-		f.recorded = &Recorded{Attested: message.Bytes, Signature: q.Signature, Quote: message.Quote, Banks: pick(banks, message.Quote.Selection), EventLog: in.EventLog}
+		f.recorded = &Recorded{
+			Attested: message.Bytes, Signature: q.Signature, Quote: message.Quote,
+			Banks: pick(banks, message.Quote.Selection), EventLog: in.EventLog,
+		}
 	}
 	if len(in.EventLog) > 0 && logFile(in.EventLog).Type == Unknown {
 		return wrong("its EventLog is not a log of measured boot")

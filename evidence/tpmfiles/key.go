@@ -37,7 +37,10 @@ func keyFile(b []byte) File {
 		return File{}
 	}
 	if public, err := pubkey.Parse(b); err == nil {
-		return File{Type: PublicKey, Name: "a public key (" + kindOf(public) + ") in DER", Key: &Key{Public: public}, Bytes: b}
+		return File{
+			Type: PublicKey, Name: "a public key (" + kindOf(public) + ") in DER",
+			Key: &Key{Public: public}, Bytes: b,
+		}
 	}
 	if cert, err := tpm.ParseCertificate(b); err == nil {
 		return certificateFile(cert, len(b)-len(cert.Raw))
@@ -56,7 +59,8 @@ func keyFile(b []byte) File {
 // isText tells a PEM file, which may have words before the block, from evidence that has
 // one within.
 func isText(b []byte) bool {
-	return utf8.Valid(b) && !bytes.ContainsFunc(b, func(r rune) bool { return r < ' ' && !strings.ContainsRune("\t\r\n", r) })
+	return utf8.Valid(b) &&
+		!bytes.ContainsFunc(b, func(r rune) bool { return r < ' ' && !strings.ContainsRune("\t\r\n", r) })
 }
 
 // areaFile names a public area by what its key is for.
@@ -68,18 +72,29 @@ func areaFile(p *tpm.Public, area []byte, form string) File {
 	case tpm.CheckEK(p, nil) == nil:
 		what = "the public area of an endorsement key"
 	}
-	return File{Type: PublicKey, Name: fmt.Sprintf("%s (%s, %s)", what, form, kindOf(p.Key)), Key: &Key{Public: p.Key, Area: p}, Bytes: area}
+	return File{Type: PublicKey, Name: fmt.Sprintf("%s (%s, %s)", what, form,
+		kindOf(p.Key)), Key: &Key{Public: p.Key, Area: p}, Bytes: area}
 }
 
 func pemFile(block *pem.Block, rest []byte) File {
 	switch block.Type {
 	case "PUBLIC KEY":
 		if public, err := pubkey.Parse(block.Bytes); err == nil {
-			return File{Type: PublicKey, Name: "a public key (" + kindOf(public) + ") in PEM", Key: &Key{Public: public}, Bytes: block.Bytes}
+			return File{
+				Type:  PublicKey,
+				Name:  "a public key (" + kindOf(public) + ") in PEM",
+				Key:   &Key{Public: public},
+				Bytes: block.Bytes,
+			}
 		}
 	case "RSA PUBLIC KEY":
 		if public, err := pubkey.ParsePKCS1(block.Bytes); err == nil {
-			return File{Type: PublicKey, Name: "a public key (" + kindOf(public) + ") in PEM", Key: &Key{Public: public}, Bytes: block.Bytes}
+			return File{
+				Type:  PublicKey,
+				Name:  "a public key (" + kindOf(public) + ") in PEM",
+				Key:   &Key{Public: public},
+				Bytes: block.Bytes,
+			}
 		}
 	case "CERTIFICATE":
 		cert, err := tpm.ParseCertificate(block.Bytes)

@@ -74,15 +74,25 @@ func keylimeQuote(in *keylimeJSON, isJSON bool) File {
 		f.Name += ", compressed"
 	}
 	if message.Type != Message || signature.Type != Signature || pcrs.Type != PCRs {
-		f.Type, f.Hint = wrongFile, "one of its three parts (message, signature, PCR values) cannot be read: copy the whole text"
+		f.Type = wrongFile
+		f.Hint = "one of its three parts (message, signature, PCR values) cannot be read: copy the whole text"
 		return f
 	}
-	f.recorded = &Recorded{Attested: message.Bytes, Signature: signature.Bytes, Quote: message.Quote, Banks: pick(pcrs.Banks, message.Quote.Selection)}
+	f.recorded = &Recorded{
+		Attested:  message.Bytes,
+		Signature: signature.Bytes,
+		Quote:     message.Quote,
+		Banks:     pick(pcrs.Banks, message.Quote.Selection),
+	}
 	f.Banks, f.Signature, f.Bytes = pcrs.Banks, signature.Signature, message.Bytes
 	if in.Log != "" {
 		log, err := base64Text(in.Log)
 		if err != nil || logFile(log).Type == Unknown {
-			return File{Type: wrongFile, Name: f.Name, Hint: "its mb_measurement_list is not a log of measured boot in base64"}
+			return File{
+				Type: wrongFile,
+				Name: f.Name,
+				Hint: "its mb_measurement_list is not a log of measured boot in base64",
+			}
 		}
 		f.recorded.EventLog = log
 	}

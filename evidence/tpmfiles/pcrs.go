@@ -35,10 +35,18 @@ func pcrFile(b []byte) File {
 		return File{Type: PCRs, Name: "a PCR file of tpm2_quote (" + describe(banks) + ")", Banks: banks, Bytes: b}
 	}
 	if banks, err := parsePrinted(b); err == nil {
-		return File{Type: PCRs, Name: "PCR values as tpm2_pcrread prints them (" + describe(banks) + ")", Banks: banks, Bytes: b}
+		return File{
+			Type: PCRs, Name: "PCR values as tpm2_pcrread prints them (" + describe(banks) + ")",
+			Banks: banks, Bytes: b,
+		}
 	}
 	if banks, err := parseGoPCRs(b); err == nil {
-		return File{Type: PCRs, Name: "PCR values of go-attestation (" + describe(banks) + ")", Banks: banks, Bytes: b}
+		return File{
+			Type:  PCRs,
+			Name:  "PCR values of go-attestation (" + describe(banks) + ")",
+			Banks: banks,
+			Bytes: b,
+		}
 	}
 	return File{}
 }
@@ -104,7 +112,12 @@ func serializedDigests(b []byte, order binary.ByteOrder) (digests [][]byte, err 
 	return digests, nil
 }
 
-var bankNames = map[string]eventlog.Algorithm{"sha1": eventlog.SHA1, "sha256": eventlog.SHA256, "sha384": eventlog.SHA384, "sha512": eventlog.SHA512}
+var bankNames = map[string]eventlog.Algorithm{
+	"sha1":   eventlog.SHA1,
+	"sha256": eventlog.SHA256,
+	"sha384": eventlog.SHA384,
+	"sha512": eventlog.SHA512,
+}
 
 var errPrinted = errors.New("not the text of tpm2_pcrread")
 
@@ -128,7 +141,8 @@ func parsePrinted(b []byte) (banks []eventlog.Bank, err error) {
 		digits, isHex := strings.CutPrefix(value, "0x")
 		n, numberErr := strconv.Atoi(name)
 		digest, hexErr := hex.DecodeString(digits)
-		if !ok || !isHex || numberErr != nil || hexErr != nil || n < 0 || n >= eventlog.Registers || len(banks) == 0 {
+		if !ok || !isHex || numberErr != nil || hexErr != nil || n < 0 || n >= eventlog.Registers ||
+			len(banks) == 0 {
 			return nil, errPrinted
 		}
 		bank := &banks[len(banks)-1]

@@ -40,8 +40,12 @@ type lab struct {
 const mask = 0xff04ff
 
 func newLab(ecc bool) *lab {
-	l := &lab{m: evidencetest.NewTPM(evidencetest.TPMConfig{Now: now, ECC: ecc}), boot: evidencetest.HealthyBoot(evidencetest.BootConfig{})}
-	l.list, l.boot.PCRs[10] = evidencetest.IMA(evidencetest.IMAEntry{Path: "/bin/sh"}, evidencetest.IMAEntry{Path: "/bin/a name with spaces"})
+	l := &lab{
+		m:    evidencetest.NewTPM(evidencetest.TPMConfig{Now: now, ECC: ecc}),
+		boot: evidencetest.HealthyBoot(evidencetest.BootConfig{}),
+	}
+	l.list, l.boot.PCRs[10] = evidencetest.IMA(evidencetest.IMAEntry{Path: "/bin/sh"},
+		evidencetest.IMAEntry{Path: "/bin/a name with spaces"})
 	l.message = l.m.Quote(l.boot.PCRs, mask, []byte("nonce"))
 	l.signature = l.m.Sign(l.message)
 	l.pcrs = serialized(binary.LittleEndian, l.boot.PCRs, mask)
@@ -182,8 +186,9 @@ func verify(t testing.TB, key *tpmfiles.Key, raw ...[]byte) (*tpmfiles.Recorded,
 		t.Fatal(err)
 	}
 	covered := r.Mask()
-	result, err := tpm.New(tpm.Config{}).Verify(context.Background(), evidence.Evidence{Raw: ev, Time: now, Challenge: []byte("nonce"),
-		TPM: evidence.TPMDemands{Mask: &covered, AnyKey: true}})
+	result, err := tpm.New(tpm.Config{}).Verify(context.Background(),
+		evidence.Evidence{Raw: ev, Time: now, Challenge: []byte("nonce"),
+			TPM: evidence.TPMDemands{Mask: &covered, AnyKey: true}})
 	return r, result, err
 }
 
@@ -193,32 +198,50 @@ func TestEveryFormOfEachFileIsVerified(t *testing.T) {
 	padded := append(slices.Clone(l.m.AKCert.Raw), make([]byte, 300)...)
 	text := imaText(t, l.list)
 	for name, files := range map[string][][]byte{
-		"bare structures":                      {l.message, l.signature, l.pcrs, l.area},
-		"in another order":                     {l.area, l.pcrs, l.signature, l.message},
-		"a sized message and key":              {sized(l.message), l.signature, l.pcrs, sized(l.area)},
-		"a plain RSA signature":                {l.message, l.m.RawSign(l.message), l.pcrs, der},
-		"a plain ECDSA signature":              {e.message, e.m.RawSign(e.message), e.pcrs, spki(t, e)},
-		"a structured ECDSA signature":         {e.message, e.signature, e.pcrs, spki(t, e)},
-		"a PCR file of a big-endian machine":   {l.message, l.signature, serialized(binary.BigEndian, l.boot.PCRs, mask), der},
+		"bare structures":              {l.message, l.signature, l.pcrs, l.area},
+		"in another order":             {l.area, l.pcrs, l.signature, l.message},
+		"a sized message and key":      {sized(l.message), l.signature, l.pcrs, sized(l.area)},
+		"a plain RSA signature":        {l.message, l.m.RawSign(l.message), l.pcrs, der},
+		"a plain ECDSA signature":      {e.message, e.m.RawSign(e.message), e.pcrs, spki(t, e)},
+		"a structured ECDSA signature": {e.message, e.signature, e.pcrs, spki(t, e)},
+		"a PCR file of a big-endian machine": {
+			l.message, l.signature, serialized(binary.BigEndian, l.boot.PCRs, mask), der,
+		},
 		"printed PCR values, more than quoted": {l.message, l.signature, printed(l.boot.PCRs), der},
 		"bare values of the quoted registers":  {l.message, l.signature, bare(l.boot.PCRs, mask), der},
 		"bare values of all registers":         {bare(l.boot.PCRs, 0xffffff), l.message, l.signature, der},
 		"a key in PEM":                         {l.message, l.signature, l.pcrs, pemOf("PUBLIC KEY", der)},
-		"a key in PKCS 1 PEM":                  {l.message, l.signature, l.pcrs, pemOf("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(l.m.AK.Public().(*rsa.PublicKey)))},
-		"a TSS2 key file":                      {l.message, l.signature, l.pcrs, pemOf("TSS2 PRIVATE KEY", tss2(l.area))},
-		"a certificate":                        {l.message, l.signature, l.pcrs, l.m.AKCert.Raw},
-		"a certificate as an NV index has it":  {l.message, l.signature, l.pcrs, padded},
-		"a padded certificate in PEM":          {l.message, l.signature, l.pcrs, pemOf("CERTIFICATE", padded)},
-		"key and certificate":                  {l.message, l.signature, l.pcrs, l.m.AKCert.Raw, l.area},
-		"hex and base64":                       {[]byte(hex.EncodeToString(l.message) + "\n"), []byte(base64.StdEncoding.EncodeToString(l.signature)), l.pcrs, []byte(base64.StdEncoding.EncodeToString(sized(l.area)))},
-		"a quote of Keylime":                   {keylime(l, false), sized(l.area)},
-		"a compressed quote of Keylime":        {keylime(l, true), sized(l.area)},
-		"Keylime's JSON":                       {[]byte(`{"code":200,"results":{"quote":"` + string(keylime(l, false)) + `","hash_alg":"sha256"}}`), []byte(`{"results":{"aik_tpm":"` + base64.StdEncoding.EncodeToString(sized(l.area)) + `"}}`)},
-		"go-attestation":                       {goAttestation(l)},
-		"with the log":                         {l.message, l.signature, l.pcrs, l.area, l.boot.Log},
-		"with the log and an IMA list":         {l.message, l.signature, l.pcrs, l.area, l.boot.Log, l.list},
-		"with the IMA list as text":            {l.message, l.signature, l.pcrs, l.area, l.boot.Log, text},
-		"with the logs in Keylime's JSON":      {[]byte(`{"results":{"quote":"` + string(keylime(l, false)) + `","ima_measurement_list":` + strconv.Quote(string(text)) + `,"mb_measurement_list":"` + base64.StdEncoding.EncodeToString(l.boot.Log) + `"}}`), l.area},
+		"a key in PKCS 1 PEM": {l.message, l.signature, l.pcrs, pemOf("RSA PUBLIC KEY",
+			x509.MarshalPKCS1PublicKey(l.m.AK.Public().(*rsa.PublicKey)))},
+		"a TSS2 key file": {
+			l.message, l.signature, l.pcrs, pemOf("TSS2 PRIVATE KEY", tss2(l.area)),
+		},
+		"a certificate":                       {l.message, l.signature, l.pcrs, l.m.AKCert.Raw},
+		"a certificate as an NV index has it": {l.message, l.signature, l.pcrs, padded},
+		"a padded certificate in PEM":         {l.message, l.signature, l.pcrs, pemOf("CERTIFICATE", padded)},
+		"key and certificate":                 {l.message, l.signature, l.pcrs, l.m.AKCert.Raw, l.area},
+		"hex and base64": {
+			[]byte(hex.EncodeToString(l.message) + "\n"),
+			[]byte(base64.StdEncoding.EncodeToString(l.signature)), l.pcrs,
+			[]byte(base64.StdEncoding.EncodeToString(sized(l.area))),
+		},
+		"a quote of Keylime":            {keylime(l, false), sized(l.area)},
+		"a compressed quote of Keylime": {keylime(l, true), sized(l.area)},
+		"Keylime's JSON": {
+			[]byte(`{"code":200,"results":{"quote":"` + string(keylime(l, false)) +
+				`","hash_alg":"sha256"}}`),
+			[]byte(`{"results":{"aik_tpm":"` + base64.StdEncoding.EncodeToString(sized(l.area)) + `"}}`),
+		},
+		"go-attestation":               {goAttestation(l)},
+		"with the log":                 {l.message, l.signature, l.pcrs, l.area, l.boot.Log},
+		"with the log and an IMA list": {l.message, l.signature, l.pcrs, l.area, l.boot.Log, l.list},
+		"with the IMA list as text":    {l.message, l.signature, l.pcrs, l.area, l.boot.Log, text},
+		"with the logs in Keylime's JSON": {
+			[]byte(`{"results":{"quote":"` + string(keylime(l, false)) + `","ima_measurement_list":` +
+				strconv.Quote(string(text)) + `,"mb_measurement_list":"` +
+				base64.StdEncoding.EncodeToString(l.boot.Log) + `"}}`),
+			l.area,
+		},
 	} {
 		if _, _, err := verify(t, nil, files...); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -246,7 +269,8 @@ func TestEachFileIsNamed(t *testing.T) {
 			t.Errorf("%q (%v), want %q", f.Name, ok, want)
 		}
 	}
-	if f, ok := tpmfiles.Identify(l.message[:60]); !ok || !strings.Contains(f.Name, "cannot be read") || f.Hint == "" {
+	f, ok := tpmfiles.Identify(l.message[:60])
+	if !ok || !strings.Contains(f.Name, "cannot be read") || f.Hint == "" {
 		t.Errorf("a message that was cut: %+v", f)
 	}
 }
@@ -296,22 +320,29 @@ func TestASignatureAsLongAsThePCRValues(t *testing.T) {
 	l := newLab(false)
 	l.message = l.m.Quote(l.boot.PCRs, 0xff, []byte("nonce"))
 	signature, values, der := l.m.RawSign(l.message), bare(l.boot.PCRs, 0xff), spki(t, l)
-	for _, files := range [][][]byte{{l.message, signature, values, der}, {values, signature, l.message, der}, {signature, l.message, der, values}} {
+	for _, files := range [][][]byte{
+		{l.message, signature, values, der},
+		{values, signature, l.message, der},
+		{signature, l.message, der, values},
+	} {
 		if _, _, err := verify(t, nil, files...); err != nil {
 			t.Error(err)
 		}
 	}
 	wrong := slices.Clone(values)
 	wrong[0]++
-	if _, _, err := verify(t, nil, l.message, signature, wrong, der); err == nil || !strings.Contains(err.Error(), "tpm.quote.pcrs") {
+	_, _, err := verify(t, nil, l.message, signature, wrong, der)
+	if err == nil || !strings.Contains(err.Error(), "tpm.quote.pcrs") {
 		t.Errorf("altered values: %v", err)
 	}
 	forged := slices.Clone(signature)
 	forged[0]++
-	if _, _, err := verify(t, nil, l.message, forged, values, der); err == nil || !strings.Contains(err.Error(), "tpm.quote.signature") {
+	_, _, err = verify(t, nil, l.message, forged, values, der)
+	if err == nil || !strings.Contains(err.Error(), "tpm.quote.signature") {
 		t.Errorf("an altered signature: %v", err)
 	}
-	if _, _, err := verify(t, nil, l.message, forged, wrong, der); err == nil || !strings.Contains(err.Error(), "may be the signature or the PCR values") {
+	_, _, err = verify(t, nil, l.message, forged, wrong, der)
+	if err == nil || !strings.Contains(err.Error(), "may be the signature or the PCR values") {
 		t.Errorf("both altered: %v", err)
 	}
 }
@@ -325,7 +356,8 @@ func TestTheKeyOfTheCallerIsUsedWhereNoFileHasOne(t *testing.T) {
 	if r, _, err := verify(t, key(l), l.message, l.signature, l.pcrs); err != nil || !r.Key.Same(key(l)) {
 		t.Error(err)
 	}
-	if r, _, err := verify(t, key(other), l.message, l.signature, l.pcrs, l.area); err != nil || !r.Key.Same(key(l)) {
+	r, _, err := verify(t, key(other), l.message, l.signature, l.pcrs, l.area)
+	if err != nil || !r.Key.Same(key(l)) {
 		t.Errorf("the key among the files: %v", err)
 	}
 }
@@ -350,9 +382,15 @@ func TestEndorsementCertificatesAreNamed(t *testing.T) {
 // TestNothingIsRecognisedInJunk: structureless bytes have no name.
 func TestNothingIsRecognisedInJunk(t *testing.T) {
 	l := newLab(false)
-	for name, b := range map[string][]byte{"nothing": nil, "zeros": make([]byte, 1732), "ones": bytes.Repeat([]byte{0xff}, 1732), "text": []byte("hello: world\n1 : 2\n"),
-		"bare values": bare(l.boot.PCRs, mask), "a JPEG": append([]byte("\xff\xd8\xff\xe0\x00\x10JFIF\x00"), make([]byte, 2000)...),
-		"an ELF file": append([]byte("\x7fELF\x02\x01\x01"), make([]byte, 2000)...), "JSON": []byte(`{"Quote":"AAAA"}`), "an array": []byte(`[1,2,3]`), "r": []byte("r"), "rows": []byte("raaaa:bbbb:cccc")} {
+	for name, b := range map[string][]byte{
+		"nothing": nil, "zeros": make([]byte, 1732), "ones": bytes.Repeat([]byte{0xff}, 1732),
+		"text":        []byte("hello: world\n1 : 2\n"),
+		"bare values": bare(l.boot.PCRs, mask),
+		"a JPEG":      append([]byte("\xff\xd8\xff\xe0\x00\x10JFIF\x00"), make([]byte, 2000)...),
+		"an ELF file": append([]byte("\x7fELF\x02\x01\x01"), make([]byte, 2000)...),
+		"JSON":        []byte(`{"Quote":"AAAA"}`), "an array": []byte(`[1,2,3]`), "r": []byte("r"),
+		"rows": []byte("raaaa:bbbb:cccc"),
+	} {
 		if f, ok := tpmfiles.Identify(b); ok {
 			t.Errorf("%s: %s", name, f.Name)
 		}
@@ -361,8 +399,13 @@ func TestNothingIsRecognisedInJunk(t *testing.T) {
 
 func FuzzIdentify(f *testing.F) {
 	l, e := newLab(false), newLab(true)
-	for _, b := range [][]byte{l.message, l.signature, l.pcrs, l.area, sized(l.area), spki(f, l), l.m.AKCert.Raw, keylime(l, false), keylime(l, true), goAttestation(l), printed(l.boot.PCRs),
-		e.signature, e.m.RawSign(e.message), l.boot.Log, pemOf("TSS2 PRIVATE KEY", tss2(l.area)), []byte(hex.EncodeToString(l.message)), serialized(binary.BigEndian, l.boot.PCRs, mask)} {
+	for _, b := range [][]byte{
+		l.message, l.signature, l.pcrs, l.area, sized(l.area), spki(f, l), l.m.AKCert.Raw,
+		keylime(l, false), keylime(l, true), goAttestation(l), printed(l.boot.PCRs),
+		e.signature,
+		e.m.RawSign(e.message), l.boot.Log, pemOf("TSS2 PRIVATE KEY", tss2(l.area)),
+		[]byte(hex.EncodeToString(l.message)), serialized(binary.BigEndian, l.boot.PCRs, mask),
+	} {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

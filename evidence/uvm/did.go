@@ -45,7 +45,8 @@ func ParseDID(text string) (*DID, error) {
 	d := &DID{Text: text, algorithm: head[3]}
 	size := map[string]int{"sha256": 32, "sha384": 48, "sha512": 64}[d.algorithm]
 	var err error
-	if d.fingerprint, err = base64.RawURLEncoding.Strict().DecodeString(head[4]); err != nil || size == 0 || len(d.fingerprint) != size {
+	d.fingerprint, err = base64.RawURLEncoding.Strict().DecodeString(head[4])
+	if err != nil || size == 0 || len(d.fingerprint) != size {
 		return nil, errors.New("the fingerprint is not a base64url sha256, sha384 or sha512")
 	}
 	if len(parts) < 2 {
@@ -96,7 +97,8 @@ func parsePredicate(text string) (predicate, error) {
 // "-._" must be encoded.
 func unescape(text string) (string, error) {
 	for _, c := range text {
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("-._%", c)) {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||
+			strings.ContainsRune("-._%", c)) {
 			return "", fmt.Errorf("character %q must be percent-encoded", c)
 		}
 	}
@@ -113,7 +115,8 @@ func (d *DID) Resolve(chain []*x509.Certificate) error {
 	if len(chain) < 2 {
 		return errors.New("a chain of fewer than two certificates")
 	}
-	anchored := slices.ContainsFunc(chain[1:], func(c *x509.Certificate) bool { return bytes.Equal(d.hash(c.Raw), d.fingerprint) })
+	anchored := slices.ContainsFunc(chain[1:],
+		func(c *x509.Certificate) bool { return bytes.Equal(d.hash(c.Raw), d.fingerprint) })
 	if !anchored {
 		return errors.New("no CA of the chain has the fingerprint")
 	}
@@ -143,7 +146,8 @@ var oidFulcioIssuer = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 1}
 
 // subjectNames are the attribute types that did:x509 has names for.
 var subjectNames = map[string]string{
-	"CN": "2.5.4.3", "L": "2.5.4.7", "ST": "2.5.4.8", "O": "2.5.4.10", "OU": "2.5.4.11", "C": "2.5.4.6", "STREET": "2.5.4.9",
+	"CN": "2.5.4.3", "L": "2.5.4.7", "ST": "2.5.4.8", "O": "2.5.4.10", "OU": "2.5.4.11", "C": "2.5.4.6",
+	"STREET": "2.5.4.9",
 }
 
 func (p predicate) holds(leaf *x509.Certificate) bool {
@@ -154,7 +158,8 @@ func (p predicate) holds(leaf *x509.Certificate) bool {
 				return true
 			}
 		}
-		return slices.ContainsFunc(leaf.ExtKeyUsage, func(u x509.ExtKeyUsage) bool { return u.OID().String() == p.values[0] })
+		return slices.ContainsFunc(leaf.ExtKeyUsage,
+			func(u x509.ExtKeyUsage) bool { return u.OID().String() == p.values[0] })
 	case "san":
 		switch p.values[0] {
 		case "dns":

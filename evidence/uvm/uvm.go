@@ -39,7 +39,8 @@ var (
 	checks evidence.Checks
 
 	CheckFormat = checks.Define("uvm.format",
-		"the endorsement is a COSE_Sign1 with issuer, feed, signing time, svn and measurement in one of the two known forms",
+		"the endorsement is a COSE_Sign1 with issuer, feed, signing time, svn and measurement in one of "+
+			"the two known forms",
 		"send reference_info.cose (reference-info-base64) of the security context as it is")
 	CheckChain = checks.Define("uvm.chain",
 		"each certificate of x5chain is signed by the next, CAs are CAs, and all were valid at the signing time",
@@ -133,7 +134,8 @@ func (v *Verifier) Verify(result *evidence.Result, b, measurement []byte) (*Endo
 		return nil, result.Fail(CheckMeasurement, hex.EncodeToString(measurement)+" in the report",
 			hex.EncodeToString(e.Measurement)+" in the endorsement")
 	}
-	result.Pass(CheckMeasurement, "the endorsed measurement", fmt.Sprintf("endorsed by feed %s, svn %d", e.Feed, e.SVN))
+	result.Pass(CheckMeasurement, "the endorsed measurement",
+		fmt.Sprintf("endorsed by feed %s, svn %d", e.Feed, e.SVN))
 	return e, nil
 }
 
@@ -144,9 +146,11 @@ func (v *Verifier) verify(result *evidence.Result, b []byte) (*Endorsement, erro
 	}
 	result.Pass(CheckFormat, "a UVM endorsement", fmt.Sprintf("feed %s, svn %d", e.Feed, e.SVN))
 	if err := checkCertificates(chain, e.Signed); err != nil {
-		return nil, result.FailErr(CheckChain, "a chain that was valid at "+e.Signed.UTC().Format(time.RFC3339), err)
+		return nil, result.FailErr(CheckChain,
+			"a chain that was valid at "+e.Signed.UTC().Format(time.RFC3339), err)
 	}
-	result.Pass(CheckChain, "a chain that was valid at the signing time", fmt.Sprintf("%d certificates, at %s", len(chain), e.Signed.UTC().Format(time.RFC3339)))
+	result.Pass(CheckChain, "a chain that was valid at the signing time",
+		fmt.Sprintf("%d certificates, at %s", len(chain), e.Signed.UTC().Format(time.RFC3339)))
 	did, err := ParseDID(e.Issuer)
 	if err == nil {
 		err = did.Resolve(chain)
@@ -267,7 +271,8 @@ func (e *Endorsement) fromJSON(m *cose.Sign1) error {
 	if !m.Protected.Get(cose.LabelContentType, &content) || content != "application/json" {
 		return errors.New("the content type is not application/json")
 	}
-	if !m.Protected.Get("iss", &e.Issuer) || !m.Protected.Get("feed", &e.Feed) || !m.Protected.Get("signingtime", &e.Signed) {
+	if !m.Protected.Get("iss", &e.Issuer) || !m.Protected.Get("feed", &e.Feed) ||
+		!m.Protected.Get("signingtime", &e.Signed) {
 		return errors.New("iss, feed or signingtime is missing in the protected header")
 	}
 	var payload struct {
@@ -305,7 +310,8 @@ func (e *Endorsement) setSVN(text string) error {
 func checkCertificates(chain []*x509.Certificate, at time.Time) error {
 	for i, cert := range chain {
 		if at.Before(cert.NotBefore) || at.After(cert.NotAfter) {
-			return fmt.Errorf("%s is valid from %s to %s", cert.Subject.CommonName, cert.NotBefore.Format(time.RFC3339), cert.NotAfter.Format(time.RFC3339))
+			return fmt.Errorf("%s is valid from %s to %s", cert.Subject.CommonName,
+				cert.NotBefore.Format(time.RFC3339), cert.NotAfter.Format(time.RFC3339))
 		}
 		if i == 0 {
 			if cert.IsCA || cert.KeyUsage != 0 && cert.KeyUsage&x509.KeyUsageDigitalSignature == 0 {

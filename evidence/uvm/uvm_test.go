@@ -22,10 +22,14 @@ import (
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-var publisher = sync.OnceValue(func() *evidencetest.UVM { return evidencetest.NewUVM(evidencetest.UVMConfig{Now: now}) })
+var publisher = sync.OnceValue(func() *evidencetest.UVM {
+	return evidencetest.NewUVM(evidencetest.UVMConfig{Now: now})
+})
 
 func trust(p *evidencetest.UVM) []uvm.Trust {
-	return []uvm.Trust{{Issuer: p.DID(), Feed: "ContainerPlat-AMD-UVM", MinSVN: 100, Status: "azure-compliant-uvm"}}
+	return []uvm.Trust{
+		{Issuer: p.DID(), Feed: "ContainerPlat-AMD-UVM", MinSVN: 100, Status: "azure-compliant-uvm"},
+	}
 }
 
 // verify returns the endorsement and the id of the check that refused.
@@ -49,13 +53,23 @@ func TestBothForms(t *testing.T) {
 		cfg    evidencetest.EndorsementConfig
 		status string
 	}{
-		"JSON":                   {evidencetest.EndorsementConfig{}, "azure-compliant-uvm"},
-		"JSON, svn as a number":  {evidencetest.EndorsementConfig{Payload: []byte(`{"x-ms-sevsnpvm-guestsvn":104,"x-ms-sevsnpvm-launchmeasurement":"` + strings.Repeat("07", 48) + `","x-ms-sevsnpvm-guestsvn-int":104}`)}, "azure-compliant-uvm"},
-		"envelope":               {evidencetest.EndorsementConfig{Envelope: true}, "azure-compliant-uvm"},
-		"envelope, svn a number": {evidencetest.EndorsementConfig{Envelope: true, EditHeader: func(h map[any]any) { h[int64(15)].(map[any]any)["svn"] = 200 }}, "azure-compliant-uvm"},
-		"at the minimum":         {evidencetest.EndorsementConfig{SVN: "100"}, "azure-compliant-uvm"},
-		"below the minimum":      {evidencetest.EndorsementConfig{SVN: "22"}, ""},
-		"another feed":           {evidencetest.EndorsementConfig{Feed: "ConfAKS-AMD-UVM"}, ""},
+		"JSON": {evidencetest.EndorsementConfig{}, "azure-compliant-uvm"},
+		"JSON, svn as a number": {
+			evidencetest.EndorsementConfig{
+				Payload: []byte(`{"x-ms-sevsnpvm-guestsvn":104,"x-ms-sevsnpvm-launchmeasurement":"` +
+					strings.Repeat("07", 48) + `","x-ms-sevsnpvm-guestsvn-int":104}`),
+			},
+			"azure-compliant-uvm",
+		},
+		"envelope": {evidencetest.EndorsementConfig{Envelope: true}, "azure-compliant-uvm"},
+		"envelope, svn a number": {
+			evidencetest.EndorsementConfig{Envelope: true, EditHeader: func(h map[any]any) {
+				h[int64(15)].(map[any]any)["svn"] = 200
+			}}, "azure-compliant-uvm",
+		},
+		"at the minimum":    {evidencetest.EndorsementConfig{SVN: "100"}, "azure-compliant-uvm"},
+		"below the minimum": {evidencetest.EndorsementConfig{SVN: "22"}, ""},
+		"another feed":      {evidencetest.EndorsementConfig{Feed: "ConfAKS-AMD-UVM"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := uvm.New(trust(publisher()))
@@ -91,7 +105,8 @@ func TestMustRefuse(t *testing.T) {
 		return p.Endorse(measurement, evidencetest.EndorsementConfig{Payload: []byte(text)})
 	}
 	variant := func(edit func(*x509.Certificate)) []byte {
-		return evidencetest.NewUVM(evidencetest.UVMConfig{Now: now, Edit: edit}).Endorse(measurement, evidencetest.EndorsementConfig{})
+		return evidencetest.NewUVM(evidencetest.UVMConfig{Now: now, Edit: edit}).Endorse(measurement,
+			evidencetest.EndorsementConfig{})
 	}
 	good := p.Endorse(measurement, evidencetest.EndorsementConfig{})
 	hexZero := strings.Repeat("00", 48)
@@ -129,18 +144,46 @@ func TestMustRefuse(t *testing.T) {
 		"a CA that is none": {variant(func(c *x509.Certificate) {
 			setCA(c, func() { c.IsCA, c.KeyUsage = false, x509.KeyUsageDigitalSignature })
 		}), "uvm.chain"},
-		"a CA that allows no CA below":     {variant(func(c *x509.Certificate) { setRoot(c, func() { c.MaxPathLen, c.MaxPathLenZero = 0, true }) }), "uvm.chain"},
-		"no measurement":                   {payload(`{"x-ms-sevsnpvm-guestsvn":"101"}`), "uvm.format"},
-		"a measurement too short":          {payload(`{"x-ms-sevsnpvm-guestsvn":"101","x-ms-sevsnpvm-launchmeasurement":"00"}`), "uvm.format"},
-		"no svn":                           {payload(`{"x-ms-sevsnpvm-launchmeasurement":"` + hexZero + `"}`), "uvm.format"},
-		"a negative svn":                   {payload(`{"x-ms-sevsnpvm-guestsvn":-1,"x-ms-sevsnpvm-launchmeasurement":"` + hexZero + `"}`), "uvm.format"},
-		"an svn that is text":              {payload(`{"x-ms-sevsnpvm-guestsvn":"high","x-ms-sevsnpvm-launchmeasurement":"` + hexZero + `"}`), "uvm.format"},
-		"a member twice":                   {payload(`{"x-ms-sevsnpvm-guestsvn":"1","x-ms-sevsnpvm-guestsvn":"101","x-ms-sevsnpvm-launchmeasurement":"` + hexZero + `"}`), "uvm.format"},
-		"envelope with another hash":       {envelope(func(h map[any]any) { h[int64(258)] = int64(-16) }), "uvm.format"},
-		"envelope with another content":    {envelope(func(h map[any]any) { h[int64(259)] = "application/json" }), "uvm.format"},
-		"envelope without an issuer":       {envelope(func(h map[any]any) { delete(h[int64(15)].(map[any]any), int64(1)) }), "uvm.format"},
-		"envelope without svn":             {envelope(func(h map[any]any) { delete(h[int64(15)].(map[any]any), "svn") }), "uvm.format"},
-		"envelope around something longer": {p.Endorse(measurement, evidencetest.EndorsementConfig{Envelope: true, Payload: make([]byte, 49)}), "uvm.format"},
+		"a CA that allows no CA below": {variant(func(c *x509.Certificate) {
+			setRoot(c, func() { c.MaxPathLen, c.MaxPathLenZero = 0, true })
+		}), "uvm.chain"},
+		"no measurement": {payload(`{"x-ms-sevsnpvm-guestsvn":"101"}`), "uvm.format"},
+		"a measurement too short": {
+			payload(`{"x-ms-sevsnpvm-guestsvn":"101","x-ms-sevsnpvm-launchmeasurement":"00"}`),
+			"uvm.format",
+		},
+		"no svn": {
+			payload(`{"x-ms-sevsnpvm-launchmeasurement":"` + hexZero + `"}`), "uvm.format",
+		},
+		"a negative svn": {
+			payload(`{"x-ms-sevsnpvm-guestsvn":-1,"x-ms-sevsnpvm-launchmeasurement":"` + hexZero + `"}`),
+			"uvm.format",
+		},
+		"an svn that is text": {
+			payload(`{"x-ms-sevsnpvm-guestsvn":"high","x-ms-sevsnpvm-launchmeasurement":"` + hexZero + `"}`),
+			"uvm.format",
+		},
+		"a member twice": {
+			payload(`{"x-ms-sevsnpvm-guestsvn":"1","x-ms-sevsnpvm-guestsvn":"101",` +
+				`"x-ms-sevsnpvm-launchmeasurement":"` + hexZero + `"}`),
+			"uvm.format",
+		},
+		"envelope with another hash": {envelope(func(h map[any]any) {
+			h[int64(258)] = int64(-16)
+		}), "uvm.format"},
+		"envelope with another content": {envelope(func(h map[any]any) {
+			h[int64(259)] = "application/json"
+		}), "uvm.format"},
+		"envelope without an issuer": {envelope(func(h map[any]any) {
+			delete(h[int64(15)].(map[any]any), int64(1))
+		}), "uvm.format"},
+		"envelope without svn": {envelope(func(h map[any]any) {
+			delete(h[int64(15)].(map[any]any), "svn")
+		}), "uvm.format"},
+		"envelope around something longer": {
+			p.Endorse(measurement, evidencetest.EndorsementConfig{Envelope: true, Payload: make([]byte, 49)}),
+			"uvm.format",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, got := verify(t, uvm.New(trust(p)), tc.b, measurement); got != tc.want {
@@ -161,7 +204,9 @@ func setNamed(c *x509.Certificate, cn string, edit func()) {
 }
 
 func TestTheDefaultTrustsNoTestPublisher(t *testing.T) {
-	if _, got := verify(t, uvm.New(nil), publisher().Endorse(make([]byte, 48), evidencetest.EndorsementConfig{}), make([]byte, 48)); got != "uvm.issuer" {
+	_, got := verify(t, uvm.New(nil), publisher().Endorse(make([]byte, 48), evidencetest.EndorsementConfig{}),
+		make([]byte, 48))
+	if got != "uvm.issuer" {
 		t.Errorf("refused by %q", got)
 	}
 	for _, trust := range uvm.DefaultTrust() {
@@ -178,13 +223,21 @@ func TestDID(t *testing.T) {
 	for text, want := range map[string]string{
 		p.DID():                             "",
 		base + "::subject:CN:ContainerPlat": "", base + "::subject:CN:ContainerPlat:O:Test%20Corporation:C:US": "",
-		base + "::subject:CN:ContainerPlat::eku:1.3.6.1.4.1.311.76.59.1.2": "", base + "::subject:2.5.4.3:ContainerPlat": "",
-		base + "::subject:CN:Other": "lacks subject", base + "::subject:CN:ContainerPlat:O:Other": "lacks subject", base + "::eku:1.2.3": "lacks eku",
-		base + "::eku:1.3.6.1.4.1.311.76.59.1.2::eku:1.2.3": "lacks eku", base + "::san:dns:example.org": "lacks san", base + "::fulcio-issuer:example.org": "lacks fulcio",
-		base: "no predicate", base + "::": "unknown predicate", base + "::subject": "with 0 values", base + "::subject:CN": "with 1 values", base + "::color:red": "unknown predicate",
-		base + "::subject:CN:a:CN:b": "twice", base + "::eku:": "empty", base + "::eku:1:2": "with 2 values", base + "::subject:CN:Test Corp": "percent-encoded", base + "::subject:CN:a~b": "percent-encoded",
+		base + "::subject:CN:ContainerPlat::eku:1.3.6.1.4.1.311.76.59.1.2": "",
+		base + "::subject:2.5.4.3:ContainerPlat":                           "",
+		base + "::subject:CN:Other":                                        "lacks subject", base +
+			"::subject:CN:ContainerPlat:O:Other": "lacks subject", base + "::eku:1.2.3": "lacks eku",
+		base + "::eku:1.3.6.1.4.1.311.76.59.1.2::eku:1.2.3": "lacks eku",
+		base + "::san:dns:example.org":                      "lacks san",
+		base + "::fulcio-issuer:example.org":                "lacks fulcio",
+		base:                                                "no predicate", base + "::": "unknown predicate",
+		base + "::subject": "with 0 values", base + "::subject:CN": "with 1 values",
+		base + "::color:red":         "unknown predicate",
+		base + "::subject:CN:a:CN:b": "twice", base + "::eku:": "empty", base + "::eku:1:2": "with 2 values",
+		base + "::subject:CN:Test Corp": "percent-encoded", base + "::subject:CN:a~b": "percent-encoded",
 		base + "::subject:CN:%zz": "encoded", "did:x509:1:sha256:x::eku:1": "not did", "did:web:x": "not did",
-		strings.Replace(p.DID(), "sha256", "md5", 1): "fingerprint", strings.Replace(p.DID(), "sha256", "sha384", 1): "fingerprint",
+		strings.Replace(p.DID(), "sha256", "md5", 1):                                       "fingerprint",
+		strings.Replace(p.DID(), "sha256", "sha384", 1):                                    "fingerprint",
 		"did:x509:0:sha256:" + strings.Repeat("A", 43) + "::eku:1.3.6.1.4.1.311.76.59.1.2": "no CA",
 		"did:x509:0:sha256:" + strings.Repeat("A", 3000):                                   "more than",
 	} {
@@ -215,16 +268,26 @@ func TestPredicates(t *testing.T) {
 	}
 	p := evidencetest.NewUVM(evidencetest.UVMConfig{Now: now, Edit: func(c *x509.Certificate) {
 		setLeaf(c, func() {
-			c.DNSNames, c.EmailAddresses, c.URIs = []string{"build.example.org"}, []string{"build@example.org"}, []*url.URL{uri}
-			c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: []int{1, 3, 6, 1, 4, 1, 57264, 1, 1}, Value: []byte("https://issuer.example.org")})
+			c.DNSNames = []string{"build.example.org"}
+			c.EmailAddresses = []string{"build@example.org"}
+			c.URIs = []*url.URL{uri}
+			c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{
+				Id:    []int{1, 3, 6, 1, 4, 1, 57264, 1, 1},
+				Value: []byte("https://issuer.example.org"),
+			})
 		})
 	}})
 	chain := []*x509.Certificate{p.Leaf.Cert, p.CA.Cert, p.Root.Cert}
 	long, longer := sha512.Sum384(p.Root.Cert.Raw), sha512.Sum512(p.CA.Cert.Raw)
-	for _, base := range []string{"did:x509:0:sha384:" + base64.RawURLEncoding.EncodeToString(long[:]), "did:x509:0:sha512:" + base64.RawURLEncoding.EncodeToString(longer[:])} {
+	for _, base := range []string{
+		"did:x509:0:sha384:" + base64.RawURLEncoding.EncodeToString(long[:]),
+		"did:x509:0:sha512:" + base64.RawURLEncoding.EncodeToString(longer[:]),
+	} {
 		for predicate, holds := range map[string]bool{
-			"san:dns:build.example.org": true, "san:dns:example.org": false, "san:email:build%40example.org": true, "san:email:x%40example.org": false,
-			"san:uri:https%3A%2F%2Fexample.org%2Fbuild": true, "san:uri:https%3A%2F%2Fexample.org": false, "san:ip:127.0.0.1": false,
+			"san:dns:build.example.org": true, "san:dns:example.org": false,
+			"san:email:build%40example.org": true, "san:email:x%40example.org": false,
+			"san:uri:https%3A%2F%2Fexample.org%2Fbuild": true, "san:uri:https%3A%2F%2Fexample.org": false,
+			"san:ip:127.0.0.1":                 false,
 			"fulcio-issuer:issuer.example.org": true, "fulcio-issuer:example.org": false,
 		} {
 			d, err := uvm.ParseDID(base + "::" + predicate)

@@ -61,7 +61,9 @@ func ParseReport(b []byte) (*Report, error) {
 	statement, signature := uint64(u(b, 12)), uint64(u(b, 16))
 	switch {
 	case uint64(u(b, 0)) != uint64(len(b)) || headerSize+statement+signature != uint64(len(b)):
-		return nil, fmt.Errorf("a package of %d bytes with a statement of %d and a signature of %d; %d were sent", u(b, 0), statement, signature, len(b))
+		return nil,
+			fmt.Errorf("a package of %d bytes with a statement of %d and a signature of %d; %d were sent",
+				u(b, 0), statement, signature, len(b))
 	case u(b, 4) != 1:
 		return nil, fmt.Errorf("package version %d, want 1", u(b, 4))
 	case u(b, 8) != schemePSS:
@@ -74,12 +76,17 @@ func ParseReport(b []byte) (*Report, error) {
 	r := &Report{Signed: b[headerSize : headerSize+statement], Signature: b[headerSize+statement:]}
 	s := r.Signed
 	if uint64(u(s, 0)) != statement || u(s, 4) != 1 {
-		return nil, fmt.Errorf("a report of %d bytes and version %d in a statement of %d", u(s, 0), u(s, 4), statement)
+		return nil, fmt.Errorf("a report of %d bytes and version %d in a statement of %d", u(s, 0),
+			u(s, 4), statement)
 	}
 	id := s[72:reportSize]
 	r.Data = s[8:72]
-	r.Identity = Identity{OwnerID: id[:32], UniqueID: id[32:64], AuthorID: id[64:96], FamilyID: id[96:112], ImageID: id[112:128],
-		SVN: u(id, 128), SecureKernelSVN: u(id, 132), PlatformSVN: u(id, 136), Flags: u(id, 140), Level: u(id, 144), Type: u(id, 148)}
+	r.Identity = Identity{
+		OwnerID: id[:32], UniqueID: id[32:64], AuthorID: id[64:96], FamilyID: id[96:112],
+		ImageID: id[112:128],
+		SVN:     u(id, 128), SecureKernelSVN: u(id, 132), PlatformSVN: u(id, 136),
+		Flags: u(id, 140), Level: u(id, 144), Type: u(id, 148),
+	}
 	return r, r.modules(s[reportSize:])
 }
 
@@ -101,8 +108,13 @@ func (r *Report) modules(b []byte) error {
 		if len(block) < moduleSize || len(r.Modules) == maxModules {
 			return fmt.Errorf("a module of %d bytes, or more than %d", len(block), maxModules)
 		}
-		r.Modules = append(r.Modules, Module{UniqueID: block[8:40], AuthorID: block[40:72], FamilyID: block[72:88], ImageID: block[88:104],
-			SVN: binary.LittleEndian.Uint32(block[104:])})
+		r.Modules = append(r.Modules, Module{
+			UniqueID: block[8:40],
+			AuthorID: block[40:72],
+			FamilyID: block[72:88],
+			ImageID:  block[88:104],
+			SVN:      binary.LittleEndian.Uint32(block[104:]),
+		})
 	}
 	return nil
 }

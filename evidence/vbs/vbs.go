@@ -39,8 +39,10 @@ var (
 		"the report is one of a VBS enclave (VBS_ENCLAVE_REPORT_PKG_HEADER), signed by RSA-PSS with SHA-256",
 		"send the report as EnclaveGetAttestationReport returned it")
 	CheckKey = checks.Define("vbs.signing-key",
-		"the proven log of Windows holds one key with which the secure kernel signs reports (VSM_IDKS_INFO, PCR 12), and Windows's boot loader alone was allowed to run (PCR 7)",
-		"turn secure boot and virtualization-based security on, let no authority other than Windows's allow a boot loader, quote PCR 7, 12 and 13, and send the whole log")
+		"the proven log of Windows holds one key with which the secure kernel signs reports "+
+			"(VSM_IDKS_INFO, PCR 12), and Windows's boot loader alone was allowed to run (PCR 7)",
+		"turn secure boot and virtualization-based security on, let no authority other than Windows's "+
+			"allow a boot loader, quote PCR 7, 12 and 13, and send the whole log")
 	CheckSignature = checks.Define("vbs.signature",
 		"the secure kernel signed the report",
 		"send report and log of one boot")
@@ -98,23 +100,30 @@ func (v *Verifier) verify(result *evidence.Result, ev evidence.Evidence) error {
 		}
 		return result.FailErr(CheckKey, "one signing key of the secure kernel in the proven log", err)
 	}
-	result.Pass(CheckKey, "one signing key of the secure kernel in the proven log", fmt.Sprintf("RSA-%d", key.N.BitLen()))
+	result.Pass(CheckKey, "one signing key of the secure kernel in the proven log",
+		fmt.Sprintf("RSA-%d", key.N.BitLen()))
 	digest := sha256.Sum256(r.Signed)
-	if err := rsa.VerifyPSS(key, crypto.SHA256, digest[:], r.Signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthAuto}); err != nil {
+	err = rsa.VerifyPSS(key, crypto.SHA256, digest[:], r.Signature,
+		&rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthAuto})
+	if err != nil {
 		return result.Fail(CheckSignature, "a signature of the secure kernel", "signature verification failed")
 	}
 	result.Pass(CheckSignature, "a signature of the secure kernel", "verified")
 	want := sha512.Sum512(proof.Request.Signed)
 	if subtle.ConstantTimeCompare(want[:], r.Data) != 1 {
-		return result.Fail(CheckBinding, fmt.Sprintf("SHA-512 %x of report_signed", want), fmt.Sprintf("%x", r.Data))
+		return result.Fail(CheckBinding, fmt.Sprintf("SHA-512 %x of report_signed", want),
+			fmt.Sprintf("%x", r.Data))
 	}
 	result.Pass(CheckBinding, "SHA-512 of report_signed", "equal")
 	if unknown := r.Identity.Flags &^ debugFlags; unknown != 0 {
-		return result.Fail(CheckFlags, fmt.Sprintf("flags within %#x", uint32(debugFlags)), fmt.Sprintf("%#x", r.Identity.Flags))
+		return result.Fail(CheckFlags, fmt.Sprintf("flags within %#x", uint32(debugFlags)),
+			fmt.Sprintf("%#x", r.Identity.Flags))
 	}
-	result.Pass(CheckFlags, fmt.Sprintf("flags within %#x", uint32(debugFlags)), fmt.Sprintf("%#x", r.Identity.Flags))
+	result.Pass(CheckFlags, fmt.Sprintf("flags within %#x", uint32(debugFlags)),
+		fmt.Sprintf("%#x", r.Identity.Flags))
 	if r.Identity.Flags&debugFlags != 0 {
-		result.Reserve(evidence.DebugGuest, CheckDebug, "flags without full or dynamic debugging, active or not", fmt.Sprintf("%#x", r.Identity.Flags))
+		result.Reserve(evidence.DebugGuest, CheckDebug,
+			"flags without full or dynamic debugging, active or not", fmt.Sprintf("%#x", r.Identity.Flags))
 	}
 	state(result, r)
 	return nil

@@ -22,18 +22,25 @@ var (
 )
 
 // config makes evidence of an enclave; report may be changed after it was signed.
-func config(cfg evidencetest.EnclaveReport, change func([]byte) []byte, windows ...[]byte) evidencetest.TPMEvidence {
+func config(
+	cfg evidencetest.EnclaveReport, change func([]byte) []byte, windows ...[]byte,
+) evidencetest.TPMEvidence {
 	if windows == nil {
 		windows = [][]byte{kernel.Measured()}
 	}
-	return evidencetest.TPMEvidence{Boot: evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: evidencetest.HealthyWindows(windows...)}), Challenge: challenge,
+	return evidencetest.TPMEvidence{
+		Boot: evidencetest.HealthyBoot(evidencetest.BootConfig{
+			Windows: evidencetest.HealthyWindows(windows...),
+		}),
+		Challenge: challenge,
 		Enclave: func(signed []byte) []byte {
 			b := kernel.Report(signed, cfg)
 			if change != nil {
 				b = change(b)
 			}
 			return b
-		}}
+		},
+	}
 }
 
 func verify(t *testing.T, raw []byte, accept ...string) (*evidence.Result, error) {
@@ -42,7 +49,8 @@ func verify(t *testing.T, raw []byte, accept ...string) (*evidence.Result, error
 	if err != nil {
 		t.Fatal(err)
 	}
-	return vbs.New(tpm.New(tpm.Config{Authorities: roots})).Verify(t.Context(), evidence.Evidence{Raw: raw, Challenge: challenge, Accept: accept, Time: now})
+	return vbs.New(tpm.New(tpm.Config{Authorities: roots})).Verify(t.Context(),
+		evidence.Evidence{Raw: raw, Challenge: challenge, Accept: accept, Time: now})
 }
 
 func TestVerify(t *testing.T) {
@@ -50,8 +58,13 @@ func TestVerify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]claims.Value{"enclaveSvn": claims.IntegerValue(9), "enclavePlatformSvn": claims.IntegerValue(2), "enclaveFlags": claims.IntegerValue(0),
-		"vbsReportPresent": claims.BooleanValue(true), "vbsEnabled": claims.BooleanValue(true)} {
+	for name, want := range map[string]claims.Value{
+		"enclaveSvn":         claims.IntegerValue(9),
+		"enclavePlatformSvn": claims.IntegerValue(2),
+		"enclaveFlags":       claims.IntegerValue(0),
+		"vbsReportPresent":   claims.BooleanValue(true),
+		"vbsEnabled":         claims.BooleanValue(true),
+	} {
 		if got, _ := result.Aliases.Get(name); !got.Equal(&want) {
 			t.Errorf("%s is %v", name, got)
 		}
@@ -60,7 +73,8 @@ func TestVerify(t *testing.T) {
 	image, _ := result.Aliases.Get("enclaveImageId")
 	a, _ := author.Text()
 	i, _ := image.Text()
-	if kind, _ := result.Claims.Get("x-ms-attestation-type"); len(a) != 43 || len(i) != 22 || kind != claims.StringValue("vbs") || len(result.Reservations) != 0 {
+	kind, _ := result.Claims.Get("x-ms-attestation-type")
+	if len(a) != 43 || len(i) != 22 || kind != claims.StringValue("vbs") || len(result.Reservations) != 0 {
 		t.Errorf("author %q, image %q, %v", a, i, kind)
 	}
 }
@@ -74,7 +88,9 @@ func TestDebugging(t *testing.T) {
 			t.Errorf("flags %d, not accepted: %v", flags, err)
 		}
 		result, err := verify(t, raw, evidence.DebugGuest)
-		if err != nil || len(result.Reservations) != 1 || result.Reservations[0].Accept != evidence.DebugGuest || result.Reservations[0].Check.ID != "vbs.flags.debug" {
+		if err != nil || len(result.Reservations) != 1 ||
+			result.Reservations[0].Accept != evidence.DebugGuest ||
+			result.Reservations[0].Check.ID != "vbs.flags.debug" {
 			t.Errorf("flags %d: %v", flags, err)
 		}
 	}
@@ -94,7 +110,9 @@ func TestOnlyWindowsVouchesForAnEnclave(t *testing.T) {
 		boot.Add(add...)
 		healthy := evidencetest.HealthyWindows(kernel.Measured())
 		for pcr := uint32(12); pcr <= 14; pcr++ {
-			boot.Add(evidencetest.BootEvent{PCR: pcr, Type: 6, Data: evidencetest.SIPA(0x40010001, healthy[pcr])}, evidencetest.BootEvent{PCR: pcr, Type: 4, Data: []byte("WBCL")})
+			boot.Add(evidencetest.BootEvent{
+				PCR: pcr, Type: 6, Data: evidencetest.SIPA(0x40010001, healthy[pcr]),
+			}, evidencetest.BootEvent{PCR: pcr, Type: 4, Data: []byte("WBCL")})
 		}
 		return boot
 	}
@@ -102,7 +120,9 @@ func TestOnlyWindowsVouchesForAnEnclave(t *testing.T) {
 	capped.Add(evidencetest.BootEvent{PCR: 12, Type: 6, Data: evidencetest.SIPA(0x40010001, kernel.Measured())})
 	elsewhere := evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: evidencetest.HealthyWindows()})
 	elsewhere.PCRs[23] = [32]byte{}
-	elsewhere.Add(evidencetest.BootEvent{PCR: 23, Type: 6, Data: evidencetest.SIPA(0x40010001, kernel.Measured())})
+	elsewhere.Add(evidencetest.BootEvent{
+		PCR: 23, Type: 6, Data: evidencetest.SIPA(0x40010001, kernel.Measured()),
+	})
 	for name, boot := range map[string]*evidencetest.Boot{
 		"Linux":                       events(evidencetest.HealthyBoot(evidencetest.BootConfig{})),
 		"Linux with Windows's signer": events(evidencetest.HealthyBoot(evidencetest.BootConfig{}), evidencetest.Authority(evidencetest.WindowsAuthority())),

@@ -217,7 +217,8 @@ func (m *Sign1) verifyECDSA(key *ecdsa.PublicKey) error {
 	}
 	size := (curve.Params().BitSize + 7) / 8
 	if key.Curve != curve || len(m.Signature) != 2*size {
-		return fmt.Errorf("algorithm %d does not fit a key on %s and a signature of %d bytes", m.Algorithm, key.Curve.Params().Name, len(m.Signature))
+		return fmt.Errorf("algorithm %d does not fit a key on %s and a signature of %d bytes", m.Algorithm,
+			key.Curve.Params().Name, len(m.Signature))
 	}
 	h := hash.New()
 	h.Write(m.signed())
@@ -232,7 +233,8 @@ func (m *Sign1) verifyECDSA(key *ecdsa.PublicKey) error {
 		}
 		return nil
 	}
-	if !ecdsa.Verify(key, digest, new(big.Int).SetBytes(m.Signature[:size]), new(big.Int).SetBytes(m.Signature[size:])) {
+	if !ecdsa.Verify(key, digest, new(big.Int).SetBytes(m.Signature[:size]),
+		new(big.Int).SetBytes(m.Signature[size:])) {
 		return ErrSignature
 	}
 	return nil
@@ -256,7 +258,8 @@ func (m *Sign1) verifyRSA(key *rsa.PublicKey) error {
 	}
 	h := hash.New()
 	h.Write(m.signed())
-	if rsa.VerifyPSS(key, hash, h.Sum(nil), m.Signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) != nil {
+	if rsa.VerifyPSS(key, hash, h.Sum(nil), m.Signature,
+		&rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) != nil {
 		return ErrSignature
 	}
 	return nil

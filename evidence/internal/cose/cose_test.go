@@ -72,22 +72,30 @@ func TestParseRefuses(t *testing.T) {
 	good := evidencetest.Sign1(key, map[any]any{int64(1): int64(-35)}, nil, []byte("x"), true)
 	deep := bytes.Repeat([]byte{0x81}, 100)
 	for name, b := range map[string][]byte{
-		"nothing":                   nil,
-		"trailing bytes":            append(bytes.Clone(good), 0),
-		"cut short":                 good[:len(good)-1],
-		"another tag":               append([]byte{0xd1}, good[1:]...),
-		"three parts":               encode([]any{header, map[int]int{}, []byte("x")}),
-		"five parts":                encode([]any{header, map[int]int{}, []byte("x"), []byte("s"), 1}),
-		"a detached payload":        encode([]any{header, map[int]int{}, nil, []byte("s")}),
-		"a header that is a map":    encode([]any{map[int]int{1: -35}, map[int]int{}, []byte("x"), []byte("s")}),
-		"a header with a duplicate": encode([]any{[]byte{0xa2, 1, 0x38, 34, 1, 0x38, 34}, map[int]int{}, []byte("x"), []byte("s")}),
-		"a header with more behind": encode([]any{append(bytes.Clone(header), 0), map[int]int{}, []byte("x"), []byte("s")}),
+		"nothing":                nil,
+		"trailing bytes":         append(bytes.Clone(good), 0),
+		"cut short":              good[:len(good)-1],
+		"another tag":            append([]byte{0xd1}, good[1:]...),
+		"three parts":            encode([]any{header, map[int]int{}, []byte("x")}),
+		"five parts":             encode([]any{header, map[int]int{}, []byte("x"), []byte("s"), 1}),
+		"a detached payload":     encode([]any{header, map[int]int{}, nil, []byte("s")}),
+		"a header that is a map": encode([]any{map[int]int{1: -35}, map[int]int{}, []byte("x"), []byte("s")}),
+		"a header with a duplicate": encode([]any{
+			[]byte{0xa2, 1, 0x38, 34, 1, 0x38, 34}, map[int]int{}, []byte("x"), []byte("s"),
+		}),
+		"a header with more behind": encode([]any{
+			append(bytes.Clone(header), 0), map[int]int{}, []byte("x"), []byte("s"),
+		}),
 		"a label that is a list":    encode([]any{[]byte{0xa1, 0x80, 1}, map[int]int{}, []byte("x"), []byte("s")}),
 		"no algorithm":              encode([]any{[]byte{0xa0}, map[int]int{}, []byte("x"), []byte("s")}),
 		"an empty protected header": encode([]any{[]byte{}, map[int]int{1: -35}, []byte("x"), []byte("s")}),
-		"an algorithm as text":      encode([]any{encode(map[int]string{1: "ES384"}), map[int]int{}, []byte("x"), []byte("s")}),
-		"critical parameters":       encode([]any{encode(map[int]any{1: -35, 2: []int{4}}), map[int]int{}, []byte("x"), []byte("s")}),
-		"nested without end":        deep,
+		"an algorithm as text": encode([]any{
+			encode(map[int]string{1: "ES384"}), map[int]int{}, []byte("x"), []byte("s"),
+		}),
+		"critical parameters": encode([]any{
+			encode(map[int]any{1: -35, 2: []int{4}}), map[int]int{}, []byte("x"), []byte("s"),
+		}),
+		"nested without end": deep,
 	} {
 		if m, err := cose.Parse(b); err == nil {
 			t.Errorf("%s: %+v", name, m)
@@ -98,7 +106,8 @@ func TestParseRefuses(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	key := keys(f)[cose.ES384]
 	f.Add(evidencetest.Sign1(key, map[any]any{int64(1): int64(-35)}, nil, []byte("x"), true))
-	f.Add(evidencetest.Sign1(key, map[any]any{int64(1): int64(-35), "a": 1}, map[any]any{int64(4): []byte{1}}, nil, false))
+	f.Add(evidencetest.Sign1(key, map[any]any{int64(1): int64(-35), "a": 1}, map[any]any{int64(4): []byte{1}},
+		nil, false))
 	other := keys(f)[cose.ES384]
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if m, err := cose.Parse(b); err == nil && m.Verify(other.Public()) == nil {

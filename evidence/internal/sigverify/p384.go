@@ -117,7 +117,8 @@ func (k *P384) verifyStandard(digest, signature []byte) bool {
 	if len(signature) != 2*P384Size {
 		return false
 	}
-	return ecdsa.Verify(k.pub, digest, new(big.Int).SetBytes(signature[:P384Size]), new(big.Int).SetBytes(signature[P384Size:]))
+	return ecdsa.Verify(k.pub, digest, new(big.Int).SetBytes(signature[:P384Size]),
+		new(big.Int).SetBytes(signature[P384Size:]))
 }
 
 // VerifyCertificate reports whether the key signed the certificate with ECDSA
@@ -135,7 +136,8 @@ func (k *P384) VerifyCertificate(cert *x509.Certificate) bool {
 func rawSignature(der []byte, size int) ([]byte, bool) {
 	input, inner := cryptobyte.String(der), cryptobyte.String(nil)
 	var r, s []byte
-	if !input.ReadASN1(&inner, asn1.SEQUENCE) || !input.Empty() || !inner.ReadASN1Integer(&r) || !inner.ReadASN1Integer(&s) || !inner.Empty() ||
+	if !input.ReadASN1(&inner, asn1.SEQUENCE) || !input.Empty() || !inner.ReadASN1Integer(&r) ||
+		!inner.ReadASN1Integer(&s) || !inner.Empty() ||
 		len(r) > size || len(s) > size {
 		return nil, false
 	}

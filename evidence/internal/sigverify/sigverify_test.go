@@ -32,7 +32,8 @@ func ways() []way {
 		{"comb", func(k *P384, d, s []byte) bool {
 			var u1, u2 [P384Size]byte
 			r, ok := scalars(d, s, order, u1[:], u2[:])
-			return ok && newComb(k.point, P384Size, nistec.NewP384Point).verify(generatorP384(), u1[:], u2[:], r, order)
+			return ok && newComb(k.point, P384Size, nistec.NewP384Point).verify(generatorP384(), u1[:],
+				u2[:], r, order)
 		}},
 	}
 }
@@ -79,16 +80,18 @@ func TestAllWaysAgree(t *testing.T) {
 		digest, signature []byte
 		want              bool
 	}{
-		"good":                       {digest[:], good, true},
-		"good, longer digest":        {long[:], signed(t, key, long[:]), true},
-		"good, s negated":            {digest[:], scalar(func(_, s *big.Int) { s.Sub(order, s) }), true},
-		"another digest":             {long[:48], good, false},
-		"r zero":                     {digest[:], scalar(func(r, _ *big.Int) { r.SetInt64(0) }), false},
-		"s zero":                     {digest[:], scalar(func(_, s *big.Int) { s.SetInt64(0) }), false},
-		"both zero":                  {digest[:], make([]byte, 96), false},
-		"r is the order":             {digest[:], scalar(func(r, _ *big.Int) { r.Set(order) }), false},
-		"s is the order":             {digest[:], scalar(func(_, s *big.Int) { s.Set(order) }), false},
-		"s is the order and one":     {digest[:], scalar(func(_, s *big.Int) { s.Add(order, big.NewInt(1)) }), false},
+		"good":                {digest[:], good, true},
+		"good, longer digest": {long[:], signed(t, key, long[:]), true},
+		"good, s negated":     {digest[:], scalar(func(_, s *big.Int) { s.Sub(order, s) }), true},
+		"another digest":      {long[:48], good, false},
+		"r zero":              {digest[:], scalar(func(r, _ *big.Int) { r.SetInt64(0) }), false},
+		"s zero":              {digest[:], scalar(func(_, s *big.Int) { s.SetInt64(0) }), false},
+		"both zero":           {digest[:], make([]byte, 96), false},
+		"r is the order":      {digest[:], scalar(func(r, _ *big.Int) { r.Set(order) }), false},
+		"s is the order":      {digest[:], scalar(func(_, s *big.Int) { s.Set(order) }), false},
+		"s is the order and one": {digest[:], scalar(func(_, s *big.Int) {
+			s.Add(order, big.NewInt(1))
+		}), false},
 		"r one":                      {digest[:], scalar(func(r, _ *big.Int) { r.SetInt64(1) }), false},
 		"all ones":                   {digest[:], bytes.Repeat([]byte{0xff}, 96), false},
 		"r and s exchanged":          {digest[:], append(append([]byte(nil), good[48:]...), good[:48]...), false},
@@ -211,8 +214,12 @@ func TestPSSAgreesWithTheStandardLibrary(t *testing.T) {
 			t.Fatal(err)
 		}
 		above := new(big.Int).Add(new(big.Int).SetBytes(good), key.N)
-		cases := map[string][]byte{"good": good, "shorter salt": sign(32), "no salt": sign(0), "longer salt": sign(64), "PKCS 1.5": pkcs,
-			"cut": good[1:], "zero": make([]byte, len(good)), "padded": append([]byte{0}, good...)}
+		cases := map[string][]byte{
+			"good": good, "shorter salt": sign(32), "no salt": sign(0), "longer salt": sign(64),
+			"PKCS 1.5": pkcs,
+			"cut":      good[1:], "zero": make([]byte, len(good)),
+			"padded": append([]byte{0}, good...),
+		}
 		if above.BitLen() <= 8*len(good) {
 			cases["not reduced"] = above.FillBytes(make([]byte, len(good)))
 		}
@@ -228,7 +235,8 @@ func TestPSSAgreesWithTheStandardLibrary(t *testing.T) {
 				t.Errorf("%d bits, %.20s: got %v, the standard library says %v", bits, name, got, want)
 			}
 		}
-		if k.Verify(digest[:47], good) || !k.VerifyMessage([]byte("message"), good) || k.VerifyMessage([]byte("messag"), good) {
+		if k.Verify(digest[:47], good) || !k.VerifyMessage([]byte("message"), good) ||
+			k.VerifyMessage([]byte("messag"), good) {
 			t.Errorf("%d bits: the digest has no effect", bits)
 		}
 	}
@@ -250,7 +258,8 @@ func TestPSSEncodings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	em := new(big.Int).Exp(new(big.Int).SetBytes(good), big.NewInt(int64(key.E)), key.N).FillBytes(make([]byte, 256))
+	em := new(big.Int).Exp(new(big.Int).SetBytes(good), big.NewInt(int64(key.E)),
+		key.N).FillBytes(make([]byte, 256))
 	for at := range em {
 		for _, bit := range []byte{1, 0x40, 0x80} {
 			bad := bytes.Clone(em)
@@ -260,7 +269,8 @@ func TestPSSEncodings(t *testing.T) {
 				continue
 			}
 			signature := n.Exp(n, key.D, key.N).FillBytes(make([]byte, 256))
-			want := rsa.VerifyPSS(&key.PublicKey, crypto.SHA384, digest[:], signature, &rsa.PSSOptions{SaltLength: 48}) == nil
+			want := rsa.VerifyPSS(&key.PublicKey, crypto.SHA384, digest[:], signature,
+				&rsa.PSSOptions{SaltLength: 48}) == nil
 			if got := k.Verify(digest[:], signature); got || want {
 				t.Errorf("byte %d, bit %x: got %v, the standard library says %v", at, bit, got, want)
 			}
@@ -272,8 +282,9 @@ func TestNewPSS384Refuses(t *testing.T) {
 	n := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 2048), big.NewInt(1))
 	for name, pub := range map[string]*rsa.PublicKey{
 		"nothing": nil, "no modulus": {E: 65537}, "1024 bits": {N: new(big.Int).Rsh(n, 1024), E: 65537},
-		"16384 bits": {N: new(big.Int).Lsh(n, 14336), E: 65537}, "exponent 1": {N: n, E: 1}, "even exponent": {N: n, E: 65536},
-		"even modulus": {N: new(big.Int).Sub(n, big.NewInt(1)), E: 65537},
+		"16384 bits": {N: new(big.Int).Lsh(n, 14336), E: 65537}, "exponent 1": {N: n, E: 1},
+		"even exponent": {N: n, E: 65536},
+		"even modulus":  {N: new(big.Int).Sub(n, big.NewInt(1)), E: 65537},
 	} {
 		if _, err := NewPSS384(pub); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -316,7 +327,8 @@ func BenchmarkP384(b *testing.B) {
 // curve.
 func TestP256AgreesWithTheStandardLibrary(t *testing.T) {
 	n := elliptic.P256().Params().N
-	for _, d := range []*big.Int{nil, big.NewInt(1), big.NewInt(2), new(big.Int).Sub(n, big.NewInt(1)), new(big.Int).Sub(n, big.NewInt(2))} {
+	for _, d := range []*big.Int{nil, big.NewInt(1), big.NewInt(2), new(big.Int).Sub(n,
+		big.NewInt(1)), new(big.Int).Sub(n, big.NewInt(2))} {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if d != nil {
 			key, err = ecdsa.ParseRawPrivateKey(elliptic.P256(), d.FillBytes(make([]byte, 32)))
@@ -343,11 +355,16 @@ func TestP256AgreesWithTheStandardLibrary(t *testing.T) {
 				t.Errorf("signature %d is refused raw", i)
 			}
 			der[random.IntN(len(der))] ^= 1 << random.IntN(8)
-			if got, want := k.VerifyASN1(digest[:], der), ecdsa.VerifyASN1(&key.PublicKey, digest[:], der); got != want {
+			got, want := k.VerifyASN1(digest[:], der), ecdsa.VerifyASN1(&key.PublicKey, digest[:], der)
+			if got != want {
 				t.Errorf("altered signature %d: got %v, the standard library says %v", i, got, want)
 			}
 		}
-		for _, bad := range [][]byte{nil, make([]byte, 64), bytes.Repeat([]byte{0xff}, 64), append(n.FillBytes(make([]byte, 32)), bytes.Repeat([]byte{1}, 32)...), bytes.Repeat([]byte{1}, 63)} {
+		for _, bad := range [][]byte{
+			nil, make([]byte, 64), bytes.Repeat([]byte{0xff}, 64),
+			append(n.FillBytes(make([]byte, 32)), bytes.Repeat([]byte{1}, 32)...),
+			bytes.Repeat([]byte{1}, 63),
+		} {
 			if k.Verify(make([]byte, 32), bad) {
 				t.Errorf("%x is accepted", bad)
 			}
