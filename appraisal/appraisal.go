@@ -160,14 +160,20 @@ func (a *Appraiser) Appraise(ctx context.Context, req Request, p Provider) (*Ver
 	// Verify: what is proven?
 	used := &usedCollateral{source: a.Collateral}
 	result, err := a.Verifiers[at].Verify(ctx, evidence.Evidence{
-		Raw: req.Evidence, RuntimeData: req.RuntimeData, InitTimeData: req.InitTimeData, EventLog: req.EventLog, Challenge: req.Challenge,
-		TPM: asked.tpm, Enrolled: req.Enrolled, Collateral: used.orNil(), TCBEvaluationNumber: asked.tcb, Time: req.Time,
+		Raw: req.Evidence, RuntimeData: req.RuntimeData, InitTimeData: req.InitTimeData,
+		EventLog: req.EventLog, Challenge: req.Challenge,
+		TPM: asked.tpm, Enrolled: req.Enrolled, Collateral: used.orNil(), TCBEvaluationNumber: asked.tcb,
+		Time:   req.Time,
 		Accept: p.TCB.Accept, DebugByPolicy: p.TCB.EnclaveDebugByPolicy && enclave(req.Kind),
 	})
 	v.Collateral = used.sum()
 	v.Checks, v.Claims, v.TCB, v.Reservations = result.Checks, result.Claims, result.TCB, result.Reservations
 	if result.Stale {
-		v.Claims.Add(claims.Claim{Type: claimCollateral, Value: claims.StringValue("stale"), Issuer: claims.AttestationService})
+		v.Claims.Add(claims.Claim{
+			Type:   claimCollateral,
+			Value:  claims.StringValue("stale"),
+			Issuer: claims.AttestationService,
+		})
 	}
 	v.Known = v.Claims.Clone()
 	for _, c := range result.Aliases.All() {
@@ -269,13 +275,17 @@ func (v *Verdict) apply(ctx context.Context, rules *policy.Policy) (*policy.Outc
 	outcome, err := rules.EvaluateContext(ctx, v.Known)
 	v.Policy = outcome.Trace
 	if err != nil || !outcome.Permitted {
-		return nil, &evidence.Rejection{Cause: err, Check: CheckPolicy.Failed("a policy that permits", v.Policy.Reason())}
+		return nil, &evidence.Rejection{
+			Cause: err, Check: CheckPolicy.Failed("a policy that permits", v.Policy.Reason()),
+		}
 	}
 	v.Checks = append(v.Checks, CheckPolicy.Passed("a policy that permits", v.Policy.Reason()))
 	return outcome, nil
 }
 
-func (a *Appraiser) token(req Request, p Provider, rules *policy.Policy, known claims.Set, outcome *policy.Outcome) (compact, jti string, err error) {
+func (a *Appraiser) token(
+	req Request, p Provider, rules *policy.Policy, known claims.Set, outcome *policy.Outcome,
+) (compact, jti string, err error) {
 	var id [32]byte
 	if _, err := io.ReadFull(a.Random, id[:]); err != nil {
 		return "", "", fmt.Errorf("appraisal: token id: %w", err)

@@ -36,15 +36,25 @@ func newLab(t *testing.T, edit func(*evidencetest.TCB)) *lab {
 	if edit != nil {
 		edit(&tcb)
 	}
-	source, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(m, evidencetest.CollateralConfig{TCB: tcb})}})
+	source, err := collateral.NewStatic(&collateral.Bundle{
+		Intel: []*collateral.Intel{pki.Collateral(m, evidencetest.CollateralConfig{TCB: tcb})},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &lab{m, &appraisal.Appraiser{Verifiers: appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}), Collateral: source, Random: rand.Reader}}
+	return &lab{m, &appraisal.Appraiser{
+		Verifiers:  appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}),
+		Collateral: source,
+		Random:     rand.Reader,
+	}}
 }
 
 func (l *lab) request() appraisal.Request {
-	return appraisal.Request{Kind: evidence.SGXEnclave, Evidence: l.m.Quote(evidencetest.QuoteConfig{Enclave: evidencetest.DemoEnclave()}), Time: now}
+	return appraisal.Request{
+		Kind:     evidence.SGXEnclave,
+		Evidence: l.m.Quote(evidencetest.QuoteConfig{Enclave: evidencetest.DemoEnclave()}),
+		Time:     now,
+	}
 }
 
 func parse(t *testing.T, text string) *policy.Policy {
@@ -109,11 +119,16 @@ func TestWhichTCBStatusesPass(t *testing.T) {
 func TestABoundServiceTDMustBeAskedFor(t *testing.T) {
 	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
 	m := pki.Platform(evidencetest.HealthyPlatform())
-	source, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(now)})}})
+	source, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(m,
+		evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(now)})}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}), Collateral: source, Random: rand.Reader}
+	a := &appraisal.Appraiser{
+		Verifiers:  appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}),
+		Collateral: source,
+		Random:     rand.Reader,
+	}
 	td := evidencetest.HealthyTD()
 	td.V15 = true
 	plain := m.Quote(evidencetest.QuoteConfig{TD: td})
@@ -145,7 +160,9 @@ func TestABoundServiceTDMustBeAskedFor(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, p := range []*policy.Policy{nil, parse(t, asked)} {
-				v, err := a.Appraise(t.Context(), appraisal.Request{Kind: evidence.TDXVM, Evidence: tc.quote, Time: now}, appraisal.Provider{TCB: accept, Policy: p})
+				v, err := a.Appraise(t.Context(),
+					appraisal.Request{Kind: evidence.TDXVM, Evidence: tc.quote, Time: now},
+					appraisal.Provider{TCB: accept, Policy: p})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -159,15 +176,22 @@ func TestABoundServiceTDMustBeAskedFor(t *testing.T) {
 
 func TestParseTCBPolicy(t *testing.T) {
 	for text, want := range map[string]appraisal.TCBPolicy{
-		"": {}, "default": {}, "any": {Any: true}, "uptodate, OutOfDate": {Accept: []string{"UpToDate", "OutOfDate"}},
-		"any,DebugGuest": {Any: true, Accept: []string{"DebugGuest"}}, "BoundServiceTD , any": {Any: true, Accept: []string{"BoundServiceTD"}},
+		"": {}, "default": {},
+		"any": {Any: true}, "uptodate, OutOfDate": {Accept: []string{"UpToDate", "OutOfDate"}},
+		"any,DebugGuest":       {Any: true, Accept: []string{"DebugGuest"}},
+		"BoundServiceTD , any": {Any: true, Accept: []string{"BoundServiceTD"}},
 	} {
 		got, err := appraisal.ParseTCBPolicy(text)
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("%q: %v\n%s", text, err, diff)
 		}
 	}
-	for text, want := range map[string]string{"Revoked": "cannot be accepted", "OutOfDat": "did you mean OutOfDate?", "UpToDate,": "unknown", "any,UpToDate": "beside it name only reservations", "OutOfDate,any": "beside it", "any,Revoked": "cannot be accepted", "any,": "unknown", "Any": "unknown", "any DebugGuest": "unknown"} {
+	for text, want := range map[string]string{
+		"Revoked": "cannot be accepted", "OutOfDat": "did you mean OutOfDate?", "UpToDate,": "unknown",
+		"any,UpToDate": "beside it name only reservations", "OutOfDate,any": "beside it",
+		"any,Revoked": "cannot be accepted", "any,": "unknown", "Any": "unknown",
+		"any DebugGuest": "unknown",
+	} {
 		if _, err := appraisal.ParseTCBPolicy(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error = %v, want %q", text, err, want)
 		}
@@ -177,14 +201,23 @@ func TestParseTCBPolicy(t *testing.T) {
 func TestThePolicyDecides(t *testing.T) {
 	l := newLab(t, nil)
 	for name, tc := range map[string]struct{ text, want string }{
-		"permits":                     {policy.Default("SgxEnclave"), ""},
-		"denies":                      {"version=1.0;authorizationrules{=> deny();};", "policy"},
-		"has no rule that permits":    {"version=1.0;authorizationrules{};", "policy"},
-		"reads the token's claims":    {`version=1.0;authorizationrules{[type=="x-ms-sgx-svn", value>=3] => permit();};`, ""},
-		"reads the old names":         {`version=1.0;authorizationrules{[type=="$svn", value>=4] => permit();};`, "policy"},
-		"reads the TCB":               {`version=1.0;authorizationrules{[type=="x-probity-tcb-status", value=="UpToDate"] => permit();};`, ""},
-		"refuses debug":               {`version=1.0;authorizationrules{[type=="x-ms-sgx-is-debuggable", value==true] => deny(); => permit();};`, ""},
-		"ends in an error":            {`version=1.2;authorizationrules{=> permit(); c:[type=="$svn"] => add(type="x", value=NegateBool(c.value));};`, "policy"},
+		"permits":                  {policy.Default("SgxEnclave"), ""},
+		"denies":                   {"version=1.0;authorizationrules{=> deny();};", "policy"},
+		"has no rule that permits": {"version=1.0;authorizationrules{};", "policy"},
+		"reads the token's claims": {
+			`version=1.0;authorizationrules{[type=="x-ms-sgx-svn", value>=3] => permit();};`, "",
+		},
+		"reads the old names": {
+			`version=1.0;authorizationrules{[type=="$svn", value>=4] => permit();};`, "policy",
+		},
+		"reads the TCB": {
+			`version=1.0;authorizationrules{[type=="x-probity-tcb-status", value=="UpToDate"] => permit();};`,
+			"",
+		},
+		"refuses debug": {`version=1.0;authorizationrules{[type=="x-ms-sgx-is-debuggable", ` +
+			`value==true] => deny(); => permit();};`, ""},
+		"ends in an error": {`version=1.2;authorizationrules{=> permit(); ` +
+			`c:[type=="$svn"] => add(type="x", value=NegateBool(c.value));};`, "policy"},
 		"pins the baseline available": {baseline("20"), ""},
 		"pins another baseline":       {baseline("21"), "dcap.collateral"},
 		"pins the default baseline":   {baseline("azuredefault"), ""},
@@ -200,7 +233,8 @@ func TestThePolicyDecides(t *testing.T) {
 			if got := refusal(v); got != tc.want {
 				t.Errorf("refused by %q, want %q", got, tc.want)
 			}
-			if c := v.Checks[len(v.Checks)-1]; c.OK != v.Accepted || !c.OK && (c.Expected == "" || c.Found == "" || c.Remedy == "") {
+			c := v.Checks[len(v.Checks)-1]
+			if c.OK != v.Accepted || !c.OK && (c.Expected == "" || c.Found == "" || c.Remedy == "") {
 				t.Errorf("the last check does not explain itself: %+v", c)
 			}
 		})
@@ -208,7 +242,8 @@ func TestThePolicyDecides(t *testing.T) {
 }
 
 func baseline(id string) string {
-	return `version=1.1;configurationrules{=> issueproperty(type="x-ms-sgx-tcbidentifier", value="` + id + `");};authorizationrules{=> permit();};`
+	return `version=1.1;configurationrules{=> issueproperty(type="x-ms-sgx-tcbidentifier", value="` + id +
+		`");};authorizationrules{=> permit();};`
 }
 
 func TestTokens(t *testing.T) {
@@ -226,7 +261,11 @@ func TestTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	today := now.AddDate(5, 0, 0)
-	provider := appraisal.Provider{Policy: parse(t, policy.Default("SgxEnclave")), Signer: signer, TokenTime: today}
+	provider := appraisal.Provider{
+		Policy:    parse(t, policy.Default("SgxEnclave")),
+		Signer:    signer,
+		TokenTime: today,
+	}
 	ids := map[string]bool{}
 	for range 3 {
 		req := l.request()
@@ -248,7 +287,8 @@ func TestTokens(t *testing.T) {
 		if err := json.Unmarshal(verified.Payload, &c); err != nil {
 			t.Fatal(err)
 		}
-		if len(c.ID) != 64 || ids[c.ID] || c.Nonce != "n" || c.Hash != policy.Hash(policy.Default("SgxEnclave")) || c.SVN != 3 {
+		if len(c.ID) != 64 || ids[c.ID] || c.Nonce != "n" ||
+			c.Hash != policy.Hash(policy.Default("SgxEnclave")) || c.SVN != 3 {
 			t.Errorf("claims = %+v", c)
 		}
 		ids[c.ID] = true
@@ -260,7 +300,8 @@ func TestTokens(t *testing.T) {
 		if err != nil || !strings.HasSuffix(v.Token, ".") {
 			t.Fatalf("token = %s, %v", v.Token, err)
 		}
-		if _, err := token.Verify(v.Token, token.Keys(signer), "https://x", today); !errors.Is(err, token.ErrUnsecured) {
+		_, err = token.Verify(v.Token, token.Keys(signer), "https://x", today)
+		if !errors.Is(err, token.ErrUnsecured) {
 			t.Errorf("error = %v", err)
 		}
 	})

@@ -19,10 +19,20 @@ import (
 func TestAPolicyEndsWithItsRequest(t *testing.T) {
 	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
 	m := pki.Platform(evidencetest.HealthyPlatform())
-	source := collateral.Fixed(pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}))
-	a := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}), Collateral: source, Random: rand.Reader}
-	req := appraisal.Request{Kind: evidence.SGXEnclave, Evidence: m.Quote(evidencetest.QuoteConfig{Enclave: evidencetest.DemoEnclave()}), Time: now,
-		DraftPolicy: `version=1.2; authorizationrules { => add(type="y", value=JmesPath("1", "` + strings.Repeat("[@,@][]|", 17) + `length(@)")); => permit(); }; issuancerules {};`}
+	source := collateral.Fixed(pki.Collateral(m,
+		evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}))
+	a := &appraisal.Appraiser{
+		Verifiers:  appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}),
+		Collateral: source,
+		Random:     rand.Reader,
+	}
+	req := appraisal.Request{
+		Kind:     evidence.SGXEnclave,
+		Evidence: m.Quote(evidencetest.QuoteConfig{Enclave: evidencetest.DemoEnclave()}),
+		Time:     now,
+		DraftPolicy: `version=1.2; authorizationrules { => add(type="y", value=JmesPath("1", "` +
+			strings.Repeat("[@,@][]|", 17) + `length(@)")); => permit(); }; issuancerules {};`,
+	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	reason := errors.New("the caller left")
 	cancel(reason)

@@ -61,7 +61,8 @@ func DefaultTCB() []string {
 // acceptable are the statuses that a provider may accept.
 func acceptable() []string {
 	return append(DefaultTCB(), string(dcap.OutOfDate), string(dcap.OutOfDateConfigurationNeeded),
-		string(dcap.TDRelaunchAdvised), string(dcap.TDRelaunchAdvisedConfigurationNeeded), evidence.BoundServiceTD, evidence.DebugGuest)
+		string(dcap.TDRelaunchAdvised), string(dcap.TDRelaunchAdvisedConfigurationNeeded),
+		evidence.BoundServiceTD, evidence.DebugGuest)
 }
 
 // ParseTCBPolicy reads a comma-separated list of statuses and reservations. "any" accepts
@@ -89,7 +90,10 @@ func ParseTCBPolicy(text string) (TCBPolicy, error) {
 		p.Accept = append(p.Accept, acceptable()[at])
 	}
 	if p.Any && slices.ContainsFunc(p.Accept, func(s string) bool { return !reservation(s) }) {
-		return TCBPolicy{}, fmt.Errorf("any stands for all statuses but Revoked; beside it name only reservations (%s, %s)", evidence.BoundServiceTD, evidence.DebugGuest)
+		return TCBPolicy{}, fmt.Errorf(
+			"any stands for all statuses but Revoked; beside it name only reservations (%s, %s)",
+			evidence.BoundServiceTD, evidence.DebugGuest,
+		)
 	}
 	return p, nil
 }

@@ -38,37 +38,51 @@ func TestCertificatesOfAttestedTLSAreReadByTheKindOfTheirEvidence(t *testing.T) 
 		return m.Quote(evidencetest.QuoteConfig{TD: guest})
 	}
 	intel, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{
-		pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}), pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(now)})}})
+		pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}),
+		pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(now)})}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}), Collateral: intel, Random: rand.Reader}
+	a := &appraisal.Appraiser{
+		Verifiers:  appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}),
+		Collateral: intel,
+		Random:     rand.Reader,
+	}
 	gramine := func(quote []byte) []byte {
 		return evidencetest.TLSCertificate(key, nil, evidencetest.OIDGramine(), quote)
 	}
 	dice := func(quote []byte) []byte {
-		return evidencetest.TLSCertificate(key, other, evidencetest.OIDDICE(), evidencetest.DICE(60000, quote, claims))
+		return evidencetest.TLSCertificate(key, other, evidencetest.OIDDICE(),
+			evidencetest.DICE(60000, quote, claims))
 	}
 	for name, tc := range map[string]struct {
 		kind    evidence.Kind
 		raw     []byte
 		refused string
 	}{
-		"SGX, Gramine":                 {evidence.SGXEnclave, gramine(sgx(der)), ""},
-		"SGX, DICE":                    {evidence.SGXEnclave, dice(sgx(claims)), ""},
-		"SGX in PEM":                   {evidence.SGXEnclave, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: gramine(sgx(der))}), ""},
+		"SGX, Gramine": {evidence.SGXEnclave, gramine(sgx(der)), ""},
+		"SGX, DICE":    {evidence.SGXEnclave, dice(sgx(claims)), ""},
+		"SGX in PEM": {
+			evidence.SGXEnclave,
+			pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: gramine(sgx(der))}), "",
+		},
 		"TDX, Gramine":                 {evidence.TDXVM, gramine(td(der)), ""},
 		"TDX, DICE":                    {evidence.TDXVM, dice(td(claims)), ""},
 		"SGX, Gramine, as OpenEnclave": {evidence.OpenEnclave, gramine(sgx(der)), ""},
-		"SGX, another key":             {evidence.SGXEnclave, evidencetest.TLSCertificate(other, nil, evidencetest.OIDGramine(), sgx(der)), "ratls.certificate.key"},
-		"SGX, DICE, key alone bound":   {evidence.SGXEnclave, dice(sgx(der)), "ratls.certificate.key"},
-		"TDX, nothing bound":           {evidence.TDXVM, gramine(td(nil)), "ratls.certificate.key"},
-		"TDX, another key":             {evidence.TDXVM, evidencetest.TLSCertificate(other, nil, evidencetest.OIDGramine(), td(der)), "ratls.certificate.key"},
-		"TDX sent as SGX":              {evidence.SGXEnclave, gramine(td(der)), "dcap.quote.tee"},
-		"Open Enclave sent as SGX":     {evidence.SGXEnclave, evidencetest.TLSCertificate(key, nil, evidencetest.OIDOpenEnclave(), evidencetest.OpenEnclaveReport(sgx(der))), "ratls.certificate"},
-		"SEV-SNP sent as TDX":          {evidence.TDXVM, evidencetest.TLSCertificate(key, nil, evidencetest.OIDDICE(), evidencetest.DICE(0x1a7504, make([]byte, 1184), claims)), "ratls.certificate"},
+		"SGX, another key": {evidence.SGXEnclave, evidencetest.TLSCertificate(other, nil,
+			evidencetest.OIDGramine(), sgx(der)), "ratls.certificate.key"},
+		"SGX, DICE, key alone bound": {evidence.SGXEnclave, dice(sgx(der)), "ratls.certificate.key"},
+		"TDX, nothing bound":         {evidence.TDXVM, gramine(td(nil)), "ratls.certificate.key"},
+		"TDX, another key": {evidence.TDXVM, evidencetest.TLSCertificate(other, nil,
+			evidencetest.OIDGramine(), td(der)), "ratls.certificate.key"},
+		"TDX sent as SGX": {evidence.SGXEnclave, gramine(td(der)), "dcap.quote.tee"},
+		"Open Enclave sent as SGX": {evidence.SGXEnclave, evidencetest.TLSCertificate(key, nil,
+			evidencetest.OIDOpenEnclave(), evidencetest.OpenEnclaveReport(sgx(der))), "ratls.certificate"},
+		"SEV-SNP sent as TDX": {evidence.TDXVM, evidencetest.TLSCertificate(key, nil, evidencetest.OIDDICE(),
+			evidencetest.DICE(0x1a7504, make([]byte, 1184), claims)), "ratls.certificate"},
 	} {
-		v, err := a.Appraise(t.Context(), appraisal.Request{Kind: tc.kind, Evidence: tc.raw, Time: now}, appraisal.Provider{})
+		v, err := a.Appraise(t.Context(), appraisal.Request{Kind: tc.kind, Evidence: tc.raw, Time: now},
+			appraisal.Provider{})
 		if err != nil {
 			t.Fatal(name, err)
 		}
@@ -88,9 +102,15 @@ func TestDebugEnclavesAreRefusedUnlessTheyAreAcceptedByName(t *testing.T) {
 	e := evidencetest.DemoEnclave()
 	e.Debug = true
 	quote := m.Quote(evidencetest.QuoteConfig{Enclave: e})
-	a := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}), Random: rand.Reader,
-		Collateral: collateral.Fixed(pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}))}
-	for kind, raw := range map[evidence.Kind][]byte{evidence.SGXEnclave: quote, evidence.OpenEnclave: evidencetest.OpenEnclaveReport(quote)} {
+	a := &appraisal.Appraiser{
+		Verifiers: appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}),
+		Random:    rand.Reader,
+		Collateral: collateral.Fixed(pki.Collateral(m,
+			evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)})),
+	}
+	for kind, raw := range map[evidence.Kind][]byte{
+		evidence.SGXEnclave: quote, evidence.OpenEnclave: evidencetest.OpenEnclaveReport(quote),
+	} {
 		for name, tc := range map[string]struct {
 			tcb     appraisal.TCBPolicy
 			refused string
@@ -101,7 +121,8 @@ func TestDebugEnclavesAreRefusedUnlessTheyAreAcceptedByName(t *testing.T) {
 			"accepted":          {appraisal.TCBPolicy{Accept: []string{evidence.DebugGuest}}, ""},
 			"left to a policy":  {appraisal.TCBPolicy{EnclaveDebugByPolicy: true}, ""},
 		} {
-			v, err := a.Appraise(t.Context(), appraisal.Request{Kind: kind, Evidence: raw, Time: now}, appraisal.Provider{TCB: tc.tcb})
+			v, err := a.Appraise(t.Context(), appraisal.Request{Kind: kind, Evidence: raw, Time: now},
+				appraisal.Provider{TCB: tc.tcb})
 			if err != nil {
 				t.Fatal(err)
 			}

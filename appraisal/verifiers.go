@@ -33,7 +33,8 @@ type Trust struct {
 // verified.
 func Verifiers(trust Trust) []evidence.Verifier {
 	engine := dcap.New(trust.Intel)
-	enclaves, domains, guests, tpms := sgx.New(engine), tdx.New(engine, trust.AMD.Paravisors...), snp.New(trust.AMD), tpm.New(trust.TPM)
+	enclaves, domains, guests, tpms := sgx.New(engine), tdx.New(engine,
+		trust.AMD.Paravisors...), snp.New(trust.AMD), tpm.New(trust.TPM)
 	return []evidence.Verifier{
 		enclaves,
 		openenclave.New(enclaves),
@@ -49,6 +50,7 @@ func Verifiers(trust Trust) []evidence.Verifier {
 
 // Checks lists every check that an appraisal can make.
 func Checks() []*evidence.Definition {
-	return slices.Concat(dcap.Catalogue(), sgx.Catalogue(), tdx.Catalogue(), openenclave.Catalogue(), ratls.Catalogue(), snp.Catalogue(),
+	return slices.Concat(dcap.Catalogue(), sgx.Catalogue(), tdx.Catalogue(), openenclave.Catalogue(),
+		ratls.Catalogue(), snp.Catalogue(),
 		nitro.Catalogue(), cca.Catalogue(), tpm.Catalogue(), vbs.Catalogue(), azureguest.Catalogue(), Catalogue())
 }

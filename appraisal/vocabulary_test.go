@@ -28,10 +28,14 @@ import (
 // TestPoliciesKnowEveryClaim: what evidence can state, the linter knows, with
 // its type, and no policy can make up, nor any member of a token.
 func TestPoliciesKnowEveryClaim(t *testing.T) {
-	turin, milan := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now, Line: snp.Turin}), evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
-	publisher, enclaves, arm := evidencetest.NewUVM(evidencetest.UVMConfig{Now: now}), evidencetest.NewNitro(evidencetest.NitroConfig{Now: now}), evidencetest.NewArm()
-	chip, lent := turin.Chip(evidencetest.ChipConfig{}), milan.Chip(evidencetest.ChipConfig{CSP: "CN=cc-x.amazonaws.com"})
-	machine, kernel, azure := evidencetest.NewGuest(evidencetest.TPMConfig{Now: now}), evidencetest.NewSecureKernel(), milan.Chip(evidencetest.ChipConfig{})
+	turin := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now, Line: snp.Turin})
+	milan := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
+	publisher, enclaves, arm := evidencetest.NewUVM(evidencetest.UVMConfig{Now: now}),
+		evidencetest.NewNitro(evidencetest.NitroConfig{Now: now}), evidencetest.NewArm()
+	chip := turin.Chip(evidencetest.ChipConfig{})
+	lent := milan.Chip(evidencetest.ChipConfig{CSP: "CN=cc-x.amazonaws.com"})
+	machine, kernel, azure := evidencetest.NewGuest(evidencetest.TPMConfig{Now: now}),
+		evidencetest.NewSecureKernel(), milan.Chip(evidencetest.ChipConfig{})
 	authority, err := tpmca.Parse(machine.Root.PEM())
 	if err != nil {
 		t.Fatal(err)
@@ -42,8 +46,10 @@ func TestPoliciesKnowEveryClaim(t *testing.T) {
 	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
 	platform := pki.Platform(evidencetest.HealthyPlatform())
 	intel := appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}
-	source, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(platform, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}),
-		pki.Collateral(platform, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(now)})}})
+	source, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{
+		pki.Collateral(platform, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}),
+		pki.Collateral(platform, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(now)}),
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +65,10 @@ func TestPoliciesKnowEveryClaim(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	provider := appraisal.Provider{Signer: signer, TokenTime: now, Audience: []string{"a", "b"}, Subject: "x-ms-attestation-type", PolicySigner: []byte(`{}`)}
+	provider := appraisal.Provider{
+		Signer: signer, TokenTime: now, Audience: []string{"a", "b"}, Subject: "x-ms-attestation-type",
+		PolicySigner: []byte(`{}`),
+	}
 	enclave, td := evidencetest.DemoEnclave(), evidencetest.HealthyTD()
 	enclave.ReportData, td.ReportData = bound, bound
 	for name, tc := range map[string]struct {
@@ -68,33 +77,78 @@ func TestPoliciesKnowEveryClaim(t *testing.T) {
 		raw   []byte
 		init  *evidence.Data
 	}{
-		"Turin with an endorsement": {evidence.SEVSNPVM, appraisal.Trust{AMD: snp.Config{Roots: turin.Roots(), UVM: trust}},
-			chip.Evidence(turin, chip.Report(evidencetest.ReportConfig{ReportData: bound, HostData: [32]byte(bound[:32])}), publisher.Endorse(make([]byte, 48), evidencetest.EndorsementConfig{})), data},
-		"Milan with a VLEK": {evidence.SEVSNPVM, appraisal.Trust{AMD: snp.Config{Roots: milan.Roots()}}, lent.Evidence(milan, lent.Report(evidencetest.ReportConfig{ReportData: bound})), nil},
-		"Nitro": {evidence.NitroEnclave, appraisal.Trust{AWS: nitro.Config{Root: enclaves.Root()}}, enclaves.Document(evidencetest.DocumentConfig{UserData: bound[:32],
-			Edit: func(p map[string]any) { p["nonce"], p["public_key"] = []byte{1}, []byte{2} }}), nil},
-		"CCA": {evidence.ArmCCA, appraisal.Trust{Arm: cca.Config{Anchors: []cca.Anchor{{Key: &arm.CPAK.PublicKey}}}},
-			arm.CCA(evidencetest.CCAConfig{Challenge: bound, Personalization: bound, EditPlatform: func(c map[int64]any) { c[2400] = "x" }}), data},
-		"PSA": {evidence.ArmCCA, appraisal.Trust{Arm: cca.Config{Anchors: []cca.Anchor{{Key: &arm.CPAK.PublicKey}}}},
-			arm.PSA([32]byte(bound[:32]), func(c map[int64]any) { c[2397], c[2398], c[2400] = []byte{1}, "x", "y" }), nil},
-		"TPM": {evidence.TPM, appraisal.Trust{TPM: tpm.Config{Authorities: authority}}, machine.Evidence(evidencetest.TPMEvidence{Boot: evidencetest.HealthyBoot(evidencetest.BootConfig{}), Challenge: []byte("c")}), nil},
+		"Turin with an endorsement": {
+			evidence.SEVSNPVM,
+			appraisal.Trust{AMD: snp.Config{Roots: turin.Roots(), UVM: trust}},
+			chip.Evidence(turin,
+				chip.Report(evidencetest.ReportConfig{ReportData: bound, HostData: [32]byte(bound[:32])}),
+				publisher.Endorse(make([]byte, 48), evidencetest.EndorsementConfig{})),
+			data,
+		},
+		"Milan with a VLEK": {
+			evidence.SEVSNPVM, appraisal.Trust{AMD: snp.Config{Roots: milan.Roots()}},
+			lent.Evidence(milan, lent.Report(evidencetest.ReportConfig{ReportData: bound})), nil,
+		},
+		"Nitro": {evidence.NitroEnclave, appraisal.Trust{AWS: nitro.Config{Root: enclaves.Root()}},
+			enclaves.Document(evidencetest.DocumentConfig{UserData: bound[:32],
+				Edit: func(p map[string]any) { p["nonce"], p["public_key"] = []byte{1}, []byte{2} }}), nil},
+		"CCA": {
+			evidence.ArmCCA,
+			appraisal.Trust{Arm: cca.Config{Anchors: []cca.Anchor{{Key: &arm.CPAK.PublicKey}}}},
+			arm.CCA(evidencetest.CCAConfig{
+				Challenge:       bound,
+				Personalization: bound,
+				EditPlatform:    func(c map[int64]any) { c[2400] = "x" },
+			}),
+			data,
+		},
+		"PSA": {
+			evidence.ArmCCA,
+			appraisal.Trust{Arm: cca.Config{Anchors: []cca.Anchor{{Key: &arm.CPAK.PublicKey}}}},
+			arm.PSA([32]byte(bound[:32]), func(c map[int64]any) {
+				c[2397], c[2398], c[2400] = []byte{1}, "x", "y"
+			}),
+			nil,
+		},
+		"TPM": {evidence.TPM, appraisal.Trust{TPM: tpm.Config{Authorities: authority}},
+			machine.Evidence(evidencetest.TPMEvidence{
+				Boot:      evidencetest.HealthyBoot(evidencetest.BootConfig{}),
+				Challenge: []byte("c"),
+			}), nil},
 		"SGX": {evidence.SGXEnclave, intel, platform.Quote(evidencetest.QuoteConfig{Enclave: enclave}), nil},
 		"TDX": {evidence.TDXVM, intel, platform.Quote(evidencetest.QuoteConfig{TD: td}), nil},
-		"an enclave": {evidence.VBSEnclave, appraisal.Trust{TPM: tpm.Config{Authorities: authority}}, machine.Evidence(evidencetest.TPMEvidence{Challenge: []byte("c"),
-			Boot:    evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: evidencetest.HealthyWindows(kernel.Measured())}),
-			Enclave: func(signed []byte) []byte { return kernel.Report(signed, evidencetest.EnclaveReport{}) }}), nil},
-		"an Azure guest": {evidence.AzureGuest, appraisal.Trust{AMD: snp.Config{Roots: milan.Roots()}}, machine.Info(evidencetest.GuestConfig{Boot: evidencetest.HealthyBoot(evidencetest.BootConfig{}), Isolation: "SevSnp",
-			Proof: func(runtime []byte) []byte {
-				return azure.Evidence(milan, azure.Report(evidencetest.ReportConfig{ReportData: evidencetest.BindData(runtime)}))
-			}}), nil},
+		"an enclave": {evidence.VBSEnclave, appraisal.Trust{TPM: tpm.Config{Authorities: authority}},
+			machine.Evidence(evidencetest.TPMEvidence{Challenge: []byte("c"),
+				Boot: evidencetest.HealthyBoot(evidencetest.BootConfig{
+					Windows: evidencetest.HealthyWindows(kernel.Measured()),
+				}),
+				Enclave: func(signed []byte) []byte {
+					return kernel.Report(signed, evidencetest.EnclaveReport{})
+				}}), nil},
+		"an Azure guest": {evidence.AzureGuest, appraisal.Trust{AMD: snp.Config{Roots: milan.Roots()}},
+			machine.Info(evidencetest.GuestConfig{
+				Boot:      evidencetest.HealthyBoot(evidencetest.BootConfig{}),
+				Isolation: "SevSnp",
+				Proof: func(runtime []byte) []byte {
+					return azure.Evidence(milan,
+						azure.Report(evidencetest.ReportConfig{ReportData: evidencetest.BindData(runtime)}))
+				},
+			}), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			data := data
 			if tc.kind == evidence.TPM || tc.kind == evidence.VBSEnclave || tc.kind == evidence.AzureGuest {
 				data = nil
 			}
-			a := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(tc.trust), Collateral: source, Random: rand.Reader}
-			v, err := a.Appraise(t.Context(), appraisal.Request{Kind: tc.kind, Evidence: tc.raw, RuntimeData: data, InitTimeData: tc.init, Nonce: []byte("1"), Time: now}, provider)
+			a := &appraisal.Appraiser{
+				Verifiers:  appraisal.Verifiers(tc.trust),
+				Collateral: source,
+				Random:     rand.Reader,
+			}
+			v, err := a.Appraise(t.Context(), appraisal.Request{
+				Kind: tc.kind, Evidence: tc.raw, RuntimeData: data, InitTimeData: tc.init,
+				Nonce: []byte("1"), Time: now,
+			}, provider)
 			if err != nil || !v.Accepted {
 				t.Fatalf("%+v, %v", v, err)
 			}
@@ -112,7 +166,8 @@ func TestPoliciesKnowEveryClaim(t *testing.T) {
 					t.Errorf("claim %s is of type %v, the vocabulary says %v", c.Type, got, term.Type)
 				}
 				if inToken := v.Claims.Has(c.Type); inToken == term.PolicyOnly {
-					t.Errorf("claim %s is in the token: %t; the vocabulary says that policies alone see it: %t", c.Type, inToken, term.PolicyOnly)
+					t.Errorf("claim %s is in the token: %t; the vocabulary says that policies alone see it: %t",
+						c.Type, inToken, term.PolicyOnly)
 				}
 				if !policy.Reserved(c.Type) || !policy.Reserved(strings.ToUpper(c.Type)) {
 					t.Errorf("a policy may make up %s", c.Type)

@@ -14,7 +14,8 @@ func claim(typ string, v claims.Value) claims.Claim {
 
 func TestExactDuplicatesCollapse(t *testing.T) {
 	one := claim("a", claims.IntegerValue(1))
-	s := claims.NewSet(one, one, claim("a", claims.StringValue("1")), claims.Claim{Type: "a", Value: claims.IntegerValue(1), Issuer: claims.CustomClaim})
+	s := claims.NewSet(one, one, claim("a", claims.StringValue("1")),
+		claims.Claim{Type: "a", Value: claims.IntegerValue(1), Issuer: claims.CustomClaim})
 	if s.Len() != 3 {
 		t.Errorf("%d claims, want 3: type, value and issuer make the difference", s.Len())
 	}
@@ -30,8 +31,12 @@ func TestACloneGrowsAlone(t *testing.T) {
 }
 
 func TestMembersAreScalarsOrArrays(t *testing.T) {
-	s := claims.NewSet(claim("b", claims.BooleanValue(true)), claim("n", claims.IntegerValue(-7)), claim("n", claims.StringValue("x")),
-		claim("o", claims.JSONValue(`{"k":[1]}`)), claim("s", claims.StringValue(`{"k":1}`)), claim("h", claims.StringValue("<&>")))
+	s := claims.NewSet(
+		claim("b", claims.BooleanValue(true)), claim("n", claims.IntegerValue(-7)),
+		claim("n", claims.StringValue("x")),
+		claim("o", claims.JSONValue(`{"k":[1]}`)),
+		claim("s", claims.StringValue(`{"k":1}`)), claim("h", claims.StringValue("<&>")),
+	)
 	b, err := s.MarshalJSON()
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +49,10 @@ func TestMembersAreScalarsOrArrays(t *testing.T) {
 
 func TestParseSet(t *testing.T) {
 	for name, tc := range map[string]struct{ text, want string }{
-		"scalars and arrays":    {`{"s":"x","i":7,"b":false,"a":[1,"two",true]}`, `{"a":[1,"two",true],"b":false,"i":7,"s":"x"}`},
+		"scalars and arrays": {
+			`{"s":"x","i":7,"b":false,"a":[1,"two",true]}`,
+			`{"a":[1,"two",true],"b":false,"i":7,"s":"x"}`,
+		},
 		"nested object":         {`{"o":{"b":1,"a":2}}`, `{"o":{"b":1,"a":2}}`},
 		"empty array":           {`{"a":[]}`, `{}`},
 		"largest integer":       {`{"i":9223372036854775807}`, `{"i":9223372036854775807}`},
@@ -105,7 +113,8 @@ func TestLongSetsHaveNoDuplicates(t *testing.T) {
 	for name, other := range map[string]claims.Set{"a clone": s.Clone(), "a copy": s} {
 		first, second := s, other
 		x, y := claim("x", claims.StringValue(name)), claim("y", claims.StringValue(name))
-		if !first.Add(x) || !second.Add(y) || !first.Add(y) || !second.Add(x) || first.Add(x) || second.Add(x) || first.Add(y) || second.Add(y) {
+		if !first.Add(x) || !second.Add(y) || !first.Add(y) || !second.Add(x) || first.Add(x) ||
+			second.Add(x) || first.Add(y) || second.Add(y) {
 			t.Errorf("%s: claims of one set are taken for those of the other", name)
 		}
 		if s.Len() != 1000 {

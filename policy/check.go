@@ -13,7 +13,8 @@ import (
 
 // arity gives the functions of version 1.2 and how many arguments each takes.
 var arity = map[string]int{
-	"JmesPath": 2, "JsonToClaimValue": 1, "IsSubsetOf": 2, "AppendString": 2, "NegateBool": 1, "ContainsOnlyValue": 2,
+	"JmesPath": 2, "JsonToClaimValue": 1, "IsSubsetOf": 2, "AppendString": 2, "NegateBool": 1,
+	"ContainsOnlyValue": 2,
 }
 
 // allowed gives the actions of each section.
@@ -72,10 +73,12 @@ func (p *parser) checkProperty(prop *Property, bound map[string]bool) {
 	}
 	typ := literal.Value.Type()
 	if prop.Name != "value" && typ != claims.String {
-		p.errorAt(prop.Pos, "property", fmt.Sprintf("%s is a string, it cannot be compared with %s", prop.Name, literal.Text))
+		p.errorAt(prop.Pos, "property",
+			fmt.Sprintf("%s is a string, it cannot be compared with %s", prop.Name, literal.Text))
 	}
 	if typ != claims.Integer && prop.Op != "==" && prop.Op != "!=" {
-		p.errorAt(prop.Pos, "property", fmt.Sprintf("%s orders integers; %s is %s", prop.Op, literal.Text, withArticle(typ)))
+		p.errorAt(prop.Pos, "property",
+			fmt.Sprintf("%s orders integers; %s is %s", prop.Op, literal.Text, withArticle(typ)))
 	}
 }
 
@@ -94,8 +97,14 @@ func (p *parser) checkExpr(e Expr, bound map[string]bool) {
 		want, known := arity[e.Name]
 		switch {
 		case !known:
-			p.report(Diagnostic{Pos: e.Pos, Severity: Error, Rule: "expression", Found: e.Name, Message: "unknown function " + e.Name,
-				Suggestion: "did you mean " + spelling.Nearest(e.Name, slices.Sorted(maps.Keys(arity))) + "?"})
+			p.report(Diagnostic{
+				Pos:        e.Pos,
+				Severity:   Error,
+				Rule:       "expression",
+				Found:      e.Name,
+				Message:    "unknown function " + e.Name,
+				Suggestion: "did you mean " + spelling.Nearest(e.Name, slices.Sorted(maps.Keys(arity))) + "?",
+			})
 		case len(e.Args) != want:
 			p.errorAt(e.Pos, "expression", fmt.Sprintf("%s takes %d arguments, not %d", e.Name, want, len(e.Args)))
 		case !p.policy.Version.AtLeast(1, 2):
@@ -124,7 +133,8 @@ func (p *parser) checkQuery(c *Call) {
 
 func (p *parser) checkAction(s *Section, a *Action, bound map[string]bool) {
 	if p.mode == Lenient && s.Name == Authorization && a.Name == "issue" {
-		p.warn(a.Pos, "action", "nothing can be issued from authorizationrules; issue is read as add", "write add, and issue in issuancerules")
+		p.warn(a.Pos, "action", "nothing can be issued from authorizationrules; issue is read as add",
+			"write add, and issue in issuancerules")
 		a.Name = "add"
 	}
 	if !slices.Contains(allowed[s.Name], a.Name) {
@@ -144,7 +154,8 @@ func (p *parser) checkAction(s *Section, a *Action, bound map[string]bool) {
 	claim, typ, value := a.Arg("claim"), a.Arg("type"), a.Arg("value")
 	switch {
 	case a.Arg("issuer") != nil:
-		p.errorAt(a.Arg("issuer").Pos, "argument", "a policy cannot choose the issuer of a claim; it is AttestationPolicy")
+		p.errorAt(a.Arg("issuer").Pos, "argument",
+			"a policy cannot choose the issuer of a claim; it is AttestationPolicy")
 	case claim != nil && len(a.Args) > 1:
 		p.errorAt(a.Pos, "action", "claim= cannot be combined with other arguments")
 	case claim == nil && (typ == nil || value == nil):
@@ -173,8 +184,14 @@ func (p *parser) checkNames(s *Section, a *Action, typ, value *Argument) {
 	case s.Name == Configuration:
 		want, known := settings[text]
 		if !known {
-			p.report(Diagnostic{Pos: typ.Pos, Severity: Error, Rule: "argument", Found: text, Message: "unknown configuration property " + text,
-				Suggestion: "did you mean " + spelling.Nearest(text, slices.Sorted(maps.Keys(settings))) + "?"})
+			p.report(Diagnostic{
+				Pos:        typ.Pos,
+				Severity:   Error,
+				Rule:       "argument",
+				Found:      text,
+				Message:    "unknown configuration property " + text,
+				Suggestion: "did you mean " + spelling.Nearest(text, slices.Sorted(maps.Keys(settings))) + "?",
+			})
 			return
 		}
 		if value == nil {

@@ -60,9 +60,13 @@ const (
 	opAtLeast
 )
 
-var propertyByName = map[string]propertyName{"type": propType, "value": propValue, "valueType": propValueType, "issuer": propIssuer}
+var propertyByName = map[string]propertyName{
+	"type": propType, "value": propValue, "valueType": propValueType, "issuer": propIssuer,
+}
 
-var operatorByText = map[string]operator{"==": opEqual, "!=": opNotEqual, "<": opLess, "<=": opAtMost, ">": opGreater, ">=": opAtLeast}
+var operatorByText = map[string]operator{
+	"==": opEqual, "!=": opNotEqual, "<": opLess, "<=": opAtMost, ">": opGreater, ">=": opAtLeast,
+}
 
 type compiledAction struct {
 	source *Action
@@ -135,7 +139,11 @@ func compileCondition(source *Condition, names []string) compiledCondition {
 	}
 	for i := range source.Properties {
 		written := &source.Properties[i]
-		prop := compiledProperty{source: written, name: propertyByName[written.Name], op: operatorByText[written.Op]}
+		prop := compiledProperty{
+			source: written,
+			name:   propertyByName[written.Name],
+			op:     operatorByText[written.Op],
+		}
 		prop.expr = compileExpr(prop.source.Value, names)
 		if values, ok := prop.expr.(constant); ok {
 			prop.side = values

@@ -39,7 +39,8 @@ func (e *evaluation) overspent(at Pos, err error) error {
 	case errors.Is(err, jmespath.ErrBytes):
 		return e.fail(at, tooManyBytes, maxBytes)
 	}
-	return &EvaluationError{Pos: at, Section: e.current, Message: fmt.Sprintf("the evaluation was ended: %v", err), cause: err}
+	return &EvaluationError{Pos: at, Section: e.current, Message: fmt.Sprintf("the evaluation was ended: %v",
+		err), cause: err}
 }
 
 // contains reports whether v is among the values; each pair is a step.

@@ -95,7 +95,8 @@ func (p *Policy) Settings() (map[string]claims.Value, error) {
 	}
 	for _, c := range e.out.Properties.All() {
 		if text, _ := c.Value.Text(); len(text) > maxSetting {
-			return nil, fmt.Errorf("policy: %s: the value of %s has %d bytes, at most %d are allowed", Configuration, clip(c.Type), len(text), maxSetting)
+			return nil, fmt.Errorf("policy: %s: the value of %s has %d bytes, at most %d are allowed",
+				Configuration, clip(c.Type), len(text), maxSetting)
 		}
 		set[c.Type] = c.Value
 	}
@@ -144,7 +145,8 @@ func (e *evaluation) section(name string) error {
 	e.current = name
 	rules := e.program.sections[name]
 	for i := range rules {
-		e.out.Trace.Rules = append(e.out.Trace.Rules, RuleTrace{rule: &rules[i], seen: int32(e.in.Len())}) // at most maxClaims
+		e.out.Trace.Rules = append(e.out.Trace.Rules,
+			RuleTrace{rule: &rules[i], seen: int32(e.in.Len())}) // at most maxClaims
 		if err := e.rule(&rules[i], &e.out.Trace.Rules[len(e.out.Trace.Rules)-1]); err != nil {
 			return err
 		}
@@ -210,7 +212,9 @@ func (e *evaluation) match(c *compiledCondition) (any bool, err error) {
 }
 
 // satisfies compares a claim with a condition. The first property is paid for.
-func (e *evaluation) satisfies(claim *claims.Claim, c *compiledCondition, dynamic [][]claims.Value) (holds bool, err error) {
+func (e *evaluation) satisfies(
+	claim *claims.Claim, c *compiledCondition, dynamic [][]claims.Value,
+) (holds bool, err error) {
 	for i := range c.props {
 		p := &c.props[i]
 		if i > 0 {
@@ -276,7 +280,8 @@ func (e *evaluation) compare(p *compiledProperty, have claims.Value, side []clai
 		return among == (p.op == opEqual), err
 	}
 	if len(side) != 1 {
-		return false, e.fail(p.source.Pos, "%s needs one integer on its right, there are %d values", p.source.Op, len(side))
+		return false, e.fail(p.source.Pos, "%s needs one integer on its right, there are %d values",
+			p.source.Op, len(side))
 	}
 	a, isInt := have.Int()
 	b, sideInt := side[0].Int()
@@ -310,7 +315,8 @@ func (e *evaluation) act(a *compiledAction, trace *RuleTrace) error {
 	}
 	for _, c := range made {
 		if a.source.Name != "add" && c.ReadOnlyType {
-			return e.fail(a.source.Pos, "the type of a claim is a read-only value, which can be compared but not issued")
+			return e.fail(a.source.Pos,
+				"the type of a claim is a read-only value, which can be compared but not issued")
 		}
 		if a.source.Name != "add" && c.Value.IsReadOnly() {
 			return e.fail(a.source.Pos, "claim %s has a read-only value, which can be compared but not issued", clip(c.Type))
@@ -370,7 +376,12 @@ func (e *evaluation) made(a *compiledAction) ([]claims.Claim, error) {
 		list = make([]claims.Claim, 0, len(bound))
 		for _, i := range bound {
 			c := &e.in.All()[i]
-			list = append(list, claims.Claim{Type: c.Type, Value: c.Value, Issuer: claims.AttestationPolicy, ReadOnlyType: c.ReadOnlyType})
+			list = append(list, claims.Claim{
+				Type:         c.Type,
+				Value:        c.Value,
+				Issuer:       claims.AttestationPolicy,
+				ReadOnlyType: c.ReadOnlyType,
+			})
 		}
 		return list, nil
 	}
@@ -397,7 +408,8 @@ func (e *evaluation) made(a *compiledAction) ([]claims.Claim, error) {
 	}
 	list = make([]claims.Claim, 0, len(values))
 	for _, v := range values {
-		list = append(list, claims.Claim{Type: text, Value: v, Issuer: claims.AttestationPolicy, ReadOnlyType: readOnly})
+		list = append(list,
+			claims.Claim{Type: text, Value: v, Issuer: claims.AttestationPolicy, ReadOnlyType: readOnly})
 	}
 	return list, nil
 }
@@ -413,7 +425,8 @@ func (e *evaluation) scalar(at Pos, what string, set []claims.Value) (claims.Val
 			return claims.Value{}, e.overspent(at, err)
 		}
 		if !same {
-			return claims.Value{}, e.fail(at, "%s needs one value, there are several: %s, %s", what, shown(set[0]), shown(set[i+1]))
+			return claims.Value{}, e.fail(at, "%s needs one value, there are several: %s, %s", what,
+				shown(set[0]), shown(set[i+1]))
 		}
 	}
 	return set[0], nil

@@ -41,7 +41,10 @@ func explainRule(r *Rule) string {
 	return "If " + strings.Join(conditions, ", and ") + ": " + action + "."
 }
 
-var words = map[string]string{"==": "is", "!=": "is not", "<": "is below", "<=": "is at most", ">": "is above", ">=": "is at least"}
+var words = map[string]string{
+	"==": "is", "!=": "is not", "<": "is below", "<=": "is at most", ">": "is above",
+	">=": "is at least",
+}
 
 func explainCondition(c *Condition, names map[string]string) string {
 	subject := "any claim"
@@ -78,7 +81,11 @@ func explainAction(a *Action, names map[string]string) string {
 	case "deny":
 		return "refuse"
 	}
-	verb := map[string]string{"add": "note for later rules", "issue": "put into the token", "issueproperty": "set the property"}[a.Name]
+	verb := map[string]string{
+		"add":           "note for later rules",
+		"issue":         "put into the token",
+		"issueproperty": "set the property",
+	}[a.Name]
 	if claim := a.Arg("claim"); claim != nil {
 		return verb + " " + explainExpr(claim.Value, names) + " as it is"
 	}

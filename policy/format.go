@@ -42,7 +42,8 @@ func (f *formatter) item(indent string, from, to Pos, text string) {
 	f.gap(from.Line)
 	f.b.WriteString(indent)
 	f.b.WriteString(strings.ReplaceAll(text, "\n", "\n"+indent))
-	if c := f.comment(); c != nil && !c.Own && strings.TrimLeft(f.policy.Text[to.Offset:c.Pos.Offset], " \t") == "" {
+	c := f.comment()
+	if c != nil && !c.Own && strings.TrimLeft(f.policy.Text[to.Offset:c.Pos.Offset], " \t") == "" {
 		f.b.WriteString(" " + strings.TrimRight(c.Text, " \t"))
 		f.next++
 	}

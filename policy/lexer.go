@@ -92,7 +92,10 @@ func (l *lexer) skipSpace() {
 	}
 }
 
-var punctuation = []string{"=>", "==", "!=", "<=", ">=", "&&", "<", ">", "=", "!", "[", "]", "{", "}", "(", ")", ",", ";", ":", "."}
+var punctuation = []string{
+	"=>", "==", "!=", "<=", ">=", "&&", "<", ">", "=", "!", "[", "]", "{", "}", "(", ")", ",", ";",
+	":", ".",
+}
 
 func (l *lexer) next() token {
 	l.skipSpace()
@@ -134,7 +137,9 @@ func (l *lexer) bad(at Pos) token {
 	if r == '|' && strings.HasPrefix(l.rest(), "|") {
 		text += l.advance(1) // one mistake, one finding
 	}
-	d := Diagnostic{Pos: at, Severity: Error, Found: text, Message: "unexpected character " + strconv.QuoteRune(r)}
+	d := Diagnostic{
+		Pos: at, Severity: Error, Found: text, Message: "unexpected character " + strconv.QuoteRune(r),
+	}
 	switch {
 	case strings.ContainsRune("“”„«»", r):
 		d.Suggestion = `use the plain quote "`
@@ -182,7 +187,10 @@ func (l *lexer) str(at Pos) token {
 }
 
 func (l *lexer) unclosed(at Pos, value string) token {
-	d := Diagnostic{Pos: at, Severity: Error, Found: `"` + clip(value), Message: "the string does not end on its line", Expected: `a closing "`}
+	d := Diagnostic{
+		Pos: at, Severity: Error, Found: `"` + clip(value),
+		Message: "the string does not end on its line", Expected: `a closing "`,
+	}
 	if strings.ContainsAny(value, "“”") {
 		d.Suggestion = `a curly quote does not close a string; use the plain quote "`
 	}

@@ -126,12 +126,16 @@ func (l *linter) unknown(c *Condition, name string) {
 		names = append(names, n)
 	}
 	slices.Sort(names)
-	l.report(c.Pos, Warning, fmt.Sprintf("no %s evidence has the claim %q, and no earlier rule makes it", l.kind, name), "nearest: "+spelling.Nearest(name, names))
+	l.report(c.Pos, Warning,
+		fmt.Sprintf("no %s evidence has the claim %q, and no earlier rule makes it", l.kind, name),
+		"nearest: "+spelling.Nearest(name, names))
 }
 
 func (l *linter) value(prop *Property, term Term) {
 	if prop.Op != "==" && prop.Op != "!=" && term.Type != claims.Integer {
-		l.report(prop.Pos, Error, fmt.Sprintf("%s orders integers, and %s is %s", prop.Op, term.Name, withArticle(term.Type)), "compare with == or !=")
+		l.report(prop.Pos, Error,
+			fmt.Sprintf("%s orders integers, and %s is %s", prop.Op, term.Name, withArticle(term.Type)),
+			"compare with == or !=")
 		return
 	}
 	literal, ok := prop.Value.(*Literal)
@@ -139,11 +143,14 @@ func (l *linter) value(prop *Property, term Term) {
 		return
 	}
 	if literal.Value.Type() != term.Type {
-		l.report(prop.Pos, Warning, fmt.Sprintf("%s is %s, so it never equals %s", term.Name, withArticle(term.Type), clip(literal.Text)), mendValue(literal, term.Type))
+		l.report(prop.Pos, Warning, fmt.Sprintf("%s is %s, so it never equals %s", term.Name,
+			withArticle(term.Type), clip(literal.Text)), mendValue(literal, term.Type))
 		return
 	}
 	if value, _ := literal.Value.Text(); term.Hex && value != strings.ToLower(value) {
-		l.report(prop.Value.Start(), Warning, "the value is upper-case hex; the service issues lower case, so this never matches", `write "`+strings.ToLower(value)+`"`)
+		l.report(prop.Value.Start(), Warning,
+			"the value is upper-case hex; the service issues lower case, so this never matches",
+			`write "`+strings.ToLower(value)+`"`)
 	}
 }
 
@@ -154,7 +161,8 @@ func mendValue(literal *Literal, want claims.Type) string {
 	switch {
 	case want == claims.String && !quoted:
 		return "write " + strconv.Quote(literal.Text)
-	case want == claims.Integer && quoted && err == nil, want == claims.Boolean && (text == "true" || text == "false"):
+	case want == claims.Integer && quoted && err == nil,
+		want == claims.Boolean && (text == "true" || text == "false"):
 		return "write " + text + ", without quotes"
 	case want == claims.Integer:
 		return "compare with a whole number"

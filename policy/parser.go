@@ -40,7 +40,8 @@ func Parse(text string) (*Policy, error) { return ParseMode(text, Strict) }
 func ParseMode(text string, mode Mode) (*Policy, error) {
 	p := &parser{policy: &Policy{Text: text}, mode: mode}
 	if len(text) > MaxText {
-		p.errorAt(Pos{Line: 1, Column: 1}, "policy", fmt.Sprintf("the policy is %d bytes, at most %d are allowed", len(text), MaxText))
+		p.errorAt(Pos{Line: 1, Column: 1}, "policy",
+			fmt.Sprintf("the policy is %d bytes, at most %d are allowed", len(text), MaxText))
 		return nil, &ParseError{p.found}
 	}
 	p.lex = newLexer(text, p.report)
@@ -171,7 +172,8 @@ func (p *parser) parsePolicy() {
 
 // skipTo goes on at the next of the given words, or at the end.
 func (p *parser) skipTo(words ...string) {
-	for p.tok.kind != tokEOF && !(p.tok.kind == tokIdent && slices.Contains(words, strings.ToLower(p.tok.text))) {
+	for p.tok.kind != tokEOF &&
+		!(p.tok.kind == tokIdent && slices.Contains(words, strings.ToLower(p.tok.text))) {
 		p.advance()
 	}
 }
@@ -203,7 +205,10 @@ func (p *parser) parseVersion() bool {
 	case "1.0", "1.1", "1.2":
 		p.policy.Version = Version{1, int(minor.text[0] - '0')}
 	default:
-		p.report(Diagnostic{Pos: at, Severity: Error, Found: text, Rule: rule, Message: "version " + text + " is not known", Expected: "1.0, 1.1 or 1.2"})
+		p.report(Diagnostic{
+			Pos: at, Severity: Error, Found: text, Rule: rule,
+			Message: "version " + text + " is not known", Expected: "1.0, 1.1 or 1.2",
+		})
 		p.policy.Version = Version{1, 2}
 	}
 	p.policy.VersionEnd = p.behind()
@@ -279,7 +284,8 @@ func (p *parser) parseRule() (*Rule, bool) {
 	end := p.behind()
 	r.End = end
 	// Where the next rule begins right away, only the semicolon was forgotten.
-	return r, p.expect(";", "rule", "every rule ends with a semicolon") || p.is("[") || p.is("!") || p.is("=>") || p.is("}") ||
+	return r, p.expect(";", "rule", "every rule ends with a semicolon") || p.is("[") || p.is("!") ||
+		p.is("=>") || p.is("}") ||
 		p.tok.kind == tokIdent && p.peek.text == ":"
 }
 

@@ -13,7 +13,10 @@ import (
 var actionNames = []string{"permit", "deny", "add", "issue", "issueproperty"}
 
 // otherWords are what other languages call these actions.
-var otherWords = map[string]string{"allow": "permit", "accept": "permit", "grant": "permit", "reject": "deny", "refuse": "deny", "block": "deny", "forbid": "deny"}
+var otherWords = map[string]string{
+	"allow": "permit", "accept": "permit", "grant": "permit", "reject": "deny", "refuse": "deny",
+	"block": "deny", "forbid": "deny",
+}
 
 func nearestAction(name string) string {
 	if known, ok := otherWords[strings.ToLower(name)]; ok {

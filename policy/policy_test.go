@@ -15,13 +15,17 @@ import (
 func TestHashVectors(t *testing.T) {
 	build := func(rule string, sources ...string) string {
 		text := "version= 1.0;authorizationrules{" + rule + "};issuancerules{"
-		for i, target := range []string{"is-debuggable", "sgx-mrsigner", "sgx-mrenclave", "product-id", "svn", "tee"} {
+		for i, target := range []string{
+			"is-debuggable", "sgx-mrsigner", "sgx-mrenclave", "product-id", "svn", "tee",
+		} {
 			text += fmt.Sprintf("c:[type==%q] => issue(type=%q, value=c.value);", sources[i], target)
 		}
 		return text + "};"
 	}
-	mid2021 := build("=> permit();", "x-ms-sgx-is-debuggable", "x-ms-sgx-mrsigner", "x-ms-sgx-mrenclave", "x-ms-sgx-product-id", "x-ms-sgx-svn", "x-ms-attestation-type")
-	early2021 := build(`c:[type=="$is-debuggable"] => permit();`, "$is-debuggable", "$sgx-mrsigner", "$sgx-mrenclave", "$product-id", "$svn", "$tee")
+	mid2021 := build("=> permit();", "x-ms-sgx-is-debuggable", "x-ms-sgx-mrsigner", "x-ms-sgx-mrenclave",
+		"x-ms-sgx-product-id", "x-ms-sgx-svn", "x-ms-attestation-type")
+	early2021 := build(`c:[type=="$is-debuggable"] => permit();`, "$is-debuggable", "$sgx-mrsigner",
+		"$sgx-mrenclave", "$product-id", "$svn", "$tee")
 	for text, want := range map[string]string{
 		mid2021:                    "bROrN897ZfWmWY2V0FLUlu3uwk5xatGnKYHn3zBbSlw",
 		early2021:                  "egjnANIzEpS2WgpE4Nk-QEwM69XRCgTs42_G0qLlbnk",
@@ -43,19 +47,26 @@ func auth(rules string) string {
 
 func TestWhatParses(t *testing.T) {
 	for name, text := range map[string]string{
-		"no white space":            `version=1.0;authorizationrules{c:[type=="$is-debuggable"]=>permit();};`,
-		"white space everywhere":    " version = 1.0 ; authorizationrules { => permit ( ) ; } ; issuancerules { } ; ",
-		"comments":                  "// a\nversion= 1.0; // b\nauthorizationrules // c\n{ // d\n=> permit(); // e\n};\n// f",
-		"section names in capitals": `version=1.1; ConfigurationRules{}; AuthorizationRules{=> permit();}; IssuanceRules{};`,
-		"byte order mark":           "\ufeffversion=1.0;authorizationrules{=> permit();};",
-		"condition without type":    auth(`[value==true] => permit();`),
-		"properties in any order":   auth(`[issuer=="x", value>=1, type=="t", valueType=="Integer"] => permit();`),
-		"join of two claims":        auth(`a:[type=="x"] && b:[type=="y", value==a.value] => permit();`),
-		"negation":                  auth(`![type=="x"] => permit();`),
-		"nested functions":          auth(`c:[type=="x"] => add(type="y", value=NegateBool(JsonToClaimValue(JmesPath(c.value, "a"))));`),
-		"negative integer":          auth(`[value>=-9223372036854775808] => permit();`),
-		"strings with JSON inside":  auth(`[value=="{\"a\":'\\b'}|` + "`1`" + `"] => permit();`),
-		"valueType that agrees":     auth(`=> add(type="x", value=1, valueType="Integer");`),
+		"no white space": `version=1.0;authorizationrules{c:[type=="$is-debuggable"]=>permit();};`,
+		"white space everywhere": " version = 1.0 ; authorizationrules { => permit ( ) ; } ; " +
+			"issuancerules { } ; ",
+		"comments": "// a\nversion= 1.0; // b\nauthorizationrules // c\n{ // d\n" +
+			"=> permit(); // e\n};\n// f",
+		"section names in capitals": `version=1.1; ConfigurationRules{}; AuthorizationRules{=> ` +
+			`permit();}; IssuanceRules{};`,
+		"byte order mark":        "\ufeffversion=1.0;authorizationrules{=> permit();};",
+		"condition without type": auth(`[value==true] => permit();`),
+		"properties in any order": auth(
+			`[issuer=="x", value>=1, type=="t", valueType=="Integer"] => permit();`,
+		),
+		"join of two claims": auth(`a:[type=="x"] && b:[type=="y", value==a.value] => permit();`),
+		"negation":           auth(`![type=="x"] => permit();`),
+		"nested functions": auth(
+			`c:[type=="x"] => add(type="y", value=NegateBool(JsonToClaimValue(JmesPath(c.value, "a"))));`,
+		),
+		"negative integer":         auth(`[value>=-9223372036854775808] => permit();`),
+		"strings with JSON inside": auth(`[value=="{\"a\":'\\b'}|` + "`1`" + `"] => permit();`),
+		"valueType that agrees":    auth(`=> add(type="x", value=1, valueType="Integer");`),
 	} {
 		if _, err := policy.Parse(text); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -128,7 +139,8 @@ func TestWhatDoesNotParse(t *testing.T) {
 				t.Fatalf("error = %v", err)
 			}
 			first := parse.Diagnostics[0]
-			if got := fmt.Sprintf("%d:%d", first.Pos.Line, first.Pos.Column); got != tc.at || !strings.Contains(first.String(), tc.want) {
+			got := fmt.Sprintf("%d:%d", first.Pos.Line, first.Pos.Column)
+			if got != tc.at || !strings.Contains(first.String(), tc.want) {
 				t.Errorf("first diagnostic is %q (%+v), want %s and %q", first, first, tc.at, tc.want)
 			}
 		})
@@ -136,7 +148,9 @@ func TestWhatDoesNotParse(t *testing.T) {
 }
 
 func TestSeveralMistakesAreReportedAtOnce(t *testing.T) {
-	_, err := policy.Parse(auth("[type=\"x\"] => permit();\n=> allow();\nc:[type==\"y\"] => permit();\n[typ==\"z\"] => deny();"))
+	_, err := policy.Parse(
+		auth("[type=\"x\"] => permit();\n=> allow();\nc:[type==\"y\"] => permit();\n[typ==\"z\"] => deny();"),
+	)
 	var parse *policy.ParseError
 	if !errors.As(err, &parse) {
 		t.Fatal(err)
@@ -155,9 +169,12 @@ func service(typ string, v claims.Value) claims.Claim {
 }
 
 var incoming = claims.NewSet(
-	service("debug", claims.BooleanValue(false)), service("svn", claims.IntegerValue(3)), service("signer", claims.StringValue("aa")),
-	service("list", claims.StringValue("x")), service("list", claims.StringValue("y")), service("allowed", claims.StringValue("y")),
-	service("allowed", claims.StringValue("x")), service("allowed", claims.StringValue("z")), service("true", claims.BooleanValue(true)),
+	service("debug", claims.BooleanValue(false)), service("svn", claims.IntegerValue(3)),
+	service("signer", claims.StringValue("aa")),
+	service("list", claims.StringValue("x")), service("list", claims.StringValue("y")),
+	service("allowed", claims.StringValue("y")),
+	service("allowed", claims.StringValue("x")), service("allowed", claims.StringValue("z")),
+	service("true", claims.BooleanValue(true)),
 	claims.Claim{Type: "custom", Value: claims.StringValue("c"), Issuer: claims.CustomClaim},
 )
 
@@ -166,40 +183,57 @@ func TestVerdicts(t *testing.T) {
 		rules string
 		want  bool
 	}{
-		"no rules":                            {"", false},
-		"permit":                              {"=> permit();", true},
-		"deny":                                {"=> deny();", false},
-		"deny before permit":                  {"=> deny(); => permit();", false},
-		"permit before deny":                  {"=> permit(); => deny();", false},
-		"deny that does not match":            {`[type=="absent"] => deny(); => permit();`, true},
-		"boolean equal":                       {`[type=="debug", value==false] => permit();`, true},
-		"boolean not equal":                   {`[type=="debug", value!=false] => permit();`, false},
-		"integer at least":                    {`[type=="svn", value>=3] => permit();`, true},
-		"integer greater":                     {`[type=="svn", value>3] => permit();`, false},
-		"integer less or equal":               {`[type=="svn", value<=3] => permit();`, true},
-		"integer less":                        {`[type=="svn", value<3] => permit();`, false},
-		"string compared exactly":             {`[type=="signer", value=="AA"] => permit();`, false},
-		"another type is not equal":           {`[type=="svn", value=="3"] => permit();`, false},
-		"another type differs":                {`[type=="svn", value!="3"] => permit();`, true},
-		"another type has no order":           {`[type=="signer", value>=0] => permit();`, false},
-		"any claim":                           {`[value==true] => permit();`, true},
-		"issuer of the service":               {`[type=="svn", issuer=="AttestationService"] => permit();`, true},
-		"a custom claim is not the service's": {`[type=="custom", issuer=="AttestationService"] => permit();`, false},
-		"valueType":                           {`[type=="svn", valueType=="Integer"] => permit();`, true},
-		"all conditions":                      {`[type=="svn"] && [type=="signer"] => permit();`, true},
-		"one condition fails":                 {`[type=="svn"] && [type=="absent"] => permit();`, false},
-		"negation is true":                    {`![type=="absent"] => permit();`, true},
-		"negation is false":                   {`![type=="svn"] => permit();`, false},
-		"join matches any":                    {`a:[type=="allowed"] && [type=="list", value==a.value] => permit();`, true},
-		"join differs from all":               {`a:[type=="allowed"] && [type=="list", value!=a.value] => permit();`, false},
-		"added claims are seen later":         {`=> add(type="new", value=7); [type=="new", value==7, issuer=="AttestationPolicy"] => permit();`, true},
-		"later claims are not seen earlier":   {`[type=="new"] => permit(); => add(type="new", value=7);`, false},
-		"subset":                              {`a:[type=="list"] && b:[type=="allowed"] => add(type="r", value=IsSubsetOf(a.value, b.value)); [type=="r", value==true] => permit();`, true},
-		"not a subset":                        {`a:[type=="allowed"] && b:[type=="list"] => add(type="r", value=IsSubsetOf(a.value, b.value)); [type=="r", value==true] => permit();`, false},
-		"only one value":                      {`a:[type=="true"] => add(type="r", value=ContainsOnlyValue(a.value, true)); [type=="r", value==true] => permit();`, true},
-		"more than one value":                 {`a:[type=="list"] => add(type="r", value=ContainsOnlyValue(a.value, "x")); [type=="r", value==true] => permit();`, false},
-		"appended":                            {`a:[type=="signer"] => add(type="r", value=AppendString(a.value, "bb")); [type=="r", value=="aabb"] => permit();`, true},
-		"negated":                             {`a:[type=="debug"] => add(type="r", value=NegateBool(a.value)); [type=="r", value==true] => permit();`, true},
+		"no rules":                  {"", false},
+		"permit":                    {"=> permit();", true},
+		"deny":                      {"=> deny();", false},
+		"deny before permit":        {"=> deny(); => permit();", false},
+		"permit before deny":        {"=> permit(); => deny();", false},
+		"deny that does not match":  {`[type=="absent"] => deny(); => permit();`, true},
+		"boolean equal":             {`[type=="debug", value==false] => permit();`, true},
+		"boolean not equal":         {`[type=="debug", value!=false] => permit();`, false},
+		"integer at least":          {`[type=="svn", value>=3] => permit();`, true},
+		"integer greater":           {`[type=="svn", value>3] => permit();`, false},
+		"integer less or equal":     {`[type=="svn", value<=3] => permit();`, true},
+		"integer less":              {`[type=="svn", value<3] => permit();`, false},
+		"string compared exactly":   {`[type=="signer", value=="AA"] => permit();`, false},
+		"another type is not equal": {`[type=="svn", value=="3"] => permit();`, false},
+		"another type differs":      {`[type=="svn", value!="3"] => permit();`, true},
+		"another type has no order": {`[type=="signer", value>=0] => permit();`, false},
+		"any claim":                 {`[value==true] => permit();`, true},
+		"issuer of the service":     {`[type=="svn", issuer=="AttestationService"] => permit();`, true},
+		"a custom claim is not the service's": {
+			`[type=="custom", issuer=="AttestationService"] => permit();`, false,
+		},
+		"valueType":           {`[type=="svn", valueType=="Integer"] => permit();`, true},
+		"all conditions":      {`[type=="svn"] && [type=="signer"] => permit();`, true},
+		"one condition fails": {`[type=="svn"] && [type=="absent"] => permit();`, false},
+		"negation is true":    {`![type=="absent"] => permit();`, true},
+		"negation is false":   {`![type=="svn"] => permit();`, false},
+		"join matches any": {
+			`a:[type=="allowed"] && [type=="list", value==a.value] => permit();`, true,
+		},
+		"join differs from all": {
+			`a:[type=="allowed"] && [type=="list", value!=a.value] => permit();`, false,
+		},
+		"added claims are seen later": {
+			`=> add(type="new", value=7); [type=="new", value==7, issuer=="AttestationPolicy"] => permit();`,
+			true,
+		},
+		"later claims are not seen earlier": {
+			`[type=="new"] => permit(); => add(type="new", value=7);`, false,
+		},
+		"subset": {`a:[type=="list"] && b:[type=="allowed"] => add(type="r", ` +
+			`value=IsSubsetOf(a.value, b.value)); [type=="r", value==true] => permit();`, true},
+		"not a subset": {`a:[type=="allowed"] && b:[type=="list"] => add(type="r", ` +
+			`value=IsSubsetOf(a.value, b.value)); [type=="r", value==true] => permit();`, false},
+		"only one value": {`a:[type=="true"] => add(type="r", value=ContainsOnlyValue(a.value, ` +
+			`true)); [type=="r", value==true] => permit();`, true},
+		"more than one value": {`a:[type=="list"] => add(type="r", value=ContainsOnlyValue(a.value, ` +
+			`"x")); [type=="r", value==true] => permit();`, false},
+		"appended": {`a:[type=="signer"] => add(type="r", value=AppendString(a.value, "bb")); ` +
+			`[type=="r", value=="aabb"] => permit();`, true},
+		"negated": {`a:[type=="debug"] => add(type="r", value=NegateBool(a.value)); [type=="r", ` +
+			`value==true] => permit();`, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, err := policy.Parse(auth(tc.rules))
@@ -219,11 +253,14 @@ func TestVerdicts(t *testing.T) {
 
 func TestEvaluationErrorsRefuse(t *testing.T) {
 	for name, rules := range map[string]string{
-		"order of several values":  `a:[type=="list"] && [type=="svn", value>=a.value] => permit();`,
-		"scalar of several values": `=> permit(); a:[type=="list"] => add(type="r", value=AppendString(a.value, "x"));`,
-		"negation of a string":     `=> permit(); a:[type=="signer"] => add(type="r", value=NegateBool(a.value));`,
-		"appending an integer":     `=> permit(); a:[type=="svn"] => add(type="r", value=AppendString("x", a.value));`,
-		"claim name not a string":  `=> permit(); a:[type=="svn"] => add(type=a.value, value=1);`,
+		"order of several values": `a:[type=="list"] && [type=="svn", value>=a.value] => permit();`,
+		"scalar of several values": `=> permit(); a:[type=="list"] => add(type="r", ` +
+			`value=AppendString(a.value, "x"));`,
+		"negation of a string": `=> permit(); a:[type=="signer"] => add(type="r", ` +
+			`value=NegateBool(a.value));`,
+		"appending an integer": `=> permit(); a:[type=="svn"] => add(type="r", ` +
+			`value=AppendString("x", a.value));`,
+		"claim name not a string": `=> permit(); a:[type=="svn"] => add(type=a.value, value=1);`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, err := policy.Parse(auth(rules))
@@ -241,18 +278,26 @@ func TestEvaluationErrorsRefuse(t *testing.T) {
 
 func TestIssuance(t *testing.T) {
 	for name, tc := range map[string]struct{ rules, want string }{
-		"constant":                         {`=> issue(type="a", value=100);`, `{"a":100}`},
-		"value of a claim":                 {`c:[type=="svn"] => issue(type="a", value=c.value);`, `{"a":3}`},
-		"one for each match, in order":     {`c:[type=="allowed"] => issue(type="a", value=c.value);`, `{"a":["y","x","z"]}`},
-		"copies":                           {`c:[type=="allowed"] => issue(claim=c);`, `{"allowed":["y","x","z"]}`},
-		"equal claims collapse":            {`=> issue(type="a", value=1); => issue(type="a", value=1);`, `{"a":1}`},
-		"types differ":                     {`=> issue(type="a", value=1); => issue(type="a", value="1");`, `{"a":[1,"1"]}`},
-		"add does not issue":               {`=> add(type="a", value=1);`, `{}`},
-		"properties are not claims":        {`=> issueproperty(type="omit_x5c", value=true);`, `{}`},
-		"issued claims are seen":           {`=> issue(type="a", value=1); [type=="a"] => issue(type="b", value=2); ![type=="a"] => issue(type="c", value=3);`, `{"a":1,"b":2}`},
-		"nothing matches":                  {`c:[type=="absent"] => issue(type="a", value=c.value);`, `{}`},
-		"the service's names are left out": {`c:[type=="signer"] => add(type="name", value="exp"); c:[type=="name"] => issue(type=c.value, value=1);`, `{}`},
-		"copy of the service's own":        {`c:[type=="x-ms-sgx-svn"] => issue(claim=c);`, `{}`},
+		"constant":         {`=> issue(type="a", value=100);`, `{"a":100}`},
+		"value of a claim": {`c:[type=="svn"] => issue(type="a", value=c.value);`, `{"a":3}`},
+		"one for each match, in order": {
+			`c:[type=="allowed"] => issue(type="a", value=c.value);`, `{"a":["y","x","z"]}`,
+		},
+		"copies": {`c:[type=="allowed"] => issue(claim=c);`, `{"allowed":["y","x","z"]}`},
+		"equal claims collapse": {
+			`=> issue(type="a", value=1); => issue(type="a", value=1);`, `{"a":1}`,
+		},
+		"types differ": {
+			`=> issue(type="a", value=1); => issue(type="a", value="1");`, `{"a":[1,"1"]}`,
+		},
+		"add does not issue":        {`=> add(type="a", value=1);`, `{}`},
+		"properties are not claims": {`=> issueproperty(type="omit_x5c", value=true);`, `{}`},
+		"issued claims are seen": {`=> issue(type="a", value=1); [type=="a"] => ` +
+			`issue(type="b", value=2); ![type=="a"] => issue(type="c", value=3);`, `{"a":1,"b":2}`},
+		"nothing matches": {`c:[type=="absent"] => issue(type="a", value=c.value);`, `{}`},
+		"the service's names are left out": {`c:[type=="signer"] => add(type="name", value="exp"); ` +
+			`c:[type=="name"] => issue(type=c.value, value=1);`, `{}`},
+		"copy of the service's own": {`c:[type=="x-ms-sgx-svn"] => issue(claim=c);`, `{}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, err := policy.Parse("version=1.2;authorizationrules{=> permit();};issuancerules{" + tc.rules + "};")
@@ -273,8 +318,11 @@ func TestIssuance(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	p, err := policy.Parse(`version=1.1;configurationrules{=> issueproperty(type="x-ms-sgx-tcbidentifier", value="10");
-		=> issueproperty(type="x-ms-sgx-tcbidentifier", value="11"); [type=="anything"] => issueproperty(type="require_valid_aik_cert", value=false);};authorizationrules{};`)
+	p, err := policy.Parse(`version=1.1;configurationrules{
+		=> issueproperty(type="x-ms-sgx-tcbidentifier", value="10");
+		=> issueproperty(type="x-ms-sgx-tcbidentifier", value="11");
+		[type=="anything"] => issueproperty(type="require_valid_aik_cert", value=false);
+	};authorizationrules{};`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,7 +338,8 @@ func TestADenialSaysWhy(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, err := p.Evaluate(incoming)
-	want := `rule 1 (line 3) does not permit: condition 1: claim svn is 3, and the rule needs [type=="svn", value==7]; rule 2 (line 4) does not permit: condition 1: there is no claim absent`
+	want := `rule 1 (line 3) does not permit: condition 1: claim svn is 3, and the rule needs ` +
+		`[type=="svn", value==7]; rule 2 (line 4) does not permit: condition 1: there is no claim absent`
 	if err != nil || out.Trace.Reason() != want {
 		t.Errorf("reason = %q, %v; want %q", out.Trace.Reason(), err, want)
 	}
@@ -314,7 +363,9 @@ func TestAnUnrelatedClaimChangesNothing(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add(policy.Default("SgxEnclave"))
-	f.Add(auth(`a:[type=="x", value>=-1] && ![type=="y"] => add(type="z", value=AppendString(a.value, "\"\\"));`))
+	f.Add(auth(
+		`a:[type=="x", value>=-1] && ![type=="y"] => add(type="z", value=AppendString(a.value, "\"\\"));`,
+	))
 	f.Fuzz(func(t *testing.T, text string) {
 		p, err := policy.Parse(text)
 		if err != nil {
@@ -337,8 +388,10 @@ func FuzzParse(f *testing.F) {
 // TestReads: a policy reads a type unless each condition asks for another.
 func TestReads(t *testing.T) {
 	for text, want := range map[string]bool{
-		`[type=="events"] => permit();`: true, `[type=="secureBootEnabled", value==true] => permit();`: false, `=> permit();`: false,
-		`c:[issuer=="AttestationService"] => permit();`: true, `[type!="x"] => permit();`: true, `[type=="a"] && [value==true] => permit();`: true, `![type=="events"] => permit();`: true,
+		`[type=="events"] => permit();`: true, `[type=="secureBootEnabled", value==true] => permit();`: false,
+		`=> permit();`: false,
+		`c:[issuer=="AttestationService"] => permit();`: true, `[type!="x"] => permit();`: true,
+		`[type=="a"] && [value==true] => permit();`: true, `![type=="events"] => permit();`: true,
 	} {
 		p, err := policy.Parse("version=1.2;authorizationrules{" + text + "};")
 		if err != nil {

@@ -41,11 +41,13 @@ func (t *Trace) Reason() string {
 		case len(reasons) == maxReasons:
 			more++
 		case denies:
-			reasons = append(reasons, fmt.Sprintf("rule %d (line %d) denies: %s", r.Number(), r.Line(), tell.because(r)))
+			reasons = append(reasons,
+				fmt.Sprintf("rule %d (line %d) denies: %s", r.Number(), r.Line(), tell.because(r)))
 		case permits:
 			reasons = append(reasons, fmt.Sprintf("rule %d (line %d) permits", r.Number(), r.Line()))
 		default:
-			reasons = append(reasons, fmt.Sprintf("rule %d (line %d) does not permit: %s", r.Number(), r.Line(), tell.why(r, maxDepth)))
+			reasons = append(reasons, fmt.Sprintf("rule %d (line %d) does not permit: %s", r.Number(),
+				r.Line(), tell.why(r, maxDepth)))
 		}
 	}
 	if len(reasons) == 0 {
@@ -95,7 +97,8 @@ func (t *teller) why(r *RuleTrace, depth int) string {
 	case name == "":
 		return fmt.Sprintf("condition %d: no claim meets %s", r.failed, written(c))
 	case found == "":
-		return fmt.Sprintf("condition %d: there is no claim %s%s%s", r.failed, cut(name), absences[name], t.missing(r, name, depth))
+		return fmt.Sprintf("condition %d: there is no claim %s%s%s", r.failed, cut(name), absences[name],
+			t.missing(r, name, depth))
 	default:
 		return fmt.Sprintf("condition %d: %s, and the rule needs %s", r.failed, found, written(c))
 	}
@@ -127,7 +130,8 @@ func (t *teller) missing(r *RuleTrace, name string, depth int) string {
 		if before.Matched || !adds(before.rule.source, name) {
 			continue
 		}
-		fmt.Fprintf(&text, " (rule %d, line %d, which adds it, did not match: %s)", before.Number(), before.Line(), t.why(before, depth-1))
+		fmt.Fprintf(&text, " (rule %d, line %d, which adds it, did not match: %s)", before.Number(),
+			before.Line(), t.why(before, depth-1))
 		if depth == 1 || text.Len() > 1000 {
 			break
 		}
@@ -138,7 +142,8 @@ func (t *teller) missing(r *RuleTrace, name string, depth int) string {
 func adds(r *Rule, name string) bool {
 	if claim := r.Action.Arg("claim"); claim != nil {
 		ref, ok := claim.Value.(*Ref)
-		return ok && slices.ContainsFunc(r.Conditions, func(c *Condition) bool { return c.Name == ref.Name && conditionType(c) == name })
+		return ok && slices.ContainsFunc(r.Conditions,
+			func(c *Condition) bool { return c.Name == ref.Name && conditionType(c) == name })
 	}
 	arg := r.Action.Arg("type")
 	if arg == nil {
@@ -227,22 +232,38 @@ var reasons = map[string]string{
 // meanings say what a value that the default policies refuse tells of a machine, and
 // where in its evidence that stands.
 var meanings = map[string]map[string]string{
-	"secureboot": {"false": "secure boot is off, or the log does not prove it: PCR 7, events of the variable SecureBoot and of the authorities that signed the boot loader"},
-	"x-ms-azurevm-default-securebootkeysvalidated": {"false": "the secure boot keys and databases are not those that Azure installs: PCR 7, events of the variables PK, KEK, db and dbx"},
-	"x-ms-azurevm-dbvalidated":                     {"false": "the secure boot database db is not one that Azure installs: PCR 7, event of the variable db"},
-	"x-ms-azurevm-dbxvalidated":                    {"false": "the list of forbidden boot loaders, dbx, is not one that is accepted: PCR 7, event of the variable dbx"},
-	"x-ms-azurevm-debuggersdisabled":               {"false": "a boot, kernel or hypervisor debugger of Windows is on, or the log does not prove that all are off: the boot events of Windows in PCR 12 and 13"},
-	"x-ms-azurevm-signingdisabled":                 {"false": "test or flight signing is on, or the log does not prove that both are off: the boot events of Windows in PCR 12 and 13"},
-	"dbgstat":                                      {"enabled": "the enclave or machine can be debugged, so its memory is readable from outside"},
-	"secureBootEnabled":                            {"false": "secure boot is off, or the log does not prove it: PCR 7, events of the variable SecureBoot and of the authorities that signed the boot loader"},
-	"x-ms-sgx-is-debuggable":                       {"true": "the enclave runs in debug mode, so its memory is readable from outside"},
-	"x-ms-sevsnpvm-is-debuggable":                  {"true": "the guest's policy allows debugging, so its memory is readable from outside"},
-	"tdx_td_attributes_debug":                      {"true": "the trust domain can be debugged, so its memory is readable from outside"},
+	"secureboot": {"false": "secure boot is off, or the log does not prove it: PCR 7, " +
+		"events of the variable SecureBoot and of the authorities that signed the boot loader"},
+	"x-ms-azurevm-default-securebootkeysvalidated": {"false": "the secure boot keys and databases are " +
+		"not those that Azure installs: PCR 7, events of the variables PK, KEK, db and dbx"},
+	"x-ms-azurevm-dbvalidated": {"false": "the secure boot database db is not one that Azure " +
+		"installs: PCR 7, event of the variable db"},
+	"x-ms-azurevm-dbxvalidated": {"false": "the list of forbidden boot loaders, dbx, " +
+		"is not one that is accepted: PCR 7, event of the variable dbx"},
+	"x-ms-azurevm-debuggersdisabled": {"false": "a boot, kernel or hypervisor debugger of Windows is on, " +
+		"or the log does not prove that all are off: the boot events of Windows in PCR 12 and 13"},
+	"x-ms-azurevm-signingdisabled": {"false": "test or flight signing is on, " +
+		"or the log does not prove that both are off: the boot events of Windows in PCR 12 and 13"},
+	"dbgstat": {
+		"enabled": "the enclave or machine can be debugged, so its memory is readable from outside",
+	},
+	"secureBootEnabled": {"false": "secure boot is off, or the log does not prove it: PCR 7, " +
+		"events of the variable SecureBoot and of the authorities that signed the boot loader"},
+	"x-ms-sgx-is-debuggable": {
+		"true": "the enclave runs in debug mode, so its memory is readable from outside",
+	},
+	"x-ms-sevsnpvm-is-debuggable": {
+		"true": "the guest's policy allows debugging, so its memory is readable from outside",
+	},
+	"tdx_td_attributes_debug": {
+		"true": "the trust domain can be debugged, so its memory is readable from outside",
+	},
 }
 
 // absences say what it tells of a machine that a claim is not there.
 var absences = map[string]string{
-	"x-ms-compliance-status": " (the firmware that asked for the hardware report is not known: the operator lists trusted paravisors in tpm.paravisors, and who may endorse utility VMs in snp.uvm)",
+	"x-ms-compliance-status": " (the firmware that asked for the hardware report is not known: the " +
+		"operator lists trusted paravisors in tpm.paravisors, and who may endorse utility VMs in snp.uvm)",
 }
 
 // Meaning says in plain words what a claim's value tells of a machine, if it is one

@@ -39,17 +39,26 @@ var members = []string{
 // ownFamilies and statedFamilies are beginnings of names: also what a verifier of a later
 // version adds to them is no policy's.
 var (
-	ownFamilies    = []string{"x-ms-sgx-", "x-ms-sevsnpvm-", "x-ms-azurevm-", "x-ms-policy", "tdx_", "nitro_", "cca-", "psa-"}
+	ownFamilies = []string{
+		"x-ms-sgx-", "x-ms-sevsnpvm-", "x-ms-azurevm-", "x-ms-policy", "tdx_", "nitro_", "cca-",
+		"psa-",
+	}
 	statedFamilies = []string{"x-ms-", "x-probity-"}
 )
 
 // passedOn are names in tokens that published policies issue, too, with the verifier's value.
 var passedOn = []string{"aas-ehd", "maa-ehd"}
 
-var computedNames = []string{"secureBootEnabled", "iommuEnabled", "bootDebuggingDisabled", "notSafeMode", "notWinPE", "vbsEnabled"}
+var computedNames = []string{
+	"secureBootEnabled", "iommuEnabled", "bootDebuggingDisabled", "notSafeMode", "notWinPE",
+	"vbsEnabled",
+}
 
 // types are the attestation types that have a vocabulary.
-var types = []string{"SgxEnclave", "OpenEnclave", "SevSnpVm", "TdxVm", "NitroEnclave", "ArmCca", "AzureGuest", "Tpm", "VbsEnclave"}
+var types = []string{
+	"SgxEnclave", "OpenEnclave", "SevSnpVm", "TdxVm", "NitroEnclave", "ArmCca", "AzureGuest", "Tpm",
+	"VbsEnclave",
+}
 
 // standings has the standing of each name of each vocabulary, by its folded spelling, and
 // the folded beginnings of names.
@@ -69,7 +78,11 @@ var standings = sync.OnceValue(func() (s struct {
 			}
 		}
 	}
-	for as, names := range map[standing][]string{serviceOwn: members, stated: passedOn, computed: computedNames} {
+	for as, names := range map[standing][]string{
+		serviceOwn: members,
+		stated:     passedOn,
+		computed:   computedNames,
+	} {
 		for _, name := range names {
 			table[fold(name)] = as
 		}

@@ -102,11 +102,22 @@ type RuleReport struct {
 // Report writes the trace out.
 func (t *Trace) Report() Report {
 	tell := teller{t, maxTelling}
-	report := Report{Permitted: t.permitted && !t.denied && t.err == nil, Reason: t.Reason(), Rules: []RuleReport{}}
+	report := Report{
+		Permitted: t.permitted && !t.denied && t.err == nil,
+		Reason:    t.Reason(),
+		Rules:     []RuleReport{},
+	}
 	for i := range t.Rules {
 		r := &t.Rules[i]
-		line := RuleReport{Section: r.Section(), Rule: r.Number(), Line: r.Line(), Action: r.Action(), Matched: r.Matched,
-			Failed: tell.why(r, maxDepth), Skipped: r.Skipped()}
+		line := RuleReport{
+			Section: r.Section(),
+			Rule:    r.Number(),
+			Line:    r.Line(),
+			Action:  r.Action(),
+			Matched: r.Matched,
+			Failed:  tell.why(r, maxDepth),
+			Skipped: r.Skipped(),
+		}
 		if r.Matched && r.Action() == "deny" {
 			line.Because = tell.because(r)
 		}

@@ -79,7 +79,8 @@ func common() []Term {
 		text("x-ms-attestation-type", "the kind of evidence in the token's words, for instance sgx"),
 		text("x-ms-runtime", "JSON text of the runtime data that the evidence binds (dataType JSON)"),
 		text("x-ms-inittime", "JSON text of the init-time data that the evidence binds (dataType JSON)"),
-		text("x-probity-collateral", "stale, if expired collateral was used as the vendor's service fails (outage mode)"),
+		text("x-probity-collateral",
+			"stale, if expired collateral was used as the vendor's service fails (outage mode)"),
 		text("x-probity-tcb-status", "the platform's TCB status in its vendor's words, for instance UpToDate"),
 		text("x-probity-tcb-date", "the date of the TCB level that the platform meets, YYYY-MM-DD"),
 		text("x-probity-tcb-advisory", "a security advisory that is open on the platform; one claim for each"),
@@ -104,12 +105,18 @@ func sgxTerms() []Term {
 		text("maa-ehd", "former name of x-ms-sgx-ehd"), text("aas-ehd", "former name of x-ms-sgx-ehd"),
 		text("maa-attestationcollateral", "former name of x-ms-sgx-collateral"),
 		truth("x-probity-pck-smt-enabled", "simultaneous multithreading is on (PCK certificate, Platform CA)"),
-		truth("x-probity-pck-cached-keys", "platform keys are cached by the registration service (PCK certificate, Platform CA)"),
-		truth("x-probity-pck-dynamic-platform", "packages can be added to the platform (PCK certificate, Platform CA)"),
+		truth("x-probity-pck-cached-keys",
+			"platform keys are cached by the registration service (PCK certificate, Platform CA)"),
+		truth("x-probity-pck-dynamic-platform",
+			"packages can be added to the platform (PCK certificate, Platform CA)"),
 	)
-	for alias, name := range map[string]string{"$is-debuggable": "x-ms-sgx-is-debuggable", "$product-id": "x-ms-sgx-product-id",
-		"$sgx-mrsigner": "x-ms-sgx-mrsigner", "$sgx-mrenclave": "x-ms-sgx-mrenclave", "$svn": "x-ms-sgx-svn", "$tee": "x-ms-attestation-type",
-		"$maa-ehd": "x-ms-sgx-ehd", "$aas-ehd": "x-ms-sgx-ehd", "$maa-attestationcollateral": "x-ms-sgx-collateral"} {
+	for alias, name := range map[string]string{
+		"$is-debuggable": "x-ms-sgx-is-debuggable", "$product-id": "x-ms-sgx-product-id",
+		"$sgx-mrsigner": "x-ms-sgx-mrsigner", "$sgx-mrenclave": "x-ms-sgx-mrenclave",
+		"$svn": "x-ms-sgx-svn", "$tee": "x-ms-attestation-type",
+		"$maa-ehd": "x-ms-sgx-ehd",
+		"$aas-ehd": "x-ms-sgx-ehd", "$maa-attestationcollateral": "x-ms-sgx-collateral",
+	} {
 		at := slices.IndexFunc(terms, func(t Term) bool { return t.Name == name })
 		term := terms[at]
 		term.Name, term.Meaning = alias, "former name of "+name
@@ -119,22 +126,41 @@ func sgxTerms() []Term {
 }
 
 func tdxTerms() []Term {
-	terms := append(common(), text("dbgstat", "enabled for a debug TD, else disabled"), text("eat_profile", "the EAT profile of the token"), text("intuse", "generic"),
-		text("x-probity-tcb-launch-status", "the TCB status when the TD was launched (TDX 1.5)"), text("x-probity-tcb-current-status", "the TCB status now (TDX 1.5)"),
-		text("x-probity-tdx-event-log", "a register that the event log explains, for instance RTMR0; one claim for each"),
-		hexed("x-probity-tdx-mrservicetd", "the measurement of bound service TDs (TDX 1.5)"), hexed("x-probity-tdx-tee-tcb-svn-2", "the security versions of the TEE that runs now (TDX 1.5)"),
-		text("attester_tcb_status", "the platform's TCB status in Intel's words"), text("x-ms-compliance-status", "azure-compliant-cvm, if the firmware is a known one"),
-		count("tdx_seamsvn", "the security version of the TDX module"))
-	for name, meaning := range map[string]string{"mrseam": "the measurement of the TDX module", "mrsignerseam": "the signer of the TDX module",
-		"mrtd": "the measurement of the TD's initial contents", "rtmr0": "runtime measurement register 0", "rtmr1": "runtime measurement register 1",
-		"rtmr2": "runtime measurement register 2", "rtmr3": "runtime measurement register 3", "mrconfigid": "the TD's configuration id",
-		"mrowner": "the TD's owner", "mrownerconfig": "the owner's configuration", "report_data": "the 64 bytes that the TD put into its report",
-		"seam_attributes": "the attributes of the TDX module", "tee_tcb_svn": "the security versions of the TEE", "td_attributes": "the TD's attributes",
-		"xfam": "the TD's extended features"} {
+	terms := append(
+		common(), text("dbgstat", "enabled for a debug TD, else disabled"),
+		text("eat_profile", "the EAT profile of the token"), text("intuse", "generic"),
+		text("x-probity-tcb-launch-status", "the TCB status when the TD was launched (TDX 1.5)"),
+		text("x-probity-tcb-current-status", "the TCB status now (TDX 1.5)"),
+		text("x-probity-tdx-event-log",
+			"a register that the event log explains, for instance RTMR0; one claim for each"),
+		hexed("x-probity-tdx-mrservicetd", "the measurement of bound service TDs (TDX 1.5)"),
+		hexed("x-probity-tdx-tee-tcb-svn-2", "the security versions of the TEE that runs now (TDX 1.5)"),
+		text("attester_tcb_status", "the platform's TCB status in Intel's words"),
+		text("x-ms-compliance-status", "azure-compliant-cvm, if the firmware is a known one"),
+		count("tdx_seamsvn", "the security version of the TDX module"),
+	)
+	for name, meaning := range map[string]string{
+		"mrseam": "the measurement of the TDX module", "mrsignerseam": "the signer of the TDX module",
+		"mrtd":  "the measurement of the TD's initial contents",
+		"rtmr0": "runtime measurement register 0", "rtmr1": "runtime measurement register 1",
+		"rtmr2": "runtime measurement register 2", "rtmr3": "runtime measurement register 3",
+		"mrconfigid":      "the TD's configuration id",
+		"mrowner":         "the TD's owner",
+		"mrownerconfig":   "the owner's configuration",
+		"report_data":     "the 64 bytes that the TD put into its report",
+		"seam_attributes": "the attributes of the TDX module",
+		"tee_tcb_svn":     "the security versions of the TEE", "td_attributes": "the TD's attributes",
+		"xfam": "the TD's extended features",
+	} {
 		terms = append(terms, hexed("tdx_"+name, meaning))
 	}
-	for name, meaning := range map[string]string{"debug": "the TD is open to a debugger", "key_locker": "the TD may use Key Locker", "perfmon": "the TD may use performance monitoring",
-		"protection_keys": "the TD may use supervisor protection keys", "septve_disable": "EPT violations do not become #VE"} {
+	for name, meaning := range map[string]string{
+		"debug":           "the TD is open to a debugger",
+		"key_locker":      "the TD may use Key Locker",
+		"perfmon":         "the TD may use performance monitoring",
+		"protection_keys": "the TD may use supervisor protection keys",
+		"septve_disable":  "EPT violations do not become #VE",
+	} {
 		terms = append(terms, truth("tdx_td_attributes_"+name, meaning))
 	}
 	return terms

@@ -115,7 +115,9 @@ func Management(issuer string, now time.Time, members map[string]any) ([]byte, e
 
 func times(issuer string, now time.Time, validity time.Duration) map[string]any {
 	issued := now.Add(-Backdate).Unix()
-	return map[string]any{"iss": issuer, "iat": issued, "nbf": issued, "exp": issued + int64(validity/time.Second)}
+	return map[string]any{
+		"iss": issuer, "iat": issued, "nbf": issued, "exp": issued + int64(validity/time.Second),
+	}
 }
 
 func marshal(members map[string]any) ([]byte, error) {

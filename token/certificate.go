@@ -20,7 +20,9 @@ var certificateEnd = time.Date(2050, 12, 31, 23, 59, 59, 0, time.UTC)
 // InstanceCertificate makes the self-signed certificate of a signing key: its
 // subject and issuer are CN=<instance URL>, which some verifiers compare with
 // the issuer of a token.
-func InstanceCertificate(random io.Reader, issuer string, key crypto.Signer, notBefore time.Time) (*x509.Certificate, error) {
+func InstanceCertificate(
+	random io.Reader, issuer string, key crypto.Signer, notBefore time.Time,
+) (*x509.Certificate, error) {
 	public, err := x509.MarshalPKIXPublicKey(key.Public())
 	if err != nil {
 		return nil, fmt.Errorf("token: certificate: %w", err)

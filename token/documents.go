@@ -44,8 +44,13 @@ func NewDiscovery(issuer string, algorithms ...string) Discovery {
 		Revocation:    issuer + "/revoke",
 		Issuer:        issuer,
 		KeySetURL:     issuer + "/certs",
-		Claims: []string{"cnf", "nonce", "x-ms-ver", "x-ms-attestation-type", "x-ms-policy-hash", "x-ms-policy-signer",
-			"x-ms-sgx-is-debuggable", "x-ms-sgx-mrenclave", "x-ms-sgx-mrsigner", "x-ms-sgx-svn", "x-ms-sgx-ehd", "x-ms-sgx-collateral",
-			"is-debuggable", "sgx-mrsigner", "sgx-mrenclave", "product-id", "svn", "tee"},
+		Claims: []string{
+			"cnf", "nonce", "x-ms-ver", "x-ms-attestation-type", "x-ms-policy-hash",
+			"x-ms-policy-signer",
+			"x-ms-sgx-is-debuggable", "x-ms-sgx-mrenclave", "x-ms-sgx-mrsigner",
+			"x-ms-sgx-svn", "x-ms-sgx-ehd", "x-ms-sgx-collateral",
+			"is-debuggable", "sgx-mrsigner",
+			"sgx-mrenclave", "product-id", "svn", "tee",
+		},
 	}
 }

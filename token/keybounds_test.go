@@ -31,7 +31,9 @@ func TestKeysOfSendersAreBoundedBeforeUse(t *testing.T) {
 		part := base64.RawURLEncoding.EncodeToString
 
 		keys := token.KeySet{Keys: []jose.JSONWebKey{{Key: key, KeyID: "k"}}}
-		_, err := token.Verify(part([]byte(`{"alg":"RS256","kid":"k"}`))+"."+part([]byte(`{}`))+"."+signature[:20], keys, issuer, now)
+		_, err := token.Verify(part([]byte(`{"alg":"RS256","kid":"k"}`))+"."+part([]byte(`{}`))+"."+
+			signature[:20],
+			keys, issuer, now)
 		if !errors.Is(err, token.ErrKey) || !strings.Contains(err.Error(), want) {
 			t.Errorf("key set: %v, want %q", err, want)
 		}

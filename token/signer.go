@@ -65,7 +65,10 @@ func NewSigner(issuer string, key crypto.Signer, cert *x509.Certificate, algorit
 	default:
 		material = cryptosigner.Opaque(key)
 	}
-	s := &Signer{Issuer: issuer, KeyID: kid, Certificate: cert, algorithm: chosen, key: jose.SigningKey{Algorithm: chosen, Key: material}}
+	s := &Signer{
+		Issuer: issuer, KeyID: kid, Certificate: cert, algorithm: chosen,
+		key: jose.SigningKey{Algorithm: chosen, Key: material},
+	}
 	if s.jose, err = jose.NewSigner(s.key, s.options()); err != nil {
 		return nil, fmt.Errorf("token: %w", err)
 	}
@@ -73,7 +76,8 @@ func NewSigner(issuer string, key crypto.Signer, cert *x509.Certificate, algorit
 }
 
 func (s *Signer) options() *jose.SignerOptions {
-	return (&jose.SignerOptions{}).WithType("JWT").WithHeader("jku", s.Issuer+"/certs").WithHeader("kid", s.KeyID)
+	return (&jose.SignerOptions{}).WithType("JWT").WithHeader("jku", s.Issuer+"/certs").WithHeader("kid",
+		s.KeyID)
 }
 
 // Algorithm returns the JWS algorithm, for instance RS256.

@@ -40,7 +40,8 @@ func TestOtherSpellingsAreNotDecoded(t *testing.T) {
 	if _, _, err := token.Decode(good); err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{good + "\n", " " + good, strings.Replace(good, ".", "=.", 1), strings.Replace(good, ".", "\n.", 1), good + ".", "eyJhbGciOiJub25lIn1.e30."} {
+	for _, text := range []string{good + "\n", " " + good, strings.Replace(good, ".", "=.",
+		1), strings.Replace(good, ".", "\n.", 1), good + ".", "eyJhbGciOiJub25lIn1.e30."} {
 		if _, _, err := token.Decode(text); !errors.Is(err, token.ErrFormat) {
 			t.Errorf("%q: %v", text, err)
 		}

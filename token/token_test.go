@@ -94,7 +94,8 @@ func TestKeyIDIsTheHashOfThePEMKeyWithItsNUL(t *testing.T) {
 
 func TestInstanceCertificate(t *testing.T) {
 	cert := newSigner(t, rsaKey(t)).Certificate
-	if cert.Subject.CommonName != issuer || cert.Issuer.CommonName != issuer || cert.SerialNumber.Sign() <= 0 || cert.IsCA ||
+	if cert.Subject.CommonName != issuer || cert.Issuer.CommonName != issuer ||
+		cert.SerialNumber.Sign() <= 0 || cert.IsCA ||
 		len(cert.SubjectKeyId) == 0 || !cert.NotAfter.Equal(time.Date(2050, 12, 31, 23, 59, 59, 0, time.UTC)) {
 		t.Errorf("certificate = %+v", cert)
 	}
@@ -111,25 +112,41 @@ func TestPayloadToTheByte(t *testing.T) {
 		}
 		return s
 	}
-	a := token.Attestation{Issuer: issuer, Time: now, ID: strings.Repeat("ab", 32), PolicyHash: "hash", Nonce: []byte(`"n"`),
+	a := token.Attestation{
+		Issuer:     issuer,
+		Time:       now,
+		ID:         strings.Repeat("ab", 32),
+		PolicyHash: "hash",
+		Nonce:      []byte(`"n"`),
 		Claims: set(claims.AttestationService, claims.Claim{Type: "x-ms-sgx-svn", Value: claims.IntegerValue(3)},
 			claims.Claim{Type: "x-ms-runtime", Value: claims.JSONValue(`{"a":"<&>"}`)}),
-		Issued: set(claims.AttestationPolicy, claims.Claim{Type: "svn", Value: claims.IntegerValue(3)}, claims.Claim{Type: "exp", Value: claims.IntegerValue(1)},
-			claims.Claim{Type: "x-ms-sgx-svn", Value: claims.IntegerValue(9)})}
+		Issued: set(claims.AttestationPolicy, claims.Claim{Type: "svn", Value: claims.IntegerValue(3)},
+			claims.Claim{Type: "exp", Value: claims.IntegerValue(1)},
+			claims.Claim{Type: "x-ms-sgx-svn", Value: claims.IntegerValue(9)}),
+	}
 	got, err := a.Payload()
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"exp":1772395195,"iat":1772366395,"iss":"https://attest.example.org","jti":"` + strings.Repeat("ab", 32) + `","nbf":1772366395,"nonce":"n",` +
-		`"svn":3,"x-ms-policy":{"exp":1,"svn":3,"x-ms-sgx-svn":9},"x-ms-policy-hash":"hash","x-ms-runtime":{"a":"<&>"},"x-ms-sgx-svn":3,"x-ms-ver":"1.0"}`
+	want := `{"exp":1772395195,"iat":1772366395,"iss":"https://attest.example.org","jti":"` +
+		strings.Repeat("ab", 32) + `","nbf":1772366395,"nonce":"n",` +
+		`"svn":3,"x-ms-policy":{"exp":1,"svn":3,"x-ms-sgx-svn":9},"x-ms-policy-hash":"hash",` +
+		`"x-ms-runtime":{"a":"<&>"},"x-ms-sgx-svn":3,"x-ms-ver":"1.0"}`
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
 func TestClaimsOfThePolicyDoNotRepeatThoseOfTheService(t *testing.T) {
-	a := token.Attestation{Issuer: issuer, Time: now, ID: "1", Claims: claims.NewSet(claims.Claim{Type: "secureboot", Value: claims.BooleanValue(false)})}
-	for _, name := range []string{"secureboot", "SecureBoot", "ſecureboot", "ISS", "Jti", "X-Ms-Ver", "X-MS-POLICY", "mine"} {
+	a := token.Attestation{
+		Issuer: issuer,
+		Time:   now,
+		ID:     "1",
+		Claims: claims.NewSet(claims.Claim{Type: "secureboot", Value: claims.BooleanValue(false)}),
+	}
+	for _, name := range []string{
+		"secureboot", "SecureBoot", "ſecureboot", "ISS", "Jti", "X-Ms-Ver", "X-MS-POLICY", "mine",
+	} {
 		a.Issued.Add(claims.Claim{Type: name, Value: claims.BooleanValue(true)})
 	}
 	b, err := a.Payload()
@@ -141,20 +158,27 @@ func TestClaimsOfThePolicyDoNotRepeatThoseOfTheService(t *testing.T) {
 		t.Fatal(err)
 	}
 	delete(members, "x-ms-policy")
-	want := map[string]any{"iss": issuer, "iat": 1772366395., "nbf": 1772366395., "exp": 1772395195., "jti": "1", "secureboot": false, "mine": true, "x-ms-ver": "1.0", "x-ms-policy-hash": ""}
+	want := map[string]any{
+		"iss": issuer, "iat": 1772366395., "nbf": 1772366395., "exp": 1772395195., "jti": "1",
+		"secureboot": false, "mine": true, "x-ms-ver": "1.0", "x-ms-policy-hash": "",
+	}
 	if diff := cmp.Diff(want, members); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
 func TestManagementTokensLastAnHour(t *testing.T) {
-	if got, want := string(payload(t, now)), `{"exp":1772369995,"iat":1772366395,"iss":"https://attest.example.org","nbf":1772366395,"x":1}`; got != want {
+	got := string(payload(t, now))
+	want := `{"exp":1772369995,"iat":1772366395,"iss":"https://attest.example.org","nbf":1772366395,"x":1}`
+	if got != want {
 		t.Errorf("payload = %s, want %s", got, want)
 	}
 }
 
 func TestVerify(t *testing.T) {
-	for name, key := range map[string]crypto.Signer{"RS256": rsaKey(t), "ES256": ecKey(t, elliptic.P256()), "ES384": ecKey(t, elliptic.P384())} {
+	for name, key := range map[string]crypto.Signer{
+		"RS256": rsaKey(t), "ES256": ecKey(t, elliptic.P256()), "ES384": ecKey(t, elliptic.P384()),
+	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSigner(t, key)
 			if s.Algorithm() != name {
@@ -174,7 +198,8 @@ func TestVerify(t *testing.T) {
 				t.Fatal(err)
 			}
 			v, err := token.Verify(compact, keys, issuer, now)
-			if err != nil || v.Header.KeyID != s.KeyID || v.Issuer != issuer || string(v.Payload) != string(payload(t, now)) {
+			if err != nil || v.Header.KeyID != s.KeyID || v.Issuer != issuer ||
+				string(v.Payload) != string(payload(t, now)) {
 				t.Errorf("Verify = %+v, %v", v, err)
 			}
 		})
@@ -209,25 +234,46 @@ func TestVerifyRefuses(t *testing.T) {
 		at      time.Time
 		want    error
 	}{
-		"empty":                             {"", issuer, now, token.ErrFormat},
-		"two parts":                         {parts[0] + "." + parts[1], issuer, now, token.ErrFormat},
-		"too large":                         {strings.Repeat("a", token.MaxSize+1), issuer, now, token.ErrFormat},
-		"algorithm none":                    {token.Unsecured(payload(t, now)), issuer, now, token.ErrUnsecured},
-		"none with the kid of a key":        {encode([]byte(`{"alg":"none","kid":"`+s.KeyID+`"}`)) + "." + parts[1] + ".", issuer, now, token.ErrUnsecured},
-		"HMAC with the public key":          {encode([]byte(`{"alg":"HS256","kid":"`+s.KeyID+`"}`)) + "." + parts[1] + "." + parts[2], issuer, now, token.ErrFormat},
-		"another's key":                     {foreign, issuer, now, token.ErrKey},
-		"another's signature under our kid": {own + "." + parts[1] + "." + strings.Split(foreign, ".")[2], issuer, now, token.ErrSignature},
-		"key in the header":                 {foreignWithKey(t, stranger), issuer, now, token.ErrKey},
-		"no kid":                            {encode([]byte(`{"alg":"RS256"}`)) + "." + parts[1] + "." + parts[2], issuer, now, token.ErrKey},
-		"payload changed":                   {parts[0] + "." + encode([]byte(`{"iss":"x"}`)) + "." + parts[2], issuer, now, token.ErrSignature},
-		"no signature":                      {parts[0] + "." + parts[1] + ".", issuer, now, token.ErrSignature},
-		"another issuer":                    {good, issuer + ".evil.example", now, token.ErrIssuer},
-		"issuer with a slash":               {good, issuer + "/", now, token.ErrIssuer},
-		"expired":                           {good, issuer, now.Add(time.Hour), token.ErrExpired},
-		"not valid yet":                     {good, issuer, now.Add(-time.Minute), token.ErrNotYet},
-		"no times":                          {sign(`{"iss":"` + issuer + `"}`), issuer, now, token.ErrClaims},
-		"duplicate claim":                   {sign(`{"iss":"x","iss":"` + issuer + `","nbf":0,"exp":9999999999}`), issuer, now, token.ErrClaims},
-		"times as text":                     {sign(`{"iss":"` + issuer + `","nbf":"0","exp":"9999999999"}`), issuer, now, token.ErrClaims},
+		"empty":          {"", issuer, now, token.ErrFormat},
+		"two parts":      {parts[0] + "." + parts[1], issuer, now, token.ErrFormat},
+		"too large":      {strings.Repeat("a", token.MaxSize+1), issuer, now, token.ErrFormat},
+		"algorithm none": {token.Unsecured(payload(t, now)), issuer, now, token.ErrUnsecured},
+		"none with the kid of a key": {
+			encode([]byte(`{"alg":"none","kid":"`+s.KeyID+`"}`)) + "." + parts[1] + ".", issuer, now,
+			token.ErrUnsecured,
+		},
+		"HMAC with the public key": {
+			encode([]byte(`{"alg":"HS256","kid":"`+s.KeyID+`"}`)) + "." + parts[1] + "." + parts[2],
+			issuer, now, token.ErrFormat,
+		},
+		"another's key": {foreign, issuer, now, token.ErrKey},
+		"another's signature under our kid": {
+			own + "." + parts[1] + "." + strings.Split(foreign, ".")[2], issuer, now,
+			token.ErrSignature,
+		},
+		"key in the header": {foreignWithKey(t, stranger), issuer, now, token.ErrKey},
+		"no kid": {
+			encode([]byte(`{"alg":"RS256"}`)) + "." + parts[1] + "." + parts[2], issuer, now,
+			token.ErrKey,
+		},
+		"payload changed": {
+			parts[0] + "." + encode([]byte(`{"iss":"x"}`)) + "." + parts[2], issuer, now,
+			token.ErrSignature,
+		},
+		"no signature":        {parts[0] + "." + parts[1] + ".", issuer, now, token.ErrSignature},
+		"another issuer":      {good, issuer + ".evil.example", now, token.ErrIssuer},
+		"issuer with a slash": {good, issuer + "/", now, token.ErrIssuer},
+		"expired":             {good, issuer, now.Add(time.Hour), token.ErrExpired},
+		"not valid yet":       {good, issuer, now.Add(-time.Minute), token.ErrNotYet},
+		"no times":            {sign(`{"iss":"` + issuer + `"}`), issuer, now, token.ErrClaims},
+		"duplicate claim": {
+			sign(`{"iss":"x","iss":"` + issuer + `","nbf":0,"exp":9999999999}`), issuer, now,
+			token.ErrClaims,
+		},
+		"times as text": {
+			sign(`{"iss":"` + issuer + `","nbf":"0","exp":"9999999999"}`), issuer, now,
+			token.ErrClaims,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := token.Verify(tc.compact, keys, tc.issuer, tc.at); !errors.Is(err, tc.want) {
@@ -244,7 +290,8 @@ func foreignWithKey(t *testing.T, s *token.Signer) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	header := `{"alg":"RS256","x5c":["` + base64.StdEncoding.EncodeToString(s.Certificate.Raw) + `"],"kid":"` + s.KeyID + `"}`
+	header := `{"alg":"RS256","x5c":["` + base64.StdEncoding.EncodeToString(s.Certificate.Raw) +
+		`"],"kid":"` + s.KeyID + `"}`
 	return base64.RawURLEncoding.EncodeToString([]byte(header)) + compact[strings.Index(compact, "."):]
 }
 
@@ -298,9 +345,13 @@ func TestDiscoveryToTheByte(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"response_types_supported":["token","none"],"id_token_signing_alg_values_supported":["RS256"],"revocation_endpoint":"https://attest.example.org/revoke",` +
-		`"issuer":"https://attest.example.org","jwks_uri":"https://attest.example.org/certs","claims_supported":["cnf","nonce","x-ms-ver","x-ms-attestation-type",` +
-		`"x-ms-policy-hash","x-ms-policy-signer","x-ms-sgx-is-debuggable","x-ms-sgx-mrenclave","x-ms-sgx-mrsigner","x-ms-sgx-svn","x-ms-sgx-ehd","x-ms-sgx-collateral",` +
+	want := `{"response_types_supported":["token","none"],` +
+		`"id_token_signing_alg_values_supported":["RS256"],` +
+		`"revocation_endpoint":"https://attest.example.org/revoke",` +
+		`"issuer":"https://attest.example.org","jwks_uri":"https://attest.example.org/certs",` +
+		`"claims_supported":["cnf","nonce","x-ms-ver","x-ms-attestation-type",` +
+		`"x-ms-policy-hash","x-ms-policy-signer","x-ms-sgx-is-debuggable","x-ms-sgx-mrenclave",` +
+		`"x-ms-sgx-mrsigner","x-ms-sgx-svn","x-ms-sgx-ehd","x-ms-sgx-collateral",` +
 		`"is-debuggable","sgx-mrsigner","sgx-mrenclave","product-id","svn","tee"]}`
 	if diff := cmp.Diff(want, string(b)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -330,7 +381,8 @@ func FuzzVerify(f *testing.F) {
 	signed := []string{good}
 	f.Fuzz(func(t *testing.T, compact string) {
 		v, err := token.Verify(compact, keys, issuer, now)
-		if err == nil && !slices.Contains(signed, strings.TrimSpace(compact)) && string(v.Payload) != string(payload(t, now)) {
+		if err == nil && !slices.Contains(signed, strings.TrimSpace(compact)) &&
+			string(v.Payload) != string(payload(t, now)) {
 			t.Errorf("verified what was never signed: %q", compact)
 		}
 	})

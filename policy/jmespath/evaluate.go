@@ -237,7 +237,8 @@ func (e *evaluation) each(list []any, right node) (any, error) {
 	if err := e.spend(1+len(list), 0); err != nil {
 		return nil, err
 	}
-	if _, same := right.(current); same && !slices.ContainsFunc(list, func(item any) bool { return item == nil }) {
+	_, same := right.(current)
+	if same && !slices.ContainsFunc(list, func(item any) bool { return item == nil }) {
 		return list, nil
 	}
 	out := []any{}

@@ -30,7 +30,8 @@ func (f function) check(e *evaluation, name string, args []any) error {
 			}
 		}
 		if want[0] != "any" && !slices.ContainsFunc(want, func(t string) bool { return has(arg, t) }) {
-			return fmt.Errorf("jmespath: argument %d of %s is %s, want %s", i+1, name, typeName(arg), strings.Join(want, "|"))
+			return fmt.Errorf("jmespath: argument %d of %s is %s, want %s", i+1, name, typeName(arg),
+				strings.Join(want, "|"))
 		}
 	}
 	return nil

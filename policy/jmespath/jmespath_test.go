@@ -74,7 +74,8 @@ func TestComplianceSuite(t *testing.T) {
 					t.Errorf("%s: %s: %v", filepath.Base(file), c.Expression, err)
 				default:
 					var a, b any
-					if json.Unmarshal([]byte(got), &a) != nil || json.Unmarshal(c.Result, &b) != nil || !reflect.DeepEqual(a, b) && !sameUnordered(a, b) {
+					if json.Unmarshal([]byte(got), &a) != nil || json.Unmarshal(c.Result, &b) != nil ||
+						!reflect.DeepEqual(a, b) && !sameUnordered(a, b) {
 						t.Errorf("%s: %s = %s, want %s", filepath.Base(file), c.Expression, got, c.Result)
 					}
 				}
@@ -108,11 +109,16 @@ func sameUnordered(a, b any) bool {
 
 func TestWhatPoliciesUse(t *testing.T) {
 	const events = `{"Events":[
-		{"EventSeq":4,"PcrIndex":7,"EventTypeString":"EV_EFI_VARIABLE_DRIVER_CONFIG","ProcessedData":{"UnicodeName":"SecureBoot","VariableData":"AQ"}},
-		{"EventSeq":9,"PcrIndex":12,"EventTypeString":"EV_EVENT_TAG","ProcessedData":{"Path":"\\Windows\\ELAM.sys","n":18446744073709551615}},
+		{"EventSeq":4,"PcrIndex":7,"EventTypeString":"EV_EFI_VARIABLE_DRIVER_CONFIG",
+			"ProcessedData":{"UnicodeName":"SecureBoot","VariableData":"AQ"}},
+		{"EventSeq":9,"PcrIndex":12,"EventTypeString":"EV_EVENT_TAG",
+			"ProcessedData":{"Path":"\\Windows\\ELAM.sys","n":18446744073709551615}},
 		{"EventSeq":11,"PcrIndex":12,"EventTypeString":"EV_EVENT_TAG"}]}`
+	secureBoot := "Events[? EventTypeString == 'EV_EFI_VARIABLE_DRIVER_CONFIG' && " +
+		"ProcessedData.UnicodeName == 'SecureBoot'] | " +
+		"length(@) == `1` && @[0] | @.ProcessedData.VariableData"
 	for query, want := range map[string]string{
-		"Events[? EventTypeString == 'EV_EFI_VARIABLE_DRIVER_CONFIG' && ProcessedData.UnicodeName == 'SecureBoot'] | length(@) == `1` && @[0] | @.ProcessedData.VariableData": `"AQ"`,
+		secureBoot: `"AQ"`,
 		"Events[? PcrIndex == `12` && EventSeq > `9`].EventSeq | @[0]":                           `11`,
 		"Events[? PcrIndex == '12']":                                                             `[]`,
 		"Events[?equals_ignore_case(ProcessedData.Path, '\\\\windows\\\\elam.SYS')] | length(@)": `1`,
@@ -131,9 +137,12 @@ func TestWhatPoliciesUse(t *testing.T) {
 
 func TestQueriesThatAreRefused(t *testing.T) {
 	for name, query := range map[string]string{
-		"empty": "", "bare numeral in a comparison": "a[?b == 20]", "unclosed": "a[", "unknown function": "concat(a)", "wrong arity": "length(a, b)",
-		"quoted function": `"length"(a)`, "step of zero": "a[::0]", "too long": strings.Repeat("a", jmespath.MaxQuery+1),
-		"too deep": strings.Repeat("(", 100) + "a" + strings.Repeat(")", 100), "not UTF-8": "\xff", "index too large": "a[99999999999999999999]",
+		"empty": "", "bare numeral in a comparison": "a[?b == 20]", "unclosed": "a[",
+		"unknown function": "concat(a)", "wrong arity": "length(a, b)",
+		"quoted function": `"length"(a)`, "step of zero": "a[::0]",
+		"too long": strings.Repeat("a", jmespath.MaxQuery+1),
+		"too deep": strings.Repeat("(", 100) + "a" + strings.Repeat(")", 100), "not UTF-8": "\xff",
+		"index too large": "a[99999999999999999999]",
 	} {
 		var syntax *jmespath.SyntaxError
 		if _, err := jmespath.Compile(query); !errors.As(err, &syntax) {
@@ -150,7 +159,8 @@ func TestNoQueryExhaustsTheService(t *testing.T) {
 		"comparing twins":        "[@,@]" + strings.Repeat(" | [@,@]", 40) + " | @[0] == @[1]",
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got, err := search(t, query, `"x"`); !errors.Is(err, jmespath.ErrSteps) && !errors.Is(err, jmespath.ErrBytes) && !errors.Is(err, jmespath.ErrResult) {
+			if got, err := search(t, query, `"x"`); !errors.Is(err, jmespath.ErrSteps) &&
+				!errors.Is(err, jmespath.ErrBytes) && !errors.Is(err, jmespath.ErrResult) {
 				t.Errorf("result of %d bytes, %v", len(got), err)
 			}
 		})
@@ -158,8 +168,10 @@ func TestNoQueryExhaustsTheService(t *testing.T) {
 }
 
 func TestDocumentsThatAreRefused(t *testing.T) {
-	for name, text := range map[string]string{"empty": "", "duplicate member": `{"a":1,"a":2}`, "trailing data": `{} x`, "two values": `1 2`,
-		"too deep": strings.Repeat("[", 600) + strings.Repeat("]", 600), "not JSON": "abc"} {
+	for name, text := range map[string]string{
+		"empty": "", "duplicate member": `{"a":1,"a":2}`, "trailing data": `{} x`, "two values": `1 2`,
+		"too deep": strings.Repeat("[", 600) + strings.Repeat("]", 600), "not JSON": "abc",
+	} {
 		if _, err := jmespath.ParseDocument(text, jmespath.NewBudget(t.Context(), plenty, plenty)); err == nil {
 			t.Errorf("%s: accepted", name)
 		}

@@ -94,9 +94,12 @@ var symbols = []struct {
 	text string
 	kind tokenKind
 }{
-	{"[?", tFilter}, {"[]", tFlatten}, {"||", tOr}, {"&&", tAnd}, {"==", tEQ}, {"!=", tNE}, {"<=", tLE}, {">=", tGE},
-	{"[", tLBracket}, {"]", tRBracket}, {"{", tLBrace}, {"}", tRBrace}, {"(", tLParen}, {")", tRParen}, {",", tComma}, {":", tColon},
-	{".", tDot}, {"*", tStar}, {"@", tCurrent}, {"&", tExpref}, {"|", tPipe}, {"!", tNot}, {"<", tLT}, {">", tGT},
+	{"[?", tFilter}, {"[]", tFlatten}, {"||", tOr}, {"&&", tAnd}, {"==", tEQ}, {"!=", tNE}, {"<=", tLE},
+	{">=", tGE},
+	{"[", tLBracket}, {"]", tRBracket}, {"{", tLBrace}, {"}", tRBrace}, {"(", tLParen}, {")", tRParen},
+	{",", tComma}, {":", tColon},
+	{".", tDot}, {"*", tStar}, {"@", tCurrent}, {"&", tExpref}, {"|", tPipe}, {"!", tNot},
+	{"<", tLT}, {">", tGT},
 }
 
 func lexOne(s string) (token, int, *SyntaxError) {

@@ -352,7 +352,10 @@ func (p *parser) call(name token) (node, error) {
 	}
 	p.next()
 	if len(c.args) < len(f.args) || len(c.args) > len(f.args) && !f.variadic {
-		return nil, &SyntaxError{name.offset, fmt.Sprintf("%s takes %d arguments, not %d", name.text, len(f.args), len(c.args))}
+		return nil, &SyntaxError{
+			name.offset,
+			fmt.Sprintf("%s takes %d arguments, not %d", name.text, len(f.args), len(c.args)),
+		}
 	}
 	return c, nil
 }

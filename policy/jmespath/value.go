@@ -56,7 +56,8 @@ func (o object) get(name string) any {
 		}
 		return nil
 	}
-	at, ok := slices.BinarySearchFunc(o, name, func(m member, name string) int { return strings.Compare(m.key, name) })
+	at, ok := slices.BinarySearchFunc(o, name,
+		func(m member, name string) int { return strings.Compare(m.key, name) })
 	if !ok {
 		return nil
 	}

@@ -56,7 +56,8 @@ func readBinding(header jsontext.Value) (*Binding, error) {
 		return nil, errors.New("the header's " + bindingHeader + " is not an object")
 	}
 	if err := json.Unmarshal(header, &b, json.RejectUnknownMembers(true)); err != nil {
-		return nil, errors.New("the header's " + bindingHeader + " is not as documented: purpose, provider, type, version, iat, exp")
+		return nil, errors.New("the header's " + bindingHeader +
+			" is not as documented: purpose, provider, type, version, iat, exp")
 	}
 	return &b, nil
 }
@@ -80,7 +81,8 @@ func (b *Binding) Check(use Binding, now time.Time) error {
 		if use.Version == nil {
 			return errors.New("it was signed for a version of a policy, and certificates have none")
 		}
-		return fmt.Errorf("it was signed to replace version %d, and version %d is in force", *b.Version, *use.Version)
+		return fmt.Errorf("it was signed to replace version %d, and version %d is in force", *b.Version,
+			*use.Version)
 	}
 	if b.Issued != 0 && time.Unix(b.Issued, 0).After(now.Add(bindingSkew)) {
 		return errors.New("it was signed in the future: " + moment(b.Issued))
@@ -110,9 +112,11 @@ func (b *Binding) Complete(use Binding) error {
 	need("iat", b.Issued != 0)
 	need("exp", b.Expires != 0)
 	if len(missing) > 0 {
-		return fmt.Errorf("the header's %s lacks what the provider requires: %s", bindingHeader, strings.Join(missing, ", "))
+		return fmt.Errorf("the header's %s lacks what the provider requires: %s", bindingHeader,
+			strings.Join(missing, ", "))
 	}
-	if life := b.Expires - b.Issued; b.Issued < 0 || b.Expires < 0 || life <= 0 || life > int64(maxBindingLife/time.Second) {
+	life := b.Expires - b.Issued
+	if b.Issued < 0 || b.Expires < 0 || life <= 0 || life > int64(maxBindingLife/time.Second) {
 		return fmt.Errorf("iat and exp are %d seconds apart; want 1 to %d", life, int64(maxBindingLife/time.Second))
 	}
 	return nil

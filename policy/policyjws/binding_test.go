@@ -17,7 +17,9 @@ import (
 func TestBindings(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	seven, eight := int64(7), int64(8)
-	use := Binding{Purpose: PurposeSet, Provider: "https://a.example/p/team", Kind: "SgxEnclave", Version: &seven}
+	use := Binding{
+		Purpose: PurposeSet, Provider: "https://a.example/p/team", Kind: "SgxEnclave", Version: &seven,
+	}
 	whole := func() *Binding {
 		b := use
 		b.Issued, b.Expires = now.Unix(), now.Add(time.Hour).Unix()
@@ -71,7 +73,8 @@ func TestBindingsAreRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, err := token.InstanceCertificate(rand.Reader, "signer", key, time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC))
+	cert, err := token.InstanceCertificate(rand.Reader, "signer", key,
+		time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,13 +90,18 @@ func TestBindingsAreRead(t *testing.T) {
 		t.Error("a binding that was not required")
 	}
 	encode := base64.RawURLEncoding.EncodeToString
-	for _, header := range []string{`null`, `1`, `"x"`, `[]`, `{"purpose":1}`, `{"later":1}`, `{"exp":1e400}`, `{"exp":1,"exp":2}`, `{"version":9223372036854775808}`} {
-		if _, err := Parse(encode([]byte(`{"alg":"none","probity-change":`+header+`}`)) + ".."); !errors.Is(err, ErrFormat) {
+	for _, header := range []string{
+		`null`, `1`, `"x"`, `[]`, `{"purpose":1}`, `{"later":1}`, `{"exp":1e400}`, `{"exp":1,"exp":2}`,
+		`{"version":9223372036854775808}`,
+	} {
+		_, err := Parse(encode([]byte(`{"alg":"none","probity-change":`+header+`}`)) + "..")
+		if !errors.Is(err, ErrFormat) {
 			t.Errorf("%s: %v", header, err)
 		}
 	}
 	// A payload that is both a policy and a certificate is neither.
-	both := encode([]byte(`{"alg":"none"}`)) + "." + encode([]byte(`{"AttestationPolicy":"","policyCertificate":`+string(CertificateKey(cert))+`}`)) + "."
+	both := encode([]byte(`{"alg":"none"}`)) + "." +
+		encode([]byte(`{"AttestationPolicy":"","policyCertificate":`+string(CertificateKey(cert))+`}`)) + "."
 	if _, err := Parse(both); !errors.Is(err, ErrFormat) {
 		t.Errorf("as a policy: %v", err)
 	}

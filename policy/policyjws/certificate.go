@@ -105,7 +105,8 @@ func Certificate(jwk jsontext.Value) (*x509.Certificate, error) {
 	switch public := cert.PublicKey.(type) {
 	case *rsa.PublicKey:
 		if public.N.BitLen() < pubkey.MinRSABits {
-			return nil, fmt.Errorf("its RSA key has %d bits, at least %d are needed", public.N.BitLen(), pubkey.MinRSABits)
+			return nil, fmt.Errorf("its RSA key has %d bits, at least %d are needed", public.N.BitLen(),
+				pubkey.MinRSABits)
 		}
 	case *ecdsa.PublicKey:
 		if bits := public.Curve.Params().BitSize; bits != 256 && bits != 384 {
@@ -162,7 +163,12 @@ func (p *Submission) SignedBy(registered []*x509.Certificate, at time.Time) bool
 	for _, cert := range p.Signer[1:] {
 		between.AddCert(cert)
 	}
-	_, err := p.Signer[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	_, err := p.Signer[0].Verify(x509.VerifyOptions{
+		Roots:         roots,
+		Intermediates: between,
+		CurrentTime:   at,
+		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
 	return err == nil
 }
 
@@ -176,7 +182,10 @@ func CertificateKey(cert *x509.Certificate) jsontext.Value {
 			alg = "ES384"
 		}
 	}
-	b, err := json.Marshal(map[string]any{"alg": alg, "kty": kty, "use": "sig", "x5c": []string{base64.StdEncoding.EncodeToString(cert.Raw)}}, json.Deterministic(true))
+	b, err := json.Marshal(map[string]any{
+		"alg": alg, "kty": kty, "use": "sig",
+		"x5c": []string{base64.StdEncoding.EncodeToString(cert.Raw)},
+	}, json.Deterministic(true))
 	if err != nil {
 		return nil // strings always marshal
 	}
@@ -185,7 +194,10 @@ func CertificateKey(cert *x509.Certificate) jsontext.Value {
 
 // WrapCertificate makes a request about a certificate, signed by the key of
 // chain.
-func WrapCertificate(random io.Reader, cert *x509.Certificate, key crypto.Signer, chain []*x509.Certificate, binding ...Binding) (string, error) {
+func WrapCertificate(
+	random io.Reader, cert *x509.Certificate, key crypto.Signer, chain []*x509.Certificate,
+	binding ...Binding,
+) (string, error) {
 	payload, err := json.Marshal(map[string]any{"policyCertificate": CertificateKey(cert)})
 	if err != nil {
 		return "", err
@@ -195,7 +207,9 @@ func WrapCertificate(random io.Reader, cert *x509.Certificate, key crypto.Signer
 
 // WrapReset makes a request to reset a policy: an empty payload, signed by the
 // key of chain unless key is nil.
-func WrapReset(random io.Reader, key crypto.Signer, chain []*x509.Certificate, binding ...Binding) (string, error) {
+func WrapReset(
+	random io.Reader, key crypto.Signer, chain []*x509.Certificate, binding ...Binding,
+) (string, error) {
 	if key == nil {
 		return NoPolicy, nil
 	}

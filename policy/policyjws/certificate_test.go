@@ -24,10 +24,19 @@ import (
 var when = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // issue makes a certificate; without a parent it is self-signed.
-func issue(t testing.TB, name string, ca bool, key crypto.Signer, parent *x509.Certificate, by crypto.Signer) *x509.Certificate {
+func issue(
+	t testing.TB, name string, ca bool, key crypto.Signer, parent *x509.Certificate, by crypto.Signer,
+) *x509.Certificate {
 	t.Helper()
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: when.Add(-time.Hour), NotAfter: when.Add(time.Hour),
-		IsCA: ca, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
+	template := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		Subject:               pkix.Name{CommonName: name},
+		NotBefore:             when.Add(-time.Hour),
+		NotAfter:              when.Add(time.Hour),
+		IsCA:                  ca,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
 	if parent == nil {
 		parent, by = template, key
 	}
@@ -59,8 +68,13 @@ func TestRequestsAboutCertificates(t *testing.T) {
 	}
 	// The Python client says RSA of every key; the preview and the documentation have
 	// other names.
-	for _, payload := range []string{`{"policyCertificate":{"kty":"RSA","x5c":["` + x5c + `"]}}`, `{"maa-policyCertificate":{"kty":"EC","x5c":["` + x5c + `"]}}`, `{"x-ms-policyCertificate":{"kty":"EC","x5c":["` + x5c + `"]}}`} {
-		if in, err := policyjws.ParseCertificate(unsigned(payload)); err != nil || in.SignedBy([]*x509.Certificate{cert}, when) {
+	for _, payload := range []string{
+		`{"policyCertificate":{"kty":"RSA","x5c":["` + x5c + `"]}}`,
+		`{"maa-policyCertificate":{"kty":"EC","x5c":["` + x5c + `"]}}`,
+		`{"x-ms-policyCertificate":{"kty":"EC","x5c":["` + x5c + `"]}}`,
+	} {
+		in, err := policyjws.ParseCertificate(unsigned(payload))
+		if err != nil || in.SignedBy([]*x509.Certificate{cert}, when) {
 			t.Errorf("%s: %v", payload, err)
 		}
 	}
@@ -68,9 +82,15 @@ func TestRequestsAboutCertificates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{"a policy": policy, "nothing": policyjws.NoPolicy, "altered": jws[:len(jws)-4] + "AAAA", "no key": unsigned(`{}`),
-		"no certificate": unsigned(`{"policyCertificate":{"kty":"RSA"}}`), "no kty": unsigned(`{"policyCertificate":{"x5c":["` + x5c + `"]}}`),
-		"not base64": unsigned(`{"policyCertificate":{"kty":"RSA","x5c":["?"]}}`), "no DER": unsigned(`{"policyCertificate":{"kty":"RSA","x5c":["AAAA"]}}`), "no JSON": unsigned(`x`)} {
+	for name, text := range map[string]string{
+		"a policy": policy, "nothing": policyjws.NoPolicy, "altered": jws[:len(jws)-4] + "AAAA",
+		"no key":         unsigned(`{}`),
+		"no certificate": unsigned(`{"policyCertificate":{"kty":"RSA"}}`),
+		"no kty":         unsigned(`{"policyCertificate":{"x5c":["` + x5c + `"]}}`),
+		"not base64":     unsigned(`{"policyCertificate":{"kty":"RSA","x5c":["?"]}}`),
+		"no DER":         unsigned(`{"policyCertificate":{"kty":"RSA","x5c":["AAAA"]}}`),
+		"no JSON":        unsigned(`x`),
+	} {
 		if in, err := policyjws.ParseCertificate(text); !errors.Is(err, policyjws.ErrFormat) {
 			t.Errorf("%s: %+v, %v", name, in, err)
 		}
@@ -91,7 +111,8 @@ func TestWhichKeysSignPolicies(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, key := range map[string]crypto.Signer{"small RSA": small, "Ed25519": edwards, "P-521": p521} {
-		jwk := jsontext.Value(`{"kty":"X","x5c":["` + base64.StdEncoding.EncodeToString(issue(t, "a", false, key, nil, nil).Raw) + `"]}`)
+		jwk := jsontext.Value(`{"kty":"X","x5c":["` +
+			base64.StdEncoding.EncodeToString(issue(t, "a", false, key, nil, nil).Raw) + `"]}`)
 		if _, err := policyjws.Certificate(jwk); err == nil {
 			t.Errorf("%s: taken", name)
 		}
@@ -101,7 +122,8 @@ func TestWhichKeysSignPolicies(t *testing.T) {
 func TestKeysWithDeeplyNestedMembersAreNotKept(t *testing.T) {
 	key := string(policyjws.CertificateKey(issue(t, "a", false, ecKey(t, elliptic.P256()), nil, nil)))
 	with := func(levels int) jsontext.Value {
-		return jsontext.Value(`{"x":` + strings.Repeat("[", levels-1) + strings.Repeat("]", levels-1) + "," + key[1:])
+		return jsontext.Value(`{"x":` + strings.Repeat("[",
+			levels-1) + strings.Repeat("]", levels-1) + "," + key[1:])
 	}
 	if _, err := policyjws.Certificate(with(64)); err != nil {
 		t.Error(err)
@@ -135,14 +157,20 @@ func TestChainsToARegisteredCA(t *testing.T) {
 		at         time.Time
 		want       bool
 	}{
-		"below the CA":               {parse(leaf, leafCert), rootCert, when, true},
-		"the CA itself":              {parse(root, rootCert), rootCert, when, true},
-		"expired":                    {parse(leaf, leafCert), rootCert, when.AddDate(1, 0, 0), false},
-		"another CA":                 {parse(leaf, leafCert), issue(t, "root", true, stranger, nil, nil), when, false},
-		"below what is no CA":        {parse(stranger, below, leafCert), leafCert, when, false},
-		"its chain says so itself":   {parse(leaf, leafCert, rootCert), issue(t, "other", true, stranger, nil, nil), when, false},
-		"registered, and expired":    {parse(leaf, leafCert), leafCert, when.AddDate(1, 0, 0), true},
-		"the same name, another key": {parse(leaf, leafCert), issue(t, "leaf", false, stranger, nil, nil), when, false},
+		"below the CA":  {parse(leaf, leafCert), rootCert, when, true},
+		"the CA itself": {parse(root, rootCert), rootCert, when, true},
+		"expired":       {parse(leaf, leafCert), rootCert, when.AddDate(1, 0, 0), false},
+		"another CA": {
+			parse(leaf, leafCert), issue(t, "root", true, stranger, nil, nil), when, false,
+		},
+		"below what is no CA": {parse(stranger, below, leafCert), leafCert, when, false},
+		"its chain says so itself": {
+			parse(leaf, leafCert, rootCert), issue(t, "other", true, stranger, nil, nil), when, false,
+		},
+		"registered, and expired": {parse(leaf, leafCert), leafCert, when.AddDate(1, 0, 0), true},
+		"the same name, another key": {
+			parse(leaf, leafCert), issue(t, "leaf", false, stranger, nil, nil), when, false,
+		},
 	} {
 		if got := tc.p.SignedBy([]*x509.Certificate{tc.registered}, tc.at); got != tc.want {
 			t.Errorf("%s: %t", name, got)
@@ -159,7 +187,8 @@ func FuzzParseCertificate(f *testing.F) {
 	}
 	f.Add(jws)
 	f.Fuzz(func(t *testing.T, text string) {
-		if in, err := policyjws.ParseCertificate(text); err == nil && (in.Certificate == nil || strings.TrimSpace(string(in.Key)) == "") {
+		in, err := policyjws.ParseCertificate(text)
+		if err == nil && (in.Certificate == nil || strings.TrimSpace(string(in.Key)) == "") {
 			t.Error("read without a certificate")
 		}
 	})

@@ -39,7 +39,8 @@ func TestKeysOfSubmittersAreBoundedBeforeUse(t *testing.T) {
 		signature := base64.RawURLEncoding.EncodeToString(make([]byte, (key.N.BitLen()+7)/8))
 		part := base64.RawURLEncoding.EncodeToString
 
-		_, err = policyjws.Parse(part([]byte(`{"alg":"RS256","x5c":["`+x5c+`"]}`)) + "." + part([]byte(`{"AttestationPolicy":""}`)) + "." + signature)
+		_, err = policyjws.Parse(part([]byte(`{"alg":"RS256","x5c":["`+x5c+`"]}`)) + "." +
+			part([]byte(`{"AttestationPolicy":""}`)) + "." + signature)
 		if !errors.Is(err, policyjws.ErrFormat) || !strings.Contains(err.Error(), want) {
 			t.Errorf("policy: %v, want %q", err, want)
 		}

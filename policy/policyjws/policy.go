@@ -76,7 +76,8 @@ func (p *Submission) SignerKey() jsontext.Value {
 	for i, cert := range p.Signer {
 		chain[i] = base64.StdEncoding.EncodeToString(cert.Raw)
 	}
-	b, err := json.Marshal(map[string]any{"alg": p.algorithm, "kty": kty, "use": "sig", "x5c": chain}, json.Deterministic(true))
+	b, err := json.Marshal(map[string]any{"alg": p.algorithm, "kty": kty, "use": "sig", "x5c": chain},
+		json.Deterministic(true))
 	if err != nil {
 		return nil // strings always marshal
 	}
@@ -162,7 +163,9 @@ func (p *Submission) readPayload(payload []byte) error {
 		certificateMembers
 	}
 	if err := json.Unmarshal(payload, &body); err != nil || body.Policy == nil || body.any() {
-		return fmt.Errorf("%w: the payload is not a JSON object with the member AttestationPolicy and without a certificate", ErrFormat)
+		return fmt.Errorf("%w: the payload is not a JSON object with the member AttestationPolicy and "+
+			"without a certificate",
+			ErrFormat)
 	}
 	// A member of the payload, which some clients pad.
 	member := *body.Policy
@@ -235,7 +238,8 @@ func (p *Submission) verifyRSA(key *rsa.PublicKey, input string, signature []byt
 	digest := digestOf(hash, input)
 	p.unique = signature
 	if strings.HasPrefix(p.algorithm, "PS") {
-		return rsa.VerifyPSS(key, hash, digest, signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
+		return rsa.VerifyPSS(key, hash, digest, signature,
+			&rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
 	}
 	return rsa.VerifyPKCS1v15(key, hash, digest, signature) == nil
 }
@@ -277,7 +281,9 @@ func digestOf(hash crypto.Hash, input string) []byte {
 // Wrap returns a policy as a compact JWS, signed by key with its
 // certificate chain in the header, or unsecured if key is nil. A binding, if one is
 // given, says what the signature is for.
-func Wrap(random io.Reader, text string, key crypto.Signer, chain []*x509.Certificate, binding ...Binding) (string, error) {
+func Wrap(
+	random io.Reader, text string, key crypto.Signer, chain []*x509.Certificate, binding ...Binding,
+) (string, error) {
 	encode := base64.RawURLEncoding.EncodeToString
 	payload, err := json.Marshal(map[string]string{"AttestationPolicy": encode([]byte(text))})
 	if err != nil {
@@ -290,7 +296,9 @@ func Wrap(random io.Reader, text string, key crypto.Signer, chain []*x509.Certif
 }
 
 // wrapSigned signs a payload, with the certificates in the header.
-func wrapSigned(random io.Reader, payload []byte, key crypto.Signer, chain []*x509.Certificate, binding []Binding) (string, error) {
+func wrapSigned(
+	random io.Reader, payload []byte, key crypto.Signer, chain []*x509.Certificate, binding []Binding,
+) (string, error) {
 	encode := base64.RawURLEncoding.EncodeToString
 	algorithm, err := pubkey.Algorithm(key.Public())
 	if err != nil {

@@ -32,7 +32,8 @@ func TestASignedPolicyHasOneText(t *testing.T) {
 
 func TestThePolicyInsideItsJWSMayBePadded(t *testing.T) {
 	wrap := func(member string) string {
-		return "eyJhbGciOiJub25lIn0." + base64.RawURLEncoding.EncodeToString([]byte(`{"AttestationPolicy":"`+member+`"}`)) + "."
+		return "eyJhbGciOiJub25lIn0." +
+			base64.RawURLEncoding.EncodeToString([]byte(`{"AttestationPolicy":"`+member+`"}`)) + "."
 	}
 	for _, text := range []string{"a", "ab", "abc"} {
 		p, err := policyjws.Parse(wrap(base64.URLEncoding.EncodeToString([]byte(text))))
@@ -40,7 +41,9 @@ func TestThePolicyInsideItsJWSMayBePadded(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	for _, member := range []string{"YQ=", "YQ===", "YWI==", "YWJj=", "YWJj====", "=", "YR==", `YQ\n`, `YW\r\nI`, "YWI ", "YW+I"} {
+	for _, member := range []string{
+		"YQ=", "YQ===", "YWI==", "YWJj=", "YWJj====", "=", "YR==", `YQ\n`, `YW\r\nI`, "YWI ", "YW+I",
+	} {
 		if p, err := policyjws.Parse(wrap(member)); err == nil {
 			t.Errorf("%q is read as %q", member, p.Text)
 		}
