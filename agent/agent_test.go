@@ -53,14 +53,21 @@ func extend(t *testing.T, m *TPM, events []evidencetest.BootEvent) {
 			hashed = e.Data
 		}
 		sum := sha256.Sum256(hashed)
-		if _, err := (tpm2.PCRExtend{PCRHandle: tpm2.AuthHandle{Handle: tpm2.TPMHandle(e.PCR), Auth: tpm2.PasswordAuth(nil)},
-			Digests: tpm2.TPMLDigestValues{Digests: []tpm2.TPMTHA{{HashAlg: tpm2.TPMAlgSHA256, Digest: sum[:]}}}}).Execute(m.t); err != nil {
+		_, err := (tpm2.PCRExtend{
+			PCRHandle: tpm2.AuthHandle{Handle: tpm2.TPMHandle(e.PCR), Auth: tpm2.PasswordAuth(nil)},
+			Digests: tpm2.TPMLDigestValues{
+				Digests: []tpm2.TPMTHA{{HashAlg: tpm2.TPMAlgSHA256, Digest: sum[:]}},
+			},
+		}).Execute(m.t)
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-var events = []evidencetest.BootEvent{{PCR: 0, Type: 8, Data: []byte("firmware")}, {PCR: 4, Type: 5, Data: []byte("loader")}}
+var events = []evidencetest.BootEvent{
+	{PCR: 0, Type: 8, Data: []byte("firmware")}, {PCR: 4, Type: 5, Data: []byte("loader")},
+}
 
 // TestARealTPM: what the agent collects from a TPM, the verifier takes, as long as
 // the log tells the truth.
@@ -74,7 +81,12 @@ func TestARealTPM(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = v.Verify(t.Context(), evidence.Evidence{Raw: raw, Challenge: []byte("fresh"), Time: time.Now(), Enrolled: func([32]byte) (string, bool) { return "ek", true }})
+		_, err = v.Verify(t.Context(), evidence.Evidence{
+			Raw:       raw,
+			Challenge: []byte("fresh"),
+			Time:      time.Now(),
+			Enrolled:  func([32]byte) (string, bool) { return "ek", true },
+		})
 		return err
 	}
 	if err := check(); err != nil {
@@ -82,7 +94,8 @@ func TestARealTPM(t *testing.T) {
 	}
 	extend(t, m, []evidencetest.BootEvent{{PCR: 4, Data: []byte("another loader")}})
 	var r *evidence.Rejection
-	if err := check(); !errors.As(err, &r) || r.Check.ID != "tpm.event-log" || !strings.Contains(r.Check.Found, "PCR 4") {
+	err := check()
+	if !errors.As(err, &r) || r.Check.ID != "tpm.event-log" || !strings.Contains(r.Check.Found, "PCR 4") {
 		t.Errorf("a register that the log does not explain: %v", err)
 	}
 	// The key is the same for an agent that starts again, and another TPM has none
@@ -96,7 +109,8 @@ func TestARealTPM(t *testing.T) {
 		t.Error("a new attestation key after a restart")
 	}
 	other := swtpm.Start(t)
-	if _, err := OpenTPM(other.Address, filepath.Dir(logs.TCG)); err == nil || !strings.Contains(err.Error(), "of another TPM") {
+	if _, err := OpenTPM(other.Address, filepath.Dir(logs.TCG)); err == nil ||
+		!strings.Contains(err.Error(), "of another TPM") {
 		t.Errorf("another TPM took the key: %v", err)
 	}
 }
@@ -137,7 +151,8 @@ func TestCredential(t *testing.T) {
 	if err != nil || !tpm.ActivatedBy(secret, opened) {
 		t.Errorf("%q, %v", opened, err)
 	}
-	wrong, err := tpm.MakeCredential(rand.Reader, m.ek.public, append([]byte{0, 0x0b}, make([]byte, 32)...), secret)
+	wrong, err := tpm.MakeCredential(rand.Reader, m.ek.public,
+		append([]byte{0, 0x0b}, make([]byte, 32)...), secret)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,11 +167,18 @@ func TestAzureGuest(t *testing.T) {
 	sim := swtpm.Start(t)
 	m, logs := openTPM(t, sim, evidencetest.NewBoot(events...))
 	extend(t, m, events)
-	made, err := tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHEndorsement, InPublic: tpm2.New2B(akTemplate)}.Execute(m.t)
+	made, err := tpm2.CreatePrimary{
+		PrimaryHandle: tpm2.TPMRHEndorsement,
+		InPublic:      tpm2.New2B(akTemplate),
+	}.Execute(m.t)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (tpm2.EvictControl{Auth: tpm2.TPMRHOwner, ObjectHandle: &tpm2.NamedHandle{Handle: made.ObjectHandle, Name: made.Name}, PersistentHandle: azureAK}).Execute(m.t); err != nil {
+	if _, err := (tpm2.EvictControl{
+		Auth:             tpm2.TPMRHOwner,
+		ObjectHandle:     &tpm2.NamedHandle{Handle: made.ObjectHandle, Name: made.Name},
+		PersistentHandle: azureAK,
+	}).Execute(m.t); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := (tpm2.FlushContext{FlushHandle: made.ObjectHandle}).Execute(m.t); err != nil {
@@ -216,7 +238,10 @@ func TestAzureGuest(t *testing.T) {
 func write(t *testing.T, m *TPM, index tpm2.TPMHandle, b []byte) {
 	t.Helper()
 	public := tpm2.New2B(tpm2.TPMSNVPublic{NVIndex: index, NameAlg: tpm2.TPMAlgSHA256, DataSize: uint16(len(b)),
-		Attributes: tpm2.TPMANV{OwnerWrite: true, OwnerRead: true, AuthRead: true, AuthWrite: true, NoDA: true, NT: tpm2.TPMNTOrdinary}})
+		Attributes: tpm2.TPMANV{
+			OwnerWrite: true, OwnerRead: true, AuthRead: true, AuthWrite: true, NoDA: true,
+			NT: tpm2.TPMNTOrdinary,
+		}})
 	owner := tpm2.AuthHandle{Handle: tpm2.TPMRHOwner, Auth: tpm2.PasswordAuth(nil)}
 	if _, err := (tpm2.NVDefineSpace{AuthHandle: owner, PublicInfo: public}).Execute(m.t); err != nil {
 		t.Fatal(err)
@@ -227,7 +252,8 @@ func write(t *testing.T, m *TPM, index tpm2.TPMHandle, b []byte) {
 			t.Fatal(err)
 		}
 		if _, err := (tpm2.NVWrite{AuthHandle: owner, NVIndex: tpm2.NamedHandle{Handle: index, Name: info.NVName},
-			Data: tpm2.TPM2BMaxNVBuffer{Buffer: b[at:min(at+512, len(b))]}, Offset: uint16(at)}).Execute(m.t); err != nil {
+			Data:   tpm2.TPM2BMaxNVBuffer{Buffer: b[at:min(at+512, len(b))]},
+			Offset: uint16(at)}).Execute(m.t); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -255,9 +281,12 @@ func (m *memory) Read(path string) ([]byte, error) {
 
 func TestConfigfs(t *testing.T) {
 	data := BindData([]byte("x"))
-	f := &memory{files: map[string]string{"provider": "sev_guest\n", "outblob": "report", "auxblob": "table", "generation": "1\n"}}
+	f := &memory{files: map[string]string{
+		"provider": "sev_guest\n", "outblob": "report", "auxblob": "table", "generation": "1\n",
+	}}
 	r, err := tsmReport(f, data)
-	if err != nil || r.Kind != evidence.SEVSNPVM || string(r.Raw) != "report" || string(r.Certificates) != "table" || f.files["inblob"] != string(data[:]) || f.left != nil {
+	if err != nil || r.Kind != evidence.SEVSNPVM || string(r.Raw) != "report" ||
+		string(r.Certificates) != "table" || f.files["inblob"] != string(data[:]) || f.left != nil {
 		t.Errorf("%+v, %v", r, err)
 	}
 	td := &memory{files: map[string]string{"provider": "tdx_guest", "outblob": "quote", "generation": "1"}}
@@ -268,7 +297,9 @@ func TestConfigfs(t *testing.T) {
 		"another writer":   {"provider": "sev_guest", "outblob": "r", "generation": "2"},
 		"another provider": {"provider": "arm_cca", "outblob": "r", "generation": "1"},
 		"no report":        {"provider": "sev_guest", "generation": "1"},
-		"a huge report":    {"provider": "sev_guest", "outblob": strings.Repeat("x", maxReport+1), "generation": "1"},
+		"a huge report": {
+			"provider": "sev_guest", "outblob": strings.Repeat("x", maxReport+1), "generation": "1",
+		},
 	} {
 		f := &memory{files: files}
 		if r, err := tsmReport(f, data); err == nil || f.left != nil {
@@ -281,9 +312,14 @@ func TestConfigfs(t *testing.T) {
 // refusal takes the token away.
 func TestAnErrorNeverLeavesAHostAttested(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
-	refusal := &client.Error{Status: 400, Code: "x", Message: "refused", Details: []client.Detail{{Check: "tpm.event-log"}}}
+	refusal := &client.Error{
+		Status: 400, Code: "x", Message: "refused", Details: []client.Detail{{Check: "tpm.event-log"}},
+	}
 	var result error
-	l := &Loop{Attest: func(context.Context) (string, error) { return "tok", result }, TokenFile: file, Every: time.Hour, Retry: time.Minute, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	l := &Loop{
+		Attest: func(context.Context) (string, error) { return "tok", result }, TokenFile: file,
+		Every: time.Hour, Retry: time.Minute, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	}
 	step := func(err error, want State, token bool) {
 		t.Helper()
 		result = err

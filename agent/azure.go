@@ -70,7 +70,8 @@ func OpenAzure(address string) (*Azure, error) {
 		m.ak, err = newKey(azureAK, kept.Name, kept.OutPublic, false)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("no attestation key at %#x, as Azure's guests have: %w", uint32(azureAK), err), t.Close())
+		return nil, errors.Join(fmt.Errorf("no attestation key at %#x, as Azure's guests have: %w",
+			uint32(azureAK), err), t.Close())
 	}
 	return &Azure{m: m}, nil
 }
@@ -82,9 +83,11 @@ func (a *Azure) Close() error { return a.m.Close() }
 // be used while the registers of its policy have their values, and no longer.
 func ephemeralTemplate(policy []byte) tpm2.TPMTPublic {
 	return tpm2.TPMTPublic{Type: tpm2.TPMAlgRSA, NameAlg: tpm2.TPMAlgSHA256,
-		ObjectAttributes: tpm2.TPMAObject{FixedTPM: true, FixedParent: true, SensitiveDataOrigin: true, NoDA: true, Decrypt: true},
-		AuthPolicy:       tpm2.TPM2BDigest{Buffer: policy},
-		Parameters:       tpm2.NewTPMUPublicParms(tpm2.TPMAlgRSA, &tpm2.TPMSRSAParms{KeyBits: 2048})}
+		ObjectAttributes: tpm2.TPMAObject{
+			FixedTPM: true, FixedParent: true, SensitiveDataOrigin: true, NoDA: true, Decrypt: true,
+		},
+		AuthPolicy: tpm2.TPM2BDigest{Buffer: policy},
+		Parameters: tpm2.NewTPMUPublicParms(tpm2.TPMAlgRSA, &tpm2.TPMSRSAParms{KeyBits: 2048})}
 }
 
 // ephemeral makes the key. In the null hierarchy it is the same until the next
@@ -97,7 +100,10 @@ func (a *Azure) ephemeral(bank eventlog.Bank) (*key, error) {
 	b := binary.BigEndian.AppendUint32(make([]byte, 32), 0x17f) // TPM2_PolicyPCR
 	b = append(b, tpm2.Marshal(selection(a.m.pcrMask))...)
 	policy := eventlog.SHA256.Sum(nil, eventlog.SHA256.Sum(b, all))
-	made, err := tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHNull, InPublic: tpm2.New2B(ephemeralTemplate(policy))}.Execute(a.m.t)
+	made, err := tpm2.CreatePrimary{
+		PrimaryHandle: tpm2.TPMRHNull,
+		InPublic:      tpm2.New2B(ephemeralTemplate(policy)),
+	}.Execute(a.m.t)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +122,11 @@ func (a *Azure) Info(ctx context.Context, logs Logs, payload []byte) ([]byte, er
 		return nil, fmt.Errorf("ephemeral key: %w", err)
 	}
 	defer func() { _, _ = tpm2.FlushContext{FlushHandle: k.handle}.Execute(a.m.t) }()
-	certified, err := tpm2.Certify{ObjectHandle: k.auth(), SignHandle: a.m.ak.auth(), InScheme: tpm2.TPMTSigScheme{Scheme: tpm2.TPMAlgNull}}.Execute(a.m.t)
+	certified, err := tpm2.Certify{
+		ObjectHandle: k.auth(),
+		SignHandle:   a.m.ak.auth(),
+		InScheme:     tpm2.TPMTSigScheme{Scheme: tpm2.TPMAlgNull},
+	}.Execute(a.m.t)
 	if err != nil {
 		return nil, fmt.Errorf("certification: %w", err)
 	}
@@ -129,19 +139,30 @@ func (a *Azure) Info(ctx context.Context, logs Logs, payload []byte) ([]byte, er
 		return nil, err
 	}
 	std := base64.StdEncoding.EncodeToString
-	sized := func(b []byte) string { return std(append(binary.BigEndian.AppendUint16(nil, uint16(len(b))), b...)) }
+	sized := func(b []byte) string {
+		return std(append(binary.BigEndian.AppendUint16(nil, uint16(len(b))), b...))
+	}
 	var set, pcrs []any
 	for i, value := range q.Banks[0].Values {
 		if value != nil {
 			set, pcrs = append(set, i), append(pcrs, map[string]any{"Index": i, "Digest": std(value)})
 		}
 	}
-	t := map[string]any{"AikPub": sized(a.m.ak.public), "PcrQuote": std(q.Attested), "PcrSignature": std(q.Signature.RSA), "EncKeyPub": sized(k.public),
-		"EncKeyCertifyInfo": std(certified.CertifyInfo.Bytes()), "EncKeyCertifyInfoSignature": std(signature.Sig.Buffer), "PcrSet": set, "PCRs": pcrs}
+	t := map[string]any{
+		"AikPub": sized(a.m.ak.public), "PcrQuote": std(q.Attested),
+		"PcrSignature": std(q.Signature.RSA), "EncKeyPub": sized(k.public),
+		"EncKeyCertifyInfo":          std(certified.CertifyInfo.Bytes()),
+		"EncKeyCertifyInfoSignature": std(signature.Sig.Buffer), "PcrSet": set, "PCRs": pcrs,
+	}
 	if cert, err := a.m.readIndex(azureAKCert); err == nil {
 		t["AikCert"] = std(bytes.TrimRight(cert, "\x00"))
 	}
-	info := map[string]any{"AttestationProtocolVersion": "2.0", "TpmInfo": t, "IsolationInfo": isolation, "OSType": std([]byte("Linux"))}
+	info := map[string]any{
+		"AttestationProtocolVersion": "2.0",
+		"TpmInfo":                    t,
+		"IsolationInfo":              isolation,
+		"OSType":                     std([]byte("Linux")),
+	}
 	for name, value := range release() {
 		info[name] = value
 	}
@@ -186,7 +207,12 @@ func release() map[string]any {
 		}
 		return text
 	}
-	return map[string]any{"OSDistro": std([]byte(name)), "OSBuild": std([]byte("NotApplication")), "OSVersionMajor": digits(major), "OSVersionMinor": digits(minor)}
+	return map[string]any{
+		"OSDistro":       std([]byte(name)),
+		"OSBuild":        std([]byte("NotApplication")),
+		"OSVersionMajor": digits(major),
+		"OSVersionMinor": digits(minor),
+	}
 }
 
 // isolation collects the hardware's evidence, if the machine is confidential: the
@@ -218,7 +244,9 @@ func (a *Azure) isolation(ctx context.Context) (map[string]any, error) {
 		return nil, fmt.Errorf("the platform's endorsement: %w", err)
 	}
 	std := base64.StdEncoding.EncodeToString
-	return map[string]any{"Type": typ, "Evidence": map[string]any{"Proof": std(proof), "RunTimeData": std(h.Runtime)}}, nil
+	return map[string]any{
+		"Type": typ, "Evidence": map[string]any{"Proof": std(proof), "RunTimeData": std(h.Runtime)},
+	}, nil
 }
 
 func (a *Azure) snp(ctx context.Context, report []byte) ([]byte, error) {
@@ -233,7 +261,10 @@ func (a *Azure) snp(ctx context.Context, report []byte) ([]byte, error) {
 	if err := json.Unmarshal(b, &certs); err != nil {
 		return nil, err
 	}
-	return json.Marshal(map[string]string{"SnpReport": encode(report), "VcekCertChain": base64.StdEncoding.EncodeToString([]byte(certs.VCEK + certs.Chain))})
+	return json.Marshal(map[string]string{
+		"SnpReport":     encode(report),
+		"VcekCertChain": base64.StdEncoding.EncodeToString([]byte(certs.VCEK + certs.Chain)),
+	})
 }
 
 func (a *Azure) tdx(ctx context.Context, report []byte) ([]byte, error) {
@@ -311,14 +342,21 @@ func (a *Azure) Open(sealed []byte) (string, error) {
 		return "", err
 	}
 	defer func() { _, _ = tpm2.FlushContext{FlushHandle: k.handle}.Execute(a.m.t) }()
-	policy := tpm2.Policy(tpm2.TPMAlgSHA256, 16, func(t transport.TPM, session tpm2.TPMISHPolicy, _ tpm2.TPM2BNonce) error {
-		_, err := tpm2.PolicyPCR{PolicySession: session, Pcrs: selection(a.m.pcrMask)}.Execute(t)
-		return err
-	})
-	opened, err := tpm2.RSADecrypt{KeyHandle: tpm2.AuthHandle{Handle: k.handle, Name: k.name, Auth: policy}, CipherText: tpm2.TPM2BPublicKeyRSA{Buffer: parts[0]},
-		InScheme: tpm2.TPMTRSADecrypt{Scheme: tpm2.TPMAlgRSAES}}.Execute(a.m.t)
+	policy := tpm2.Policy(tpm2.TPMAlgSHA256, 16,
+		func(t transport.TPM, session tpm2.TPMISHPolicy, _ tpm2.TPM2BNonce) error {
+			_, err := tpm2.PolicyPCR{PolicySession: session, Pcrs: selection(a.m.pcrMask)}.Execute(t)
+			return err
+		})
+	opened, err := tpm2.RSADecrypt{
+		KeyHandle:  tpm2.AuthHandle{Handle: k.handle, Name: k.name, Auth: policy},
+		CipherText: tpm2.TPM2BPublicKeyRSA{Buffer: parts[0]},
+		InScheme:   tpm2.TPMTRSADecrypt{Scheme: tpm2.TPMAlgRSAES},
+	}.Execute(a.m.t)
 	if err != nil {
-		return "", fmt.Errorf("the TPM does not open the answer: its registers changed since, or it is for another machine: %w", err)
+		return "", fmt.Errorf(
+			"the TPM does not open the answer: its registers changed since, or it is for another machine: %w",
+			err,
+		)
 	}
 	block, err := aes.NewCipher(opened.Message.Buffer)
 	if err != nil {

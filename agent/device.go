@@ -63,7 +63,8 @@ func openTransport(address string) (transport.TPMCloser, error) {
 	}
 	t, err := linuxtpm.Open(address)
 	if err != nil {
-		return nil, fmt.Errorf("TPM: %w; as root, or as a member of the group tss, name the device or a socket (tcp:HOST:PORT) with --tpm", err)
+		return nil, fmt.Errorf("TPM: %w; as root, or as a member of the group tss, "+
+			"name the device or a socket (tcp:HOST:PORT) with --tpm", err)
 	}
 	return t, nil
 }

@@ -10,7 +10,12 @@ import (
 // Enrol binds the agent's attestation key to the TPM's endorsement key at a
 // service, under the machine's name.
 func Enrol(ctx context.Context, c *client.Client, m *TPM, name string) (*client.Enrolled, error) {
-	offer, err := c.EnrolTPM(ctx, client.EnrolTPM{Name: name, EndorsementKey: m.ek.public, EndorsementCertificate: m.ekCert, AttestationKey: m.ak.public})
+	offer, err := c.EnrolTPM(ctx, client.EnrolTPM{
+		Name:                   name,
+		EndorsementKey:         m.ek.public,
+		EndorsementCertificate: m.ekCert,
+		AttestationKey:         m.ak.public,
+	})
 	if err != nil {
 		return nil, err
 	}

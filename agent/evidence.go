@@ -36,7 +36,9 @@ type log struct {
 
 func (l Logs) read() ([]log, error) {
 	list := []log{} // an array, even if nothing is there
-	for _, file := range []struct{ typ, path, standard string }{{"TCG", l.TCG, defaultTCG}, {"IMA", l.IMA, defaultIMA}} {
+	for _, file := range []struct {
+		typ, path, standard string
+	}{{"TCG", l.TCG, defaultTCG}, {"IMA", l.IMA, defaultIMA}} {
 		path := file.path
 		if path == "" {
 			path = file.standard
@@ -80,8 +82,12 @@ func (m *TPM) Evidence(c Challenge, logs Logs) ([]byte, error) {
 		return nil, err
 	}
 	data := map[string]any{
-		"challenge": encode(c.Challenge), "service_context": c.Context, "tpm_att_data": map[string]any{"current_attestation": attestation},
-		"request_key": map[string]any{"jwk": jsontext.Value(jwk), "info": map[string]any{"tpm_quote": map[string]any{"hash_alg": "sha-256"}}},
+		"challenge":       encode(c.Challenge),
+		"service_context": c.Context, "tpm_att_data": map[string]any{"current_attestation": attestation},
+		"request_key": map[string]any{
+			"jwk":  jsontext.Value(jwk),
+			"info": map[string]any{"tpm_quote": map[string]any{"hash_alg": "sha-256"}},
+		},
 	}
 	if len(c.RelyingPartyData) > 0 {
 		data["rp_data"] = encode(c.RelyingPartyData)
@@ -90,7 +96,8 @@ func (m *TPM) Evidence(c Challenge, logs Logs) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.PS256, Key: key}, (&jose.SignerOptions{}).WithType("attReqV2"))
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.PS256, Key: key},
+		(&jose.SignerOptions{}).WithType("attReqV2"))
 	if err != nil {
 		return nil, err
 	}
@@ -126,6 +133,11 @@ func (m *TPM) attest(qualifying []byte, logs Logs) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string]any{"logs": list, "aik_pub": jsontext.Value(ak), "quote": encode(q.Attested), "signature": encode(signature),
-		"pcrs": []any{map[string]any{"algorithm": 11, "values": values}}}, nil
+	return map[string]any{
+		"logs":      list,
+		"aik_pub":   jsontext.Value(ak),
+		"quote":     encode(q.Attested),
+		"signature": encode(signature),
+		"pcrs":      []any{map[string]any{"algorithm": 11, "values": values}},
+	}, nil
 }

@@ -24,5 +24,7 @@ func (h thim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	_ = json.NewEncoder(w).Encode(map[string]string{"vcekCert": h.leaf, "certificateChain": h.chain, "tcbm": "0"})
+	_ = json.NewEncoder(w).Encode(map[string]string{
+		"vcekCert": h.leaf, "certificateChain": h.chain, "tcbm": "0",
+	})
 }

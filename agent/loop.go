@@ -100,7 +100,8 @@ func (l *Loop) once(ctx context.Context) time.Duration {
 	switch {
 	case err == nil:
 		next.State, next.Attested = Healthy, l.now()
-	case errors.As(err, &answer) && answer.Status >= 400 && answer.Status < 500 && answer.Status != http.StatusTooManyRequests:
+	case errors.As(err, &answer) && answer.Status >= 400 && answer.Status < 500 &&
+		answer.Status != http.StatusTooManyRequests:
 		next.State, next.Reason, next.Misses = Unhealthy, answer.Message, before.Misses+1
 		if len(answer.Details) > 0 {
 			next.Check = &answer.Details[0]

@@ -43,7 +43,11 @@ func sevReport(data [64]byte) (*Report, error) {
 	defer pin.Unpin()
 	pin.Pin(&request[0])
 	pin.Pin(&response[0])
-	call := snpRequest{version: 1, request: uint64(uintptr(unsafe.Pointer(&request[0]))), response: uint64(uintptr(unsafe.Pointer(&response[0])))}
+	call := snpRequest{
+		version:  1,
+		request:  uint64(uintptr(unsafe.Pointer(&request[0]))),
+		response: uint64(uintptr(unsafe.Pointer(&response[0]))),
+	}
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), snpGetReport, uintptr(unsafe.Pointer(&call)))
 	if errno != 0 {
 		return nil, fmt.Errorf("%s: %w (firmware %#x)", sevGuest, errno, call.exitInfo2)

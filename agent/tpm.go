@@ -82,7 +82,9 @@ func (m *TPM) load(state string) (err error) {
 	return nil
 }
 
-func newKey(handle tpm2.TPMHandle, name tpm2.TPM2BName, public tpm2.TPM2BPublic, transient bool) (*key, error) {
+func newKey(
+	handle tpm2.TPMHandle, name tpm2.TPM2BName, public tpm2.TPM2BPublic, transient bool,
+) (*key, error) {
 	parsed, err := tpm.ParsePublic(public.Bytes())
 	return &key{handle, name, public.Bytes(), parsed, transient}, err
 }
@@ -93,7 +95,10 @@ func (m *TPM) endorsementKey() (*key, error) {
 	if kept, err := (tpm2.ReadPublic{ObjectHandle: handleEK}).Execute(m.t); err == nil {
 		return newKey(handleEK, kept.Name, kept.OutPublic, false)
 	}
-	made, err := tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHEndorsement, InPublic: tpm2.New2B(tpm2.RSAEKTemplate)}.Execute(m.t)
+	made, err := tpm2.CreatePrimary{
+		PrimaryHandle: tpm2.TPMRHEndorsement,
+		InPublic:      tpm2.New2B(tpm2.RSAEKTemplate),
+	}.Execute(m.t)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +110,11 @@ func (m *TPM) endorsementKey() (*key, error) {
 func (m *TPM) asEK() tpm2.AuthHandle {
 	return tpm2.AuthHandle{Handle: m.ek.handle, Name: m.ek.name, Auth: tpm2.Policy(tpm2.TPMAlgSHA256, 16,
 		func(t transport.TPM, session tpm2.TPMISHPolicy, nonce tpm2.TPM2BNonce) error {
-			_, err := tpm2.PolicySecret{AuthHandle: tpm2.TPMRHEndorsement, PolicySession: session, NonceTPM: nonce}.Execute(t)
+			_, err := tpm2.PolicySecret{
+				AuthHandle:    tpm2.TPMRHEndorsement,
+				PolicySession: session,
+				NonceTPM:      nonce,
+			}.Execute(t)
 			return err
 		})}
 }
@@ -118,9 +127,16 @@ func (k *key) auth() tpm2.AuthHandle {
 // a child of the endorsement key, so that its quotes tell the true counters.
 var akTemplate = tpm2.TPMTPublic{
 	Type: tpm2.TPMAlgRSA, NameAlg: tpm2.TPMAlgSHA256,
-	ObjectAttributes: tpm2.TPMAObject{FixedTPM: true, FixedParent: true, SensitiveDataOrigin: true, UserWithAuth: true, NoDA: true, Restricted: true, SignEncrypt: true},
+	ObjectAttributes: tpm2.TPMAObject{
+		FixedTPM: true, FixedParent: true, SensitiveDataOrigin: true, UserWithAuth: true, NoDA: true,
+		Restricted: true, SignEncrypt: true,
+	},
 	Parameters: tpm2.NewTPMUPublicParms(tpm2.TPMAlgRSA, &tpm2.TPMSRSAParms{
-		Scheme:  tpm2.TPMTRSAScheme{Scheme: tpm2.TPMAlgRSASSA, Details: tpm2.NewTPMUAsymScheme(tpm2.TPMAlgRSASSA, &tpm2.TPMSSigSchemeRSASSA{HashAlg: tpm2.TPMAlgSHA256})},
+		Scheme: tpm2.TPMTRSAScheme{
+			Scheme: tpm2.TPMAlgRSASSA,
+			Details: tpm2.NewTPMUAsymScheme(tpm2.TPMAlgRSASSA,
+				&tpm2.TPMSSigSchemeRSASSA{HashAlg: tpm2.TPMAlgSHA256}),
+		},
 		KeyBits: 2048,
 	}),
 }
@@ -146,9 +162,16 @@ func (m *TPM) attestationKey(path string) (*key, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	public := tpm2.BytesAs2B[tpm2.TPMTPublic](kept.Public)
-	loaded, err := tpm2.Load{ParentHandle: m.asEK(), InPrivate: tpm2.TPM2BPrivate{Buffer: kept.Private}, InPublic: public}.Execute(m.t)
+	loaded, err := tpm2.Load{
+		ParentHandle: m.asEK(),
+		InPrivate:    tpm2.TPM2BPrivate{Buffer: kept.Private},
+		InPublic:     public,
+	}.Execute(m.t)
 	if err != nil {
-		return nil, fmt.Errorf("%s is the key of another TPM, or of one that was cleared; remove the file, and enrol again: %w", path, err)
+		return nil, fmt.Errorf(
+			"%s is the key of another TPM, or of one that was cleared; remove the file, and enrol again: %w",
+			path, err,
+		)
 	}
 	return newKey(loaded.ObjectHandle, loaded.Name, public, true)
 }
@@ -183,7 +206,8 @@ func (m *TPM) readIndex(index tpm2.TPMHandle) ([]byte, error) {
 	own := tpm2.AuthHandle{Handle: index, Name: info.NVName, Auth: tpm2.PasswordAuth(nil)}
 	for _, auth := range []tpm2.AuthHandle{owner, own} {
 		var b []byte
-		if b, err = m.readWhole(auth, tpm2.NamedHandle{Handle: index, Name: info.NVName}, int(contents.DataSize)); err == nil {
+		b, err = m.readWhole(auth, tpm2.NamedHandle{Handle: index, Name: info.NVName}, int(contents.DataSize))
+		if err == nil {
 			return b, nil
 		}
 	}
@@ -192,7 +216,12 @@ func (m *TPM) readIndex(index tpm2.TPMHandle) ([]byte, error) {
 
 func (m *TPM) readWhole(auth tpm2.AuthHandle, index tpm2.NamedHandle, size int) (out []byte, err error) {
 	for len(out) < size {
-		part, err := tpm2.NVRead{AuthHandle: auth, NVIndex: index, Size: uint16(min(chunk, size-len(out))), Offset: uint16(len(out))}.Execute(m.t)
+		part, err := tpm2.NVRead{
+			AuthHandle: auth,
+			NVIndex:    index,
+			Size:       uint16(min(chunk, size-len(out))),
+			Offset:     uint16(len(out)),
+		}.Execute(m.t)
 		if err != nil {
 			return nil, err
 		}
@@ -205,7 +234,10 @@ func (m *TPM) readWhole(auth tpm2.AuthHandle, index tpm2.NamedHandle, size int) 
 }
 
 func selection(mask uint32) tpm2.TPMLPCRSelection {
-	return tpm2.TPMLPCRSelection{PCRSelections: []tpm2.TPMSPCRSelection{{Hash: tpm2.TPMAlgSHA256, PCRSelect: []byte{byte(mask), byte(mask >> 8), byte(mask >> 16)}}}}
+	return tpm2.TPMLPCRSelection{PCRSelections: []tpm2.TPMSPCRSelection{{
+		Hash:      tpm2.TPMAlgSHA256,
+		PCRSelect: []byte{byte(mask), byte(mask >> 8), byte(mask >> 16)},
+	}}}
 }
 
 // registers reads the SHA-256 registers of a mask.
@@ -263,7 +295,11 @@ func (m *TPM) quote(mask uint32, qualifying []byte) (*tpm.Quote, []byte, error) 
 			return nil, nil, fmt.Errorf("quote: %w", err)
 		}
 		if bytes.Equal(attested.PCRDigest, parsed.Hash.Sum(nil, all)) {
-			return &tpm.Quote{Attested: quoted.Quoted.Bytes(), Signature: parsed, Banks: []eventlog.Bank{bank}}, signature, nil
+			return &tpm.Quote{
+				Attested:  quoted.Quoted.Bytes(),
+				Signature: parsed,
+				Banks:     []eventlog.Bank{bank},
+			}, signature, nil
 		}
 	}
 	return nil, nil, errors.New("the registers change faster than they can be quoted")
@@ -275,7 +311,8 @@ func (m *TPM) AttestationKey() crypto.PublicKey { return m.ak.parsed.Key }
 // activate opens a credential.
 func (m *TPM) activate(object, secret []byte) ([]byte, error) {
 	opened, err := tpm2.ActivateCredential{ActivateHandle: m.ak.auth(), KeyHandle: m.asEK(),
-		CredentialBlob: tpm2.TPM2BIDObject{Buffer: object}, Secret: tpm2.TPM2BEncryptedSecret{Buffer: secret}}.Execute(m.t)
+		CredentialBlob: tpm2.TPM2BIDObject{Buffer: object},
+		Secret:         tpm2.TPM2BEncryptedSecret{Buffer: secret}}.Execute(m.t)
 	if err != nil {
 		return nil, fmt.Errorf("the credential is not for this TPM and key: %w", err)
 	}

@@ -128,7 +128,9 @@ func (c *Client) Attest(ctx context.Context, r Request) (string, error) {
 	if len(r.EventLog) > 0 {
 		body["eventLog"] = encode(r.EventLog)
 	}
-	for name, data := range map[string]*evidence.Data{"runtimeData": r.RuntimeData, "initTimeData": r.InitTimeData} {
+	for name, data := range map[string]*evidence.Data{
+		"runtimeData": r.RuntimeData, "initTimeData": r.InitTimeData,
+	} {
 		if data != nil {
 			body[name] = map[string]string{"data": encode(data.Bytes), "dataType": string(data.Type)}
 		}

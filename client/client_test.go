@@ -41,10 +41,12 @@ func serve(t *testing.T, answers map[string]string) *client.Client {
 }
 
 func TestErrorsKeepCodeAndCheck(t *testing.T) {
-	c := serve(t, map[string]string{"POST /attest/SgxEnclave": `{"error":{"code":"InvalidParameter","message":"m","details":[{"check":"dcap.quote.signature","found":"f","unknown":1}]}}`})
+	c := serve(t, map[string]string{"POST /attest/SgxEnclave": `{"error":{"code":"InvalidParameter",` +
+		`"message":"m","details":[{"check":"dcap.quote.signature","found":"f","unknown":1}]}}`})
 	_, err := c.Attest(context.Background(), client.Request{Kind: evidence.SGXEnclave})
 	var e *client.Error
-	if !errors.As(err, &e) || e.Status != 400 || e.Code != "InvalidParameter" || e.Details[0].Check != "dcap.quote.signature" {
+	if !errors.As(err, &e) || e.Status != 400 || e.Code != "InvalidParameter" ||
+		e.Details[0].Check != "dcap.quote.signature" {
 		t.Errorf("error = %+v", err)
 	}
 }
@@ -56,7 +58,8 @@ func TestAnswersThatAreRefused(t *testing.T) {
 		"another status":      {},
 		"error of other form": {"POST /attest/SgxEnclave": `{"error":"x"}`},
 	} {
-		if got, err := serve(t, answers).Attest(context.Background(), client.Request{Kind: evidence.SGXEnclave}); err == nil {
+		got, err := serve(t, answers).Attest(context.Background(), client.Request{Kind: evidence.SGXEnclave})
+		if err == nil {
 			t.Errorf("%s: token = %q", name, got)
 		}
 	}
@@ -98,7 +101,8 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, attest := c.Attest(context.Background(), client.Request{Kind: evidence.SGXEnclave, Evidence: []byte("secret")})
+	_, attest := c.Attest(context.Background(),
+		client.Request{Kind: evidence.SGXEnclave, Evidence: []byte("secret")})
 	_, keys := c.Keys(context.Background(), token.Discovery{KeySetURL: s.URL + "/certs"})
 	for _, err := range []error{attest, keys} {
 		var e *client.Error

@@ -83,9 +83,12 @@ func (c *Client) PolicyHistory(ctx context.Context, kind evidence.Kind) ([]Polic
 }
 
 // PolicyVersion returns one version, with its text.
-func (c *Client) PolicyVersion(ctx context.Context, kind evidence.Kind, version int64) (*PolicyVersion, error) {
+func (c *Client) PolicyVersion(
+	ctx context.Context, kind evidence.Kind, version int64,
+) (*PolicyVersion, error) {
 	var p PolicyVersion
-	if err := c.call(ctx, http.MethodGet, fmt.Sprintf("/policies/%s/versions/%d", kind, version), nil, &p); err != nil {
+	err := c.call(ctx, http.MethodGet, fmt.Sprintf("/policies/%s/versions/%d", kind, version), nil, &p)
+	if err != nil {
 		return nil, err
 	}
 	return &p, nil
@@ -93,7 +96,8 @@ func (c *Client) PolicyVersion(ctx context.Context, kind evidence.Kind, version 
 
 // Rollback puts an earlier version in force again.
 func (c *Client) Rollback(ctx context.Context, kind evidence.Kind, version int64) error {
-	return c.call(ctx, http.MethodPost, "/policies/"+string(kind)+":rollback", map[string]int64{"version": version}, &struct{}{})
+	return c.call(ctx, http.MethodPost, "/policies/"+string(kind)+":rollback",
+		map[string]int64{"version": version}, &struct{}{})
 }
 
 // Proposals returns changes that wait for approvals.
@@ -152,7 +156,9 @@ func (c *Client) SigningKeys(ctx context.Context) ([]SigningKey, error) {
 // RotateKey makes the next key. With now it signs at once.
 func (c *Client) RotateKey(ctx context.Context, algorithm string, now bool) (*SigningKey, error) {
 	var k SigningKey
-	if err := c.call(ctx, http.MethodPost, "/signingkeys:rotate", map[string]any{"algorithm": algorithm, "now": now}, &k); err != nil {
+	err := c.call(ctx, http.MethodPost, "/signingkeys:rotate",
+		map[string]any{"algorithm": algorithm, "now": now}, &k)
+	if err != nil {
 		return nil, err
 	}
 	return &k, nil
@@ -186,7 +192,8 @@ func (c *Client) CreateToken(ctx context.Context, t StaticToken) (string, error)
 	var answer struct {
 		Token string `json:"token"`
 	}
-	err := c.call(ctx, http.MethodPost, "/tokens", StaticToken{Name: t.Name, Role: t.Role, Providers: t.Providers, Expires: t.Expires}, &answer)
+	err := c.call(ctx, http.MethodPost, "/tokens",
+		StaticToken{Name: t.Name, Role: t.Role, Providers: t.Providers, Expires: t.Expires}, &answer)
 	return answer.Token, err
 }
 

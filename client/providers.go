@@ -78,7 +78,9 @@ func (c *Client) UpdateProvider(ctx context.Context, s Scope, name string, p Pro
 	return c.provider(ctx, http.MethodPatch, s, name, p)
 }
 
-func (c *Client) provider(ctx context.Context, method string, s Scope, name string, body any) (*Provider, error) {
+func (c *Client) provider(
+	ctx context.Context, method string, s Scope, name string, body any,
+) (*Provider, error) {
 	var p Provider
 	if err := c.call(ctx, method, s.path(attestationProviders, name), body, &p); err != nil {
 		return nil, err
@@ -102,7 +104,9 @@ func (c *Client) DefaultProviders(ctx context.Context, subscription string) ([]P
 // "westeurope".
 func (c *Client) DefaultProvider(ctx context.Context, subscription, location string) (*Provider, error) {
 	var p Provider
-	if err := c.call(ctx, http.MethodGet, Scope{Subscription: subscription}.path("locations", location, "defaultProvider"), nil, &p); err != nil {
+	err := c.call(ctx, http.MethodGet,
+		Scope{Subscription: subscription}.path("locations", location, "defaultProvider"), nil, &p)
+	if err != nil {
 		return nil, err
 	}
 	return &p, nil
@@ -120,25 +124,34 @@ type EndpointConnection struct {
 const endpointConnections = "privateEndpointConnections"
 
 // EndpointConnections lists the private endpoint connections of a provider.
-func (c *Client) EndpointConnections(ctx context.Context, s Scope, provider string) ([]EndpointConnection, error) {
+func (c *Client) EndpointConnections(
+	ctx context.Context, s Scope, provider string,
+) ([]EndpointConnection, error) {
 	var l list[EndpointConnection]
 	err := c.call(ctx, http.MethodGet, s.path(attestationProviders, provider, endpointConnections), nil, &l)
 	return l.Value, err
 }
 
 // EndpointConnection returns one of them.
-func (c *Client) EndpointConnection(ctx context.Context, s Scope, provider, name string) (*EndpointConnection, error) {
+func (c *Client) EndpointConnection(
+	ctx context.Context, s Scope, provider, name string,
+) (*EndpointConnection, error) {
 	return c.endpoint(ctx, http.MethodGet, s, provider, name, nil)
 }
 
 // PutEndpointConnection records one.
-func (c *Client) PutEndpointConnection(ctx context.Context, s Scope, provider, name string, e EndpointConnection) (*EndpointConnection, error) {
+func (c *Client) PutEndpointConnection(
+	ctx context.Context, s Scope, provider, name string, e EndpointConnection,
+) (*EndpointConnection, error) {
 	return c.endpoint(ctx, http.MethodPut, s, provider, name, e)
 }
 
-func (c *Client) endpoint(ctx context.Context, method string, s Scope, provider, name string, body any) (*EndpointConnection, error) {
+func (c *Client) endpoint(
+	ctx context.Context, method string, s Scope, provider, name string, body any,
+) (*EndpointConnection, error) {
 	var e EndpointConnection
-	if err := c.call(ctx, method, s.path(attestationProviders, provider, endpointConnections, name), body, &e); err != nil {
+	err := c.call(ctx, method, s.path(attestationProviders, provider, endpointConnections, name), body, &e)
+	if err != nil {
 		return nil, err
 	}
 	return &e, nil
@@ -146,7 +159,8 @@ func (c *Client) endpoint(ctx context.Context, method string, s Scope, provider,
 
 // DeleteEndpointConnection forgets one.
 func (c *Client) DeleteEndpointConnection(ctx context.Context, s Scope, provider, name string) error {
-	return c.call(ctx, http.MethodDelete, s.path(attestationProviders, provider, endpointConnections, name), nil, nil)
+	return c.call(ctx, http.MethodDelete,
+		s.path(attestationProviders, provider, endpointConnections, name), nil, nil)
 }
 
 // LinkResources returns the names of what a private endpoint can lead to.

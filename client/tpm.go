@@ -98,7 +98,8 @@ func (c *Client) EnrolTPM(ctx context.Context, in EnrolTPM) (*Offer, error) {
 // ActivateTPM sends what the TPM found in the credential.
 func (c *Client) ActivateTPM(ctx context.Context, enrolment string, answer []byte) (*Enrolled, error) {
 	var out Enrolled
-	err := c.do(ctx, http.MethodPost, c.base+"/tpm/enroll", map[string]string{"context": enrolment, "answer": base64.RawURLEncoding.EncodeToString(answer)}, &out)
+	err := c.do(ctx, http.MethodPost, c.base+"/tpm/enroll",
+		map[string]string{"context": enrolment, "answer": base64.RawURLEncoding.EncodeToString(answer)}, &out)
 	if err != nil {
 		return nil, fmt.Errorf("enrolment: %w", err)
 	}

@@ -54,7 +54,8 @@ func (p *pieces) bundle() (*Bundle, error) {
 			}
 		}
 		slices.Sort(have)
-		return nil, fmt.Errorf("%s: no TCB info and nothing of AMD's; found: %s", p.root, strings.Join(slices.Compact(have), ", "))
+		return nil, fmt.Errorf("%s: no TCB info and nothing of AMD's; found: %s", p.root,
+			strings.Join(slices.Compact(have), ", "))
 	}
 	text := p.root + ": no collateral in this folder"
 	for _, note := range out.Notes[:min(len(out.Notes), 8)] {
@@ -99,7 +100,8 @@ func (p *pieces) setsFor(info *piece) ([]*Intel, error) {
 			return nil, err
 		}
 	}
-	root, err := choose(dir, filter(p.lists, func(n *piece) bool { return n.list.Issuer.CommonName == rootCAName }))
+	root, err := choose(dir,
+		filter(p.lists, func(n *piece) bool { return n.list.Issuer.CommonName == rootCAName }))
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +110,8 @@ func (p *pieces) setsFor(info *piece) ([]*Intel, error) {
 	}
 	var sets []*Intel
 	for _, ca := range []string{"platform", "processor"} {
-		list, err := choose(dir, filter(p.lists, func(n *piece) bool { return CAType(n.list.Issuer.CommonName) == ca }))
+		list, err := choose(dir,
+			filter(p.lists, func(n *piece) bool { return CAType(n.list.Issuer.CommonName) == ca }))
 		if err != nil {
 			return nil, err
 		}
@@ -131,7 +134,8 @@ func (p *pieces) setsFor(info *piece) ([]*Intel, error) {
 // signer finds the chain of the TCB signing certificate that made the signature.
 func (p *pieces) signer(dir string, n *piece) ([]byte, error) {
 	list := p.leads(func(name string) bool { return strings.Contains(name, "TCB Signing") })
-	if right := filter(list, func(chain *piece) bool { return chain.signs(n.text, n.signature) }); len(right) > 0 {
+	right := filter(list, func(chain *piece) bool { return chain.signs(n.text, n.signature) })
+	if len(right) > 0 {
 		list = right
 	}
 	chain, err := choose(dir, list)
@@ -154,7 +158,8 @@ func (p *pieces) caChain(dir, ca string) ([]byte, error) {
 // verifier to see.
 func (p *pieces) pcks(out *Bundle) {
 	for _, n := range p.leads(func(name string) bool { return strings.Contains(name, "PCK Certificate") }) {
-		if chain := p.complete(n); !slices.ContainsFunc(out.PCK, func(other []byte) bool { return bytes.Equal(other, chain) }) {
+		chain := p.complete(n)
+		if !slices.ContainsFunc(out.PCK, func(other []byte) bool { return bytes.Equal(other, chain) }) {
 			out.PCK = append(out.PCK, chain)
 		}
 		n.used = true
@@ -275,8 +280,15 @@ func (p *pieces) ca(name string) (*piece, error) {
 	var list []*piece
 	from := map[*piece]*piece{}
 	for _, n := range p.chains {
-		if at := slices.IndexFunc(n.certs, func(c *x509.Certificate) bool { return c.Subject.CommonName == name }); at >= 0 {
-			one := &piece{file: n.file, what: "certificate " + name, certs: []*x509.Certificate{n.certs[at]}, date: n.certs[at].NotBefore}
+		if at := slices.IndexFunc(n.certs, func(c *x509.Certificate) bool {
+			return c.Subject.CommonName == name
+		}); at >= 0 {
+			one := &piece{
+				file:  n.file,
+				what:  "certificate " + name,
+				certs: []*x509.Certificate{n.certs[at]},
+				date:  n.certs[at].NotBefore,
+			}
 			one.text = encodeChain(one.certs)
 			list, from[one] = append(list, one), n
 		}

@@ -98,7 +98,11 @@ func ParseBundle(text []byte) (*Bundle, error) {
 		if err != nil || a.Branch != "vcek" && a.Branch != "vlek" || a.Line == "" {
 			return nil, fmt.Errorf("collateral bundle: amd %d: line, branch or crl is wrong", i+1)
 		}
-		b.AMD = append(b.AMD, &AMD{AMDQuery: AMDQuery{Line: a.Line, VLEK: a.Branch == "vlek"}, Chain: []byte(a.Chain), CRL: crl})
+		b.AMD = append(b.AMD, &AMD{
+			AMDQuery: AMDQuery{Line: a.Line, VLEK: a.Branch == "vlek"},
+			Chain:    []byte(a.Chain),
+			CRL:      crl,
+		})
 	}
 	for i, v := range in.VCEK {
 		block, rest := pem.Decode([]byte(v.Certificate))
@@ -120,7 +124,8 @@ func ParseBundle(text []byte) (*Bundle, error) {
 func (b *Bundle) pckChains() [][]byte {
 	var list [][]byte
 	add := func(chain []byte) {
-		if len(chain) > 0 && !slices.ContainsFunc(list, func(other []byte) bool { return bytes.Equal(other, chain) }) {
+		if len(chain) > 0 &&
+			!slices.ContainsFunc(list, func(other []byte) bool { return bytes.Equal(other, chain) }) {
 			list = append(list, chain)
 		}
 	}

@@ -122,6 +122,8 @@ func (c *Intel) Seal() *Intel {
 }
 
 func (c *Intel) pieces() [][]byte {
-	return [][]byte{c.RootCRL, c.PCKCRL, c.PCKCRLIssuerChain, c.TCBInfoIssuerChain, c.TCBInfo, c.TCBInfoSignature,
-		c.QEIdentityIssuerChain, c.QEIdentity, c.QEIdentitySignature, c.PCKCertificateChain}
+	return [][]byte{
+		c.RootCRL, c.PCKCRL, c.PCKCRLIssuerChain, c.TCBInfoIssuerChain, c.TCBInfo, c.TCBInfoSignature,
+		c.QEIdentityIssuerChain, c.QEIdentity, c.QEIdentitySignature, c.PCKCertificateChain,
+	}
 }

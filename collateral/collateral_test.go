@@ -40,16 +40,19 @@ func TestASetComesBackFromItsFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(c, got, cmpopts.IgnoreUnexported(collateral.Intel{}), cmpopts.EquateEmpty()); diff != "" {
+	diff := cmp.Diff(c, got, cmpopts.IgnoreUnexported(collateral.Intel{}), cmpopts.EquateEmpty())
+	if diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
 func TestParseSetRefuses(t *testing.T) {
 	for name, text := range map[string]string{
-		"unknown member": `{"tcb_inf":""}`, "duplicate member": `{"tcb_info":"","tcb_info":""}`, "trailing data": `{} {}`,
+		"unknown member": `{"tcb_inf":""}`, "duplicate member": `{"tcb_info":"","tcb_info":""}`,
+		"trailing data":     `{} {}`,
 		"signature not hex": `{"tcb_info_signature":"xyz"}`, "CRL neither hex nor base64": `{"pck_crl":"!"}`,
-		"PEM that is no CRL": `{"pck_crl":"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"}`, "no object": `[]`, "empty": ``,
+		"PEM that is no CRL": `{"pck_crl":"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"}`,
+		"no object":          `[]`, "empty": ``,
 	} {
 		if _, err := collateral.ParseSet([]byte(text)); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -79,7 +82,9 @@ func TestTheNewestSetIsChosen(t *testing.T) {
 	reissued := set(func(tcb *evidencetest.TCB) { tcb.Issued = tcb.Issued.Add(time.Minute) })
 	other := set(func(tcb *evidencetest.TCB) { tcb.FMSPC[5] = 9; tcb.Number = 30 })
 	tdx := set(func(tcb *evidencetest.TCB) { tcb.TEE = "TDX"; tcb.Number = 40 })
-	s, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{old, current, reissued, other, tdx}})
+	s, err := collateral.NewStatic(&collateral.Bundle{
+		Intel: []*collateral.Intel{old, current, reissued, other, tdx},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,8 +112,13 @@ func TestTheNewestSetIsChosen(t *testing.T) {
 }
 
 func TestSetsThatDoNotSayWhatTheyAreForAreRefused(t *testing.T) {
-	for name, info := range map[string]string{"no TCB info": "", "FMSPC too short": `{"fmspc":"00"}`, "no JSON": "x"} {
-		if _, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{{TCBInfo: []byte(info)}}}); err == nil {
+	for name, info := range map[string]string{
+		"no TCB info": "", "FMSPC too short": `{"fmspc":"00"}`, "no JSON": "x",
+	} {
+		_, err := collateral.NewStatic(&collateral.Bundle{
+			Intel: []*collateral.Intel{{TCBInfo: []byte(info)}},
+		})
+		if err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
@@ -125,11 +135,15 @@ func TestDigestsTellSetsApart(t *testing.T) {
 func TestAFolderOfPiecesIsOneSet(t *testing.T) {
 	c, dir := set(nil), t.TempDir()
 	response := func(member string, signed, signature []byte) []byte {
-		return []byte(`{"` + member + `":` + string(signed) + `,"signature":"` + hex.EncodeToString(signature) + `"}`)
+		return []byte(
+			`{"` + member + `":` + string(signed) + `,"signature":"` + hex.EncodeToString(signature) + `"}`,
+		)
 	}
 	for name, b := range map[string][]byte{
-		"tcb.json": response("tcbInfo", c.TCBInfo, c.TCBInfoSignature), "qe.json": response("enclaveIdentity", c.QEIdentity, c.QEIdentitySignature),
-		"root.crl": c.RootCRL, "pck.crl": []byte(hex.EncodeToString(c.PCKCRL)), "signer.pem": c.TCBInfoIssuerChain, "notes.txt": []byte("notes"),
+		"tcb.json": response("tcbInfo", c.TCBInfo, c.TCBInfoSignature),
+		"qe.json":  response("enclaveIdentity", c.QEIdentity, c.QEIdentitySignature),
+		"root.crl": c.RootCRL, "pck.crl": []byte(hex.EncodeToString(c.PCKCRL)),
+		"signer.pem": c.TCBInfoIssuerChain, "notes.txt": []byte("notes"),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
 			t.Fatal(err)
@@ -140,7 +154,8 @@ func TestAFolderOfPiecesIsOneSet(t *testing.T) {
 		t.Fatalf("Load = %+v, %v", sets, err)
 	}
 	got := sets.Intel[0]
-	if !bytes.Equal(got.TCBInfo, c.TCBInfo) || !bytes.Equal(got.QEIdentity, c.QEIdentity) || !bytes.Equal(got.RootCRL, c.RootCRL) ||
+	if !bytes.Equal(got.TCBInfo, c.TCBInfo) || !bytes.Equal(got.QEIdentity, c.QEIdentity) ||
+		!bytes.Equal(got.RootCRL, c.RootCRL) ||
 		!bytes.Equal(got.PCKCRL, c.PCKCRL) || !bytes.Equal(got.TCBInfoSignature, c.TCBInfoSignature) {
 		t.Error("pieces are missing or changed")
 	}
@@ -187,7 +202,12 @@ func FuzzParseResponse(f *testing.F) {
 func TestABundleComesBack(t *testing.T) {
 	a := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
 	chip := a.Chip(evidencetest.ChipConfig{})
-	b := &collateral.Bundle{Created: now, Intel: []*collateral.Intel{set(nil)}, AMD: []*collateral.AMD{a.Collateral(false), a.Collateral(true)}, VCEK: []*collateral.VCEK{chip.VCEK()}}
+	b := &collateral.Bundle{
+		Created: now,
+		Intel:   []*collateral.Intel{set(nil)},
+		AMD:     []*collateral.AMD{a.Collateral(false), a.Collateral(true)},
+		VCEK:    []*collateral.VCEK{chip.VCEK()},
+	}
 	text, err := b.Marshal()
 	if err != nil {
 		t.Fatal(err)
@@ -196,7 +216,8 @@ func TestABundleComesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(b, got, cmpopts.IgnoreUnexported(collateral.Intel{}), cmpopts.EquateEmpty()); diff != "" {
+	diff := cmp.Diff(b, got, cmpopts.IgnoreUnexported(collateral.Intel{}), cmpopts.EquateEmpty())
+	if diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	path := filepath.Join(t.TempDir(), "bundle.json")
@@ -211,10 +232,15 @@ func TestABundleComesBack(t *testing.T) {
 func TestParseBundleRefuses(t *testing.T) {
 	with := func(members string) string { return `{"format":"probity-collateral/1",` + members + `}` }
 	for name, text := range map[string]string{
-		"nothing": "", "no format": `{}`, "another format": `{"format":"probity-collateral/2"}`, "a member twice": with(`"amd":[],"amd":[]`),
-		"an unknown member": with(`"extra":1`), "an unknown branch": with(`"amd":[{"line":"Milan","branch":"x"}]`), "no line": with(`"amd":[{"branch":"vcek"}]`),
-		"a list that is none": with(`"amd":[{"line":"Milan","branch":"vcek","crl":"!"}]`), "a VCEK that is none": with(`"vcek":[{"path":"vcek/v1/x","certificate":"x"}]`),
-		"a VCEK of no path":  with(`"vcek":[{"path":"../x","certificate":"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"}]`),
+		"nothing": "", "no format": `{}`, "another format": `{"format":"probity-collateral/2"}`,
+		"a member twice":      with(`"amd":[],"amd":[]`),
+		"an unknown member":   with(`"extra":1`),
+		"an unknown branch":   with(`"amd":[{"line":"Milan","branch":"x"}]`),
+		"no line":             with(`"amd":[{"branch":"vcek"}]`),
+		"a list that is none": with(`"amd":[{"line":"Milan","branch":"vcek","crl":"!"}]`),
+		"a VCEK that is none": with(`"vcek":[{"path":"vcek/v1/x","certificate":"x"}]`),
+		"a VCEK of no path": with(`"vcek":[{"path":"../x","certificate":"-----BEGIN ` +
+			`CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"}]`),
 		"a set that is none": with(`"intel":[{"pck_crl":"!"}]`), "more behind": with(`"amd":[]`) + "{}",
 	} {
 		if b, err := collateral.ParseBundle([]byte(text)); err == nil {
@@ -224,8 +250,12 @@ func TestParseBundleRefuses(t *testing.T) {
 }
 
 func TestParseVCEKQueryRefuses(t *testing.T) {
-	for _, path := range []string{"", "vcek/v1/Milan", "vcek/v2/Milan/00?blSPL=01", "vlek/v1/Milan/00?blSPL=01", "vcek/v1/Milan/zz?blSPL=01",
-		"vcek/v1/Milan/00?blSPL=256", "vcek/v1/Milan/00?blSPL=1", "vcek/v1/Milan/00", "vcek/v1/Milan/AA?blSPL=01", "vcek/v1/Milan/00?blSPL=01&"} {
+	for _, path := range []string{
+		"", "vcek/v1/Milan", "vcek/v2/Milan/00?blSPL=01", "vlek/v1/Milan/00?blSPL=01",
+		"vcek/v1/Milan/zz?blSPL=01",
+		"vcek/v1/Milan/00?blSPL=256", "vcek/v1/Milan/00?blSPL=1",
+		"vcek/v1/Milan/00", "vcek/v1/Milan/AA?blSPL=01", "vcek/v1/Milan/00?blSPL=01&",
+	} {
 		if q, err := collateral.ParseVCEKQuery(path); err == nil {
 			t.Errorf("%q: %+v", path, q)
 		}
@@ -234,7 +264,12 @@ func TestParseVCEKQueryRefuses(t *testing.T) {
 
 func FuzzParseBundle(f *testing.F) {
 	a := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
-	b := &collateral.Bundle{Created: now, Intel: []*collateral.Intel{set(nil)}, AMD: []*collateral.AMD{a.Collateral(false)}, VCEK: []*collateral.VCEK{a.Chip(evidencetest.ChipConfig{}).VCEK()}}
+	b := &collateral.Bundle{
+		Created: now,
+		Intel:   []*collateral.Intel{set(nil)},
+		AMD:     []*collateral.AMD{a.Collateral(false)},
+		VCEK:    []*collateral.VCEK{a.Chip(evidencetest.ChipConfig{}).VCEK()},
+	}
 	text, err := b.Marshal()
 	if err != nil {
 		f.Fatal(err)

@@ -24,7 +24,10 @@ type site struct {
 }
 
 func newSite() *site {
-	return &site{pki: evidencetest.NewIntel(evidencetest.IntelConfig{Now: now}), tcb: evidencetest.HealthyTDXTCB(now)}
+	return &site{
+		pki: evidencetest.NewIntel(evidencetest.IntelConfig{Now: now}),
+		tcb: evidencetest.HealthyTDXTCB(now),
+	}
 }
 
 func (s *site) set(edit func(*evidencetest.TCB)) *collateral.Intel {
@@ -32,11 +35,14 @@ func (s *site) set(edit func(*evidencetest.TCB)) *collateral.Intel {
 	if edit != nil {
 		edit(&tcb)
 	}
-	return s.pki.Collateral(s.pki.Platform(evidencetest.HealthyPlatform()), evidencetest.CollateralConfig{TCB: tcb})
+	return s.pki.Collateral(s.pki.Platform(evidencetest.HealthyPlatform()),
+		evidencetest.CollateralConfig{TCB: tcb})
 }
 
 func response(member string, signed, signature []byte) []byte {
-	return []byte(`{"` + member + `":` + string(signed) + `,"signature":"` + hex.EncodeToString(signature) + `"}`)
+	return []byte(
+		`{"` + member + `":` + string(signed) + `,"signature":"` + hex.EncodeToString(signature) + `"}`,
+	)
 }
 
 func tcbResponse(c *collateral.Intel) []byte {
@@ -68,17 +74,27 @@ func write(t *testing.T, files map[string][]byte) string {
 
 // pieces are the files of a folder with what belongs to every platform.
 func pieces(c *collateral.Intel) map[string][]byte {
-	return map[string][]byte{"root_ca_crl.der": c.RootCRL, "pck_crl.der": c.PCKCRL, "pck_crl_chain.pem": c.PCKCRLIssuerChain,
-		"tcb_signing_chain.pem": c.TCBInfoIssuerChain, "qe_identity.json": qeResponse(c), "tcb_info.json": tcbResponse(c)}
+	return map[string][]byte{
+		"root_ca_crl.der":       c.RootCRL,
+		"pck_crl.der":           c.PCKCRL,
+		"pck_crl_chain.pem":     c.PCKCRLIssuerChain,
+		"tcb_signing_chain.pem": c.TCBInfoIssuerChain,
+		"qe_identity.json":      qeResponse(c),
+		"tcb_info.json":         tcbResponse(c),
+	}
 }
 
 // sameSet compares the pieces of two sets.
 func sameSet(t *testing.T, name string, got, want *collateral.Intel) {
 	t.Helper()
 	for piece, pair := range map[string][2][]byte{
-		"root CRL": {got.RootCRL, want.RootCRL}, "PCK CRL": {got.PCKCRL, want.PCKCRL}, "TCB info": {got.TCBInfo, want.TCBInfo},
-		"its signature": {got.TCBInfoSignature, want.TCBInfoSignature}, "its chain": {bytes.TrimSpace(got.TCBInfoIssuerChain), bytes.TrimSpace(want.TCBInfoIssuerChain)},
-		"QE identity": {got.QEIdentity, want.QEIdentity}, "QE signature": {got.QEIdentitySignature, want.QEIdentitySignature},
+		"root CRL": {got.RootCRL, want.RootCRL}, "PCK CRL": {got.PCKCRL, want.PCKCRL},
+		"TCB info":      {got.TCBInfo, want.TCBInfo},
+		"its signature": {got.TCBInfoSignature, want.TCBInfoSignature},
+		"its chain":     {bytes.TrimSpace(got.TCBInfoIssuerChain), bytes.TrimSpace(want.TCBInfoIssuerChain)},
+		"QE identity": {
+			got.QEIdentity, want.QEIdentity,
+		}, "QE signature": {got.QEIdentitySignature, want.QEIdentitySignature},
 		"QE chain": {bytes.TrimSpace(got.QEIdentityIssuerChain), bytes.TrimSpace(want.QEIdentityIssuerChain)},
 	} {
 		if !bytes.Equal(pair[0], pair[1]) {
@@ -120,27 +136,43 @@ func TestOneSetInEveryForm(t *testing.T) {
 		return m
 	}
 	withHeaders := func(name string, chain, body []byte) []byte {
-		return []byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nRequest-ID: 1\r\n" + name + ": " + string(headerChain(chain)) + "\r\n\r\n" + string(body))
+		return []byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nRequest-ID: 1\r\n" + name + ": " +
+			string(headerChain(chain)) + "\r\n\r\n" + string(body))
 	}
 	reserialised := func(b []byte) any {
 		var v any
 		if err := json.Unmarshal(b, &v); err != nil {
 			t.Fatal(err)
 		}
-		return json.RawMessage(bytes.ReplaceAll(bytes.ReplaceAll(b, []byte(`":`), []byte(`": `)), []byte(`,"`), []byte(`, "`)))
+		return json.RawMessage(bytes.ReplaceAll(bytes.ReplaceAll(b, []byte(`":`), []byte(`": `)),
+			[]byte(`,"`), []byte(`, "`)))
 	}
 	admin, _ := json.Marshal(map[string]any{"platforms": []any{}, "collaterals": map[string]any{
-		"version": 4, "pck_certs": []any{}, "tcbinfos": []any{map[string]any{"fmspc": "00906ED50000", "tdx_tcbinfo": reserialised(tcbResponse(c))}},
-		"pckcacrl": map[string]string{"platformCrl": hex.EncodeToString(c.PCKCRL)}, "tdqeidentity": string(qeResponse(c)), "rootcacrl": strings.ToUpper(hex.EncodeToString(c.RootCRL)),
-		"certificates": map[string]any{"SGX-PCK-Certificate-Issuer-Chain": map[string]string{"PLATFORM": string(headerChain(c.PCKCRLIssuerChain))},
-			"TCB-Info-Issuer-Chain": string(headerChain(c.TCBInfoIssuerChain)), "SGX-Enclave-Identity-Issuer-Chain": string(headerChain(c.QEIdentityIssuerChain))}}})
+		"version": 4, "pck_certs": []any{},
+		"tcbinfos": []any{
+			map[string]any{"fmspc": "00906ED50000", "tdx_tcbinfo": reserialised(tcbResponse(c))},
+		},
+		"pckcacrl":     map[string]string{"platformCrl": hex.EncodeToString(c.PCKCRL)},
+		"tdqeidentity": string(qeResponse(c)), "rootcacrl": strings.ToUpper(hex.EncodeToString(c.RootCRL)),
+		"certificates": map[string]any{
+			"SGX-PCK-Certificate-Issuer-Chain": map[string]string{
+				"PLATFORM": string(headerChain(c.PCKCRLIssuerChain)),
+			},
+			"TCB-Info-Issuer-Chain":             string(headerChain(c.TCBInfoIssuerChain)),
+			"SGX-Enclave-Identity-Issuer-Chain": string(headerChain(c.QEIdentityIssuerChain)),
+		}}})
 	for name, folder := range map[string]map[string][]byte{
 		"a JSON set":          {"c.json": marshalled},
 		"a set with a BOM":    {"c.json": append([]byte("\xef\xbb\xbf"), marshalled...)},
 		"a set as a C string": {"c.json": append(bytes.Clone(marshalled), 0)},
-		"a set in camel case": {"c.json": []byte(strings.NewReplacer("pck_crl_issuer_chain", "pckCrlIssuerChain", "tcb_info_signature", "tcbInfoSignature", "root_ca_crl", "rootCaCrl").Replace(string(marshalled)))},
+		"a set in camel case": {"c.json": []byte(strings.NewReplacer(
+			"pck_crl_issuer_chain", "pckCrlIssuerChain", "tcb_info_signature", "tcbInfoSignature",
+			"root_ca_crl", "rootCaCrl",
+		).Replace(string(marshalled)))},
 		"byte arrays": {"c.json": edited(func(m map[string]any) {
-			m["root_ca_crl"], m["pck_crl"], m["tcb_info_signature"] = numbers(c.RootCRL), numbers(c.PCKCRL), numbers(c.TCBInfoSignature)
+			m["root_ca_crl"] = numbers(c.RootCRL)
+			m["pck_crl"] = numbers(c.PCKCRL)
+			m["tcb_info_signature"] = numbers(c.TCBInfoSignature)
 		})},
 		"texts as byte arrays": {"c.json": edited(func(m map[string]any) {
 			m["tcb_info"], m["tcb_info_issuer_chain"] = numbers(c.TCBInfo), numbers(c.TCBInfoIssuerChain)
@@ -157,36 +189,52 @@ func TestOneSetInEveryForm(t *testing.T) {
 			m["version"], m["tee_type"], m["tcb_info_size"] = 3, 129, 1
 		})},
 		"chains as in the header": {"c.json": edited(func(m map[string]any) {
-			m["tcb_info_issuer_chain"], m["qe_identity_issuer_chain"] = string(headerChain(c.TCBInfoIssuerChain)), string(headerChain(c.QEIdentityIssuerChain))
+			m["tcb_info_issuer_chain"] = string(headerChain(c.TCBInfoIssuerChain))
+			m["qe_identity_issuer_chain"] = string(headerChain(c.QEIdentityIssuerChain))
 		})},
 		"CRLs in base64 and PEM": {"c.json": edited(func(m map[string]any) {
-			m["root_ca_crl"], m["pck_crl"] = base64.StdEncoding.EncodeToString(c.RootCRL), string(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: c.PCKCRL}))
+			m["root_ca_crl"] = base64.StdEncoding.EncodeToString(c.RootCRL)
+			m["pck_crl"] = string(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: c.PCKCRL}))
 		})},
-		"a list of sets":         {"c.json": append(append([]byte("["), marshalled...), ']')},
-		"the PCCS admin tool":    {"platform_collaterals.json": admin},
-		"a folder":               pieces(c),
-		"percent-encoded chains": files(func(m map[string][]byte) { m["tcb_signing_chain.pem"] = headerChain(c.TCBInfoIssuerChain) }),
+		"a list of sets":      {"c.json": append(append([]byte("["), marshalled...), ']')},
+		"the PCCS admin tool": {"platform_collaterals.json": admin},
+		"a folder":            pieces(c),
+		"percent-encoded chains": files(func(m map[string][]byte) {
+			m["tcb_signing_chain.pem"] = headerChain(c.TCBInfoIssuerChain)
+		}),
 		"CRLF and BOM": files(func(m map[string][]byte) {
 			m["pck_crl.der"] = []byte("\xef\xbb\xbf" + hex.EncodeToString(c.PCKCRL) + "\r\n")
 		}),
 		"base64 CRLs in lines": files(func(m map[string][]byte) {
-			m["pck_crl.der"] = []byte(base64.StdEncoding.EncodeToString(c.PCKCRL)[:64] + "\n" + base64.StdEncoding.EncodeToString(c.PCKCRL)[64:])
+			m["pck_crl.der"] = []byte(base64.StdEncoding.EncodeToString(c.PCKCRL)[:64] + "\n" +
+				base64.StdEncoding.EncodeToString(c.PCKCRL)[64:])
 		}),
 		"C strings": files(func(m map[string][]byte) {
 			m["pck_crl.der"], m["tcb_info.json"] = append(bytes.Clone(c.PCKCRL), 0), append(tcbResponse(c), 0)
 		}),
-		"responses with their headers": {"tcb": withHeaders("TCB-Info-Issuer-Chain", c.TCBInfoIssuerChain, tcbResponse(c)),
+		"responses with their headers": {
+			"tcb": withHeaders("TCB-Info-Issuer-Chain", c.TCBInfoIssuerChain, tcbResponse(c)),
 			"qe":  withHeaders("SGX-Enclave-Identity-Issuer-Chain", c.QEIdentityIssuerChain, qeResponse(c)),
-			"crl": withHeaders("SGX-PCK-CRL-Issuer-Chain", c.PCKCRLIssuerChain, []byte(hex.EncodeToString(c.PCKCRL))), "root": c.RootCRL},
+			"crl": withHeaders("SGX-PCK-CRL-Issuer-Chain", c.PCKCRLIssuerChain,
+				[]byte(hex.EncodeToString(c.PCKCRL))),
+			"root": c.RootCRL,
+		},
 		"headers in a file of their own": files(func(m map[string][]byte) {
 			delete(m, "tcb_signing_chain.pem")
-			m["headers.txt"] = []byte("HTTP/2 200\nTCB-Info-Issuer-Chain: " + string(headerChain(c.TCBInfoIssuerChain)) + "\n")
+			m["headers.txt"] = []byte(
+				"HTTP/2 200\nTCB-Info-Issuer-Chain: " + string(headerChain(c.TCBInfoIssuerChain)) + "\n",
+			)
 		}),
 		"a recording of responses": func() map[string][]byte {
 			text, _ := json.Marshal(map[string]any{
-				"https://pcs/tcb": map[string]any{"Header": map[string][]string{"Tcb-Info-Issuer-Chain": {string(headerChain(c.TCBInfoIssuerChain))}}, "Body": tcbResponse(c)},
-				"https://pcs/qe":  map[string]any{"Header": map[string][]string{"X": {"y"}}, "Body": qeResponse(c)},
-				"https://pcs/crl": map[string]any{"Body": c.PCKCRL}, "https://pcs/root": map[string]any{"Body": c.RootCRL}})
+				"https://pcs/tcb": map[string]any{"Header": map[string][]string{
+					"Tcb-Info-Issuer-Chain": {string(headerChain(c.TCBInfoIssuerChain))},
+				}, "Body": tcbResponse(c)},
+				"https://pcs/qe": map[string]any{
+					"Header": map[string][]string{"X": {"y"}}, "Body": qeResponse(c),
+				},
+				"https://pcs/crl":  map[string]any{"Body": c.PCKCRL},
+				"https://pcs/root": map[string]any{"Body": c.RootCRL}})
 			return map[string][]byte{"responses.json": text}
 		}(),
 		"certificates apart": files(func(m map[string][]byte) {
@@ -196,7 +244,10 @@ func TestOneSetInEveryForm(t *testing.T) {
 		"the root first": files(func(m map[string][]byte) {
 			m["tcb_signing_chain.pem"] = append(s.pki.Root.PEM(), s.pki.TCBSigner.PEM()...)
 		}),
-		"a subfolder a platform": {"a/tcb_info.json": tcbResponse(c), "a/qe.json": qeResponse(c), "crls/root.der": c.RootCRL, "crls/pck.der": c.PCKCRL, "chain.pem": c.TCBInfoIssuerChain},
+		"a subfolder a platform": {
+			"a/tcb_info.json": tcbResponse(c), "a/qe.json": qeResponse(c), "crls/root.der": c.RootCRL,
+			"crls/pck.der": c.PCKCRL, "chain.pem": c.TCBInfoIssuerChain,
+		},
 	} {
 		path := write(t, folder)
 		if len(folder) == 1 {
@@ -218,9 +269,12 @@ func TestAFolderOfManyPlatformsGivesAllSets(t *testing.T) {
 	first, second := s.set(nil), s.set(func(tcb *evidencetest.TCB) { tcb.FMSPC[0] = 0xff })
 	old := s.set(func(tcb *evidencetest.TCB) { tcb.Number = 19; tcb.Issued = tcb.Issued.AddDate(0, -1, 0) })
 	sgx := evidencetest.HealthyTCB(now)
-	enclave := s.pki.Collateral(s.pki.Platform(evidencetest.HealthyPlatform()), evidencetest.CollateralConfig{TCB: sgx})
+	enclave := s.pki.Collateral(s.pki.Platform(evidencetest.HealthyPlatform()),
+		evidencetest.CollateralConfig{TCB: sgx})
 	folder := pieces(first)
-	folder["tcb_info_2.json"], folder["tcb_info_19.json"], folder["qe_identity_19.json"] = tcbResponse(second), tcbResponse(old), qeResponse(old)
+	folder["tcb_info_2.json"] = tcbResponse(second)
+	folder["tcb_info_19.json"] = tcbResponse(old)
+	folder["qe_identity_19.json"] = qeResponse(old)
 	folder["sgx_tcb_info.json"], folder["sgx_qe_identity.json"] = tcbResponse(enclave), qeResponse(enclave)
 	folder["README.md"] = []byte("about this folder")
 	b, err := collateral.Load(write(t, folder))
@@ -228,7 +282,8 @@ func TestAFolderOfManyPlatformsGivesAllSets(t *testing.T) {
 		t.Fatalf("%v, %d sets", err, len(b.Intel))
 	}
 	for _, want := range []*collateral.Intel{first, second, old, enclave} {
-		at := slices.IndexFunc(b.Intel, func(c *collateral.Intel) bool { return bytes.Equal(c.TCBInfo, want.TCBInfo) })
+		at := slices.IndexFunc(b.Intel,
+			func(c *collateral.Intel) bool { return bytes.Equal(c.TCBInfo, want.TCBInfo) })
 		if at < 0 {
 			t.Fatalf("no set with %.60s", want.TCBInfo)
 		}
@@ -252,7 +307,8 @@ func TestAmbiguousPiecesAreRefusedAndOldOnesNamed(t *testing.T) {
 	folder := pieces(c)
 	folder["other_identity.json"] = qeResponse(twin)
 	_, err := collateral.Load(write(t, folder))
-	if err == nil || !strings.Contains(err.Error(), "qe_identity.json") || !strings.Contains(err.Error(), "other_identity.json") {
+	if err == nil || !strings.Contains(err.Error(), "qe_identity.json") ||
+		!strings.Contains(err.Error(), "other_identity.json") {
 		t.Errorf("two identities of one date: %v", err)
 	}
 	old := s.set(func(tcb *evidencetest.TCB) { tcb.Issued = tcb.Issued.AddDate(0, 0, -3) })
@@ -289,7 +345,9 @@ func TestAFolderWithoutTCBInfoSaysWhatIsThere(t *testing.T) {
 	c := newSite().set(nil)
 	folder := pieces(c)
 	delete(folder, "tcb_info.json")
-	if _, err := collateral.Load(write(t, folder)); err == nil || !strings.Contains(err.Error(), "no TCB info") || !strings.Contains(err.Error(), "enclave identity TD_QE") {
+	_, err := collateral.Load(write(t, folder))
+	if err == nil || !strings.Contains(err.Error(), "no TCB info") ||
+		!strings.Contains(err.Error(), "enclave identity TD_QE") {
 		t.Error(err)
 	}
 	folder["tcb_info.json"] = []byte(`{"tcbInfo":` + string(c.TCBInfo) + `}`)
@@ -302,7 +360,8 @@ func TestAMDsPiecesAreRead(t *testing.T) {
 	amd := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
 	der := amd.CRL(evidencetest.CRLConfig{})
 	for name, folder := range map[string]map[string][]byte{
-		"DER": {"crl": der}, "PEM": {"crl.pem": pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})}, "hex": {"crl": []byte(hex.EncodeToString(der))},
+		"DER": {"crl": der}, "PEM": {"crl.pem": pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})},
+		"hex":                {"crl": []byte(hex.EncodeToString(der))},
 		"with the chain":     {"crl.der": der, "cert_chain.pem": amd.Chain(false)},
 		"certificates apart": {"crl.der": der, "ask.pem": amd.ASK.PEM(), "ark.der": amd.ARK.Cert.Raw},
 	} {
@@ -311,7 +370,8 @@ func TestAMDsPiecesAreRead(t *testing.T) {
 			t.Errorf("%s: %v, %+v", name, err, b)
 			continue
 		}
-		if a := b.AMD[0]; a.Line != "Milan" || a.VLEK || !bytes.Equal(a.CRL, der) || len(folder) > 1 && !bytes.Equal(a.Chain, amd.Chain(false)) {
+		if a := b.AMD[0]; a.Line != "Milan" || a.VLEK || !bytes.Equal(a.CRL, der) ||
+			len(folder) > 1 && !bytes.Equal(a.Chain, amd.Chain(false)) {
 			t.Errorf("%s: %s, %d bytes of chain, notes %q", name, a.AMDQuery, len(a.Chain), b.Notes)
 		}
 	}
@@ -323,7 +383,8 @@ func FuzzLoad(f *testing.F) {
 	text, _ := c.Marshal()
 	f.Add(text)
 	f.Add(tcbResponse(c))
-	f.Add([]byte("HTTP/1.1 200 OK\r\nTCB-Info-Issuer-Chain: " + string(headerChain(c.TCBInfoIssuerChain)) + "\r\n\r\n" + string(tcbResponse(c))))
+	f.Add([]byte("HTTP/1.1 200 OK\r\nTCB-Info-Issuer-Chain: " + string(headerChain(c.TCBInfoIssuerChain)) +
+		"\r\n\r\n" + string(tcbResponse(c))))
 	f.Add(headerChain(c.TCBInfoIssuerChain))
 	f.Add(c.PCKCRL)
 	dir := f.TempDir()

@@ -26,10 +26,12 @@ func (c *Intel) Forward(others ...*Intel) *Intel {
 			out.PCKCRL, out.PCKCRLIssuerChain = o.PCKCRL, o.PCKCRLIssuerChain
 		}
 		if newerIdentity(o, &out) {
-			out.QEIdentity, out.QEIdentitySignature, out.QEIdentityIssuerChain = o.QEIdentity, o.QEIdentitySignature, o.QEIdentityIssuerChain
+			out.QEIdentity, out.QEIdentitySignature, out.QEIdentityIssuerChain = o.QEIdentity,
+				o.QEIdentitySignature, o.QEIdentityIssuerChain
 		}
 	}
-	if bytes.Equal(out.RootCRL, c.RootCRL) && bytes.Equal(out.PCKCRL, c.PCKCRL) && bytes.Equal(out.QEIdentity, c.QEIdentity) {
+	if bytes.Equal(out.RootCRL, c.RootCRL) && bytes.Equal(out.PCKCRL, c.PCKCRL) &&
+		bytes.Equal(out.QEIdentity, c.QEIdentity) {
 		return c
 	}
 	return out.Seal()

@@ -29,7 +29,9 @@ func TestPiecesMoveForward(t *testing.T) {
 	}
 	newLists := set(now.AddDate(0, 0, -5), dated(now.AddDate(0, 0, -1), 9))
 	newInfo := set(now.AddDate(0, 0, -2), dated(now.AddDate(0, 0, -9), 1))
-	for name, order := range map[string][]*collateral.Intel{"first": {newLists, newInfo}, "last": {newInfo, newLists}} {
+	for name, order := range map[string][]*collateral.Intel{
+		"first": {newLists, newInfo}, "last": {newInfo, newLists},
+	} {
 		s, err := collateral.NewStatic(&collateral.Bundle{Intel: order})
 		if err != nil {
 			t.Fatal(err)
@@ -42,7 +44,8 @@ func TestPiecesMoveForward(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(got.TCBInfo, newInfo.TCBInfo) || !bytes.Equal(got.PCKCRL, newLists.PCKCRL) || !bytes.Equal(got.RootCRL, newLists.RootCRL) {
+		if !bytes.Equal(got.TCBInfo, newInfo.TCBInfo) || !bytes.Equal(got.PCKCRL, newLists.PCKCRL) ||
+			!bytes.Equal(got.RootCRL, newLists.RootCRL) {
 			t.Errorf("the newer lists %s: a piece is not the newest", name)
 		}
 		if got.Digest() == newInfo.Digest() || got.Digest() == newLists.Digest() || got.Digest() == ([32]byte{}) {
@@ -56,7 +59,10 @@ func TestWhichListIsNewer(t *testing.T) {
 	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
 	m := pki.Platform(evidencetest.HealthyPlatform())
 	list := func(days int, number int64) *collateral.Intel {
-		return pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now), EditCRL: dated(now.AddDate(0, 0, days), number)})
+		return pki.Collateral(m, evidencetest.CollateralConfig{
+			TCB:     evidencetest.HealthyTCB(now),
+			EditCRL: dated(now.AddDate(0, 0, days), number),
+		})
 	}
 	base := list(0, 5)
 	for name, tc := range map[string]struct {

@@ -164,7 +164,8 @@ const endorsementsVersion = 1
 
 // printable reports whether b is text.
 func printable(b []byte) bool {
-	return bytes.IndexFunc(trim(b), func(r rune) bool { return r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == 0xfffd }) < 0
+	return bytes.IndexFunc(trim(b),
+		func(r rune) bool { return r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == 0xfffd }) < 0
 }
 
 // jsonMembers reads a JSON object.

@@ -88,7 +88,11 @@ func (p *pieces) addSigned(file, member string, text, signature []byte) error {
 		if err != nil {
 			return err
 		}
-		n := &piece{file: file, what: fmt.Sprintf("%s TCB info of FMSPC %x", about.TEE, about.FMSPC), text: text, signature: signature, about: about, date: about.Issued, number: about.EvaluationNumber}
+		n := &piece{
+			file: file, what: fmt.Sprintf("%s TCB info of FMSPC %x", about.TEE, about.FMSPC),
+			text: text, signature: signature, about: about, date: about.Issued,
+			number: about.EvaluationNumber,
+		}
 		p.keep(&p.infos, n, text, signature)
 		return nil
 	}
@@ -100,7 +104,10 @@ func (p *pieces) addSigned(file, member string, text, signature []byte) error {
 	if err := json.Unmarshal(text, &identity); err != nil {
 		return errors.New("an enclave identity that does not decode")
 	}
-	n := &piece{file: file, what: "enclave identity " + identity.ID, text: text, signature: signature, id: identity.ID, number: identity.Number, date: identity.Issued}
+	n := &piece{
+		file: file, what: "enclave identity " + identity.ID, text: text, signature: signature,
+		id: identity.ID, number: identity.Number, date: identity.Issued,
+	}
 	p.keep(&p.quoted, n, text, signature)
 	return nil
 }
@@ -115,7 +122,10 @@ func (p *pieces) addChain(file string, text []byte, certs []*x509.Certificate) {
 	for _, cert := range certs {
 		raw = append(raw, cert.Raw)
 	}
-	n := &piece{file: file, text: text, certs: certs, date: certs[0].NotBefore, what: "certificate " + certs[0].Subject.CommonName}
+	n := &piece{
+		file: file, text: text, certs: certs, date: certs[0].NotBefore,
+		what: "certificate " + certs[0].Subject.CommonName,
+	}
 	p.keep(&p.chains, n, raw...)
 }
 
@@ -189,7 +199,8 @@ func (n *piece) signs(text, signature []byte) bool {
 		return false
 	}
 	sum := sha256.Sum256(text)
-	return ecdsa.Verify(key, sum[:], new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:]))
+	return ecdsa.Verify(key, sum[:], new(big.Int).SetBytes(signature[:32]),
+		new(big.Int).SetBytes(signature[32:]))
 }
 
 // leads returns the chains whose first certificate has a common name that fits. A

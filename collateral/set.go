@@ -121,8 +121,15 @@ func (p *parts) member(name string) *[]byte {
 // CRL, issuer chain of the TCB info, TCB info, issuer chain of the QE identity, QE
 // identity; the last two are responses with their signatures.
 func NewIntel(pieces [7][]byte) (*Intel, error) {
-	p := parts{pckCRLIssuerChain: pieces[0], rootCRL: pieces[1], pckCRL: pieces[2], tcbInfoIssuerChain: pieces[3], tcbInfo: pieces[4],
-		qeIdentityIssuerChain: pieces[5], qeIdentity: pieces[6]}
+	p := parts{
+		pckCRLIssuerChain:     pieces[0],
+		rootCRL:               pieces[1],
+		pckCRL:                pieces[2],
+		tcbInfoIssuerChain:    pieces[3],
+		tcbInfo:               pieces[4],
+		qeIdentityIssuerChain: pieces[5],
+		qeIdentity:            pieces[6],
+	}
 	return p.set()
 }
 
@@ -135,8 +142,10 @@ func (p *parts) set() (*Intel, error) {
 		from []byte
 		into *[]byte
 	}{
-		{"pck_crl_issuer_chain", p.pckCRLIssuerChain, &c.PCKCRLIssuerChain}, {"tcb_info_issuer_chain", p.tcbInfoIssuerChain, &c.TCBInfoIssuerChain},
-		{"qe_identity_issuer_chain", p.qeIdentityIssuerChain, &c.QEIdentityIssuerChain}, {"pck_certificate_chain", p.pckCertificateChain, &c.PCKCertificateChain},
+		{"pck_crl_issuer_chain", p.pckCRLIssuerChain, &c.PCKCRLIssuerChain},
+		{"tcb_info_issuer_chain", p.tcbInfoIssuerChain, &c.TCBInfoIssuerChain},
+		{"qe_identity_issuer_chain", p.qeIdentityIssuerChain, &c.QEIdentityIssuerChain},
+		{"pck_certificate_chain", p.pckCertificateChain, &c.PCKCertificateChain},
 	} {
 		if *chain.into, err = decodeChain(chain.from); err != nil {
 			return nil, fmt.Errorf("%s: %w", chain.name, err)
@@ -151,7 +160,9 @@ func (p *parts) set() (*Intel, error) {
 	if c.TCBInfo, c.TCBInfoSignature, err = decodeSigned(p.tcbInfo, p.tcbInfoSignature, "tcbInfo"); err != nil {
 		return nil, fmt.Errorf("tcb_info: %w", err)
 	}
-	if c.QEIdentity, c.QEIdentitySignature, err = decodeSigned(p.qeIdentity, p.qeIdentitySignature, "enclaveIdentity"); err != nil {
+	c.QEIdentity, c.QEIdentitySignature, err = decodeSigned(p.qeIdentity, p.qeIdentitySignature,
+		"enclaveIdentity")
+	if err != nil {
 		return nil, fmt.Errorf("qe_identity: %w", err)
 	}
 	return c, nil

@@ -21,19 +21,24 @@ func (b *Bundle) Settle() error {
 	if err := b.settleAMD(); err != nil {
 		return err
 	}
-	b.VCEK, err = settled(b, b.VCEK, func(c *VCEK) string { return c.Path }, func(c *VCEK) (string, string) { return c.File, "certificate of " + c.Path }, func(c *VCEK) []time.Time {
-		cert, err := pubkey.ParseCertificate(c.Certificate)
-		if err != nil {
-			return []time.Time{{}}
-		}
-		return []time.Time{cert.NotBefore}
-	}, func(c *VCEK) [][]byte { return [][]byte{c.Certificate} })
+	b.VCEK, err = settled(b, b.VCEK, func(c *VCEK) string { return c.Path },
+		func(c *VCEK) (string, string) { return c.File, "certificate of " + c.Path },
+		func(c *VCEK) []time.Time {
+			cert, err := pubkey.ParseCertificate(c.Certificate)
+			if err != nil {
+				return []time.Time{{}}
+			}
+			return []time.Time{cert.NotBefore}
+		}, func(c *VCEK) [][]byte { return [][]byte{c.Certificate} })
 	return err
 }
 
 // settled keeps one piece of each group, in the order of the groups. Pieces of the group ""
 // are all kept.
-func settled[T any](b *Bundle, list []*T, group func(*T) string, name func(*T) (file, what string), age func(*T) []time.Time, content func(*T) [][]byte) ([]*T, error) {
+func settled[T any](
+	b *Bundle, list []*T, group func(*T) string, name func(*T) (file, what string),
+	age func(*T) []time.Time, content func(*T) [][]byte,
+) ([]*T, error) {
 	var order []string
 	groups := map[string][]*T{}
 	for i, c := range list {
@@ -61,7 +66,8 @@ func settled[T any](b *Bundle, list []*T, group func(*T) string, name func(*T) (
 			if i == 0 && compare(g[0], c) == 0 {
 				return nil, fmt.Errorf("%s both contain the %s, with the same date and different content: keep one of them", both(best, file), what)
 			}
-			b.Notes = append(b.Notes, fmt.Sprintf("%s: not used: the %s is older than the one in %s", known(file), what, known(best)))
+			b.Notes = append(b.Notes, fmt.Sprintf("%s: not used: the %s is older than the one in %s",
+				known(file), what, known(best)))
 		}
 	}
 	return out, nil
@@ -89,7 +95,9 @@ func setGroup(c *Intel) string {
 	if err != nil {
 		return ""
 	}
-	return Query{TEE: about.TEE, FMSPC: about.FMSPC, CA: about.CA, EvaluationNumber: about.EvaluationNumber}.Key()
+	return Query{
+		TEE: about.TEE, FMSPC: about.FMSPC, CA: about.CA, EvaluationNumber: about.EvaluationNumber,
+	}.Key()
 }
 
 func setName(c *Intel) (file, what string) {
@@ -147,24 +155,27 @@ func (b *Bundle) settleAMD() error {
 	chains = slices.DeleteFunc(chains, func(c *AMD) bool { return len(c.Chain) == 0 })
 	lists = slices.DeleteFunc(lists, func(c *AMD) bool { return len(c.CRL) == 0 })
 	key := func(c *AMD) string { return c.Key() }
-	lists, err := settled(b, lists, key, func(c *AMD) (string, string) { return c.File, "revocation list of AMD's " + c.Line }, func(c *AMD) []time.Time {
-		return []time.Time{issued(c.CRL)}
-	}, func(c *AMD) [][]byte { return [][]byte{c.CRL} })
+	lists, err := settled(b, lists, key,
+		func(c *AMD) (string, string) { return c.File, "revocation list of AMD's " + c.Line },
+		func(c *AMD) []time.Time {
+			return []time.Time{issued(c.CRL)}
+		}, func(c *AMD) [][]byte { return [][]byte{c.CRL} })
 	if err != nil {
 		return err
 	}
-	chains, err = settled(b, chains, key, func(c *AMD) (string, string) { return c.File, "CA chain " + c.String() }, func(c *AMD) []time.Time {
-		leaf := intermediate(c.Chain)
-		if leaf == nil {
-			return []time.Time{{}}
-		}
-		return []time.Time{leaf.NotBefore}
-	}, func(c *AMD) [][]byte {
-		if leaf := intermediate(c.Chain); leaf != nil {
-			return [][]byte{leaf.Raw}
-		}
-		return [][]byte{c.Chain}
-	})
+	chains, err = settled(b, chains, key,
+		func(c *AMD) (string, string) { return c.File, "CA chain " + c.String() }, func(c *AMD) []time.Time {
+			leaf := intermediate(c.Chain)
+			if leaf == nil {
+				return []time.Time{{}}
+			}
+			return []time.Time{leaf.NotBefore}
+		}, func(c *AMD) [][]byte {
+			if leaf := intermediate(c.Chain); leaf != nil {
+				return [][]byte{leaf.Raw}
+			}
+			return [][]byte{c.Chain}
+		})
 	if err != nil {
 		return err
 	}
@@ -197,7 +208,8 @@ func intermediate(chain []byte) *x509.Certificate {
 		if block, rest = pem.Decode(rest); block == nil {
 			return nil
 		}
-		if cert, err := pubkey.ParseCertificate(block.Bytes); err == nil && !bytes.Equal(cert.RawIssuer, cert.RawSubject) {
+		cert, err := pubkey.ParseCertificate(block.Bytes)
+		if err == nil && !bytes.Equal(cert.RawIssuer, cert.RawSubject) {
 			return cert
 		}
 	}

@@ -39,15 +39,25 @@ func TestTwoTCBInfosThatContradictEachOtherAreRefusedByName(t *testing.T) {
 		folder map[string][]byte
 		files  [2]string
 	}{
-		"two responses":                {loose, [2]string{"tcb_info.json", "tcb_info_of_yesterday.json"}},
-		"responses in two folders":     {apart, [2]string{"tcb_info.json", "rack-2/other.json"}},
-		"a response and a set":         {mixed, [2]string{"tcb_info.json", "other.json"}},
-		"two sets":                     {map[string][]byte{"a.json": marshal(a), "b.json": marshal(b)}, [2]string{"a.json", "b.json"}},
-		"a set and a bundle":           {map[string][]byte{"a.json": marshal(a), "b.json": bundle}, [2]string{"a.json", "b.json"}},
-		"a list of two sets in a file": {map[string][]byte{"a.json": []byte("[" + string(marshal(a)) + "," + string(marshal(b)) + "]")}, [2]string{"two pieces", "a.json"}},
+		"two responses":            {loose, [2]string{"tcb_info.json", "tcb_info_of_yesterday.json"}},
+		"responses in two folders": {apart, [2]string{"tcb_info.json", "rack-2/other.json"}},
+		"a response and a set":     {mixed, [2]string{"tcb_info.json", "other.json"}},
+		"two sets": {
+			map[string][]byte{"a.json": marshal(a), "b.json": marshal(b)},
+			[2]string{"a.json", "b.json"},
+		},
+		"a set and a bundle": {
+			map[string][]byte{"a.json": marshal(a), "b.json": bundle}, [2]string{"a.json", "b.json"},
+		},
+		"a list of two sets in a file": {
+			map[string][]byte{"a.json": []byte("[" + string(marshal(a)) + "," + string(marshal(b)) + "]")},
+			[2]string{"two pieces", "a.json"},
+		},
 	} {
 		_, err := collateral.Load(write(t, test.folder))
-		if err == nil || !strings.Contains(err.Error(), test.files[0]) || !strings.Contains(err.Error(), test.files[1]) || !strings.Contains(err.Error(), "TDX TCB info of FMSPC") {
+		if err == nil || !strings.Contains(err.Error(), test.files[0]) ||
+			!strings.Contains(err.Error(), test.files[1]) ||
+			!strings.Contains(err.Error(), "TDX TCB info of FMSPC") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -58,16 +68,19 @@ func TestTwoTCBInfosThatContradictEachOtherAreRefusedByName(t *testing.T) {
 
 func TestTheNewerOfTwoSetsIsUsedWhateverTheFilesAreCalled(t *testing.T) {
 	s := newSite()
-	today, yesterday := s.set(nil), s.set(func(tcb *evidencetest.TCB) { tcb.Issued = tcb.Issued.AddDate(0, 0, -1); tcb.PCEID[0]++ })
+	today, yesterday := s.set(nil),
+		s.set(func(tcb *evidencetest.TCB) { tcb.Issued = tcb.Issued.AddDate(0, 0, -1); tcb.PCEID[0]++ })
 	for _, names := range [][2]string{{"a.json", "b.json"}, {"b.json", "a.json"}} {
 		loose := pieces(today)
 		delete(loose, "tcb_info.json")
 		loose[names[0]], loose[names[1]] = tcbResponse(today), tcbResponse(yesterday)
 		b, err := collateral.Load(write(t, loose))
-		if err != nil || len(b.Intel) != 1 || !bytes.Equal(b.Intel[0].TCBInfo, today.TCBInfo) || filepath.Base(b.Intel[0].File) != names[0] {
+		if err != nil || len(b.Intel) != 1 || !bytes.Equal(b.Intel[0].TCBInfo, today.TCBInfo) ||
+			filepath.Base(b.Intel[0].File) != names[0] {
 			t.Fatalf("%v: %v, %+v", names, err, b)
 		}
-		if len(b.Notes) != 1 || !strings.Contains(b.Notes[0], names[1]+": not used") || !strings.Contains(b.Notes[0], names[0]) {
+		if len(b.Notes) != 1 || !strings.Contains(b.Notes[0], names[1]+": not used") ||
+			!strings.Contains(b.Notes[0], names[0]) {
 			t.Errorf("%v: notes %q", names, b.Notes)
 		}
 	}
@@ -80,20 +93,28 @@ func TestAContradictionIsIgnoredIfANewerSetExists(t *testing.T) {
 	folder := pieces(newer)
 	folder["a.json"], folder["b.json"] = tcbResponse(a), tcbResponse(b)
 	got, err := collateral.Load(write(t, folder))
-	if err != nil || len(got.Intel) != 1 || !bytes.Equal(got.Intel[0].TCBInfo, newer.TCBInfo) || len(got.Notes) != 2 {
+	if err != nil || len(got.Intel) != 1 || !bytes.Equal(got.Intel[0].TCBInfo, newer.TCBInfo) ||
+		len(got.Notes) != 2 {
 		t.Errorf("%v, %+v", err, got)
 	}
 }
 
 func TestAMDsPiecesThatContradictEachOtherAreRefusedByName(t *testing.T) {
-	a, b := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now}), evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
+	a := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
+	b := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
 	crl := a.CRL(evidencetest.CRLConfig{})
 	for name, test := range map[string]struct {
 		folder map[string][]byte
 		want   []string
 	}{
-		"lists":         {map[string][]byte{"x.crl": crl, "y.crl": b.CRL(evidencetest.CRLConfig{})}, []string{"x.crl", "y.crl"}},
-		"intermediates": {map[string][]byte{"x.pem": a.ASK.PEM(), "y.pem": b.ASK.PEM(), "crl": crl}, []string{"x.pem", "y.pem", "SEV-Milan"}},
+		"lists": {
+			map[string][]byte{"x.crl": crl, "y.crl": b.CRL(evidencetest.CRLConfig{})},
+			[]string{"x.crl", "y.crl"},
+		},
+		"intermediates": {
+			map[string][]byte{"x.pem": a.ASK.PEM(), "y.pem": b.ASK.PEM(), "crl": crl},
+			[]string{"x.pem", "y.pem", "SEV-Milan"},
+		},
 	} {
 		_, err := collateral.Load(write(t, test.folder))
 		for _, want := range test.want {
@@ -107,7 +128,10 @@ func TestAMDsPiecesThatContradictEachOtherAreRefusedByName(t *testing.T) {
 	if err := two.Settle(); err == nil || !strings.Contains(err.Error(), "a.json and b.json") {
 		t.Error(err)
 	}
-	chip := &collateral.Bundle{VCEK: []*collateral.VCEK{{Path: "vcek/v1/Milan/00", Certificate: a.ASK.Cert.Raw, File: "a"}, {Path: "vcek/v1/Milan/00", Certificate: b.ASK.Cert.Raw, File: "b"}}}
+	chip := &collateral.Bundle{VCEK: []*collateral.VCEK{
+		{Path: "vcek/v1/Milan/00", Certificate: a.ASK.Cert.Raw, File: "a"},
+		{Path: "vcek/v1/Milan/00", Certificate: b.ASK.Cert.Raw, File: "b"},
+	}}
 	if err := chip.Settle(); err == nil || !strings.Contains(err.Error(), "a and b") {
 		t.Error(err)
 	}
@@ -117,9 +141,11 @@ func TestADamagedBlockAmongPEMIsNamed(t *testing.T) {
 	s := newSite()
 	c := s.set(nil)
 	folder := pieces(c)
-	folder["extra.pem"] = append(bytes.Replace(s.pki.Root.PEM(), []byte("MI"), []byte("!!"), 1), s.pki.Root.PEM()...)
+	folder["extra.pem"] = append(bytes.Replace(s.pki.Root.PEM(), []byte("MI"), []byte("!!"), 1),
+		s.pki.Root.PEM()...)
 	b, err := collateral.Load(write(t, folder))
-	if err != nil || len(b.Notes) != 1 || !strings.Contains(b.Notes[0], "extra.pem: not used: 2 PEM blocks begin, and 1 decode") {
+	if err != nil || len(b.Notes) != 1 ||
+		!strings.Contains(b.Notes[0], "extra.pem: not used: 2 PEM blocks begin, and 1 decode") {
 		t.Errorf("%v, %q", err, b.Notes)
 	}
 }

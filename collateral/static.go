@@ -36,8 +36,16 @@ func (f fixed) VCEK(_ context.Context, q VCEKQuery) (*VCEK, error) {
 func (s *Static) Items() []Item {
 	var list []Item
 	for _, e := range s.entries {
-		q := Query{TEE: e.about.TEE, FMSPC: e.about.FMSPC, CA: e.about.CA, EvaluationNumber: e.about.EvaluationNumber}
-		list = append(list, Item{Key: q.Key(), Vendor: "intel", EvaluationNumber: e.about.EvaluationNumber, Issued: e.about.Issued, NextUpdate: e.about.NextUpdate})
+		q := Query{
+			TEE:              e.about.TEE,
+			FMSPC:            e.about.FMSPC,
+			CA:               e.about.CA,
+			EvaluationNumber: e.about.EvaluationNumber,
+		}
+		list = append(list, Item{
+			Key: q.Key(), Vendor: "intel", EvaluationNumber: e.about.EvaluationNumber,
+			Issued: e.about.Issued, NextUpdate: e.about.NextUpdate,
+		})
 	}
 	return list
 }

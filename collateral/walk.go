@@ -100,7 +100,9 @@ func (p *pieces) headers(file string, head []byte) error {
 }
 
 // setMembers are names of which one marks an object as a set.
-var setMembers = []string{"pckcrl", "pckcrlissuerchain", "tcbinfoissuerchain", "qeidentityissuerchain", "tcbinfosignature"}
+var setMembers = []string{
+	"pckcrl", "pckcrlissuerchain", "tcbinfoissuerchain", "qeidentityissuerchain", "tcbinfosignature",
+}
 
 // isSet reports whether an object is a set by the name of a member. Names with
 // hyphens are those of headers.

@@ -49,7 +49,10 @@ func New(cfg Config) *Client {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 30 * time.Second
 	}
-	return &Client{url: strings.TrimSuffix(cfg.URL, "/"), service: get.Service{Client: get.NewClient(cfg.Timeout, cfg.Transport), Throttle: cfg.Throttle}}
+	return &Client{
+		url:     strings.TrimSuffix(cfg.URL, "/"),
+		service: get.Service{Client: get.NewClient(cfg.Timeout, cfg.Transport), Throttle: cfg.Throttle},
+	}
 }
 
 // VCEK gets the certificate of a chip at a TCB.

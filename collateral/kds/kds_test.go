@@ -17,13 +17,17 @@ var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func TestPathsOfEachGeneration(t *testing.T) {
 	for line, want := range map[snp.Line]string{
-		snp.Milan: "?blSPL=04&teeSPL=00&snpSPL=24&ucodeSPL=219", snp.Genoa: "?blSPL=04&teeSPL=00&snpSPL=24&ucodeSPL=219",
+		snp.Milan: "?blSPL=04&teeSPL=00&snpSPL=24&ucodeSPL=219",
+		snp.Genoa: "?blSPL=04&teeSPL=00&snpSPL=24&ucodeSPL=219",
 		snp.Turin: "?fmcSPL=01&blSPL=01&teeSPL=01&snpSPL=04&ucodeSPL=81",
 	} {
 		a := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now, Line: line})
 		chip := a.Chip(evidencetest.ChipConfig{})
 		s := fakevendor.New()
-		s.Add(&collateral.Bundle{VCEK: []*collateral.VCEK{chip.VCEK()}, AMD: []*collateral.AMD{a.Collateral(false), a.Collateral(true)}})
+		s.Add(&collateral.Bundle{
+			VCEK: []*collateral.VCEK{chip.VCEK()},
+			AMD:  []*collateral.AMD{a.Collateral(false), a.Collateral(true)},
+		})
 		client := kds.New(kds.Config{URL: s.URL + "/"})
 		q := line.Query(chip.HWID, chip.TCB)
 		c, err := client.VCEK(t.Context(), q)
@@ -34,7 +38,8 @@ func TestPathsOfEachGeneration(t *testing.T) {
 		if err := v.CheckVCEK(c, q, nil, now); err != nil {
 			t.Error(err)
 		}
-		if back, err := collateral.ParseVCEKQuery(c.Path); err != nil || back.String() != q.String() || !strings.HasSuffix(c.Path, want) {
+		if back, err := collateral.ParseVCEKQuery(c.Path); err != nil || back.String() != q.String() ||
+			!strings.HasSuffix(c.Path, want) {
 			t.Errorf("%s: %s, %v", line, c.Path, err)
 		}
 		for _, vlek := range []bool{false, true} {
@@ -60,7 +65,8 @@ func TestFailures(t *testing.T) {
 	if _, err := client.VCEK(t.Context(), q); !errors.Is(err, collateral.ErrNotFound) {
 		t.Errorf("an unknown chip: %v", err)
 	}
-	if _, err := client.AMD(t.Context(), collateral.AMDQuery{Line: "Milan"}); !errors.Is(err, collateral.ErrNotFound) {
+	_, err := client.AMD(t.Context(), collateral.AMDQuery{Line: "Milan"})
+	if !errors.Is(err, collateral.ErrNotFound) {
 		t.Errorf("an unknown line: %v", err)
 	}
 	s.Add(&collateral.Bundle{VCEK: []*collateral.VCEK{{Path: q.String(), Certificate: []byte("hello")}}})
@@ -75,12 +81,17 @@ func TestFailures(t *testing.T) {
 
 // TestFalseAnswersAboutChips: what the service sends is checked against what was asked.
 func TestFalseAnswersAboutChips(t *testing.T) {
-	a, foreign := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now}), evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
+	a := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
+	foreign := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
 	v := snp.New(snp.Config{Roots: a.Roots()})
-	chip, other, vlek := a.Chip(evidencetest.ChipConfig{}), a.Chip(evidencetest.ChipConfig{}), a.Chip(evidencetest.ChipConfig{CSP: "CN=cc-x.amazonaws.com"})
+	chip, other, vlek := a.Chip(evidencetest.ChipConfig{}), a.Chip(evidencetest.ChipConfig{}),
+		a.Chip(evidencetest.ChipConfig{CSP: "CN=cc-x.amazonaws.com"})
 	stranger := foreign.Chip(evidencetest.ChipConfig{HWID: chip.HWID})
 	q := snp.Milan.Query(chip.HWID, chip.TCB)
-	for name, der := range map[string][]byte{"another chip": other.Cert.Raw, "a VLEK": vlek.Cert.Raw, "a stranger": stranger.Cert.Raw, "a CA": a.ASK.Cert.Raw, "nothing": nil} {
+	for name, der := range map[string][]byte{
+		"another chip": other.Cert.Raw, "a VLEK": vlek.Cert.Raw, "a stranger": stranger.Cert.Raw,
+		"a CA": a.ASK.Cert.Raw, "nothing": nil,
+	} {
 		if err := v.CheckVCEK(&collateral.VCEK{Path: q.String(), Certificate: der}, q, nil, now); err == nil {
 			t.Errorf("%s was taken", name)
 		}
@@ -93,13 +104,33 @@ func TestFalseAnswersAboutChips(t *testing.T) {
 		t.Error("an expired one was taken")
 	}
 	for name, c := range map[string]*collateral.AMD{
-		"a foreign chain": {AMDQuery: collateral.AMDQuery{Line: "Milan"}, Chain: foreign.Chain(false), CRL: a.CRL(evidencetest.CRLConfig{})},
-		"a foreign list":  {AMDQuery: collateral.AMDQuery{Line: "Milan"}, Chain: a.Chain(false), CRL: foreign.CRL(evidencetest.CRLConfig{})},
-		"another branch":  {AMDQuery: collateral.AMDQuery{Line: "Milan", VLEK: true}, Chain: a.Chain(false), CRL: a.CRL(evidencetest.CRLConfig{})},
-		"another line":    {AMDQuery: collateral.AMDQuery{Line: "Genoa"}, Chain: a.Chain(false), CRL: a.CRL(evidencetest.CRLConfig{})},
-		"a stale list":    {AMDQuery: collateral.AMDQuery{Line: "Milan"}, Chain: a.Chain(false), CRL: a.CRL(evidencetest.CRLConfig{NextUpdate: now.Add(-time.Hour)})},
-		"no list":         {AMDQuery: collateral.AMDQuery{Line: "Milan"}, Chain: a.Chain(false)},
-		"no chain":        {AMDQuery: collateral.AMDQuery{Line: "Milan"}, CRL: a.CRL(evidencetest.CRLConfig{})},
+		"a foreign chain": {
+			AMDQuery: collateral.AMDQuery{Line: "Milan"},
+			Chain:    foreign.Chain(false),
+			CRL:      a.CRL(evidencetest.CRLConfig{}),
+		},
+		"a foreign list": {
+			AMDQuery: collateral.AMDQuery{Line: "Milan"},
+			Chain:    a.Chain(false),
+			CRL:      foreign.CRL(evidencetest.CRLConfig{}),
+		},
+		"another branch": {
+			AMDQuery: collateral.AMDQuery{Line: "Milan", VLEK: true},
+			Chain:    a.Chain(false),
+			CRL:      a.CRL(evidencetest.CRLConfig{}),
+		},
+		"another line": {
+			AMDQuery: collateral.AMDQuery{Line: "Genoa"},
+			Chain:    a.Chain(false),
+			CRL:      a.CRL(evidencetest.CRLConfig{}),
+		},
+		"a stale list": {
+			AMDQuery: collateral.AMDQuery{Line: "Milan"},
+			Chain:    a.Chain(false),
+			CRL:      a.CRL(evidencetest.CRLConfig{NextUpdate: now.Add(-time.Hour)}),
+		},
+		"no list":  {AMDQuery: collateral.AMDQuery{Line: "Milan"}, Chain: a.Chain(false)},
+		"no chain": {AMDQuery: collateral.AMDQuery{Line: "Milan"}, CRL: a.CRL(evidencetest.CRLConfig{})},
 	} {
 		if _, _, err := v.CheckPublished(c, now); err == nil {
 			t.Errorf("%s was taken", name)

@@ -67,7 +67,8 @@ func New(cfg Config) (*Client, error) {
 	if cfg.RootCRL == "" {
 		cfg.RootCRL = intelRootCRLURL
 		if cfg.URL != "" && cfg.URL != IntelURL {
-			cfg.RootCRL = strings.TrimSuffix(cfg.URL, "/") + fmt.Sprintf("/sgx/certification/v%d/rootcacrl", cfg.Version)
+			cfg.RootCRL = strings.TrimSuffix(cfg.URL,
+				"/") + fmt.Sprintf("/sgx/certification/v%d/rootcacrl", cfg.Version)
 		}
 	}
 	if cfg.URL == "" {
@@ -77,7 +78,10 @@ func New(cfg Config) (*Client, error) {
 		cfg.Timeout = 30 * time.Second
 	}
 	cfg.URL = strings.TrimSuffix(cfg.URL, "/")
-	return &Client{cfg: cfg, service: get.Service{Client: get.NewClient(cfg.Timeout, cfg.Transport), Throttle: cfg.Throttle}}, nil
+	return &Client{
+		cfg:     cfg,
+		service: get.Service{Client: get.NewClient(cfg.Timeout, cfg.Transport), Throttle: cfg.Throttle},
+	}, nil
 }
 
 // Intel gets a set for a platform: TCB info, QE identity and both revocation
@@ -89,18 +93,21 @@ func (c *Client) Intel(ctx context.Context, q collateral.Query) (*collateral.Int
 	}
 	set := &collateral.Intel{}
 	var err error
-	if set.TCBInfo, set.TCBInfoSignature, set.TCBInfoIssuerChain, err = c.signed(ctx, c.path(q.TEE, "tcb", q, "fmspc="+hex.EncodeToString(q.FMSPC[:])), "tcbInfo",
+	if set.TCBInfo, set.TCBInfoSignature, set.TCBInfoIssuerChain, err = c.signed(ctx,
+		c.path(q.TEE, "tcb", q, "fmspc="+hex.EncodeToString(q.FMSPC[:])), "tcbInfo",
 		"TCB-Info-Issuer-Chain", "SGX-TCB-Info-Issuer-Chain"); err != nil {
 		return nil, fmt.Errorf("pcs: TCB info: %w", err)
 	}
-	if set.QEIdentity, set.QEIdentitySignature, set.QEIdentityIssuerChain, err = c.signed(ctx, c.path(q.TEE, "qe/identity", q, ""), "enclaveIdentity",
+	if set.QEIdentity, set.QEIdentitySignature, set.QEIdentityIssuerChain, err = c.signed(ctx,
+		c.path(q.TEE, "qe/identity", q, ""), "enclaveIdentity",
 		"SGX-Enclave-Identity-Issuer-Chain"); err != nil {
 		return nil, fmt.Errorf("pcs: QE identity: %w", err)
 	}
 	// A list that is missing is a fault of the service: it says nothing of the
 	// platform.
 	var header http.Header
-	if set.PCKCRL, header, err = c.list(ctx, fmt.Sprintf("%s/sgx/certification/v%d/pckcrl?ca=%s&encoding=der", c.cfg.URL, c.cfg.Version, url.QueryEscape(q.CA))); err != nil {
+	if set.PCKCRL, header, err = c.list(ctx, fmt.Sprintf("%s/sgx/certification/v%d/pckcrl?ca=%s&encoding=der",
+		c.cfg.URL, c.cfg.Version, url.QueryEscape(q.CA))); err != nil {
 		return nil, fmt.Errorf("pcs: PCK CRL: %s", err)
 	}
 	if set.PCKCRLIssuerChain, err = chain(header, "SGX-PCK-CRL-Issuer-Chain"); err != nil {
@@ -135,7 +142,8 @@ func (c *Client) path(tee collateral.TEE, document string, q collateral.Query, q
 	case c.cfg.Update != "":
 		parts = append(parts, "update="+c.cfg.Update)
 	}
-	address := fmt.Sprintf("%s/%s/certification/v%d/%s", c.cfg.URL, strings.ToLower(string(tee)), c.cfg.Version, document)
+	address := fmt.Sprintf("%s/%s/certification/v%d/%s", c.cfg.URL, strings.ToLower(string(tee)),
+		c.cfg.Version, document)
 	if len(parts) > 0 {
 		address += "?" + strings.Join(parts, "&")
 	}
@@ -144,7 +152,9 @@ func (c *Client) path(tee collateral.TEE, document string, q collateral.Query, q
 
 // signed gets a document of the form {"member":…,"signature":…} with the chain
 // of its signer.
-func (c *Client) signed(ctx context.Context, address, member string, headers ...string) (text, signature, issuers []byte, err error) {
+func (c *Client) signed(
+	ctx context.Context, address, member string, headers ...string,
+) (text, signature, issuers []byte, err error) {
 	body, header, err := c.service.Bytes(ctx, address)
 	if err != nil {
 		return nil, nil, nil, err
@@ -195,7 +205,8 @@ func (c *Client) EvaluationNumbers(ctx context.Context, tee collateral.TEE) ([]E
 	if c.cfg.Version < 4 {
 		return nil, errors.New("pcs: version 3 of the API has no evaluation numbers")
 	}
-	text, _, _, err := c.signed(ctx, fmt.Sprintf("%s/%s/certification/v4/tcbevaluationdatanumbers", c.cfg.URL, strings.ToLower(string(tee))), "tcbEvaluationDataNumbers",
+	text, _, _, err := c.signed(ctx, fmt.Sprintf("%s/%s/certification/v4/tcbevaluationdatanumbers", c.cfg.URL,
+		strings.ToLower(string(tee))), "tcbEvaluationDataNumbers",
 		"TCB-Evaluation-Data-Numbers-Issuer-Chain")
 	if err != nil {
 		return nil, fmt.Errorf("pcs: evaluation numbers: %w", err)

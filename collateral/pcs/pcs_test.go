@@ -22,7 +22,8 @@ var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func set(tcb evidencetest.TCB) (*evidencetest.Intel, *collateral.Intel) {
 	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
-	return pki, pki.Collateral(pki.Platform(evidencetest.HealthyPlatform()), evidencetest.CollateralConfig{TCB: tcb})
+	return pki, pki.Collateral(pki.Platform(evidencetest.HealthyPlatform()),
+		evidencetest.CollateralConfig{TCB: tcb})
 }
 
 var query = collateral.Query{TEE: collateral.TDX, FMSPC: evidencetest.HealthyPlatform().FMSPC, CA: "platform"}
@@ -33,7 +34,9 @@ func TestASetComesWhole(t *testing.T) {
 	s := fakevendor.New()
 	defer s.Close()
 	s.Add(&collateral.Bundle{Intel: []*collateral.Intel{want}})
-	for update, wantQuery := range map[string]string{"": "fmspc=00906ed50000", "early": "update=early", "standard": "update=standard"} {
+	for update, wantQuery := range map[string]string{
+		"": "fmspc=00906ed50000", "early": "update=early", "standard": "update=standard",
+	} {
 		client, err := pcs.New(pcs.Config{URL: s.URL + "/", Update: update})
 		if err != nil {
 			t.Fatal(err)
@@ -61,7 +64,8 @@ func TestVersion3(t *testing.T) {
 			w.Header().Set("SGX-TCB-Info-Issuer-Chain", url.PathEscape(string(want.TCBInfoIssuerChain)))
 			fmt.Fprintf(w, `{"tcbInfo":%s,"signature":"%x"}`, want.TCBInfo, want.TCBInfoSignature)
 		case "/sgx/certification/v3/qe/identity":
-			w.Header().Set("sgx-enclave-identity-issuer-chain", strings.ReplaceAll(string(want.QEIdentityIssuerChain), "\n", " "))
+			w.Header().Set("sgx-enclave-identity-issuer-chain",
+				strings.ReplaceAll(string(want.QEIdentityIssuerChain), "\n", " "))
 			fmt.Fprintf(w, `{"enclaveIdentity":%s,"signature":"%x"}`, want.QEIdentity, want.QEIdentitySignature)
 		case "/sgx/certification/v3/pckcrl":
 			w.Header().Set("SGX-PCK-CRL-Issuer-Chain", url.PathEscape(string(want.PCKCRLIssuerChain)))
@@ -80,7 +84,9 @@ func TestVersion3(t *testing.T) {
 	q := query
 	q.TEE = collateral.SGX
 	got, err := client.Intel(t.Context(), q)
-	if err != nil || string(got.PCKCRL) != string(want.PCKCRL) || string(got.RootCRL) != string(want.RootCRL) || string(got.TCBInfoIssuerChain) != string(want.TCBInfoIssuerChain) {
+	if err != nil || string(got.PCKCRL) != string(want.PCKCRL) ||
+		string(got.RootCRL) != string(want.RootCRL) ||
+		string(got.TCBInfoIssuerChain) != string(want.TCBInfoIssuerChain) {
 		t.Errorf("set = %+v, %v", got, err)
 	}
 	if _, err := client.Intel(t.Context(), query); !errors.Is(err, collateral.ErrNotFound) {
@@ -130,7 +136,8 @@ func TestAnswersThatAreRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err = client.Intel(t.Context(), query)
-			if err == nil || !strings.Contains(err.Error(), tc.want) || errors.Is(err, collateral.ErrNotFound) != tc.notFound || asked != 1 {
+			if err == nil || !strings.Contains(err.Error(), tc.want) ||
+				errors.Is(err, collateral.ErrNotFound) != tc.notFound || asked != 1 {
 				t.Errorf("error = %v after %d requests, want %q", err, asked, tc.want)
 			}
 		})
@@ -171,7 +178,8 @@ func TestASlowServiceIsGivenUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.Intel(t.Context(), query); err == nil || !strings.Contains(err.Error(), "deadline exceeded") {
+	_, err = client.Intel(t.Context(), query)
+	if err == nil || !strings.Contains(err.Error(), "deadline exceeded") {
 		t.Errorf("error = %v", err)
 	}
 }
@@ -179,7 +187,11 @@ func TestASlowServiceIsGivenUp(t *testing.T) {
 func TestEvaluationNumbers(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("TCB-Evaluation-Data-Numbers-Issuer-Chain", url.PathEscape("-----BEGIN CERTIFICATE-----\n"))
-		fmt.Fprint(w, `{"tcbEvaluationDataNumbers":{"id":"TDX","version":1,"tcbEvalNumbers":[{"tcbEvaluationDataNumber":20,"tcbRecoveryEventDate":"2025-11-11T00:00:00Z","tcbDate":"2025-11-12T00:00:00Z"}]},"signature":"00"}`)
+		fmt.Fprint(w,
+			`{"tcbEvaluationDataNumbers":{"id":"TDX","version":1,`+
+				`"tcbEvalNumbers":[{"tcbEvaluationDataNumber":20,`+
+				`"tcbRecoveryEventDate":"2025-11-11T00:00:00Z","tcbDate":"2025-11-12T00:00:00Z"}]},`+
+				`"signature":"00"}`)
 	}))
 	defer s.Close()
 	client, err := pcs.New(pcs.Config{URL: s.URL})

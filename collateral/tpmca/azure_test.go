@@ -21,7 +21,8 @@ func TestTheAuthoritiesOfAzureAreThoseOfTheList(t *testing.T) {
 	var roots, intermediates int
 	for _, cert := range set.All() {
 		v, ok := tpmca.VendorOf(cert)
-		if !ok || v.NotAfter != cert.NotAfter.UTC().Format(time.DateOnly) || !strings.Contains(v.Subject, tpmca.Name(cert)) {
+		if !ok || v.NotAfter != cert.NotAfter.UTC().Format(time.DateOnly) ||
+			!strings.Contains(v.Subject, tpmca.Name(cert)) {
 			t.Errorf("%s: %+v", tpmca.Name(cert), v)
 		}
 		if v.Issuer == "" {
@@ -41,7 +42,8 @@ func TestTheAuthoritiesOfAzureAreThoseOfTheList(t *testing.T) {
 func TestWhatIsMissingIsNamed(t *testing.T) {
 	root := issue(t, "root", nil, authority)
 	middle := issue(t, "Global Virtual TPM CA - 01", &root, authority)
-	leaf := issue(t, "ak", &middle, func(c *x509.Certificate) { c.IssuingCertificateURL = []string{"http://ca.example/01.crt"} })
+	leaf := issue(t, "ak", &middle,
+		func(c *x509.Certificate) { c.IssuingCertificateURL = []string{"http://ca.example/01.crt"} })
 	bare := issue(t, "ak", &middle, func(*x509.Certificate) {})
 	other := issue(t, "other", nil, authority)
 	for name, tc := range map[string]struct {
@@ -49,9 +51,17 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 		leaf    *x509.Certificate
 		want    []string
 	}{
-		"the issuer, with its address":    {root.pem(), leaf.cert, []string{`"Global Virtual TPM CA - 01"`, `"http://ca.example/01.crt"`, "is missing", `"azure"`}},
-		"the issuer, without its address": {root.pem(), bare.cert, []string{`"Global Virtual TPM CA - 01"`, "does not say where"}},
-		"the root":                        {append(other.pem(), middle.pem()...), leaf.cert, []string{`the certificate of "root"`, `which issued "Global Virtual TPM CA - 01"`}},
+		"the issuer, with its address": {
+			root.pem(), leaf.cert,
+			[]string{`"Global Virtual TPM CA - 01"`, `"http://ca.example/01.crt"`, "is missing", `"azure"`},
+		},
+		"the issuer, without its address": {
+			root.pem(), bare.cert, []string{`"Global Virtual TPM CA - 01"`, "does not say where"},
+		},
+		"the root": {
+			append(other.pem(), middle.pem()...), leaf.cert,
+			[]string{`the certificate of "root"`, `which issued "Global Virtual TPM CA - 01"`},
+		},
 	} {
 		set, err := tpmca.Parse(tc.trusted)
 		if err != nil {
@@ -68,7 +78,8 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := set.Verify(leaf.cert, now.AddDate(2, 0, 0)); err == nil || strings.Contains(err.Error(), "missing") {
+	_, err = set.Verify(leaf.cert, now.AddDate(2, 0, 0))
+	if err == nil || strings.Contains(err.Error(), "missing") {
 		t.Errorf("an expired certificate: %v", err)
 	}
 }
@@ -76,9 +87,14 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 // crl makes a revocation list of the issuer.
 func crl(t *testing.T, by identity, from time.Time, number int64, revoked ...*x509.Certificate) []byte {
 	t.Helper()
-	template := &x509.RevocationList{Number: big.NewInt(number), ThisUpdate: from, NextUpdate: from.AddDate(0, 1, 0)}
+	template := &x509.RevocationList{
+		Number:     big.NewInt(number),
+		ThisUpdate: from,
+		NextUpdate: from.AddDate(0, 1, 0),
+	}
 	for _, cert := range revoked {
-		template.RevokedCertificateEntries = append(template.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: cert.SerialNumber, RevocationTime: from})
+		template.RevokedCertificateEntries = append(template.RevokedCertificateEntries,
+			x509.RevocationListEntry{SerialNumber: cert.SerialNumber, RevocationTime: from})
 	}
 	der, err := x509.CreateRevocationList(rand.Reader, template, by.cert, by.key)
 	if err != nil {
@@ -102,18 +118,42 @@ func TestRevocationListsThatAreGivenAreObeyed(t *testing.T) {
 		lists [][]byte
 		want  string
 	}{
-		"no lists":                              {nil, ""},
-		"an empty list of each":                 {[][]byte{crl(t, root, day(-1), 1), crl(t, middle, day(-1), 1)}, ""},
-		"the leaf is revoked":                   {[][]byte{crl(t, middle, day(-1), 1, leaf.cert)}, `"ak" (serial number 4d) was revoked by "middle"`},
-		"the intermediate is revoked":           {[][]byte{crl(t, root, day(-1), 1, middle.cert)}, `"middle" (serial number 1) was revoked by "root"`},
-		"the newest list is used":               {[][]byte{crl(t, middle, day(-1), 2, leaf.cert), crl(t, middle, day(-9), 1)}, "was revoked"},
-		"two lists of one date, clean first":    {[][]byte{crl(t, middle, day(-1), 1), crl(t, middle, day(-1), 2, leaf.cert)}, "was revoked"},
-		"two lists of one date, revoking first": {[][]byte{crl(t, middle, day(-1), 2, leaf.cert), crl(t, middle, day(-1), 1)}, "was revoked"},
-		"a list that expired":                   {[][]byte{crl(t, middle, day(-60), 1)}, `the revocation list of "middle" is valid from`},
-		"a list of tomorrow":                    {[][]byte{crl(t, middle, day(1), 1)}, `the revocation list of "middle" is valid from`},
-		"a list of someone of that name":        {[][]byte{crl(t, stranger, day(-1), 1, leaf.cert)}, ""},
-		"a PEM list beside the authority":       {[][]byte{pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: crl(t, middle, day(-1), 1, leaf.cert)})}, "was revoked"},
-		"the root's own number on its own":      {[][]byte{crl(t, root, day(-1), 1)}, ""},
+		"no lists": {nil, ""},
+		"an empty list of each": {
+			[][]byte{crl(t, root, day(-1), 1), crl(t, middle, day(-1), 1)}, "",
+		},
+		"the leaf is revoked": {
+			[][]byte{crl(t, middle, day(-1), 1, leaf.cert)},
+			`"ak" (serial number 4d) was revoked by "middle"`,
+		},
+		"the intermediate is revoked": {
+			[][]byte{crl(t, root, day(-1), 1, middle.cert)},
+			`"middle" (serial number 1) was revoked by "root"`,
+		},
+		"the newest list is used": {
+			[][]byte{crl(t, middle, day(-1), 2, leaf.cert), crl(t, middle, day(-9), 1)}, "was revoked",
+		},
+		"two lists of one date, clean first": {
+			[][]byte{crl(t, middle, day(-1), 1), crl(t, middle, day(-1), 2, leaf.cert)}, "was revoked",
+		},
+		"two lists of one date, revoking first": {
+			[][]byte{crl(t, middle, day(-1), 2, leaf.cert), crl(t, middle, day(-1), 1)}, "was revoked",
+		},
+		"a list that expired": {
+			[][]byte{crl(t, middle, day(-60), 1)}, `the revocation list of "middle" is valid from`,
+		},
+		"a list of tomorrow": {
+			[][]byte{crl(t, middle, day(1), 1)}, `the revocation list of "middle" is valid from`,
+		},
+		"a list of someone of that name": {[][]byte{crl(t, stranger, day(-1), 1, leaf.cert)}, ""},
+		"a PEM list beside the authority": {
+			[][]byte{pem.EncodeToMemory(&pem.Block{
+				Type:  "X509 CRL",
+				Bytes: crl(t, middle, day(-1), 1, leaf.cert),
+			})},
+			"was revoked",
+		},
+		"the root's own number on its own": {[][]byte{crl(t, root, day(-1), 1)}, ""},
 	} {
 		set, err := tpmca.Parse(append(tc.lists, root.pem(), middle.pem())...)
 		if err != nil {
@@ -130,7 +170,8 @@ func TestRevocationListsThatAreGivenAreObeyed(t *testing.T) {
 			t.Errorf("valid until %v", set.ValidUntil(chain))
 		}
 	}
-	if _, err := tpmca.Parse(append(bytes.Replace(root.pem(), []byte("MI"), []byte("!!"), 1), middle.pem()...)); err == nil || !strings.Contains(err.Error(), "2 PEM blocks begin") {
+	_, err := tpmca.Parse(append(bytes.Replace(root.pem(), []byte("MI"), []byte("!!"), 1), middle.pem()...))
+	if err == nil || !strings.Contains(err.Error(), "2 PEM blocks begin") {
 		t.Error("a damaged certificate is left out in silence:", err)
 	}
 	if _, err := tpmca.Parse(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: []byte{1}})); err == nil {

@@ -59,7 +59,8 @@ func (r *Roots) unrevoked(chain []*x509.Certificate, at time.Time) error {
 		for _, list := range r.listsOf(issuer) {
 			if at.Before(list.ThisUpdate) || !list.NextUpdate.IsZero() && at.After(list.NextUpdate) {
 				return fmt.Errorf("the revocation list of %q is valid from %s to %s: get a new one%s and import it",
-					Name(issuer), list.ThisUpdate.UTC().Format(time.RFC3339), list.NextUpdate.UTC().Format(time.RFC3339), from(cert.CRLDistributionPoints))
+					Name(issuer), list.ThisUpdate.UTC().Format(time.RFC3339),
+					list.NextUpdate.UTC().Format(time.RFC3339), from(cert.CRLDistributionPoints))
 			}
 			for _, entry := range list.RevokedCertificateEntries {
 				if entry.SerialNumber.Cmp(cert.SerialNumber) == 0 {
@@ -100,7 +101,8 @@ func (r *Roots) missing(cert *x509.Certificate) error {
 		case issuer == nil && SelfIssued(cert):
 			return fmt.Errorf("the root %q (SHA-256 %s) is not trusted", Name(cert), Fingerprint(cert))
 		case issuer == nil:
-			text := fmt.Sprintf("the certificate of %q, which issued %q, is missing: get it%s, compare its fingerprint with its owner's, and import it",
+			text := fmt.Sprintf("the certificate of %q, which issued %q, is missing: get it%s, "+
+				"compare its fingerprint with its owner's, and import it",
 				issuerName(cert), Name(cert), from(cert.IssuingCertificateURL))
 			if azureIssuer(issuerName(cert)) {
 				text += `; the roots of Azure's virtual TPMs are known under the name "azure"`

@@ -95,7 +95,8 @@ func contents(file []byte) (list []*x509.Certificate, lists [][]byte, err error)
 		}
 	}
 	if begins := bytes.Count(file, []byte("-----BEGIN ")); len(list)+len(lists) < begins {
-		return nil, nil, fmt.Errorf("%d PEM blocks begin, and %d decode: one is cut off or damaged", begins, len(list)+len(lists))
+		return nil, nil, fmt.Errorf("%d PEM blocks begin, and %d decode: one is cut off or damaged", begins,
+			len(list)+len(lists))
 	}
 	if len(list)+len(lists) == 0 {
 		return nil, nil, errors.New("no PEM certificates")
@@ -152,10 +153,16 @@ func (r *Roots) Verify(leaf *x509.Certificate, at time.Time) ([]*x509.Certificat
 	// The directory name of a TPM is a critical extension that the standard
 	// library does not read (TCG EK Credential Profile, section 3.2.9).
 	clone := *leaf
-	clone.UnhandledCriticalExtensions = slices.DeleteFunc(slices.Clone(leaf.UnhandledCriticalExtensions), func(id asn1.ObjectIdentifier) bool {
-		return id.Equal(subjectAltName) && namesTPM(leaf)
+	clone.UnhandledCriticalExtensions = slices.DeleteFunc(slices.Clone(leaf.UnhandledCriticalExtensions),
+		func(id asn1.ObjectIdentifier) bool {
+			return id.Equal(subjectAltName) && namesTPM(leaf)
+		})
+	chains, err := clone.Verify(x509.VerifyOptions{
+		Roots:         r.roots,
+		Intermediates: r.intermediates,
+		CurrentTime:   at,
+		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
-	chains, err := clone.Verify(x509.VerifyOptions{Roots: r.roots, Intermediates: r.intermediates, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	if err != nil {
 		if missing := r.missing(leaf); missing != nil {
 			return nil, missing
@@ -216,7 +223,11 @@ func readVendors() (list []Vendor) {
 			continue
 		}
 		part := append(strings.Split(line, "\t"), "")
-		list = append(list, Vendor{Fingerprint: part[0], NotAfter: part[1], Vendor: part[2], Subject: part[3], Issuer: part[4]})
+		list = append(list,
+			Vendor{
+				Fingerprint: part[0], NotAfter: part[1], Vendor: part[2], Subject: part[3],
+				Issuer: part[4],
+			})
 	}
 	return list
 }

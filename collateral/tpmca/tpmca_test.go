@@ -33,7 +33,12 @@ func issue(t *testing.T, cn string, parent *identity, edit func(*x509.Certificat
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: cn}, NotBefore: now.AddDate(-1, 0, 0), NotAfter: now.AddDate(1, 0, 0)}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		Subject:      pkix.Name{CommonName: cn},
+		NotBefore:    now.AddDate(-1, 0, 0),
+		NotAfter:     now.AddDate(1, 0, 0),
+	}
 	edit(template)
 	signer, issuer := key, template
 	if parent != nil {
@@ -64,7 +69,9 @@ func tpmName(parts ...byte) func(*x509.Certificate) {
 		}
 		// The name itself is not read: it has the form of a directory name.
 		name := append([]byte{0xa4, byte(len(value) + 2), 0x30, byte(len(value))}, value...)
-		c.ExtraExtensions = []pkix.Extension{{Id: []int{2, 5, 29, 17}, Critical: true, Value: append([]byte{0x30, byte(len(name))}, name...)}}
+		c.ExtraExtensions = []pkix.Extension{
+			{Id: []int{2, 5, 29, 17}, Critical: true, Value: append([]byte{0x30, byte(len(name))}, name...)},
+		}
 	}
 }
 
@@ -90,7 +97,9 @@ func TestVerify(t *testing.T) {
 		leaf *x509.Certificate
 		at   time.Time
 	}{
-		"of another root of the same name": {set, other.cert, now}, "expired": {set, leaf.cert, now.AddDate(2, 0, 0)}, "not yet valid": {set, leaf.cert, now.AddDate(-2, 0, 0)},
+		"of another root of the same name": {set, other.cert, now}, "expired": {
+			set, leaf.cert, now.AddDate(2, 0, 0),
+		}, "not yet valid": {set, leaf.cert, now.AddDate(-2, 0, 0)},
 		"an authority": {set, middle.cert, now}, "no roots": {nil, leaf.cert, now},
 		"a name that is not a TPM's": {set, issue(t, "ek", &middle, tpmName(1, 2)).cert, now},
 		"another critical extension": {set, issue(t, "ek", &middle, func(c *x509.Certificate) {
@@ -113,8 +122,14 @@ func TestVerify(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	root := issue(t, "root", nil, authority)
 	leaf := issue(t, "leaf", &root, func(*x509.Certificate) {})
-	for name, b := range map[string][]byte{"nothing": nil, "text": []byte("hello"), "not an authority": leaf.pem(), "a key": pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte{1}}),
-		"cut": root.cert.Raw[:100], "garbage in PEM": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte{1}})} {
+	for name, b := range map[string][]byte{
+		"nothing":          nil,
+		"text":             []byte("hello"),
+		"not an authority": leaf.pem(),
+		"a key":            pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte{1}}),
+		"cut":              root.cert.Raw[:100],
+		"garbage in PEM":   pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte{1}}),
+	} {
 		if set, err := tpmca.Parse(b); err == nil {
 			t.Errorf("%s: %d certificates", name, set.Len())
 		}
@@ -128,7 +143,8 @@ func TestVendors(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for _, v := range list {
-		if len(v.Fingerprint) != 64 || v.Fingerprint != strings.ToLower(v.Fingerprint) || seen[v.Fingerprint] || v.Vendor == "" || v.Subject == "" {
+		if len(v.Fingerprint) != 64 || v.Fingerprint != strings.ToLower(v.Fingerprint) ||
+			seen[v.Fingerprint] || v.Vendor == "" || v.Subject == "" {
 			t.Errorf("%+v", v)
 		}
 		if _, err := time.Parse(time.DateOnly, v.NotAfter); err != nil {

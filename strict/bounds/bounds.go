@@ -89,7 +89,8 @@ func Nesting(text []byte) error {
 // offset in which t is written does not matter.
 func Time(name string, t, least, most time.Time) error {
 	if t.Before(least) || t.After(most) {
-		return fmt.Errorf("%s: %s; want %s to %s", name, t.UTC().Format(time.RFC3339), least.UTC().Format(time.RFC3339), most.UTC().Format(time.RFC3339))
+		return fmt.Errorf("%s: %s; want %s to %s", name, t.UTC().Format(time.RFC3339),
+			least.UTC().Format(time.RFC3339), most.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

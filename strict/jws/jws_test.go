@@ -86,8 +86,10 @@ func TestOtherSpellingsOfAPartAreRefused(t *testing.T) {
 func TestPartsAreCounted(t *testing.T) {
 	good := signed(t, "{}")
 	for name, compact := range map[string]string{
-		"nothing": "", "one part": "AAAA", "two parts": "AAAA.AAAA", "four parts": good + ".AAAA", "a dot at the end": good + ".",
-		"a dot in front": "." + good, "no header": "." + strings.SplitN(good, ".", 2)[1], "the JSON form": `{"payload":"e30","protected":"e30","signature":""}`,
+		"nothing": "", "one part": "AAAA", "two parts": "AAAA.AAAA", "four parts": good + ".AAAA",
+		"a dot at the end": good + ".",
+		"a dot in front":   "." + good, "no header": "." + strings.SplitN(good, ".", 2)[1],
+		"the JSON form": `{"payload":"e30","protected":"e30","signature":""}`,
 	} {
 		if _, err := Parse(compact, es256); err == nil {
 			t.Errorf("%s: %q is read", name, compact)
@@ -114,7 +116,8 @@ func TestNoOtherTextIsTheSameSignature(t *testing.T) {
 		}
 		same := func(text string) bool {
 			s, err := Parse(text, es256)
-			return err == nil && bytes.Equal(s.Signatures[0].Signature, want.Signatures[0].Signature) && bytes.Equal(header(text), header(good)) &&
+			return err == nil && bytes.Equal(s.Signatures[0].Signature, want.Signatures[0].Signature) &&
+				bytes.Equal(header(text), header(good)) &&
 				bytes.Equal(s.UnsafePayloadWithoutVerification(), want.UnsafePayloadWithoutVerification())
 		}
 		for i := range good {

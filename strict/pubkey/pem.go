@@ -14,7 +14,8 @@ import (
 // between the blocks is not read.
 func Certificates(file []byte) ([]*x509.Certificate, error) {
 	begins := bytes.Count(file, []byte("-----BEGIN "))
-	if begins == 0 || !utf8.Valid(file) || bytes.IndexByte(file, 0) >= 0 { // a binary file may carry PEM inside, as quotes do
+	if begins == 0 || !utf8.Valid(file) ||
+		bytes.IndexByte(file, 0) >= 0 { // a binary file may carry PEM inside, as quotes do
 		if _, err := x509.ParseCertificate(file); err == nil {
 			return nil, errors.New("a certificate in DER, want PEM: openssl x509 -inform DER -in FILE -out FILE.pem")
 		}

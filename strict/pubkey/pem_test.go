@@ -22,7 +22,12 @@ func selfSigned(t testing.TB, name string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<31, 0)}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		Subject:      pkix.Name{CommonName: name},
+		NotBefore:    time.Unix(0, 0),
+		NotAfter:     time.Unix(1<<31, 0),
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -40,12 +45,14 @@ func TestAPEMFileIsReadAsAWholeOrRefused(t *testing.T) {
 	}
 	damaged := bytes.Replace(block, []byte("M"), []byte("!"), 1)
 	for want, file := range map[string][]byte{
-		"no PEM certificates":     []byte("hello"),
-		"in DER, want PEM":        der,
-		"cut off or damaged":      append(damaged, other...),
-		"2 PEM blocks begin":      append(bytes.Clone(other), block[:len(block)/2]...),
-		"of type PUBLIC KEY":      append(bytes.Clone(block), pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})...),
-		"certificate 2 does not ": append(bytes.Clone(block), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der[:40]})...),
+		"no PEM certificates": []byte("hello"),
+		"in DER, want PEM":    der,
+		"cut off or damaged":  append(damaged, other...),
+		"2 PEM blocks begin":  append(bytes.Clone(other), block[:len(block)/2]...),
+		"of type PUBLIC KEY": append(bytes.Clone(block),
+			pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})...),
+		"certificate 2 does not ": append(bytes.Clone(block),
+			pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der[:40]})...),
 	} {
 		if list, err := pubkey.Certificates(file); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q: %d, %v", want, len(list), err)

@@ -75,7 +75,8 @@ func Check(key any) error {
 		case bits > MaxRSABits:
 			return KeyError(fmt.Sprintf("an RSA key of %d bits; at most %d are accepted", bits, MaxRSABits))
 		case key.E < 3 || key.E > MaxExponent || key.E&1 == 0:
-			return KeyError(fmt.Sprintf("an RSA key with exponent %d; odd ones from 3 to %d are accepted", key.E, MaxExponent))
+			return KeyError(fmt.Sprintf("an RSA key with exponent %d; odd ones from 3 to %d are accepted",
+				key.E, MaxExponent))
 		}
 	case *dsa.PublicKey:
 		return KeyError("a DSA key, which is not accepted")

@@ -66,7 +66,11 @@ func TestCertificatesAndKeysAreReadWithinBounds(t *testing.T) {
 		t.Fatal(err)
 	}
 	of := func(key any) ([]byte, []byte) {
-		template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<31, 0)}
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(1),
+			NotBefore:    time.Unix(0, 0),
+			NotAfter:     time.Unix(1<<31, 0),
+		}
 		cert, err := x509.CreateCertificate(rand.Reader, template, template, key, signer)
 		if err != nil {
 			t.Fatal(err)
@@ -84,7 +88,10 @@ func TestCertificatesAndKeysAreReadWithinBounds(t *testing.T) {
 	if k, err := Parse(spki); err != nil || k == nil {
 		t.Errorf("key: %v", err)
 	}
-	for name, key := range map[string]any{"bits": &rsa.PublicKey{N: modulus(65536), E: 65537}, "exponent": &rsa.PublicKey{N: modulus(2048), E: 1<<31 - 1}} {
+	for name, key := range map[string]any{
+		"bits":     &rsa.PublicKey{N: modulus(65536), E: 65537},
+		"exponent": &rsa.PublicKey{N: modulus(2048), E: 1<<31 - 1},
+	} {
 		cert, spki := of(key)
 		if c, err := ParseCertificate(cert); c != nil || err == nil {
 			t.Errorf("certificate with too many %s: %v", name, err)

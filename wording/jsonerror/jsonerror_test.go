@@ -24,7 +24,8 @@ func TestTextHasNoGoInIt(t *testing.T) {
 		if err == nil {
 			t.Fatalf("%s is accepted", text)
 		}
-		if got := Text(err); !strings.Contains(got, want) || strings.Contains(got, "Go ") || strings.Contains(got, "struct") {
+		got := Text(err)
+		if !strings.Contains(got, want) || strings.Contains(got, "Go ") || strings.Contains(got, "struct") {
 			t.Errorf("%s: %q, want %q", text, got, want)
 		}
 	}

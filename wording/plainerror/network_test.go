@@ -52,11 +52,17 @@ func TestErrorsOfConnectionsAreWordedPlainly(t *testing.T) {
 	_, pair := tls.X509KeyPair([]byte("x"), []byte("y"))
 	_, unix := net.Dial("unix", "/nonexistent/socket")
 	_, twice := net.Listen("tcp", taken.Addr().String())
-	name := &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "attest.example.org", Server: "127.0.0.53:53", IsNotFound: true}}
+	name := &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{
+		Err: "no such host", Name: "attest.example.org", Server: "127.0.0.53:53", IsNotFound: true,
+	}}
 	for want, err := range map[string]error{
-		"nothing listens there": get("https://"+nothing, time.Second), "does not speak TLS": get("https://"+plain.Listener.Addr().String(), time.Second),
-		"the server's certificate is not trusted": get(secure.URL, time.Second), "no answer in time": get(slow.URL, 50*time.Millisecond),
-		"in time": ctx.Err(), "no PEM certificate in the file": pair, "/nonexistent/socket: no such file": unix, "another program listens": twice, "the host attest.example.org was not found": name,
+		"nothing listens there": get("https://"+nothing,
+			time.Second), "does not speak TLS": get("https://"+plain.Listener.Addr().String(), time.Second),
+		"the server's certificate is not trusted": get(secure.URL, time.Second),
+		"no answer in time":                       get(slow.URL, 50*time.Millisecond),
+		"in time":                                 ctx.Err(), "no PEM certificate in the file": pair,
+		"/nonexistent/socket: no such file": unix, "another program listens": twice,
+		"the host attest.example.org was not found": name,
 	} {
 		if err == nil {
 			t.Errorf("%s: no error", want)
@@ -70,4 +76,5 @@ func TestErrorsOfConnectionsAreWordedPlainly(t *testing.T) {
 }
 
 // libraries are further words that users must not read.
-var libraries = regexp.MustCompile(`\bdial (tcp|unix)|tls: |x509: |lookup |bind: |i/o timeout|Client\.Timeout|context deadline|net/http|\bPEM data\b|bit u?int`)
+var libraries = regexp.MustCompile(`\bdial (tcp|unix)|tls: |x509: |lookup |bind: ` +
+	`|i/o timeout|Client\.Timeout|context deadline|net/http|\bPEM data\b|bit u?int`)

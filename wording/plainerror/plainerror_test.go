@@ -21,7 +21,8 @@ import (
 )
 
 // riddles are words of libraries that users must not read.
-var riddles = regexp.MustCompile(`cannot unmarshal|into Go|invalid character|illegal base64|encoding/hex|asn1:|x509:|\bEOF\b|strconv\.|jsontext|cbor:|open /|parsing time|net/url|extraneous`)
+var riddles = regexp.MustCompile(`cannot unmarshal|into Go|invalid character|illegal ` +
+	`base64|encoding/hex|asn1:|x509:|\bEOF\b|strconv\.|jsontext|cbor:|open /|parsing time|net/url|extraneous`)
 
 func TestErrorsOfLibrariesAreWordedPlainly(t *testing.T) {
 	var v struct {
@@ -29,7 +30,9 @@ func TestErrorsOfLibrariesAreWordedPlainly(t *testing.T) {
 		T time.Time `json:"t"`
 		B []byte    `json:"b"`
 	}
-	unmarshal := func(text string) error { return json.Unmarshal([]byte(text), &v, json.RejectUnknownMembers(true)) }
+	unmarshal := func(text string) error {
+		return json.Unmarshal([]byte(text), &v, json.RejectUnknownMembers(true))
+	}
 	_, b64 := base64.StdEncoding.DecodeString("!!")
 	_, hexErr := hex.DecodeString("xy")
 	_, odd := hex.DecodeString("abc")
@@ -56,7 +59,8 @@ func TestErrorsOfLibrariesAreWordedPlainly(t *testing.T) {
 		}
 		// The JSON library draws its wording by lot, once in a program.
 		for _, verb := range []string{"cannot", "unable to"} {
-			said := strings.NewReplacer("cannot unmarshal", verb+" unmarshal", "unable to unmarshal", verb+" unmarshal").Replace(err.Error())
+			said := strings.NewReplacer("cannot unmarshal", verb+" unmarshal", "unable to unmarshal",
+				verb+" unmarshal").Replace(err.Error())
 			text := plainerror.Words("config: file.json: " + said)
 			if riddles.MatchString(text) {
 				t.Errorf("%s: %s\n  from %s", name, text, said)
@@ -69,7 +73,10 @@ func TestErrorsOfLibrariesAreWordedPlainly(t *testing.T) {
 }
 
 func TestPlainWordsStayAsTheyAre(t *testing.T) {
-	for _, text := range []string{"", "no such collateral", "EOFs", "version 6, want 3, 4 or 5", "certificate of the open enclave: not valid", "x5c: 3 certificates"} {
+	for _, text := range []string{
+		"", "no such collateral", "EOFs", "version 6, want 3, 4 or 5",
+		"certificate of the open enclave: not valid", "x5c: 3 certificates",
+	} {
 		if got := plainerror.Words(text); got != text {
 			t.Errorf("%q became %q", text, got)
 		}

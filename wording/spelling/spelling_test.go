@@ -7,7 +7,10 @@ import (
 
 func TestNearest(t *testing.T) {
 	names := []string{"SgxEnclave", "OpenEnclave", "Tpm"}
-	for name, want := range map[string]string{"sgxenclav": "SgxEnclave", "TPN": "Tpm", "Sgx": "SgxEnclave", "open": "OpenEnclave", "OpnEnclave": "OpenEnclave", strings.Repeat("x", 1<<20): "SgxEnclave"} {
+	for name, want := range map[string]string{
+		"sgxenclav": "SgxEnclave", "TPN": "Tpm", "Sgx": "SgxEnclave", "open": "OpenEnclave",
+		"OpnEnclave": "OpenEnclave", strings.Repeat("x", 1<<20): "SgxEnclave",
+	} {
 		if got := Nearest(name, names); got != want {
 			t.Errorf("Nearest(%.20s) = %s, want %s", name, got, want)
 		}

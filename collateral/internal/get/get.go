@@ -35,7 +35,11 @@ type Service struct {
 // NewClient returns a client for vendors' services: it follows no redirects and
 // gives up after the given time.
 func NewClient(timeout time.Duration, transport http.RoundTripper) *http.Client {
-	return &http.Client{Timeout: timeout, Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &http.Client{
+		Timeout:       timeout,
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 // ErrBusy is returned when the service asked to come back later.
