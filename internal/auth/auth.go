@@ -63,7 +63,8 @@ func ParseRole(text string) (Role, error) {
 			return role, nil
 		}
 	}
-	return Nobody, fmt.Errorf("unknown role %q; want reader, contributor or owner; did you mean %s?", text, spelling.Nearest(text, []string{"reader", "contributor", "owner"}))
+	return Nobody, fmt.Errorf("unknown role %q; want reader, contributor or owner; did you mean %s?", text,
+		spelling.Nearest(text, []string{"reader", "contributor", "owner"}))
 }
 
 // Everywhere stands for all providers.
@@ -77,7 +78,8 @@ type Grant struct {
 }
 
 func (g Grant) covers(provider string) bool {
-	return slices.ContainsFunc(g.Providers, func(p string) bool { return p == Everywhere || ascii.EqualFold(p, provider) })
+	return slices.ContainsFunc(g.Providers,
+		func(p string) bool { return p == Everywhere || ascii.EqualFold(p, provider) })
 }
 
 // Caller is who made a request.
@@ -91,7 +93,8 @@ type Caller struct {
 // May reports whether the caller has the role at the provider. With Everywhere as
 // provider the grant must be for all.
 func (c *Caller) May(role Role, provider string) bool {
-	return role == Nobody || slices.ContainsFunc(c.Grants, func(g Grant) bool { return g.Role >= role && g.covers(provider) })
+	return role == Nobody ||
+		slices.ContainsFunc(c.Grants, func(g Grant) bool { return g.Role >= role && g.covers(provider) })
 }
 
 // RoleAt returns the highest role that the caller has at a provider.
@@ -108,7 +111,8 @@ func (c *Caller) RoleAt(provider string) Role {
 // IsCaller reports whether a name is that of a caller: one with a static token, with a client
 // certificate, or of an OpenID issuer. What the program does by itself has other names.
 func IsCaller(name string) bool {
-	return strings.HasPrefix(name, "token:") || strings.HasPrefix(name, "cert:") || strings.HasPrefix(name, "oidc:")
+	return strings.HasPrefix(name, "token:") || strings.HasPrefix(name, "cert:") ||
+		strings.HasPrefix(name, "oidc:")
 }
 
 // Administrator is the name of the token that the configuration names. No other static
@@ -188,13 +192,15 @@ func (a *Authenticator) Caller(r *http.Request) (*Caller, error) {
 		return nil, fmt.Errorf("%w: the Authorization header is not a bearer token", ErrRefused)
 	}
 	if len(bearer) > maxBearer {
-		return nil, fmt.Errorf("%w: a bearer token of %d bytes, at most %d are read", ErrRefused, len(bearer), maxBearer)
+		return nil, fmt.Errorf("%w: a bearer token of %d bytes, at most %d are read", ErrRefused,
+			len(bearer), maxBearer)
 	}
 	if c, err := a.static(bearer); c != nil || err != nil {
 		return c, err
 	}
 	if strings.Count(bearer, ".") != 2 {
-		return nil, fmt.Errorf("%w: the bearer token is neither a token of this service nor a JSON Web Token", ErrRefused)
+		return nil, fmt.Errorf("%w: the bearer token is neither a token of this service nor a JSON Web Token",
+			ErrRefused)
 	}
 	return a.openID(r.Context(), bearer)
 }
@@ -211,7 +217,8 @@ func (a *Authenticator) static(bearer string) (*Caller, error) {
 			continue
 		}
 		if !t.expires.IsZero() && !a.cfg.Now().Before(t.expires) {
-			return nil, fmt.Errorf("%w: the token %q expired at %s", ErrRefused, t.name, t.expires.Format(time.RFC3339))
+			return nil, fmt.Errorf("%w: the token %q expired at %s", ErrRefused, t.name,
+				t.expires.Format(time.RFC3339))
 		}
 		return &Caller{Name: "token:" + t.name, Grants: []Grant{t.grant}}, nil
 	}
@@ -221,7 +228,8 @@ func (a *Authenticator) static(bearer string) (*Caller, error) {
 // certificate finds the caller of a connection.
 func (a *Authenticator) certificate(state *tls.ConnectionState) (*Caller, error) {
 	// Security: only what the TLS layer verified is looked at.
-	if state == nil || len(state.VerifiedChains) == 0 || len(state.PeerCertificates) == 0 || len(a.cfg.Certificates) == 0 {
+	if state == nil || len(state.VerifiedChains) == 0 || len(state.PeerCertificates) == 0 ||
+		len(a.cfg.Certificates) == 0 {
 		return nil, ErrAnonymous
 	}
 	if err := a.valid(state); err != nil {

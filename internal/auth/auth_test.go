@@ -41,7 +41,12 @@ func request(header string) *http.Request {
 }
 
 func TestRoles(t *testing.T) {
-	for text, want := range map[string]Role{"reader": Reader, "Attestation Contributor": Contributor, "OWNER": Owner, "fd1bd22b-8476-40bc-a0bc-69b95687b9f3": Reader} {
+	for text, want := range map[string]Role{
+		"reader":                               Reader,
+		"Attestation Contributor":              Contributor,
+		"OWNER":                                Owner,
+		"fd1bd22b-8476-40bc-a0bc-69b95687b9f3": Reader,
+	} {
 		if got, err := ParseRole(text); err != nil || got != want {
 			t.Errorf("%s: %s, %v", text, got, err)
 		}
@@ -54,8 +59,12 @@ func TestRoles(t *testing.T) {
 		role     Role
 		provider string
 		want     bool
-	}{{Contributor, "alpha", true}, {Contributor, "ALPHA", true}, {Owner, "alpha", false}, {Contributor, "alph", false}, {Contributor, "alphabet", false}, {Reader, "beta", true},
-		{Contributor, "beta", false}, {Contributor, Everywhere, false}, {Reader, Everywhere, true}, {Nobody, "x", true}} {
+	}{
+		{Contributor, "alpha", true}, {Contributor, "ALPHA", true}, {Owner, "alpha", false},
+		{Contributor, "alph", false}, {Contributor, "alphabet", false}, {Reader, "beta", true},
+		{Contributor, "beta", false}, {Contributor, Everywhere, false}, {Reader, Everywhere, true},
+		{Nobody, "x", true},
+	} {
 		if got := c.May(tc.role, tc.provider); got != tc.want {
 			t.Errorf("%s at %s: %t", tc.role, tc.provider, got)
 		}
@@ -65,13 +74,22 @@ func TestRoles(t *testing.T) {
 func TestStaticTokens(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	a := New(Config{Now: func() time.Time { return now }, Tokens: func() []StaticToken {
-		return []StaticToken{static(t, "ci", "secret-of-ci", "reader", time.Time{}, "*"), static(t, "old", "secret-of-old", "owner", now, "*")}
+		return []StaticToken{
+			static(t, "ci", "secret-of-ci", "reader", time.Time{}, "*"),
+			static(t, "old", "secret-of-old", "owner", now, "*"),
+		}
 	}})
-	if c, err := a.Caller(request("bearer secret-of-ci")); err != nil || c.Name != "token:ci" || !c.May(Reader, "x") || c.May(Contributor, "x") {
+	if c, err := a.Caller(request("bearer secret-of-ci")); err != nil || c.Name != "token:ci" ||
+		!c.May(Reader, "x") || c.May(Contributor, "x") {
 		t.Errorf("%+v, %v", c, err)
 	}
-	for header, want := range map[string]error{"": ErrAnonymous, "Bearer secret-of-old": ErrRefused, "Bearer secret-of-c": ErrRefused, "Bearer ": ErrRefused, "Basic secret-of-ci": ErrRefused,
-		"secret-of-ci": ErrRefused, "Bearer a.b.c": ErrRefused, "Bearer " + strings.Repeat("x", maxBearer+1): ErrRefused, "Bearer ..": ErrRefused} {
+	for header, want := range map[string]error{
+		"": ErrAnonymous, "Bearer secret-of-old": ErrRefused, "Bearer secret-of-c": ErrRefused,
+		"Bearer ": ErrRefused, "Basic secret-of-ci": ErrRefused,
+		"secret-of-ci": ErrRefused,
+		"Bearer a.b.c": ErrRefused, "Bearer " + strings.Repeat("x", maxBearer+1): ErrRefused,
+		"Bearer ..": ErrRefused,
+	} {
 		if c, err := a.Caller(request(header)); !errors.Is(err, want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%.40s: %+v, %v", header, c, err)
 		}
@@ -117,14 +135,20 @@ func newProvider(t *testing.T) *provider {
 		}
 	}
 	mux.HandleFunc("/.well-known/openid-configuration", answer(func() any {
-		return map[string]any{"issuer": p.URL, "jwks_uri": p.URL + "/keys", "authorization_endpoint": p.URL + "/auth", "token_endpoint": p.URL + "/token", "id_token_signing_alg_values_supported": []string{"ES256"}, "padding": p.padding}
+		return map[string]any{
+			"issuer": p.URL, "jwks_uri": p.URL + "/keys", "authorization_endpoint": p.URL + "/auth",
+			"token_endpoint":                        p.URL + "/token",
+			"id_token_signing_alg_values_supported": []string{"ES256"}, "padding": p.padding,
+		}
 	}))
 	mux.HandleFunc("/keys", answer(func() any {
 		p.asked++
 		if p.keysDown {
 			return "no keys"
 		}
-		return jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: &p.key.PublicKey, KeyID: "k", Algorithm: "ES256", Use: "sig"}}}
+		return jose.JSONWebKeySet{
+			Keys: []jose.JSONWebKey{{Key: &p.key.PublicKey, KeyID: "k", Algorithm: "ES256", Use: "sig"}},
+		}
 	}))
 	p.Server = httptest.NewTLSServer(mux)
 	t.Cleanup(p.Close)
@@ -133,7 +157,8 @@ func newProvider(t *testing.T) *provider {
 
 func sign(t *testing.T, key any, alg jose.SignatureAlgorithm, claims map[string]any) string {
 	t.Helper()
-	s, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, (&jose.SignerOptions{EmbedJWK: false}).WithHeader("kid", "k"))
+	s, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key},
+		(&jose.SignerOptions{EmbedJWK: false}).WithHeader("kid", "k"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,10 +172,17 @@ func sign(t *testing.T, key any, alg jose.SignatureAlgorithm, claims map[string]
 func TestOpenIDConnect(t *testing.T) {
 	p := newProvider(t)
 	issuer := &Issuer{URL: p.URL, Audiences: []string{"https://attest.azure.net"}, Client: p.Client(),
-		Rules: []Rule{{"groups", "platform", Grant{Owner, []string{Everywhere}}}, {"role", "audit", Grant{Reader, []string{"alpha"}}}}}
+		Rules: []Rule{
+			{"groups", "platform", Grant{Owner, []string{Everywhere}}},
+			{"role", "audit", Grant{Reader, []string{"alpha"}}},
+		}}
 	a := New(Config{Issuers: []*Issuer{issuer}, Now: time.Now})
 	claims := func(edit func(map[string]any)) map[string]any {
-		c := map[string]any{"iss": p.URL, "sub": "alice", "aud": "https://attest.azure.net", "exp": time.Now().Add(time.Hour).Unix(), "iat": time.Now().Unix(), "groups": []string{"x", "platform"}}
+		c := map[string]any{
+			"iss": p.URL, "sub": "alice", "aud": "https://attest.azure.net",
+			"exp": time.Now().Add(time.Hour).Unix(), "iat": time.Now().Unix(),
+			"groups": []string{"x", "platform"},
+		}
 		if edit != nil {
 			edit(c)
 		}
@@ -162,11 +194,16 @@ func TestOpenIDConnect(t *testing.T) {
 	}
 	// Trailing slashes of audiences differ between clients.
 	for _, aud := range []any{"https://attest.azure.net/", []string{"x", "https://attest.azure.net"}} {
-		if _, err := a.Caller(request("Bearer " + sign(t, p.key, jose.ES256, claims(func(c map[string]any) { c["aud"] = aud })))); err != nil {
+		if _, err := a.Caller(request("Bearer " + sign(t, p.key, jose.ES256, claims(func(c map[string]any) {
+			c["aud"] = aud
+		})))); err != nil {
 			t.Errorf("%v: %v", aud, err)
 		}
 	}
-	c, err = a.Caller(request("Bearer " + sign(t, p.key, jose.ES256, claims(func(c map[string]any) { c["groups"] = "platforms"; c["role"] = "audit" }))))
+	c, err = a.Caller(request("Bearer " + sign(t, p.key, jose.ES256, claims(func(c map[string]any) {
+		c["groups"] = "platforms"
+		c["role"] = "audit"
+	}))))
 	if err != nil || c.May(Owner, "alpha") || !c.May(Reader, "alpha") || c.May(Reader, "alphabet") {
 		t.Errorf("%+v, %v", c, err)
 	}
@@ -176,16 +213,21 @@ func TestOpenIDConnect(t *testing.T) {
 	}
 	good := sign(t, p.key, jose.ES256, claims(nil))
 	for name, bearer := range map[string]string{
-		"another key":          sign(t, stranger, jose.ES256, claims(nil)),
-		"a shared secret":      sign(t, []byte(strings.Repeat("k", 32)), jose.HS256, claims(nil)),
-		"unsigned":             "eyJhbGciOiJub25lIn0." + strings.Split(good, ".")[1] + ".",
-		"altered":              strings.Replace(good, ".", ".e30", 1),
-		"expired":              sign(t, p.key, jose.ES256, claims(func(c map[string]any) { c["exp"] = time.Now().Add(-time.Minute).Unix() })),
-		"not yet":              sign(t, p.key, jose.ES256, claims(func(c map[string]any) { c["nbf"] = time.Now().Add(time.Hour).Unix() })),
-		"another audience":     sign(t, p.key, jose.ES256, claims(func(c map[string]any) { c["aud"] = "https://attest.azure.net.evil.example" })),
-		"no audience":          sign(t, p.key, jose.ES256, claims(func(c map[string]any) { delete(c, "aud") })),
-		"another issuer":       sign(t, p.key, jose.ES256, claims(func(c map[string]any) { c["iss"] = p.URL + ".evil.example" })),
-		"an issuer's prefix":   sign(t, p.key, jose.ES256, claims(func(c map[string]any) { c["iss"] = p.URL[:len(p.URL)-1] })),
+		"another key":     sign(t, stranger, jose.ES256, claims(nil)),
+		"a shared secret": sign(t, []byte(strings.Repeat("k", 32)), jose.HS256, claims(nil)),
+		"unsigned":        "eyJhbGciOiJub25lIn0." + strings.Split(good, ".")[1] + ".",
+		"altered":         strings.Replace(good, ".", ".e30", 1),
+		"expired": sign(t, p.key, jose.ES256,
+			claims(func(c map[string]any) { c["exp"] = time.Now().Add(-time.Minute).Unix() })),
+		"not yet": sign(t, p.key, jose.ES256,
+			claims(func(c map[string]any) { c["nbf"] = time.Now().Add(time.Hour).Unix() })),
+		"another audience": sign(t, p.key, jose.ES256,
+			claims(func(c map[string]any) { c["aud"] = "https://attest.azure.net.evil.example" })),
+		"no audience": sign(t, p.key, jose.ES256, claims(func(c map[string]any) { delete(c, "aud") })),
+		"another issuer": sign(t, p.key, jose.ES256,
+			claims(func(c map[string]any) { c["iss"] = p.URL + ".evil.example" })),
+		"an issuer's prefix": sign(t, p.key, jose.ES256,
+			claims(func(c map[string]any) { c["iss"] = p.URL[:len(p.URL)-1] })),
 		"no subject":           sign(t, p.key, jose.ES256, claims(func(c map[string]any) { delete(c, "sub") })),
 		"no issuer":            sign(t, p.key, jose.ES256, claims(func(c map[string]any) { delete(c, "iss") })),
 		"not a JSON web token": "a.b.c",
@@ -201,12 +243,16 @@ func TestTokensThatDoNotVerifyAskTheIssuerSeldom(t *testing.T) {
 	p := newProvider(t)
 	now := time.Now()
 	clock := func() time.Time { return now }
-	a := New(Config{Issuers: []*Issuer{{URL: p.URL, Audiences: []string{"a"}, Client: p.Client(), Now: clock}}, Now: clock})
+	a := New(Config{
+		Issuers: []*Issuer{{URL: p.URL, Audiences: []string{"a"}, Client: p.Client(), Now: clock}},
+		Now:     clock,
+	})
 	next, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	bearer := request("Bearer " + sign(t, next, jose.ES256, map[string]any{"iss": p.URL, "sub": "x", "aud": "a", "exp": now.Add(time.Hour).Unix()}))
+	bearer := request("Bearer " + sign(t, next, jose.ES256,
+		map[string]any{"iss": p.URL, "sub": "x", "aud": "a", "exp": now.Add(time.Hour).Unix()}))
 	for range 100 {
 		if _, err := a.Caller(bearer); !errors.Is(err, ErrRefused) {
 			t.Fatalf("error = %v", err)
@@ -231,7 +277,8 @@ func TestTokensThatDoNotVerifyAskTheIssuerSeldom(t *testing.T) {
 	// It is unavailable: that is remembered as well.
 	p.keysDown = true
 	now = now.Add(issuerAgain)
-	other := request("Bearer " + sign(t, p.first, jose.ES256, map[string]any{"iss": p.URL, "sub": "x", "aud": "a", "exp": now.Add(time.Hour).Unix()}))
+	other := request("Bearer " + sign(t, p.first, jose.ES256,
+		map[string]any{"iss": p.URL, "sub": "x", "aud": "a", "exp": now.Add(time.Hour).Unix()}))
 	for range 20 {
 		if _, err := a.Caller(other); err == nil {
 			t.Fatal("the old key is still accepted")
@@ -245,8 +292,13 @@ func TestTokensThatDoNotVerifyAskTheIssuerSeldom(t *testing.T) {
 func TestAnIssuerThatSaysTooMuch(t *testing.T) {
 	p := newProvider(t)
 	p.padding = strings.Repeat("x", maxDocument)
-	a := New(Config{Issuers: []*Issuer{{URL: p.URL, Audiences: []string{"a"}, Client: p.Client()}}, Now: time.Now})
-	if _, err := a.Caller(request("Bearer " + sign(t, p.key, jose.ES256, map[string]any{"iss": p.URL, "sub": "x", "aud": "a", "exp": time.Now().Add(time.Hour).Unix()}))); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "more than") {
+	a := New(Config{
+		Issuers: []*Issuer{{URL: p.URL, Audiences: []string{"a"}, Client: p.Client()}},
+		Now:     time.Now,
+	})
+	_, err := a.Caller(request("Bearer " + sign(t, p.key, jose.ES256,
+		map[string]any{"iss": p.URL, "sub": "x", "aud": "a", "exp": time.Now().Add(time.Hour).Unix()})))
+	if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "more than") {
 		t.Errorf("error = %v", err)
 	}
 }
@@ -255,8 +307,12 @@ func TestAnUnavailableIssuer(t *testing.T) {
 	p := newProvider(t)
 	p.down = true
 	now := time.Now()
-	a := New(Config{Issuers: []*Issuer{{URL: p.URL, Audiences: []string{"a"}, Client: p.Client()}}, Now: func() time.Time { return now }})
-	bearer := request("Bearer " + sign(t, p.key, jose.ES256, map[string]any{"iss": p.URL, "sub": "x", "aud": "a", "exp": now.Add(time.Hour).Unix()}))
+	a := New(Config{
+		Issuers: []*Issuer{{URL: p.URL, Audiences: []string{"a"}, Client: p.Client()}},
+		Now:     func() time.Time { return now },
+	})
+	bearer := request("Bearer " + sign(t, p.key, jose.ES256,
+		map[string]any{"iss": p.URL, "sub": "x", "aud": "a", "exp": now.Add(time.Hour).Unix()}))
 	if _, err := a.Caller(bearer); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("error = %v", err)
 	}

@@ -54,7 +54,8 @@ func readBearer(bearer string) (h bearerHeader, c bearerClaims, err error) {
 			err = json.Unmarshal(b, into)
 		}
 		if err != nil {
-			return h, c, fmt.Errorf("%w: the bearer token is not a JSON Web Token: header or claims are not base64url of a JSON object without duplicate members and with the right types", ErrRefused)
+			return h, c, fmt.Errorf("%w: the bearer token is not a JSON Web Token: header or claims are "+
+				"not base64url of a JSON object without duplicate members and with the right types", ErrRefused)
 		}
 	}
 	if c.Issuer == "" {
@@ -77,7 +78,8 @@ func (h bearerHeader) check(only string) error {
 		known = known || string(a) == h.Algorithm
 	}
 	if !known {
-		return fmt.Errorf("%w: it is signed with %.20q; want one of %s", ErrRefused, h.Algorithm, strings.Join(algorithmNames(), ", "))
+		return fmt.Errorf("%w: it is signed with %.20q; want one of %s", ErrRefused, h.Algorithm,
+			strings.Join(algorithmNames(), ", "))
 	}
 	typ := ""
 	if h.Type != nil {
@@ -87,7 +89,9 @@ func (h bearerHeader) check(only string) error {
 	}
 	switch {
 	case only == TokenTypeAccess && typ != TokenTypeAccess:
-		return fmt.Errorf("%w: its type (typ) is %.40q; this issuer's tokens must be access tokens of type at+jwt (tokenType)", ErrRefused, typ)
+		return fmt.Errorf("%w: its type (typ) is %.40q; this issuer's tokens must be access tokens of "+
+			"type at+jwt (tokenType)",
+			ErrRefused, typ)
 	case typ != "" && typ != "jwt" && typ != TokenTypeAccess:
 		return fmt.Errorf("%w: its type (typ) is %.40q; want JWT, at+jwt, or no type", ErrRefused, typ)
 	}
@@ -110,7 +114,9 @@ func (c bearerClaims) check(now time.Time) error {
 	}
 	for name, v := range map[string]*float64{"nbf": c.NotBefore, "iat": c.IssuedAt} {
 		if v != nil && at(*v).After(now.Add(skew)) {
-			return fmt.Errorf("%w: %s is %s, which is in the future by more than %s; compare the clocks of issuer and service", ErrRefused, name, at(*v).Format(time.RFC3339), skew)
+			return fmt.Errorf("%w: %s is %s, which is in the future by more than %s; "+
+				"compare the clocks of issuer and service",
+				ErrRefused, name, at(*v).Format(time.RFC3339), skew)
 		}
 	}
 	return nil

@@ -19,13 +19,15 @@ import (
 // compact signs any header and payload, also those that no library makes.
 func compact(t *testing.T, key *ecdsa.PrivateKey, header, payload string) string {
 	t.Helper()
-	in := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + base64.RawURLEncoding.EncodeToString([]byte(payload))
+	in := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." +
+		base64.RawURLEncoding.EncodeToString([]byte(payload))
 	digest := sha256.Sum256([]byte(in))
 	r, s, err := ecdsa.Sign(rand.Reader, key, digest[:])
 	if err != nil {
 		t.Fatal(err)
 	}
-	return in + "." + base64.RawURLEncoding.EncodeToString(append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...))
+	return in + "." + base64.RawURLEncoding.EncodeToString(append(r.FillBytes(make([]byte, 32)),
+		s.FillBytes(make([]byte, 32))...))
 }
 
 func TestABearerTokenHasOneText(t *testing.T) {
@@ -56,14 +58,17 @@ func TestBearerTokensOfOtherKindsAreRefused(t *testing.T) {
 	exp := fmt.Sprintf(`,"exp":%d`, at(time.Hour))
 	good := payload(exp)
 	for name, token := range map[string]string{
-		"no type":               compact(t, l.key, header, good),
-		"JWT":                   compact(t, l.key, `{"alg":"ES256","kid":"k","typ":"JWT"}`, good),
-		"jwt in small letters":  compact(t, l.key, `{"alg":"ES256","kid":"k","typ":"jwt"}`, good),
-		"at+jwt":                compact(t, l.key, `{"alg":"ES256","kid":"k","typ":"at+jwt"}`, good),
-		"application/at+jwt":    compact(t, l.key, `{"alg":"ES256","kid":"k","typ":"application/at+jwt"}`, good),
-		"no key id":             compact(t, l.key, `{"alg":"ES256"}`, good),
-		"a clock a minute fast": compact(t, l.key, header, payload(exp+fmt.Sprintf(`,"iat":%d,"nbf":%d`, at(skew), at(skew)))),
-		"parts of seconds":      compact(t, l.key, header, payload(fmt.Sprintf(`,"exp":%d.5,"iat":%d.25`, at(time.Hour), at(0)))),
+		"no type":              compact(t, l.key, header, good),
+		"JWT":                  compact(t, l.key, `{"alg":"ES256","kid":"k","typ":"JWT"}`, good),
+		"jwt in small letters": compact(t, l.key, `{"alg":"ES256","kid":"k","typ":"jwt"}`, good),
+		"at+jwt":               compact(t, l.key, `{"alg":"ES256","kid":"k","typ":"at+jwt"}`, good),
+		"application/at+jwt": compact(t, l.key,
+			`{"alg":"ES256","kid":"k","typ":"application/at+jwt"}`, good),
+		"no key id": compact(t, l.key, `{"alg":"ES256"}`, good),
+		"a clock a minute fast": compact(t, l.key, header,
+			payload(exp+fmt.Sprintf(`,"iat":%d,"nbf":%d`, at(skew), at(skew)))),
+		"parts of seconds": compact(t, l.key, header,
+			payload(fmt.Sprintf(`,"exp":%d.5,"iat":%d.25`, at(time.Hour), at(0)))),
 	} {
 		if _, err := l.a.Caller(request("Bearer " + token)); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -74,7 +79,8 @@ func TestBearerTokensOfOtherKindsAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","kid":"k"}`)) + "." + base64.RawURLEncoding.EncodeToString([]byte(good))
+	in := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","kid":"k"}`)) + "." +
+		base64.RawURLEncoding.EncodeToString([]byte(good))
 	mac := hmac.New(sha256.New, der)
 	mac.Write([]byte(in))
 	refused := map[string]string{
@@ -125,12 +131,18 @@ func TestBearerTokensOfOtherKindsAreRefused(t *testing.T) {
 	}
 	// Access tokens alone, if the issuer is configured so.
 	l.a.cfg.Issuers[0].TokenType = TokenTypeAccess
-	for typ, ok := range map[string]bool{`"at+jwt"`: true, `"application/at+jwt"`: true, `"JWT"`: false, `"logout+jwt"`: false} {
-		if _, err := l.a.Caller(request("Bearer " + compact(t, l.key, `{"alg":"ES256","kid":"k","typ":`+typ+`}`, good))); (err == nil) != ok {
+	for typ, ok := range map[string]bool{
+		`"at+jwt"`: true, `"application/at+jwt"`: true, `"JWT"`: false, `"logout+jwt"`: false,
+	} {
+		_, err := l.a.Caller(
+			request("Bearer " + compact(t, l.key, `{"alg":"ES256","kid":"k","typ":`+typ+`}`, good)),
+		)
+		if (err == nil) != ok {
 			t.Errorf("%s where access tokens alone are accepted: %v", typ, err)
 		}
 	}
-	if _, err := l.a.Caller(request("Bearer " + compact(t, l.key, header, good))); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "tokenType") {
+	_, err = l.a.Caller(request("Bearer " + compact(t, l.key, header, good)))
+	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "tokenType") {
 		t.Errorf("no type where access tokens alone are accepted: %v", err)
 	}
 }

@@ -55,7 +55,9 @@ func (a *Authorities) Pool() *x509.CertPool {
 	case err != nil:
 		a.pool, a.sum = x509.NewCertPool(), [sha256.Size]byte{}
 		if !a.failed {
-			a.log.Error("callers.certificateAuthorities cannot be read; no client certificate is accepted until it can", "err", err.Error())
+			a.log.Error("callers.certificateAuthorities cannot be read; no client certificate is "+
+				"accepted until it can",
+				"err", err.Error())
 		}
 		a.failed = true
 	case a.failed:
@@ -120,7 +122,10 @@ func (a *Authorities) TLS(c *tls.Config) *tls.Config {
 // valid checks again, for a request, what the TLS layer verified when the connection
 // began: connections stay open for days, and sessions are resumed.
 func (a *Authenticator) valid(state *tls.ConnectionState) error {
-	opts := x509.VerifyOptions{CurrentTime: a.cfg.Now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	opts := x509.VerifyOptions{
+		CurrentTime: a.cfg.Now(),
+		KeyUsages:   []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
 	if a.cfg.Authorities == nil {
 		return errors.New("no authorities of client certificates are configured")
 	}

@@ -33,8 +33,15 @@ type clientCA struct {
 func newClientCA(t *testing.T, name string, now time.Time) *clientCA {
 	t.Helper()
 	ca := &clientCA{t: t, key: newKey(t)}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(10, 0, 0),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	template := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		Subject:               pkix.Name{CommonName: name},
+		NotBefore:             now.Add(-time.Hour),
+		NotAfter:              now.AddDate(10, 0, 0),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign,
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, ca.key.Public(), ca.key)
 	if err != nil {
 		t.Fatal(err)
@@ -53,8 +60,14 @@ func (ca *clientCA) pem() []byte {
 func (ca *clientCA) client(until time.Time, usage x509.ExtKeyUsage) tls.Certificate {
 	ca.t.Helper()
 	key := newKey(ca.t)
-	template := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "ci"}, DNSNames: []string{"ci.example.org"}, NotBefore: ca.cert.NotBefore, NotAfter: until,
-		ExtKeyUsage: []x509.ExtKeyUsage{usage}}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(2),
+		Subject:      pkix.Name{CommonName: "ci"},
+		DNSNames:     []string{"ci.example.org"},
+		NotBefore:    ca.cert.NotBefore,
+		NotAfter:     until,
+		ExtKeyUsage:  []x509.ExtKeyUsage{usage},
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, ca.cert, key.Public(), ca.key)
 	if err != nil {
 		ca.t.Fatal(err)
@@ -84,9 +97,11 @@ func TestClientCertificates(t *testing.T) {
 		verified bool
 		want     bool
 	}{
-		"by name":                 {Rule{Claim: "subject", Value: "ci"}, true, true},
-		"by DNS name":             {Rule{Claim: "dns", Value: "ci.example.org"}, true, true},
-		"by fingerprint":          {Rule{Claim: "sha256", Value: strings.ToUpper(hex.EncodeToString(sum[:]))}, true, true},
+		"by name":     {Rule{Claim: "subject", Value: "ci"}, true, true},
+		"by DNS name": {Rule{Claim: "dns", Value: "ci.example.org"}, true, true},
+		"by fingerprint": {
+			Rule{Claim: "sha256", Value: strings.ToUpper(hex.EncodeToString(sum[:]))}, true, true,
+		},
 		"a name that only begins": {Rule{Claim: "dns", Value: "ci.example"}, true, false},
 		"by URI, which it lacks":  {Rule{Claim: "uri", Value: ""}, true, false},
 		"an unknown claim":        {Rule{Claim: "x", Value: ""}, true, false},
@@ -97,7 +112,9 @@ func TestClientCertificates(t *testing.T) {
 		if !tc.verified {
 			r.TLS.VerifiedChains = nil
 		}
-		c, err := New(Config{Certificates: []Rule{tc.rule}, Authorities: func() *x509.CertPool { return pool }, Now: time.Now}).Caller(r)
+		c, err := New(Config{Certificates: []Rule{tc.rule}, Authorities: func() *x509.CertPool {
+			return pool
+		}, Now: time.Now}).Caller(r)
 		if got := err == nil && c.May(Owner, "x"); got != tc.want {
 			t.Errorf("%s: %+v, %v", name, c, err)
 		}
@@ -121,7 +138,11 @@ func TestACertificateIsCheckedAgainOnAnOpenConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := New(Config{Certificates: []Rule{{"subject", "ci", Grant{Reader, []string{Everywhere}}}}, Authorities: authorities.Pool, Now: func() time.Time { return now }})
+	a := New(Config{
+		Certificates: []Rule{{"subject", "ci", Grant{Reader, []string{Everywhere}}}},
+		Authorities:  authorities.Pool,
+		Now:          func() time.Time { return now },
+	})
 	cert := ca.client(start.Add(24*time.Hour), x509.ExtKeyUsageClientAuth).Leaf
 	try := func(name string, want error) {
 		t.Helper()
@@ -154,7 +175,8 @@ func TestACertificateIsCheckedAgainOnAnOpenConnection(t *testing.T) {
 	try("a server's certificate", ErrRefused)
 	a.cfg.Authorities = nil
 	try("no authorities", ErrRefused)
-	if _, err := NewAuthorities(filepath.Join(t.TempDir(), "absent"), time.Now, slog.New(slog.DiscardHandler)); err == nil {
+	if _, err := NewAuthorities(filepath.Join(t.TempDir(), "absent"), time.Now,
+		slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("an absent file was read")
 	}
 }
@@ -186,8 +208,13 @@ func TestAuthoritiesOfTheTLSLayerFollowTheFile(t *testing.T) {
 	trusted := server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	show := func(cert tls.Certificate, sessions tls.ClientSessionCache) (status int) {
 		t.Helper()
-		transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: trusted, ClientSessionCache: sessions,
-			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &cert, nil }}}
+		transport := &http.Transport{
+			ForceAttemptHTTP2: true,
+			TLSClientConfig: &tls.Config{RootCAs: trusted, ClientSessionCache: sessions,
+				GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+					return &cert, nil
+				}},
+		}
 		defer transport.CloseIdleConnections()
 		resp, err := (&http.Client{Transport: transport}).Get(server.URL)
 		if err != nil {
@@ -200,7 +227,8 @@ func TestAuthoritiesOfTheTLSLayerFollowTheFile(t *testing.T) {
 		io.Copy(io.Discard, resp.Body)
 		return resp.StatusCode
 	}
-	ours, theirs := ca.client(now.Add(time.Hour), x509.ExtKeyUsageClientAuth), other.client(now.Add(time.Hour), x509.ExtKeyUsageClientAuth)
+	ours := ca.client(now.Add(time.Hour), x509.ExtKeyUsageClientAuth)
+	theirs := other.client(now.Add(time.Hour), x509.ExtKeyUsageClientAuth)
 	first, second := tls.NewLRUClientSessionCache(4), tls.NewLRUClientSessionCache(4)
 	if a, b := show(ours, first), show(theirs, second); a != http.StatusOK || b == http.StatusOK {
 		t.Errorf("before: %d, %d", a, b)

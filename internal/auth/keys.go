@@ -67,7 +67,9 @@ func (a age) within(now, end time.Time) bool {
 // current returns the keys, fetched again when they are no longer fresh. With retry
 // they brought no key for a token, and are fetched again unless that was just done;
 // ok then reports whether they were.
-func (i *Issuer) current(ctx context.Context, now time.Time, retry bool) (keys []jose.JSONWebKey, ok bool, err error) {
+func (i *Issuer) current(
+	ctx context.Context, now time.Time, retry bool,
+) (keys []jose.JSONWebKey, ok bool, err error) {
 	s := &i.published
 	keys, fresh, usable := s.look(now)
 	if fresh && !retry {
@@ -175,7 +177,8 @@ func (i *Issuer) fetchKeys(ctx context.Context, from string, now time.Time) ([]j
 	var keys []jose.JSONWebKey
 	for _, raw := range set.Keys {
 		var k jose.JSONWebKey
-		if k.UnmarshalJSON(raw) == nil && k.Valid() && pubkey.Check(k.Key) == nil && k.IsPublic() && (k.Use == "" || k.Use == "sig") {
+		if k.UnmarshalJSON(raw) == nil && k.Valid() && pubkey.Check(k.Key) == nil && k.IsPublic() &&
+			(k.Use == "" || k.Use == "sig") {
 			keys = append(keys, k)
 		}
 	}

@@ -28,14 +28,18 @@ type loggedIn struct {
 func newLoggedIn(t *testing.T) *loggedIn {
 	l := &loggedIn{provider: newProvider(t), t: t, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	clock := func() time.Time { return l.now }
-	l.a = New(Config{Issuers: []*Issuer{{URL: l.URL, Audiences: []string{"a"}, Client: l.Client(), Now: clock}}, Now: clock})
+	l.a = New(Config{
+		Issuers: []*Issuer{{URL: l.URL, Audiences: []string{"a"}, Client: l.Client(), Now: clock}},
+		Now:     clock,
+	})
 	return l
 }
 
 // with presents a token signed now with a key.
 func (l *loggedIn) with(key *ecdsa.PrivateKey) error {
 	l.t.Helper()
-	_, err := l.a.Caller(request("Bearer " + sign(l.t, key, jose.ES256, map[string]any{"iss": l.URL, "sub": "x", "aud": "a", "exp": l.now.Add(time.Hour).Unix()})))
+	_, err := l.a.Caller(request("Bearer " + sign(l.t, key, jose.ES256,
+		map[string]any{"iss": l.URL, "sub": "x", "aud": "a", "exp": l.now.Add(time.Hour).Unix()})))
 	return err
 }
 
@@ -90,7 +94,12 @@ func TestKeysOfAnIssuerThatCannotBeReachedExpire(t *testing.T) {
 	}
 	start := l.now
 	l.down = true
-	for after, want := range map[time.Duration]error{freshMax: nil, staleMax - time.Second: nil, staleMax: ErrUnavailable, 30 * 24 * time.Hour: ErrUnavailable} {
+	for after, want := range map[time.Duration]error{
+		freshMax:               nil,
+		staleMax - time.Second: nil,
+		staleMax:               ErrUnavailable,
+		30 * 24 * time.Hour:    ErrUnavailable,
+	} {
 		l.now = start.Add(after)
 		if err := l.with(l.first); !errors.Is(err, want) {
 			t.Errorf("after %s: %v", after, err)
@@ -145,26 +154,51 @@ func TestKeySetsThatAreRefused(t *testing.T) {
 	}{
 		"good":                         {metadata, `{"keys":[` + string(public) + `]}`, nil},
 		"beside keys of unknown forms": {metadata, `{"keys":[{"kty":"NEW"},{},` + string(public) + `]}`, nil},
-		"metadata of another issuer":   {func() string { return `{"issuer":"https://other.example","jwks_uri":"` + url + `/keys"}` }, `{"keys":[` + string(public) + `]}`, ErrUnavailable},
-		"two issuers in the metadata":  {func() string { return `{"issuer":"x",` + metadata()[1:] }, `{"keys":[` + string(public) + `]}`, ErrUnavailable},
-		"keys in the clear":            {func() string { return strings.Replace(metadata(), `"jwks_uri":"https`, `"jwks_uri":"http`, 1) }, `{"keys":[` + string(public) + `]}`, ErrUnavailable},
-		"keys that lead to the clear":  {func() string { return strings.Replace(metadata(), "/keys", "/away", 1) }, "", ErrUnavailable},
-		"two lists of keys":            {metadata, `{"keys":[],"keys":[` + string(public) + `]}`, ErrUnavailable},
-		"too many keys":                {metadata, `{"keys":[` + strings.Repeat("{},", maxKeys) + string(public) + `]}`, ErrUnavailable},
-		"a key for encryption":         {metadata, `{"keys":[` + other(`"use":"enc"`) + `]}`, ErrRefused},
-		"a key of another algorithm":   {metadata, `{"keys":[` + other(`"alg":"ES384"`) + `]}`, ErrRefused},
-		"a private key":                {metadata, `{"keys":[` + string(private) + `]}`, ErrRefused},
+		"metadata of another issuer": {
+			func() string { return `{"issuer":"https://other.example","jwks_uri":"` + url + `/keys"}` },
+			`{"keys":[` + string(public) + `]}`,
+			ErrUnavailable,
+		},
+		"two issuers in the metadata": {
+			func() string { return `{"issuer":"x",` + metadata()[1:] },
+			`{"keys":[` + string(public) + `]}`,
+			ErrUnavailable,
+		},
+		"keys in the clear": {
+			func() string { return strings.Replace(metadata(), `"jwks_uri":"https`, `"jwks_uri":"http`, 1) },
+			`{"keys":[` + string(public) + `]}`,
+			ErrUnavailable,
+		},
+		"keys that lead to the clear": {
+			func() string { return strings.Replace(metadata(), "/keys", "/away", 1) }, "",
+			ErrUnavailable,
+		},
+		"two lists of keys": {
+			metadata, `{"keys":[],"keys":[` + string(public) + `]}`, ErrUnavailable,
+		},
+		"too many keys": {
+			metadata, `{"keys":[` + strings.Repeat("{},", maxKeys) + string(public) + `]}`,
+			ErrUnavailable,
+		},
+		"a key for encryption":       {metadata, `{"keys":[` + other(`"use":"enc"`) + `]}`, ErrRefused},
+		"a key of another algorithm": {metadata, `{"keys":[` + other(`"alg":"ES384"`) + `]}`, ErrRefused},
+		"a private key":              {metadata, `{"keys":[` + string(private) + `]}`, ErrRefused},
 	} {
 		mux := http.NewServeMux()
-		mux.HandleFunc("/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(tc.metadata())) })
+		mux.HandleFunc("/.well-known/openid-configuration",
+			func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(tc.metadata())) })
 		mux.HandleFunc("/keys", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(tc.keys)) })
 		mux.HandleFunc("/away", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://"+r.Host+"/keys", http.StatusFound)
 		})
 		server := httptest.NewTLSServer(mux)
 		url = server.URL
-		a := New(Config{Issuers: []*Issuer{{URL: url, Audiences: []string{"a"}, Client: server.Client()}}, Now: time.Now})
-		_, err := a.Caller(request("Bearer " + sign(t, key, jose.ES256, map[string]any{"iss": url, "sub": "x", "aud": "a", "exp": time.Now().Add(time.Hour).Unix()})))
+		a := New(Config{
+			Issuers: []*Issuer{{URL: url, Audiences: []string{"a"}, Client: server.Client()}},
+			Now:     time.Now,
+		})
+		_, err := a.Caller(request("Bearer " + sign(t, key, jose.ES256,
+			map[string]any{"iss": url, "sub": "x", "aud": "a", "exp": time.Now().Add(time.Hour).Unix()})))
 		if !errors.Is(err, tc.want) {
 			t.Errorf("%s: %v", name, err)
 		}

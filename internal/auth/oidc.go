@@ -62,7 +62,8 @@ func (a *Authenticator) openID(ctx context.Context, bearer string) (*Caller, err
 	if !slices.ContainsFunc(t.Audience, func(aud string) bool {
 		return slices.Contains(issuer.Audiences, strings.TrimSuffix(aud, "/"))
 	}) {
-		return nil, fmt.Errorf("%w: its audience is %.200q; want one of %s", ErrRefused, strings.Join(t.Audience, " "), strings.Join(issuer.Audiences, " "))
+		return nil, fmt.Errorf("%w: its audience is %.200q; want one of %s", ErrRefused,
+			strings.Join(t.Audience, " "), strings.Join(issuer.Audiences, " "))
 	}
 	var claims map[string]any
 	if err := t.Claims(&claims); err != nil {

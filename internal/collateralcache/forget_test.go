@@ -19,8 +19,16 @@ func TestAFloodOfUnknownPlatformsDoesNotHideFailures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Plane{cfg: Config{Now: func() time.Time { return at }, Jitter: func() float64 { return 0.5 }, Log: slog.New(slog.DiscardHandler)},
-		base: context.Background(), vceks: vceks, entries: map[string]*entry{"served": {}}, trouble: map[string]trouble{}, stats: map[string]*Stats{}}
+	p := &Plane{
+		cfg: Config{Now: func() time.Time {
+			return at
+		}, Jitter: func() float64 { return 0.5 }, Log: slog.New(slog.DiscardHandler)},
+		base:    context.Background(),
+		vceks:   vceks,
+		entries: map[string]*entry{"served": {}},
+		trouble: map[string]trouble{},
+		stats:   map[string]*Stats{},
+	}
 	vceks.Add("served chip", &entry{})
 	failure := errors.New("the vendor's service does not answer")
 	p.settle("served", "intel", failure)
@@ -32,7 +40,8 @@ func TestAFloodOfUnknownPlatformsDoesNotHideFailures(t *testing.T) {
 			t.Fatalf("%d failures are remembered", len(p.trouble))
 		}
 	}
-	for _, key := range []string{"served", "served chip", fmt.Sprint("made up ", 3*maxTrouble-1), fmt.Sprint("made up ", 2*maxTrouble+2)} {
+	for _, key := range []string{"served", "served chip", fmt.Sprint("made up ",
+		3*maxTrouble-1), fmt.Sprint("made up ", 2*maxTrouble+2)} {
 		if p.troubleOf(key).err == nil {
 			t.Errorf("the failure of %q is forgotten", key)
 		}

@@ -17,7 +17,8 @@ import (
 // listOf dates revocation lists: how many days old, and which number.
 func listOf(days, number int) func(string, *x509.RevocationList) {
 	return func(_ string, c *x509.RevocationList) {
-		c.ThisUpdate, c.NextUpdate, c.Number = start.AddDate(0, 0, -days), start.AddDate(0, 0, 20), big.NewInt(int64(number))
+		c.ThisUpdate, c.NextUpdate, c.Number = start.AddDate(0, 0, -days), start.AddDate(0, 0, 20),
+			big.NewInt(int64(number))
 	}
 }
 
@@ -31,7 +32,8 @@ func (l *lab) accepts(t *testing.T) bool {
 	t.Helper()
 	quote := l.m.Quote(evidencetest.QuoteConfig{TD: evidencetest.HealthyTD()})
 	a := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(l.trust), Collateral: l.plane}
-	v, err := a.Appraise(t.Context(), appraisal.Request{Kind: evidence.TDXVM, Evidence: quote, Time: start}, appraisal.Provider{})
+	v, err := a.Appraise(t.Context(), appraisal.Request{Kind: evidence.TDXVM, Evidence: quote, Time: start},
+		appraisal.Provider{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,12 +43,24 @@ func (l *lab) accepts(t *testing.T) bool {
 // TestARevocationIsNotTakenBack by a set whose TCB info is as new or newer, and whose
 // revocation lists are older, whichever way it comes.
 func TestARevocationIsNotTakenBack(t *testing.T) {
-	for name, issued := range map[string]time.Duration{"the same TCB info": 0, "a TCB info a second newer": time.Second, "a TCB info an hour newer": time.Hour} {
-		for how, list := range map[string]func(string, *x509.RevocationList){"an older date and number": listOf(9, 1), "a later date and an older number": listOf(0, 1), "an older date, the same number": listOf(9, 9)} {
+	for name, issued := range map[string]time.Duration{
+		"the same TCB info":         0,
+		"a TCB info a second newer": time.Second,
+		"a TCB info an hour newer":  time.Hour,
+	} {
+		for how, list := range map[string]func(string, *x509.RevocationList){
+			"an older date and number":         listOf(9, 1),
+			"a later date and an older number": listOf(0, 1),
+			"an older date, the same number":   listOf(9, 9),
+		} {
 			t.Run(name+", lists with "+how, func(t *testing.T) {
 				l := newLab(t, nil)
 				tcb := evidencetest.HealthyTDXTCB(start.Add(-2 * time.Hour))
-				revoking := l.intel.Collateral(l.m, evidencetest.CollateralConfig{TCB: tcb, Revoked: []*x509.Certificate{l.m.PCK.Cert}, EditCRL: listOf(1, 9)})
+				revoking := l.intel.Collateral(l.m, evidencetest.CollateralConfig{
+					TCB:     tcb,
+					Revoked: []*x509.Certificate{l.m.PCK.Cert},
+					EditCRL: listOf(1, 9),
+				})
 				if err := l.take(t, false, revoking); err != nil {
 					t.Fatal(err)
 				}
@@ -85,10 +99,17 @@ func TestARevocationIsNotTakenBack(t *testing.T) {
 func TestAListServesAllPlatformsOfItsIssuer(t *testing.T) {
 	l := newLab(t, nil)
 	other := evidencetest.HealthyTCB(start) // of SGX
-	if err := l.take(t, false, l.intel.Collateral(l.m, evidencetest.CollateralConfig{TCB: other, Revoked: []*x509.Certificate{l.m.PCK.Cert}, EditCRL: listOf(1, 9)})); err != nil {
+	if err := l.take(t, false, l.intel.Collateral(l.m, evidencetest.CollateralConfig{
+		TCB:     other,
+		Revoked: []*x509.Certificate{l.m.PCK.Cert},
+		EditCRL: listOf(1, 9),
+	})); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.take(t, false, l.intel.Collateral(l.m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(start), EditCRL: listOf(9, 1)})); err != nil {
+	if err := l.take(t, false, l.intel.Collateral(l.m, evidencetest.CollateralConfig{
+		TCB:     evidencetest.HealthyTDXTCB(start),
+		EditCRL: listOf(9, 1),
+	})); err != nil {
 		t.Fatal(err)
 	}
 	if l.accepts(t) {

@@ -29,7 +29,9 @@ func (p *Plane) fetchIntel(ctx context.Context, q collateral.Query) (*entry, err
 
 // keepIntel verifies a set and keeps it: under the query, and under its own
 // evaluation number, so that a policy that pins the number finds it.
-func (p *Plane) keepIntel(ctx context.Context, c *collateral.Intel, q collateral.Query, now time.Time, older bool) (*entry, error) {
+func (p *Plane) keepIntel(
+	ctx context.Context, c *collateral.Intel, q collateral.Query, now time.Time, older bool,
+) (*entry, error) {
 	if err := p.cfg.Checks.Intel(c, q, now); err != nil {
 		return nil, unverified(err)
 	}
@@ -84,7 +86,11 @@ func (p *Plane) forward(c *collateral.Intel, q collateral.Query, now time.Time) 
 		case e.Key == q.Key():
 			lists = append(lists, e.intel)
 		default:
-			lists = append(lists, &collateral.Intel{RootCRL: e.intel.RootCRL, PCKCRL: e.intel.PCKCRL, PCKCRLIssuerChain: e.intel.PCKCRLIssuerChain})
+			lists = append(lists, &collateral.Intel{
+				RootCRL:           e.intel.RootCRL,
+				PCKCRL:            e.intel.PCKCRL,
+				PCKCRLIssuerChain: e.intel.PCKCRLIssuerChain,
+			})
 		}
 	}
 	moved := c.Forward(lists...)
@@ -92,7 +98,9 @@ func (p *Plane) forward(c *collateral.Intel, q collateral.Query, now time.Time) 
 		return c, nil
 	}
 	if err := p.cfg.Checks.Intel(moved, q, now); err != nil {
-		return nil, fmt.Errorf("some pieces are older than those stored, with which the others do not verify: %s", err)
+		return nil, fmt.Errorf(
+			"some pieces are older than those stored, with which the others do not verify: %s", err,
+		)
 	}
 	return moved, nil
 }
@@ -104,8 +112,12 @@ func intelEntry(c *collateral.Intel, q collateral.Query, fetched time.Time) (*en
 	if err != nil {
 		return nil, err
 	}
-	return &entry{intel: c.Seal(), intelQuery: q, Item: collateral.Item{Key: q.Key(), Vendor: "intel", EvaluationNumber: about.EvaluationNumber,
-		Issued: about.Issued, Fetched: fetched, NextUpdate: about.NextUpdate}}, nil
+	return &entry{
+		intel:      c.Seal(),
+		intelQuery: q,
+		Item: collateral.Item{Key: q.Key(), Vendor: "intel", EvaluationNumber: about.EvaluationNumber,
+			Issued: about.Issued, Fetched: fetched, NextUpdate: about.NextUpdate},
+	}, nil
 }
 
 func (p *Plane) fetchAMD(ctx context.Context, q collateral.AMDQuery) (*entry, error) {
@@ -125,7 +137,10 @@ func (p *Plane) keepAMD(ctx context.Context, c *collateral.AMD, now time.Time, o
 	if held := p.lookup(c.Key()); held != nil && !older && collateral.NewerCRL(held.amd.CRL, c.CRL) {
 		return nil, fmt.Errorf("%s: the revocation list: %w", c.Key(), ErrOlder)
 	}
-	e := &entry{amd: c, Item: collateral.Item{Key: c.Key(), Vendor: "amd", Issued: issued, Fetched: now, NextUpdate: next}}
+	e := &entry{
+		amd:  c,
+		Item: collateral.Item{Key: c.Key(), Vendor: "amd", Issued: issued, Fetched: now, NextUpdate: next},
+	}
 	return e, p.keep(ctx, e, older)
 }
 
@@ -137,7 +152,9 @@ func (p *Plane) fetchVCEK(ctx context.Context, q collateral.VCEKQuery) (*entry, 
 	return p.keepVCEK(ctx, c, q, p.cfg.Now())
 }
 
-func (p *Plane) keepVCEK(ctx context.Context, c *collateral.VCEK, q collateral.VCEKQuery, now time.Time) (*entry, error) {
+func (p *Plane) keepVCEK(
+	ctx context.Context, c *collateral.VCEK, q collateral.VCEKQuery, now time.Time,
+) (*entry, error) {
 	e, err := p.vcekEntry(c, q, now)
 	if err != nil {
 		return nil, err
@@ -158,7 +175,9 @@ func (p *Plane) vcekEntry(c *collateral.VCEK, q collateral.VCEKQuery, now time.T
 	if err != nil {
 		return nil, err
 	}
-	return &entry{vcek: c, Item: collateral.Item{Key: q.Key(), Vendor: "amd", Issued: cert.NotBefore, Fetched: now, NextUpdate: cert.NotAfter}}, nil
+	return &entry{vcek: c, Item: collateral.Item{
+		Key: q.Key(), Vendor: "amd", Issued: cert.NotBefore, Fetched: now, NextUpdate: cert.NotAfter,
+	}}, nil
 }
 
 // keepPCK verifies a PCK certificate chain and keeps it.
@@ -186,7 +205,9 @@ func (p *Plane) pckEntry(chain []byte, now time.Time) (*entry, error) {
 	if err != nil {
 		return nil, unverified(err)
 	}
-	return &entry{pck: chain, Item: collateral.Item{Key: pckKey(chain), Vendor: "intel", Issued: from, Fetched: now, NextUpdate: to}}, nil
+	return &entry{pck: chain, Item: collateral.Item{
+		Key: pckKey(chain), Vendor: "intel", Issued: from, Fetched: now, NextUpdate: to,
+	}}, nil
 }
 
 // pckKey names a chain by its digest: a platform has one for each of its TCB levels.

@@ -35,7 +35,9 @@ type lab struct {
 	now time.Time
 }
 
-var amd = sync.OnceValue(func() *evidencetest.AMD { return evidencetest.NewAMD(evidencetest.AMDConfig{Now: start}) })
+var amd = sync.OnceValue(func() *evidencetest.AMD {
+	return evidencetest.NewAMD(evidencetest.AMDConfig{Now: start})
+})
 
 var start = time.Now().Truncate(time.Second)
 
@@ -46,17 +48,29 @@ func newLab(t *testing.T, edit func(*collateralcache.Config)) *lab {
 	l.intel = evidencetest.NewIntel(evidencetest.IntelConfig{Now: start})
 	l.m = l.intel.Platform(evidencetest.HealthyPlatform())
 	l.query = collateral.Query{TEE: collateral.TDX, FMSPC: evidencetest.HealthyPlatform().FMSPC, CA: "platform"}
-	l.vendor.Add(&collateral.Bundle{Intel: []*collateral.Intel{l.set(nil)}, AMD: []*collateral.AMD{l.amd.Collateral(false)}})
+	l.vendor.Add(&collateral.Bundle{
+		Intel: []*collateral.Intel{l.set(nil)},
+		AMD:   []*collateral.AMD{l.amd.Collateral(false)},
+	})
 	intel, err := pcs.New(pcs.Config{URL: l.vendor.URL, Timeout: 2 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.trust = appraisal.Trust{Intel: dcap.Config{Anchor: l.intel.Anchor()}, AMD: snp.Config{Roots: l.amd.Roots()}}
+	l.trust = appraisal.Trust{
+		Intel: dcap.Config{Anchor: l.intel.Anchor()},
+		AMD:   snp.Config{Roots: l.amd.Roots()},
+	}
 	engine, chips := dcap.New(l.trust.Intel), snp.New(l.trust.AMD)
 	l.cfg = collateralcache.Config{
 		Intel: intel, AMD: kds.New(kds.Config{URL: l.vendor.URL, Timeout: 2 * time.Second}),
-		Checks: collateralcache.Checks{Intel: engine.CheckCollateral, AMD: chips.CheckPublished, VCEK: chips.CheckVCEK, PCK: engine.CheckPCK},
-		Now:    l.clock, Jitter: func() float64 { return 0.5 }, Log: slog.New(slog.NewTextHandler(l.logged, nil)),
+		Checks: collateralcache.Checks{
+			Intel: engine.CheckCollateral,
+			AMD:   chips.CheckPublished,
+			VCEK:  chips.CheckVCEK,
+			PCK:   engine.CheckPCK,
+		},
+		Now: l.clock, Jitter: func() float64 { return 0.5 },
+		Log: slog.New(slog.NewTextHandler(l.logged, nil)),
 	}
 	if edit != nil {
 		edit(&l.cfg)

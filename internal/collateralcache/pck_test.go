@@ -24,7 +24,10 @@ func TestPCKChainsAreKeptBesideSets(t *testing.T) {
 	set.PCKCertificateChain = l.m.Chain
 	foreign := evidencetest.NewIntel(evidencetest.IntelConfig{Now: l.clock()}).Platform(cfg)
 	failed := 0
-	bundle := &collateral.Bundle{Intel: []*collateral.Intel{set}, PCK: [][]byte{second.Chain, foreign.Chain, []byte("no chain")}}
+	bundle := &collateral.Bundle{
+		Intel: []*collateral.Intel{set},
+		PCK:   [][]byte{second.Chain, foreign.Chain, []byte("no chain")},
+	}
 	for _, out := range l.plane.Import(t.Context(), bundle, false) {
 		if out.Err != nil {
 			failed++

@@ -135,7 +135,10 @@ func New(ctx context.Context, cfg Config) (*Plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plane{cfg: cfg, vceks: vceks, entries: map[string]*entry{}, trouble: map[string]trouble{}, stats: map[string]*Stats{}, warned: map[string]time.Time{}, pinned: map[string]bool{}}
+	p := &Plane{
+		cfg: cfg, vceks: vceks, entries: map[string]*entry{}, trouble: map[string]trouble{},
+		stats: map[string]*Stats{}, warned: map[string]time.Time{}, pinned: map[string]bool{},
+	}
 	p.base, p.stop = context.WithCancel(context.WithoutCancel(ctx))
 	return p, p.load(ctx)
 }
@@ -247,7 +250,9 @@ func (p *Plane) PCKs(ctx context.Context) ([][]byte, error) {
 
 // get answers from memory, or fetches. Without anyone to ask it gives what it
 // has, current or not: the verifier then says what has expired.
-func (p *Plane) get(ctx context.Context, key, vendor string, fetch func(context.Context) (*entry, error)) (e *entry, stale bool, err error) {
+func (p *Plane) get(
+	ctx context.Context, key, vendor string, fetch func(context.Context) (*entry, error),
+) (e *entry, stale bool, err error) {
 	now := p.cfg.Now()
 	e = p.lookup(key)
 	if e != nil && !now.After(e.NextUpdate) {
@@ -262,7 +267,8 @@ func (p *Plane) get(ctx context.Context, key, vendor string, fetch func(context.
 		if e != nil {
 			return e, false, nil
 		}
-		return nil, false, fmt.Errorf("%s is not stored, and no service is configured to fetch it from: %w", key, collateral.ErrNotFound)
+		return nil, false, fmt.Errorf("%s is not stored, and no service is configured to fetch it from: %w",
+			key, collateral.ErrNotFound)
 	}
 	fetched, err := p.fetch(ctx, key, vendor, fetch, false)
 	if err == nil {
@@ -281,7 +287,8 @@ func (p *Plane) get(ctx context.Context, key, vendor string, fetch func(context.
 		return e, true, nil
 	}
 	if e != nil {
-		return nil, false, fmt.Errorf("%s expired on %s, and fetching it again failed: %w: %w", key, e.NextUpdate.UTC().Format(time.RFC3339), collateral.ErrUnavailable, err)
+		return nil, false, fmt.Errorf("%s expired on %s, and fetching it again failed: %w: %w", key,
+			e.NextUpdate.UTC().Format(time.RFC3339), collateral.ErrUnavailable, err)
 	}
 	return nil, false, fmt.Errorf("%s: %w: %w", key, collateral.ErrUnavailable, err)
 }
@@ -298,7 +305,9 @@ func (p *Plane) lookup(key string) *entry {
 
 // fetch runs one fetch for all that ask for the key. It is not bound to the
 // caller's context: what was begun is worth finishing for the next one.
-func (p *Plane) fetch(ctx context.Context, key, vendor string, fetch func(context.Context) (*entry, error), renew bool) (*entry, error) {
+func (p *Plane) fetch(
+	ctx context.Context, key, vendor string, fetch func(context.Context) (*entry, error), renew bool,
+) (*entry, error) {
 	if t := p.troubleOf(key); t.err != nil && p.cfg.Now().Before(t.until) {
 		return nil, fmt.Errorf("no new attempt before %s: %w", t.until.UTC().Format(time.RFC3339), t.err)
 	}
@@ -361,7 +370,8 @@ func (p *Plane) settle(key, vendor string, err error) {
 		p.forgetTrouble()
 	}
 	p.trouble[key] = t
-	p.cfg.Log.Warn("collateral could not be fetched", "key", key, "err", err.Error(), "nextTry", t.until.UTC().Format(time.RFC3339))
+	p.cfg.Log.Warn("collateral could not be fetched", "key", key, "err", err.Error(), "nextTry",
+		t.until.UTC().Format(time.RFC3339))
 }
 
 // forgetTrouble makes room for one more failure: the oldest one goes, first of those of

@@ -59,7 +59,10 @@ func TestSimultaneousRequestsShareOneFetch(t *testing.T) {
 func TestNewChipsAgainstAThrottledService(t *testing.T) {
 	const spacing = 10 * time.Millisecond
 	l := newLab(t, func(c *collateralcache.Config) {})
-	l.cfg.AMD = kds.New(kds.Config{URL: l.vendor.URL, Throttle: collateralcache.NewThrottle("amd", spacing, 0, nil, time.Now)})
+	l.cfg.AMD = kds.New(kds.Config{
+		URL:      l.vendor.URL,
+		Throttle: collateralcache.NewThrottle("amd", spacing, 0, nil, time.Now),
+	})
 	l.open(t)
 	l.vendor.Set(fakevendor.Mood{Spacing: spacing})
 	var reports [][]byte
@@ -75,7 +78,9 @@ func TestNewChipsAgainstAThrottledService(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 1000 {
 		wg.Go(func() {
-			v, err := a.Appraise(t.Context(), appraisal.Request{Kind: evidence.SEVSNPVM, Evidence: reports[i%100], Time: start}, appraisal.Provider{})
+			v, err := a.Appraise(t.Context(),
+				appraisal.Request{Kind: evidence.SEVSNPVM, Evidence: reports[i%100], Time: start},
+				appraisal.Provider{})
 			if err != nil || !v.Accepted {
 				t.Errorf("report %d: %+v, %v", i, v, err)
 			}
@@ -89,9 +94,11 @@ func TestNewChipsAgainstAThrottledService(t *testing.T) {
 		}
 	}
 	if len(asked) != 100 || slices.Max(slices.Collect(maps.Values(asked))) != 1 {
-		t.Errorf("%d chips were asked for, at most %d times each; want 100, once", len(asked), slices.Max(slices.Collect(maps.Values(asked))))
+		t.Errorf("%d chips were asked for, at most %d times each; want 100, once", len(asked),
+			slices.Max(slices.Collect(maps.Values(asked))))
 	}
-	t.Logf("1000 appraisals of 100 new chips: %d fetches, %d requests to AMD in all", len(asked), l.requests("v"))
+	t.Logf("1000 appraisals of 100 new chips: %d fetches, %d requests to AMD in all", len(asked),
+		l.requests("v"))
 }
 
 // TestADeadServiceHasNoEffectBeforeNextUpdate appraises while Intel's service is
@@ -101,7 +108,8 @@ func TestADeadServiceHasNoEffectBeforeNextUpdate(t *testing.T) {
 	quote := l.m.Quote(evidencetest.QuoteConfig{TD: evidencetest.HealthyTD()})
 	a := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(l.trust), Collateral: l.plane}
 	appraise := func() error {
-		v, err := a.Appraise(t.Context(), appraisal.Request{Kind: evidence.TDXVM, Evidence: quote, Time: l.clock()}, appraisal.Provider{})
+		v, err := a.Appraise(t.Context(),
+			appraisal.Request{Kind: evidence.TDXVM, Evidence: quote, Time: l.clock()}, appraisal.Provider{})
 		if err == nil && !v.Accepted {
 			err = v.Rejection
 		}
@@ -124,7 +132,8 @@ func TestADeadServiceHasNoEffectBeforeNextUpdate(t *testing.T) {
 		l.turn(min(12*time.Hour, next.Sub(l.clock())))
 	}
 	l.turn(time.Second)
-	if err := appraise(); !errors.Is(err, collateral.ErrUnavailable) || !strings.Contains(err.Error(), "expired on "+next.UTC().Format(time.RFC3339)) {
+	if err := appraise(); !errors.Is(err, collateral.ErrUnavailable) ||
+		!strings.Contains(err.Error(), "expired on "+next.UTC().Format(time.RFC3339)) {
 		t.Errorf("after nextUpdate: %v", err)
 	}
 	if !strings.Contains(l.logged.String(), "collateral is about to expire") {
@@ -140,7 +149,8 @@ func TestOutageMode(t *testing.T) {
 	raw := report.Evidence(l.amd, report.Report(evidencetest.ReportConfig{}))
 	a := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(l.trust), Collateral: l.plane}
 	appraise := func(kind evidence.Kind, raw []byte) (*appraisal.Verdict, error) {
-		return a.Appraise(t.Context(), appraisal.Request{Kind: kind, Evidence: raw, Time: l.clock()}, appraisal.Provider{})
+		return a.Appraise(t.Context(), appraisal.Request{Kind: kind, Evidence: raw, Time: l.clock()},
+			appraisal.Provider{})
 	}
 	marked := func(v *appraisal.Verdict) bool {
 		claim, _ := v.Claims.Get("x-probity-collateral")
@@ -186,7 +196,9 @@ func TestRenewal(t *testing.T) {
 		t.Errorf("%d requests for what is fresh", got-before)
 	}
 	l.turn(25 * time.Hour)
-	l.vendor.Add(&collateral.Bundle{Intel: []*collateral.Intel{l.set(func(tcb *evidencetest.TCB) { tcb.Number = 21 })}})
+	l.vendor.Add(&collateral.Bundle{Intel: []*collateral.Intel{l.set(func(tcb *evidencetest.TCB) {
+		tcb.Number = 21
+	})}})
 	l.plane.Renew(t.Context())
 	got, err := l.plane.Intel(t.Context(), l.query)
 	if err != nil || got == first {

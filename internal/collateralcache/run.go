@@ -70,7 +70,9 @@ func (p *Plane) due(e *entry) bool {
 		return false
 	}
 	now := p.cfg.Now()
-	return now.After(e.Fetched.Add(p.cfg.Refresh)) || now.After(e.NextUpdate.Add(-e.NextUpdate.Sub(e.Issued)/4)) && now.After(e.Fetched.Add(p.cfg.Refresh/8))
+	return now.After(e.Fetched.Add(p.cfg.Refresh)) ||
+		now.After(e.NextUpdate.Add(-e.NextUpdate.Sub(e.Issued)/4)) &&
+			now.After(e.Fetched.Add(p.cfg.Refresh/8))
 }
 
 func (p *Plane) renew(ctx context.Context, e *entry) {

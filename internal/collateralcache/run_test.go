@@ -38,7 +38,12 @@ func TestRunRenewsBeforeTheEnd(t *testing.T) {
 			return pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(time.Now())})
 		}}
 		engine := dcap.New(dcap.Config{Anchor: pki.Anchor()})
-		p, err := collateralcache.New(t.Context(), collateralcache.Config{Intel: service, Checks: collateralcache.Checks{Intel: engine.CheckCollateral}, Now: time.Now, Jitter: func() float64 { return 0.3 }})
+		p, err := collateralcache.New(t.Context(), collateralcache.Config{
+			Intel:  service,
+			Checks: collateralcache.Checks{Intel: engine.CheckCollateral},
+			Now:    time.Now,
+			Jitter: func() float64 { return 0.3 },
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -78,7 +83,9 @@ func TestOutageModeOfAMD(t *testing.T) {
 			l.trust.AMD = snp.Config{Roots: l.amd.Roots(), RequireCRL: true}
 			a := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(l.trust), Collateral: l.plane}
 			appraise := func() (*appraisal.Verdict, error) {
-				return a.Appraise(t.Context(), appraisal.Request{Kind: evidence.SEVSNPVM, Evidence: raw, Time: l.clock()}, appraisal.Provider{})
+				return a.Appraise(t.Context(),
+					appraisal.Request{Kind: evidence.SEVSNPVM, Evidence: raw, Time: l.clock()},
+					appraisal.Provider{})
 			}
 			if v, err := appraise(); err != nil || !v.Accepted || v.Claims.Has("x-probity-collateral") {
 				t.Fatalf("warm: %+v, %v", v, err)

@@ -51,7 +51,8 @@ func (p *Plane) toStore(ctx context.Context, e *entry) error {
 	if err != nil {
 		return err
 	}
-	return p.cfg.Store.PutCollateral(context.WithoutCancel(ctx), Record{Key: e.Key, Data: data, Fetched: e.Fetched, NextUpdate: e.NextUpdate})
+	return p.cfg.Store.PutCollateral(context.WithoutCancel(ctx),
+		Record{Key: e.Key, Data: data, Fetched: e.Fetched, NextUpdate: e.NextUpdate})
 }
 
 // load reads Intel's sets and AMD's branches from the store. VCEKs are read when
@@ -146,7 +147,9 @@ func (p *Plane) open(r Record) (*entry, error) {
 		if err != nil {
 			return nil, err
 		}
-		e = &entry{amd: b.AMD[0], Item: collateral.Item{Key: b.AMD[0].Key(), Vendor: "amd", Issued: issued, Fetched: r.Fetched, NextUpdate: next}}
+		e = &entry{amd: b.AMD[0], Item: collateral.Item{
+			Key: b.AMD[0].Key(), Vendor: "amd", Issued: issued, Fetched: r.Fetched, NextUpdate: next,
+		}}
 	case len(b.PCK) == 1:
 		if e, err = p.pckEntry(b.PCK[0], r.Fetched); err != nil {
 			return nil, err

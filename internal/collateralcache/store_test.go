@@ -21,7 +21,9 @@ type memoryStore struct {
 	broken  error
 }
 
-func (s *memoryStore) Collateral(_ context.Context, prefix string) (list []collateralcache.Record, err error) {
+func (s *memoryStore) Collateral(
+	_ context.Context, prefix string,
+) (list []collateralcache.Record, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for key, r := range s.records {
@@ -79,7 +81,8 @@ func TestTheStore(t *testing.T) {
 			t.Fatal(err)
 		}
 		newer := l.set(func(tcb *evidencetest.TCB) { tcb.Number = 30 })
-		if out := other.Import(t.Context(), &collateral.Bundle{Intel: []*collateral.Intel{newer}}, false); out[0].Err != nil {
+		out := other.Import(t.Context(), &collateral.Bundle{Intel: []*collateral.Intel{newer}}, false)
+		if out[0].Err != nil {
 			t.Fatal(out[0].Err)
 		}
 		l.plane.Renew(t.Context())

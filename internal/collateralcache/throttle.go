@@ -43,7 +43,9 @@ func NewThrottle(vendor string, every, most time.Duration, slots Slots, now func
 	if slots == nil {
 		slots = &localSlots{next: map[string]time.Time{}}
 	}
-	return &Throttle{vendor: vendor, every: every, most: most, slots: slots, now: now, turn: make(chan struct{}, 1)}
+	return &Throttle{
+		vendor: vendor, every: every, most: most, slots: slots, now: now, turn: make(chan struct{}, 1),
+	}
 }
 
 // Wait returns when the next request may be made. Call done when it was
@@ -51,7 +53,8 @@ func NewThrottle(vendor string, every, most time.Duration, slots Slots, now func
 func (t *Throttle) Wait(ctx context.Context) (done func(), err error) {
 	defer t.waiting.Add(-1)
 	if ahead := time.Duration(t.waiting.Add(1)-1) * t.every; ahead > t.most {
-		return nil, fmt.Errorf("%s: %s of requests are waiting: %w", t.vendor, ahead.Round(time.Second), collateral.ErrUnavailable)
+		return nil, fmt.Errorf("%s: %s of requests are waiting: %w", t.vendor, ahead.Round(time.Second),
+			collateral.ErrUnavailable)
 	}
 	select {
 	case t.turn <- struct{}{}:
@@ -61,7 +64,8 @@ func (t *Throttle) Wait(ctx context.Context) (done func(), err error) {
 	now := t.now()
 	at, err := t.slots.NextSlot(ctx, t.vendor, now, t.every)
 	if err == nil && at.Sub(now) > t.most {
-		err = fmt.Errorf("%s: the next request may be made at %s: %w", t.vendor, at.UTC().Format(time.RFC3339), collateral.ErrUnavailable)
+		err = fmt.Errorf("%s: the next request may be made at %s: %w", t.vendor,
+			at.UTC().Format(time.RFC3339), collateral.ErrUnavailable)
 	}
 	if err == nil {
 		err = sleep(ctx, at.Sub(now))
@@ -103,7 +107,9 @@ type localSlots struct {
 }
 
 // NextSlot implements Slots.
-func (s *localSlots) NextSlot(_ context.Context, vendor string, now time.Time, every time.Duration) (time.Time, error) {
+func (s *localSlots) NextSlot(
+	_ context.Context, vendor string, now time.Time, every time.Duration,
+) (time.Time, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := s.next[vendor]

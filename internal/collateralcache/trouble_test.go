@@ -21,7 +21,8 @@ import (
 // TestBadCollateralNeverReplacesGood makes the service alter every document.
 func TestBadCollateralNeverReplacesGood(t *testing.T) {
 	other := evidencetest.NewIntel(evidencetest.IntelConfig{Now: start})
-	foreign := other.Collateral(other.Platform(evidencetest.HealthyPlatform()), evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(start)})
+	foreign := other.Collateral(other.Platform(evidencetest.HealthyPlatform()),
+		evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(start)})
 	in := func(part string, edit func([]byte) []byte) func(string, []byte) []byte {
 		return func(path string, body []byte) []byte {
 			if strings.Contains(path, part) {
@@ -37,7 +38,8 @@ func TestBadCollateralNeverReplacesGood(t *testing.T) {
 			return fmt.Appendf(nil, `{"tcbInfo":%s,"signature":"%x"}`, foreign.TCBInfo, foreign.TCBInfoSignature)
 		}),
 		"TCB info in QE identity": in("qe/identity", func([]byte) []byte {
-			return fmt.Appendf(nil, `{"enclaveIdentity":%s,"signature":"%x"}`, foreign.TCBInfo, foreign.TCBInfoSignature)
+			return fmt.Appendf(nil, `{"enclaveIdentity":%s,"signature":"%x"}`, foreign.TCBInfo,
+				foreign.TCBInfoSignature)
 		}),
 		"QE identity altered":      in("qe/identity", flip),
 		"PCK CRL altered":          in("pckcrl", flip),
@@ -68,7 +70,9 @@ func TestBadCollateralNeverReplacesGood(t *testing.T) {
 			if err != nil || errAMD != nil {
 				t.Fatalf("%v, %v", err, errAMD)
 			}
-			if got.Digest() != good.Digest() && strings.Contains(name, "AMD") == false || !strings.Contains(name, "AMD") && got != good || strings.Contains(name, "AMD") && gotAMD != goodAMD {
+			if got.Digest() != good.Digest() && strings.Contains(name, "AMD") == false ||
+				!strings.Contains(name, "AMD") && got != good ||
+				strings.Contains(name, "AMD") && gotAMD != goodAMD {
 				t.Error("the good one was displaced")
 			}
 			stats := l.plane.Stats()
@@ -93,8 +97,11 @@ func TestNoRollback(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, edit := range map[string]func(*evidencetest.TCB){
-		"an older number, issued later": func(tcb *evidencetest.TCB) { tcb.Number = 19; tcb.Issued = tcb.Issued.Add(time.Hour) },
-		"an earlier issue date":         func(tcb *evidencetest.TCB) { tcb.Issued = start.AddDate(0, 0, -2) },
+		"an older number, issued later": func(tcb *evidencetest.TCB) {
+			tcb.Number = 19
+			tcb.Issued = tcb.Issued.Add(time.Hour)
+		},
+		"an earlier issue date": func(tcb *evidencetest.TCB) { tcb.Issued = start.AddDate(0, 0, -2) },
 	} {
 		l.vendor.Add(&collateral.Bundle{Intel: []*collateral.Intel{l.set(edit)}})
 		l.turn(25 * time.Hour)
@@ -107,7 +114,9 @@ func TestNoRollback(t *testing.T) {
 	// Asked for by its number, the older one is had.
 	q := l.query
 	q.EvaluationNumber = 19
-	l.vendor.Add(&collateral.Bundle{Intel: []*collateral.Intel{l.set(func(tcb *evidencetest.TCB) { tcb.Number = 19 })}})
+	l.vendor.Add(&collateral.Bundle{Intel: []*collateral.Intel{l.set(func(tcb *evidencetest.TCB) {
+		tcb.Number = 19
+	})}})
 	c, err := l.plane.Intel(t.Context(), q)
 	if err != nil {
 		t.Fatal(err)
@@ -120,7 +129,8 @@ func TestNoRollback(t *testing.T) {
 	}
 	// And imported unasked it is refused, asked for it is taken.
 	old := &collateral.Bundle{Intel: []*collateral.Intel{l.set(func(tcb *evidencetest.TCB) { tcb.Number = 18 })}}
-	if out := l.plane.Import(t.Context(), old, false); len(out) != 1 || !errors.Is(out[0].Err, collateralcache.ErrOlder) {
+	out := l.plane.Import(t.Context(), old, false)
+	if len(out) != 1 || !errors.Is(out[0].Err, collateralcache.ErrOlder) {
 		t.Errorf("import = %+v", out)
 	}
 	if out := l.plane.Import(t.Context(), old, true); len(out) != 1 || out[0].Err != nil {
@@ -179,7 +189,8 @@ func TestATimeoutLeavesTheFetchRunning(t *testing.T) {
 
 func TestThrottles(t *testing.T) {
 	now := start
-	throttle := collateralcache.NewThrottle("amd", 10*time.Second, time.Minute, nil, func() time.Time { return now })
+	throttle := collateralcache.NewThrottle("amd", 10*time.Second, time.Minute, nil,
+		func() time.Time { return now })
 	done, err := throttle.Wait(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -210,10 +221,14 @@ func TestThrottles(t *testing.T) {
 
 func TestAServiceThatThrottlesIsAskedAgain(t *testing.T) {
 	l := newLab(t, nil)
-	l.cfg.AMD = kds.New(kds.Config{URL: l.vendor.URL, Throttle: collateralcache.NewThrottle("amd", time.Millisecond, 0, nil, time.Now)})
+	l.cfg.AMD = kds.New(kds.Config{
+		URL:      l.vendor.URL,
+		Throttle: collateralcache.NewThrottle("amd", time.Millisecond, 0, nil, time.Now),
+	})
 	l.open(t)
 	l.vendor.Set(fakevendor.Mood{Status: 429, RetryAfter: "0"})
-	if _, err := l.plane.AMD(t.Context(), collateral.AMDQuery{Line: "Milan"}); !errors.Is(err, collateral.ErrUnavailable) {
+	_, err := l.plane.AMD(t.Context(), collateral.AMDQuery{Line: "Milan"})
+	if !errors.Is(err, collateral.ErrUnavailable) {
 		t.Errorf("error = %v", err)
 	}
 	if got := len(l.vendor.Paths()); got != 3 {
@@ -230,7 +245,11 @@ func TestFalseCollateralGivesNoVerdict(t *testing.T) {
 		return body
 	}})
 	a := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(l.trust), Collateral: l.plane}
-	v, err := a.Appraise(t.Context(), appraisal.Request{Kind: evidence.TDXVM, Evidence: l.m.Quote(evidencetest.QuoteConfig{TD: evidencetest.HealthyTD()}), Time: start}, appraisal.Provider{})
+	v, err := a.Appraise(t.Context(), appraisal.Request{
+		Kind:     evidence.TDXVM,
+		Evidence: l.m.Quote(evidencetest.QuoteConfig{TD: evidencetest.HealthyTD()}),
+		Time:     start,
+	}, appraisal.Provider{})
 	if !errors.Is(err, collateral.ErrUnavailable) || !strings.Contains(err.Error(), "dcap.tcbinfo.signature") {
 		t.Errorf("verdict = %+v, %v", v, err)
 	}
@@ -244,7 +263,8 @@ func (panicking) Intel(context.Context, collateral.Query) (*collateral.Intel, er
 // TestADefectEndsOneFetch and not the process.
 func TestADefectEndsOneFetch(t *testing.T) {
 	l := newLab(t, func(c *collateralcache.Config) { c.Intel = panicking{} })
-	if _, err := l.plane.Intel(t.Context(), l.query); !errors.Is(err, collateral.ErrUnavailable) || !strings.Contains(err.Error(), "defect") {
+	_, err := l.plane.Intel(t.Context(), l.query)
+	if !errors.Is(err, collateral.ErrUnavailable) || !strings.Contains(err.Error(), "defect") {
 		t.Errorf("error = %v", err)
 	}
 	if l.plane.Stats()["intel"].Failures != 1 {

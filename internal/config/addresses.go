@@ -36,7 +36,8 @@ func (c *Config) checkAddresses(problem func(format string, args ...any)) {
 		case !LoopbackHost(ownHost):
 			problem("operations.listen: %q is not on the loopback interface, such as 127.0.0.1:9090: it shows chip identities without asking who calls", c.Operations.Listen)
 		case ownPort != 0 && ownPort == port && overlap(host, ownHost):
-			problem("operations.listen: %q is the address of listen, %q; choose another port", c.Operations.Listen, c.Listen)
+			problem("operations.listen: %q is the address of listen, %q; choose another port",
+				c.Operations.Listen, c.Listen)
 		}
 	}
 	if err := publicURL(c.URL); err != nil {
@@ -61,7 +62,8 @@ func overlap(a, b string) bool {
 func publicURL(text string) error {
 	u, err := url.Parse(text)
 	switch {
-	case err != nil || u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+	case err != nil || u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" || u.ForceQuery ||
+		u.Fragment != "":
 		return fmt.Errorf("%q is not an https URL such as https://attest.example.org", redacted(u, text))
 	case u.User != nil:
 		return fmt.Errorf("%q names a user; tokens would publish it", u.Redacted())
@@ -99,7 +101,8 @@ func hostSuffix(text string) error {
 	for label := range strings.SplitSeq(host, ".") {
 		plain := strings.Trim(label, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") == ""
 		if label == "" || len(label) > 63 || !plain || label[0] == '-' || label[len(label)-1] == '-' {
-			return fmt.Errorf("%q is not a host name such as attest.example.org (letters, digits and dashes; others in their xn-- form)", text)
+			return fmt.Errorf("%q is not a host name such as attest.example.org (letters, "+
+				"digits and dashes; others in their xn-- form)", text)
 		}
 	}
 	return nil

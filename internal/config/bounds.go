@@ -19,7 +19,8 @@ func (c *Config) bounds() []error {
 	errs := []error{
 		bounds.Optional[int64]("limits.body", c.Limits.Body, 1, 64<<20),
 		bounds.Optional("limits.concurrent", c.Limits.Concurrent, 1, bounds.MaxConcurrent),
-		bounds.Optional[int64]("limits.bodiesInFlight", c.Limits.BodiesInFlight, max(64<<10, c.Limits.Body), 64<<30),
+		bounds.Optional[int64]("limits.bodiesInFlight", c.Limits.BodiesInFlight,
+			max(64<<10, c.Limits.Body), 64<<30),
 		bounds.Optional("limits.connections", c.Limits.Connections, 4, 1_000_000),
 		bounds.Optional("limits.connectionsPerAddress", c.Limits.ConnectionsPerAddress, 1, 1_000_000),
 		bounds.Optional("limits.streams", c.Limits.Streams, 1, 1000),
@@ -29,7 +30,8 @@ func (c *Config) bounds() []error {
 		span("limits.shutdown", c.Limits.Shutdown, time.Millisecond, time.Hour),
 		span("maxTokenValidity", c.MaxTokenValidity, time.Minute, bounds.MaxTokenValidity),
 		span("store.poll", c.Store.Poll, 10*time.Millisecond, time.Hour),
-		bounds.Optional("providers.requestsPerSecond", c.Providers.RequestsPerSecond, bounds.MinRate, bounds.MaxRate),
+		bounds.Optional("providers.requestsPerSecond", c.Providers.RequestsPerSecond, bounds.MinRate,
+			bounds.MaxRate),
 		bounds.Optional("providers.burst", c.Providers.Burst, 1, bounds.MaxBurst),
 		bounds.Optional("providers.concurrent", c.Providers.Concurrent, 1, bounds.MaxConcurrent),
 		bounds.Optional("ledger.queue", c.Ledger.Queue, 2, 10_000_000),
@@ -46,7 +48,8 @@ func (c *Config) bounds() []error {
 		span("tpm.challengeLifetime", c.TPM.ChallengeLifetime, time.Second, maxChallengeLifetime),
 	}
 	if at := c.Development.Time; !at.IsZero() {
-		errs = append(errs, bounds.Time("development.time", at, time.Unix(0, 0), time.Date(9998, 1, 1, 0, 0, 0, 0, time.UTC)))
+		errs = append(errs,
+			bounds.Time("development.time", at, time.Unix(0, 0), time.Date(9998, 1, 1, 0, 0, 0, 0, time.UTC)))
 	}
 	return errs
 }

@@ -185,8 +185,10 @@ func Read(path string) (Config, error) {
 	}
 	if c.Tenants != nil {
 		if c.Providers != (Providers{}) {
-			return c, fmt.Errorf("config: %s: providers and tenants are both set; tenants is the earlier name of providers: "+
-				"move its settings to providers", path)
+			return c, fmt.Errorf(
+				"config: %s: providers and tenants are both set; tenants is the earlier name of providers: "+
+					"move its settings to providers", path,
+			)
 		}
 		c.Providers, c.Tenants = *c.Tenants, nil
 	}

@@ -6,9 +6,10 @@ import (
 	"strings"
 )
 
-// What --dev allows and production refuses is bound to loopback addresses and to a data folder of its own, by
-// [Config.Complete] and by the mode file of the data folder: an issuer gives a token of any role to every caller;
-// tls.certificate may be missing, and the data folder gets a CA; development.time fixes the time of appraisals;
+// What --dev allows and production refuses is bound to loopback addresses and to a data
+// folder of its own, by [Config.Complete] and by the mode file of the data folder: an
+// issuer gives a token of any role to every caller; tls.certificate may be missing, and
+// the data folder gets a CA; development.time fixes the time of appraisals;
 // development.intelRoot, amdRoots and nitroRoot replace the vendors' roots.
 
 // LoopbackHost reports whether a host name or address, without a port, can only
@@ -31,10 +32,12 @@ func (c *Config) checkDevelopment(problem func(string, ...any)) {
 		return // reported already
 	}
 	if _, err := netip.ParseAddr(host); host == "" || err == nil && !LoopbackHost(host) {
-		problem("listen: %q is not a loopback address; --dev gives an owner token to every caller, so it listens on loopback only; "+
+		problem("listen: %q is not a loopback address; --dev gives an owner token to every caller, "+
+			"so it listens on loopback only; "+
 			"use localhost:8443, or start without --dev", c.Listen)
 	}
 	if c.TLS.Certificate != "" || c.TLS.Key != "" {
-		problem("tls: a certificate and --dev exclude each other; --dev gives an owner token to every caller; leave out tls, or start without --dev")
+		problem("tls: a certificate and --dev exclude each other; --dev gives an owner token to every " +
+			"caller; leave out tls, or start without --dev")
 	}
 }

@@ -24,8 +24,12 @@ func TestDevelopmentIsRefusedWhereOthersCanReachIt(t *testing.T) {
 			t.Errorf("%s: %v, want %q", text, err, want)
 		}
 	}
-	for _, text := range []string{`{}`, `{"listen":"127.0.0.1:1"}`, `{"listen":"127.8.9.1:1"}`, `{"listen":"[::1]:1"}`, `{"listen":"[::ffff:127.0.0.1]:1"}`,
-		`{"listen":"localhost.:1"}`, `{"listen":"a.localhost:1"}`, `{"listen":"box:1"}`, `{"listen":"[::1]:1","url":"https://localhost:1"}`} {
+	for _, text := range []string{
+		`{}`, `{"listen":"127.0.0.1:1"}`, `{"listen":"127.8.9.1:1"}`, `{"listen":"[::1]:1"}`,
+		`{"listen":"[::ffff:127.0.0.1]:1"}`,
+		`{"listen":"localhost.:1"}`, `{"listen":"a.localhost:1"}`,
+		`{"listen":"box:1"}`, `{"listen":"[::1]:1","url":"https://localhost:1"}`,
+	} {
 		if _, err := load(t, text, true); err != nil {
 			t.Errorf("%s: %v", text, err)
 		}

@@ -56,12 +56,15 @@ type FetchAMD struct {
 const maxOutage = 7 * 24 * time.Hour
 
 func (f Fetch) check(problem func(string, ...any)) {
-	for name, text := range map[string]string{"intel": f.Intel.URL, "amd": f.AMD.URL, "intel.rootCRL": f.Intel.RootCRL} {
+	for name, text := range map[string]string{
+		"intel": f.Intel.URL, "amd": f.AMD.URL, "intel.rootCRL": f.Intel.RootCRL,
+	} {
 		if text == "" {
 			continue
 		}
 		u, err := url.Parse(text)
-		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.RawQuery != "" ||
+			u.Fragment != "" {
 			problem("fetch.%s: %q is not a URL such as https://api.trustedservices.intel.com", name, text)
 		}
 	}

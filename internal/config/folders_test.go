@@ -36,7 +36,8 @@ func TestTwoKeysOfOnePlatformAreRefusedByNumber(t *testing.T) {
 			t.Fatal(err)
 		}
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), 0o600); err != nil {
+		err = os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), 0o600)
+		if err != nil {
 			t.Fatal(err)
 		}
 		return path
@@ -44,9 +45,14 @@ func TestTwoKeysOfOnePlatformAreRefusedByNumber(t *testing.T) {
 	c := CCA{}
 	for i := range 3 {
 		instance := strings.Repeat(fmt.Sprintf("%02x", max(i, 1)), 33)
-		c.PlatformKeys = append(c.PlatformKeys, PlatformKey{ImplementationID: strings.Repeat("00", 32), InstanceID: instance, Key: key(fmt.Sprint(i))})
+		c.PlatformKeys = append(c.PlatformKeys, PlatformKey{
+			ImplementationID: strings.Repeat("00", 32),
+			InstanceID:       instance,
+			Key:              key(fmt.Sprint(i)),
+		})
 	}
-	if _, err := c.Verifier(); err == nil || !strings.Contains(err.Error(), "platformKeys: 1 and 2 are for the same platform") {
+	_, err := c.Verifier()
+	if err == nil || !strings.Contains(err.Error(), "platformKeys: 1 and 2 are for the same platform") {
 		t.Error(err)
 	}
 }

@@ -98,7 +98,8 @@ func (w Witness) check() error {
 		return nil
 	}
 	u, err := url.Parse(w.URL)
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" ||
+		u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
 		return fmt.Errorf("url: %q; want an https URL, or http on the loopback interface", w.URL)
 	}
 	_, err = witness.NewVerifier(w.Key)
@@ -231,7 +232,8 @@ func (c *Config) completeProviders(problem func(string, ...any)) {
 			problem("callers.issuers: %q is not an https URL", issuer.URL)
 		}
 		if issuer.TokenType != "" && issuer.TokenType != auth.TokenTypeAccess {
-			problem("callers.issuers: %s: tokenType: %q; want %s, or leave it out", issuer.URL, issuer.TokenType, auth.TokenTypeAccess)
+			problem("callers.issuers: %s: tokenType: %q; want %s, or leave it out", issuer.URL,
+				issuer.TokenType, auth.TokenTypeAccess)
 		}
 		if len(issuer.Audiences) == 0 {
 			issuer.Audiences = []string{"https://attest.azure.net", c.URL}
@@ -247,7 +249,8 @@ func (c *Config) completeProviders(problem func(string, ...any)) {
 			problem("callers.certificates: %w", err)
 		}
 		if !slices.Contains(auth.CertificateClaims(), r.Claim) {
-			problem("callers.certificates: claim %q; want subject, dns, uri or sha256; did you mean %s?", r.Claim, spelling.Nearest(r.Claim, auth.CertificateClaims()))
+			problem("callers.certificates: claim %q; want subject, dns, uri or sha256; did you mean %s?",
+				r.Claim, spelling.Nearest(r.Claim, auth.CertificateClaims()))
 		}
 	}
 	if (c.Callers.CertificateAuthorities == "") != (len(c.Callers.Certificates) == 0) {

@@ -115,9 +115,11 @@ func authorities(files []string, dataDir, folder string) (*tpmca.Roots, error) {
 		}
 		for _, entry := range imported {
 			if entry.IsDir() {
-				return nil, fmt.Errorf("%s: a folder, whose files are not read: move them up", filepath.Join(dataDir, filepath.FromSlash(folder), entry.Name()))
+				return nil, fmt.Errorf("%s: a folder, whose files are not read: move them up",
+					filepath.Join(dataDir, filepath.FromSlash(folder), entry.Name()))
 			}
-			files = append(files[:len(files):len(files)], filepath.Join(dataDir, filepath.FromSlash(folder), entry.Name()))
+			files = append(files[:len(files):len(files)],
+				filepath.Join(dataDir, filepath.FromSlash(folder), entry.Name()))
 		}
 	}
 	if len(files) == 0 {

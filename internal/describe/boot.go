@@ -18,7 +18,10 @@ import (
 func recogniseLog(b []byte) Fields {
 	if _, ok := eventlog.Recognize(b); !ok {
 		if damage := eventlog.Damage(b); damage != "" {
-			return Fields{{"what", "log of measured boot (TCG, crypto agile) that cannot be read to its end"}, {"problem", plainerror.Words(damage)}}
+			return Fields{
+				{"what", "log of measured boot (TCG, crypto agile) that cannot be read to its end"},
+				{"problem", plainerror.Words(damage)},
+			}
 		}
 		return nil
 	}
@@ -58,7 +61,12 @@ func inspectLog(b []byte) Fields {
 			values = bank
 		}
 	}
-	f := Fields{{"what", "log of measured boot (not verified: compare the registers with a quote)"}, {"banks", names}, {"events", len(l.Events)}, {"pcrs", banks}}
+	f := Fields{
+		{"what", "log of measured boot (not verified: compare the registers with a quote)"},
+		{"banks", names},
+		{"events", len(l.Events)},
+		{"pcrs", banks},
+	}
 	p, err := eventlog.Prove([]eventlog.Sent{{Data: b}}, values)
 	if err != nil {
 		return f
@@ -86,7 +94,12 @@ func linuxFields(l eventlog.Linux) (out Fields) {
 	for _, item := range []struct {
 		name string
 		list []string
-	}{{"grubCommands", l.Commands}, {"grubFiles", l.Files}, {"unifiedKernelSections", l.Sections}, {"shim", l.Shim}} {
+	}{
+		{"grubCommands", l.Commands},
+		{"grubFiles", l.Files},
+		{"unifiedKernelSections", l.Sections},
+		{"shim", l.Shim},
+	} {
 		if len(item.list) > 0 {
 			out.Add(item.name, item.list)
 		}
@@ -115,8 +128,14 @@ func bootFields(facts *eventlog.Facts) Fields {
 		out.Add("notProven", facts.LeftOut)
 	}
 	if facts.Windows {
-		out = append(out, Fields{{"windows", true}, {"codeIntegrity", facts.CodeIntegrity}, {"bootDebuggingOff", facts.BootDebuggingOff}, {"kernelDebuggingOff", facts.KernelDebuggingOff},
-			{"testSigningOff", facts.TestSigningOff}, {"vbs", facts.VBS}, {"hvci", facts.HVCI}, {"elam", facts.ELAM}, {"bitLocker", facts.BitLocker}}...)
+		out = append(out, Fields{
+			{"windows", true}, {"codeIntegrity", facts.CodeIntegrity},
+			{"bootDebuggingOff", facts.BootDebuggingOff},
+			{"kernelDebuggingOff", facts.KernelDebuggingOff},
+			{"testSigningOff", facts.TestSigningOff},
+			{"vbs", facts.VBS}, {"hvci", facts.HVCI}, {"elam", facts.ELAM},
+			{"bitLocker", facts.BitLocker},
+		}...)
 	}
 	return out
 }
@@ -151,7 +170,9 @@ func inspectIMA(b []byte) Fields {
 	pcrs := Fields{}
 	for _, i := range slices.Sorted(maps.Keys(registers)) {
 		one := Fields{{"measurements", registers[i]}}
-		for _, bank := range []eventlog.Algorithm{eventlog.SHA1, eventlog.SHA256, eventlog.SHA384, eventlog.SHA512} {
+		for _, bank := range []eventlog.Algorithm{
+			eventlog.SHA1, eventlog.SHA256, eventlog.SHA384, eventlog.SHA512,
+		} {
 			one.addBytes(bank.String(), eventlog.IMARegister(list, i, bank, false))
 			if bank != eventlog.SHA1 {
 				one.addBytes(bank.String()+"Padded", eventlog.IMARegister(list, i, bank, true))
@@ -159,12 +180,21 @@ func inspectIMA(b []byte) Fields {
 		}
 		pcrs.Add(strconv.Itoa(int(i)), one)
 	}
-	f := Fields{{"what", "list of measured files, IMA (not verified: compare the registers with a quote)"}, {"form", form}, {"measurements", len(list)},
-		{"templates", counts}, {"violations", violations}, {"pcrs", pcrs}}
+	f := Fields{
+		{"what", "list of measured files, IMA (not verified: compare the registers with a quote)"},
+		{"form", form},
+		{"measurements", len(list)},
+		{"templates", counts},
+		{"violations", violations},
+		{"pcrs", pcrs},
+	}
 	var shown []Fields
 	for i := range list[:min(len(list), maxListed)] {
 		m := &list[i]
-		one := Fields{{"pcr", m.Register}, {"template", m.Template}, {"templateDigest", octets(m.Digest)}, {"fileDigest", m.FileDigest}, {"name", m.Name}}
+		one := Fields{
+			{"pcr", m.Register}, {"template", m.Template}, {"templateDigest", octets(m.Digest)},
+			{"fileDigest", m.FileDigest}, {"name", m.Name},
+		}
 		if len(m.Extra) > 0 {
 			one.addBytes("extra", m.Extra)
 		}
@@ -179,8 +209,17 @@ func inspectHCL(b []byte) Fields {
 	if err != nil {
 		return nil
 	}
-	typ := map[azureguest.ReportType]string{azureguest.ReportVBS: "VBS", azureguest.ReportSNP: "SEV-SNP", azureguest.ReportTrustedVM: "Trusted Launch", azureguest.ReportTDX: "TDX"}[h.Type]
-	f := Fields{{"what", "report of Azure's paravisor, HCL (not verified)"}, {"version", h.Version}, {"type", typ}}
+	typ := map[azureguest.ReportType]string{
+		azureguest.ReportVBS:       "VBS",
+		azureguest.ReportSNP:       "SEV-SNP",
+		azureguest.ReportTrustedVM: "Trusted Launch",
+		azureguest.ReportTDX:       "TDX",
+	}[h.Type]
+	f := Fields{
+		{"what", "report of Azure's paravisor, HCL (not verified)"},
+		{"version", h.Version},
+		{"type", typ},
+	}
 	if data := h.ReportData(); data != nil {
 		f.addBytes("reportData", data)
 		f.Add("bindsRuntimeData", strings.HasPrefix(string(data), string(h.Hash)))
@@ -201,8 +240,13 @@ func inspectHCL(b []byte) Fields {
 // inspectBoot shows evidence with a TPM in it, which is JSON.
 func inspectBoot(b []byte) Fields {
 	if i, err := azureguest.ParseInfo(b); err == nil {
-		f := Fields{{"what", "evidence of an Azure guest (not verified)"}, {"isolation", i.Isolation}, {"os", Fields{{"type", i.OSType}, {"distribution", i.OSDistro}, {"major", i.OSMajor}, {"minor", i.OSMinor}, {"build", i.OSBuild}}},
-			{"quote", quoteFields(i.Quote.Attested)}}
+		f := Fields{
+			{"what", "evidence of an Azure guest (not verified)"}, {"isolation", i.Isolation}, {"os", Fields{
+				{"type", i.OSType}, {"distribution", i.OSDistro}, {"major", i.OSMajor},
+				{"minor", i.OSMinor}, {"build", i.OSBuild},
+			}},
+			{"quote", quoteFields(i.Quote.Attested)},
+		}
 		if len(i.AKCert) > 0 {
 			if found := inspectDER(i.AKCert); found != nil {
 				f.Add("akCertificate", found)
@@ -242,9 +286,18 @@ func quoteFields(b []byte) Fields {
 }
 
 func attestFields(a *tpm.Attestation) Fields {
-	f := Fields{{"type", bits(a.Type)}, {"qualifiedSigner", octets(a.QualifiedSigner)}, {"extraData", octets(a.ExtraData)},
-		{"clockInfo", Fields{{"clock", a.Clock.Milliseconds}, {"resetCount", a.Clock.ResetCount}, {"restartCount", a.Clock.RestartCount}, {"safe", a.Clock.Safe}}},
-		{"firmwareVersion", bits(a.Firmware)}}
+	f := Fields{
+		{"type", bits(a.Type)},
+		{"qualifiedSigner", octets(a.QualifiedSigner)},
+		{"extraData", octets(a.ExtraData)},
+		{"clockInfo", Fields{
+			{"clock", a.Clock.Milliseconds},
+			{"resetCount", a.Clock.ResetCount},
+			{"restartCount", a.Clock.RestartCount},
+			{"safe", a.Clock.Safe},
+		}},
+		{"firmwareVersion", bits(a.Firmware)},
+	}
 	var selection []Fields
 	for _, s := range a.Selection {
 		selection = append(selection, Fields{{"hash", s.Bank.String()}, {"pcrs", registersOf(s.Mask)}})

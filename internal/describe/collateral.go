@@ -46,7 +46,10 @@ func Items(b *collateral.Bundle) []collateral.Item {
 		item := collateral.Item{Key: "intel/?", Vendor: "intel"}
 		if about, err := c.About(); err == nil {
 			q := collateral.Query{TEE: about.TEE, FMSPC: about.FMSPC, CA: about.CA}
-			item = collateral.Item{Key: q.Key(), Vendor: "intel", EvaluationNumber: about.EvaluationNumber, Issued: about.Issued, NextUpdate: about.NextUpdate}
+			item = collateral.Item{
+				Key: q.Key(), Vendor: "intel", EvaluationNumber: about.EvaluationNumber,
+				Issued: about.Issued, NextUpdate: about.NextUpdate,
+			}
 		}
 		items = append(items, item)
 	}
@@ -79,7 +82,11 @@ func Bundle(b *collateral.Bundle) Fields {
 		intel = append(intel, setFields("Intel collateral set", c))
 	}
 	for _, c := range b.AMD {
-		inner := Fields{{"what", "AMD's CAs and revocation list (not verified)"}, {"line", c.Line}, {"branch", c.Branch()}}
+		inner := Fields{
+			{"what", "AMD's CAs and revocation list (not verified)"},
+			{"line", c.Line},
+			{"branch", c.Branch()},
+		}
 		inner.addList("ca", pemFields(c.Chain))
 		if found := inspectDER(c.CRL); found != nil {
 			inner.Add("crl", found)

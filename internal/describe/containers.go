@@ -85,7 +85,9 @@ func agentEvidence(members map[string]jsontext.Value) Fields {
 		if json.Unmarshal(members[name], &text) != nil {
 			return nil
 		}
-		for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding} {
+		for _, encoding := range []*base64.Encoding{
+			base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding,
+		} {
 			if b, err := encoding.DecodeString(text); err == nil && len(b) > 0 {
 				return b
 			}

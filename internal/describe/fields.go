@@ -68,7 +68,8 @@ func (f *Fields) addList(name string, list []Fields) {
 // Write writes JSON. Text that is not UTF-8, which names of files can be, has the
 // replacement character.
 func (f Fields) Write(w io.Writer) error {
-	return json.MarshalEncode(jsontext.NewEncoder(w, jsontext.WithIndent("  "), jsontext.AllowInvalidUTF8(true)), f)
+	return json.MarshalEncode(jsontext.NewEncoder(w, jsontext.WithIndent("  "),
+		jsontext.AllowInvalidUTF8(true)), f)
 }
 
 // visible is text without what a terminal obeys: the file chose it.

@@ -31,7 +31,8 @@ import (
 // File tries one form after the other, the most telling ones first.
 func File(b []byte) Fields {
 	for _, try := range []func([]byte) Fields{
-		inspectEncoded, inspectToken, inspectPEM, inspectBoot, inspectHCL, inspectSNP, inspectJSON, inspectPolicy, inspectQuote, inspectEndorsements, inspectFramed, inspectDER,
+		inspectEncoded, inspectToken, inspectPEM, inspectBoot, inspectHCL, inspectSNP, inspectJSON,
+		inspectPolicy, inspectQuote, inspectEndorsements, inspectFramed, inspectDER,
 		inspectUVM, inspectNitro, inspectCCA, recogniseLog, inspectIMA, inspectTPM, inspectForm,
 	} {
 		if found := try(b); found != nil {
@@ -88,7 +89,8 @@ func pemFields(b []byte) (list []Fields) {
 		}
 		one := inspectDER(block.Bytes)
 		if key, err := x509.ParsePKIXPublicKey(block.Bytes); one == nil && err == nil {
-			one = append(Fields{{"what", "public key"}}, append(KeyFields(key), Field{"sha256", hexSum(block.Bytes)})...)
+			one = append(Fields{{"what", "public key"}},
+				append(KeyFields(key), Field{"sha256", hexSum(block.Bytes)})...)
 		}
 		if one == nil {
 			one = Fields{{"what", "PEM block of type " + block.Type}, {"bytes", len(block.Bytes)}}
@@ -112,10 +114,14 @@ func inspectDER(b []byte) Fields {
 	if crl.Number != nil {
 		f.Add("crlNumber", crl.Number.String())
 	}
-	f = append(f, Field{"thisUpdate", phrase.Stamp(crl.ThisUpdate)}, Field{"nextUpdate", phrase.Stamp(crl.NextUpdate)})
+	f = append(f, Field{"thisUpdate", phrase.Stamp(crl.ThisUpdate)},
+		Field{"nextUpdate", phrase.Stamp(crl.NextUpdate)})
 	var revoked []Fields
 	for _, entry := range crl.RevokedCertificateEntries[:min(len(crl.RevokedCertificateEntries), maxRevoked)] {
-		revoked = append(revoked, Fields{{"serialNumber", entry.SerialNumber.Text(16)}, {"revocationDate", phrase.Stamp(entry.RevocationTime)}})
+		revoked = append(revoked, Fields{
+			{"serialNumber", entry.SerialNumber.Text(16)},
+			{"revocationDate", phrase.Stamp(entry.RevocationTime)},
+		})
 	}
 	f.Add("revoked", len(crl.RevokedCertificateEntries))
 	f.addList("revokedCertificates", revoked)
@@ -140,9 +146,15 @@ func paddedCertificate(b []byte) (cert *x509.Certificate, behind int) {
 }
 
 func certificateFields(cert *x509.Certificate) Fields {
-	f := Fields{{"what", "X.509 certificate"}, {"subject", cert.Subject.String()}, {"issuer", cert.Issuer.String()},
-		{"serialNumber", cert.SerialNumber.Text(16)}, {"notBefore", phrase.Stamp(cert.NotBefore)}, {"notAfter", phrase.Stamp(cert.NotAfter)},
-		{"publicKey", KeyFields(cert.PublicKey)}, {"signatureAlgorithm", cert.SignatureAlgorithm.String()}, {"ca", cert.IsCA}, {"sha256", hexSum(cert.Raw)}}
+	f := Fields{
+		{"what", "X.509 certificate"}, {"subject", cert.Subject.String()},
+		{"issuer", cert.Issuer.String()},
+		{"serialNumber", cert.SerialNumber.Text(16)},
+		{"notBefore", phrase.Stamp(cert.NotBefore)}, {"notAfter", phrase.Stamp(cert.NotAfter)},
+		{"publicKey", KeyFields(cert.PublicKey)},
+		{"signatureAlgorithm", cert.SignatureAlgorithm.String()}, {"ca", cert.IsCA},
+		{"sha256", hexSum(cert.Raw)},
+	}
 	for _, list := range []struct {
 		name  string
 		texts []string
@@ -151,7 +163,8 @@ func certificateFields(cert *x509.Certificate) Fields {
 			f.Add(list.name, list.texts)
 		}
 	}
-	if pck, err := dcap.InspectPCK(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})); err == nil {
+	pck, err := dcap.InspectPCK(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}))
+	if err == nil {
 		f.Add("pck", pckFields(pck))
 	}
 	if framed, err := openenclave.Parse(cert.Raw); err == nil {
@@ -183,13 +196,16 @@ func inspectJSON(b []byte) Fields {
 	if found := inspectContainers(text); found != nil {
 		return found
 	}
-	for member, what := range map[string]string{"tcbInfo": "Intel TCB info", "enclaveIdentity": "Intel enclave identity"} {
+	for member, what := range map[string]string{
+		"tcbInfo": "Intel TCB info", "enclaveIdentity": "Intel enclave identity",
+	} {
 		if signed, _, err := collateral.ParseResponse(text, member); err == nil {
 			return Fields{{"what", what + " (signature not verified)"}, {member, jsontext.Value(signed)}}
 		}
 	}
 	if bundle, err := collateral.ParseBundle(text); err == nil {
-		return append(Fields{{"what", fmt.Sprintf("collateral bundle with %s (signatures not verified)", phrase.Plural(bundle.Len(), "piece"))}}, Bundle(bundle)...)
+		return append(Fields{{"what", fmt.Sprintf("collateral bundle with %s (signatures not verified)",
+			phrase.Plural(bundle.Len(), "piece"))}}, Bundle(bundle)...)
 	}
 	if set, err := collateral.ParseSet(text); err == nil {
 		if found := setFields("Intel collateral set", set); len(found) > 1 { // an empty object parses too
@@ -237,7 +253,10 @@ func inspectPolicy(b []byte) Fields {
 	if err != nil {
 		return Fields{{"what", "attestation policy that does not parse"}, {"error", plainerror.Text(err)}}
 	}
-	f := Fields{{"what", fmt.Sprintf("attestation policy, version %d.%d", p.Version.Major, p.Version.Minor)}, {"hash", policy.Hash(p.Text)}}
+	f := Fields{
+		{"what", fmt.Sprintf("attestation policy, version %d.%d", p.Version.Major, p.Version.Minor)},
+		{"hash", policy.Hash(p.Text)},
+	}
 	var sections []Fields
 	for _, s := range p.Sections {
 		sections = append(sections, Fields{{"name", s.Name}, {"rules", len(s.Rules)}})

@@ -22,13 +22,20 @@ func inspectQuote(b []byte) Fields {
 	if q.TEEType == dcap.TEETypeTDX {
 		tee = "TDX"
 	}
-	f := Fields{{"what", fmt.Sprintf("%s quote, version %d (not verified)", tee, q.Version)}, {"bytes", len(q.Raw)}, {"sha256", hexSum(q.Raw)}}
+	f := Fields{
+		{"what", fmt.Sprintf("%s quote, version %d (not verified)", tee, q.Version)},
+		{"bytes", len(q.Raw)},
+		{"sha256", hexSum(q.Raw)},
+	}
 	u16 := binary.LittleEndian.Uint16
-	header := Fields{{"version", q.Version}, {"attestationKeyType", u16(q.Raw[2:])}, {"teeType", bits(q.TEEType)}}
+	header := Fields{
+		{"version", q.Version}, {"attestationKeyType", u16(q.Raw[2:])}, {"teeType", bits(q.TEEType)},
+	}
 	if q.Version == 3 { // reserved later
 		header = append(header, Field{"qeSvn", u16(q.Raw[8:])}, Field{"pceSvn", u16(q.Raw[10:])})
 	}
-	header = append(header, Field{"qeVendorId", octets(q.QEVendorID[:])}, Field{"userData", octets(q.UserData[:])})
+	header = append(header, Field{"qeVendorId", octets(q.QEVendorID[:])},
+		Field{"userData", octets(q.UserData[:])})
 	f.Add("header", header)
 	if q.Version >= 5 {
 		f.Add("bodyType", uint16(q.BodyType))
@@ -61,7 +68,8 @@ func pckFields(p *dcap.PCK) Fields {
 		components[i] = int(c)
 	}
 	f := Fields{{"fmspc", octets(p.FMSPC[:])}, {"pceid", octets(p.PCEID[:])}, {"ppid", octets(p.PPID[:])},
-		{"tcbComponents", components}, {"pcesvn", p.PCESVN}, {"cpusvn", octets(p.CPUSVN[:])}, {"sgxType", p.SGXType}}
+		{"tcbComponents", components}, {"pcesvn", p.PCESVN}, {"cpusvn", octets(p.CPUSVN[:])},
+		{"sgxType", p.SGXType}}
 	if p.Platform != nil {
 		f.Add("dynamicPlatform", p.Platform.DynamicPlatform)
 		f.Add("cachedKeys", p.Platform.CachedKeys)
@@ -73,11 +81,22 @@ func pckFields(p *dcap.PCK) Fields {
 // reportFields shows every field of a REPORT (SDM vol. 3D, 37.15).
 func reportFields(r *dcap.Report) Fields {
 	flags := binary.LittleEndian.Uint64(r.Attributes[:])
-	return Fields{{"MRENCLAVE", octets(r.MREnclave[:])}, {"MRSIGNER", octets(r.MRSigner[:])}, {"ISVPRODID", r.ISVProdID}, {"ISVSVN", r.ISVSVN},
-		{"ATTRIBUTES", Fields{{"FLAGS", bits(flags)}, {"XFRM", bits(binary.LittleEndian.Uint64(r.Attributes[8:]))}, {"DEBUG", r.Debug()}, {"KSS", r.KSS()}}},
-		{"MISCSELECT", bits(binary.LittleEndian.Uint32(r.MiscSelect[:]))}, {"CPUSVN", octets(r.CPUSVN[:])},
-		{"CONFIGID", octets(r.ConfigID[:])}, {"CONFIGSVN", r.ConfigSVN}, {"ISVEXTPRODID", octets(r.ISVExtProdID[:])}, {"ISVFAMILYID", octets(r.ISVFamilyID[:])},
-		{"REPORTDATA", octets(r.ReportData[:])}}
+	return Fields{
+		{"MRENCLAVE", octets(r.MREnclave[:])}, {"MRSIGNER", octets(r.MRSigner[:])},
+		{"ISVPRODID", r.ISVProdID}, {"ISVSVN", r.ISVSVN},
+		{"ATTRIBUTES", Fields{
+			{"FLAGS", bits(flags)},
+			{"XFRM", bits(binary.LittleEndian.Uint64(r.Attributes[8:]))},
+			{"DEBUG", r.Debug()},
+			{"KSS", r.KSS()},
+		}},
+		{"MISCSELECT", bits(binary.LittleEndian.Uint32(r.MiscSelect[:]))},
+		{"CPUSVN", octets(r.CPUSVN[:])},
+		{"CONFIGID", octets(r.ConfigID[:])},
+		{"CONFIGSVN", r.ConfigSVN}, {"ISVEXTPRODID", octets(r.ISVExtProdID[:])},
+		{"ISVFAMILYID", octets(r.ISVFamilyID[:])},
+		{"REPORTDATA", octets(r.ReportData[:])},
+	}
 }
 
 // tdFields shows every field of a TD report.
@@ -87,10 +106,22 @@ func tdFields(r *dcap.TDReport) Fields {
 	for i, register := range r.RTMR {
 		f.Add(fmt.Sprintf("RTMR%d", i), octets(register[:]))
 	}
-	f = append(f, Fields{{"TDATTRIBUTES", Fields{{"value", bits(u64(r.TDAttributes[:]))}, {"DEBUG", r.Debug()}, {"SEPT_VE_DISABLE", r.SEPTVEDisable()},
-		{"PKS", r.ProtectionKeys()}, {"KL", r.KeyLocker()}, {"PERFMON", r.Perfmon()}}}, {"XFAM", bits(u64(r.XFAM[:]))},
-		{"MRCONFIGID", octets(r.MRConfigID[:])}, {"MROWNER", octets(r.MROwner[:])}, {"MROWNERCONFIG", octets(r.MROwnerConfig[:])}, {"REPORTDATA", octets(r.ReportData[:])},
-		{"MRSEAM", octets(r.MRSEAM[:])}, {"MRSIGNERSEAM", octets(r.MRSignerSEAM[:])}, {"SEAMATTRIBUTES", bits(u64(r.SEAMAttributes[:]))}, {"TEE_TCB_SVN", octets(r.TEETCBSVN[:])}}...)
+	f = append(f, Fields{
+		{"TDATTRIBUTES", Fields{
+			{"value", bits(u64(r.TDAttributes[:]))},
+			{"DEBUG", r.Debug()},
+			{"SEPT_VE_DISABLE", r.SEPTVEDisable()},
+			{"PKS", r.ProtectionKeys()},
+			{"KL", r.KeyLocker()},
+			{"PERFMON", r.Perfmon()},
+		}}, {"XFAM", bits(u64(r.XFAM[:]))},
+		{"MRCONFIGID", octets(r.MRConfigID[:])},
+		{"MROWNER", octets(r.MROwner[:])}, {"MROWNERCONFIG", octets(r.MROwnerConfig[:])},
+		{"REPORTDATA", octets(r.ReportData[:])},
+		{"MRSEAM", octets(r.MRSEAM[:])},
+		{"MRSIGNERSEAM", octets(r.MRSignerSEAM[:])},
+		{"SEAMATTRIBUTES", bits(u64(r.SEAMAttributes[:]))}, {"TEE_TCB_SVN", octets(r.TEETCBSVN[:])},
+	}...)
 	if r.V15 {
 		f.Add("TEE_TCB_SVN_2", octets(r.TEETCBSVN2[:]))
 		f.Add("MRSERVICETD", octets(r.MRServiceTD[:]))

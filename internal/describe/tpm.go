@@ -65,8 +65,12 @@ func tpmKeyFields(key *tpmfiles.Key) Fields {
 	}
 	if area := key.Area; area != nil {
 		has := func(bit uint32) bool { return uint32(area.Attributes)&bit != 0 }
-		f.Add("objectAttributes", Fields{{"value", bits(area.Attributes)}, {"fixedTPM", has(1 << 1)}, {"fixedParent", has(1 << 4)}, {"sensitiveDataOrigin", has(1 << 5)},
-			{"restricted", has(1 << 16)}, {"decrypt", has(1 << 17)}, {"sign", has(1 << 18)}})
+		f.Add("objectAttributes", Fields{
+			{"value", bits(area.Attributes)}, {"fixedTPM", has(1 << 1)}, {"fixedParent", has(1 << 4)},
+			{"sensitiveDataOrigin", has(1 << 5)},
+			{"restricted", has(1 << 16)},
+			{"decrypt", has(1 << 17)}, {"sign", has(1 << 18)},
+		})
 		if err := tpm.ValidateAK(area); err != nil {
 			f.Add("attestationKey", false)
 		} else {

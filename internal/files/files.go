@@ -35,7 +35,8 @@ func InsteadOf(b []byte, err error) error {
 	}
 	for _, f := range describe.File(b) {
 		if what, ok := f.Value.(string); ok && f.Name == "what" {
-			return fmt.Errorf("%w (the file is: %s)", err, strings.TrimSuffix(strings.TrimSuffix(what, " (not verified)"), " (signatures not verified)"))
+			return fmt.Errorf("%w (the file is: %s)", err,
+				strings.TrimSuffix(strings.TrimSuffix(what, " (not verified)"), " (signatures not verified)"))
 		}
 	}
 	return err

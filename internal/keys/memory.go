@@ -63,7 +63,8 @@ func (m *Memory) check(k store.SigningKey) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if newest := m.state.Versions[k.ID]; k.Version < newest {
-		return fmt.Errorf("signing: key %s: %w: it has version %d, and version %d was there before; if you restored an old database, remove %s and start again",
+		return fmt.Errorf("signing: key %s: %w: it has version %d, and version %d was there before; "+
+			"if you restored an old database, remove %s and start again",
 			k.ID, ErrChanged, k.Version, newest, m.folder.Path(memoryName))
 	}
 	return nil

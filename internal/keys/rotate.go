@@ -14,7 +14,10 @@ import (
 // own if own is set, else a shared one. Nodes that start together make it once. A key
 // that ready contains is used instead of one that is made within the transaction; used
 // reports whether it was.
-func Ensure(tx store.Tx, cfg Config, ready *store.SigningKey, provider, algorithm string, own bool, now time.Time) (used bool, err error) {
+func Ensure(
+	tx store.Tx, cfg Config, ready *store.SigningKey, provider, algorithm string, own bool,
+	now time.Time,
+) (used bool, err error) {
 	if !own {
 		provider = ""
 	}
@@ -44,7 +47,9 @@ func Ensure(tx store.Tx, cfg Config, ready *store.SigningKey, provider, algorith
 
 // Ready makes the key that [Ensure] would make, outside the transaction; nil if none is
 // missing.
-func Ready(records []store.SigningKey, cfg Config, provider, algorithm string, own bool, now time.Time) (*store.SigningKey, error) {
+func Ready(
+	records []store.SigningKey, cfg Config, provider, algorithm string, own bool, now time.Time,
+) (*store.SigningKey, error) {
 	if !own {
 		provider = ""
 	}
@@ -62,7 +67,8 @@ func Signs(records []store.SigningKey, cfg Config, provider, algorithm string, n
 }
 
 func signs(rows []store.SigningKey, provider, algorithm string, now time.Time) bool {
-	return slices.ContainsFunc(rows, func(r store.SigningKey) bool { return of(r, provider, algorithm) && active(r, now) })
+	return slices.ContainsFunc(rows,
+		func(r store.SigningKey) bool { return of(r, provider, algorithm) && active(r, now) })
 }
 
 func of(r store.SigningKey, provider, algorithm string) bool {
@@ -81,10 +87,12 @@ func Unusable(rows []store.SigningKey, provider, algorithm string, now time.Time
 		switch {
 		case !of(r, provider, algorithm):
 		case now.Before(r.SignFrom):
-			return fmt.Sprintf("key %s signs from %s only, and no other key signs now (%s): the clock was wrong when it was made, or is wrong now",
+			return fmt.Sprintf("key %s signs from %s only, and no other key signs now (%s): "+
+				"the clock was wrong when it was made, or is wrong now",
 				r.ID, r.SignFrom.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 		default:
-			return fmt.Sprintf("key %s signed until %s, and no other key signs now (%s): the clock was wrong when it was replaced, or is wrong now",
+			return fmt.Sprintf("key %s signed until %s, and no other key signs now (%s): "+
+				"the clock was wrong when it was replaced, or is wrong now",
 				r.ID, r.SignUntil.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 		}
 	}
@@ -122,13 +130,17 @@ var ErrPending = errors.New("a new key is already waiting to sign")
 // Rotatable reports why a provider's own keys of an algorithm or, with an empty
 // provider, the shared ones cannot be rotated now. It is asked before the next key is
 // made, outside the transaction; [Rotate] asks again.
-func Rotatable(records []store.SigningKey, cfg Config, provider, algorithm string, r Rotation, now time.Time) error {
+func Rotatable(
+	records []store.SigningKey, cfg Config, provider, algorithm string, r Rotation, now time.Time,
+) error {
 	_, err := replaced(cfg.authentic(records), provider, algorithm, r, now)
 	return err
 }
 
 // replaced returns the keys that a rotation would replace.
-func replaced(rows []store.SigningKey, provider, algorithm string, r Rotation, now time.Time) (before []store.SigningKey, err error) {
+func replaced(
+	rows []store.SigningKey, provider, algorithm string, r Rotation, now time.Time,
+) (before []store.SigningKey, err error) {
 	live, fresh := 0, 0
 	var first time.Time
 	for _, old := range rows {
@@ -147,7 +159,8 @@ func replaced(rows []store.SigningKey, provider, algorithm string, r Rotation, n
 		}
 		// One that begins later than any rotation lets it was made by a wrong clock.
 		if r.Ahead > 0 && old.SignFrom.After(now) && !old.SignFrom.After(now.Add(r.Ahead+time.Minute)) {
-			return nil, fmt.Errorf("signing: key %s signs from %s: %w", old.ID, old.SignFrom.Format(time.RFC3339), ErrPending)
+			return nil, fmt.Errorf("signing: key %s signs from %s: %w", old.ID,
+				old.SignFrom.Format(time.RFC3339), ErrPending)
 		}
 		before = append(before, old)
 	}
@@ -156,17 +169,23 @@ func replaced(rows []store.SigningKey, provider, algorithm string, r Rotation, n
 		return nil, fmt.Errorf("signing: %s keys of %q: %w", algorithm, provider, ErrNoKey)
 	case r.Scheduled:
 	case live >= maxLive:
-		return nil, fmt.Errorf("signing: %d %s keys are published, at most %d are: %w; wait until the oldest leaves the key set, or retire it", live, algorithm, maxLive, ErrTooMany)
+		return nil, fmt.Errorf("signing: %d %s keys are published, at most %d are: %w; "+
+			"wait until the oldest leaves the key set, or retire it", live, algorithm, maxLive, ErrTooMany)
 	case fresh >= maxNew:
-		return nil, fmt.Errorf("signing: %d keys were made since %s, at most %d are within %s: %w; try again after %s",
-			fresh, first.UTC().Format(time.RFC3339), maxNew, newWindow, ErrTooMany, first.Add(newWindow).UTC().Format(time.RFC3339))
+		return nil, fmt.Errorf(
+			"signing: %d keys were made since %s, at most %d are within %s: %w; try again after %s",
+			fresh, first.UTC().Format(time.RFC3339), maxNew, newWindow, ErrTooMany,
+			first.Add(newWindow).UTC().Format(time.RFC3339),
+		)
 	}
 	return before, nil
 }
 
 // Rotate stores the next key, which [Config.New] made, and gives the keys of the same
 // provider and algorithm before it their dates.
-func Rotate(tx store.Tx, cfg Config, next store.SigningKey, r Rotation, by string, now time.Time) (store.SigningKey, error) {
+func Rotate(
+	tx store.Tx, cfg Config, next store.SigningKey, r Rotation, by string, now time.Time,
+) (store.SigningKey, error) {
 	rows, err := cfg.rows(tx)
 	if err != nil {
 		return next, err
@@ -185,7 +204,8 @@ func Rotate(tx store.Tx, cfg Config, next store.SigningKey, r Rotation, by strin
 	if err := cfg.put(tx, next); err != nil {
 		return next, err
 	}
-	return next, note(tx, "key.rotate", next, by, now, map[string]string{"signFrom": next.SignFrom.Format(time.RFC3339)})
+	return next, note(tx, "key.rotate", next, by, now,
+		map[string]string{"signFrom": next.SignFrom.Format(time.RFC3339)})
 }
 
 // ErrLastKey is returned for a change that would leave no key to sign.
@@ -205,15 +225,18 @@ func Retire(tx store.Tx, cfg Config, id, by string, now time.Time) (store.Signin
 	}
 	retired := records[i]
 	if err := cfg.check(retired); err != nil {
-		return retired, errors.Join(tx.DeleteSigningKey(id), note(tx, "key.remove", retired, by, now, map[string]string{"reason": err.Error()}))
+		return retired, errors.Join(tx.DeleteSigningKey(id),
+			note(tx, "key.remove", retired, by, now, map[string]string{"reason": err.Error()}))
 	}
 	records = slices.DeleteFunc(records, func(r store.SigningKey) bool { return cfg.check(r) != nil })
 	same := func(r store.SigningKey) bool {
 		a, b := key{SigningKey: r}, key{SigningKey: retired}
 		return r.ID != id && r.Provider == retired.Provider && a.algorithm() == b.algorithm()
 	}
-	if active(retired, now) && !slices.ContainsFunc(records, func(r store.SigningKey) bool { return same(r) && active(r, now) }) {
-		return retired, fmt.Errorf("signing: key %s: %w; rotate first, with no time ahead if it is urgent", id, ErrLastKey)
+	if active(retired, now) &&
+		!slices.ContainsFunc(records, func(r store.SigningKey) bool { return same(r) && active(r, now) }) {
+		return retired, fmt.Errorf("signing: key %s: %w; rotate first, with no time ahead if it is urgent",
+			id, ErrLastKey)
 	}
 	retired.SignUntil, retired.PublishUntil = now, now
 	if err := cfg.put(tx, retired); err != nil {
@@ -260,7 +283,9 @@ func (c Config) Destroy(removed []store.SigningKey) error {
 
 // Due returns the keys that a rotation every so often would replace: by provider
 // and algorithm, where the newest key has signed long enough.
-func Due(records []store.SigningKey, every time.Duration, r Rotation, now time.Time) (due []store.SigningKey) {
+func Due(
+	records []store.SigningKey, every time.Duration, r Rotation, now time.Time,
+) (due []store.SigningKey) {
 	for _, k := range records {
 		from := k.SignFrom
 		if from.IsZero() { // a key of the first versions
@@ -275,12 +300,16 @@ func Due(records []store.SigningKey, every time.Duration, r Rotation, now time.T
 
 // Expired reports whether a key has left the key sets.
 func Expired(records []store.SigningKey, now time.Time) bool {
-	return slices.ContainsFunc(records, func(r store.SigningKey) bool { return !r.PublishUntil.IsZero() && !now.Before(r.PublishUntil) })
+	return slices.ContainsFunc(records,
+		func(r store.SigningKey) bool { return !r.PublishUntil.IsZero() && !now.Before(r.PublishUntil) })
 }
 
 // note records a change of keys, in the ledger of whose they are; shared keys are
 // in that of the default provider.
-func note(tx store.Tx, action string, k store.SigningKey, by string, now time.Time, details map[string]string) error {
+func note(
+	tx store.Tx, action string, k store.SigningKey, by string, now time.Time,
+	details map[string]string,
+) error {
 	whose := store.DefaultProvider
 	if k.Provider != "" {
 		p, err := tx.Provider(k.Provider)
@@ -295,5 +324,7 @@ func note(tx store.Tx, action string, k store.SigningKey, by string, now time.Ti
 		details = map[string]string{}
 	}
 	details["algorithm"] = own.algorithm()
-	return ledger.Append(tx, whose, &ledger.Entry{Time: now.UTC(), Type: ledger.Change, Action: action, Subject: k.ID, By: by, Details: details})
+	return ledger.Append(tx, whose, &ledger.Entry{
+		Time: now.UTC(), Type: ledger.Change, Action: action, Subject: k.ID, By: by, Details: details,
+	})
 }

@@ -28,14 +28,18 @@ func fields(k store.SigningKey) [][]byte {
 	}
 	sealed := sha256.Sum256(k.Sealed)
 	return [][]byte{[]byte(k.ID), sealed[:], []byte(k.Provider), []byte(k.Algorithm), []byte(k.Label),
-		binary.BigEndian.AppendUint64(nil, uint64(k.Created.Unix())), at(k.SignFrom), at(k.SignUntil), at(k.PublishUntil),
+		binary.BigEndian.AppendUint64(nil, uint64(k.Created.Unix())), at(k.SignFrom), at(k.SignUntil),
+		at(k.PublishUntil),
 		binary.BigEndian.AppendUint64(nil, uint64(k.Version))}
 }
 
 // check reports what is wrong with a row; the error wraps [ErrChanged].
 func (c Config) check(k store.SigningKey) error {
 	if !c.Master.Authentic(k.Seal, useKeyRows, fields(k)...) {
-		return fmt.Errorf("signing: key %s: %w: it was changed there, or the master key is not the one of this database", k.ID, ErrChanged)
+		return fmt.Errorf(
+			"signing: key %s: %w: it was changed there, or the master key is not the one of this database",
+			k.ID, ErrChanged,
+		)
 	}
 	return c.Memory.check(k)
 }

@@ -63,7 +63,9 @@ func TestARowThatWasChangedInTheDatabaseNeitherSignsNorIsPublished(t *testing.T)
 		}
 	}
 	for name, change := range map[string]func(k *store.SigningKey){
-		"signs again":             func(k *store.SigningKey) { k.SignUntil, k.PublishUntil = time.Time{}, time.Time{} },
+		"signs again": func(k *store.SigningKey) {
+			k.SignUntil, k.PublishUntil = time.Time{}, time.Time{}
+		},
 		"published longer":        func(k *store.SigningKey) { k.PublishUntil = k.PublishUntil.Add(time.Hour) },
 		"signs earlier":           func(k *store.SigningKey) { k.SignFrom = k.SignFrom.Add(-time.Hour) },
 		"moved to a provider":     func(k *store.SigningKey) { k.Provider = "victim" },
@@ -82,7 +84,8 @@ func TestARowThatWasChangedInTheDatabaseNeitherSignsNorIsPublished(t *testing.T)
 		if len(ring.keys) != 0 || len(ring.Broken()) != 1 || !errors.Is(ring.Broken()[0], ErrChanged) {
 			t.Errorf("%s: %d keys, %v", name, len(ring.keys), ring.Broken())
 		}
-		if _, err := ring.For("victim", "ES256", "https://a", now); !errors.Is(err, ErrNoKey) || !errors.Is(err, ErrChanged) {
+		_, err := ring.For("victim", "ES256", "https://a", now)
+		if !errors.Is(err, ErrNoKey) || !errors.Is(err, ErrChanged) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -126,7 +129,8 @@ func TestAnOldRowThatWasPutBackIsNotUsed(t *testing.T) {
 			s.remember(dir)
 		}
 		ring := s.ring()
-		if len(ring.keys) != 1 || len(ring.Broken()) != 1 || !strings.Contains(ring.Broken()[0].Error(), "was there before") {
+		if len(ring.keys) != 1 || len(ring.Broken()) != 1 ||
+			!strings.Contains(ring.Broken()[0].Error(), "was there before") {
 			t.Errorf("restarted %t: %d keys, %v", restarted, len(ring.keys), ring.Broken())
 		}
 	}
@@ -221,7 +225,10 @@ func TestRowsOfTheFirstVersionsAreSealedAgainOnce(t *testing.T) {
 func TestEachUseOfTheMasterKeyHasItsOwnSubkey(t *testing.T) {
 	m := open(t, t.TempDir(), 0).cfg.Master
 	seen := map[string]string{}
-	for _, use := range []string{useTokenKeys, useCheckpointKey, useKeyRows, UseRows, "sealed tpm challenge", "sealed tpm enrolment"} {
+	for _, use := range []string{
+		useTokenKeys, useCheckpointKey, useKeyRows, UseRows, "sealed tpm challenge",
+		"sealed tpm enrolment",
+	} {
 		key := string(m.Subkey(use))
 		if other, twice := seen[key]; twice || len(key) != 32 || key == string(make([]byte, 32)) {
 			t.Errorf("%s has the key of %s", use, other)
@@ -249,7 +256,9 @@ func TestEachUseOfTheMasterKeyHasItsOwnSubkey(t *testing.T) {
 	if _, err := m.Open(sealed, "tpm enrolment"); !errors.Is(err, ErrSealed) {
 		t.Errorf("opened for another purpose: %v", err)
 	}
-	for name, b := range map[string][]byte{"now": sealed, "first versions": firstSeal(t, 0, []byte("x"), "tpm challenge")} {
+	for name, b := range map[string][]byte{
+		"now": sealed, "first versions": firstSeal(t, 0, []byte("x"), "tpm challenge"),
+	} {
 		if got, err := m.Open(b, "tpm challenge"); err != nil || string(got) != "x" {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}

@@ -116,7 +116,11 @@ func (r *Ring) Broken() []error { return r.broken }
 func (c Config) openKey(record store.SigningKey) (crypto.Signer, error) {
 	if record.Label != "" {
 		if c.Token == nil {
-			return nil, fmt.Errorf("signing: key %s is in a PKCS#11 token, and none is configured: name it under pkcs11", record.ID)
+			return nil,
+				fmt.Errorf(
+					"signing: key %s is in a PKCS#11 token, and none is configured: name it under pkcs11",
+					record.ID,
+				)
 		}
 		return c.Token.Find(record.Label)
 	}
@@ -228,7 +232,8 @@ func (r *Ring) ForUses(provider string, uses []store.KeyUse, issuer string, now 
 		}
 	}
 	if signing == nil {
-		return nil, errors.Join(fmt.Errorf("signing: provider %q, algorithm %s: %w", provider, algorithm, ErrNoKey), errors.Join(r.broken...))
+		return nil, errors.Join(fmt.Errorf("signing: provider %q, algorithm %s: %w", provider, algorithm,
+			ErrNoKey), errors.Join(r.broken...))
 	}
 	slices.SortStableFunc(published, func(a, b *key) int {
 		switch signing {
@@ -274,7 +279,8 @@ func (c Config) New(provider, algorithm string, now time.Time) (store.SigningKey
 		if _, err := io.ReadFull(c.Random, unique[:]); err != nil {
 			return record, fmt.Errorf("signing: new key: %w", err)
 		}
-		record.Label = fmt.Sprintf("probity %s %s %s %x", provider, algorithm, now.UTC().Format(time.DateOnly), unique)
+		record.Label = fmt.Sprintf("probity %s %s %s %x", provider, algorithm,
+			now.UTC().Format(time.DateOnly), unique)
 		private, err = c.Token.Generate(algorithm, record.Label)
 	} else {
 		private, err = c.software(algorithm)

@@ -45,7 +45,10 @@ func (s *safe) update(f func(store.Tx) error) {
 
 func (s *safe) ensure(provider, algorithm string, own bool) {
 	s.t.Helper()
-	s.update(func(tx store.Tx) error { _, err := Ensure(tx, s.cfg, nil, provider, algorithm, own, now); return err })
+	s.update(func(tx store.Tx) error {
+		_, err := Ensure(tx, s.cfg, nil, provider, algorithm, own, now)
+		return err
+	})
 }
 
 func (s *safe) ring() *Ring {
@@ -74,10 +77,12 @@ func TestTheKeySurvivesARestart(t *testing.T) {
 	again := open(t, dir, 0)
 	again.ensure("", "RS256", false)
 	b := again.signers("x", "RS256", "https://a", now)
-	if a.Sign.KeyID != b.Sign.KeyID || string(a.Sign.Certificate.Raw) != string(b.Sign.Certificate.Raw) || a.Sign.Certificate.Subject.CommonName != "https://a" {
+	if a.Sign.KeyID != b.Sign.KeyID || string(a.Sign.Certificate.Raw) != string(b.Sign.Certificate.Raw) ||
+		a.Sign.Certificate.Subject.CommonName != "https://a" {
 		t.Error("another key or certificate after the restart")
 	}
-	if c := again.signers("x", "RS256", "https://b", now); c.Sign.KeyID != a.Sign.KeyID || c.Sign.Certificate.Subject.CommonName != "https://b" {
+	c := again.signers("x", "RS256", "https://b", now)
+	if c.Sign.KeyID != a.Sign.KeyID || c.Sign.Certificate.Subject.CommonName != "https://b" {
 		t.Error("another issuer has another key, or the same certificate")
 	}
 	db, err := os.ReadFile(filepath.Join(dir, sqlite.FileName))
@@ -144,8 +149,12 @@ func TestPublishSignRetire(t *testing.T) {
 		t.Errorf("expired at the wrong time, %v", err)
 	}
 	var removed []store.SigningKey
-	s.update(func(tx store.Tx) (err error) { removed, err = Prune(tx, s.cfg, now.Add(33*time.Hour)); return err })
-	if records, err := s.db.SigningKeys(t.Context()); err != nil || len(records) != 1 || records[0].ID != next.ID || len(removed) != 1 || removed[0].ID == next.ID {
+	s.update(func(tx store.Tx) (err error) {
+		removed, err = Prune(tx, s.cfg, now.Add(33*time.Hour))
+		return err
+	})
+	if records, err := s.db.SigningKeys(t.Context()); err != nil || len(records) != 1 ||
+		records[0].ID != next.ID || len(removed) != 1 || removed[0].ID == next.ID {
 		t.Errorf("%d keys, %d removed, %v", len(records), len(removed), err)
 	}
 	old := []store.SigningKey{{ID: "of the first versions", Created: now}}
@@ -165,7 +174,8 @@ func TestTheLastKeyIsNotRetired(t *testing.T) {
 	s.ensure("", "ES256", false)
 	old := s.signers("", "ES256", "https://a", now).Sign.KeyID
 	retire := func(id string) error {
-		return s.db.Update(t.Context(), "", "", func(tx store.Tx) error { _, err := Retire(tx, s.cfg, id, "me", now); return err })
+		return s.db.Update(t.Context(), "", "",
+			func(tx store.Tx) error { _, err := Retire(tx, s.cfg, id, "me", now); return err })
 	}
 	if err := retire(old); !errors.Is(err, ErrLastKey) {
 		t.Errorf("error = %v", err)
@@ -173,7 +183,10 @@ func TestTheLastKeyIsNotRetired(t *testing.T) {
 	if err := retire("none"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("error = %v", err)
 	}
-	s.update(func(tx store.Tx) error { _, err := rotate(tx, s.cfg, "", "ES256", Rotation{}, "me", now); return err })
+	s.update(func(tx store.Tx) error {
+		_, err := rotate(tx, s.cfg, "", "ES256", Rotation{}, "me", now)
+		return err
+	})
 	if err := retire(old); err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +211,8 @@ func TestOwnKeysStayTheProvidersOwn(t *testing.T) {
 func TestAnotherMasterKeyDoesNotOpenTheKeys(t *testing.T) {
 	dir := t.TempDir()
 	open(t, dir, 0).ensure("", "RS256", false)
-	if _, err := open(t, dir, 1).ring().For("", "RS256", "https://a", now); err == nil || !strings.Contains(err.Error(), "master key") {
+	_, err := open(t, dir, 1).ring().For("", "RS256", "https://a", now)
+	if err == nil || !strings.Contains(err.Error(), "master key") {
 		t.Errorf("error = %v", err)
 	}
 }
@@ -231,7 +245,9 @@ func TestMasterKeysThatAreRefused(t *testing.T) {
 }
 
 // rotate makes a key and rotates to it.
-func rotate(tx store.Tx, cfg Config, provider, algorithm string, r Rotation, by string, now time.Time) (store.SigningKey, error) {
+func rotate(
+	tx store.Tx, cfg Config, provider, algorithm string, r Rotation, by string, now time.Time,
+) (store.SigningKey, error) {
 	next, err := cfg.New(provider, algorithm, now)
 	if err != nil {
 		return next, err

@@ -41,7 +41,8 @@ func (w *Writer) acceptance(provider string) (*Acceptance, error) {
 		return nil, nil
 	}
 	if err != nil {
-		w.cfg.Log.Error("the operator's acceptance of a history cannot be read", "provider", provider, "err", err.Error())
+		w.cfg.Log.Error("the operator's acceptance of a history cannot be read", "provider", provider, "err",
+			err.Error())
 		return nil, damaged("the operator's acceptance of a history cannot be read; the log says why")
 	}
 	a, err := parseAcceptance(string(b))
@@ -103,7 +104,11 @@ func (w *Writer) announce(provider string) error {
 			details["sizeBefore"], details["rootBefore"] = fmt.Sprint(c.Size), c.Root.String()
 		}
 	}
-	w.cfg.Log.Warn("the operator accepted a history that does not extend the last checkpoint", "provider", provider, "size", a.Size, "size before", details["sizeBefore"])
+	w.cfg.Log.Warn("the operator accepted a history that does not extend the last checkpoint", "provider",
+		provider, "size", a.Size, "size before", details["sizeBefore"])
 	return w.enqueue(&item{provider: provider, sign: true,
-		entry: &Entry{Time: w.cfg.Now().UTC(), Type: Change, Action: ActionAccept, Subject: "checkpoint", Details: details}})
+		entry: &Entry{
+			Time: w.cfg.Now().UTC(), Type: Change, Action: ActionAccept, Subject: "checkpoint",
+			Details: details,
+		}})
 }

@@ -24,8 +24,12 @@ func engines(t *testing.T, f func(t *testing.T, s *sqlstore.Store)) {
 	t.Helper()
 	server := pgtest.Start(t)
 	for name, open := range map[string]func(*testing.T) (*sqlstore.Store, error){
-		"SQLite":     func(t *testing.T) (*sqlstore.Store, error) { return sqlite.Open(t.Context(), t.TempDir()) },
-		"PostgreSQL": func(t *testing.T) (*sqlstore.Store, error) { return postgres.Open(t.Context(), server.Database(t)) },
+		"SQLite": func(t *testing.T) (*sqlstore.Store, error) {
+			return sqlite.Open(t.Context(), t.TempDir())
+		},
+		"PostgreSQL": func(t *testing.T) (*sqlstore.Store, error) {
+			return postgres.Open(t.Context(), server.Database(t))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := open(t)
@@ -92,15 +96,23 @@ func rewriteHistory(t *testing.T, s *sqlstore.Store, edit func([]*Entry) []*Entr
 	if err != nil {
 		t.Fatal(err)
 	}
-	exec(t, s.DB(), `DELETE FROM ledger WHERE provider = 'a'`, `DELETE FROM ledger_nodes WHERE provider = 'a'`, `DELETE FROM ledger_checkpoints WHERE provider = 'a'`)
+	exec(t, s.DB(), `DELETE FROM ledger WHERE provider = 'a'`,
+		`DELETE FROM ledger_nodes WHERE provider = 'a'`,
+		`DELETE FROM ledger_checkpoints WHERE provider = 'a'`)
 	for _, r := range a.Rows {
-		exec(t, s.DB(), fmt.Sprintf(`INSERT INTO ledger (provider, seq, at, entry, leaf, chain) VALUES ('a', %d, %d, %s, %s, %s)`,
-			r.Seq, r.Time.UnixNano(), literal(t, s, r.Entry), literal(t, s, r.Leaf), literal(t, s, r.Chain)))
+		exec(t, s.DB(), fmt.Sprintf(
+			`INSERT INTO ledger (provider, seq, at, entry, leaf, chain) VALUES ('a', %d, %d, %s, %s, %s)`,
+			r.Seq, r.Time.UnixNano(), literal(t, s, r.Entry), literal(t, s, r.Leaf),
+			literal(t, s, r.Chain),
+		))
 	}
 	for _, n := range a.Nodes {
-		exec(t, s.DB(), fmt.Sprintf(`INSERT INTO ledger_nodes (provider, level, n, hash) VALUES ('a', %d, %d, %s)`, n.Level, n.N, literal(t, s, n.Hash)))
+		exec(t, s.DB(),
+			fmt.Sprintf(`INSERT INTO ledger_nodes (provider, level, n, hash) VALUES ('a', %d, %d, %s)`,
+				n.Level, n.N, literal(t, s, n.Hash)))
 	}
-	exec(t, s.DB(), fmt.Sprintf(`UPDATE ledger_heads SET size = %d, chain = %s WHERE provider = 'a'`, a.Head.Size, literal(t, s, a.Head.Chain)))
+	exec(t, s.DB(), fmt.Sprintf(`UPDATE ledger_heads SET size = %d, chain = %s WHERE provider = 'a'`,
+		a.Head.Size, literal(t, s, a.Head.Chain)))
 }
 
 // literal writes bytes as the engine's SQL.
@@ -127,7 +139,9 @@ const tables = "ledger ledger_nodes ledger_heads ledger_checkpoints"
 // a, which has 40 entries under a checkpoint, and a copy of the tables as they were
 // at 30 entries. Each stops the ledger.
 var attacks = map[string]func(*testing.T, *sqlstore.Store){
-	"refused decisions and all checkpoints deleted": func(t *testing.T, s *sqlstore.Store) { rewriteHistory(t, s, withoutRefusals) },
+	"refused decisions and all checkpoints deleted": func(t *testing.T, s *sqlstore.Store) {
+		rewriteHistory(t, s, withoutRefusals)
+	},
 	"refused decisions replaced by others": func(t *testing.T, s *sqlstore.Store) {
 		rewriteHistory(t, s, func(all []*Entry) []*Entry {
 			for _, e := range all {
@@ -147,12 +161,15 @@ var attacks = map[string]func(*testing.T, *sqlstore.Store){
 		})
 	},
 	"the last rows removed": func(t *testing.T, s *sqlstore.Store) {
-		exec(t, s.DB(), `DELETE FROM ledger WHERE provider = 'a' AND seq >= 35`, `DELETE FROM ledger_checkpoints WHERE provider = 'a' AND size > 35`,
-			`UPDATE ledger_heads SET size = 35, chain = (SELECT chain FROM ledger WHERE provider = 'a' AND seq = 34) WHERE provider = 'a'`)
+		exec(t, s.DB(), `DELETE FROM ledger WHERE provider = 'a' AND seq >= 35`,
+			`DELETE FROM ledger_checkpoints WHERE provider = 'a' AND size > 35`,
+			`UPDATE ledger_heads SET size = 35, chain = (SELECT chain FROM ledger WHERE provider = 'a' `+
+				`AND seq = 34) WHERE provider = 'a'`)
 	},
 	"the last rows removed, and the checkpoints left": func(t *testing.T, s *sqlstore.Store) {
 		exec(t, s.DB(), `DELETE FROM ledger WHERE provider = 'a' AND seq >= 35`,
-			`UPDATE ledger_heads SET size = 35, chain = (SELECT chain FROM ledger WHERE provider = 'a' AND seq = 34) WHERE provider = 'a'`)
+			`UPDATE ledger_heads SET size = 35, chain = (SELECT chain FROM ledger WHERE provider = 'a' `+
+				`AND seq = 34) WHERE provider = 'a'`)
 	},
 	"the whole ledger removed": func(t *testing.T, s *sqlstore.Store) {
 		for _, table := range strings.Fields(tables) {
@@ -175,7 +192,8 @@ var attacks = map[string]func(*testing.T, *sqlstore.Store){
 	},
 	"an older copy of the database": func(t *testing.T, s *sqlstore.Store) {
 		for _, table := range strings.Fields(tables) {
-			exec(t, s.DB(), `DELETE FROM `+table+` WHERE provider = 'a'`, `INSERT INTO `+table+` SELECT * FROM saved_`+table+` WHERE provider = 'a'`)
+			exec(t, s.DB(), `DELETE FROM `+table+` WHERE provider = 'a'`,
+				`INSERT INTO `+table+` SELECT * FROM saved_`+table+` WHERE provider = 'a'`)
 		}
 	},
 }
@@ -190,7 +208,8 @@ type attacked struct {
 
 func (x *attacked) writer(t *testing.T) *Writer {
 	t.Helper()
-	return writerAt(t, x.s, x.k, x.outside, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&x.log, nil)) })
+	return writerAt(t, x.s, x.k, x.outside,
+		func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&x.log, nil)) })
 }
 
 func newAttacked(t *testing.T, s *sqlstore.Store) (*attacked, *Writer) {
@@ -217,7 +236,8 @@ func reset(t *testing.T, s *sqlstore.Store) {
 
 func (x *attacked) signatures(t *testing.T) (n int) {
 	t.Helper()
-	if err := x.s.DB().QueryRow(`SELECT count(*) FROM ledger_checkpoints WHERE provider = 'a'`).Scan(&n); err != nil {
+	err := x.s.DB().QueryRow(`SELECT count(*) FROM ledger_checkpoints WHERE provider = 'a'`).Scan(&n)
+	if err != nil {
 		t.Fatal(err)
 	}
 	return n
@@ -239,7 +259,8 @@ func (x *attacked) stopped(t *testing.T, w *Writer, before int) {
 		t.Errorf("%d checkpoints, %d before the attack: the forged history was signed", n, before)
 	}
 	stops := w.Stopped()
-	if len(stops) != 1 || stops[0].Provider != "a" || stops[0].Reason == "" || w.Stats().Stopped != 1 || w.Stats().Alerts == 0 {
+	if len(stops) != 1 || stops[0].Provider != "a" || stops[0].Reason == "" || w.Stats().Stopped != 1 ||
+		w.Stats().Alerts == 0 {
 		t.Errorf("stopped: %v, %+v", stops, w.Stats())
 	}
 	if !strings.Contains(x.log.String(), "LEDGER STOPPED") {
@@ -325,14 +346,17 @@ func TestANodeWithAnEmptyFolder(t *testing.T) {
 		w.Close(t.Context())
 		x.outside = outside(t)
 		w = x.writer(t)
-		if b, err := x.outside.Read("a"); err != nil || !strings.Contains(string(b), "\n40\n") || len(w.Stopped()) != 0 {
+		b, err := x.outside.Read("a")
+		if err != nil || !strings.Contains(string(b), "\n40\n") || len(w.Stopped()) != 0 {
 			t.Errorf("%q, %v, stopped %v", b, err, w.Stopped())
 		}
 		w.Close(t.Context())
 		for name, statement := range map[string]string{
-			"no checkpoints":             `DELETE FROM ledger_checkpoints WHERE provider = 'a'`,
-			"one that is not of the key": `INSERT INTO ledger_checkpoints (provider, size, note) VALUES ('a', 40, 'no note')`,
-			"one of another provider":    `INSERT INTO ledger_checkpoints (provider, size, note) SELECT 'a', 41, note FROM ledger_checkpoints WHERE provider = 'b' LIMIT 1`,
+			"no checkpoints": `DELETE FROM ledger_checkpoints WHERE provider = 'a'`,
+			"one that is not of the key": `INSERT INTO ledger_checkpoints (provider, size, note) ` +
+				`VALUES ('a', 40, 'no note')`,
+			"one of another provider": `INSERT INTO ledger_checkpoints (provider, size, note) ` +
+				`SELECT 'a', 41, note FROM ledger_checkpoints WHERE provider = 'b' LIMIT 1`,
 		} {
 			exec(t, s.DB(), `DELETE FROM ledger_checkpoints WHERE provider = 'a'`, statement)
 			x.outside = outside(t)
@@ -381,8 +405,10 @@ func TestFilesOutsideThatAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, edit := range map[string]func() error{
-		"empty":               func() error { return x.outside.Write("a", nil) },
-		"another size":        func() error { return x.outside.Write("a", []byte(strings.Replace(string(good), "\n5\n", "\n4\n", 1))) },
+		"empty": func() error { return x.outside.Write("a", nil) },
+		"another size": func() error {
+			return x.outside.Write("a", []byte(strings.Replace(string(good), "\n5\n", "\n4\n", 1)))
+		},
 		"writable for others": func() error { return os.Chmod(x.outside.Path("a"), 0o666) },
 		"an acceptance that is none": func() error {
 			return errors.Join(x.outside.Write("a", good), x.outside.Write(acceptedName("a"), []byte("5\n")))
@@ -472,7 +498,8 @@ func TestARestoredHistoryGoesOn(t *testing.T) {
 		attacks["the last rows removed"](t, s)
 		x.stopped(t, w, x.signatures(t))
 		for _, table := range strings.Fields(tables) {
-			exec(t, s.DB(), `DELETE FROM `+table+` WHERE provider = 'a'`, `INSERT INTO `+table+` SELECT * FROM backup_`+table+` WHERE provider = 'a'`)
+			exec(t, s.DB(), `DELETE FROM `+table+` WHERE provider = 'a'`,
+				`INSERT INTO `+table+` SELECT * FROM backup_`+table+` WHERE provider = 'a'`)
 		}
 		if _, err := w.look(t.Context(), false); err != nil || len(w.Stopped()) != 0 {
 			t.Fatalf("%v, %v", w.Stopped(), err)

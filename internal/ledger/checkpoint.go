@@ -80,7 +80,8 @@ func readCheckpoint(text string) (*Checkpoint, error) {
 	}
 	size, err := strconv.ParseInt(lines[1], 10, 64)
 	root, hashErr := base64.StdEncoding.DecodeString(lines[2])
-	if err != nil || size < 0 || strconv.FormatInt(size, 10) != lines[1] || hashErr != nil || len(root) != tlog.HashSize {
+	if err != nil || size < 0 || strconv.FormatInt(size, 10) != lines[1] || hashErr != nil ||
+		len(root) != tlog.HashSize {
 		return nil, fmt.Errorf("%w: size or root cannot be read", ErrCheckpoint)
 	}
 	return &Checkpoint{lines[0], size, tlog.Hash(root)}, nil
@@ -175,7 +176,8 @@ func (p *Proof) Check(v note.Verifier) error {
 		return err
 	}
 	if e.Seq != p.Seq || c.Origin != Origin(v.Name(), e.Provider) {
-		return fmt.Errorf("ledger: entry %d of %s is not what the checkpoint of %s is asked for", e.Seq, e.Provider, c.Origin)
+		return fmt.Errorf("ledger: entry %d of %s is not what the checkpoint of %s is asked for", e.Seq,
+			e.Provider, c.Origin)
 	}
 	var proof tlog.RecordProof
 	for _, text := range p.Hashes {

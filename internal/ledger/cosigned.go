@@ -13,7 +13,9 @@ const cosignedPrefix = "cosigned:"
 
 // ConsistencyProof shows that the tree of one size extends that of an older one
 // (RFC 6962, section 2.1.2).
-func (w *Writer) ConsistencyProof(ctx context.Context, provider string, old, size int64) (tlog.TreeProof, error) {
+func (w *Writer) ConsistencyProof(
+	ctx context.Context, provider string, old, size int64,
+) (tlog.TreeProof, error) {
 	proof, err := tlog.ProveTree(size, old, inStore{ctx, w.cfg.Store, provider})
 	if err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)

@@ -149,8 +149,12 @@ type Query struct {
 
 // Matches reports whether an entry is selected.
 func (q Query) Matches(e *Entry) bool {
-	for _, pair := range [][2]string{{q.Type, e.Type}, {q.Kind, e.Kind}, {q.Outcome, e.Outcome}, {q.Check, e.Check}, {q.Evidence, e.Evidence},
-		{q.Token, e.Token}, {q.By, e.By}, {q.Action, e.Action}, {q.Request, e.Request}} {
+	for _, pair := range [][2]string{
+		{q.Type, e.Type}, {q.Kind, e.Kind}, {q.Outcome, e.Outcome}, {q.Check, e.Check},
+		{q.Evidence, e.Evidence},
+		{q.Token, e.Token}, {q.By, e.By}, {q.Action, e.Action},
+		{q.Request, e.Request},
+	} {
 		if pair[0] != "" && pair[0] != pair[1] {
 			return false
 		}
@@ -160,7 +164,9 @@ func (q Query) Matches(e *Entry) bool {
 
 // Search returns up to limit entries that match, from a row on, and the row to go
 // on from; -1 at the end. It reads at most budget rows.
-func Search(ctx context.Context, s History, provider string, q Query, from int64, limit, budget int) (found []*Entry, next int64, err error) {
+func Search(
+	ctx context.Context, s History, provider string, q Query, from int64, limit, budget int,
+) (found []*Entry, next int64, err error) {
 	found = []*Entry{}
 	for budget > 0 {
 		rows, err := s.Ledger(ctx, provider, from, min(chunk, budget))

@@ -59,7 +59,10 @@ func Due(ctx context.Context, h History, provider string, before time.Time) (due
 				return due, gone, nil // verification tells of it
 			}
 			if leaf := tlog.RecordHash(row.Entry); string(leaf[:]) != string(row.Leaf) {
-				return 0, 0, fmt.Errorf("ledger of %s: the text of entry %d is not the one that was recorded; nothing is removed", provider, row.Seq)
+				return 0, 0, fmt.Errorf(
+					"ledger of %s: the text of entry %d is not the one that was recorded; nothing is removed",
+					provider, row.Seq,
+				)
 			}
 			entry, err := Parse(row.Entry)
 			if err != nil {

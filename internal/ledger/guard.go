@@ -22,11 +22,14 @@ type guarded struct {
 
 // Update runs f in a transaction whose ledgers are checked.
 func (g guarded) Update(ctx context.Context, topic, name string, f func(store.Tx) error) error {
-	return g.Store.Update(ctx, topic, name, func(tx store.Tx) error { return f(guardedTx{tx, g.w.guard(ctx, tx)}) })
+	return g.Store.Update(ctx, topic, name,
+		func(tx store.Tx) error { return f(guardedTx{tx, g.w.guard(ctx, tx)}) })
 }
 
 // AppendLedger runs f in a transaction whose ledgers are checked.
-func (g guarded) AppendLedger(ctx context.Context, batch string, now time.Time, f func(store.LedgerTx) error) error {
+func (g guarded) AppendLedger(
+	ctx context.Context, batch string, now time.Time, f func(store.LedgerTx) error,
+) error {
 	return g.Store.AppendLedger(ctx, batch, now, func(tx store.LedgerTx) error { return f(g.w.guard(ctx, tx)) })
 }
 

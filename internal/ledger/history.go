@@ -13,7 +13,9 @@ import (
 )
 
 // ErrStopped is wrapped by every [Stop].
-var ErrStopped = errors.New("the ledger is stopped: its history in the database does not extend its last checkpoint")
+var ErrStopped = errors.New(
+	"the ledger is stopped: its history in the database does not extend its last checkpoint",
+)
 
 // Stop says why nothing is added to a ledger and none of its checkpoints is
 // signed: the database does not have the history that was signed before.
@@ -32,7 +34,8 @@ func (s *Stop) Error() string {
 func (s *Stop) Unwrap() error { return ErrStopped }
 
 // RemedyStopped is what the operator can do about a stopped ledger.
-const RemedyStopped = "find out who changed the database and restore it from a backup that extends the last checkpoint; " +
+const RemedyStopped = "find out who changed the database and restore it from a backup that extends the " +
+	"last checkpoint; " +
 	"probity ledger verify names the rows; to go on with the history as it is now: probity ledger accept"
 
 // damage is a history that does not extend what was signed. Other errors mean that
@@ -123,7 +126,8 @@ func (w *Writer) begin(ctx context.Context, r reader, provider string, head stor
 	e := &edge{}
 	if b.Size < 0 {
 		if head.Size > 0 {
-			return nil, damaged("the database has %d entries and no checkpoint, and none is kept outside it", head.Size)
+			return nil, damaged("the database has %d entries and no checkpoint, and none is kept outside it",
+				head.Size)
 		}
 		// Security: entries without a head would become the first ones again.
 		leaves, err := r.leaves(0, 1)
@@ -136,13 +140,15 @@ func (w *Writer) begin(ctx context.Context, r reader, provider string, head stor
 		return e, nil
 	}
 	if head.Size < b.Size {
-		return nil, damaged("the last checkpoint says %d entries, the database has %d: entries were removed, or the database is an older copy", b.Size, head.Size)
+		return nil, damaged("the last checkpoint says %d entries, the database has %d: "+
+			"entries were removed, or the database is an older copy", b.Size, head.Size)
 	}
 	if err := e.read(r, b.Size); err != nil {
 		return nil, err
 	}
 	if e.root() != b.Root {
-		return nil, damaged("the first %d entries are not those of the last checkpoint: they were rewritten", b.Size)
+		return nil,
+			damaged("the first %d entries are not those of the last checkpoint: they were rewritten", b.Size)
 	}
 	if b, err = w.beyond(ctx, r, provider, e, head, b); err != nil {
 		return nil, err
@@ -160,7 +166,9 @@ func (w *Writer) begin(ctx context.Context, r reader, provider string, head stor
 
 // beyond compares with the newest checkpoint in the database where that is larger
 // than the one outside: of another node, or of this one before it was killed.
-func (w *Writer) beyond(ctx context.Context, r reader, provider string, e *edge, head store.LedgerHead, b base) (base, error) {
+func (w *Writer) beyond(
+	ctx context.Context, r reader, provider string, e *edge, head store.LedgerHead, b base,
+) (base, error) {
 	if b.accepted != nil {
 		return b, nil
 	}
@@ -172,7 +180,8 @@ func (w *Writer) beyond(ctx context.Context, r reader, provider string, e *edge,
 		// Another node may have added entries since the head was read.
 		now, err := w.cfg.Store.LedgerHead(ctx, provider)
 		if err == nil && now.Size < c.Size {
-			err = damaged("a checkpoint in the database says %d entries, there are %d: entries were removed", c.Size, now.Size)
+			err = damaged("a checkpoint in the database says %d entries, there are %d: entries were removed",
+				c.Size, now.Size)
 		}
 		return b, err
 	}
@@ -180,7 +189,8 @@ func (w *Writer) beyond(ctx context.Context, r reader, provider string, e *edge,
 		return b, err
 	}
 	if e.root() != c.Root {
-		return b, damaged("the first %d entries are not those of the newest checkpoint in the database: they were rewritten", c.Size)
+		return b, damaged("the first %d entries are not those of the newest checkpoint in the database: "+
+			"they were rewritten", c.Size)
 	}
 	return base{Checkpoint: c, note: text}, nil
 }
@@ -212,7 +222,8 @@ func (w *Writer) base(ctx context.Context, provider string) (b base, err error) 
 		}
 		return base{Checkpoint: c, note: string(text), saved: true}, nil
 	case !errors.Is(err, fs.ErrNotExist):
-		w.cfg.Log.Error("the checkpoint outside the database cannot be read", "provider", provider, "err", err.Error())
+		w.cfg.Log.Error("the checkpoint outside the database cannot be read", "provider", provider, "err",
+			err.Error())
 		return b, damaged("the checkpoint outside the database cannot be read; the log says why")
 	}
 	b.Checkpoint, b.note, err = w.newest(ctx, provider)
@@ -262,13 +273,16 @@ func (e *edge) read(r reader, size int64) error {
 // extend goes on to the head, which must follow from what was read before.
 func (e *edge) extend(r reader, head store.LedgerHead) error {
 	if head.Size < e.size {
-		return damaged("there were %d entries, now the database has %d: entries were removed, or the database is an older copy", e.size, head.Size)
+		return damaged("there were %d entries, now the database has %d: entries were removed, "+
+			"or the database is an older copy",
+			e.size, head.Size)
 	}
 	if err := e.read(r, head.Size); err != nil {
 		return err
 	}
 	if string(e.chain) != string(head.Chain) {
-		return damaged("the chain of hashes does not lead to the head at %d entries: entries were rewritten", head.Size)
+		return damaged("the chain of hashes does not lead to the head at %d entries: entries were rewritten",
+			head.Size)
 	}
 	return nil
 }
@@ -347,12 +361,17 @@ func (w *Writer) keep(provider, text string, c Checkpoint) {
 	}
 	w.mu.Lock()
 	now := w.of(provider)
-	now.kept, now.note, now.saved, now.accepted, now.announced, now.restoring = c, text, err == nil, nil, false, -1
+	now.kept, now.note, now.saved, now.accepted, now.announced, now.restoring = c, text, err == nil,
+		nil, false, -1
 	w.mu.Unlock()
 	if err != nil {
 		w.alerts.Add(1)
-		w.cfg.Log.Error("a checkpoint could not be kept outside the database: a change of the database may go unnoticed", "provider", provider, "size", c.Size,
-			"err", err.Error(), "remedy", "make the data folder writable for the service, and free space on its disk")
+		w.cfg.Log.Error(
+			"a checkpoint could not be kept outside the database: a change of the database may go unnoticed",
+			"provider", provider, "size", c.Size,
+			"err", err.Error(), "remedy",
+			"make the data folder writable for the service, and free space on its disk",
+		)
 	}
 	w.cfg.Log.Info("ledger checkpoint", "provider", provider, "size", c.Size, "checkpoint", text)
 	if w.cfg.Kept != nil {

@@ -67,7 +67,10 @@ func outside(t testing.TB) *anchor.Folder {
 
 func writerAt(t testing.TB, s Database, k keyPair, f *anchor.Folder, edit func(*Config)) *Writer {
 	t.Helper()
-	cfg := Config{Store: s, Signer: k.Signer, Keys: Keys{k.v}, Outside: f, Checkpoint: time.Hour, Queue: 1000, Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)}
+	cfg := Config{
+		Store: s, Signer: k.Signer, Keys: Keys{k.v}, Outside: f, Checkpoint: time.Hour, Queue: 1000,
+		Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler),
+	}
 	edit(&cfg)
 	w, err := NewWriter(context.Background(), cfg)
 	if err != nil {
@@ -153,7 +156,10 @@ func TestProofsThatAreRefused(t *testing.T) {
 	other, _, _ := filled(t, 20)
 	_, stranger := key(t)
 	for name, edit := range map[string]func(p *Proof) note.Verifier{
-		"another entry":       func(p *Proof) note.Verifier { p.Entry = strings.Replace(p.Entry, "accepted", "refused", 1); return v },
+		"another entry": func(p *Proof) note.Verifier {
+			p.Entry = strings.Replace(p.Entry, "accepted", "refused", 1)
+			return v
+		},
 		"another place":       func(p *Proof) note.Verifier { p.Seq++; return v },
 		"a hash exchanged":    func(p *Proof) note.Verifier { p.Hashes[0] = p.Hashes[1]; return v },
 		"a hash too few":      func(p *Proof) note.Verifier { p.Hashes = p.Hashes[1:]; return v },
@@ -192,27 +198,56 @@ func TestWhatVerifyFinds(t *testing.T) {
 			}
 		}
 	}
-	altered := `UPDATE ledger SET entry = CAST(replace(CAST(entry AS TEXT), 'accepted', 'refused') AS BLOB) WHERE seq = 30`
+	altered := `UPDATE ledger SET entry = CAST(replace(CAST(entry AS TEXT), 'accepted', ` +
+		`'refused') AS BLOB) WHERE seq = 30`
 	for name, tc := range map[string]struct {
 		edit  func(*testing.T, *sqlite.Store, keyPair)
 		check string
 		seq   int64
 	}{
-		"an altered entry":                       {exec(altered), "ledger.row", 30},
-		"an altered time":                        {exec(`UPDATE ledger SET entry = CAST(replace(CAST(entry AS TEXT), '2026', '2025') AS BLOB) WHERE seq = 0`), "ledger.row", 0},
-		"an altered leaf":                        {exec(`UPDATE ledger SET leaf = zeroblob(32) WHERE seq = 30`), "ledger.row", 30},
-		"an altered chain":                       {exec(`UPDATE ledger SET chain = zeroblob(32) WHERE seq = 30`), "ledger.chain", 30},
-		"a removed row":                          {exec(`DELETE FROM ledger WHERE seq = 30`), "ledger.gap", 30},
-		"the first row removed":                  {exec(`DELETE FROM ledger WHERE seq = 0`), "ledger.gap", 0},
-		"the last row removed":                   {exec(`DELETE FROM ledger WHERE seq = 49`), "ledger.gap", 49},
-		"the last rows removed, and the head":    {exec(`DELETE FROM ledger WHERE seq >= 40`, `UPDATE ledger_heads SET size = 40, chain = (SELECT chain FROM ledger WHERE seq = 39)`), "ledger.fork", 50},
-		"a removed row, the rest moved up":       {exec(`DELETE FROM ledger WHERE seq = 30`, `UPDATE ledger SET seq = seq - 1000 WHERE seq > 30`, `UPDATE ledger SET seq = seq + 999 WHERE seq < 0`, `UPDATE ledger_heads SET size = 49`), "ledger.row", 30},
-		"two rows exchanged":                     {exec(`UPDATE ledger SET seq = 1000 WHERE seq = 3`, `UPDATE ledger SET seq = 3 WHERE seq = 4`, `UPDATE ledger SET seq = 4 WHERE seq = 1000`), "ledger.row", 3},
-		"another head":                           {exec(`UPDATE ledger_heads SET chain = zeroblob(32)`), "ledger.head", 50},
-		"a checkpoint of an unknown origin":      {exec(`UPDATE ledger_checkpoints SET note = replace(note, 'attest', 'attack') WHERE size = 26`), "ledger.checkpoint", 26},
-		"a checkpoint of another provider":       {func(t *testing.T, s *sqlite.Store, k keyPair) { rewrite(t, s, k, "b", 26) }, "ledger.checkpoint", 26},
-		"a history rewritten whole, and the key": {func(t *testing.T, s *sqlite.Store, _ keyPair) { forge(t, s, altered) }, "ledger.fork", 36},
-		"a forked chain, signed":                 {func(t *testing.T, s *sqlite.Store, k keyPair) { rewrite(t, s, k, "a", 26) }, "ledger.fork", 26},
+		"an altered entry": {exec(altered), "ledger.row", 30},
+		"an altered time": {
+			exec(`UPDATE ledger SET entry = CAST(replace(CAST(entry AS TEXT), '2026', '2025') AS BLOB) ` +
+				`WHERE seq = 0`),
+			"ledger.row", 0,
+		},
+		"an altered leaf": {
+			exec(`UPDATE ledger SET leaf = zeroblob(32) WHERE seq = 30`), "ledger.row", 30,
+		},
+		"an altered chain": {
+			exec(`UPDATE ledger SET chain = zeroblob(32) WHERE seq = 30`), "ledger.chain", 30,
+		},
+		"a removed row":         {exec(`DELETE FROM ledger WHERE seq = 30`), "ledger.gap", 30},
+		"the first row removed": {exec(`DELETE FROM ledger WHERE seq = 0`), "ledger.gap", 0},
+		"the last row removed":  {exec(`DELETE FROM ledger WHERE seq = 49`), "ledger.gap", 49},
+		"the last rows removed, and the head": {exec(`DELETE FROM ledger WHERE seq >= 40`,
+			`UPDATE ledger_heads SET size = 40, chain = (SELECT chain FROM ledger WHERE seq = 39)`),
+			"ledger.fork", 50},
+		"a removed row, the rest moved up": {exec(
+			`DELETE FROM ledger WHERE seq = 30`, `UPDATE ledger SET seq = seq - 1000 WHERE seq > 30`,
+			`UPDATE ledger SET seq = seq + 999 WHERE seq < 0`, `UPDATE ledger_heads SET size = 49`,
+		), "ledger.row", 30},
+		"two rows exchanged": {exec(`UPDATE ledger SET seq = 1000 WHERE seq = 3`,
+			`UPDATE ledger SET seq = 3 WHERE seq = 4`, `UPDATE ledger SET seq = 4 WHERE seq = 1000`),
+			"ledger.row", 3},
+		"another head": {
+			exec(`UPDATE ledger_heads SET chain = zeroblob(32)`), "ledger.head", 50,
+		},
+		"a checkpoint of an unknown origin": {
+			exec(`UPDATE ledger_checkpoints SET note = replace(note, 'attest', 'attack') WHERE size = 26`),
+			"ledger.checkpoint", 26,
+		},
+		"a checkpoint of another provider": {
+			func(t *testing.T, s *sqlite.Store, k keyPair) { rewrite(t, s, k, "b", 26) },
+			"ledger.checkpoint", 26,
+		},
+		"a history rewritten whole, and the key": {
+			func(t *testing.T, s *sqlite.Store, _ keyPair) { forge(t, s, altered) }, "ledger.fork", 36,
+		},
+		"a forked chain, signed": {
+			func(t *testing.T, s *sqlite.Store, k keyPair) { rewrite(t, s, k, "a", 26) },
+			"ledger.fork", 26,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, v, signer := filled(t, 50)
@@ -271,7 +306,9 @@ func forge(t *testing.T, s *sqlite.Store, statement string) {
 	for _, row := range rows {
 		leaf := tlog.RecordHash(row.Entry)
 		e.push(leaf, nil)
-		if _, err := s.DB().Exec(`UPDATE ledger SET leaf = ?, chain = ? WHERE seq = ?`, leaf[:], e.chain, row.Seq); err != nil {
+		_, err := s.DB().Exec(`UPDATE ledger SET leaf = ?, chain = ? WHERE seq = ?`, leaf[:],
+			e.chain, row.Seq)
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -358,7 +395,9 @@ type gate struct {
 	open    chan struct{}
 }
 
-func (g *gate) AppendLedger(ctx context.Context, batch string, at time.Time, f func(store.LedgerTx) error) error {
+func (g *gate) AppendLedger(
+	ctx context.Context, batch string, at time.Time, f func(store.LedgerTx) error,
+) error {
 	g.once.Do(func() { close(g.entered); <-g.open })
 	return g.Database.AppendLedger(ctx, batch, at, f)
 }
@@ -401,7 +440,8 @@ func TestABrokenLedgerDoesNotAffectOtherProviders(t *testing.T) {
 	if stats := w.Stats(); stats.Written != 11 || stats.Lost != 10 {
 		t.Errorf("%+v", stats)
 	}
-	if r, err := Verify(t.Context(), s, "b", Keys{v}, nil, nil); err != nil || len(r.Problems) != 0 || r.Size != 11 {
+	r, err := Verify(t.Context(), s, "b", Keys{v}, nil, nil)
+	if err != nil || len(r.Problems) != 0 || r.Size != 11 {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
@@ -414,7 +454,9 @@ type flaky struct {
 	down           atomic.Bool
 }
 
-func (f *flaky) AppendLedger(ctx context.Context, batch string, at time.Time, g func(store.LedgerTx) error) error {
+func (f *flaky) AppendLedger(
+	ctx context.Context, batch string, at time.Time, g func(store.LedgerTx) error,
+) error {
 	if f.down.Load() || f.failures.Add(-1) >= 0 {
 		return store.ErrUnavailable
 	}
@@ -505,14 +547,21 @@ func TestSearchGoesOn(t *testing.T) {
 	if len(got) != 30 || got[29] != "29" {
 		t.Errorf("%v", got)
 	}
-	if found, next, err := Search(t.Context(), s, "a", Query{Token: "x"}, 0, 4, 1000); err != nil || len(found) != 0 || next != -1 {
+	found, next, err := Search(t.Context(), s, "a", Query{Token: "x"}, 0, 4, 1000)
+	if err != nil || len(found) != 0 || next != -1 {
 		t.Errorf("%v, %d, %v", found, next, err)
 	}
 }
 
 func TestExportsThatAreRefused(t *testing.T) {
-	for name, text := range map[string]string{"empty": "", "no head": `{"row":0,"leaf":"","chain":""}`, "not JSON": "x", "a second head": `{"provider":"a","head":{"size":0,"chain":""}}` + "\n" + `{"provider":"a","head":{"size":0,"chain":""}}`,
-		"a line too long": strings.Repeat("x", maxLine+1)} {
+	for name, text := range map[string]string{
+		"empty":    "",
+		"no head":  `{"row":0,"leaf":"","chain":""}`,
+		"not JSON": "x",
+		"a second head": `{"provider":"a","head":{"size":0,"chain":""}}` + "\n" +
+			`{"provider":"a","head":{"size":0,"chain":""}}`,
+		"a line too long": strings.Repeat("x", maxLine+1),
+	} {
 		if x, err := ReadExport(strings.NewReader(text)); !errors.Is(err, ErrExport) {
 			t.Errorf("%s: %+v, %v", name, x, err)
 		}
@@ -531,7 +580,8 @@ func FuzzReadExport(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if r, err := Verify(context.Background(), x, x.Provider, Keys{v}, nil, nil); err == nil && len(r.Problems) == 0 && r.Size > 0 && r.Covered > 0 && x.Provider != "a" {
+		if r, err := Verify(context.Background(), x, x.Provider, Keys{v}, nil, nil); err == nil &&
+			len(r.Problems) == 0 && r.Size > 0 && r.Covered > 0 && x.Provider != "a" {
 			t.Errorf("another's history verifies: %+v", r)
 		}
 	})

@@ -36,8 +36,10 @@ func (w *Writer) leave() {
 
 // save writes the losses of one ledger. The caller holds w.mu.
 func (w *Writer) save(provider string) {
-	if err := w.cfg.Outside.Write(lostPrefix+provider, strconv.AppendInt(nil, w.lost[provider], 10)); err != nil {
-		w.cfg.Log.Error("lost decisions could not be kept for the next start", "provider", provider, "lost", w.lost[provider], "err", err.Error())
+	err := w.cfg.Outside.Write(lostPrefix+provider, strconv.AppendInt(nil, w.lost[provider], 10))
+	if err != nil {
+		w.cfg.Log.Error("lost decisions could not be kept for the next start", "provider", provider, "lost",
+			w.lost[provider], "err", err.Error())
 	}
 }
 

@@ -45,7 +45,9 @@ func (b *broken) fail(err error) {
 	b.err.Store(&err)
 }
 
-func (b *broken) AppendLedger(ctx context.Context, batch string, at time.Time, f func(store.LedgerTx) error) error {
+func (b *broken) AppendLedger(
+	ctx context.Context, batch string, at time.Time, f func(store.LedgerTx) error,
+) error {
 	if b.hang != nil {
 		<-b.hang
 	}
@@ -189,7 +191,8 @@ func TestCallersDoNotWaitForADatabaseThatTakesNothing(t *testing.T) {
 			}
 			w.Close(t.Context())
 			lost, withheld := losses(t, b.Database)
-			if lost != 20 || len(withheld) != 1 || withheld[0].Request != "first" || withheld[0].Token != "1" || withheld[0].Reason == "" {
+			if lost != 20 || len(withheld) != 1 || withheld[0].Request != "first" ||
+				withheld[0].Token != "1" || withheld[0].Reason == "" {
 				t.Errorf("lost %d, withheld %+v", lost, withheld)
 			}
 			if r := verify(t, b.Database, v); len(r.Problems) != 0 {

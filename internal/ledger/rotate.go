@@ -16,7 +16,10 @@ const ActionKey = "checkpoint.key"
 // Rotate puts a new checkpoint key on record in every ledger, within a transaction:
 // an entry, under a checkpoint that both keys sign. It returns these checkpoints by
 // provider, for [Writer.KeepRotated] after the commit.
-func (w *Writer) Rotate(ctx context.Context, tx store.LedgerTx, next note.Signer, public string, heads []store.LedgerState, now time.Time) (map[string]string, error) {
+func (w *Writer) Rotate(
+	ctx context.Context, tx store.LedgerTx, next note.Signer, public string, heads []store.LedgerState,
+	now time.Time,
+) (map[string]string, error) {
 	notes := map[string]string{}
 	for _, h := range heads {
 		head, err := tx.LedgerHead(h.Provider)
@@ -27,7 +30,8 @@ func (w *Writer) Rotate(ctx context.Context, tx store.LedgerTx, next note.Signer
 		if err != nil {
 			return nil, err
 		}
-		a, err := e.append(h.Provider, []*Entry{{Time: now.UTC(), Type: Change, Action: ActionKey, Subject: public}})
+		a, err := e.append(h.Provider,
+			[]*Entry{{Time: now.UTC(), Type: Change, Action: ActionKey, Subject: public}})
 		if err != nil {
 			return nil, err
 		}

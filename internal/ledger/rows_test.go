@@ -12,16 +12,20 @@ import (
 
 // rowAttacks change rows while the hashes of the leaves stay: nothing that is signed changes.
 var rowAttacks = map[string]string{
-	"a text":                     `UPDATE ledger SET entry = (SELECT entry FROM ledger WHERE provider = 'a' AND seq = 8) WHERE provider = 'a' AND seq = 7`,
-	"a text removed":             `UPDATE ledger SET entry = NULL WHERE provider = 'a' AND seq = 7`,
-	"the first text removed":     `UPDATE ledger SET entry = NULL WHERE provider = 'a' AND seq = 0`,
-	"the first texts removed":    `UPDATE ledger SET entry = NULL WHERE provider = 'a' AND seq < 20`,
-	"the last text removed":      `UPDATE ledger SET entry = NULL WHERE provider = 'a' AND seq = 39`,
-	"all texts removed":          `UPDATE ledger SET entry = NULL WHERE provider = 'a'`,
-	"the chain of a row":         `UPDATE ledger SET chain = (SELECT chain FROM ledger WHERE provider = 'a' AND seq = 8) WHERE provider = 'a' AND seq = 7`,
-	"the time of a row":          `UPDATE ledger SET at = at - 3456000000000000 WHERE provider = 'a' AND seq = 7`,
-	"the times of all rows":      `UPDATE ledger SET at = at - 3456000000000000 WHERE provider = 'a'`,
-	"a text of another provider": `UPDATE ledger SET entry = (SELECT entry FROM ledger WHERE provider = 'b' AND seq = 3) WHERE provider = 'a' AND seq = 3`,
+	"a text": `UPDATE ledger SET entry = (SELECT entry FROM ledger ` +
+		`WHERE provider = 'a' AND seq = 8) WHERE provider = 'a' AND seq = 7`,
+	"a text removed":          `UPDATE ledger SET entry = NULL WHERE provider = 'a' AND seq = 7`,
+	"the first text removed":  `UPDATE ledger SET entry = NULL WHERE provider = 'a' AND seq = 0`,
+	"the first texts removed": `UPDATE ledger SET entry = NULL WHERE provider = 'a' AND seq < 20`,
+	"the last text removed":   `UPDATE ledger SET entry = NULL WHERE provider = 'a' AND seq = 39`,
+	"all texts removed":       `UPDATE ledger SET entry = NULL WHERE provider = 'a'`,
+	"the chain of a row": `UPDATE ledger SET chain = (SELECT chain FROM ledger ` +
+		`WHERE provider = 'a' AND seq = 8) WHERE provider = 'a' AND seq = 7`,
+	"the time of a row": `UPDATE ledger SET at = at - 3456000000000000 WHERE provider = 'a' ` +
+		`AND seq = 7`,
+	"the times of all rows": `UPDATE ledger SET at = at - 3456000000000000 WHERE provider = 'a'`,
+	"a text of another provider": `UPDATE ledger SET entry = (SELECT entry FROM ledger ` +
+		`WHERE provider = 'b' AND seq = 3) WHERE provider = 'a' AND seq = 3`,
 }
 
 // TestChangedRowsAreFoundByReadingThem: by the service and by verification. The ledger stays
@@ -46,7 +50,8 @@ func TestChangedRowsAreFoundByReadingThem(t *testing.T) {
 				if r := verify(t, s, x.k.v); len(r.Problems) == 0 {
 					t.Error("verify finds nothing")
 				}
-				exec(t, s.DB(), `DELETE FROM ledger WHERE provider = 'a'`, `INSERT INTO ledger SELECT * FROM good WHERE provider = 'a'`)
+				exec(t, s.DB(), `DELETE FROM ledger WHERE provider = 'a'`,
+					`INSERT INTO ledger SELECT * FROM good WHERE provider = 'a'`)
 				if _, err := w.look(t.Context(), false); err != nil || len(w.Stopped()) != 0 {
 					t.Errorf("the rows are restored: stopped %v, %v", w.Stopped(), err)
 				}
@@ -63,7 +68,8 @@ func TestChangedRowsAreFoundByReadingThem(t *testing.T) {
 func TestAcceptedRowsAreCounted(t *testing.T) {
 	engines(t, func(t *testing.T, s *sqlstore.Store) {
 		x, w := newAttacked(t, s)
-		exec(t, s.DB(), rowAttacks["a text"], rowAttacks["the first texts removed"], rowAttacks["the last text removed"])
+		exec(t, s.DB(), rowAttacks["a text"], rowAttacks["the first texts removed"],
+			rowAttacks["the last text removed"])
 		w.audit(t.Context())
 		x.stopped(t, w, x.signatures(t))
 		r := verify(t, s, x.k.v)
@@ -71,7 +77,8 @@ func TestAcceptedRowsAreCounted(t *testing.T) {
 		if err != nil || rows.String() != "0-19,39" {
 			t.Fatalf("%s, %v", rows, err)
 		}
-		if err := Accept(x.outside, "a", Acceptance{Size: r.Size, Root: verifyRoot(t, s, x.k.v), Damaged: rows}); err != nil {
+		err = Accept(x.outside, "a", Acceptance{Size: r.Size, Root: verifyRoot(t, s, x.k.v), Damaged: rows})
+		if err != nil {
 			t.Fatal(err)
 		}
 		if _, err := w.look(t.Context(), false); err != nil || len(w.Stopped()) != 0 {
@@ -79,7 +86,8 @@ func TestAcceptedRowsAreCounted(t *testing.T) {
 		}
 		fill(t, w, "a", 4)
 		w.audit(t.Context())
-		if r := verify(t, s, x.k.v); len(r.Problems) != 0 || r.Accepted != 21 || r.Forgotten != 0 || len(w.Stopped()) != 0 {
+		if r := verify(t, s, x.k.v); len(r.Problems) != 0 || r.Accepted != 21 || r.Forgotten != 0 ||
+			len(w.Stopped()) != 0 {
 			t.Errorf("%+v, stopped %v", r, w.Stopped())
 		}
 		exec(t, s.DB(), `UPDATE ledger SET entry = NULL WHERE provider = 'a' AND seq = 20`)
@@ -96,8 +104,11 @@ func TestAcceptedRowsAreCounted(t *testing.T) {
 // forgets records that retention removed the texts of the first rows, and removes them.
 func forgets(t *testing.T, s store.Store, through int64) {
 	t.Helper()
-	entry := &Entry{Time: now, Type: Change, Action: ActionForget, By: "retention", Details: Forgets(through, map[string]string{})}
-	if err := s.AppendLedger(t.Context(), fmt.Sprint("forget", through), now, func(tx store.LedgerTx) error { return Append(tx, "a", entry) }); err != nil {
+	entry := &Entry{Time: now, Type: Change, Action: ActionForget, By: "retention", Details: Forgets(through,
+		map[string]string{})}
+	if err := s.AppendLedger(t.Context(), fmt.Sprint("forget", through), now, func(tx store.LedgerTx) error {
+		return Append(tx, "a", entry)
+	}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Forget(t.Context(), s, "a", through); err != nil {
@@ -115,14 +126,16 @@ func TestForgottenEntriesVerify(t *testing.T) {
 	if r := verify(t, s, v); len(r.Problems) != 0 || r.Forgotten != 25 {
 		t.Errorf("%+v", r)
 	}
-	for seq, where := range map[int64]string{25: "seq = 25", 30: "seq = 30", 51: "seq = 51"} { // 51 says that 25 were removed
+	// 51 says that 25 were removed
+	for seq, where := range map[int64]string{25: "seq = 25", 30: "seq = 30", 51: "seq = 51"} {
 		text := []byte{}
 		if err := s.DB().QueryRow(`SELECT entry FROM ledger WHERE ` + where).Scan(&text); err != nil {
 			t.Fatal(err)
 		}
 		exec(t, s.DB(), `UPDATE ledger SET entry = NULL WHERE `+where)
 		r := verify(t, s, v)
-		if len(r.Problems) == 0 || r.Problems[len(r.Problems)-1].Seq != seq || !strings.Contains(r.Problems[0].Message, "ledger.forget") {
+		if len(r.Problems) == 0 || r.Problems[len(r.Problems)-1].Seq != seq ||
+			!strings.Contains(r.Problems[0].Message, "ledger.forget") {
 			t.Errorf("%s: %+v", where, r.Problems)
 		}
 		if _, err := s.DB().Exec(`UPDATE ledger SET entry = ? WHERE `+where, text); err != nil {
@@ -170,13 +183,21 @@ func TestRows(t *testing.T) {
 			t.Errorf("%q: %q, %v", text, rows, err)
 		}
 	}
-	for _, text := range []string{"x", "7,", "7,7", "9-7", "3,1", "-1", "1-", "1-2-3", "9223372036854775807", strings.Repeat("1,", 2000)} {
+	for _, text := range []string{
+		"x", "7,", "7,7", "9-7", "3,1", "-1", "1-", "1-2-3", "9223372036854775807",
+		strings.Repeat("1,", 2000),
+	} {
 		if rows, err := ParseRows(text); err == nil {
 			t.Errorf("%.20q: %s", text, rows)
 		}
 	}
-	for text, want := range map[string]bool{"5\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n": true, "5\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n1-2\n": true,
-		"5\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n1-2": false, "5\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n\n": false, "5\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\nx\n": false} {
+	for text, want := range map[string]bool{
+		"5\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n":      true,
+		"5\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n1-2\n": true,
+		"5\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n1-2":   false,
+		"5\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n\n":    false,
+		"5\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\nx\n":   false,
+	} {
 		if _, err := parseAcceptance(text); (err == nil) != want {
 			t.Errorf("%q: %v", text, err)
 		}

@@ -133,7 +133,8 @@ func (e *edge) append(provider string, entries []*Entry) (store.Append, error) {
 		e.push(leaf, func(level int, n int64, h tlog.Hash) {
 			a.Nodes = append(a.Nodes, store.LedgerNode{Level: level, N: n, Hash: h[:]})
 		})
-		a.Rows = append(a.Rows, store.LedgerRow{Seq: entry.Seq, Time: entry.Time, Entry: text, Leaf: leaf[:], Chain: e.chain})
+		a.Rows = append(a.Rows,
+			store.LedgerRow{Seq: entry.Seq, Time: entry.Time, Entry: text, Leaf: leaf[:], Chain: e.chain})
 	}
 	a.Head = store.LedgerHead{Size: e.size, Chain: e.chain}
 	return a, nil

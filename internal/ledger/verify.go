@@ -92,12 +92,18 @@ const maxCheckpoints = 1_000_000
 // every checkpoint: the ledger's own and those kept elsewhere. Progress, if not
 // nil, is told how many rows were read. The error means that it could not be
 // told.
-func Verify(ctx context.Context, h History, provider string, keys Keys, elsewhere []string, progress func(int64)) (*Report, error) {
+func Verify(
+	ctx context.Context, h History, provider string, keys Keys, elsewhere []string,
+	progress func(int64),
+) (*Report, error) {
 	return verifyWith(ctx, h, provider, keys, elsewhere, nil, progress)
 }
 
 // verifyWith is [Verify] with what the operator accepted and no entry says yet.
-func verifyWith(ctx context.Context, h History, provider string, keys Keys, elsewhere []string, pending *Acceptance, progress func(int64)) (*Report, error) {
+func verifyWith(
+	ctx context.Context, h History, provider string, keys Keys, elsewhere []string,
+	pending *Acceptance, progress func(int64),
+) (*Report, error) {
 	r := &Report{Provider: provider, Problems: []Problem{}}
 	if pending != nil {
 		r.accepted = append(r.accepted, accepted{pending.Damaged, pending.Size})
@@ -141,7 +147,8 @@ func verifyWith(ctx context.Context, h History, provider string, keys Keys, else
 	case e.size < head.Size:
 		r.problem("ledger.gap", e.size, "rows %d to %d are missing at the end", e.size, head.Size-1)
 	case !bytes.Equal(e.chain, head.Chain):
-		r.problem("ledger.head", e.size, "the chain of hashes does not lead to the head: the last rows were changed")
+		r.problem("ledger.head", e.size,
+			"the chain of hashes does not lead to the head: the last rows were changed")
 	}
 	return r.end(e, stated), nil
 }
@@ -167,7 +174,9 @@ func (r *Report) row(e *edge, row store.LedgerRow) {
 		case err != nil || entry.Seq != row.Seq || entry.Provider != r.Provider:
 			r.rowProblem("ledger.row", row.Seq, "the entry was moved from another row or provider")
 		case !row.Time.IsZero() && row.Time.UnixNano() != entry.Time.UnixNano(): // exports have no column
-			r.rowProblem("ledger.row", row.Seq, "the column at says %s, the entry was made at %s: the column was changed", row.Time.Format(time.RFC3339), entry.Time.Format(time.RFC3339))
+			r.rowProblem("ledger.row", row.Seq,
+				"the column at says %s, the entry was made at %s: the column was changed",
+				row.Time.Format(time.RFC3339), entry.Time.Format(time.RFC3339))
 		}
 		if err == nil {
 			r.learn(entry)
@@ -214,7 +223,9 @@ func (r *Report) judgeRows() {
 			for last+1 < m.end && !r.isAccepted(last+1) {
 				last++
 			}
-			r.problem("ledger.row", seq, "the text of %s was removed, and no entry %s says so: retention did not do it", rowsNamed(seq, last), ActionForget)
+			r.problem("ledger.row", seq,
+				"the text of %s was removed, and no entry %s says so: retention did not do it",
+				rowsNamed(seq, last), ActionForget)
 			seq = last
 		}
 	}
@@ -253,7 +264,8 @@ func (r *Report) Damaged() (Rows, error) {
 		}
 	}
 	if len(r.rows) > maxRowProblems || len(rows) > maxRanges {
-		return nil, fmt.Errorf("ledger of %s: rows are damaged in more places than can be accepted; restore the database from a backup", r.Provider)
+		return nil, fmt.Errorf("ledger of %s: rows are damaged in more places than can be accepted; "+
+			"restore the database from a backup", r.Provider)
 	}
 	return rows, nil
 }
@@ -298,14 +310,16 @@ func (r *Report) open(keys Keys, own []store.Checkpoint, elsewhere []string) []s
 
 // compare checks the checkpoints of the edge's size against its root.
 func (r *Report) compare(e *edge, stated []statement) {
-	i, found := slices.BinarySearchFunc(stated, e.size, func(s statement, size int64) int { return int(s.Size - size) })
+	i, found := slices.BinarySearchFunc(stated, e.size,
+		func(s statement, size int64) int { return int(s.Size - size) })
 	if !found {
 		return
 	}
 	root := e.root()
 	for ; i < len(stated) && stated[i].Size == e.size; i++ {
 		if stated[i].Root != root {
-			r.problem("ledger.fork", e.size, "the first %d entries are not those of a checkpoint: the history was rewritten", e.size)
+			r.problem("ledger.fork", e.size,
+				"the first %d entries are not those of a checkpoint: the history was rewritten", e.size)
 			continue
 		}
 		r.Checkpoints++
@@ -323,12 +337,15 @@ func (r *Report) end(e *edge, stated []statement) *Report {
 			if s.elsewhere {
 				where = "a checkpoint kept elsewhere"
 			}
-			r.problem("ledger.fork", s.Size, "%s says %d entries, but there are %d: entries were removed, or the database is an older copy", where, s.Size, e.size)
+			r.problem("ledger.fork", s.Size,
+				"%s says %d entries, but there are %d: entries were removed, or the database is an older copy",
+				where, s.Size, e.size)
 		}
 	}
 	// Without a checkpoint, anyone who writes the database can make such a history.
 	if e.size > 0 && len(stated) == 0 {
-		r.problem("ledger.checkpoint", -1, "there are %d entries, and no checkpoint of this key: nothing shows that they are the ones that were recorded", e.size)
+		r.problem("ledger.checkpoint", -1, "there are %d entries, and no checkpoint of this key: "+
+			"nothing shows that they are the ones that were recorded", e.size)
 	}
 	return r
 }

@@ -68,7 +68,8 @@ func (w *Writer) look(ctx context.Context, first bool) ([]string, error) {
 		// A ledger that was removed whole.
 		if !seen[name] && !strings.Contains(name, ":") {
 			names = append(names, name)
-			problems = append(problems, w.lookAt(ctx, store.LedgerState{Provider: name, Signed: -1}, before[name], first))
+			problems = append(problems,
+				w.lookAt(ctx, store.LedgerState{Provider: name, Signed: -1}, before[name], first))
 		}
 	}
 	slices.Sort(names)
@@ -82,7 +83,8 @@ func (w *Writer) lookAt(ctx context.Context, row store.LedgerState, keptBefore i
 	if h.stop != nil {
 		return w.retry(ctx, row)
 	}
-	if h.edge != nil && h.saved && h.edge.size == row.Size && string(h.edge.chain) == string(row.Chain) && row.Signed == row.Size && h.kept.Size == row.Size {
+	if h.edge != nil && h.saved && h.edge.size == row.Size && string(h.edge.chain) == string(row.Chain) &&
+		row.Signed == row.Size && h.kept.Size == row.Size {
 		return nil
 	}
 	if err := w.follow(ctx, inStore{ctx, w.cfg.Store, row.Provider}, row, h); errors.Is(err, ErrStopped) {
@@ -130,14 +132,18 @@ func (w *Writer) follow(ctx context.Context, r reader, row store.LedgerState, h 
 		}
 	}
 	if c.Size > head.Size {
-		return w.stop(row.Provider, fmt.Sprintf("a checkpoint in the database says %d entries, there are %d: entries were removed", c.Size, head.Size))
+		return w.stop(row.Provider,
+			fmt.Sprintf("a checkpoint in the database says %d entries, there are %d: entries were removed",
+				c.Size, head.Size))
 	}
 	if c.Size >= h.edge.size {
 		if err := h.edge.read(r, c.Size); err != nil {
 			return w.judged(row.Provider, err)
 		}
 		if h.edge.root() != c.Root {
-			return w.stop(row.Provider, fmt.Sprintf("the first %d entries are not those of the newest checkpoint in the database: they were rewritten", c.Size))
+			return w.stop(row.Provider,
+				fmt.Sprintf("the first %d entries are not those of the newest checkpoint in the "+
+					"database: they were rewritten", c.Size))
 		}
 		w.keep(row.Provider, text, c)
 	}
@@ -168,10 +174,16 @@ func (w *Writer) missing(row store.LedgerState, expected int64) error {
 	w.of(row.Provider).restoring = expected
 	w.mu.Unlock()
 	w.alerts.Add(1)
-	w.cfg.Log.Error("checkpoints of a ledger were removed from the database; the one outside it proves the history, and a new one is signed", "provider", row.Provider,
+	w.cfg.Log.Error("checkpoints of a ledger were removed from the database; "+
+		"the one outside it proves the history, and a new one is signed", "provider", row.Provider,
 		"size in the database", row.Signed, "size outside", expected, "remedy", "find out who changed the database")
-	return w.enqueue(&item{provider: row.Provider, sign: true, entry: &Entry{Time: w.cfg.Now().UTC(), Type: Change, Action: ActionCheckpointMissing,
-		Subject: "checkpoint", Details: map[string]string{"size": fmt.Sprint(expected), "sizeInDatabase": fmt.Sprint(row.Signed)}}})
+	return w.enqueue(&item{provider: row.Provider, sign: true, entry: &Entry{
+		Time:    w.cfg.Now().UTC(),
+		Type:    Change,
+		Action:  ActionCheckpointMissing,
+		Subject: "checkpoint",
+		Details: map[string]string{"size": fmt.Sprint(expected), "sizeInDatabase": fmt.Sprint(row.Signed)},
+	}})
 }
 
 // Actions of entries that the ledger makes itself.
@@ -246,7 +258,8 @@ func (w *Writer) damagedRow(ctx context.Context, provider string, h history) (fo
 			return nil, err
 		}
 		if h.accepted != nil { // what the checkpoints of another history say is no longer of interest
-			r.Problems = slices.DeleteFunc(r.Problems, func(p Problem) bool { return p.Check == "ledger.fork" || p.Check == "ledger.checkpoint" })
+			r.Problems = slices.DeleteFunc(r.Problems,
+				func(p Problem) bool { return p.Check == "ledger.fork" || p.Check == "ledger.checkpoint" })
 		}
 		if len(r.Problems) == 0 {
 			return nil, nil

@@ -107,8 +107,13 @@ func NewWriter(ctx context.Context, cfg Config) (*Writer, error) {
 	if cfg.Patience == 0 {
 		cfg.Patience = patience
 	}
-	w := &Writer{cfg: cfg, queue: make(chan *item, cfg.Queue), done: make(chan struct{}), closed: make(chan struct{}), trouble: make(chan struct{}),
-		waiting: map[string]int{}, lost: map[string]int64{}, withheld: map[string][]*Entry{}, recalled: map[string]bool{}, histories: map[string]*history{}}
+	w := &Writer{
+		cfg: cfg, queue: make(chan *item, cfg.Queue), done: make(chan struct{}),
+		closed: make(chan struct{}), trouble: make(chan struct{}),
+		waiting: map[string]int{},
+		lost:    map[string]int64{}, withheld: map[string][]*Entry{}, recalled: map[string]bool{},
+		histories: map[string]*history{},
+	}
 	w.giveUp, w.cancel = context.WithCancel(context.Background())
 	if err := errors.Join(w.recall(), w.open(ctx)); err != nil {
 		w.cancel()
@@ -196,8 +201,9 @@ func (w *Writer) withhold(provider string, of *Entry, reason string) {
 		w.losses.Add(1)
 		return
 	}
-	w.withheld[provider] = append(w.withheld[provider], &Entry{Time: w.cfg.Now().UTC(), Type: Withheld, Request: of.Request, Client: of.Client,
-		Kind: of.Kind, Token: of.Token, Reason: reason})
+	w.withheld[provider] = append(w.withheld[provider],
+		&Entry{Time: w.cfg.Now().UTC(), Type: Withheld, Request: of.Request, Client: of.Client,
+			Kind: of.Kind, Token: of.Token, Reason: reason})
 }
 
 // Touch asks for a checkpoint of a ledger to which [Append] added.
@@ -358,7 +364,8 @@ func (w *Writer) flush(batch []*item) {
 		w.lose(provider, n)
 	}
 	for provider, err := range failed {
-		w.cfg.Log.Error("decisions were not recorded", "provider", provider, "lost", lost[provider], "err", err.Error())
+		w.cfg.Log.Error("decisions were not recorded", "provider", provider, "lost", lost[provider], "err",
+			err.Error())
 	}
 	for _, it := range batch {
 		if it.done != nil {

@@ -40,7 +40,9 @@ const remedyCheckpointKey = "restore the database that this service used; if it 
 // CheckpointSigner opens the key that signs checkpoints. It makes one at the first
 // start alone: a key that appears beside older ledgers, or that is not the one that
 // the data directory remembers, is refused.
-func CheckpointSigner(ctx context.Context, db store.Store, cfg config.Config, atRest keys.Config, outside *anchor.Folder) (note.Signer, ledger.Keys, error) {
+func CheckpointSigner(
+	ctx context.Context, db store.Store, cfg config.Config, atRest keys.Config, outside *anchor.Folder,
+) (note.Signer, ledger.Keys, error) {
 	b, err := outside.Read(CheckpointKeyFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, err
@@ -72,9 +74,11 @@ func CheckpointSigner(ctx context.Context, db store.Store, cfg config.Config, at
 	if err != nil {
 		return nil, nil, err
 	}
-	i := slices.IndexFunc(verifiers, func(v note.Verifier) bool { return v.Name() == signer.Name() && v.KeyHash() == signer.KeyHash() })
+	i := slices.IndexFunc(verifiers,
+		func(v note.Verifier) bool { return v.Name() == signer.Name() && v.KeyHash() == signer.KeyHash() })
 	if i < 0 {
-		return nil, nil, fmt.Errorf("the checkpoint key in the database is %s, but this service used %s, which did not sign it over: the key was exchanged; %s", public, known[0], remedy)
+		return nil, nil, fmt.Errorf("the checkpoint key in the database is %s, but this service used %s, "+
+			"which did not sign it over: the key was exchanged; %s", public, known[0], remedy)
 	}
 	verifiers[0], verifiers[i] = verifiers[i], verifiers[0]
 	if known[0] != public || b == nil {
@@ -118,11 +122,14 @@ func EndorsedKeys(ctx context.Context, db store.Store, trusted, stored []string)
 	return ledger.Endorsed(list, known, others), err
 }
 
-var errNoCheckpointKey = errors.New("the database has no checkpoint key, but this service had one: the key was removed, or it is another database")
+var errNoCheckpointKey = errors.New("the database has no checkpoint key, but this service had one: " +
+	"the key was removed, or it is another database")
 
 // firstCheckpointKey makes the key, with its entry in the ledger of the default
 // provider. Nodes that start together make one.
-func firstCheckpointKey(ctx context.Context, db store.Store, cfg config.Config, atRest keys.Config, had bool) (secret, public string, err error) {
+func firstCheckpointKey(
+	ctx context.Context, db store.Store, cfg config.Config, atRest keys.Config, had bool,
+) (secret, public string, err error) {
 	heads, err := db.LedgerHeads(ctx)
 	if err != nil {
 		return "", "", err
@@ -140,7 +147,8 @@ func firstCheckpointKey(ctx context.Context, db store.Store, cfg config.Config, 
 		}
 		_, exists := keys.CheckpointVerifier(records)
 		now := time.Now()
-		if secret, public, err = keys.CheckpointKey(tx, atRest, ledger.KeyName(cfg.URL), now); err != nil || exists {
+		secret, public, err = keys.CheckpointKey(tx, atRest, ledger.KeyName(cfg.URL), now)
+		if err != nil || exists {
 			return err
 		}
 		signer, err := note.NewSigner(secret)

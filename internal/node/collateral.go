@@ -48,11 +48,20 @@ const refreshLease = 5 * time.Minute
 
 // NewPlane wires the collateral plane: services, checks, store. Nil stands for
 // no store and no fallback.
-func NewPlane(ctx context.Context, f config.Fetch, trust appraisal.Trust, db store.Store, fallback collateral.Source, now func() time.Time, log *slog.Logger) (*collateralcache.Plane, error) {
+func NewPlane(
+	ctx context.Context, f config.Fetch, trust appraisal.Trust, db store.Store,
+	fallback collateral.Source, now func() time.Time, log *slog.Logger,
+) (*collateralcache.Plane, error) {
 	engine, chips := dcap.New(trust.Intel), snp.New(trust.AMD)
 	cfg := collateralcache.Config{
-		Checks: collateralcache.Checks{Intel: engine.CheckCollateral, AMD: chips.CheckPublished, VCEK: chips.CheckVCEK, PCK: engine.CheckPCK},
-		Now:    now, Jitter: mathrand.Float64, Refresh: time.Duration(f.Refresh), Warn: time.Duration(f.Warn), Outage: time.Duration(f.Outage),
+		Checks: collateralcache.Checks{
+			Intel: engine.CheckCollateral,
+			AMD:   chips.CheckPublished,
+			VCEK:  chips.CheckVCEK,
+			PCK:   engine.CheckPCK,
+		},
+		Now: now, Jitter: mathrand.Float64, Refresh: time.Duration(f.Refresh), Warn: time.Duration(f.Warn),
+		Outage:   time.Duration(f.Outage),
 		Fallback: fallback, Log: log,
 	}
 	var slots collateralcache.Slots
@@ -73,8 +82,14 @@ func NewPlane(ctx context.Context, f config.Fetch, trust appraisal.Trust, db sto
 		}
 		// The clock of throttles is the true one, whatever the evidence is
 		// judged at.
-		if cfg.Intel, err = pcs.New(pcs.Config{URL: f.Intel.URL, Version: f.Intel.Version, Update: f.Intel.Update, RootCRL: f.Intel.RootCRL,
-			Transport: transport, Throttle: collateralcache.NewThrottle("intel", 50*time.Millisecond, 0, slots, time.Now)}); err != nil {
+		if cfg.Intel, err = pcs.New(pcs.Config{
+			URL:       f.Intel.URL,
+			Version:   f.Intel.Version,
+			Update:    f.Intel.Update,
+			RootCRL:   f.Intel.RootCRL,
+			Transport: transport,
+			Throttle:  collateralcache.NewThrottle("intel", 50*time.Millisecond, 0, slots, time.Now),
+		}); err != nil {
 			return nil, err
 		}
 	}
@@ -83,7 +98,10 @@ func NewPlane(ctx context.Context, f config.Fetch, trust appraisal.Trust, db sto
 		if spacing == 0 {
 			spacing = kds.Spacing
 		}
-		cfg.AMD = kds.New(kds.Config{URL: f.AMD.URL, Throttle: collateralcache.NewThrottle("amd", spacing, 0, slots, time.Now)})
+		cfg.AMD = kds.New(kds.Config{
+			URL:      f.AMD.URL,
+			Throttle: collateralcache.NewThrottle("amd", spacing, 0, slots, time.Now),
+		})
 	}
 	return collateralcache.New(ctx, cfg)
 }
@@ -128,7 +146,8 @@ func measured(p *collateralcache.Plane, items []collateral.Item) telemetry.Colla
 			out.Chips++
 			continue
 		}
-		out.Pieces = append(out.Pieces, telemetry.CollateralPiece{Key: item.Key, Fetched: item.Fetched, NextUpdate: item.NextUpdate})
+		out.Pieces = append(out.Pieces,
+			telemetry.CollateralPiece{Key: item.Key, Fetched: item.Fetched, NextUpdate: item.NextUpdate})
 	}
 	for vendor, s := range p.Stats() {
 		out.Vendors[vendor] = telemetry.CollateralCounts(s)

@@ -13,12 +13,15 @@ import (
 // warnDevelopment says loudly what a development setting does.
 func warnDevelopment(log *slog.Logger, d config.Development) {
 	if !d.Time.IsZero() {
-		log.Warn("DEVELOPMENT: all evidence is judged at a fixed time; expired collateral and revoked keys may pass",
+		log.Warn("DEVELOPMENT: all evidence is judged at a fixed time; expired collateral and revoked "+
+			"keys may pass",
 			"time", d.Time.UTC().Format(time.RFC3339))
 	}
 	for vendor, path := range map[string]string{"Intel": d.IntelRoot, "AMD": d.AMDRoots, "AWS": d.NitroRoot} {
 		if path != "" {
-			log.Warn("DEVELOPMENT: a root other than the vendor's is trusted; tokens prove nothing about real hardware", "vendor", vendor, "root", path)
+			log.Warn("DEVELOPMENT: a root other than the vendor's is trusted; "+
+				"tokens prove nothing about real hardware",
+				"vendor", vendor, "root", path)
 		}
 	}
 }

@@ -43,7 +43,8 @@ func folderMode(dir string) (string, error) {
 		case modeProduction, modeDevelopment:
 			return text, nil
 		}
-		return "", fmt.Errorf("data folder: %s says neither %s nor %s", filepath.Join(dir, modeFile), modeProduction, modeDevelopment)
+		return "", fmt.Errorf("data folder: %s says neither %s nor %s", filepath.Join(dir, modeFile),
+			modeProduction, modeDevelopment)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("data folder: %w", err)
@@ -76,9 +77,11 @@ func claimFolder(dir string, dev bool) error {
 
 func modeError(what string, dev bool) error {
 	if dev {
-		return fmt.Errorf("the %s was used in production, and --dev gives an owner token to every caller; start without --dev, or choose a new folder with --data", what)
+		return fmt.Errorf("the %s was used in production, and --dev gives an owner token to every "+
+			"caller; start without --dev, or choose a new folder with --data", what)
 	}
-	return fmt.Errorf("the %s was used with --dev, when every caller could become an owner; nothing in it can be trusted in production; choose a new data folder and database", what)
+	return fmt.Errorf("the %s was used with --dev, when every caller could become an owner; "+
+		"nothing in it can be trusted in production; choose a new data folder and database", what)
 }
 
 // claimStore does the same for the database, which several data folders may share.
@@ -150,5 +153,6 @@ func boundToLoopback(l net.Listener) error {
 }
 
 func notLoopback(address, found string) error {
-	return fmt.Errorf("listen: %s is %s, not a loopback address; --dev gives an owner token to every caller, so it listens on loopback only", address, found)
+	return fmt.Errorf("listen: %s is %s, not a loopback address; --dev gives an owner token to every "+
+		"caller, so it listens on loopback only", address, found)
 }

@@ -112,7 +112,8 @@ func (n *Node) background(ctx context.Context) {
 // operate answers operators until ctx ends.
 func (n *Node) operate(ctx context.Context) {
 	operations := &http.Server{Handler: n.Server.Operations(), ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10}
+		ReadTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 16 << 10}
 	stop := context.AfterFunc(ctx, func() { operations.Close() })
 	defer stop()
 	_ = operations.Serve(n.operations) // it ends with the service
@@ -141,6 +142,11 @@ func (n *Node) held() []collateral.Item {
 func (n *Node) baselines() []collateral.About { return append(n.Plane.Baselines(), n.static.List()...) }
 
 func limits(cfg config.Config) edge.Limits {
-	return edge.Limits{Body: cfg.Limits.Body, Concurrent: cfg.Limits.Concurrent, Time: time.Duration(cfg.Limits.Time),
-		Shutdown: time.Duration(cfg.Limits.Shutdown), Streams: cfg.Limits.Streams}
+	return edge.Limits{
+		Body:       cfg.Limits.Body,
+		Concurrent: cfg.Limits.Concurrent,
+		Time:       time.Duration(cfg.Limits.Time),
+		Shutdown:   time.Duration(cfg.Limits.Shutdown),
+		Streams:    cfg.Limits.Streams,
+	}
 }

@@ -99,10 +99,16 @@ func Open(ctx context.Context, cfg config.Config, dev bool, log *slog.Logger) (_
 	n.Server = api.New(api.Config{
 		Extra: extra, ExtraPrefix: "/" + devissuer.Tenant + "/", Authorization: authorization,
 		Registry: n.registry, Auth: callers, HostSuffix: cfg.Providers.HostSuffix,
-		Appraiser: &appraisal.Appraiser{Verifiers: appraisal.Verifiers(trust), Collateral: n.Plane, Random: rand.Reader},
-		Limits:    limits(cfg), Bodies: bodies, Baselines: n.baselines, Held: n.held, WarnBefore: warnBefore(cfg.Fetch),
-		Log: log, Metrics: metrics, Now: time.Now, AppraisalTime: cfg.Development.Time, Version: buildinfo.Version(),
-		Ready: n.store.Ping, Changes: n.store.Writable, Store: n.sealed, Ledger: n.Ledger,
+		Appraiser: &appraisal.Appraiser{
+			Verifiers:  appraisal.Verifiers(trust),
+			Collateral: n.Plane,
+			Random:     rand.Reader,
+		},
+		Limits: limits(cfg), Bodies: bodies, Baselines: n.baselines,
+		Held: n.held, WarnBefore: warnBefore(cfg.Fetch),
+		Log: log, Metrics: metrics, Now: time.Now, AppraisalTime: cfg.Development.Time,
+		Version: buildinfo.Version(),
+		Ready:   n.store.Ping, Changes: n.store.Writable, Store: n.sealed, Ledger: n.Ledger,
 		CheckpointKey: checkpointKey, Rotation: rotation(cfg), Sealer: atRest.Master, TPM: tpms,
 	})
 	return n, nil
@@ -166,7 +172,9 @@ func appraisalClock(cfg config.Config) func() time.Time {
 }
 
 // importFiles gives the collateral of files to the plane, which keeps what verifies.
-func importFiles(ctx context.Context, plane *collateralcache.Plane, bundle *collateral.Bundle, log *slog.Logger) {
+func importFiles(
+	ctx context.Context, plane *collateralcache.Plane, bundle *collateral.Bundle, log *slog.Logger,
+) {
 	for _, out := range plane.Import(ctx, bundle, false) {
 		if out.Err != nil && !errors.Is(out.Err, collateralcache.ErrOlder) {
 			log.Warn("collateral of a file is not used", "key", out.Item.Key, "file", out.File, "err", out.Err.Error())
@@ -177,17 +185,24 @@ func importFiles(ctx context.Context, plane *collateralcache.Plane, bundle *coll
 // hint says what the configuration lacks for some kinds of evidence.
 func (n *Node) hint() {
 	if n.Held() == 0 && n.cfg.Fetch == (config.Fetch{}) {
-		n.log.Warn("no collateral: SGX, TDX and Open Enclave evidence will be refused; name files or folders under collateral in the configuration, a service under fetch, or run: probity collateral import")
+		n.log.Warn("no collateral: SGX, TDX and Open Enclave evidence will be refused; name files or " +
+			"folders under collateral in the configuration, a service under fetch, or run: " +
+			"probity collateral import")
 	}
 	if len(n.cfg.TPM.Paravisors) == 0 {
-		n.log.Info("no trusted paravisors (tpm.paravisors): tokens of Azure's confidential machines have no x-ms-compliance-status, which the default policy of AzureGuest asks for")
+		n.log.Info("no trusted paravisors (tpm.paravisors): tokens of Azure's confidential machines have " +
+			"no x-ms-compliance-status, which the default policy of AzureGuest asks for")
 	}
 }
 
 // challenges returns how TPMs are challenged and enrolled.
 func challenges(cfg config.Config) (data.TPM, error) {
 	enrolment, err := enrolment(cfg)
-	return data.TPM{Lifetime: time.Duration(cfg.TPM.ChallengeLifetime), SingleUse: cfg.TPM.SingleUse, Enrolment: enrolment}, err
+	return data.TPM{
+		Lifetime:  time.Duration(cfg.TPM.ChallengeLifetime),
+		SingleUse: cfg.TPM.SingleUse,
+		Enrolment: enrolment,
+	}, err
 }
 
 // openKeys opens what keeps the signing keys, and brings keys of earlier versions to its form.
@@ -226,13 +241,18 @@ func (n *Node) measure(bodies *edge.Budget) *telemetry.Metrics {
 		if n.witness != nil {
 			cosigned, failed = n.witness.Stats()
 		}
-		return telemetry.Ledger{Cosigned: cosigned, NotCosigned: failed, Written: st.Written, Lost: st.Lost, Waiting: st.Waiting,
-			Alerts: st.Alerts, Stopped: st.Stopped, Kept: n.Ledger.Kept(), Altered: len(n.registry.Altered())}
+		return telemetry.Ledger{
+			Cosigned: cosigned, NotCosigned: failed, Written: st.Written, Lost: st.Lost,
+			Waiting: st.Waiting,
+			Alerts:  st.Alerts, Stopped: st.Stopped, Kept: n.Ledger.Kept(),
+			Altered: len(n.registry.Altered()),
+		}
 	})
 	connections := edge.NewConnections(n.listener, n.cfg.Limits.Connections, n.cfg.Limits.ConnectionsPerAddress,
 		func(limit string) { metrics.ConnectionsRefused.WithLabelValues(limit).Inc() }, n.log)
 	n.listener = connections
-	metrics.Load(func() float64 { return float64(bodies.Used()) }, func() float64 { return float64(connections.Open()) })
+	metrics.Load(func() float64 { return float64(bodies.Used()) },
+		func() float64 { return float64(connections.Open()) })
 	metrics.Reloads(n.read.seconds, n.read.failures)
 	return metrics
 }
@@ -305,7 +325,10 @@ func AdminTokenHash(cfg config.Config) (hash [sha256.Size]byte, err error) {
 	}
 	text = strings.TrimSpace(text)
 	if len(text) < 16 {
-		return hash, fmt.Errorf("%s: the administrator's token has fewer than 16 characters; make one with: openssl rand -hex 32", source)
+		return hash,
+			fmt.Errorf("%s: the administrator's token has fewer than 16 characters; make one with: "+
+				"openssl rand -hex 32",
+				source)
 	}
 	return sha256.Sum256([]byte(text)), nil
 }
@@ -323,7 +346,8 @@ func (n *Node) certificates(cfg config.Config, log *slog.Logger) (*tls.Config, e
 	if err != nil {
 		return nil, err
 	}
-	log.Warn("DEVELOPMENT: the server's certificate is from a CA of the data directory", "ca", filepath.Join(cfg.DataDir, edge.DevCAFile))
+	log.Warn("DEVELOPMENT: the server's certificate is from a CA of the data directory", "ca",
+		filepath.Join(cfg.DataDir, edge.DevCAFile))
 	c, err := edge.DevCertificate(cfg.DataDir, u.Hostname(), time.Now())
 	if err != nil {
 		return nil, err

@@ -90,7 +90,10 @@ func TestSecretsThatOthersCanReadAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, edit := range map[string]func(*config.Config) string{
-		"master key": func(c *config.Config) string { c.MasterKeyFile = file("master", key, 0o644); return c.MasterKeyFile },
+		"master key": func(c *config.Config) string {
+			c.MasterKeyFile = file("master", key, 0o644)
+			return c.MasterKeyFile
+		},
 		"administrator": func(c *config.Config) string {
 			c.AdminTokenFile = file("admin", strings.Repeat("a", 32), 0o640)
 			return c.AdminTokenFile

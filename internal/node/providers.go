@@ -45,7 +45,10 @@ func openStore(ctx context.Context, cfg config.Config) (store.Store, error) {
 }
 
 func rotation(cfg config.Config) keys.Rotation {
-	return keys.Rotation{Ahead: time.Duration(cfg.Signing.PublishAhead), Overlap: time.Duration(cfg.Signing.Overlap)}
+	return keys.Rotation{
+		Ahead:   time.Duration(cfg.Signing.PublishAhead),
+		Overlap: time.Duration(cfg.Signing.Overlap),
+	}
 }
 
 // Background work is done by the node that has its lease.
@@ -75,8 +78,11 @@ func (n *Node) openProviders(ctx context.Context, atRest keys.Config) (verifier 
 	if err != nil {
 		return "", err
 	}
-	n.Ledger, err = ledger.NewWriter(ctx, ledger.Config{Kept: kept, Store: db, Outside: outside, Signer: signer, Keys: verifiers,
-		Checkpoint: time.Duration(cfg.Ledger.Checkpoint), Audit: time.Duration(cfg.Ledger.Audit), Queue: cfg.Ledger.Queue, Now: time.Now, Log: log})
+	n.Ledger, err = ledger.NewWriter(ctx, ledger.Config{
+		Kept: kept, Store: db, Outside: outside, Signer: signer, Keys: verifiers,
+		Checkpoint: time.Duration(cfg.Ledger.Checkpoint), Audit: time.Duration(cfg.Ledger.Audit),
+		Queue: cfg.Ledger.Queue, Now: time.Now, Log: log,
+	})
 	if err != nil {
 		return "", err
 	}
@@ -107,13 +113,23 @@ func (n *Node) openProviders(ctx context.Context, atRest keys.Config) (verifier 
 }
 
 func providerDefaults(cfg config.Config) provider.Defaults {
-	return provider.Defaults{TCB: cfg.TCB, Explain: cfg.ExplainDenials, MaxValidity: time.Duration(cfg.MaxTokenValidity), TPMNeedsCaller: cfg.TPM.Authentication == "Enabled", MaxTPMKeys: cfg.TPM.MaxKeys,
-		Rate: cfg.Providers.RequestsPerSecond, Burst: cfg.Providers.Burst, Concurrent: cfg.Providers.Concurrent}
+	return provider.Defaults{
+		TCB:            cfg.TCB,
+		Explain:        cfg.ExplainDenials,
+		MaxValidity:    time.Duration(cfg.MaxTokenValidity),
+		TPMNeedsCaller: cfg.TPM.Authentication == "Enabled",
+		MaxTPMKeys:     cfg.TPM.MaxKeys,
+		Rate:           cfg.Providers.RequestsPerSecond,
+		Burst:          cfg.Providers.Burst,
+		Concurrent:     cfg.Providers.Concurrent,
+	}
 }
 
 // OpenSeals opens what authenticates the rows of providers and callers, and seals a database
 // that was written before there were seals.
-func OpenSeals(ctx context.Context, db store.Store, cfg config.Config, atRest keys.Config) (*seal.Seals, error) {
+func OpenSeals(
+	ctx context.Context, db store.Store, cfg config.Config, atRest keys.Config,
+) (*seal.Seals, error) {
 	folder, err := anchor.Open(filepath.Join(cfg.DataDir, anchor.Dir))
 	if err != nil {
 		return nil, err
@@ -123,14 +139,22 @@ func OpenSeals(ctx context.Context, db store.Store, cfg config.Config, atRest ke
 		return nil, err
 	}
 	return seals, seals.Upgrade(ctx, db, func(tx store.Tx, scopes int) error {
-		return ledger.Append(tx, store.DefaultProvider, &ledger.Entry{Time: time.Now().UTC(), Type: ledger.Change, Action: "database.seal", Subject: store.DefaultProvider,
-			By: "first start", Details: map[string]string{"scopes": strconv.Itoa(scopes)}})
+		return ledger.Append(tx, store.DefaultProvider, &ledger.Entry{
+			Time:    time.Now().UTC(),
+			Type:    ledger.Change,
+			Action:  "database.seal",
+			Subject: store.DefaultProvider,
+			By:      "first start",
+			Details: map[string]string{"scopes": strconv.Itoa(scopes)},
+		})
 	})
 }
 
 // withWitness prepares the witness of checkpoints, if one is configured, and returns
 // what shows it a checkpoint.
-func (n *Node) withWitness(w config.Witness, key note.Verifier, log *slog.Logger) (func(string, string, ledger.Checkpoint), error) {
+func (n *Node) withWitness(
+	w config.Witness, key note.Verifier, log *slog.Logger,
+) (func(string, string, ledger.Checkpoint), error) {
 	if w == (config.Witness{}) {
 		return nil, nil
 	}
@@ -139,7 +163,9 @@ func (n *Node) withWitness(w config.Witness, key note.Verifier, log *slog.Logger
 		return nil, err
 	}
 	// A witness does not redirect; following it would show checkpoints to others.
-	plain := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	plain := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}}
 	n.witness = witness.NewKeeper(&witness.Client{URL: w.URL, Key: theirs, HTTP: plain}, key, log)
 	return func(provider, text string, c ledger.Checkpoint) { n.witness.Offer(provider, text, c.Size) }, nil
 }
@@ -191,7 +217,8 @@ func (n *Node) callers(cfg config.Config, log *slog.Logger) (*auth.Authenticator
 	}
 	var fixed []auth.StaticToken
 	if admin != [sha256.Size]byte{} {
-		t, err := auth.NewStaticToken(auth.Administrator, hex.EncodeToString(admin[:]), "owner", []string{auth.Everywhere}, time.Time{})
+		t, err := auth.NewStaticToken(auth.Administrator, hex.EncodeToString(admin[:]), "owner",
+			[]string{auth.Everywhere}, time.Time{})
 		if err != nil {
 			return nil, err
 		}
@@ -214,7 +241,12 @@ func (n *Node) callers(cfg config.Config, log *slog.Logger) (*auth.Authenticator
 		if err != nil {
 			return nil, fmt.Errorf("callers.issuers: %s: ca: %w", i.URL, err)
 		}
-		issuer := &auth.Issuer{URL: i.URL, Audiences: i.Audiences, TokenType: i.TokenType, Client: &http.Client{Transport: transport, Timeout: 5 * time.Second}}
+		issuer := &auth.Issuer{
+			URL:       i.URL,
+			Audiences: i.Audiences,
+			TokenType: i.TokenType,
+			Client:    &http.Client{Transport: transport, Timeout: 5 * time.Second},
+		}
 		if issuer.Rules, err = rules(i.Rules); err != nil {
 			return nil, err
 		}
@@ -222,14 +254,21 @@ func (n *Node) callers(cfg config.Config, log *slog.Logger) (*auth.Authenticator
 		c.Issuers = append(c.Issuers, issuer)
 	}
 	if n.issuer != nil {
-		issuer := &auth.Issuer{URL: n.issuer.URL, Audiences: []string{"https://attest.azure.net", cfg.URL, "https://management.azure.com"},
-			Client: &http.Client{Transport: within{n.issuer}}}
+		issuer := &auth.Issuer{
+			URL:       n.issuer.URL,
+			Audiences: []string{"https://attest.azure.net", cfg.URL, "https://management.azure.com"},
+			Client:    &http.Client{Transport: within{n.issuer}},
+		}
 		for _, role := range devissuer.Roles() {
 			parsed, err := auth.ParseRole(role)
 			if err != nil {
 				return nil, err
 			}
-			issuer.Rules = append(issuer.Rules, auth.Rule{Claim: "roles", Value: role, Grant: auth.Grant{Role: parsed, Providers: []string{auth.Everywhere}}})
+			issuer.Rules = append(issuer.Rules, auth.Rule{
+				Claim: "roles",
+				Value: role,
+				Grant: auth.Grant{Role: parsed, Providers: []string{auth.Everywhere}},
+			})
 		}
 		c.Issuers = append(c.Issuers, issuer)
 	}
@@ -247,7 +286,10 @@ type within struct{ handler http.Handler }
 func (t within) RoundTrip(r *http.Request) (*http.Response, error) {
 	w := &memory{header: http.Header{}, status: http.StatusOK}
 	t.handler.ServeHTTP(w, r)
-	return &http.Response{StatusCode: w.status, Status: http.StatusText(w.status), Header: w.header, Body: io.NopCloser(&w.body), Request: r, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}, nil
+	return &http.Response{
+		StatusCode: w.status, Status: http.StatusText(w.status), Header: w.header,
+		Body: io.NopCloser(&w.body), Request: r, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}, nil
 }
 
 // memory is an answer that is kept.

@@ -18,8 +18,10 @@ import (
 
 // reloadable are the settings that SIGHUP puts in force; the files that they and tls name
 // are read again, too. All others need a restart.
-var reloadable = []string{"adminTokenFile", "callers.certificates", "callers.issuers", "collateral", "explainDenials",
-	"providers.burst", "providers.concurrent", "providers.requestsPerSecond", "tcb"}
+var reloadable = []string{
+	"adminTokenFile", "callers.certificates", "callers.issuers", "collateral", "explainDenials",
+	"providers.burst", "providers.concurrent", "providers.requestsPerSecond", "tcb",
+}
 
 // configRead is when the configuration in force was read, for the metrics.
 type configRead struct {
@@ -53,7 +55,9 @@ func (c *configRead) done(now time.Time, err error) {
 
 // Reload reads the configuration and its files again, and returns what is in force. What
 // is wrong changes nothing: the log says so, and the service goes on as it was.
-func (n *Node) Reload(ctx context.Context, old config.Config, read func() (config.Config, error), log *slog.Logger) config.Config {
+func (n *Node) Reload(
+	ctx context.Context, old config.Config, read func() (config.Config, error), log *slog.Logger,
+) config.Config {
 	next, restart, err := n.tryReload(ctx, old, read, log)
 	n.read.done(time.Now(), err)
 	if err != nil {
@@ -67,7 +71,9 @@ func (n *Node) Reload(ctx context.Context, old config.Config, read func() (confi
 	return next
 }
 
-func (n *Node) tryReload(ctx context.Context, old config.Config, read func() (config.Config, error), log *slog.Logger) (config.Config, []string, error) {
+func (n *Node) tryReload(
+	ctx context.Context, old config.Config, read func() (config.Config, error), log *slog.Logger,
+) (config.Config, []string, error) {
 	next, err := read()
 	if err != nil {
 		return old, nil, err

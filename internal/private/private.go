@@ -60,7 +60,9 @@ func Folder(path string, secrets ...string) (wasOpen []string, err error) {
 			return nil
 		}
 		if err := os.Chmod(name, mode&^others); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s can be read by other users, and its mode cannot be changed: %w; make it yours: chown -R %d %s", name, err, os.Geteuid(), path)
+			return fmt.Errorf("%s can be read by other users, and its mode cannot be changed: %w; "+
+				"make it yours: chown -R %d %s",
+				name, err, os.Geteuid(), path)
 		}
 		wasOpen = append(wasOpen, name)
 		return nil
@@ -84,11 +86,16 @@ func Explain(path string, err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, syscall.EROFS):
-		return fmt.Errorf("the data folder %s is on a read-only file system; mount it for writing, or choose another folder with --data", path)
+		return fmt.Errorf("the data folder %s is on a read-only file system; mount it for writing, "+
+			"or choose another folder with --data", path)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("the data folder %s is read-only for this user (uid %d); give it to the user that the service runs as, or choose another folder with --data", path, os.Geteuid())
+		return fmt.Errorf("the data folder %s is read-only for this user (uid %d); give it to the user "+
+			"that the service runs as, or choose another folder with --data", path, os.Geteuid())
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return fmt.Errorf("the disk of the data folder %s is full; make room, or choose another folder with --data", path)
+		return fmt.Errorf(
+			"the disk of the data folder %s is full; make room, or choose another folder with --data",
+			path,
+		)
 	case errors.Is(err, syscall.ENOTDIR):
 		return fmt.Errorf("the data folder %s is not a folder; choose another one with --data", path)
 	}

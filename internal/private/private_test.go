@@ -55,7 +55,9 @@ func TestAnOpenDataFolderIsClosed(t *testing.T) {
 	if want := []string{".", "anchor", "anchor/default", "probity.db"}; !slices.Equal(was, want) {
 		t.Errorf("open were %v, want %v", was, want)
 	}
-	for name, want := range map[string]fs.FileMode{".": 0o700, "anchor": 0o700, "anchor/default": 0o600, "probity.db": 0o600, "private": 0o400} {
+	for name, want := range map[string]fs.FileMode{
+		".": 0o700, "anchor": 0o700, "anchor/default": 0o600, "probity.db": 0o600, "private": 0o400,
+	} {
 		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode().Perm() != want {
 			t.Errorf("%s: %v, %v, want %04o", name, info.Mode(), err, want)
 		}
@@ -95,7 +97,8 @@ func TestSecretsThatOthersCanReadAreRefused(t *testing.T) {
 	for _, mode := range []fs.FileMode{0o644, 0o640, 0o604, 0o606, 0o602, 0o620, 0o660, 0o444, 0o777} {
 		write(t, path, mode)
 		b, err := private.ReadSecret(path)
-		if err == nil || b != nil || !strings.Contains(err.Error(), "chmod 600 "+path) || !strings.Contains(err.Error(), fmt.Sprintf("%04o", mode)) {
+		if err == nil || b != nil || !strings.Contains(err.Error(), "chmod 600 "+path) ||
+			!strings.Contains(err.Error(), fmt.Sprintf("%04o", mode)) {
 			t.Errorf("mode %04o: %q, %v", mode, b, err)
 		}
 		os.Remove(path)
@@ -146,14 +149,21 @@ func TestWhyADataFolderCannotBeWritten(t *testing.T) {
 		err  error
 		want string
 	}{
-		"read-only file system": {&fs.PathError{Op: "open", Path: "x", Err: syscall.EROFS}, "is on a read-only file system"},
-		"permission":            {&fs.PathError{Op: "open", Path: "x", Err: syscall.EACCES}, "is read-only for this user"},
-		"not permitted":         {&fs.PathError{Op: "open", Path: "x", Err: syscall.EPERM}, "is read-only for this user"},
-		"full":                  {&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, "is full"},
-		"a file":                {&fs.PathError{Op: "mkdir", Path: "x", Err: syscall.ENOTDIR}, "is not a folder"},
-		"else":                  {errors.New("odd"), "odd"},
+		"read-only file system": {
+			&fs.PathError{Op: "open", Path: "x", Err: syscall.EROFS}, "is on a read-only file system",
+		},
+		"permission": {
+			&fs.PathError{Op: "open", Path: "x", Err: syscall.EACCES}, "is read-only for this user",
+		},
+		"not permitted": {
+			&fs.PathError{Op: "open", Path: "x", Err: syscall.EPERM}, "is read-only for this user",
+		},
+		"full":   {&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, "is full"},
+		"a file": {&fs.PathError{Op: "mkdir", Path: "x", Err: syscall.ENOTDIR}, "is not a folder"},
+		"else":   {errors.New("odd"), "odd"},
 	} {
-		if err := private.Explain("/data", tc.err); err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "/data") {
+		err := private.Explain("/data", tc.err)
+		if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "/data") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -162,7 +172,8 @@ func TestWhyADataFolderCannotBeWritten(t *testing.T) {
 	}
 	file := filepath.Join(t.TempDir(), "file")
 	write(t, file, 0o600)
-	if _, err := private.Folder(filepath.Join(file, "data")); err == nil || !strings.Contains(err.Error(), "is not a folder") {
+	_, err := private.Folder(filepath.Join(file, "data"))
+	if err == nil || !strings.Contains(err.Error(), "is not a folder") {
 		t.Errorf("%v", err)
 	}
 }
@@ -187,7 +198,8 @@ func TestAReadOnlyDataFolderIsNamed(t *testing.T) {
 		return fmt.Sprint(string(out), err)
 	}
 	if os.Geteuid() == 0 {
-		mount := exec.Command("unshare", "-m", "sh", "-c", "mount --bind "+dir+" "+dir+" && mount -o remount,bind,ro "+dir+" && exec "+test)
+		mount := exec.Command("unshare", "-m", "sh", "-c",
+			"mount --bind "+dir+" "+dir+" && mount -o remount,bind,ro "+dir+" && exec "+test)
 		out := run(mount)
 		switch {
 		case strings.Contains(out, "answer:") && !strings.Contains(out, "is on a read-only file system"):

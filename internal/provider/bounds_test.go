@@ -20,7 +20,14 @@ var by = provider.By{Caller: "token:owner"}
 func create(t *testing.T, r *provider.Registry, name, settings string) (*provider.Provider, error) {
 	t.Helper()
 	local := "local"
-	p, _, err := r.PutProvider(t.Context(), provider.ProviderChange{Name: name, Subscription: "s", Group: "g", Location: &local, Settings: []byte(settings), By: by}, true)
+	p, _, err := r.PutProvider(t.Context(), provider.ProviderChange{
+		Name:         name,
+		Subscription: "s",
+		Group:        "g",
+		Location:     &local,
+		Settings:     []byte(settings),
+		By:           by,
+	}, true)
 	return p, err
 }
 
@@ -45,15 +52,23 @@ func refusedBy(t *testing.T, what string, err, check error) {
 // does not overflow.
 func TestNumbersOfSettingsAreBounded(t *testing.T) {
 	for name, values := range map[string][]string{
-		"maxTokenValidityMinutes": {"-1", "525601", "153722868", "230584301", "307445735", "9223372036854775807", "9223372036854775808", "-9223372036854775808", "1e3", "0.5"},
-		"ledgerRetentionDays":     {"-1", "36501", "200000", "106752", "2147483648", "9223372036854775807"},
-		"requestsPerSecond":       {"-1", "1e308", "1e-300", "5e-324", "1e309", "-1e-300", "1000001", "NaN", "Infinity", `"1"`},
-		"burst":                   {"-1", "1000001", "9223372036854775807"},
-		"concurrent":              {"-1", "100001", "9223372036854775807"},
-		"approvals":               {"-1", "17", "9223372036854775807"},
-		"audience":                {`["` + strings.Repeat("x", 257) + `"]`, `[` + strings.Repeat(`"a",`, 16) + `"a"]`, `[""]`, `["a\u0000"]`, `["a\nb"]`},
-		"subjectClaim":            {`"` + strings.Repeat("x", 129) + `"`, `"a\u0000"`},
-		"tcb":                     {`"` + strings.Repeat("UpToDate,", 200) + `UpToDate"`},
+		"maxTokenValidityMinutes": {
+			"-1", "525601", "153722868", "230584301", "307445735", "9223372036854775807",
+			"9223372036854775808", "-9223372036854775808", "1e3", "0.5",
+		},
+		"ledgerRetentionDays": {"-1", "36501", "200000", "106752", "2147483648", "9223372036854775807"},
+		"requestsPerSecond": {
+			"-1", "1e308", "1e-300", "5e-324", "1e309", "-1e-300", "1000001", "NaN", "Infinity", `"1"`,
+		},
+		"burst":      {"-1", "1000001", "9223372036854775807"},
+		"concurrent": {"-1", "100001", "9223372036854775807"},
+		"approvals":  {"-1", "17", "9223372036854775807"},
+		"audience": {
+			`["` + strings.Repeat("x", 257) + `"]`, `[` + strings.Repeat(`"a",`, 16) + `"a"]`, `[""]`,
+			`["a\u0000"]`, `["a\nb"]`,
+		},
+		"subjectClaim": {`"` + strings.Repeat("x", 129) + `"`, `"a\u0000"`},
+		"tcb":          {`"` + strings.Repeat("UpToDate,", 200) + `UpToDate"`},
 	} {
 		for _, value := range values {
 			if s, err := provider.ReadSettings(fmt.Appendf(nil, `{%q:%s}`, name, value)); err == nil {
@@ -61,7 +76,8 @@ func TestNumbersOfSettingsAreBounded(t *testing.T) {
 			}
 		}
 	}
-	most := `{"maxTokenValidityMinutes":525600,"ledgerRetentionDays":36500,"requestsPerSecond":1000000,"burst":1000000,"concurrent":100000,"approvals":16}`
+	most := `{"maxTokenValidityMinutes":525600,"ledgerRetentionDays":36500,"requestsPerSecond":1000000,` +
+		`"burst":1000000,"concurrent":100000,"approvals":16}`
 	r := start(t, open(t))
 	p, err := create(t, r, "most", most)
 	if err != nil {
@@ -82,13 +98,17 @@ func TestStoredSettingsOutOfBoundsRefuse(t *testing.T) {
 	db := open(t)
 	start(t, db)
 	if err := db.Update(t.Context(), store.TopicProvider, "old", func(tx store.Tx) error {
-		_, err := tx.PutProvider(store.Provider{Name: "old", Settings: []byte(`{"concurrent":9223372036854775807,"ledgerRetentionDays":200000}`)})
+		_, err := tx.PutProvider(store.Provider{
+			Name:     "old",
+			Settings: []byte(`{"concurrent":9223372036854775807,"ledgerRetentionDays":200000}`),
+		})
 		return err
 	}); err != nil {
 		t.Fatal(err)
 	}
 	p, ok := start(t, db).Get("old")
-	if !ok || p.Policy(evidence.SGXEnclave).Broken == nil || p.Settings.Retention != 0 || p.Settings.Concurrent != 0 {
+	if !ok || p.Policy(evidence.SGXEnclave).Broken == nil || p.Settings.Retention != 0 ||
+		p.Settings.Concurrent != 0 {
 		t.Errorf("%t, %+v", ok, p.Settings)
 	}
 }
@@ -99,27 +119,41 @@ func TestTextsOfProvidersAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	long, control := strings.Repeat("x", 300), "a\x00b"
-	for _, c := range []provider.ProviderChange{{Location: &long}, {Location: &control}, {Tags: map[string]string{control: ""}}, {Tags: map[string]string{"a": control}}, {Tags: map[string]string{"": "x"}},
-		{Tags: map[string]string{"a": long}}, {Settings: []byte(`{"tcb":"any"` + strings.Repeat(" ", 20_000) + `}`)}} {
+	for _, c := range []provider.ProviderChange{
+		{Location: &long}, {Location: &control}, {Tags: map[string]string{control: ""}},
+		{Tags: map[string]string{"a": control}}, {Tags: map[string]string{"": "x"}},
+		{Tags: map[string]string{"a": long}},
+		{Settings: []byte(`{"tcb":"any"` + strings.Repeat(" ", 20_000) + `}`)},
+	} {
 		c.Name, c.Subscription, c.Group = "texts", "s", "g"
 		if _, _, err := r.PutProvider(t.Context(), c, false); err == nil {
 			t.Errorf("%+v is accepted", c)
 		}
 	}
-	_, _, err := r.PutProvider(t.Context(), provider.ProviderChange{Name: "groups", Subscription: long, Group: "g"}, true)
+	_, _, err := r.PutProvider(t.Context(),
+		provider.ProviderChange{Name: "groups", Subscription: long, Group: "g"}, true)
 	refusedBy(t, "a long subscription", err, provider.CheckName)
-	_, _, err = r.PutProvider(t.Context(), provider.ProviderChange{Name: "groups", Subscription: "s", Group: control}, true)
+	_, _, err = r.PutProvider(t.Context(),
+		provider.ProviderChange{Name: "groups", Subscription: "s", Group: control}, true)
 	refusedBy(t, "a group with a control character", err, provider.CheckName)
-	refusedBy(t, "a long endpoint", r.SetEndpoint(t.Context(), "texts", "e", []byte(`"`+strings.Repeat("x", 5000)+`"`), by), provider.CheckSettings)
-	refusedBy(t, "a long endpoint name", r.SetEndpoint(t.Context(), "texts", long, []byte(`{}`), by), provider.CheckSettings)
+	refusedBy(t, "a long endpoint",
+		r.SetEndpoint(t.Context(), "texts", "e", []byte(`"`+strings.Repeat("x", 5000)+`"`), by),
+		provider.CheckSettings)
+	refusedBy(t, "a long endpoint name", r.SetEndpoint(t.Context(), "texts", long, []byte(`{}`), by),
+		provider.CheckSettings)
 }
 
 // The store can write every expiry that is accepted.
 func TestExpiryOfTokensIsBounded(t *testing.T) {
 	db := open(t)
 	r := start(t, db)
-	for text, ok := range map[string]bool{"2026-04-01T00:00:00Z": true, "2026-04-01T00:00:00.999999999+14:00": true, "2036-01-01T00:00:00Z": true,
-		"9999-12-31T23:59:59-23:00": false, "9999-12-31T23:59:59Z": false, "2037-01-01T00:00:00Z": false, "2026-03-01T12:00:00Z": false, "0001-01-01T00:00:01Z": false} {
+	for text, ok := range map[string]bool{
+		"2026-04-01T00:00:00Z": true, "2026-04-01T00:00:00.999999999+14:00": true,
+		"2036-01-01T00:00:00Z":      true,
+		"9999-12-31T23:59:59-23:00": false,
+		"9999-12-31T23:59:59Z":      false, "2037-01-01T00:00:00Z": false, "2026-03-01T12:00:00Z": false,
+		"0001-01-01T00:00:01Z": false,
+	} {
 		at, err := time.Parse(time.RFC3339Nano, text)
 		if err != nil {
 			t.Fatal(err)
@@ -196,7 +230,8 @@ func TestRetention(t *testing.T) {
 	}
 	list := texts(t, db, "team")
 	last := list[len(list)-1]
-	if len(list) != 8 || last.Action != "ledger.forget" || last.Details["ledgerRetentionDays"] != "7" || last.Details["entries"] != "2" || !last.Time.Equal(at) {
+	if len(list) != 8 || last.Action != "ledger.forget" || last.Details["ledgerRetentionDays"] != "7" ||
+		last.Details["entries"] != "2" || !last.Time.Equal(at) {
 		t.Errorf("%d entries, last %+v", len(list), last)
 	}
 	// A lower value that was stored before the operator's minimum is raised to it.

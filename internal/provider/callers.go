@@ -24,7 +24,9 @@ var tokenName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 const maxTokenLife = 10 * 366 * 24 * time.Hour
 
 // NewToken makes a static token and returns its secret, which is kept nowhere.
-func (r *Registry) NewToken(ctx context.Context, name, role string, providers []string, expires time.Time, by By) (string, error) {
+func (r *Registry) NewToken(
+	ctx context.Context, name, role string, providers []string, expires time.Time, by By,
+) (string, error) {
 	bad := func(expected, found string) error {
 		return refuse(Invalid, CheckToken, expected, found, "compare with: probity token create --help")
 	}
@@ -56,14 +58,20 @@ func (r *Registry) NewToken(ctx context.Context, name, role string, providers []
 	secret := "prb_" + rand.Text() // 130 bits
 	sum := sha256.Sum256([]byte(secret))
 	err = r.cfg.Store.Update(ctx, store.TopicTokens, name, func(tx store.Tx) error {
-		err := tx.PutToken(store.Token{Name: name, Hash: hex.EncodeToString(sum[:]), Role: parsed.String(), Providers: providers, Created: r.now(), CreatedBy: by.Caller, Expires: expires})
+		err := tx.PutToken(store.Token{
+			Name: name, Hash: hex.EncodeToString(sum[:]), Role: parsed.String(), Providers: providers,
+			Created: r.now(), CreatedBy: by.Caller, Expires: expires,
+		})
 		if errors.Is(err, store.ErrConflict) {
-			return refuse(Conflict, CheckToken, "a name that is free", fmt.Sprintf("%q, which another token has", name), "choose another name, or revoke the token first")
+			return refuse(Conflict, CheckToken, "a name that is free",
+				fmt.Sprintf("%q, which another token has", name),
+				"choose another name, or revoke the token first")
 		}
 		if err != nil {
 			return err
 		}
-		return ledger.Append(tx, store.DefaultProvider, r.entry(by, "caller.create", "token:"+name, map[string]string{"role": parsed.String(), "providers": strings.Join(providers, ",")}))
+		return ledger.Append(tx, store.DefaultProvider, r.entry(by, "caller.create", "token:"+name,
+			map[string]string{"role": parsed.String(), "providers": strings.Join(providers, ",")}))
 	})
 	if err != nil {
 		return "", err
@@ -77,7 +85,8 @@ func (r *Registry) RevokeToken(ctx context.Context, name string, by By) error {
 	err := r.cfg.Store.Update(ctx, store.TopicTokens, name, func(tx store.Tx) error {
 		err := tx.DeleteToken(name)
 		if errors.Is(err, store.ErrNotFound) {
-			return refuse(NotFound, CheckToken, "an existing token", fmt.Sprintf("no token named %q", name), "list them: probity token list")
+			return refuse(NotFound, CheckToken, "an existing token", fmt.Sprintf("no token named %q", name),
+				"list them: probity token list")
 		}
 		if err != nil {
 			return err

@@ -22,7 +22,9 @@ const maxSigners = 32
 // ChangeCertificate adds or removes a certificate that may sign policies, as the
 // signed request asks. Adding one that is there, and removing one that is not,
 // changes nothing. It returns the certificate's thumbprint.
-func (r *Registry) ChangeCertificate(ctx context.Context, providerName, jws string, add bool, by By) (thumbprint string, err error) {
+func (r *Registry) ChangeCertificate(
+	ctx context.Context, providerName, jws string, add bool, by By,
+) (thumbprint string, err error) {
 	in, err := policyjws.ParseCertificate(jws)
 	if err != nil {
 		return "", err
@@ -75,9 +77,13 @@ func registered(p store.Provider, in *policyjws.CertificateSubmission) int {
 }
 
 // judge checks a request about a certificate, and reports whether it changes anything.
-func (r *Registry) judge(p store.Provider, in *policyjws.CertificateSubmission, c certificateChange) (changes bool, err error) {
+func (r *Registry) judge(
+	p store.Provider, in *policyjws.CertificateSubmission, c certificateChange,
+) (changes bool, err error) {
 	if !p.Isolated {
-		return false, refuse(InvalidOperation, CheckTrustModel, "a provider of the trust model Isolated", "a provider of the trust model AAD, which has no certificates", "create a provider with policy signing certificates")
+		return false, refuse(InvalidOperation, CheckTrustModel, "a provider of the trust model Isolated",
+			"a provider of the trust model AAD, which has no certificates",
+			"create a provider with policy signing certificates")
 	}
 	use := policyjws.Binding{Purpose: policyjws.PurposeRemoveCertificate}
 	if c.add {
@@ -91,20 +97,27 @@ func (r *Registry) judge(p store.Provider, in *policyjws.CertificateSubmission, 
 	case c.add == (at >= 0):
 		return false, nil
 	case c.add && len(p.Signers) >= maxSigners:
-		return false, refuse(Invalid, CheckCertificate, fmt.Sprintf("at most %d certificates", maxSigners), fmt.Sprint(len(p.Signers)), "remove one first, or register a CA instead of each of its certificates")
+		return false, refuse(Invalid, CheckCertificate, fmt.Sprintf("at most %d certificates", maxSigners),
+			fmt.Sprint(len(p.Signers)),
+			"remove one first, or register a CA instead of each of its certificates")
 	case !c.add && len(p.Signers) == 1:
-		return false, refuse(InvalidOperation, CheckLast, "at least one certificate left after the removal", "the provider's last certificate", "add another certificate first")
+		return false, refuse(InvalidOperation, CheckLast, "at least one certificate left after the removal",
+			"the provider's last certificate", "add another certificate first")
 	}
 	// Azure's clients sign the same words to add a certificate and to remove it. Where
 	// each signature is new, the same one again is another's copy, in whatever form.
 	if in.Randomised() && slices.Contains(p.Used, in.Identity()) {
-		return false, refuse(InvalidOperation, CheckPurpose, "a request about certificates that was not used before", "a request that was used before", remedyPurpose)
+		return false, refuse(InvalidOperation, CheckPurpose,
+			"a request about certificates that was not used before", "a request that was used before",
+			remedyPurpose)
 	}
 	return true, nil
 }
 
 // changeCertificate makes the change, and records it.
-func (r *Registry) changeCertificate(tx store.Tx, p store.Provider, in *policyjws.CertificateSubmission, c certificateChange) error {
+func (r *Registry) changeCertificate(
+	tx store.Tx, p store.Provider, in *policyjws.CertificateSubmission, c certificateChange,
+) error {
 	changes, err := r.judge(p, in, c)
 	if err != nil || !changes {
 		return err
@@ -134,11 +147,13 @@ func (r *Registry) changeCertificate(tx store.Tx, p store.Provider, in *policyjw
 // checkSigners reads the certificates that a provider is created with.
 func checkSigners(keys []jsontext.Value) error {
 	if len(keys) > maxSigners {
-		return refuse(Invalid, CheckCertificate, fmt.Sprintf("at most %d certificates", maxSigners), fmt.Sprint(len(keys)), "register a CA instead of each of its certificates")
+		return refuse(Invalid, CheckCertificate, fmt.Sprintf("at most %d certificates", maxSigners),
+			fmt.Sprint(len(keys)), "register a CA instead of each of its certificates")
 	}
 	for i, jwk := range keys {
 		if _, err := policyjws.Certificate(jwk); err != nil {
-			return refuse(Invalid, CheckCertificate, "JSON Web Keys with a certificate (x5c)", fmt.Sprintf("key %d: %v", i+1, err), "register RSA keys of 2048 bits or more, P-256 or P-384")
+			return refuse(Invalid, CheckCertificate, "JSON Web Keys with a certificate (x5c)",
+				fmt.Sprintf("key %d: %v", i+1, err), "register RSA keys of 2048 bits or more, P-256 or P-384")
 		}
 	}
 	return nil

@@ -80,7 +80,8 @@ var (
 		"the version that If-Match names is the current one",
 		remedyConcurrent)
 	CheckSigner = checks.Define("policy.signer",
-		"a change at an Isolated provider is signed by the key of a registered certificate, or of one that chains to a registered CA",
+		"a change at an Isolated provider is signed by the key of a registered certificate, "+
+			"or of one that chains to a registered CA",
 		remedySigner)
 	CheckPurpose = checks.Define("policy.purpose",
 		"a signed change is used for what it was signed for: a reset has an empty payload; a change that names purpose, provider, type, version or time is submitted for that purpose, provider, type, version and time; certificates are not changed twice by one JWS",
@@ -89,7 +90,8 @@ var (
 		"the version of the policy exists",
 		"list the versions: probity policy history TYPE")
 	CheckApproval = checks.Define("policy.approval",
-		"as many callers as the provider asks for (approvals) agree to a change of its policies, certificates or settings, or to its deletion; each of them could make the change now",
+		"as many callers as the provider asks for (approvals) agree to a change of its policies, "+
+			"certificates or settings, or to its deletion; each of them could make the change now",
 		"let others approve it: probity policy approve ID")
 	CheckCertificate = checks.Define("policy.certificate",
 		"the certificate can sign policies: RSA of 2048 bits or more, P-256 or P-384",
@@ -118,7 +120,10 @@ type By struct {
 
 // entry begins the record of a change.
 func (r *Registry) entry(by By, action, subject string, details map[string]string) *ledger.Entry {
-	return &ledger.Entry{Time: r.cfg.Now().UTC(), Type: ledger.Change, Request: by.Request, Client: by.Client, By: by.Caller, Action: action, Subject: subject, Details: details}
+	return &ledger.Entry{
+		Time: r.cfg.Now().UTC(), Type: ledger.Change, Request: by.Request, Client: by.Client,
+		By: by.Caller, Action: action, Subject: subject, Details: details,
+	}
 }
 
 // provider reads a provider in a transaction.
@@ -131,5 +136,6 @@ func provider(tx store.Tx, name string) (store.Provider, error) {
 }
 
 func noProvider(name string) *Refusal {
-	return refuse(NotFound, CheckProvider, "an existing attestation provider", fmt.Sprintf("no provider named %q", name), "compare the name with: probity provider list")
+	return refuse(NotFound, CheckProvider, "an existing attestation provider",
+		fmt.Sprintf("no provider named %q", name), "compare the name with: probity provider list")
 }

@@ -49,7 +49,8 @@ func (r *Registry) Enrol(ctx context.Context, k store.TPMKey, identity string, b
 		if err := tx.PutTPMKey(k); err != nil {
 			return err
 		}
-		return ledger.Append(tx, identity, r.entry(by, "tpm.enrol", k.Name, map[string]string{"attestationKey": k.Key, "endorsementKey": k.EndorsementKey}))
+		return ledger.Append(tx, identity, r.entry(by, "tpm.enrol", k.Name,
+			map[string]string{"attestationKey": k.Key, "endorsementKey": k.EndorsementKey}))
 	})
 	if err == nil {
 		r.changed(ctx, k.Provider)

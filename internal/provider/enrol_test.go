@@ -19,14 +19,17 @@ func TestAProviderEnrolsABoundedNumberOfKeys(t *testing.T) {
 	}
 	enrol := func(i int) error {
 		n := fmt.Sprintf("%064d", i)
-		return r.Enrol(t.Context(), store.TPMKey{Provider: "default", Key: n, EndorsementKey: n, Name: "host" + n, Created: now}, "default", provider.By{})
+		return r.Enrol(t.Context(),
+			store.TPMKey{Provider: "default", Key: n, EndorsementKey: n, Name: "host" + n, Created: now},
+			"default", provider.By{})
 	}
 	for i := range 3 {
 		if err := enrol(i); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := enrol(3); !errors.Is(err, provider.ErrTooManyKeys) || !strings.Contains(err.Error(), "tpm.maxKeys") {
+	err = enrol(3)
+	if !errors.Is(err, provider.ErrTooManyKeys) || !strings.Contains(err.Error(), "tpm.maxKeys") {
 		t.Errorf("one more: %v", err)
 	}
 	if err := enrol(2); err != nil {

@@ -31,7 +31,8 @@ func rowOf(t *testing.T, db *sqlite.Store, provider string) (text string) {
 // A default provider that cannot be read is not replaced by an empty one.
 func TestADefaultProviderThatCannotBeReadIsLeftAsItIs(t *testing.T) {
 	for name, statement := range map[string]string{
-		"broken JSON":  `UPDATE providers SET data = replace(data, '"settings":{', '"settings":[') WHERE name = 'default'`,
+		"broken JSON": `UPDATE providers SET data = replace(data, '"settings":{', '"settings":[') ` +
+			`WHERE name = 'default'`,
 		"cut off":      `UPDATE providers SET data = substr(data, 1, 10) WHERE name = 'default'`,
 		"empty":        `UPDATE providers SET data = '' WHERE name = 'default'`,
 		"another type": `UPDATE providers SET data = '{"location":1}' WHERE name = 'default'`,
@@ -43,11 +44,17 @@ func TestADefaultProviderThatCannotBeReadIsLeftAsItIs(t *testing.T) {
 				t.Fatal(err)
 			}
 			d := r.Default()
-			if _, _, err := r.PutProvider(t.Context(), provider.ProviderChange{Name: d.Name, Subscription: d.Subscription, Group: d.Group, Settings: []byte(`{"ledger":"failClosed","approvals":2}`)}, false); err != nil {
+			if _, _, err := r.PutProvider(t.Context(), provider.ProviderChange{
+				Name:         d.Name,
+				Subscription: d.Subscription,
+				Group:        d.Group,
+				Settings:     []byte(`{"ledger":"failClosed","approvals":2}`),
+			}, false); err != nil {
 				t.Fatal(err)
 			}
 			before := damage(t, db, statement)
-			if _, err := provider.New(t.Context(), config(t, db)); err == nil || !strings.Contains(err.Error(), "default provider cannot be read") {
+			_, err = provider.New(t.Context(), config(t, db))
+			if err == nil || !strings.Contains(err.Error(), "default provider cannot be read") {
 				t.Errorf("the service starts: %v", err)
 			}
 			if after := rowOf(t, db, store.DefaultProvider); after != before {
@@ -74,7 +81,8 @@ func (a *away) Update(ctx context.Context, topic, name string, f func(store.Tx) 
 
 func TestAStoreThatDoesNotAnswerIsNotWritten(t *testing.T) {
 	a := &away{Store: open(t)}
-	if _, err := provider.New(t.Context(), config(t, a)); !errors.Is(err, store.ErrUnavailable) || a.updates != 0 {
+	_, err := provider.New(t.Context(), config(t, a))
+	if !errors.Is(err, store.ErrUnavailable) || a.updates != 0 {
 		t.Errorf("%v, %d updates", err, a.updates)
 	}
 }
@@ -87,7 +95,8 @@ func TestTheFirstStartIsRecorded(t *testing.T) {
 		}
 	}
 	rows, err := db.Ledger(t.Context(), store.DefaultProvider, 0, 10)
-	if err != nil || len(rows) != 2 || !strings.Contains(string(rows[0].Entry), `"provider.create"`) || !strings.Contains(string(rows[1].Entry), `"key.create"`) {
+	if err != nil || len(rows) != 2 || !strings.Contains(string(rows[0].Entry), `"provider.create"`) ||
+		!strings.Contains(string(rows[1].Entry), `"key.create"`) {
 		t.Errorf("%d rows, %v: %+v", len(rows), err, rows)
 	}
 }

@@ -39,7 +39,9 @@ func (r *Registry) ownKeys(ctx context.Context, name string, at *Provider, wante
 	if at != nil {
 		return ownKeys(at.Provider, wanted), nil
 	}
-	n, err := generation(func(ledger string) (store.LedgerHead, error) { return r.cfg.Store.LedgerHead(ctx, ledger) }, name)
+	n, err := generation(func(ledger string) (store.LedgerHead, error) {
+		return r.cfg.Store.LedgerHead(ctx, ledger)
+	}, name)
 	return ownKeys(store.Provider{Generation: n}, wanted), err
 }
 
@@ -63,7 +65,9 @@ func (r *Registry) strip(tx store.Tx, name string, by By) error {
 			err = errors.Join(err, tx.PutToken(t))
 			action, details["providers"] = "caller.update", strings.Join(left, ",")
 		}
-		if err := errors.Join(err, ledger.Append(tx, store.DefaultProvider, r.entry(by, action, tokenPrefix+t.Name, details))); err != nil {
+		err = errors.Join(err,
+			ledger.Append(tx, store.DefaultProvider, r.entry(by, action, tokenPrefix+t.Name, details)))
+		if err != nil {
 			return err
 		}
 	}

@@ -46,9 +46,13 @@ func TestAProviderMadeAgainIsANewOne(t *testing.T) {
 		n.put("other", `{}`)
 		n.must(n.policy("acme", strict))
 		key := sha256.Sum256([]byte("AK"))
-		enrolled := store.TPMKey{Provider: "acme", Key: fmt.Sprintf("%x", key), EndorsementKey: strings.Repeat("ab", 32), Name: "m", Created: now}
+		enrolled := store.TPMKey{Provider: "acme", Key: fmt.Sprintf("%x",
+			key), EndorsementKey: strings.Repeat("ab", 32), Name: "m", Created: now}
 		n.must(n.Enrol(ctx, enrolled, "acme", provider.By{Caller: "tpm"}))
-		for name, providers := range map[string][]string{"only": {"acme"}, "case": {"ACME"}, "both": {"acme", "other"}, "all": {"*"}, "stranger": {"other"}} {
+		for name, providers := range map[string][]string{
+			"only": {"acme"}, "case": {"ACME"}, "both": {"acme", "other"}, "all": {"*"},
+			"stranger": {"other"},
+		} {
 			_, err := n.NewToken(ctx, name, "owner", providers, time.Time{}, provider.By{Caller: "test"})
 			n.must(err)
 		}
@@ -62,7 +66,8 @@ func TestAProviderMadeAgainIsANewOne(t *testing.T) {
 		if after.Identity() != "acme.2" || before.Identity() != "acme" {
 			t.Errorf("identities %q, %q", before.Identity(), after.Identity())
 		}
-		if _, ok := after.Enrolled(key); ok || after.Policy(evidence.SGXEnclave).Version != 0 || after.Settings.OwnKeys {
+		_, ok := after.Enrolled(key)
+		if ok || after.Policy(evidence.SGXEnclave).Version != 0 || after.Settings.OwnKeys {
 			t.Error("the new provider has a key, policy or setting of the earlier one")
 		}
 		tokens, err := n.db.Tokens(ctx)
@@ -80,11 +85,14 @@ func TestAProviderMadeAgainIsANewOne(t *testing.T) {
 
 		// Attestation tokens of the earlier one verify neither by its own keys nor by shared
 		// ones, also when the new one changes its settings.
-		for _, settings := range []string{`{}`, `{"ownKeys":false,"signingAlgorithm":"ES256"}`, `{"ownKeys":true}`, `{}`} {
+		for _, settings := range []string{
+			`{}`, `{"ownKeys":false,"signingAlgorithm":"ES256"}`, `{"ownKeys":true}`, `{}`,
+		} {
 			n.put("acme", settings)
 			for _, at := range []time.Time{now, now.Add(24 * time.Hour)} {
 				ids := n.published("acme", at)
-				if len(ids) == 0 || slices.ContainsFunc(ids, func(id string) bool { return slices.Contains(foreign, id) }) {
+				if len(ids) == 0 ||
+					slices.ContainsFunc(ids, func(id string) bool { return slices.Contains(foreign, id) }) {
 					t.Errorf("%s: keys %v are published, of them foreign are %v", settings, ids, foreign)
 				}
 			}
@@ -96,7 +104,8 @@ func TestAProviderMadeAgainIsANewOne(t *testing.T) {
 		begun, err := n.db.LedgerHead(ctx, "acme.2")
 		n.must(err)
 		if ended.Size != head.Size+1 || begun.Size == 0 {
-			t.Errorf("the earlier ledger went from %d to %d entries, the new one has %d", head.Size, ended.Size, begun.Size)
+			t.Errorf("the earlier ledger went from %d to %d entries, the new one has %d", head.Size,
+				ended.Size, begun.Size)
 		}
 		n.must(n.policy("acme", lax))
 		if again, err := n.db.LedgerHead(ctx, "acme"); err != nil || again.Size != ended.Size {
@@ -118,7 +127,8 @@ func TestAnEnrolmentForTheEarlierProviderIsRefused(t *testing.T) {
 	n := newNode(t, open(t))
 	n.put("acme", `{}`)
 	n.remake("acme")
-	k := store.TPMKey{Provider: "acme", Key: strings.Repeat("01", 32), EndorsementKey: strings.Repeat("ab", 32), Name: "m", Created: now}
+	k := store.TPMKey{Provider: "acme", Key: strings.Repeat("01",
+		32), EndorsementKey: strings.Repeat("ab", 32), Name: "m", Created: now}
 	var refusal *provider.Refusal
 	if err := n.Enrol(t.Context(), k, "acme", provider.By{Caller: "tpm"}); !errors.As(err, &refusal) {
 		t.Errorf("%v", err)
@@ -151,7 +161,9 @@ func TestProposalsDoNotOutliveTheirProvider(t *testing.T) {
 	x := c.pending(c.settings("ann", `{"tcb":"any"}`))
 	c.must(c.approve(c.pendingDeletion(), "bob"))
 	c.put("acme", `{}`)
-	if _, err := c.Approve(t.Context(), "acme", x.ID, provider.By{Caller: "token:administrator", Role: auth.Owner}); err == nil {
+	_, err := c.Approve(t.Context(), "acme", x.ID,
+		provider.By{Caller: "token:administrator", Role: auth.Owner})
+	if err == nil {
 		t.Error("a proposal of the earlier provider was approved")
 	}
 }

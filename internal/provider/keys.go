@@ -29,7 +29,8 @@ func (t *Provider) uses(ring *keys.Ring) []store.KeyUse {
 func switchKeys(uses []store.KeyUse, next store.KeyUse, r keys.Rotation, now time.Time) []store.KeyUse {
 	kept := slices.Clone(uses)
 	// What never began to sign has no tokens; what ended has none left.
-	kept = slices.DeleteFunc(kept, func(u store.KeyUse) bool { return u.From.After(now) || !u.Until.IsZero() && !now.Before(u.Until) })
+	kept = slices.DeleteFunc(kept,
+		func(u store.KeyUse) bool { return u.From.After(now) || !u.Until.IsZero() && !now.Before(u.Until) })
 	if len(kept) == 0 {
 		return []store.KeyUse{next}
 	}
@@ -48,14 +49,17 @@ func switchKeys(uses []store.KeyUse, next store.KeyUse, r keys.Rotation, now tim
 }
 
 // keyUses are the uses of a provider whose settings change from before to after.
-func (r *Registry) keyUses(p store.Provider, before, after Settings, records []store.SigningKey) []store.KeyUse {
+func (r *Registry) keyUses(
+	p store.Provider, before, after Settings, records []store.SigningKey,
+) []store.KeyUse {
 	uses := p.KeyUses
 	if len(uses) == 0 {
 		uses = []store.KeyUse{keys.NewRing(r.cfg.Signing, records, nil).Use(p.Name, before.algorithm())}
 	}
 	rotation := r.cfg.Rotation
 	rotation.Overlap = max(rotation.Overlap, r.longest()+time.Hour)
-	return switchKeys(uses, store.KeyUse{Own: ownKeys(p, after), Algorithm: after.algorithm()}, rotation, r.now())
+	return switchKeys(uses, store.KeyUse{Own: ownKeys(p, after), Algorithm: after.algorithm()},
+		rotation, r.now())
 }
 
 // longest is the longest life of a token of any provider.
@@ -79,7 +83,9 @@ func (r *Registry) make(ctx context.Context, f func() error) error {
 }
 
 // readyKey makes the key that a provider will need, if it has none.
-func (r *Registry) readyKey(ctx context.Context, provider, algorithm string, own bool) (ready *store.SigningKey, err error) {
+func (r *Registry) readyKey(
+	ctx context.Context, provider, algorithm string, own bool,
+) (ready *store.SigningKey, err error) {
 	err = r.make(ctx, func() error {
 		records, err := r.keyRows(ctx)
 		if err != nil {
@@ -114,10 +120,14 @@ func (r *Registry) discard(k *store.SigningKey) {
 
 // RotateKey makes the next signing key of a provider's own keys, or of the shared
 // ones if provider is empty.
-func (r *Registry) RotateKey(ctx context.Context, provider, algorithm string, rotation keys.Rotation, by By) (store.SigningKey, error) {
+func (r *Registry) RotateKey(
+	ctx context.Context, provider, algorithm string, rotation keys.Rotation, by By,
+) (store.SigningKey, error) {
 	var next store.SigningKey
 	if known := token.Algorithms(); !slices.Contains(known, algorithm) {
-		return next, refuse(Invalid, CheckKey, "one of "+strings.Join(known, ", "), fmt.Sprintf("the algorithm %.40q", algorithm), "did you mean "+spelling.Nearest(algorithm, known)+"?")
+		return next, refuse(Invalid, CheckKey, "one of "+strings.Join(known, ", "),
+			fmt.Sprintf("the algorithm %.40q", algorithm),
+			"did you mean "+spelling.Nearest(algorithm, known)+"?")
 	}
 	err := r.make(ctx, func() (err error) {
 		records, err := r.keyRows(ctx)
@@ -161,7 +171,8 @@ func (r *Registry) keyChange(ctx context.Context, err error) error {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, keys.ErrNoKey):
 		return refuse(NotFound, CheckKey, "a signing key", err.Error(), "list them: probity keys list")
 	case errors.Is(err, keys.ErrPending), errors.Is(err, keys.ErrLastKey), errors.Is(err, keys.ErrTooMany):
-		return refuse(Conflict, CheckKey, "a key that can be replaced now", err.Error(), "list them: probity keys list")
+		return refuse(Conflict, CheckKey, "a key that can be replaced now", err.Error(),
+			"list them: probity keys list")
 	}
 	return err
 }
@@ -232,7 +243,8 @@ func (r *Registry) replace(ctx context.Context, provider, algorithm string, own 
 			return err
 		}
 		if reason := keys.Unusable(rows, ready.Provider, algorithm, r.cfg.Now()); reason != "" {
-			r.cfg.Log.Warn("a signing key was made because no other signs now", "provider", ready.Provider, "reason", reason)
+			r.cfg.Log.Warn("a signing key was made because no other signs now", "provider", ready.Provider,
+				"reason", reason)
 		}
 		used, err = keys.Ensure(tx, r.cfg.Signing, ready, provider, algorithm, own, r.cfg.Now())
 		return err

@@ -48,7 +48,9 @@ func (k *keyed) restart() {
 
 func (k *keyed) put(name, settings string) {
 	k.t.Helper()
-	if _, _, err := k.PutProvider(k.t.Context(), provider.ProviderChange{Name: name, Subscription: "s", Group: "g", Settings: jsontext.Value(settings)}, true); err != nil {
+	if _, _, err := k.PutProvider(k.t.Context(), provider.ProviderChange{
+		Name: name, Subscription: "s", Group: "g", Settings: jsontext.Value(settings),
+	}, true); err != nil {
 		k.t.Fatal(err)
 	}
 }
@@ -71,8 +73,16 @@ func (k *keyed) keys(name string) (signs, algorithm string, published []string) 
 }
 
 func TestASwitchOfKeysLeavesNoTokenWithoutItsKey(t *testing.T) {
-	switches := []string{`{"ownKeys":true}`, `{"ownKeys":true,"signingAlgorithm":"ES256"}`, `{"signingAlgorithm":"EdDSA"}`, `{}`, `{"ownKeys":true}`}
-	for name, pause := range map[string]time.Duration{"quickly": time.Minute, "each hour": time.Hour, "slower than ahead": ahead + time.Hour, "after all ended": 5 * 24 * time.Hour} {
+	switches := []string{
+		`{"ownKeys":true}`, `{"ownKeys":true,"signingAlgorithm":"ES256"}`,
+		`{"signingAlgorithm":"EdDSA"}`, `{}`, `{"ownKeys":true}`,
+	}
+	for name, pause := range map[string]time.Duration{
+		"quickly":           time.Minute,
+		"each hour":         time.Hour,
+		"slower than ahead": ahead + time.Hour,
+		"after all ended":   5 * 24 * time.Hour,
+	} {
 		k := newKeyed(t, now)
 		k.put("alpha", `{}`)
 		signed := map[string]time.Time{} // keys, and when they signed last
@@ -131,7 +141,8 @@ func TestRotationByCallersIsBounded(t *testing.T) {
 	k := newKeyed(t, now)
 	k.put("noisy", `{"ownKeys":true,"signingAlgorithm":"ES256"}`)
 	rotate := func(name string) error {
-		_, err := k.RotateKey(t.Context(), name, "ES256", keys.Rotation{Overlap: overlap}, provider.By{Caller: "owner"})
+		_, err := k.RotateKey(t.Context(), name, "ES256", keys.Rotation{Overlap: overlap},
+			provider.By{Caller: "owner"})
 		return err
 	}
 	done := 0
@@ -202,7 +213,9 @@ func TestKeysAreMadeOutsideTransactions(t *testing.T) {
 	if _, err := k.RotateKey(ctx, "noisy", "ES256", keys.Rotation{}, provider.By{}); err == nil {
 		t.Error("the hardware token makes no keys, and a key was made")
 	}
-	if _, _, err := k.PutProvider(ctx, provider.ProviderChange{Name: "other", Subscription: "s", Group: "g", Settings: jsontext.Value(`{"ownKeys":true}`)}, true); err == nil {
+	if _, _, err := k.PutProvider(ctx, provider.ProviderChange{
+		Name: "other", Subscription: "s", Group: "g", Settings: jsontext.Value(`{"ownKeys":true}`),
+	}, true); err == nil {
 		t.Error("the hardware token makes no keys, and a provider was created with one")
 	}
 	if token.asked != 2 {
@@ -219,7 +232,11 @@ type readerFunc func([]byte) (int, error)
 func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 
 func TestAClockThatWasWrongIsSurvived(t *testing.T) {
-	for name, wrong := range map[string]time.Time{"years ahead": now.AddDate(10, 0, 0), "1970": time.Unix(100, 0).UTC(), "a week ahead": now.AddDate(0, 0, 7)} {
+	for name, wrong := range map[string]time.Time{
+		"years ahead":  now.AddDate(10, 0, 0),
+		"1970":         time.Unix(100, 0).UTC(),
+		"a week ahead": now.AddDate(0, 0, 7),
+	} {
 		k := newKeyed(t, wrong)
 		k.put("own", `{"ownKeys":true,"signingAlgorithm":"ES256"}`)
 		first, _, _ := k.keys("default")

@@ -83,7 +83,9 @@ func (r *Registry) change(ctx context.Context, asked PolicyChange, from int64) (
 			return err
 		}
 		if approvals(p) > 1 {
-			pending, err = r.propose(tx, p, store.Proposal{Kind: string(c.Kind), Action: c.Action, JWS: c.JWS, From: c.from, Base: c.base}, c.By)
+			pending, err = r.propose(tx, p, store.Proposal{
+				Kind: string(c.Kind), Action: c.Action, JWS: c.JWS, From: c.from, Base: c.base,
+			}, c.By)
 			return err
 		}
 		done, err = r.put(tx, p, c)
@@ -124,7 +126,8 @@ func (r *Registry) read(c PolicyChange) (*policyjws.Submission, error) {
 		// Security: readers see the JWS of the policy in force. Its signature says "set
 		// this policy", not "remove it".
 		if err == nil && !in.Empty {
-			return nil, refuse(InvalidOperation, CheckPurpose, "a JWS with an empty payload", "a JWS that contains a policy, signed to set it", remedyPurpose)
+			return nil, refuse(InvalidOperation, CheckPurpose, "a JWS with an empty payload",
+				"a JWS that contains a policy, signed to set it", remedyPurpose)
 		}
 		return in, err
 	}
@@ -175,7 +178,8 @@ func (r *Registry) bound(p store.Provider, in *policyjws.Submission, use policyj
 		err = in.Binding.Complete(use)
 	}
 	if err != nil {
-		return refuse(InvalidOperation, CheckPurpose, "a change signed for "+use.Purpose+" at "+use.Provider, err.Error(), remedyPurpose)
+		return refuse(InvalidOperation, CheckPurpose, "a change signed for "+use.Purpose+" at "+use.Provider,
+			err.Error(), remedyPurpose)
 	}
 	return nil
 }
@@ -196,10 +200,12 @@ func inOrder(tx store.Tx, c policyChange) error {
 		return err
 	}
 	if c.Match != nil && *c.Match != current.Version {
-		return refuse(Stale, CheckMatch, fmt.Sprintf("version %d in force", *c.Match), fmt.Sprintf("version %d", current.Version), remedyConcurrent)
+		return refuse(Stale, CheckMatch, fmt.Sprintf("version %d in force", *c.Match),
+			fmt.Sprintf("version %d", current.Version), remedyConcurrent)
 	}
 	if current.Version != c.base {
-		return refuse(Conflict, CheckConcurrent, fmt.Sprintf("version %d in force, as when the change was sent", c.base),
+		return refuse(Conflict, CheckConcurrent,
+			fmt.Sprintf("version %d in force, as when the change was sent", c.base),
 			fmt.Sprintf("version %d of %s", current.Version, current.By), remedyConcurrent)
 	}
 	return nil
@@ -229,14 +235,19 @@ func (r *Registry) put(tx store.Tx, p store.Provider, c policyChange) (*Done, er
 }
 
 // Version returns a version of a policy as it was written.
-func (r *Registry) Version(ctx context.Context, providerName string, kind evidence.Kind, version int64) (store.PolicyVersion, error) {
+func (r *Registry) Version(
+	ctx context.Context, providerName string, kind evidence.Kind, version int64,
+) (store.PolicyVersion, error) {
 	p, err := r.cfg.Store.PolicyVersion(ctx, providerName, string(kind), version)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		err = refuse(NotFound, CheckVersion, "a version of the policy of "+string(kind), fmt.Sprintf("no version %d", version), "list the versions: probity policy history "+string(kind))
+		err = refuse(NotFound, CheckVersion, "a version of the policy of "+string(kind),
+			fmt.Sprintf("no version %d", version), "list the versions: probity policy history "+string(kind))
 	case errors.Is(err, ErrAltered):
-		r.cfg.Log.Error("a version of a policy was altered in the database", "provider", providerName, "type", string(kind), "version", version)
-		err = refuse(Conflict, CheckVersion, "a version of the policy as it was written", fmt.Sprintf("version %d was altered in the database", version),
+		r.cfg.Log.Error("a version of a policy was altered in the database", "provider", providerName, "type",
+			string(kind), "version", version)
+		err = refuse(Conflict, CheckVersion, "a version of the policy as it was written",
+			fmt.Sprintf("version %d was altered in the database", version),
 			"find out who changed the database, and restore it from a backup, or set the policy again")
 	}
 	return p, err
@@ -244,7 +255,9 @@ func (r *Registry) Version(ctx context.Context, providerName string, kind eviden
 
 // Rollback puts an earlier version in force again, as a new version: what was
 // submitted then is checked as if it were submitted now.
-func (r *Registry) Rollback(ctx context.Context, providerName string, kind evidence.Kind, version int64, match *int64, by By) (*Done, error) {
+func (r *Registry) Rollback(
+	ctx context.Context, providerName string, kind evidence.Kind, version int64, match *int64, by By,
+) (*Done, error) {
 	earlier, err := r.Version(ctx, providerName, kind, version)
 	if err != nil {
 		return nil, err

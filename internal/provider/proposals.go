@@ -75,7 +75,9 @@ func (r *Registry) propose(tx store.Tx, p store.Provider, x store.Proposal, by B
 		}
 	}
 	if live >= maxProposals {
-		return nil, refuse(Conflict, CheckApproval, fmt.Sprintf("fewer than %d changes that wait", maxProposals), strconv.Itoa(live), "approve or reject some: probity policy proposals")
+		return nil, refuse(Conflict, CheckApproval,
+			fmt.Sprintf("fewer than %d changes that wait", maxProposals), strconv.Itoa(live),
+			"approve or reject some: probity policy proposals")
 	}
 	x.ID, x.Provider, x.Created, x.Expires = rand.Text()[:12], p.Name, r.now(), r.now().Add(proposalLife)
 	x.Approvals, x.Credentials = []string{by.Caller}, []string{credential(tokens, by.Caller)}
@@ -94,7 +96,8 @@ func (r *Registry) propose(tx store.Tx, p store.Provider, x store.Proposal, by B
 
 // same reports whether two proposals ask for the same change of the same state.
 func same(a, b store.Proposal) bool {
-	return a.Kind == b.Kind && a.Action == b.Action && a.JWS == b.JWS && a.From == b.From && a.Base == b.Base && bytes.Equal(a.Change, b.Change) && len(a.Approvals) > 0
+	return a.Kind == b.Kind && a.Action == b.Action && a.JWS == b.JWS && a.From == b.From &&
+		a.Base == b.Base && bytes.Equal(a.Change, b.Change) && len(a.Approvals) > 0
 }
 
 // subject is what a proposal is about, in the ledger.
@@ -190,7 +193,8 @@ func origin(tokens []store.Token, caller string) string {
 	for range len(tokens) + 1 { // each token at most once
 		name, static := strings.CutPrefix(caller, tokenPrefix)
 		at := slices.IndexFunc(tokens, func(t store.Token) bool { return t.Name == name })
-		if !static || at < 0 || !auth.IsCaller(tokens[at].CreatedBy) || tokens[at].CreatedBy == tokenPrefix+auth.Administrator {
+		if !static || at < 0 || !auth.IsCaller(tokens[at].CreatedBy) ||
+			tokens[at].CreatedBy == tokenPrefix+auth.Administrator {
 			break
 		}
 		caller = tokens[at].CreatedBy
@@ -208,10 +212,13 @@ func may(t store.Token, role auth.Role, provider string) bool {
 func (r *Registry) waits(tx store.Tx, providerName, id string, by By) (store.Proposal, error) {
 	x, err := tx.Proposal(providerName, id)
 	if errors.Is(err, store.ErrNotFound) || err == nil && !r.cfg.Now().Before(x.Expires) {
-		return x, refuse(NotFound, CheckApproval, "a proposal that waits", "no proposal with this id, or an expired one", "list them: probity policy proposals")
+		return x, refuse(NotFound, CheckApproval, "a proposal that waits",
+			"no proposal with this id, or an expired one", "list them: probity policy proposals")
 	}
 	if err == nil && by.Role < needed(x) {
-		return x, refuse(Forbidden, CheckApproval, "a caller with the role "+needed(x).String()+", as for the change itself", by.Caller+", with the role "+by.Role.String(), "let an owner of the provider decide")
+		return x, refuse(Forbidden, CheckApproval,
+			"a caller with the role "+needed(x).String()+", as for the change itself",
+			by.Caller+", with the role "+by.Role.String(), "let an owner of the provider decide")
 	}
 	return x, err
 }
@@ -246,15 +253,20 @@ func (r *Registry) Approve(ctx context.Context, providerName, id string, by By) 
 		}
 		callers, lost := r.live(tokens, x)
 		if slices.Contains(callers, by.Caller) {
-			return refuse(Conflict, CheckApproval, "a caller who has not approved it yet", by.Caller+" approved it already", "let another caller approve it")
+			return refuse(Conflict, CheckApproval, "a caller who has not approved it yet",
+				by.Caller+" approved it already", "let another caller approve it")
 		}
 		if other := kin(tokens, callers, by.Caller); other != "" {
-			return refuse(Conflict, CheckApproval, "a caller independent of those who approved it", fmt.Sprintf("%s, whose token was made by %s, as %s was or is", by.Caller, origin(tokens, by.Caller), other),
+			return refuse(Conflict, CheckApproval, "a caller independent of those who approved it",
+				fmt.Sprintf("%s, whose token was made by %s, as %s was or is", by.Caller,
+					origin(tokens, by.Caller), other),
 				"let a caller approve it whose token the administrator or someone else made")
 		}
 		agree(&x, by.Caller, credential(tokens, by.Caller))
 		callers = append(callers, by.Caller)
-		if err := ledger.Append(tx, p.Identity(), r.entry(by, "policy.approve", subject(x), map[string]string{"proposal": x.ID})); err != nil {
+		err = ledger.Append(tx, p.Identity(),
+			r.entry(by, "policy.approve", subject(x), map[string]string{"proposal": x.ID}))
+		if err != nil {
 			return err
 		}
 		if len(callers) < approvals(p) {
@@ -291,7 +303,9 @@ func agree(x *store.Proposal, caller, credential string) {
 
 // carryOut makes a change that enough callers agree to: what was proposed is checked as if
 // it were submitted now. used tells whether ready was needed.
-func (r *Registry) carryOut(tx store.Tx, p store.Provider, x store.Proposal, agreed []string, by By, ready *store.SigningKey) (done *Done, used bool, err error) {
+func (r *Registry) carryOut(
+	tx store.Tx, p store.Provider, x store.Proposal, agreed []string, by By, ready *store.SigningKey,
+) (done *Done, used bool, err error) {
 	done = &Done{Action: x.Action}
 	switch x.Action {
 	case store.PolicySet, store.PolicyReset:
@@ -314,7 +328,8 @@ func (r *Registry) carryOut(tx store.Tx, p store.Provider, x store.Proposal, agr
 		if err != nil {
 			return nil, false, err
 		}
-		return done, false, r.changeCertificate(tx, p, in, certificateChange{x.JWS, x.Action == store.CertificateAdd, by, agreed})
+		return done, false, r.changeCertificate(tx, p, in,
+			certificateChange{x.JWS, x.Action == store.CertificateAdd, by, agreed})
 	case store.ProviderDelete:
 		if err := unchanged(p, x); err != nil {
 			return nil, false, err
@@ -334,7 +349,8 @@ func (r *Registry) carryOut(tx store.Tx, p store.Provider, x store.Proposal, agr
 		used, err = r.putProvider(tx, p, c, false, ready)
 		return done, used, err
 	}
-	return nil, false, refuse(Invalid, CheckApproval, "a change that this version knows", fmt.Sprintf("%q", x.Action), "reject the proposal, or let a node of a newer version make the change")
+	return nil, false, refuse(Invalid, CheckApproval, "a change that this version knows",
+		fmt.Sprintf("%q", x.Action), "reject the proposal, or let a node of a newer version make the change")
 }
 
 // unchanged refuses a change of a provider that another change came before.
@@ -342,8 +358,12 @@ func unchanged(p store.Provider, x store.Proposal) error {
 	if p.Revision == x.Base {
 		return nil
 	}
-	return refuse(Conflict, CheckConcurrent, fmt.Sprintf("revision %d of the provider in force, as when the change was proposed", x.Base),
-		fmt.Sprintf("revision %d of %s", p.Revision, p.UpdatedBy), "reject the proposal, and propose the change again if it is still wanted")
+	return refuse(
+		Conflict, CheckConcurrent,
+		fmt.Sprintf("revision %d of the provider in force, as when the change was proposed", x.Base),
+		fmt.Sprintf("revision %d of %s", p.Revision, p.UpdatedBy),
+		"reject the proposal, and propose the change again if it is still wanted",
+	)
 }
 
 // approvedBy writes down who agreed.
@@ -364,7 +384,8 @@ func (r *Registry) Reject(ctx context.Context, providerName, id string, by By) e
 		if err != nil {
 			return err
 		}
-		return errors.Join(tx.DeleteProposal(providerName, id), ledger.Append(tx, p.Identity(), r.entry(by, "policy.reject", subject(x), map[string]string{"proposal": id})))
+		return errors.Join(tx.DeleteProposal(providerName, id), ledger.Append(tx, p.Identity(),
+			r.entry(by, "policy.reject", subject(x), map[string]string{"proposal": id})))
 	})
 	if err == nil {
 		r.changed(ctx, providerName)
@@ -384,9 +405,11 @@ type proposed struct {
 func (c *ProviderChange) read(text jsontext.Value) error {
 	var in proposed
 	if err := json.Unmarshal(text, &in, json.RejectUnknownMembers(true)); err != nil {
-		return refuse(Invalid, CheckApproval, "a change that this version knows", err.Error(), "reject the proposal")
+		return refuse(Invalid, CheckApproval, "a change that this version knows", err.Error(),
+			"reject the proposal")
 	}
-	c.Location, c.Tags, c.PublicNetworkAccess, c.TPMAuthentication, c.Settings = in.Location, in.Tags, in.PublicNetworkAccess, in.TPMAuthentication, in.Settings
+	c.Location, c.Tags, c.PublicNetworkAccess, c.TPMAuthentication, c.Settings = in.Location, in.Tags,
+		in.PublicNetworkAccess, in.TPMAuthentication, in.Settings
 	return nil
 }
 
@@ -394,7 +417,8 @@ func (c *ProviderChange) read(text jsontext.Value) error {
 // protect: everything but its place and its tags.
 func (c *ProviderChange) protected(p store.Provider) bool {
 	differs := func(new *string, old string) bool { return new != nil && *new != old }
-	return differs(c.PublicNetworkAccess, p.PublicNetworkAccess) || differs(c.TPMAuthentication, p.TPMAuthentication) ||
+	return differs(c.PublicNetworkAccess, p.PublicNetworkAccess) ||
+		differs(c.TPMAuthentication, p.TPMAuthentication) ||
 		len(c.Settings) > 0 && !bytes.Equal(canonical(c.Settings), canonical(p.Settings))
 }
 
@@ -404,7 +428,9 @@ func (r *Registry) proposeSettings(tx store.Tx, p store.Provider, c ProviderChan
 	if approvals(p) <= 1 || !c.protected(p) {
 		return nil, nil
 	}
-	text, err := json.Marshal(proposed{c.Location, c.Tags, c.PublicNetworkAccess, c.TPMAuthentication, c.Settings}, json.Deterministic(true))
+	text, err := json.Marshal(proposed{
+		c.Location, c.Tags, c.PublicNetworkAccess, c.TPMAuthentication, c.Settings,
+	}, json.Deterministic(true))
 	if err != nil {
 		return nil, err
 	}
@@ -467,14 +493,19 @@ func Differences(p store.Provider, x store.Proposal) []Difference {
 		name string
 		to   *string
 		from string
-	}{{"location", c.Location, p.Location}, {"publicNetworkAccess", c.PublicNetworkAccess, p.PublicNetworkAccess}, {"tpmAttestationAuthentication", c.TPMAuthentication, p.TPMAuthentication}} {
+	}{
+		{"location", c.Location, p.Location},
+		{"publicNetworkAccess", c.PublicNetworkAccess, p.PublicNetworkAccess},
+		{"tpmAttestationAuthentication", c.TPMAuthentication, p.TPMAuthentication},
+	} {
 		if m.to != nil && *m.to != m.from {
 			list = append(list, Difference{m.name, text(m.from), text(*m.to)})
 		}
 	}
 	if len(c.Settings) > 0 {
 		var from, to map[string]jsontext.Value
-		if len(p.Settings) > 0 && json.Unmarshal(p.Settings, &from) != nil || json.Unmarshal(c.Settings, &to) != nil {
+		if len(p.Settings) > 0 && json.Unmarshal(p.Settings, &from) != nil ||
+			json.Unmarshal(c.Settings, &to) != nil {
 			return append(list, Difference{"probity", p.Settings, c.Settings})
 		}
 		names := slices.AppendSeq(slices.Collect(maps.Keys(from)), maps.Keys(to))

@@ -32,7 +32,8 @@ func newCareful(t *testing.T, db database) careful {
 
 func (c careful) token(name, role string) {
 	c.t.Helper()
-	_, err := c.NewToken(c.t.Context(), name, role, []string{"acme"}, now.Add(time.Hour), provider.By{Caller: "test"})
+	_, err := c.NewToken(c.t.Context(), name, role, []string{"acme"}, now.Add(time.Hour),
+		provider.By{Caller: "test"})
 	c.must(err)
 }
 
@@ -52,12 +53,20 @@ func as(name string) provider.By {
 }
 
 func (c careful) settings(by, text string) error {
-	_, _, err := c.PutProvider(c.t.Context(), provider.ProviderChange{Name: "acme", Subscription: "s", Group: "g", Settings: jsontext.Value(text), By: as(by)}, false)
+	_, _, err := c.PutProvider(c.t.Context(), provider.ProviderChange{
+		Name: "acme", Subscription: "s", Group: "g", Settings: jsontext.Value(text), By: as(by),
+	}, false)
 	return err
 }
 
 func (c careful) setPolicy(by, text string) error {
-	_, err := c.Change(c.t.Context(), provider.PolicyChange{Provider: "acme", Kind: evidence.SGXEnclave, Action: store.PolicySet, JWS: wrapped(c.t, text), By: as(by)})
+	_, err := c.Change(c.t.Context(), provider.PolicyChange{
+		Provider: "acme",
+		Kind:     evidence.SGXEnclave,
+		Action:   store.PolicySet,
+		JWS:      wrapped(c.t, text),
+		By:       as(by),
+	})
 	return err
 }
 
@@ -115,20 +124,41 @@ func TestEveryChangeThatWeakensAProviderNeedsItsApprovals(t *testing.T) {
 			change func(c careful) error
 			done   func(c careful) bool
 		}{
-			"lower the approvals":  {func(c careful) error { return c.settings("ann", `{"approvals":1,"tcb":"UpToDate"}`) }, func(c careful) bool { return c.provider().Settings.Approvals == 1 }},
-			"remove all settings":  {func(c careful) error { return c.settings("ann", `{}`) }, func(c careful) bool { return c.provider().Settings.Approvals == 0 }},
-			"raise the approvals":  {func(c careful) error { return c.settings("ann", `{"approvals":3}`) }, func(c careful) bool { return c.provider().Settings.Approvals == 3 }},
-			"accept more statuses": {func(c careful) error { return c.settings("ann", `{"approvals":2,"tcb":"any"}`) }, func(c careful) bool { return c.provider().Settings.TCB == "any" }},
+			"lower the approvals": {
+				func(c careful) error { return c.settings("ann", `{"approvals":1,"tcb":"UpToDate"}`) },
+				func(c careful) bool { return c.provider().Settings.Approvals == 1 },
+			},
+			"remove all settings": {
+				func(c careful) error { return c.settings("ann", `{}`) },
+				func(c careful) bool { return c.provider().Settings.Approvals == 0 },
+			},
+			"raise the approvals": {
+				func(c careful) error { return c.settings("ann", `{"approvals":3}`) },
+				func(c careful) bool { return c.provider().Settings.Approvals == 3 },
+			},
+			"accept more statuses": {
+				func(c careful) error { return c.settings("ann", `{"approvals":2,"tcb":"any"}`) },
+				func(c careful) bool { return c.provider().Settings.TCB == "any" },
+			},
 			"another algorithm": {func(c careful) error {
 				return c.settings("ann", `{"approvals":2,"signingAlgorithm":"ES256","ownKeys":true}`)
 			}, func(c careful) bool { return c.provider().Settings.OwnKeys }},
-			"network":              {change(func(x *provider.ProviderChange) { x.PublicNetworkAccess = &disabled }), func(c careful) bool { return c.provider().PublicNetworkAccess == disabled }},
-			"TPMs without callers": {change(func(x *provider.ProviderChange) { x.TPMAuthentication = &disabled }), func(c careful) bool { return !c.provider().TPMNeedsCaller() }},
+			"network": {change(func(x *provider.ProviderChange) {
+				x.PublicNetworkAccess = &disabled
+			}), func(c careful) bool { return c.provider().PublicNetworkAccess == disabled }},
+			"TPMs without callers": {change(func(x *provider.ProviderChange) {
+				x.TPMAuthentication = &disabled
+			}), func(c careful) bool { return !c.provider().TPMNeedsCaller() }},
 			"settings with tags": {change(func(x *provider.ProviderChange) {
 				x.Settings, x.Tags = jsontext.Value(`{}`), map[string]string{"a": "b"}
 			}), func(c careful) bool { return c.provider().Tags["a"] == "b" && c.provider().Settings.Approvals == 0 }},
-			"deletion": {func(c careful) error { return c.DeleteProvider(c.t.Context(), "acme", as("ann")) }, func(c careful) bool { _, there := c.Get("acme"); return !there }},
-			"a policy": {func(c careful) error { return c.setPolicy("ann", lax) }, func(c careful) bool { return c.provider().Policy(evidence.SGXEnclave).Version == 1 }},
+			"deletion": {
+				func(c careful) error { return c.DeleteProvider(c.t.Context(), "acme", as("ann")) },
+				func(c careful) bool { _, there := c.Get("acme"); return !there },
+			},
+			"a policy": {func(c careful) error { return c.setPolicy("ann", lax) }, func(c careful) bool {
+				return c.provider().Policy(evidence.SGXEnclave).Version == 1
+			}},
 		} {
 			t.Run(name, func(t *testing.T) {
 				c := newCareful(t, open(t))
@@ -174,9 +204,15 @@ func TestApprovalsAreThoseOfLiveCallers(t *testing.T) {
 			lose func(c careful)
 			want string
 		}{
-			"revoked":                   {func(c careful) { c.revoke("bob") }, "token:bob, which was revoked"},
-			"made again":                {func(c careful) { c.revoke("bob"); c.token("bob", "owner") }, "token:bob, which was made again"},
-			"made again as contributor": {func(c careful) { c.revoke("bob"); c.token("bob", "contributor") }, "token:bob, which was made again"},
+			"revoked": {func(c careful) { c.revoke("bob") }, "token:bob, which was revoked"},
+			"made again": {
+				func(c careful) { c.revoke("bob"); c.token("bob", "owner") },
+				"token:bob, which was made again",
+			},
+			"made again as contributor": {
+				func(c careful) { c.revoke("bob"); c.token("bob", "contributor") },
+				"token:bob, which was made again",
+			},
 		} {
 			t.Run(name, func(t *testing.T) {
 				c := newCareful(t, open(t))
@@ -203,20 +239,35 @@ func TestApproversAreIndependent(t *testing.T) {
 		proposer, approver string
 		ok                 bool
 	}{
-		"a token of the proposer's":                   {[][2]string{{"x", "token:ann"}}, "ann", "x", false},
-		"a token that a token of the proposer's made": {[][2]string{{"x", "token:ann"}, {"y", "token:x"}}, "ann", "y", false},
-		"two tokens of one maker":                     {[][2]string{{"x", "token:ann"}, {"y", "token:ann"}}, "x", "y", false},
-		"the maker of the proposer's token":           {[][2]string{{"x", "token:ann"}}, "x", "ann", false},
-		"two tokens of a maker who left":              {[][2]string{{"x", "token:gone"}, {"y", "token:gone"}}, "x", "y", false},
-		"two tokens of an issuer's caller":            {[][2]string{{"x", "oidc:issuer#ann"}, {"y", "oidc:issuer#ann"}}, "x", "y", false},
-		"two tokens of a certificate's holder":        {[][2]string{{"x", "cert:CN=ann"}, {"y", "cert:CN=ann"}}, "x", "y", false},
-		"tokens of two makers":                        {[][2]string{{"x", "token:ann"}, {"y", "token:bob"}}, "x", "y", true},
-		"two tokens of the administrator":             {[][2]string{{"x", "token:administrator"}, {"y", "token:administrator"}}, "x", "y", true},
-		"a token of someone else":                     {[][2]string{{"x", "token:bob"}}, "ann", "x", true},
+		"a token of the proposer's": {[][2]string{{"x", "token:ann"}}, "ann", "x", false},
+		"a token that a token of the proposer's made": {
+			[][2]string{{"x", "token:ann"}, {"y", "token:x"}}, "ann", "y", false,
+		},
+		"two tokens of one maker": {
+			[][2]string{{"x", "token:ann"}, {"y", "token:ann"}}, "x", "y", false,
+		},
+		"the maker of the proposer's token": {[][2]string{{"x", "token:ann"}}, "x", "ann", false},
+		"two tokens of a maker who left": {
+			[][2]string{{"x", "token:gone"}, {"y", "token:gone"}}, "x", "y", false,
+		},
+		"two tokens of an issuer's caller": {
+			[][2]string{{"x", "oidc:issuer#ann"}, {"y", "oidc:issuer#ann"}}, "x", "y", false,
+		},
+		"two tokens of a certificate's holder": {
+			[][2]string{{"x", "cert:CN=ann"}, {"y", "cert:CN=ann"}}, "x", "y", false,
+		},
+		"tokens of two makers": {
+			[][2]string{{"x", "token:ann"}, {"y", "token:bob"}}, "x", "y", true,
+		},
+		"two tokens of the administrator": {
+			[][2]string{{"x", "token:administrator"}, {"y", "token:administrator"}}, "x", "y", true,
+		},
+		"a token of someone else": {[][2]string{{"x", "token:bob"}}, "ann", "x", true},
 	} {
 		c := newCareful(t, open(t))
 		for _, m := range tc.made {
-			_, err := c.NewToken(t.Context(), m[0], "owner", []string{"acme"}, now.Add(time.Hour), provider.By{Caller: m[1]})
+			_, err := c.NewToken(t.Context(), m[0], "owner", []string{"acme"}, now.Add(time.Hour),
+				provider.By{Caller: m[1]})
 			c.must(err)
 		}
 		x := c.pending(c.settings(tc.proposer, `{"approvals":1}`))
@@ -280,7 +331,9 @@ func TestTheRoleOfAChangeIsNeededToApproveIt(t *testing.T) {
 func TestAProposalIsMadeOverWhatWasInForce(t *testing.T) {
 	c := newCareful(t, open(t))
 	x := c.pending(c.settings("ann", `{}`))
-	_, _, err := c.PutProvider(t.Context(), provider.ProviderChange{Name: "acme", Subscription: "s", Group: "g", Tags: map[string]string{"a": "b"}, By: as("cyd")}, false)
+	_, _, err := c.PutProvider(t.Context(), provider.ProviderChange{
+		Name: "acme", Subscription: "s", Group: "g", Tags: map[string]string{"a": "b"}, By: as("cyd"),
+	}, false)
 	c.must(err)
 	c.refused(c.approve(x, "bob"), provider.Conflict, "revision")
 	if c.provider().Settings.Approvals != 2 {
@@ -302,7 +355,10 @@ func TestTheApprovalsInForceAreNeeded(t *testing.T) {
 func TestCallersOfTheConfigurationAndOfIssuersCanApprove(t *testing.T) {
 	for _, name := range []string{"token:administrator", "oidc:https://login.example.org#7", "cert:ops"} {
 		c := newCareful(t, open(t))
-		_, _, err := c.PutProvider(t.Context(), provider.ProviderChange{Name: "acme", Subscription: "s", Group: "g", Settings: jsontext.Value(`{}`), By: provider.By{Caller: name, Role: auth.Owner}}, false)
+		_, _, err := c.PutProvider(t.Context(), provider.ProviderChange{
+			Name: "acme", Subscription: "s", Group: "g", Settings: jsontext.Value(`{}`),
+			By: provider.By{Caller: name, Role: auth.Owner},
+		}, false)
 		x := c.pending(err)
 		c.must(c.approve(x, "bob"))
 	}
@@ -320,13 +376,19 @@ func TestNoTokenIsNamedAsTheAdministrator(t *testing.T) {
 func TestWhatAProposalChanges(t *testing.T) {
 	c := newCareful(t, open(t))
 	disabled := "Disabled"
-	_, _, err := c.PutProvider(t.Context(), provider.ProviderChange{Name: "acme", Subscription: "s", Group: "g", Settings: jsontext.Value(`{"tcb":"any","concurrent":4}`), PublicNetworkAccess: &disabled, By: as("ann")}, false)
+	_, _, err := c.PutProvider(t.Context(), provider.ProviderChange{
+		Name: "acme", Subscription: "s", Group: "g",
+		Settings: jsontext.Value(`{"tcb":"any","concurrent":4}`), PublicNetworkAccess: &disabled,
+		By: as("ann"),
+	}, false)
 	x := c.pending(err)
 	got := ""
 	for _, d := range provider.Differences(c.provider().Provider, x) {
 		got += fmt.Sprintf("%s: %s to %s; ", d.Name, d.From, d.To)
 	}
-	if want := `publicNetworkAccess: null to "Disabled"; approvals: 2 to null; concurrent: null to 4; tcb: "UpToDate" to "any"; `; got != want {
+	want := `publicNetworkAccess: null to "Disabled"; approvals: 2 to null; concurrent: null to 4; tcb: ` +
+		`"UpToDate" to "any"; `
+	if got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
 	c.must(c.Reject(t.Context(), "acme", x.ID, as("ann")))
@@ -340,9 +402,11 @@ func TestWhatAProposalChanges(t *testing.T) {
 func TestAProposalThatWasWrittenIntoTheDatabase(t *testing.T) {
 	engines(t, func(t *testing.T, open func(t *testing.T) database) {
 		for name, edit := range map[string]string{
-			"an approval":      `UPDATE proposals SET data = replace(data, '"approvals":["token:ann"]', '"approvals":["token:ann","token:bob"]')`,
-			"another change":   `UPDATE proposals SET data = replace(data, '"tcb":"default"', '"tcb":"any"')`,
-			"deletion instead": `UPDATE proposals SET data = replace(data, '"action":"settings"', '"action":"delete"')`,
+			"an approval": `UPDATE proposals SET data = replace(data, '"approvals":["token:ann"]', ` +
+				`'"approvals":["token:ann","token:bob"]')`,
+			"another change": `UPDATE proposals SET data = replace(data, '"tcb":"default"', '"tcb":"any"')`,
+			"deletion instead": `UPDATE proposals ` +
+				`SET data = replace(data, '"action":"settings"', '"action":"delete"')`,
 		} {
 			t.Run(name, func(t *testing.T) {
 				c := newCareful(t, open(t))

@@ -130,7 +130,10 @@ var defaults = sync.OnceValue(func() map[evidence.Kind]*PolicyInForce {
 			all[kind], err = ReadPolicy(jws)
 		}
 		if err != nil {
-			all[kind] = &PolicyInForce{Submitted: &policyjws.Submission{JWS: policyjws.NoPolicy, Empty: true}, Broken: err}
+			all[kind] = &PolicyInForce{
+				Submitted: &policyjws.Submission{JWS: policyjws.NoPolicy, Empty: true},
+				Broken:    err,
+			}
 		}
 	}
 	return all

@@ -24,8 +24,15 @@ func config(t testing.TB, db store.Store) provider.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return provider.Config{Store: db, Signing: keys.Config{Master: master, Random: rand.Reader}, URL: "https://attest.example.org", Poll: time.Hour,
-		Defaults: provider.Defaults{Concurrent: 8}, Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)}
+	return provider.Config{
+		Store:    db,
+		Signing:  keys.Config{Master: master, Random: rand.Reader},
+		URL:      "https://attest.example.org",
+		Poll:     time.Hour,
+		Defaults: provider.Defaults{Concurrent: 8},
+		Now:      func() time.Time { return now },
+		Log:      slog.New(slog.DiscardHandler),
+	}
 }
 
 func open(t testing.TB) *sqlite.Store {
@@ -38,7 +45,8 @@ func open(t testing.TB) *sqlite.Store {
 	return db
 }
 
-const text = `version=1.0;authorizationrules{[type=="x-ms-sgx-mrsigner", value=="83d719e77deaca1470f6baf62a4d774303c899db69020f9c70ee1dfc08c7ce9e"] => permit();};`
+const text = `version=1.0;authorizationrules{[type=="x-ms-sgx-mrsigner", ` +
+	`value=="83d719e77deaca1470f6baf62a4d774303c899db69020f9c70ee1dfc08c7ce9e"] => permit();};`
 
 // TestManyProviders starts with 10,000 providers, each with a policy of its own.
 func TestManyProviders(t *testing.T) {
@@ -52,14 +60,20 @@ func TestManyProviders(t *testing.T) {
 		if err := db.Update(t.Context(), store.TopicProvider, "", func(tx store.Tx) error {
 			for i := from; i < from+1000; i++ {
 				name := fmt.Sprintf("tenant-%05d", i)
-				if _, err := tx.PutProvider(store.Provider{Name: name, Subscription: "s", Group: "g", Location: "local", Created: now}); err != nil {
+				_, err := tx.PutProvider(store.Provider{
+					Name: name, Subscription: "s", Group: "g", Location: "local", Created: now,
+				})
+				if err != nil {
 					return err
 				}
 				jws, err := policyjws.Wrap(nil, fmt.Sprintf("%s// %d", text, i), nil, nil)
 				if err != nil {
 					return err
 				}
-				if _, err := tx.PutPolicy(store.PolicyVersion{Provider: name, Kind: string(evidence.SGXEnclave), Action: store.PolicySet, JWS: jws, At: now}); err != nil {
+				if _, err := tx.PutPolicy(store.PolicyVersion{
+					Provider: name, Kind: string(evidence.SGXEnclave), Action: store.PolicySet,
+					JWS: jws, At: now,
+				}); err != nil {
 					return err
 				}
 			}
@@ -80,12 +94,14 @@ func TestManyProviders(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	held := int64(after.HeapAlloc) - int64(before.HeapAlloc)
-	t.Logf("10,000 providers with a policy each: read in %s, %d MiB held", took.Round(time.Millisecond), held>>20)
+	t.Logf("10,000 providers with a policy each: read in %s, %d MiB held",
+		took.Round(time.Millisecond), held>>20)
 	if held > 1<<30 {
 		t.Errorf("%d bytes held", held)
 	}
 	p, ok := r.Get("TENANT-07777")
-	if !ok || p.Policy(evidence.SGXEnclave).Version != 1 || p.URL != "https://attest.example.org/p/tenant-07777" {
+	if !ok || p.Policy(evidence.SGXEnclave).Version != 1 ||
+		p.URL != "https://attest.example.org/p/tenant-07777" {
 		t.Errorf("%+v", p)
 	}
 	if s, err := p.Signers(now); err != nil || s.Sign.Issuer != p.URL {
@@ -106,7 +122,9 @@ func TestABrokenProviderDoesNotAffectOthers(t *testing.T) {
 		if _, err := tx.PutProvider(store.Provider{Name: "no-policy"}); err != nil {
 			return err
 		}
-		_, err := tx.PutPolicy(store.PolicyVersion{Provider: "no-policy", Kind: "SgxEnclave", Action: store.PolicySet, JWS: "x", At: now})
+		_, err := tx.PutPolicy(store.PolicyVersion{
+			Provider: "no-policy", Kind: "SgxEnclave", Action: store.PolicySet, JWS: "x", At: now,
+		})
 		return err
 	}); err != nil {
 		t.Fatal(err)
@@ -115,7 +133,9 @@ func TestABrokenProviderDoesNotAffectOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, broken := range map[string]bool{"sound": false, "unknown-setting": true, "no-policy": true, "default": false} {
+	for name, broken := range map[string]bool{
+		"sound": false, "unknown-setting": true, "no-policy": true, "default": false,
+	} {
 		p, ok := r.Get(name)
 		if !ok || (p.Policy(evidence.SGXEnclave).Broken != nil) != broken {
 			t.Errorf("%s: %t, %v", name, ok, p.Policy(evidence.SGXEnclave).Broken)
@@ -138,12 +158,17 @@ func TestAProviderCannotRaiseItsBounds(t *testing.T) {
 		taken    int
 		validity time.Duration
 	}{
-		"greedy":  {`{"requestsPerSecond":1000,"burst":1000,"concurrent":1000,"maxTokenValidityMinutes":100000}`, 2, 10 * time.Hour},
+		"greedy": {
+			`{"requestsPerSecond":1000,"burst":1000,"concurrent":1000,"maxTokenValidityMinutes":100000}`,
+			2, 10 * time.Hour,
+		},
 		"modest":  {`{"requestsPerSecond":1,"burst":1,"maxTokenValidityMinutes":60}`, 1, time.Hour},
 		"silent":  {`{}`, 2, 10 * time.Hour},
 		"MixedCa": {`{}`, 2, 10 * time.Hour},
 	} {
-		p, created, err := r.PutProvider(t.Context(), provider.ProviderChange{Name: name, Subscription: "s", Group: "g", Location: &local, Settings: []byte(tc.settings)}, true)
+		p, created, err := r.PutProvider(t.Context(), provider.ProviderChange{
+			Name: name, Subscription: "s", Group: "g", Location: &local, Settings: []byte(tc.settings),
+		}, true)
 		if err != nil || !created {
 			t.Fatal(err)
 		}
@@ -165,19 +190,28 @@ func TestAProviderCannotRaiseItsBounds(t *testing.T) {
 			t.Errorf("%s: %d taken, validity %s", name, taken, p.MaxValidity)
 		}
 	}
-	if _, created, err := r.PutProvider(t.Context(), provider.ProviderChange{Name: "mixedca", Subscription: "s", Group: "g", Location: &local}, true); err != nil || created {
+	if _, created, err := r.PutProvider(t.Context(), provider.ProviderChange{
+		Name: "mixedca", Subscription: "s", Group: "g", Location: &local,
+	}, true); err != nil || created {
 		t.Errorf("the same name in another case is another provider: %t, %v", created, err)
 	}
 }
 
 func TestSettingsThatAreRefused(t *testing.T) {
-	for _, text := range []string{`{"tcb":"Revoked"}`, `{"signingAlgorithm":"none"}`, `{"ledger":"open"}`, `{"approvals":-1}`, `{"approvals":17}`, `{"burst":-1}`, `{"requestsPerSecond":-0.5}`,
-		`{"maxTokenValidityMinutes":1000000}`, `{"audience":[""]}`, `{"subjectClaim":"a b"}`, `{"unknown":1}`, `{"tcb":"any","tcb":"any"}`, `[]`, `{`} {
+	for _, text := range []string{
+		`{"tcb":"Revoked"}`, `{"signingAlgorithm":"none"}`, `{"ledger":"open"}`, `{"approvals":-1}`,
+		`{"approvals":17}`, `{"burst":-1}`, `{"requestsPerSecond":-0.5}`,
+		`{"maxTokenValidityMinutes":1000000}`, `{"audience":[""]}`, `{"subjectClaim":"a b"}`,
+		`{"unknown":1}`, `{"tcb":"any","tcb":"any"}`, `[]`, `{`,
+	} {
 		if s, err := provider.ReadSettings([]byte(text)); err == nil {
 			t.Errorf("%s: %+v", text, s)
 		}
 	}
-	if s, err := provider.ReadSettings([]byte(`{"signingAlgorithm":"EdDSA","audience":["k8s"],"ledger":"failClosed"}`)); err != nil || s.Algorithm != "EdDSA" {
+	s, err := provider.ReadSettings(
+		[]byte(`{"signingAlgorithm":"EdDSA","audience":["k8s"],"ledger":"failClosed"}`),
+	)
+	if err != nil || s.Algorithm != "EdDSA" {
 		t.Errorf("%+v, %v", s, err)
 	}
 }

@@ -72,8 +72,10 @@ const (
 
 // check checks what needs no database. minRetention is in days.
 func (c *ProviderChange) check(minRetention int) error {
-	if !providerName.MatchString(c.Name) || slices.Contains(reserved, ascii.Lower(c.Name)) && c.Name != store.DefaultProvider {
-		return refuse(Invalid, CheckName, "3 to 24 letters, digits and dashes, and no reserved word", fmt.Sprintf("%q", c.Name), "choose another name")
+	if !providerName.MatchString(c.Name) ||
+		slices.Contains(reserved, ascii.Lower(c.Name)) && c.Name != store.DefaultProvider {
+		return refuse(Invalid, CheckName, "3 to 24 letters, digits and dashes, and no reserved word",
+			fmt.Sprintf("%q", c.Name), "choose another name")
 	}
 	settings, err := ReadSettings(c.Settings)
 	if err == nil && settings.Retention > 0 {
@@ -84,21 +86,29 @@ func (c *ProviderChange) check(minRetention int) error {
 	}
 	for _, v := range []*string{c.PublicNetworkAccess, c.TPMAuthentication} {
 		if v != nil && *v != "" && *v != "Enabled" && *v != "Disabled" {
-			return refuse(Invalid, CheckSettings, "Enabled or Disabled", fmt.Sprintf("%q", *v), "correct publicNetworkAccess or tpmAttestationAuthentication")
+			return refuse(Invalid, CheckSettings, "Enabled or Disabled", fmt.Sprintf("%q", *v),
+				"correct publicNetworkAccess or tpmAttestationAuthentication")
 		}
 	}
-	problems := []error{bounds.Text("subscription", c.Subscription, maxGroup), bounds.Text("resource group", c.Group, maxGroup)}
+	problems := []error{
+		bounds.Text("subscription", c.Subscription, maxGroup),
+		bounds.Text("resource group", c.Group, maxGroup),
+	}
 	if c.Location != nil {
 		problems = append(problems, bounds.Text("location", *c.Location, maxLocation))
 	}
 	if err := errors.Join(problems...); err != nil {
-		return refuse(Invalid, CheckName, "a subscription, resource group and location within their bounds", err.Error(), "choose a shorter one")
+		return refuse(Invalid, CheckName, "a subscription, resource group and location within their bounds",
+			err.Error(), "choose a shorter one")
 	}
 	if len(c.Tags) > maxTags {
-		return refuse(Invalid, CheckSettings, fmt.Sprintf("at most %d tags", maxTags), fmt.Sprint(len(c.Tags)), "send fewer tags")
+		return refuse(Invalid, CheckSettings, fmt.Sprintf("at most %d tags", maxTags),
+			fmt.Sprint(len(c.Tags)), "send fewer tags")
 	}
 	for name, value := range c.Tags {
-		if err := errors.Join(bounds.Check("bytes of a tag's name", len(name), 1, maxTagLength), bounds.Text("tag", name, maxTagLength), bounds.Text("tag "+name, value, maxTagLength)); err != nil {
+		if err := errors.Join(bounds.Check("bytes of a tag's name", len(name), 1, maxTagLength),
+			bounds.Text("tag", name, maxTagLength),
+			bounds.Text("tag "+name, value, maxTagLength)); err != nil {
 			return refuse(Invalid, CheckSettings, "tags within their bounds", err.Error(), "correct the tag")
 		}
 	}
@@ -107,7 +117,9 @@ func (c *ProviderChange) check(minRetention int) error {
 
 // PutProvider creates a provider, or changes one where create is false or it is
 // there.
-func (r *Registry) PutProvider(ctx context.Context, c ProviderChange, mayCreate bool) (t *Provider, created bool, err error) {
+func (r *Registry) PutProvider(
+	ctx context.Context, c ProviderChange, mayCreate bool,
+) (t *Provider, created bool, err error) {
 	if err := c.check(r.cfg.MinRetention); err != nil {
 		return nil, false, err
 	}
@@ -117,7 +129,8 @@ func (r *Registry) PutProvider(ctx context.Context, c ProviderChange, mayCreate 
 	wanted, _ := ReadSettings(c.Settings)
 	var ready *store.SigningKey
 	at, exists := r.Get(name)
-	if len(c.Settings) > 0 && (name != store.DefaultProvider || !wanted.OwnKeys) && (exists || mayCreate) && (c.Match == nil || exists && at.Revision == *c.Match) {
+	if len(c.Settings) > 0 && (name != store.DefaultProvider || !wanted.OwnKeys) && (exists || mayCreate) &&
+		(c.Match == nil || exists && at.Revision == *c.Match) {
 		own, err := r.ownKeys(ctx, name, at, wanted)
 		if err != nil {
 			return nil, false, err
@@ -140,7 +153,10 @@ func (r *Registry) PutProvider(ctx context.Context, c ProviderChange, mayCreate 
 		switch {
 		case errors.Is(err, store.ErrNotFound) && mayCreate:
 			created = true
-			p = store.Provider{Name: name, Subscription: c.Subscription, Group: c.Group, Isolated: len(c.Signers) > 0, Signers: c.Signers, Created: r.now(), CreatedBy: c.By.Caller}
+			p = store.Provider{
+				Name: name, Subscription: c.Subscription, Group: c.Group, Isolated: len(c.Signers) > 0,
+				Signers: c.Signers, Created: r.now(), CreatedBy: c.By.Caller,
+			}
 			if p.Generation, err = generation(tx.LedgerHead, name); err != nil {
 				return err
 			}
@@ -149,12 +165,17 @@ func (r *Registry) PutProvider(ctx context.Context, c ProviderChange, mayCreate 
 		case err != nil:
 			return err
 		case !ascii.EqualFold(p.Subscription, c.Subscription) || !ascii.EqualFold(p.Group, c.Group):
-			return refuse(Conflict, CheckName, "a name that is not in use", "a provider in a different resource group has it", "choose another name")
+			return refuse(Conflict, CheckName, "a name that is not in use",
+				"a provider in a different resource group has it", "choose another name")
 		case len(c.Signers) > 0 && !sameSigners(p, c.Signers):
-			return refuse(Invalid, CheckTrustModel, "policySigningCertificates only when a provider is created, or the registered ones", "policySigningCertificates that differ from the registered ones", "use /certificates:add and :remove, or create another provider")
+			return refuse(Invalid, CheckTrustModel,
+				"policySigningCertificates only when a provider is created, or the registered ones",
+				"policySigningCertificates that differ from the registered ones",
+				"use /certificates:add and :remove, or create another provider")
 		}
 		if c.Match != nil && *c.Match != p.Revision {
-			return refuse(Stale, CheckMatch, fmt.Sprintf("revision %d in force", *c.Match), fmt.Sprintf("revision %d", p.Revision), remedyConcurrent)
+			return refuse(Stale, CheckMatch, fmt.Sprintf("revision %d in force", *c.Match),
+				fmt.Sprintf("revision %d", p.Revision), remedyConcurrent)
 		}
 		if !created {
 			if pending, err = r.proposeSettings(tx, p, c); err != nil || pending != nil {
@@ -180,18 +201,23 @@ func (r *Registry) PutProvider(ctx context.Context, c ProviderChange, mayCreate 
 
 // putProvider writes a provider with a change, and records it. used tells whether ready,
 // a signing key, was needed.
-func (r *Registry) putProvider(tx store.Tx, p store.Provider, c ProviderChange, created bool, ready *store.SigningKey) (used bool, err error) {
+func (r *Registry) putProvider(
+	tx store.Tx, p store.Provider, c ProviderChange, created bool, ready *store.SigningKey,
+) (used bool, err error) {
 	before, _ := ReadSettings(p.Settings) // broken ones chose nothing
 	settings, err := r.apply(&p, c)
 	if err != nil {
 		return false, err
 	}
 	if p.Name == store.DefaultProvider && settings.OwnKeys {
-		return false, refuse(Invalid, CheckSettings, "ownKeys only at providers other than the default one", "ownKeys at the default provider", "leave ownKeys out: the default provider signs with the keys that are shared")
+		return false, refuse(Invalid, CheckSettings,
+			"ownKeys only at providers other than the default one", "ownKeys at the default provider",
+			"leave ownKeys out: the default provider signs with the keys that are shared")
 	}
 	if created {
 		p.KeyUses = []store.KeyUse{{Own: ownKeys(p, settings), Algorithm: settings.algorithm()}}
-	} else if len(c.Settings) > 0 && (ownKeys(p, settings) != ownKeys(p, before) || settings.algorithm() != before.algorithm()) {
+	} else if len(c.Settings) > 0 &&
+		(ownKeys(p, settings) != ownKeys(p, before) || settings.algorithm() != before.algorithm()) {
 		records, err := tx.SigningKeys()
 		if err != nil {
 			return false, err
@@ -201,7 +227,9 @@ func (r *Registry) putProvider(tx store.Tx, p store.Provider, c ProviderChange, 
 	if _, err := tx.PutProvider(p); err != nil {
 		return false, err
 	}
-	if used, err = keys.Ensure(tx, r.cfg.Signing, ready, p.Name, settings.algorithm(), ownKeys(p, settings), r.cfg.Now()); err != nil {
+	used, err = keys.Ensure(tx, r.cfg.Signing, ready, p.Name, settings.algorithm(), ownKeys(p, settings),
+		r.cfg.Now())
+	if err != nil {
 		return used, err
 	}
 	action := "provider.update"
@@ -212,7 +240,10 @@ func (r *Registry) putProvider(tx store.Tx, p store.Provider, c ProviderChange, 
 	if len(c.Settings) > 0 {
 		details["settings"] = string(c.Settings)
 	}
-	for what, v := range map[string]*string{"publicNetworkAccess": c.PublicNetworkAccess, "tpmAttestationAuthentication": c.TPMAuthentication} {
+	for what, v := range map[string]*string{
+		"publicNetworkAccess":          c.PublicNetworkAccess,
+		"tpmAttestationAuthentication": c.TPMAuthentication,
+	} {
 		if v != nil {
 			details[what] = *v
 		}
@@ -245,7 +276,8 @@ func (r *Registry) apply(p *store.Provider, c ProviderChange) (Settings, error) 
 // sameSigners reports whether keys are those that a provider has: a creation that
 // is repeated.
 func sameSigners(p store.Provider, keys []jsontext.Value) bool {
-	return slices.EqualFunc(p.Signers, keys, func(a, b jsontext.Value) bool { return bytes.Equal(canonical(a), canonical(b)) })
+	return slices.EqualFunc(p.Signers, keys,
+		func(a, b jsontext.Value) bool { return bytes.Equal(canonical(a), canonical(b)) })
 }
 
 func canonical(v jsontext.Value) []byte {
@@ -259,7 +291,8 @@ func canonical(v jsontext.Value) []byte {
 // DeleteProvider removes a provider; its ledger stays.
 func (r *Registry) DeleteProvider(ctx context.Context, name string, by By) error {
 	if name == store.DefaultProvider {
-		return refuse(Conflict, CheckName, "a provider other than the default one, which cannot be deleted", name, "reset its policies instead")
+		return refuse(Conflict, CheckName, "a provider other than the default one, which cannot be deleted",
+			name, "reset its policies instead")
 	}
 	var pending *Refusal
 	err := r.cfg.Store.Update(ctx, store.TopicProvider, name, func(tx store.Tx) error {
@@ -287,14 +320,20 @@ func (r *Registry) DeleteProvider(ctx context.Context, name string, by By) error
 func (r *Registry) deleteProvider(tx store.Tx, p store.Provider, by By, agreed []string) error {
 	details := map[string]string{}
 	approvedBy(details, agreed)
-	return errors.Join(r.strip(tx, p.Name, by), tx.DeleteProvider(p.Name), ledger.Append(tx, p.Identity(), r.entry(by, "provider.delete", p.Name, details)))
+	return errors.Join(r.strip(tx, p.Name, by), tx.DeleteProvider(p.Name),
+		ledger.Append(tx, p.Identity(), r.entry(by, "provider.delete", p.Name, details)))
 }
 
 // SetEndpoint sets a private endpoint connection of a provider; a nil value
 // removes it.
-func (r *Registry) SetEndpoint(ctx context.Context, name, endpoint string, value jsontext.Value, by By) error {
-	if err := errors.Join(bounds.Text("name", endpoint, maxEndpointName), bounds.Check("bytes of the connection", len(value), 0, maxEndpoint), bounds.Nesting(value)); err != nil {
-		return refuse(Invalid, CheckSettings, "a private endpoint connection within its bounds", err.Error(), "shorten it")
+func (r *Registry) SetEndpoint(
+	ctx context.Context, name, endpoint string, value jsontext.Value, by By,
+) error {
+	if err := errors.Join(bounds.Text("name", endpoint, maxEndpointName),
+		bounds.Check("bytes of the connection", len(value), 0, maxEndpoint),
+		bounds.Nesting(value)); err != nil {
+		return refuse(Invalid, CheckSettings, "a private endpoint connection within its bounds", err.Error(),
+			"shorten it")
 	}
 	err := r.cfg.Store.Update(ctx, store.TopicProvider, name, func(tx store.Tx) error {
 		p, err := provider(tx, name)
@@ -310,7 +349,9 @@ func (r *Registry) SetEndpoint(ctx context.Context, name, endpoint string, value
 			p.Endpoints[endpoint] = value
 		}
 		if len(p.Endpoints) > maxTags {
-			return refuse(Invalid, CheckSettings, fmt.Sprintf("at most %d private endpoint connections", maxTags), fmt.Sprint(len(p.Endpoints)), "remove one first")
+			return refuse(Invalid, CheckSettings,
+				fmt.Sprintf("at most %d private endpoint connections", maxTags),
+				fmt.Sprint(len(p.Endpoints)), "remove one first")
 		}
 		p.Updated, p.UpdatedBy = r.now(), by.Caller
 		if _, err := tx.PutProvider(p); err != nil {

@@ -74,7 +74,8 @@ type quotas map[string]*quota
 // of returns the quota of a provider with the bounds of its settings.
 func (all quotas) of(name string, s Settings, d Defaults, now time.Time) *quota {
 	// Security: a provider may ask for less than the service gives, never for more.
-	perSecond, burst, concurrent := atMost(s.Rate, d.Rate), atMost(s.Burst, d.Burst), atMost(s.Concurrent, d.Concurrent)
+	perSecond, burst, concurrent := atMost(s.Rate, d.Rate), atMost(s.Burst, d.Burst),
+		atMost(s.Concurrent, d.Concurrent)
 	limit, burst := rate.Inf, max(burst, int(perSecond), 1)
 	if perSecond > 0 {
 		limit = rate.Limit(perSecond)
@@ -109,5 +110,6 @@ func (all quotas) forget(there map[string]*Provider, now time.Time) {
 func (q *quota) rest(now time.Time) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.running == 0 && len(q.reads) == 0 && (q.rate.Limit() == rate.Inf || q.rate.TokensAt(now) >= float64(q.rate.Burst()))
+	return q.running == 0 && len(q.reads) == 0 &&
+		(q.rate.Limit() == rate.Inf || q.rate.TokensAt(now) >= float64(q.rate.Burst()))
 }

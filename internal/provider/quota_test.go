@@ -32,7 +32,9 @@ func newQuotaBench(t *testing.T, settings string) *quotaBench {
 
 func (b *quotaBench) set(settings string) {
 	b.t.Helper()
-	if _, _, err := b.PutProvider(b.t.Context(), provider.ProviderChange{Name: "quiet", Subscription: "s", Group: "g", Settings: jsontext.Value(settings)}, true); err != nil {
+	if _, _, err := b.PutProvider(b.t.Context(), provider.ProviderChange{
+		Name: "quiet", Subscription: "s", Group: "g", Settings: jsontext.Value(settings),
+	}, true); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -69,7 +71,8 @@ func TestQuotasSurviveChangesOfSettings(t *testing.T) {
 		t.Fatalf("%d places, want 4", got)
 	}
 	for i, settings := range []string{
-		`{"requestsPerSecond":1,"burst":5}`, `{"requestsPerSecond":1,"burst":4}`, `{"requestsPerSecond":2,"burst":4}`, `{"requestsPerSecond":1,"burst":4,"concurrent":2}`,
+		`{"requestsPerSecond":1,"burst":5}`, `{"requestsPerSecond":1,"burst":4}`,
+		`{"requestsPerSecond":2,"burst":4}`, `{"requestsPerSecond":1,"burst":4,"concurrent":2}`,
 		`{"requestsPerSecond":1,"burst":4,"tcb":"any"}`, `{"requestsPerSecond":1,"burst":4}`,
 	} {
 		b.set(settings)

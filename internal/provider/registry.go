@@ -93,7 +93,8 @@ func (r *Registry) first(ctx context.Context) error {
 	// empty one in its place, without its settings, approvals and network rules.
 	missing := errors.Is(err, store.ErrNotFound)
 	if err != nil && !missing {
-		return fmt.Errorf("provider: the default provider cannot be read, and is left as it is; repair the database or restore a backup: %w", err)
+		return fmt.Errorf("provider: the default provider cannot be read, and is left as it is; "+
+			"repair the database or restore a backup: %w", err)
 	}
 	stored, err := r.cfg.Store.SigningKeys(ctx)
 	if err != nil {
@@ -185,13 +186,16 @@ func fingerprint(key [32]byte) string { return hex.EncodeToString(key[:]) }
 
 // build makes a provider of what is stored. What cannot be read lets nothing pass,
 // but takes no other provider with it.
-func (r *Registry) build(p store.Provider, policies []store.PolicyVersion, keys []store.TPMKey, earlier *Provider) *Provider {
+func (r *Registry) build(
+	p store.Provider, policies []store.PolicyVersion, keys []store.TPMKey, earlier *Provider,
+) *Provider {
 	p = placed(p)
 	t := &Provider{Provider: p, URL: r.url(p.Name), ring: &r.ring}
 	d := *r.defaults.Load()
 	var err error
 	broken := func(err error) {
-		r.cfg.Log.Error("a provider's stored state cannot be applied; its evidence is refused", "provider", p.Name, "err", err.Error())
+		r.cfg.Log.Error("a provider's stored state cannot be applied; its evidence is refused", "provider",
+			p.Name, "err", err.Error())
 		for _, kind := range evidence.Kinds() {
 			t.policies[kind] = &PolicyInForce{Submitted: defaults()[kind].Submitted, Broken: err}
 		}
@@ -244,7 +248,8 @@ func (r *Registry) build(p store.Provider, policies []store.PolicyVersion, keys 
 func (r *Registry) inForce(record store.PolicyVersion, earlier *Provider) *PolicyInForce {
 	kind := evidence.Kind(record.Kind)
 	if earlier != nil {
-		if p := earlier.policies[kind]; p != nil && p.Version == record.Version && p.Broken == nil && (record.Action == store.PolicyReset || p.Submitted.JWS == record.JWS) {
+		if p := earlier.policies[kind]; p != nil && p.Version == record.Version && p.Broken == nil &&
+			(record.Action == store.PolicyReset || p.Submitted.JWS == record.JWS) {
 			return p
 		}
 	}
@@ -257,7 +262,8 @@ func (r *Registry) inForce(record store.PolicyVersion, earlier *Provider) *Polic
 	}
 	p, err := ReadPolicy(record.JWS)
 	if err != nil {
-		r.cfg.Log.Error("a stored policy cannot be read; its evidence is refused", "provider", record.Provider, "kind", record.Kind, "err", err.Error())
+		r.cfg.Log.Error("a stored policy cannot be read; its evidence is refused", "provider",
+			record.Provider, "kind", record.Kind, "err", err.Error())
 		return &PolicyInForce{Submitted: standard.Submitted, Version: record.Version, Broken: err}
 	}
 	p.Version = record.Version
@@ -270,7 +276,8 @@ func (r *Registry) SetDefaults(ctx context.Context, d Defaults) error {
 	r.refreshing.Lock()
 	defer r.refreshing.Unlock()
 	next := *r.defaults.Load()
-	next.TCB, next.Explain, next.Rate, next.Burst, next.Concurrent = d.TCB, d.Explain, d.Rate, d.Burst, d.Concurrent
+	next.TCB, next.Explain, next.Rate, next.Burst, next.Concurrent = d.TCB, d.Explain, d.Rate, d.Burst,
+		d.Concurrent
 	r.defaults.Store(&next)
 	return r.readAll(ctx)
 }

@@ -34,8 +34,11 @@ func (r *Registry) Forget(ctx context.Context, t *Provider) error {
 		return err
 	}
 	entry := r.entry(By{Caller: "retention"}, ledger.ActionForget, t.Name, ledger.Forgets(due, map[string]string{
-		"ledgerRetentionDays": strconv.Itoa(days), "before": cut.Format(time.RFC3339), "entries": strconv.FormatInt(due-gone, 10)}))
-	if err := r.cfg.Store.Update(ctx, store.TopicProvider, t.Name, func(tx store.Tx) error { return ledger.Append(tx, t.Identity(), entry) }); err != nil {
+		"ledgerRetentionDays": strconv.Itoa(days), "before": cut.Format(time.RFC3339),
+		"entries": strconv.FormatInt(due-gone, 10)}))
+	if err := r.cfg.Store.Update(ctx, store.TopicProvider, t.Name, func(tx store.Tx) error {
+		return ledger.Append(tx, t.Identity(), entry)
+	}); err != nil {
 		return err
 	}
 	r.changed(ctx, t.Name)

@@ -94,11 +94,15 @@ func (n *node) start() error {
 
 func (n *node) put(name, settings string) {
 	n.t.Helper()
-	_, _, err := n.PutProvider(n.t.Context(), provider.ProviderChange{Name: name, Subscription: "s", Group: "g", Settings: jsontext.Value(settings)}, true)
+	_, _, err := n.PutProvider(n.t.Context(), provider.ProviderChange{
+		Name: name, Subscription: "s", Group: "g", Settings: jsontext.Value(settings),
+	}, true)
 	n.must(err)
 }
 
-const strict, lax = `version=1.0;authorizationrules{[type=="x-ms-sgx-is-debuggable", value==false] => permit();};`, `version=1.0;authorizationrules{=> permit();};`
+const strict, lax = `version=1.0;authorizationrules{[type=="x-ms-sgx-is-debuggable", ` +
+	`value==false] => permit();};`,
+	`version=1.0;authorizationrules{=> permit();};`
 
 func wrapped(t *testing.T, text string) string {
 	jws, err := policyjws.Wrap(nil, text, nil, nil)
@@ -109,7 +113,10 @@ func wrapped(t *testing.T, text string) string {
 }
 
 func (n *node) policy(name, text string) error {
-	_, err := n.Change(n.t.Context(), provider.PolicyChange{Provider: name, Kind: evidence.SGXEnclave, Action: store.PolicySet, JWS: wrapped(n.t, text), By: provider.By{Caller: "test"}})
+	_, err := n.Change(n.t.Context(), provider.PolicyChange{
+		Provider: name, Kind: evidence.SGXEnclave, Action: store.PolicySet, JWS: wrapped(n.t, text),
+		By: provider.By{Caller: "test"},
+	})
 	return err
 }
 
@@ -118,9 +125,13 @@ func (n *node) exec(statement string, args ...any) {
 	n.t.Helper()
 	_, err := n.db.DB().Exec(statement, args...)
 	n.must(err)
-	_, err = n.db.DB().Exec(`INSERT INTO changes (revision, topic, name) SELECT n + 1, 'provider', 'acme' FROM revision`)
+	_, err = n.db.DB().Exec(
+		`INSERT INTO changes (revision, topic, name) SELECT n + 1, 'provider', 'acme' FROM revision`,
+	)
 	n.must(err)
-	_, err = n.db.DB().Exec(`INSERT INTO changes (revision, topic, name) SELECT n + 2, 'tokens', '' FROM revision`)
+	_, err = n.db.DB().Exec(
+		`INSERT INTO changes (revision, topic, name) SELECT n + 2, 'tokens', '' FROM revision`,
+	)
 	n.must(err)
 	_, err = n.db.DB().Exec(`UPDATE revision SET n = n + 2`)
 	n.must(err)
@@ -148,30 +159,40 @@ func TestWhatTheDatabaseAloneSaysIsNotTrusted(t *testing.T) {
 			"a policy is replaced": {attack: func(n *node) {
 				n.exec(`UPDATE policy_versions SET jws = $1 WHERE provider = 'acme'`, wrapped(n.t, lax))
 			}},
-			"an old policy is put back": {attack: func(n *node) { n.exec(`DELETE FROM policy_versions WHERE provider = 'acme' AND version = 2`) }},
+			"an old policy is put back": {attack: func(n *node) {
+				n.exec(`DELETE FROM policy_versions WHERE provider = 'acme' AND version = 2`)
+			}},
 			"a policy is added": {attack: func(n *node) {
-				n.exec(`INSERT INTO policy_versions (provider, kind, version, action, jws, submitter, signer, from_version, at) VALUES ('acme', 'TdxVm', 1, 'set', $1, 'x', '', 0, 1)`, wrapped(n.t, lax))
+				n.exec(`INSERT INTO policy_versions (provider, kind, version, action, jws, submitter, `+
+					`signer, from_version, at) VALUES ('acme', 'TdxVm', 1, 'set', $1, 'x', '', 0, 1)`,
+					wrapped(n.t, lax))
 			}},
 			"a setting is changed": {attack: func(n *node) {
-				n.exec(`UPDATE providers SET data = REPLACE(CAST(data AS TEXT), 'failClosed', 'count') WHERE name = 'acme'`)
+				n.exec(`UPDATE providers SET data = REPLACE(CAST(data AS TEXT), 'failClosed', 'count') ` +
+					`WHERE name = 'acme'`)
 			}},
 			"the network is opened": {attack: func(n *node) {
 				n.exec(`UPDATE providers SET data = '{"publicNetworkAccess":"Enabled"}' WHERE name = 'acme'`)
 			}},
 			"an attestation key is enrolled": {keys: true, attack: func(n *node) {
-				n.exec(`INSERT INTO tpm_keys (provider, key, endorsement_key, name, created) VALUES ('acme', 'aa', 'bb', 'evil', 1)`)
+				n.exec(`INSERT INTO tpm_keys (provider, key, endorsement_key, name, created) ` +
+					`VALUES ('acme', 'aa', 'bb', 'evil', 1)`)
 			}},
 			"the provider is removed": {attack: func(n *node) { n.exec(`DELETE FROM providers WHERE name = 'acme'`) }},
-			"its seal is removed":     {attack: func(n *node) { n.exec(`DELETE FROM seals WHERE scope = 'provider:acme'`) }},
+			"its seal is removed": {attack: func(n *node) {
+				n.exec(`DELETE FROM seals WHERE scope = 'provider:acme'`)
+			}},
 			"all seals are removed": {attack: func(n *node) {
 				n.exec(`UPDATE providers SET data = '{}' WHERE name = 'acme'`)
 				n.exec(`DELETE FROM seals WHERE scope = 'provider:acme'`)
 			}},
 			"the seal of another provider": {attack: func(n *node) {
-				n.exec(`UPDATE seals SET mac = (SELECT mac FROM seals WHERE scope = 'provider:beta') WHERE scope = 'provider:acme'`)
+				n.exec(`UPDATE seals SET mac = (SELECT mac FROM seals WHERE scope = 'provider:beta') ` +
+					`WHERE scope = 'provider:acme'`)
 			}},
 			"a token is made": {tokens: true, attack: func(n *node) {
-				n.exec(`INSERT INTO tokens (name, hash, data) SELECT 'evil', hash || '0', data FROM tokens WHERE name = 'ci'`)
+				n.exec(`INSERT INTO tokens (name, hash, data) SELECT 'evil', hash || '0', data ` +
+					`FROM tokens WHERE name = 'ci'`)
 			}},
 			"a token gets another role": {tokens: true, attack: func(n *node) {
 				n.exec(`UPDATE tokens SET data = REPLACE(CAST(data AS TEXT), 'reader', 'owner')`)
@@ -185,7 +206,8 @@ func TestWhatTheDatabaseAloneSaysIsNotTrusted(t *testing.T) {
 				n.must(n.policy("acme", lax))
 				n.must(n.policy("acme", strict))
 				n.must(n.policy("beta", lax))
-				_, err := n.NewToken(t.Context(), "ci", "reader", []string{"acme"}, time.Time{}, provider.By{Caller: "test"})
+				_, err := n.NewToken(t.Context(), "ci", "reader", []string{"acme"}, time.Time{},
+					provider.By{Caller: "test"})
 				n.must(err)
 				if len(n.Altered()) > 0 {
 					t.Fatal(n.Altered())
@@ -236,7 +258,8 @@ func TestAnOlderStateThatFitsItsSealIsNotTrusted(t *testing.T) {
 	n.must(n.policy("acme", lax))
 	var version int64
 	var mac []byte
-	n.must(n.db.DB().QueryRow(`SELECT version, mac FROM seals WHERE scope = 'provider:acme'`).Scan(&version, &mac))
+	n.must(n.db.DB().QueryRow(`SELECT version, mac FROM seals WHERE scope = 'provider:acme'`).Scan(&version,
+		&mac))
 	var data string
 	var revision int64
 	n.must(n.db.DB().QueryRow(`SELECT data, revision FROM providers WHERE name = 'acme'`).Scan(&data, &revision))
@@ -288,7 +311,9 @@ func TestADatabaseWithoutSealsIsSealedOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := r.PutProvider(t.Context(), provider.ProviderChange{Name: "acme", Subscription: "s", Group: "g"}, true); err != nil {
+	_, _, err = r.PutProvider(t.Context(),
+		provider.ProviderChange{Name: "acme", Subscription: "s", Group: "g"}, true)
+	if err != nil {
 		t.Fatal(err)
 	}
 	n := newNode(t, db) // the program that has seals

@@ -96,7 +96,8 @@ func (s *Settings) check() error {
 		problem("tcb: %w", err)
 	}
 	if s.Algorithm != "" && !slices.Contains(token.Algorithms(), s.Algorithm) {
-		problem("signingAlgorithm: %q; want one of %s; did you mean %s?", s.Algorithm, strings.Join(token.Algorithms(), ", "), spelling.Nearest(s.Algorithm, token.Algorithms()))
+		problem("signingAlgorithm: %q; want one of %s; did you mean %s?", s.Algorithm,
+			strings.Join(token.Algorithms(), ", "), spelling.Nearest(s.Algorithm, token.Algorithms()))
 	}
 	if s.Ledger != "" && s.Ledger != LedgerFailClosed && s.Ledger != LedgerCount {
 		problem("ledger: %q; want %s or %s", s.Ledger, LedgerFailClosed, LedgerCount)
@@ -112,7 +113,9 @@ func (s *Settings) check() error {
 	if s.Subject != "" && !claimName.MatchString(s.Subject) {
 		problem("subjectClaim: %.140q is not the name of a claim", s.Subject)
 	}
-	if len(s.Audience) > 16 || slices.ContainsFunc(s.Audience, func(a string) bool { return a == "" || bounds.Text("", a, 256) != nil }) {
+	if len(s.Audience) > 16 || slices.ContainsFunc(s.Audience, func(a string) bool {
+		return a == "" || bounds.Text("", a, 256) != nil
+	}) {
 		problem("audience: want at most 16 texts of 1 to 256 bytes without control characters")
 	}
 	return errors.Join(problems...)

@@ -29,12 +29,16 @@ func TestAnAlteredVersionIsNotPutInForce(t *testing.T) {
 		defer n.exec(`DROP TABLE saved`)
 		const first = ` WHERE provider = 'acme' AND version = 1`
 		for name, statement := range map[string]string{
-			"another text":             `UPDATE policy_versions SET jws = (SELECT jws FROM saved WHERE provider = 'acme' AND version = 2)` + first,
-			"another text and seal":    `UPDATE policy_versions SET jws = (SELECT jws FROM saved WHERE provider = 'acme' AND version = 2), seal = (SELECT seal FROM saved WHERE provider = 'acme' AND version = 2)` + first,
-			"that of another provider": `UPDATE policy_versions SET jws = (SELECT jws FROM saved WHERE provider = 'other'), seal = (SELECT seal FROM saved WHERE provider = 'other')` + first,
-			"another submitter":        `UPDATE policy_versions SET submitter = 'someone'` + first,
-			"another action":           `UPDATE policy_versions SET action = 'reset'` + first,
-			"no seal":                  `UPDATE policy_versions SET seal = NULL` + first,
+			"another text": `UPDATE policy_versions SET jws = (SELECT jws FROM saved ` +
+				`WHERE provider = 'acme' AND version = 2)` + first,
+			"another text and seal": `UPDATE policy_versions SET jws = (SELECT jws FROM saved ` +
+				`WHERE provider = 'acme' AND version = 2), seal = (SELECT seal FROM saved ` +
+				`WHERE provider = 'acme' AND version = 2)` + first,
+			"that of another provider": `UPDATE policy_versions SET jws = (SELECT jws FROM saved ` +
+				`WHERE provider = 'other'), seal = (SELECT seal FROM saved WHERE provider = 'other')` + first,
+			"another submitter": `UPDATE policy_versions SET submitter = 'someone'` + first,
+			"another action":    `UPDATE policy_versions SET action = 'reset'` + first,
+			"no seal":           `UPDATE policy_versions SET seal = NULL` + first,
 		} {
 			n.exec(statement)
 			refusedBy(t, name, rollback(1), provider.CheckVersion)
@@ -45,7 +49,8 @@ func TestAnAlteredVersionIsNotPutInForce(t *testing.T) {
 					t.Errorf("%s: version %d altered: %v", name, v.Version, v.Altered)
 				}
 			}
-			n.exec(`UPDATE policy_versions SET jws = (SELECT jws FROM saved` + first + `), seal = (SELECT seal FROM saved` + first + `), submitter = 'test', action = 'set'` + first)
+			n.exec(`UPDATE policy_versions SET jws = (SELECT jws FROM saved` + first +
+				`), seal = (SELECT seal FROM saved` + first + `), submitter = 'test', action = 'set'` + first)
 		}
 		n.must(rollback(1))
 	})
@@ -66,7 +71,8 @@ func TestVersionsOfEarlierProgramsAreSealedOnce(t *testing.T) {
 			t.Fatal("the mark that all versions are sealed was removed, and they were sealed again")
 		}
 		m := newNode(t, db) // a node that has not seen the mark
-		if _, err := m.Rollback(t.Context(), "acme", evidence.SGXEnclave, 1, nil, provider.By{Caller: "test"}); err != nil {
+		_, err := m.Rollback(t.Context(), "acme", evidence.SGXEnclave, 1, nil, provider.By{Caller: "test"})
+		if err != nil {
 			t.Error(err)
 		}
 	})

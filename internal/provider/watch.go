@@ -121,7 +121,10 @@ func (r *Registry) Watch(ctx context.Context) {
 		err := r.Refresh(ctx)
 		switch {
 		case err != nil && ctx.Err() == nil && !failing:
-			r.cfg.Log.Error("changes cannot be read from the store; requests are answered by what is in memory", "err", err.Error())
+			r.cfg.Log.Error(
+				"changes cannot be read from the store; requests are answered by what is in memory",
+				"err", err.Error(),
+			)
 		case err == nil && failing:
 			r.cfg.Log.Info("changes are read from the store again")
 		}
@@ -134,7 +137,8 @@ func (r *Registry) Watch(ctx context.Context) {
 func (r *Registry) changed(ctx context.Context, provider string) {
 	before, _ := r.Get(provider)
 	if err := r.Refresh(ctx); err != nil {
-		r.cfg.Log.Warn("a change was made, and could not be read back yet", "provider", provider, "err", err.Error())
+		r.cfg.Log.Warn("a change was made, and could not be read back yet", "provider", provider, "err",
+			err.Error())
 	}
 	if r.cfg.Touched == nil {
 		return

@@ -50,9 +50,11 @@ func (c pieceCollector) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (c pieceCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, p := range c.state().Pieces {
-		ch <- prometheus.MustNewConstMetric(collateralExpiry, prometheus.GaugeValue, time.Until(p.NextUpdate).Seconds(), p.Key)
+		ch <- prometheus.MustNewConstMetric(collateralExpiry, prometheus.GaugeValue,
+			time.Until(p.NextUpdate).Seconds(), p.Key)
 		if !p.Fetched.IsZero() {
-			ch <- prometheus.MustNewConstMetric(collateralAge, prometheus.GaugeValue, time.Since(p.Fetched).Seconds(), p.Key)
+			ch <- prometheus.MustNewConstMetric(collateralAge, prometheus.GaugeValue,
+				time.Since(p.Fetched).Seconds(), p.Key)
 		}
 	}
 }
@@ -62,7 +64,10 @@ type collateralCollector struct{ state func() Collateral }
 
 // Describe implements prometheus.Collector.
 func (c collateralCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{collateralNext, collateralChips, collateralHits, collateralFetch, collateralFail, collateralStale} {
+	for _, d := range []*prometheus.Desc{
+		collateralNext, collateralChips, collateralHits, collateralFetch, collateralFail,
+		collateralStale,
+	} {
 		ch <- d
 	}
 }
@@ -88,7 +93,12 @@ func (c collateralCollector) Collect(ch chan<- prometheus.Metric) {
 		for _, m := range []struct {
 			d *prometheus.Desc
 			n uint64
-		}{{collateralHits, n.Hits}, {collateralFetch, n.Fetches}, {collateralFail, n.Failures}, {collateralStale, n.Stale}} {
+		}{
+			{collateralHits, n.Hits},
+			{collateralFetch, n.Fetches},
+			{collateralFail, n.Failures},
+			{collateralStale, n.Stale},
+		} {
 			ch <- prometheus.MustNewConstMetric(m.d, prometheus.CounterValue, float64(m.n), vendor)
 		}
 	}

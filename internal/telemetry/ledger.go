@@ -45,11 +45,14 @@ func (c keptCollector) Collect(ch chan<- prometheus.Metric) {
 type ledgerCollector struct{ state func() Ledger }
 
 var (
-	ledgerWritten = prometheus.NewDesc("probity_ledger_written_total", "Decisions recorded in ledgers.", nil, nil)
-	ledgerLost    = prometheus.NewDesc("probity_ledger_lost_total", "Decisions that could not be recorded.", nil, nil)
+	ledgerWritten = prometheus.NewDesc("probity_ledger_written_total",
+		"Decisions recorded in ledgers.", nil, nil)
+	ledgerLost = prometheus.NewDesc("probity_ledger_lost_total",
+		"Decisions that could not be recorded.", nil, nil)
 	ledgerWaiting = prometheus.NewDesc("probity_ledger_waiting", "Decisions that wait to be recorded.", nil, nil)
 	ledgerAlerts  = prometheus.NewDesc("probity_ledger_alerts_total",
-		"Signs that ledgers or their checkpoints were changed in the database, and checkpoints that could not be kept outside it.", nil, nil)
+		"Signs that ledgers or their checkpoints were changed in the database, "+
+			"and checkpoints that could not be kept outside it.", nil, nil)
 	ledgerStopped = prometheus.NewDesc("probity_ledger_stopped",
 		"Ledgers that are stopped because their history does not extend the last checkpoint.", nil, nil)
 	stateAltered = prometheus.NewDesc("probity_database_altered",
@@ -62,7 +65,10 @@ var (
 
 // Describe implements prometheus.Collector.
 func (c ledgerCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{ledgerWritten, ledgerLost, ledgerWaiting, ledgerAlerts, ledgerStopped, ledgerCosigned, ledgerNotCosigned, stateAltered} {
+	for _, d := range []*prometheus.Desc{
+		ledgerWritten, ledgerLost, ledgerWaiting, ledgerAlerts, ledgerStopped, ledgerCosigned,
+		ledgerNotCosigned, stateAltered,
+	} {
 		ch <- d
 	}
 }

@@ -36,18 +36,24 @@ func New(collateral func() Collateral) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(), details: prometheus.NewRegistry(),
 		Requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "probity_http_requests_total", Help: "Answered requests by route and status."}, []string{"route", "status"}),
+			Name: "probity_http_requests_total", Help: "Answered requests by route and status."},
+			[]string{"route", "status"}),
 		Seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "probity_http_request_seconds", Help: "Time to answer by route.",
 			Buckets: []float64{.0005, .001, .002, .005, .01, .025, .05, .1, .25, 1, 5}}, []string{"route"}),
 		Verdicts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "probity_attestations_total", Help: "Attestations by type and failed check, or accepted."}, []string{"type", "check"}),
+			Name: "probity_attestations_total", Help: "Attestations by type and failed check, or accepted."},
+			[]string{"type", "check"}),
 		Busy: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "probity_attestations_turned_away_total", Help: "Attestations refused because too many were running."}),
+			Name: "probity_attestations_turned_away_total",
+			Help: "Attestations refused because too many were running."}),
 		BodiesRefused: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "probity_http_bodies_refused_total", Help: "Requests refused because too many bytes of bodies were in memory."}),
+			Name: "probity_http_bodies_refused_total",
+			Help: "Requests refused because too many bytes of bodies were in memory."}),
 		ConnectionsRefused: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "probity_http_connections_refused_total", Help: "Connections closed at once because too many were open, in total or from one address."}, []string{"limit"}),
+			Name: "probity_http_connections_refused_total",
+			Help: "Connections closed at once because too many were open, in total or from one address."},
+			[]string{"limit"}),
 	}
 	m.registry.MustRegister(m.Requests, m.Seconds, m.Verdicts, m.Busy, m.BodiesRefused, m.ConnectionsRefused,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -61,8 +67,14 @@ func New(collateral func() Collateral) *Metrics {
 // Load shows the bytes of bodies in memory and the open connections.
 func (m *Metrics) Load(bodies, connections func() float64) {
 	m.registry.MustRegister(
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "probity_http_bodies_bytes", Help: "Bytes of memory taken for request bodies."}, bodies),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "probity_http_connections", Help: "Open connections."}, connections))
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "probity_http_bodies_bytes",
+			Help: "Bytes of memory taken for request bodies.",
+		}, bodies),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "probity_http_connections",
+			Help: "Open connections.",
+		}, connections))
 }
 
 // Reloads shows when the configuration was read, and whether the last try failed.

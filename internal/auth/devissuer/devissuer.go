@@ -52,7 +52,8 @@ func New(service string, now func() time.Time) (*Issuer, error) {
 	if err != nil {
 		return nil, err
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: key}, (&jose.SignerOptions{}).WithType("JWT").WithHeader("kid", keyID))
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: key},
+		(&jose.SignerOptions{}).WithType("JWT").WithHeader("kid", keyID))
 	if err != nil {
 		return nil, err
 	}
@@ -67,16 +68,25 @@ func (i *Issuer) Authorization() string { return i.base }
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !i.local(r) {
 		answer(w, http.StatusMisdirectedRequest, map[string]string{"error": "invalid_request",
-			"error_description": "development: the issuer answers direct requests from this machine only, at localhost"})
+			"error_description": "development: the issuer answers direct requests from this machine " +
+				"only, at localhost"})
 		return
 	}
 	switch path := strings.TrimPrefix(r.URL.Path, "/"+Tenant); {
 	case r.Method == http.MethodGet && path == "/v2.0/.well-known/openid-configuration":
-		answer(w, http.StatusOK, map[string]any{"issuer": i.URL, "jwks_uri": i.base + "/discovery/v2.0/keys", "token_endpoint": i.base + "/oauth2/v2.0/token",
-			"authorization_endpoint": i.base + "/oauth2/v2.0/authorize", "token_endpoint_auth_methods_supported": []string{"client_secret_post"},
-			"response_types_supported": []string{"token"}, "subject_types_supported": []string{"public"}, "id_token_signing_alg_values_supported": []string{"RS256"}})
+		answer(w, http.StatusOK, map[string]any{
+			"issuer": i.URL, "jwks_uri": i.base + "/discovery/v2.0/keys",
+			"token_endpoint":                        i.base + "/oauth2/v2.0/token",
+			"authorization_endpoint":                i.base + "/oauth2/v2.0/authorize",
+			"token_endpoint_auth_methods_supported": []string{"client_secret_post"},
+			"response_types_supported":              []string{"token"},
+			"subject_types_supported":               []string{"public"},
+			"id_token_signing_alg_values_supported": []string{"RS256"},
+		})
 	case r.Method == http.MethodGet && path == "/discovery/v2.0/keys":
-		answer(w, http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: &i.key.PublicKey, KeyID: keyID, Algorithm: "RS256", Use: "sig"}}})
+		answer(w, http.StatusOK, jose.JSONWebKeySet{
+			Keys: []jose.JSONWebKey{{Key: &i.key.PublicKey, KeyID: keyID, Algorithm: "RS256", Use: "sig"}},
+		})
 	case r.Method == http.MethodPost && path == "/oauth2/v2.0/token":
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		i.token(w, r)
@@ -116,17 +126,23 @@ func (i *Issuer) token(w http.ResponseWriter, r *http.Request) {
 	role := r.PostFormValue("client_id")
 	if r.PostFormValue("grant_type") != "client_credentials" || !slices.Contains(Roles(), role) {
 		answer(w, http.StatusBadRequest, map[string]string{"error": "invalid_client",
-			"error_description": "development: grant_type client_credentials with a client_id of " + strings.Join(Roles(), ", ")})
+			"error_description": "development: grant_type client_credentials with a client_id of " +
+				strings.Join(Roles(), ", ")})
 		return
 	}
 	now := i.now()
-	text, err := jwt.Signed(i.signer).Claims(map[string]any{"iss": i.URL, "sub": role, "roles": []string{role}, "iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(lifetime).Unix(),
-		"aud": audience(r.PostFormValue("scope"))}).Serialize()
+	text, err := jwt.Signed(i.signer).Claims(map[string]any{
+		"iss": i.URL, "sub": role, "roles": []string{role}, "iat": now.Unix(), "nbf": now.Unix(),
+		"exp": now.Add(lifetime).Unix(),
+		"aud": audience(r.PostFormValue("scope")),
+	}).Serialize()
 	if err != nil {
 		answer(w, http.StatusInternalServerError, map[string]string{"error": "server_error"})
 		return
 	}
-	answer(w, http.StatusOK, map[string]any{"token_type": "Bearer", "expires_in": int(lifetime / time.Second), "access_token": text})
+	answer(w, http.StatusOK, map[string]any{
+		"token_type": "Bearer", "expires_in": int(lifetime / time.Second), "access_token": text,
+	})
 }
 
 // audience is the resource that a scope asks for. Microsoft's library for Go asks for

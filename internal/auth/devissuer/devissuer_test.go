@@ -41,16 +41,34 @@ func TestATokenForEachRole(t *testing.T) {
 		return resp, v
 	}
 	for _, role := range devissuer.Roles() {
-		for _, scope := range []string{"https://attest.azure.net/.default", "https://attest.azure.net//.default", "https://attest.azure.net/.default openid offline_access profile"} {
-			_, v := post(url.Values{"grant_type": {"client_credentials"}, "client_id": {role}, "client_secret": {"any"}, "scope": {scope}})
-			token, err := p.VerifierContext(ctx, &oidc.Config{ClientID: "https://attest.azure.net"}).Verify(ctx, v["access_token"].(string))
+		for _, scope := range []string{
+			"https://attest.azure.net/.default",
+			"https://attest.azure.net//.default",
+			"https://attest.azure.net/.default openid offline_access profile",
+		} {
+			_, v := post(url.Values{
+				"grant_type":    {"client_credentials"},
+				"client_id":     {role},
+				"client_secret": {"any"},
+				"scope":         {scope},
+			})
+			token, err := p.VerifierContext(ctx,
+				&oidc.Config{ClientID: "https://attest.azure.net"}).Verify(ctx, v["access_token"].(string))
 			if err != nil || token.Subject != role {
 				t.Errorf("%s, %s: %+v, %v", role, scope, token, err)
 			}
 		}
 	}
-	for name, form := range map[string]url.Values{"an unknown client": {"grant_type": {"client_credentials"}, "client_id": {"root"}}, "another grant": {"grant_type": {"password"}, "client_id": {"owner"}},
-		"nothing": {}, "too much": {"grant_type": {"client_credentials"}, "client_id": {"owner"}, "x": {strings.Repeat("x", 20<<10)}}} {
+	for name, form := range map[string]url.Values{
+		"an unknown client": {"grant_type": {"client_credentials"}, "client_id": {"root"}},
+		"another grant":     {"grant_type": {"password"}, "client_id": {"owner"}},
+		"nothing":           {},
+		"too much": {
+			"grant_type": {"client_credentials"},
+			"client_id":  {"owner"},
+			"x":          {strings.Repeat("x", 20<<10)},
+		},
+	} {
 		if resp, v := post(form); resp.StatusCode != 400 || v["access_token"] != nil {
 			t.Errorf("%s: %d %v", name, resp.StatusCode, v)
 		}
@@ -76,12 +94,18 @@ func TestOnlyThisMachineIsAnswered(t *testing.T) {
 		i.ServeHTTP(w, r)
 		return w.Code
 	}
-	for _, host := range []string{"localhost:8443", "LOCALHOST", "localhost.", "a.localhost:1", "127.0.0.1:8443", "[::1]:8443", "[::ffff:127.0.0.1]:1"} {
+	for _, host := range []string{
+		"localhost:8443", "LOCALHOST", "localhost.", "a.localhost:1", "127.0.0.1:8443", "[::1]:8443",
+		"[::ffff:127.0.0.1]:1",
+	} {
 		if code := post(host, "127.0.0.1:9", ""); code != 200 {
 			t.Errorf("%s: %d", host, code)
 		}
 	}
-	for _, host := range []string{"evil.example", "evil.example:8443", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1:8443", "[2001:db8::1]:8443", "0.0.0.0:8443"} {
+	for _, host := range []string{
+		"evil.example", "evil.example:8443", "localhost.evil.example", "127.0.0.1.evil.example",
+		"10.0.0.1:8443", "[2001:db8::1]:8443", "0.0.0.0:8443",
+	} {
 		if code := post(host, "127.0.0.1:9", ""); code != 421 {
 			t.Errorf("%s: %d", host, code)
 		}

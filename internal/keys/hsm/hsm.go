@@ -39,7 +39,8 @@ func Open(module, label, pin string) (*Token, error) {
 	if ctx == nil {
 		return nil, fmt.Errorf("pkcs11: the module %s cannot be loaded", module)
 	}
-	if err := ctx.Initialize(); err != nil && !errors.Is(err, pkcs11.Error(pkcs11.CKR_CRYPTOKI_ALREADY_INITIALIZED)) {
+	err := ctx.Initialize()
+	if err != nil && !errors.Is(err, pkcs11.Error(pkcs11.CKR_CRYPTOKI_ALREADY_INITIALIZED)) {
 		return nil, fmt.Errorf("pkcs11: %w", err)
 	}
 	slots, err := ctx.GetSlotList(true)
@@ -68,7 +69,8 @@ func (t *Token) login() error {
 	if err != nil {
 		return err
 	}
-	if err := t.module.Login(session, pkcs11.CKU_USER, t.pin); err != nil && !errors.Is(err, pkcs11.Error(pkcs11.CKR_USER_ALREADY_LOGGED_IN)) {
+	err = t.module.Login(session, pkcs11.CKU_USER, t.pin)
+	if err != nil && !errors.Is(err, pkcs11.Error(pkcs11.CKR_USER_ALREADY_LOGGED_IN)) {
 		return errors.Join(err, t.module.CloseSession(session))
 	}
 	t.session = session
@@ -77,7 +79,10 @@ func (t *Token) login() error {
 }
 
 // ended are the errors of sessions that are no more.
-var ended = []pkcs11.Error{pkcs11.CKR_SESSION_HANDLE_INVALID, pkcs11.CKR_SESSION_CLOSED, pkcs11.CKR_USER_NOT_LOGGED_IN, pkcs11.CKR_OBJECT_HANDLE_INVALID, pkcs11.CKR_KEY_HANDLE_INVALID}
+var ended = []pkcs11.Error{
+	pkcs11.CKR_SESSION_HANDLE_INVALID, pkcs11.CKR_SESSION_CLOSED, pkcs11.CKR_USER_NOT_LOGGED_IN,
+	pkcs11.CKR_OBJECT_HANDLE_INVALID, pkcs11.CKR_KEY_HANDLE_INVALID,
+}
 
 // turn calls f while no other call runs, and once more in a new session if the token
 // ended the one it had.
@@ -105,8 +110,13 @@ var curves = map[string]struct {
 
 // Generate makes a key pair that never leaves the token.
 func (t *Token) Generate(algorithm, label string) (crypto.Signer, error) {
-	public := []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true), pkcs11.NewAttribute(pkcs11.CKA_VERIFY, true), pkcs11.NewAttribute(pkcs11.CKA_LABEL, label)}
-	private := []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true), pkcs11.NewAttribute(pkcs11.CKA_SIGN, true), pkcs11.NewAttribute(pkcs11.CKA_SENSITIVE, true),
+	public := []*pkcs11.Attribute{
+		pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true),
+		pkcs11.NewAttribute(pkcs11.CKA_VERIFY, true),
+		pkcs11.NewAttribute(pkcs11.CKA_LABEL, label),
+	}
+	private := []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_TOKEN,
+		true), pkcs11.NewAttribute(pkcs11.CKA_SIGN, true), pkcs11.NewAttribute(pkcs11.CKA_SENSITIVE, true),
 		pkcs11.NewAttribute(pkcs11.CKA_EXTRACTABLE, false), pkcs11.NewAttribute(pkcs11.CKA_LABEL, label)}
 	var mechanism uint = pkcs11.CKM_RSA_PKCS_KEY_PAIR_GEN
 	switch c, ec := curves[algorithm]; {
@@ -118,12 +128,16 @@ func (t *Token) Generate(algorithm, label string) (crypto.Signer, error) {
 		mechanism = pkcs11.CKM_EC_KEY_PAIR_GEN
 		public = append(public, pkcs11.NewAttribute(pkcs11.CKA_EC_PARAMS, params))
 	case algorithm == "RS256" || algorithm == "PS256":
-		public = append(public, pkcs11.NewAttribute(pkcs11.CKA_MODULUS_BITS, 2048), pkcs11.NewAttribute(pkcs11.CKA_PUBLIC_EXPONENT, []byte{1, 0, 1}))
+		public = append(public, pkcs11.NewAttribute(pkcs11.CKA_MODULUS_BITS, 2048),
+			pkcs11.NewAttribute(pkcs11.CKA_PUBLIC_EXPONENT, []byte{1, 0, 1}))
 	default:
-		return nil, fmt.Errorf("pkcs11: no keys of algorithm %s; RS256, PS256, ES256 and ES384 are made in tokens", algorithm)
+		return nil,
+			fmt.Errorf("pkcs11: no keys of algorithm %s; RS256, PS256, ES256 and ES384 are made in tokens",
+				algorithm)
 	}
 	if err := t.turn(func() error {
-		_, _, err := t.module.GenerateKeyPair(t.session, []*pkcs11.Mechanism{pkcs11.NewMechanism(mechanism, nil)}, public, private)
+		_, _, err := t.module.GenerateKeyPair(t.session,
+			[]*pkcs11.Mechanism{pkcs11.NewMechanism(mechanism, nil)}, public, private)
 		return err
 	}); err != nil {
 		return nil, fmt.Errorf("pkcs11: new key: %w", err)
@@ -171,7 +185,9 @@ func (t *Token) Remove(label string) error {
 }
 
 func (t *Token) object(class uint, label string) (pkcs11.ObjectHandle, error) {
-	if err := t.module.FindObjectsInit(t.session, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_CLASS, class), pkcs11.NewAttribute(pkcs11.CKA_LABEL, label)}); err != nil {
+	if err := t.module.FindObjectsInit(t.session, []*pkcs11.Attribute{
+		pkcs11.NewAttribute(pkcs11.CKA_CLASS, class), pkcs11.NewAttribute(pkcs11.CKA_LABEL, label),
+	}); err != nil {
 		return 0, fmt.Errorf("pkcs11: %w", err)
 	}
 	found, _, err := t.module.FindObjects(t.session, 2)
@@ -190,14 +206,19 @@ func (t *Token) object(class uint, label string) (pkcs11.ObjectHandle, error) {
 var errAbsent = errors.New("no key is labelled")
 
 func (t *Token) public(object pkcs11.ObjectHandle) (crypto.PublicKey, error) {
-	if a, err := t.module.GetAttributeValue(t.session, object, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_MODULUS, nil), pkcs11.NewAttribute(pkcs11.CKA_PUBLIC_EXPONENT, nil)}); err == nil {
+	if a, err := t.module.GetAttributeValue(t.session, object, []*pkcs11.Attribute{
+		pkcs11.NewAttribute(pkcs11.CKA_MODULUS, nil),
+		pkcs11.NewAttribute(pkcs11.CKA_PUBLIC_EXPONENT, nil),
+	}); err == nil {
 		e := new(big.Int).SetBytes(a[1].Value)
 		if !e.IsInt64() || e.Int64() > 1<<31-1 {
 			return nil, errors.New("pkcs11: the RSA exponent is too large")
 		}
 		return &rsa.PublicKey{N: new(big.Int).SetBytes(a[0].Value), E: int(e.Int64())}, nil
 	}
-	a, err := t.module.GetAttributeValue(t.session, object, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_EC_PARAMS, nil), pkcs11.NewAttribute(pkcs11.CKA_EC_POINT, nil)})
+	a, err := t.module.GetAttributeValue(t.session, object, []*pkcs11.Attribute{
+		pkcs11.NewAttribute(pkcs11.CKA_EC_PARAMS, nil), pkcs11.NewAttribute(pkcs11.CKA_EC_POINT, nil),
+	})
 	if err != nil {
 		return nil, fmt.Errorf("pkcs11: public key: %w", err)
 	}
@@ -243,8 +264,14 @@ func (k *key) Public() crypto.PublicKey { return k.public }
 // digestInfo are the DER prefixes of digests in signatures of PKCS#1 v1.5 (RFC
 // 8017, section 9.2).
 var digestInfo = map[crypto.Hash][]byte{
-	crypto.SHA256: {0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20},
-	crypto.SHA384: {0x30, 0x41, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02, 0x05, 0x00, 0x04, 0x30},
+	crypto.SHA256: {
+		0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05,
+		0x00, 0x04, 0x20,
+	},
+	crypto.SHA384: {
+		0x30, 0x41, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02, 0x05,
+		0x00, 0x04, 0x30,
+	},
 }
 
 // Sign implements crypto.Signer.
@@ -256,19 +283,23 @@ func (k *key) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, 
 			return nil, err
 		}
 		half := len(raw) / 2
-		return asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(raw[:half]), new(big.Int).SetBytes(raw[half:])})
+		return asn1.Marshal(struct {
+			R, S *big.Int
+		}{new(big.Int).SetBytes(raw[:half]), new(big.Int).SetBytes(raw[half:])})
 	default:
 		if _, pss := opts.(*rsa.PSSOptions); pss {
 			if opts.HashFunc() != crypto.SHA256 {
 				return nil, errors.New("pkcs11: PSS is done with SHA-256 alone")
 			}
-			return k.sign(pkcs11.NewMechanism(pkcs11.CKM_RSA_PKCS_PSS, pkcs11.NewPSSParams(pkcs11.CKM_SHA256, pkcs11.CKG_MGF1_SHA256, 32)), digest)
+			return k.sign(pkcs11.NewMechanism(pkcs11.CKM_RSA_PKCS_PSS,
+				pkcs11.NewPSSParams(pkcs11.CKM_SHA256, pkcs11.CKG_MGF1_SHA256, 32)), digest)
 		}
 		prefix, ok := digestInfo[opts.HashFunc()]
 		if !ok {
 			return nil, fmt.Errorf("pkcs11: no signatures over %v", opts.HashFunc())
 		}
-		return k.sign(pkcs11.NewMechanism(pkcs11.CKM_RSA_PKCS, nil), append(prefix[:len(prefix):len(prefix)], digest...))
+		return k.sign(pkcs11.NewMechanism(pkcs11.CKM_RSA_PKCS, nil),
+			append(prefix[:len(prefix):len(prefix)], digest...))
 	}
 }
 

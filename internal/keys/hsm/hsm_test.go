@@ -48,7 +48,9 @@ func TestMain(m *testing.M) {
 }
 
 func TestKeysOfAToken(t *testing.T) {
-	for name, try := range map[string][3]string{"another label": {module, "other", pin}, "no module": {module + ".none", "probity", pin}} {
+	for name, try := range map[string][3]string{
+		"another label": {module, "other", pin}, "no module": {module + ".none", "probity", pin},
+	} {
 		if _, err := hsm.Open(try[0], try[1], try[2]); err == nil || strings.Contains(err.Error(), try[2]) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -89,12 +91,14 @@ func TestKeysOfAToken(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", algorithm, err)
 		}
-		payload := fmt.Appendf(nil, `{"iss":"https://a","iat":%d,"nbf":%d,"exp":%d}`, now.Unix(), now.Unix(), now.Unix()+60)
+		payload := fmt.Appendf(nil, `{"iss":"https://a","iat":%d,"nbf":%d,"exp":%d}`, now.Unix(), now.Unix(),
+			now.Unix()+60)
 		text, err := s.Sign.Sign(payload)
 		if err != nil {
 			t.Fatalf("%s: %v", algorithm, err)
 		}
-		if v, err := token.Verify(text, token.Keys(s.Published...), "https://a", now); err != nil || v.Header.Algorithm != algorithm {
+		if v, err := token.Verify(text, token.Keys(s.Published...), "https://a", now); err != nil ||
+			v.Header.Algorithm != algorithm {
 			t.Errorf("%s: %+v, %v", algorithm, v, err)
 		}
 	}
@@ -133,20 +137,24 @@ func TestKeysOfAToken(t *testing.T) {
 	}
 	// Without the token nothing is signed.
 	cfg.Token = nil
-	if _, err := keys.NewRing(cfg, records, nil).For("p", "RS256", "https://a", now.Add(time.Second)); err == nil || !strings.Contains(err.Error(), "PKCS#11") {
+	if _, err := keys.NewRing(cfg, records, nil).For("p", "RS256", "https://a",
+		now.Add(time.Second)); err == nil ||
+		!strings.Contains(err.Error(), "PKCS#11") {
 		t.Errorf("error = %v", err)
 	}
 }
 
 func TestTheMasterKeyOfAToken(t *testing.T) {
 	run := rand.Text() // the token is that of all runs
-	master, another, readable, twice, short := "master "+run, "another "+run, "readable "+run, "twice "+run, "short "+run
+	master, another, readable, twice, short := "master "+run, "another "+run, "readable "+run, "twice "+run,
+		"short "+run
 	opened, err := hsm.Open(module, "probity", pin)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// A lost one is not replaced.
-	if _, err := opened.MasterSecret(master, false); err == nil || !strings.Contains(err.Error(), "no key is labelled") {
+	_, err = opened.MasterSecret(master, false)
+	if err == nil || !strings.Contains(err.Error(), "no key is labelled") {
 		t.Errorf("error = %v", err)
 	}
 	first, err := opened.MasterSecret(master, true)
@@ -165,7 +173,11 @@ func TestTheMasterKeyOfAToken(t *testing.T) {
 	put(t, twice, 32, false)
 	put(t, twice, 32, false)
 	put(t, short, 31, false)
-	for label, want := range map[string]string{readable: "can be read out of the token", twice: "several keys are labelled", short: "has 31 bytes"} {
+	for label, want := range map[string]string{
+		readable: "can be read out of the token",
+		twice:    "several keys are labelled",
+		short:    "has 31 bytes",
+	} {
 		if _, err := opened.MasterSecret(label, true); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", label, err)
 		}
@@ -243,9 +255,12 @@ func put(t *testing.T, label string, size int, readable bool) {
 	}
 	defer ctx.CloseSession(session)
 	if _, err := ctx.CreateObject(session, []*pkcs11.Attribute{
-		pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_SECRET_KEY), pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_GENERIC_SECRET),
-		pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true), pkcs11.NewAttribute(pkcs11.CKA_SENSITIVE, !readable), pkcs11.NewAttribute(pkcs11.CKA_EXTRACTABLE, readable),
-		pkcs11.NewAttribute(pkcs11.CKA_SIGN, true), pkcs11.NewAttribute(pkcs11.CKA_VALUE, make([]byte, size)), pkcs11.NewAttribute(pkcs11.CKA_LABEL, label),
+		pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_SECRET_KEY),
+		pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_GENERIC_SECRET),
+		pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true), pkcs11.NewAttribute(pkcs11.CKA_SENSITIVE, !readable),
+		pkcs11.NewAttribute(pkcs11.CKA_EXTRACTABLE, readable),
+		pkcs11.NewAttribute(pkcs11.CKA_SIGN, true), pkcs11.NewAttribute(pkcs11.CKA_VALUE, make([]byte, size)),
+		pkcs11.NewAttribute(pkcs11.CKA_LABEL, label),
 	}); err != nil {
 		t.Fatal(err)
 	}

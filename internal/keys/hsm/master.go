@@ -29,11 +29,16 @@ func (t *Token) MasterSecret(label string, create bool) (secret []byte, err erro
 func (t *Token) masterSecret(label string, create bool) ([]byte, error) {
 	secret, err := t.object(pkcs11.CKO_SECRET_KEY, label)
 	if errors.Is(err, errAbsent) && create {
-		secret, err = t.module.GenerateKey(t.session, []*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_GENERIC_SECRET_KEY_GEN, nil)}, []*pkcs11.Attribute{
-			pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_SECRET_KEY), pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_GENERIC_SECRET),
-			pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true), pkcs11.NewAttribute(pkcs11.CKA_SENSITIVE, true), pkcs11.NewAttribute(pkcs11.CKA_EXTRACTABLE, false),
-			pkcs11.NewAttribute(pkcs11.CKA_SIGN, true), pkcs11.NewAttribute(pkcs11.CKA_VALUE_LEN, masterSize), pkcs11.NewAttribute(pkcs11.CKA_LABEL, label),
-		})
+		secret, err = t.module.GenerateKey(t.session,
+			[]*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_GENERIC_SECRET_KEY_GEN, nil)},
+			[]*pkcs11.Attribute{
+				pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_SECRET_KEY),
+				pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_GENERIC_SECRET),
+				pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true), pkcs11.NewAttribute(pkcs11.CKA_SENSITIVE, true),
+				pkcs11.NewAttribute(pkcs11.CKA_EXTRACTABLE, false),
+				pkcs11.NewAttribute(pkcs11.CKA_SIGN, true), pkcs11.NewAttribute(pkcs11.CKA_VALUE_LEN,
+					masterSize), pkcs11.NewAttribute(pkcs11.CKA_LABEL, label),
+			})
 	}
 	if err != nil {
 		return nil, err
@@ -41,18 +46,26 @@ func (t *Token) masterSecret(label string, create bool) ([]byte, error) {
 	// Only what the token keeps is a master key: one that can be read out of it
 	// protects no more than a file, and a short one can be guessed. Where it came from
 	// cannot be told: operators may bring one of their own.
-	a, err := t.module.GetAttributeValue(t.session, secret, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_SENSITIVE, nil), pkcs11.NewAttribute(pkcs11.CKA_EXTRACTABLE, nil),
-		pkcs11.NewAttribute(pkcs11.CKA_VALUE_LEN, nil)})
+	a, err := t.module.GetAttributeValue(t.session, secret, []*pkcs11.Attribute{
+		pkcs11.NewAttribute(pkcs11.CKA_SENSITIVE, nil),
+		pkcs11.NewAttribute(pkcs11.CKA_EXTRACTABLE, nil),
+		pkcs11.NewAttribute(pkcs11.CKA_VALUE_LEN, nil),
+	})
 	if err != nil {
 		return nil, fmt.Errorf("pkcs11: %w", err)
 	}
 	if !isTrue(a[0]) || isTrue(a[1]) {
-		return nil, fmt.Errorf("pkcs11: the key %q can be read out of the token: make one that is sensitive and not extractable", label)
+		return nil, fmt.Errorf(
+			"pkcs11: the key %q can be read out of the token: make one that is sensitive and not extractable",
+			label,
+		)
 	}
 	if n := ulong(a[2].Value); n < masterSize {
 		return nil, fmt.Errorf("pkcs11: the key %q has %d bytes: make one of %d", label, n, masterSize)
 	}
-	if err := t.module.SignInit(t.session, []*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_SHA256_HMAC, nil)}, secret); err != nil {
+	err = t.module.SignInit(t.session,
+		[]*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_SHA256_HMAC, nil)}, secret)
+	if err != nil {
 		return nil, fmt.Errorf("pkcs11: derive the master key: %w", err)
 	}
 	out, err := t.module.Sign(t.session, []byte(masterPurpose))

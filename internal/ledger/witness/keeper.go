@@ -84,7 +84,8 @@ func (k *Keeper) Run(ctx context.Context, l Log) {
 			if err := k.show(ctx, l, provider, o); err != nil && ctx.Err() == nil {
 				failing = true
 				k.failed.Add(1)
-				k.log.Warn("a checkpoint was not cosigned; it is offered again", "provider", provider, "size", o.size, "err", err.Error())
+				k.log.Warn("a checkpoint was not cosigned; it is offered again", "provider", provider, "size",
+					o.size, "err", err.Error())
 				k.Offer(provider, o.text, o.size)
 			}
 		}
@@ -132,7 +133,8 @@ func (k *Keeper) behind(ctx context.Context, l Log, provider string, o offer, si
 		return err
 	}
 	if now < size {
-		l.Alarm(provider, fmt.Sprintf("the witness %s saw %d entries, the database has %d: entries were removed, or the database is an older copy", k.client.Key.name, size, now))
+		l.Alarm(provider, fmt.Sprintf("the witness %s saw %d entries, the database has %d: "+
+			"entries were removed, or the database is an older copy", k.client.Key.name, size, now))
 	}
 	return nil
 }

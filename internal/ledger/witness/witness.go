@@ -106,14 +106,17 @@ type Client struct {
 // Add shows a checkpoint to the witness, with the proof that it extends the one of
 // size old, and returns it with the witness's cosignature. log verifies the log's
 // own signature. The error is a [*Conflict] if the witness's size is another one.
-func (c *Client) Add(ctx context.Context, log note.Verifier, old int64, proof tlog.TreeProof, checkpoint string) (string, error) {
+func (c *Client) Add(
+	ctx context.Context, log note.Verifier, old int64, proof tlog.TreeProof, checkpoint string,
+) (string, error) {
 	var body bytes.Buffer
 	fmt.Fprintf(&body, "old %d\n", old)
 	for _, h := range proof {
 		fmt.Fprintln(&body, h)
 	}
 	body.WriteString("\n" + checkpoint)
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(c.URL, "/")+"/add-checkpoint", &body)
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost,
+		strings.TrimSuffix(c.URL, "/")+"/add-checkpoint", &body)
 	if err != nil {
 		return "", fmt.Errorf("witness: %w", err)
 	}

@@ -56,7 +56,8 @@ func newServer(t *testing.T) *server {
 		t.Fatal(err)
 	}
 	typed := append([]byte{algorithm}, public...)
-	s := &server{key: private, hash: keyHash(name, typed), logs: map[string]note.Verifier{}, seen: map[string]seen{}}
+	s := &server{key: private, hash: keyHash(name,
+		typed), logs: map[string]note.Verifier{}, seen: map[string]seen{}}
 	s.vkey = fmt.Sprintf("%s+%08x+%s", name, s.hash, base64.StdEncoding.EncodeToString(typed))
 	s.Server = httptest.NewServer(s)
 	t.Cleanup(s.Close)
@@ -74,7 +75,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	lines := strings.Split(header, "\n")
 	number, isOld := strings.CutPrefix(lines[0], "old ")
 	old, sizeErr := strconv.ParseInt(number, 10, 64)
-	if r.Method != http.MethodPost || r.URL.Path != "/add-checkpoint" || err != nil || !found || !isOld || sizeErr != nil || len(lines) > 64 {
+	if r.Method != http.MethodPost || r.URL.Path != "/add-checkpoint" || err != nil || !found || !isOld ||
+		sizeErr != nil || len(lines) > 64 {
 		http.Error(w, "malformed", http.StatusBadRequest)
 		return
 	}
@@ -181,9 +183,11 @@ func (x *site) open(t *testing.T, s *server, secret string) {
 	}
 	quiet := slog.New(slog.DiscardHandler)
 	x.keeper = NewKeeper(&Client{URL: s.URL, Key: theirs, HTTP: http.DefaultClient}, x.log, quiet)
-	x.Writer, err = ledger.NewWriter(t.Context(), ledger.Config{Store: x.db, Outside: outside, Signer: signer, Keys: ledger.Keys{x.log}, Checkpoint: time.Hour,
+	x.Writer, err = ledger.NewWriter(t.Context(), ledger.Config{
+		Store: x.db, Outside: outside, Signer: signer, Keys: ledger.Keys{x.log}, Checkpoint: time.Hour,
 		Queue: 1000, Now: func() time.Time { return now }, Log: quiet,
-		Kept: func(_, text string, _ ledger.Checkpoint) { x.newest <- text }})
+		Kept: func(_, text string, _ ledger.Checkpoint) { x.newest <- text },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,7 +273,9 @@ func TestAWitnessKnowsWhatWasRemoved(t *testing.T) {
 	s := newServer(t)
 	x := newSite(t, s)
 	first := x.grow(t, 5)
-	if err := errors.Join(x.keeper.show(t.Context(), x, "a", first), x.keeper.show(t.Context(), x, "a", x.grow(t, 5))); err != nil {
+	err := errors.Join(x.keeper.show(t.Context(), x, "a", first),
+		x.keeper.show(t.Context(), x, "a", x.grow(t, 5)))
+	if err != nil {
 		t.Fatal(err)
 	}
 	// Another node may just be ahead.
@@ -307,15 +313,16 @@ func TestAnswersThatAreRefused(t *testing.T) {
 		"a signature of another text":    send(200, "", s.cosign("other\n", s.hash, s.key)),
 		"a signature by another key":     send(200, "", s.cosign(text+"\n", s.hash, stranger)),
 		"a signature of another witness": send(200, "", s.cosign(text+"\n", s.hash+1, s.key)),
-		"a signature that is cut":        send(200, "", "— "+name+" "+base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, s.hash))+"\n"),
-		"too long":                       send(200, "", strings.Repeat("x", maxAnswer+1)),
-		"a failure":                      send(500, "", "out of order"),
-		"a redirect that leads nowhere":  send(302, "", ""),
-		"a conflict without a size":      send(409, "text/plain", "5\n"),
-		"a conflict of a negative size":  send(409, "text/x.tlog.size", "-5\n"),
-		"a conflict of an odd size":      send(409, "text/x.tlog.size", "05\n"),
-		"a conflict forever":             send(409, "text/x.tlog.size", "3\n"),
-		"a refusal":                      send(422, "", "the proof does not lead there"),
+		"a signature that is cut": send(200, "",
+			"— "+name+" "+base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, s.hash))+"\n"),
+		"too long":                      send(200, "", strings.Repeat("x", maxAnswer+1)),
+		"a failure":                     send(500, "", "out of order"),
+		"a redirect that leads nowhere": send(302, "", ""),
+		"a conflict without a size":     send(409, "text/plain", "5\n"),
+		"a conflict of a negative size": send(409, "text/x.tlog.size", "-5\n"),
+		"a conflict of an odd size":     send(409, "text/x.tlog.size", "05\n"),
+		"a conflict forever":            send(409, "text/x.tlog.size", "3\n"),
+		"a refusal":                     send(422, "", "the proof does not lead there"),
 	} {
 		s.answer = answer
 		if err := x.keeper.show(t.Context(), x, "a", o); err == nil {
@@ -334,9 +341,14 @@ func TestKeysThatAreRefused(t *testing.T) {
 	}
 	parts := strings.Split(s.vkey, "+")
 	for what, key := range map[string]string{
-		"empty": "", "no hash": name, "another name": "x" + s.vkey, "another hash": parts[0] + "+00000000+" + strings.Join(parts[2:], "+"),
-		"a short hash": parts[0] + "+" + parts[1][1:] + "+" + strings.Join(parts[2:], "+"), "a key that is cut": s.vkey[:len(s.vkey)-4],
-		"a key of a log": func() string { _, public, _ := ledger.NewKey(rand.Reader, name); return public }(),
+		"empty": "", "no hash": name, "another name": "x" + s.vkey,
+		"another hash":      parts[0] + "+00000000+" + strings.Join(parts[2:], "+"),
+		"a short hash":      parts[0] + "+" + parts[1][1:] + "+" + strings.Join(parts[2:], "+"),
+		"a key that is cut": s.vkey[:len(s.vkey)-4],
+		"a key of a log": func() string {
+			_, public, _ := ledger.NewKey(rand.Reader, name)
+			return public
+		}(),
 	} {
 		if _, err := NewVerifier(key); err == nil {
 			t.Errorf("%s: accepted", what)

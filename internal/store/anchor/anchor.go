@@ -49,7 +49,8 @@ func Open(path string) (*Folder, error) {
 		return nil, fmt.Errorf("anchor: %w", err)
 	}
 	if info.Mode().Perm()&0o022 != 0 {
-		return nil, fmt.Errorf("anchor: %s has mode %04o: %w; run: chmod 700 %s", path, info.Mode().Perm(), ErrUnsafe, path)
+		return nil, fmt.Errorf("anchor: %s has mode %04o: %w; run: chmod 700 %s", path, info.Mode().Perm(),
+			ErrUnsafe, path)
 	}
 	return &Folder{path}, nil
 }

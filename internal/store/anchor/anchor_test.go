@@ -87,7 +87,10 @@ func TestWhatOthersCanChangeIsRefused(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	f := open(t)
-	names := []string{"Default", "default", "a/../b", "..", ".writing-x", "ä", "a.b", "%41", "team-a#2", strings.Repeat("x", maxName)}
+	names := []string{
+		"Default", "default", "a/../b", "..", ".writing-x", "ä", "a.b", "%41", "team-a#2",
+		strings.Repeat("x", maxName),
+	}
 	for _, name := range names {
 		if err := f.Write(name, []byte(name)); err != nil {
 			t.Fatalf("%q: %v", name, err)
@@ -195,7 +198,9 @@ func TestDamagedFilesHaveARemedy(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := f.Damaged("signing-keys").Error()
-	for _, want := range []string{f.Path("signing-keys"), "is damaged", "restore it from a backup", "remove the file"} {
+	for _, want := range []string{
+		f.Path("signing-keys"), "is damaged", "restore it from a backup", "remove the file",
+	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q does not say %q", text, want)
 		}

@@ -53,7 +53,9 @@ type Store = sqlstore.Store
 func Open(ctx context.Context, url string) (*Store, error) {
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
-		return nil, errors.New("store: PostgreSQL: the connection string cannot be read: want postgres://user@host:5432/database, several hosts separated by commas") // the text contains a password
+		return nil, errors.New("store: PostgreSQL: the connection string cannot be read: " +
+			// the text contains a password
+			"want postgres://user@host:5432/database, several hosts separated by commas")
 	}
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = connectTimeout
@@ -80,7 +82,8 @@ func Open(ctx context.Context, url string) (*Store, error) {
 
 // describe names host and database of what failed, never the password.
 func describe(cfg *pgx.ConnConfig, err error) error {
-	return fmt.Errorf("store: PostgreSQL database %q at %s: %w", cfg.Database, net.JoinHostPort(cfg.Host, fmt.Sprint(cfg.Port)), err)
+	return fmt.Errorf("store: PostgreSQL database %q at %s: %w", cfg.Database,
+		net.JoinHostPort(cfg.Host, fmt.Sprint(cfg.Port)), err)
 }
 
 // prepare checks the schema's version and migrates.
@@ -119,11 +122,15 @@ func migrator(db *sql.DB) (*goose.Provider, error) {
 // whether that does.
 func checkVersion(ctx context.Context, db *sql.DB, p *goose.Provider) (newer bool, err error) {
 	var exists bool
-	if err := db.QueryRowContext(ctx, `SELECT to_regclass('goose_db_version') IS NOT NULL`).Scan(&exists); err != nil || !exists {
+	if err := db.QueryRowContext(ctx,
+		`SELECT to_regclass('goose_db_version') IS NOT NULL`).Scan(&exists); err != nil ||
+		!exists {
 		return false, err
 	}
 	var have int64
-	if err := db.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&have); err != nil {
+	if err := db.QueryRowContext(ctx,
+		`SELECT coalesce(max(version_id), 0) FROM goose_db_version `+
+			`WHERE is_applied`).Scan(&have); err != nil {
 		return false, err
 	}
 	sources := p.ListSources()
@@ -136,7 +143,8 @@ func checkVersion(ctx context.Context, db *sql.DB, p *goose.Provider) (newer boo
 		return true, err
 	}
 	if oldest > latest {
-		return true, fmt.Errorf("schema version %d is for programs from version %d on, this one knows up to %d: %w; start the newer program, or restore the backup made before the upgrade",
+		return true, fmt.Errorf("schema version %d is for programs from version %d on, this one knows up "+
+			"to %d: %w; start the newer program, or restore the backup made before the upgrade",
 			have, oldest, latest, store.ErrNewer)
 	}
 	return true, nil
@@ -156,6 +164,8 @@ func unavailable(err error) bool {
 	}
 	var network net.Error
 	var connect *pgconn.ConnectError
-	return errors.As(err, &network) || errors.As(err, &connect) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, driver.ErrBadConn) || errors.Is(err, net.ErrClosed) || pgconn.SafeToRetry(err) || strings.Contains(err.Error(), "conn closed")
+	return errors.As(err, &network) || errors.As(err, &connect) || errors.Is(err, io.EOF) ||
+		errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, driver.ErrBadConn) || errors.Is(err, net.ErrClosed) || pgconn.SafeToRetry(err) ||
+		strings.Contains(err.Error(), "conn closed")
 }

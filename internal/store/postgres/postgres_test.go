@@ -81,7 +81,8 @@ func TestTwoVersionsRunTogether(t *testing.T) {
 		if _, err := tx.LedgerHead("a"); err != nil {
 			return err
 		}
-		return tx.AppendLedger("a", store.Append{Rows: []store.LedgerRow{row}, Head: store.LedgerHead{Size: 1, Chain: row.Chain}})
+		return tx.AppendLedger("a",
+			store.Append{Rows: []store.LedgerRow{row}, Head: store.LedgerHead{Size: 1, Chain: row.Chain}})
 	}); err != nil {
 		t.Errorf("the running node's ledger: %v", err)
 	}
@@ -132,7 +133,8 @@ func TestAnOutageIsUnavailableAndHeals(t *testing.T) {
 			t.Errorf("during the outage: %v", err)
 		}
 	}
-	if _, err := Open(t.Context(), strings.Replace(url, "probity@", "probity:hunter2@", 1)); !errors.Is(err, store.ErrUnavailable) || strings.Contains(err.Error(), "hunter2") {
+	_, err := Open(t.Context(), strings.Replace(url, "probity@", "probity:hunter2@", 1))
+	if !errors.Is(err, store.ErrUnavailable) || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("Open during the outage: %v", err)
 	}
 	server.Run(t)

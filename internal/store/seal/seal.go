@@ -88,7 +88,8 @@ func providerState(p *store.Provider, policies []store.PolicyVersion) (state, er
 	err := s.add("provider", p.Name, p.Revision, p)
 	for _, v := range policies {
 		sum := sha256.Sum256([]byte(v.JWS))
-		err = errors.Join(err, s.add("policy", v.Provider, v.Kind, v.Version, v.Action, sum, v.By, v.Signer, v.From, v.At.Unix()))
+		err = errors.Join(err, s.add("policy", v.Provider, v.Kind, v.Version, v.Action, sum, v.By, v.Signer,
+			v.From, v.At.Unix()))
 	}
 	return s, err
 }
@@ -123,14 +124,20 @@ func fields(scope string, version int64, s state) [][]byte {
 }
 
 func (s *Seals) make(scope string, version int64, st state) store.Seal {
-	return store.Seal{Scope: scope, Version: version, MAC: s.key.Authenticate(use, fields(scope, version, st)...)}
+	return store.Seal{
+		Scope:   scope,
+		Version: version,
+		MAC:     s.key.Authenticate(use, fields(scope, version, st)...),
+	}
 }
 
 // check compares a state with its seal; x is nil where there is none. The error wraps
 // [ErrAltered].
 func (s *Seals) check(scope string, x *store.Seal, st state) error {
 	altered := func(format string, args ...any) error {
-		return fmt.Errorf("%w: %s: %s; restore a backup of the database. If you restored an old one on purpose, remove %s and start again", ErrAltered, scope, fmt.Sprintf(format, args...), s.memory.path())
+		return fmt.Errorf("%w: %s: %s; restore a backup of the database. If you restored an old one on "+
+			"purpose, remove %s and start again",
+			ErrAltered, scope, fmt.Sprintf(format, args...), s.memory.path())
 	}
 	known := s.memory.version(scope)
 	switch {
@@ -148,7 +155,10 @@ func (s *Seals) check(scope string, x *store.Seal, st state) error {
 
 // Loaded checks what a node read of a provider; seals are by scope. The versions are for
 // [Seals.Remember].
-func (s *Seals) Loaded(p *store.Provider, name string, policies []store.PolicyVersion, keys []store.TPMKey, seals func(scope string) *store.Seal) (map[string]int64, error) {
+func (s *Seals) Loaded(
+	p *store.Provider, name string, policies []store.PolicyVersion, keys []store.TPMKey,
+	seals func(scope string) *store.Seal,
+) (map[string]int64, error) {
 	st, err := providerState(p, policies)
 	if err != nil {
 		return nil, err

@@ -11,7 +11,9 @@ import (
 // adds the entry to the ledger. A mark in the database and one outside it say that
 // this was done: from then on a missing seal is an alteration, on every node that
 // has seen the mark. A node whose folder is empty trusts the database that it finds.
-func (s *Seals) Upgrade(ctx context.Context, db store.Store, record func(tx store.Tx, scopes int) error) error {
+func (s *Seals) Upgrade(
+	ctx context.Context, db store.Store, record func(tx store.Tx, scopes int) error,
+) error {
 	done, err := s.marked(ctx, db, scopeAll)
 	if err != nil {
 		return err
@@ -59,7 +61,9 @@ func (s *Seals) marked(ctx context.Context, db store.Store, scope string) (bool,
 
 // mark makes a mark in the database and outside it.
 func (s *Seals) mark(ctx context.Context, db store.Store, scope string) error {
-	if err := db.Update(ctx, store.TopicProvider, "", func(tx store.Tx) error { return tx.PutSeal(s.make(scope, 1, state{})) }); err != nil {
+	if err := db.Update(ctx, store.TopicProvider, "", func(tx store.Tx) error {
+		return tx.PutSeal(s.make(scope, 1, state{}))
+	}); err != nil {
 		return err
 	}
 	return s.memory.learn(map[string]int64{scope: 1})
@@ -88,7 +92,8 @@ func (s *Seals) sealAll(tx store.Tx) (sealed int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	policiesOf, keysOf, proposalsOf := map[string][]store.PolicyVersion{}, map[string][]store.TPMKey{}, map[string][]store.Proposal{}
+	policiesOf, keysOf, proposalsOf := map[string][]store.PolicyVersion{}, map[string][]store.TPMKey{},
+		map[string][]store.Proposal{}
 	for _, p := range policies {
 		policiesOf[p.Provider] = append(policiesOf[p.Provider], p)
 	}

@@ -26,7 +26,9 @@ const scopeVersions = "versions"
 // versionFields are what the HMAC of a version covers. The identity is that of the provider:
 // a version of one that was deleted is none of its successor.
 func versionFields(identity string, p store.PolicyVersion, submitted []byte) ([][]byte, error) {
-	b, err := json.Marshal([]any{identity, p.Provider, p.Kind, p.Version, p.Action, p.By, p.Signer, p.From, p.At.Unix()}, json.Deterministic(true))
+	b, err := json.Marshal([]any{
+		identity, p.Provider, p.Kind, p.Version, p.Action, p.By, p.Signer, p.From, p.At.Unix(),
+	}, json.Deterministic(true))
 	return [][]byte{b, submitted}, err
 }
 
@@ -81,7 +83,9 @@ func (g guarded) PolicyHistory(ctx context.Context, provider, kind string) ([]st
 }
 
 // PolicyVersion returns one version, or an error wrapping [ErrAltered].
-func (g guarded) PolicyVersion(ctx context.Context, provider, kind string, version int64) (store.PolicyVersion, error) {
+func (g guarded) PolicyVersion(
+	ctx context.Context, provider, kind string, version int64,
+) (store.PolicyVersion, error) {
 	v, err := g.Store.PolicyVersion(ctx, provider, kind, version)
 	if err != nil {
 		return v, err
@@ -140,7 +144,8 @@ func (s *Seals) upgradeVersions(ctx context.Context, db store.Store) error {
 			}
 			x, err := s.version(p.Identity(), v)
 			if err == nil {
-				err = db.Update(ctx, store.TopicPolicy, v.Provider, func(tx store.Tx) error { return tx.SealPolicy(v.Provider, v.Kind, v.Version, x) })
+				err = db.Update(ctx, store.TopicPolicy, v.Provider,
+					func(tx store.Tx) error { return tx.SealPolicy(v.Provider, v.Kind, v.Version, x) })
 			}
 			if err != nil {
 				return err

@@ -56,14 +56,16 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 		return nil, fmt.Errorf("store: %w", private.Explain(dir, err))
 	}
 	db, err := sql.Open("sqlite", dsn(path, url.Values{"_pragma": {
-		"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(5000)", "foreign_keys(1)"}, "_txlock": {"immediate"}}))
+		"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(5000)", "foreign_keys(1)"},
+		"_txlock": {"immediate"}}))
 	if err != nil {
 		return nil, fmt.Errorf("store: %s: %w", path, err)
 	}
 	if err := migrate(ctx, db); err != nil {
 		return nil, errors.Join(fmt.Errorf("store: %s: %w", path, err), db.Close())
 	}
-	return sqlstore.New(db, sqlstore.Dialect{Statement: sqlstore.Numbered, Unavailable: unavailable, Timeout: timeout}), nil
+	return sqlstore.New(db,
+		sqlstore.Dialect{Statement: sqlstore.Numbered, Unavailable: unavailable, Timeout: timeout}), nil
 }
 
 // unavailable reports whether the database is busy, or its disk fails or is
@@ -74,7 +76,8 @@ func unavailable(err error) bool {
 		return false
 	}
 	switch e.Code() & 0xff {
-	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY:
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL,
+		sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY:
 		return true
 	}
 	return false
@@ -113,18 +116,22 @@ func checkVersion(ctx context.Context, path string) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	var tables int
-	if err := db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_master WHERE name = 'goose_db_version'`).Scan(&tables); err != nil {
-		return fmt.Errorf("store: %s cannot be read as a database: %w; restore it from a backup, or move it away to start with an empty one", path, err)
+	if err := db.QueryRowContext(ctx,
+		`SELECT count(*) FROM sqlite_master WHERE name = 'goose_db_version'`).Scan(&tables); err != nil {
+		return fmt.Errorf("store: %s cannot be read as a database: %w; restore it from a backup, "+
+			"or move it away to start with an empty one", path, err)
 	}
 	if tables == 0 {
 		var others int
-		if err := db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_master`).Scan(&others); err != nil || others > 0 {
+		err := db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_master`).Scan(&others)
+		if err != nil || others > 0 {
 			return fmt.Errorf("store: %s is the database of another program; choose another data directory", path)
 		}
 		return nil
 	}
 	var have int64
-	if err := db.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version`).Scan(&have); err != nil {
+	if err := db.QueryRowContext(ctx,
+		`SELECT coalesce(max(version_id), 0) FROM goose_db_version`).Scan(&have); err != nil {
 		return fmt.Errorf("store: %s: %w", path, err)
 	}
 	p, err := provider(db)
@@ -138,8 +145,11 @@ func checkVersion(ctx context.Context, path string) (err error) {
 	}
 	// A later version may have added what does not disturb this one.
 	oldest := have
-	if err := db.QueryRowContext(ctx, `SELECT oldest FROM compatibility`).Scan(&oldest); err != nil || oldest > latest {
-		return fmt.Errorf("store: %s has schema version %d, which programs from version %d on can use, this one knows up to %d: %w; start the newer program, or restore the backup made before the upgrade",
+	if err := db.QueryRowContext(ctx, `SELECT oldest FROM compatibility`).Scan(&oldest); err != nil ||
+		oldest > latest {
+		return fmt.Errorf("store: %s has schema version %d, which programs from version %d on can use, "+
+			"this one knows up to %d: %w; start the newer program,"+
+			" or restore the backup made before the upgrade",
 			path, have, oldest, latest, store.ErrNewer)
 	}
 	return nil

@@ -39,7 +39,8 @@ func mustOpen(t *testing.T, dir string) *Store {
 func TestADatabaseOfANewerVersionIsNotTouched(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, dir)
-	if _, err := s.DB().Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1); UPDATE compatibility SET oldest = 9999`); err != nil {
+	if _, err := s.DB().Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1); ` +
+		`UPDATE compatibility SET oldest = 9999`); err != nil {
 		t.Fatal(err)
 	}
 	s.Close()
@@ -84,7 +85,8 @@ func TestTheDatabaseOfAnotherProgramIsNotTouched(t *testing.T) {
 		t.Fatal(err)
 	}
 	db.Close()
-	if _, err := Open(context.Background(), dir); err == nil || !strings.Contains(err.Error(), "another program") {
+	_, err = Open(context.Background(), dir)
+	if err == nil || !strings.Contains(err.Error(), "another program") {
 		t.Errorf("error = %v", err)
 	}
 }
@@ -125,7 +127,8 @@ func TestADatabaseOfTheFirstVersions(t *testing.T) {
 		`INSERT INTO providers (name, tcb, created) VALUES ('default', 'UpToDate', 1772366400)`,
 		`INSERT INTO policies (provider, kind, jws, updated) VALUES ('default', 'SgxEnclave', 'a.b.c', 1772366400)`,
 		`INSERT INTO signing_keys (id, sealed, certificate, created) VALUES ('k', x'01', x'02', 1772366400)`,
-		`INSERT INTO tpm_keys (provider, key, endorsement_key, name, created) VALUES ('default', 'k', 'e', 'host', 1772366400)`,
+		`INSERT INTO tpm_keys (provider, key, endorsement_key, name, created) ` +
+			`VALUES ('default', 'k', 'e', 'host', 1772366400)`,
 	} {
 		if _, err := db.Exec(statement); err != nil {
 			t.Fatal(err)
@@ -136,7 +139,8 @@ func TestADatabaseOfTheFirstVersions(t *testing.T) {
 	}
 	s := mustOpen(t, dir)
 	policies, err := s.Policies(t.Context(), "default")
-	if err != nil || len(policies) != 1 || policies[0].JWS != "a.b.c" || policies[0].Version != 1 || policies[0].Action != store.PolicySet {
+	if err != nil || len(policies) != 1 || policies[0].JWS != "a.b.c" || policies[0].Version != 1 ||
+		policies[0].Action != store.PolicySet {
 		t.Errorf("%+v, %v", policies, err)
 	}
 	keys, err := s.SigningKeys(t.Context())
@@ -204,7 +208,8 @@ func TestAFullOrReadOnlyDatabaseTakesNoChanges(t *testing.T) {
 		}
 	}
 	var left int
-	if err := s.DB().QueryRow("SELECT count(*) FROM leases WHERE work = 'probe'").Scan(&left); err != nil || left != 0 {
+	err := s.DB().QueryRow("SELECT count(*) FROM leases WHERE work = 'probe'").Scan(&left)
+	if err != nil || left != 0 {
 		t.Errorf("%d rows of the probe are left, %v", left, err)
 	}
 }

@@ -28,5 +28,6 @@ func (t *tx) Seal(scope string) (store.Seal, error) {
 // PutSeal implements [store.Tx].
 func (t *tx) PutSeal(x store.Seal) error {
 	return t.s.exec(t.ctx, t.q, "seal of "+x.Scope, `INSERT INTO seals (scope, version, mac) VALUES ($1, $2, $3)
-		ON CONFLICT (scope) DO UPDATE SET version = excluded.version, mac = excluded.mac`, x.Scope, x.Version, x.MAC)
+		ON CONFLICT (scope) DO UPDATE SET version = excluded.version, mac = excluded.mac`, x.Scope,
+		x.Version, x.MAC)
 }

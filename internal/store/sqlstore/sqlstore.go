@@ -104,7 +104,10 @@ type querier interface {
 type row interface{ Scan(dest ...any) error }
 
 // list runs a query and reads all of its rows.
-func list[T any](ctx context.Context, s *Store, q querier, what string, read func(row) (T, error), statement string, args ...any) ([]T, error) {
+func list[T any](
+	ctx context.Context, s *Store, q querier, what string, read func(row) (T, error), statement string,
+	args ...any,
+) ([]T, error) {
 	rows, err := q.QueryContext(ctx, s.d.Statement(statement), args...)
 	if err != nil {
 		return nil, s.wrap(what, err)
@@ -122,19 +125,28 @@ func list[T any](ctx context.Context, s *Store, q querier, what string, read fun
 }
 
 // one runs a query and reads its only row.
-func one[T any](ctx context.Context, s *Store, q querier, what string, read func(row) (T, error), statement string, args ...any) (T, error) {
+func one[T any](
+	ctx context.Context, s *Store, q querier, what string, read func(row) (T, error), statement string,
+	args ...any,
+) (T, error) {
 	v, err := read(q.QueryRowContext(ctx, s.d.Statement(statement), args...))
 	return v, s.wrap(what, err)
 }
 
 // read runs a query outside of transactions.
-func read[T any](ctx context.Context, s *Store, what string, scan func(row) (T, error), statement string, args ...any) ([]T, error) {
+func read[T any](
+	ctx context.Context, s *Store, what string, scan func(row) (T, error), statement string,
+	args ...any,
+) ([]T, error) {
 	ctx, cancel := s.bound(ctx)
 	defer cancel()
 	return list(ctx, s, s.db, what, scan, statement, args...)
 }
 
-func readOne[T any](ctx context.Context, s *Store, what string, scan func(row) (T, error), statement string, args ...any) (T, error) {
+func readOne[T any](
+	ctx context.Context, s *Store, what string, scan func(row) (T, error), statement string,
+	args ...any,
+) (T, error) {
 	ctx, cancel := s.bound(ctx)
 	defer cancel()
 	return one(ctx, s, s.db, what, scan, statement, args...)

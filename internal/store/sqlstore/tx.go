@@ -24,17 +24,22 @@ type tx struct {
 func (s *Store) Update(ctx context.Context, topic, name string, f func(store.Tx) error) error {
 	return s.transaction(ctx, func(t *tx) error {
 		var err error
-		t.revision, err = one(t.ctx, s, t.q, "revision", func(r row) (n int64, err error) { return n, r.Scan(&n) }, `UPDATE revision SET n = n + 1 RETURNING n`)
+		t.revision, err = one(t.ctx, s, t.q, "revision",
+			func(r row) (n int64, err error) { return n, r.Scan(&n) },
+			`UPDATE revision SET n = n + 1 RETURNING n`)
 		if err != nil {
 			return err
 		}
 		if err := f(t); err != nil {
 			return err
 		}
-		if err := s.exec(t.ctx, t.q, "changes", `INSERT INTO changes (revision, topic, name) VALUES ($1, $2, $3)`, t.revision, topic, name); err != nil {
+		if err := s.exec(t.ctx, t.q, "changes",
+			`INSERT INTO changes (revision, topic, name) VALUES ($1, $2, $3)`,
+			t.revision, topic, name); err != nil {
 			return err
 		}
-		if err := s.exec(t.ctx, t.q, "changes", `DELETE FROM changes WHERE revision <= $1`, t.revision-rememberedChanges); err != nil {
+		if err := s.exec(t.ctx, t.q, "changes", `DELETE FROM changes WHERE revision <= $1`,
+			t.revision-rememberedChanges); err != nil {
 			return err
 		}
 		if s.d.Announce == "" {

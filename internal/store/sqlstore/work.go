@@ -19,7 +19,9 @@ func (s *Store) useOnce(ctx context.Context, q querier, word string, now, expire
 	if err := s.exec(ctx, q, "challenge", `DELETE FROM used_words WHERE expires <= $1`, now.Unix()); err != nil {
 		return false, err
 	}
-	result, err := q.ExecContext(ctx, s.d.Statement(`INSERT INTO used_words (word, expires) VALUES ($1, $2) ON CONFLICT DO NOTHING`), word, expires.Unix())
+	result, err := q.ExecContext(ctx,
+		s.d.Statement(`INSERT INTO used_words (word, expires) VALUES ($1, $2) ON CONFLICT DO NOTHING`),
+		word, expires.Unix())
 	if err != nil {
 		return false, s.wrap("challenge", err)
 	}
@@ -39,7 +41,9 @@ func (s *Store) Writable(ctx context.Context) error {
 		return s.wrap("probe", err)
 	}
 	defer tx.Rollback() // the rows are not wanted
-	_, err = tx.ExecContext(ctx, s.d.Statement(`INSERT INTO leases (work, holder, until) VALUES ($1, $2, $3)`), "probe", strings.Repeat("x", probeSize), 0)
+	_, err = tx.ExecContext(ctx,
+		s.d.Statement(`INSERT INTO leases (work, holder, until) VALUES ($1, $2, $3)`), "probe",
+		strings.Repeat("x", probeSize), 0)
 	return s.wrap("probe", err)
 }
 
@@ -47,9 +51,11 @@ func (s *Store) Writable(ctx context.Context) error {
 func (s *Store) Lease(ctx context.Context, work, holder string, now, until time.Time) (bool, error) {
 	ctx, cancel := s.bound(ctx)
 	defer cancel()
-	result, err := s.db.ExecContext(ctx, s.d.Statement(`INSERT INTO leases (work, holder, until) VALUES ($1, $2, $3)
+	result, err := s.db.ExecContext(ctx,
+		s.d.Statement(`INSERT INTO leases (work, holder, until) VALUES ($1, $2, $3)
 		ON CONFLICT (work) DO UPDATE SET holder = excluded.holder, until = excluded.until
-		WHERE leases.holder = excluded.holder OR leases.until < $4`), work, holder, until.UnixNano(), now.UnixNano())
+		WHERE leases.holder = excluded.holder OR leases.until < $4`), work, holder, until.UnixNano(),
+		now.UnixNano())
 	if err != nil {
 		return false, s.wrap("lease of "+work, err)
 	}
