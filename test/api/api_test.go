@@ -71,9 +71,19 @@ func operations(t *testing.T) []*described {
 			for _, m := range variable.FindAllStringSubmatch(path, -1) {
 				names = append(names, m[1])
 			}
-			pattern := regexp.MustCompile("(?i)^" + variable.ReplaceAllString(strings.ReplaceAll(path, ".", `\.`), "([^/:]+)") + "/?$")
+			pattern := regexp.MustCompile(
+				"(?i)^" + variable.ReplaceAllString(strings.ReplaceAll(path, ".", `\.`), "([^/:]+)") + "/?$",
+			)
 			for method, op := range item.Operations() {
-				all = append(all, &described{doc: doc, path: path, pattern: pattern, names: names, item: item, method: method, op: op})
+				all = append(all, &described{
+					doc:     doc,
+					path:    path,
+					pattern: pattern,
+					names:   names,
+					item:    item,
+					method:  method,
+					op:      op,
+				})
 			}
 		}
 	}
@@ -118,13 +128,16 @@ func TestTheDocumentsHaveTheRoutes(t *testing.T) {
 			t.Errorf("%s: api-version required: %v, in the table %v", name, d.versioned(), r.Versioned)
 		}
 		if r.Role == auth.Nobody {
-			if anyone := d.op.Security != nil && (len(*d.op.Security) == 0 || len((*d.op.Security)[0]) == 0); !anyone || d.extension("x-probity-role") != "" {
+			anyone := d.op.Security != nil && (len(*d.op.Security) == 0 || len((*d.op.Security)[0]) == 0)
+			if !anyone || d.extension("x-probity-role") != "" {
 				t.Errorf("%s is for anyone, and described otherwise", name)
 			}
 			continue
 		}
-		if d.op.Security != nil || d.extension("x-probity-role") != r.Role.String() || d.extension("x-probity-at") != r.At.String() {
-			t.Errorf("%s needs %s at %s, and is described with %s at %s", name, r.Role, r.At, d.extension("x-probity-role"), d.extension("x-probity-at"))
+		if d.op.Security != nil || d.extension("x-probity-role") != r.Role.String() ||
+			d.extension("x-probity-at") != r.At.String() {
+			t.Errorf("%s needs %s at %s, and is described with %s at %s", name, r.Role, r.At,
+				d.extension("x-probity-role"), d.extension("x-probity-at"))
 		}
 	}
 	for name := range found {
@@ -151,7 +164,8 @@ func TestTheVersionsAreThoseOfTheService(t *testing.T) {
 		versions = append(versions, v)
 	}
 	for _, file := range []string{dataPlane, controlPlane} {
-		if got := load(t, file).Components.Parameters["ApiVersion"].Value.Schema.Value.Enum; !slices.Equal(got, versions) {
+		got := load(t, file).Components.Parameters["ApiVersion"].Value.Schema.Value.Enum
+		if !slices.Equal(got, versions) {
 			t.Errorf("%s: versions %v, want %v", file, got, versions)
 		}
 	}
@@ -196,7 +210,8 @@ func TestTheDocumentsAgreeWithTraffic(t *testing.T) {
 			t.Errorf("%s %s: no recorded request succeeded", d.method, d.path)
 		}
 	}
-	t.Logf("%d operations; %d exchanges of the tests and %d of clients, %d of them with an operation", len(ops), fromTests, len(all)-fromTests, validated)
+	t.Logf("%d operations; %d exchanges of the tests and %d of clients, %d of them with an operation",
+		len(ops), fromTests, len(all)-fromTests, validated)
 }
 
 func exchanges(t *testing.T, folder string) []traffic.Exchange {
@@ -231,7 +246,8 @@ func find(ops []*described, e *traffic.Exchange) (*described, map[string]string)
 }
 
 func init() {
-	text := func(body io.Reader, _ http.Header, _ *openapi3.SchemaRef, _ openapi3filter.EncodingFn) (any, error) {
+	text := func(body io.Reader, _ http.Header, _ *openapi3.SchemaRef,
+		_ openapi3filter.EncodingFn) (any, error) {
 		b, err := io.ReadAll(body)
 		return string(b), err
 	}
@@ -292,14 +308,21 @@ func validate(d *described, params map[string]string, e *traffic.Exchange) error
 		req.Header.Set("Content-Type", "application/json")
 	}
 	in := &openapi3filter.RequestValidationInput{Request: req, PathParams: params,
-		Route:   &routers.Route{Spec: d.doc, Path: d.path, PathItem: d.item, Method: d.method, Operation: d.op},
-		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, IncludeResponseStatus: true, MultiError: true}}
+		Route: &routers.Route{Spec: d.doc, Path: d.path, PathItem: d.item, Method: d.method, Operation: d.op},
+		Options: &openapi3filter.Options{
+			AuthenticationFunc:    openapi3filter.NoopAuthenticationFunc,
+			IncludeResponseStatus: true,
+			MultiError:            true,
+		}}
 	if e.Status < 300 {
 		if err := openapi3filter.ValidateRequest(context.Background(), in); err != nil {
 			return fmt.Errorf("request: %w", err)
 		}
 	}
-	out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: e.Status, Header: e.AnswerHeader, Body: io.NopCloser(bytes.NewReader(e.Answer)), Options: in.Options}
+	out := &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: in, Status: e.Status, Header: e.AnswerHeader,
+		Body: io.NopCloser(bytes.NewReader(e.Answer)), Options: in.Options,
+	}
 	if err := openapi3filter.ValidateResponse(context.Background(), out); err != nil {
 		return fmt.Errorf("answer: %w", err)
 	}

@@ -40,8 +40,9 @@ func openLedger() (w *ledger.Writer, end func()) {
 	must(err)
 	outside, err := anchor.Open(filepath.Join(dir, anchor.Dir))
 	must(err)
-	w, err = ledger.NewWriter(context.Background(), ledger.Config{Store: db, Outside: outside, Signer: signer, Keys: ledger.Keys{verifier},
-		Checkpoint: 10 * time.Second, Queue: 200_000, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	w, err = ledger.NewWriter(context.Background(),
+		ledger.Config{Store: db, Outside: outside, Signer: signer, Keys: ledger.Keys{verifier},
+			Checkpoint: 10 * time.Second, Queue: 200_000, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 	must(err)
 	return w, func() {
 		w.Close(context.Background())
@@ -58,8 +59,14 @@ func must(err error) {
 
 func decision(i int, raw []byte) ledger.Entry {
 	sum := sha256.Sum256(raw)
-	return ledger.Entry{Time: time.Now().UTC(), Type: ledger.Decision, Request: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", Kind: "SgxEnclave", Outcome: ledger.Accepted,
-		Evidence: hex.EncodeToString(sum[:]), Collateral: hex.EncodeToString(sum[:]), Policy: "9NY0VnTQ-IiBriBplVUpFbczcDaEBUwsiFYAzHu_gco", Version: 3, Token: fmt.Sprintf("%064x", i)}
+	return ledger.Entry{
+		Time: time.Now().UTC(), Type: ledger.Decision,
+		Request: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", Kind: "SgxEnclave",
+		Outcome:    ledger.Accepted,
+		Evidence:   hex.EncodeToString(sum[:]),
+		Collateral: hex.EncodeToString(sum[:]), Policy: "9NY0VnTQ-IiBriBplVUpFbczcDaEBUwsiFYAzHu_gco",
+		Version: 3, Token: fmt.Sprintf("%064x", i),
+	}
 }
 
 // recording is an attestation that is recorded, beside one that is not. Every
@@ -69,15 +76,22 @@ func recording() pair {
 	now := time.Now()
 	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
 	m := pki.Platform(evidencetest.HealthyPlatform())
-	source, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)})}})
+	source, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(m,
+		evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)})}})
 	must(err)
-	a := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}), Collateral: source, Random: rand.Reader}
+	a := &appraisal.Appraiser{
+		Verifiers:  appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}),
+		Collateral: source,
+		Random:     rand.Reader,
+	}
 	rules, err := policy.Parse(policy.Default("SgxEnclave"))
 	must(err)
 	quote := m.Quote(evidencetest.QuoteConfig{Enclave: evidencetest.DemoEnclave()})
 	signer := newSigner()
 	attest := func() {
-		v, err := a.Appraise(context.Background(), appraisal.Request{Kind: evidence.SGXEnclave, Evidence: quote, Time: now}, appraisal.Provider{Policy: rules, Signer: signer, TokenTime: now})
+		v, err := a.Appraise(context.Background(),
+			appraisal.Request{Kind: evidence.SGXEnclave, Evidence: quote, Time: now},
+			appraisal.Provider{Policy: rules, Signer: signer, TokenTime: now})
 		must(err)
 		if !v.Accepted {
 			panic(v.Rejection)

@@ -62,7 +62,8 @@ func (p pair) run() bool {
 	if !met {
 		verdict = "MISSED"
 	}
-	fmt.Printf("%-46s %10.1f %10.1f %8.2f  %s %.2f × %s: %s\n", p.name, median(ours), median(floor), ratio, sign, max(p.goal, -p.goal), p.floorName, verdict)
+	fmt.Printf("%-46s %10.1f %10.1f %8.2f  %s %.2f × %s: %s\n", p.name, median(ours), median(floor), ratio,
+		sign, max(p.goal, -p.goal), p.floorName, verdict)
 	return met
 }
 

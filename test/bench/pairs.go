@@ -49,21 +49,30 @@ func verifications() []pair {
 		quote evidencetest.QuoteConfig
 		kind  func(*dcap.Verifier) evidence.Verifier
 	}{
-		{"SGX", evidencetest.HealthyTCB(now), evidencetest.QuoteConfig{Enclave: enclave}, func(v *dcap.Verifier) evidence.Verifier { return sgx.New(v) }},
-		{"TDX", evidencetest.HealthyTDXTCB(now), evidencetest.QuoteConfig{TD: td}, func(v *dcap.Verifier) evidence.Verifier { return tdx.New(v) }},
+		{
+			"SGX", evidencetest.HealthyTCB(now), evidencetest.QuoteConfig{Enclave: enclave},
+			func(v *dcap.Verifier) evidence.Verifier { return sgx.New(v) },
+		},
+		{
+			"TDX", evidencetest.HealthyTDXTCB(now), evidencetest.QuoteConfig{TD: td},
+			func(v *dcap.Verifier) evidence.Verifier { return tdx.New(v) },
+		},
 	} {
 		quote, source := m.Quote(tee.quote), collateral.Fixed(pki.Collateral(m, realSizes(now, tee.tcb)))
 		// verify has memories of the given sizes; -1 is none.
 		verify := func(chains, sets int) func() {
 			v := tee.kind(dcap.New(dcap.Config{Anchor: pki.Anchor(), Chains: chains, Collateral: sets}))
 			return func() {
-				if _, err := v.Verify(context.Background(), evidence.Evidence{Raw: quote, RuntimeData: runtimeData, Collateral: source, Time: now}); err != nil {
+				if _, err := v.Verify(context.Background(), evidence.Evidence{
+					Raw: quote, RuntimeData: runtimeData, Collateral: source, Time: now,
+				}); err != nil {
 					panic(err)
 				}
 			}
 		}
 		list = append(list,
-			pair{tee.name + ", PCK chain and collateral seen before", 1.3, "2 bare P-256 checks", verify(0, 0), checks(2)},
+			pair{tee.name + ", PCK chain and collateral seen before", 1.3, "2 bare P-256 checks", verify(0,
+				0), checks(2)},
 			pair{tee.name + ", collateral seen before", 1.25, "4 bare P-256 checks", verify(-1, 0), checks(4)},
 			pair{tee.name + ", everything cold", 1.5, "9 bare P-256 checks", verify(-1, -1), checks(9)})
 	}
@@ -85,7 +94,8 @@ func realSizes(now time.Time, tcb evidencetest.TCB) evidencetest.CollateralConfi
 	return evidencetest.CollateralConfig{TCB: tcb, EditCRL: func(issuer string, crl *x509.RevocationList) {
 		for i := range 129 {
 			serial := new(big.Int).Lsh(big.NewInt(int64(i+1000)), 140)
-			crl.RevokedCertificateEntries = append(crl.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: serial, RevocationTime: now.AddDate(0, 0, -2)})
+			crl.RevokedCertificateEntries = append(crl.RevokedCertificateEntries,
+				x509.RevocationListEntry{SerialNumber: serial, RevocationTime: now.AddDate(0, 0, -2)})
 		}
 	}}
 }
@@ -113,7 +123,8 @@ func checks(n int) func() {
 // decoding reads the body of an attestation, base64 included, beside
 // encoding/json reading the same.
 func decoding(size int) pair {
-	body := []byte(fmt.Sprintf(`{"quote":"%s","runtimeData":{"data":"%s","dataType":"JSON"},"nonce":"n"}`, text(size*9/10), text(size/10)))
+	body := []byte(fmt.Sprintf(`{"quote":"%s","runtimeData":{"data":"%s","dataType":"JSON"},"nonce":"n"}`,
+		text(size*9/10), text(size/10)))
 	type data struct {
 		Data     string `json:"data"`
 		DataType string `json:"dataType"`

@@ -145,7 +145,8 @@ func (want logFields) compareSecureBoot(f *eventlog.Facts, problem func(format s
 	// Some versions of shim log more than they measured: such certificates are
 	// seen by others and not proven.
 	if s.Enabled && (s.AuthorityCerts < len(f.Authorities) || s.AuthorityCerts > f.AuthorityEvents) {
-		problem("authorities: want %d, got %d of %d events", s.AuthorityCerts, len(f.Authorities), f.AuthorityEvents)
+		problem("authorities: want %d, got %d of %d events", s.AuthorityCerts, len(f.Authorities),
+			f.AuthorityEvents)
 	}
 }
 

@@ -51,7 +51,8 @@ func TestScripts(t *testing.T) {
 		Dir:   "testdata/script",
 		Setup: setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"waitready": waitReady, "keep": keep, "flip": flip, "starttpm": startTPM, "extendpcr": extendPCR, "putpolicy": putPolicy, "waitfor": waitFor,
+			"waitready": waitReady, "keep": keep, "flip": flip, "starttpm": startTPM, "extendpcr": extendPCR,
+			"putpolicy": putPolicy, "waitfor": waitFor,
 		},
 		Condition: func(condition string) (bool, error) {
 			if condition == "tpm" {
@@ -83,7 +84,8 @@ func setup(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	tdxSet, err := pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(now)}).Marshal()
+	tdxSet, err := pki.Collateral(m,
+		evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(now)}).Marshal()
 	if err != nil {
 		return err
 	}
@@ -95,11 +97,15 @@ func setup(env *testscript.Env) error {
 		return err
 	}
 	for name, b := range map[string][]byte{
-		"quote.bin": quote, "outdated.bin": old.Quote(evidencetest.QuoteConfig{Enclave: enclave}), "report.bin": evidencetest.OpenEnclaveReport(quote),
-		"evidence.bin": append(m.Quote(evidencetest.QuoteConfig{Enclave: bound}), claims...), "collateral.json": set, "root.pem": pki.Root.PEM(),
-		"enclave.policy": []byte(guidePolicy), "claims.json": []byte(`{"x-ms-sgx-is-debuggable":false,"x-ms-sgx-svn":3}`),
-		"runtime.json": runtime, "chain.pem": m.Chain, "tdx.bin": m.Quote(evidencetest.QuoteConfig{TD: td}),
-		"relaunch.bin": m.Quote(evidencetest.QuoteConfig{TD: relaunch}), "servicetd.bin": m.Quote(evidencetest.QuoteConfig{TD: serviced}), "tdx.json": tdxSet,
+		"quote.bin": quote, "outdated.bin": old.Quote(evidencetest.QuoteConfig{Enclave: enclave}),
+		"report.bin":      evidencetest.OpenEnclaveReport(quote),
+		"evidence.bin":    append(m.Quote(evidencetest.QuoteConfig{Enclave: bound}), claims...),
+		"collateral.json": set, "root.pem": pki.Root.PEM(),
+		"enclave.policy": []byte(guidePolicy),
+		"claims.json":    []byte(`{"x-ms-sgx-is-debuggable":false,"x-ms-sgx-svn":3}`),
+		"runtime.json":   runtime, "chain.pem": m.Chain, "tdx.bin": m.Quote(evidencetest.QuoteConfig{TD: td}),
+		"relaunch.bin":  m.Quote(evidencetest.QuoteConfig{TD: relaunch}),
+		"servicetd.bin": m.Quote(evidencetest.QuoteConfig{TD: serviced}), "tdx.json": tdxSet,
 	} {
 		path := filepath.Join(env.WorkDir, name)
 		if _, err := os.Stat(path); err == nil {
@@ -147,7 +153,10 @@ func clientCertificate(env *testscript.Env, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	for name, block := range map[string]*pem.Block{"client.pem": {Type: "CERTIFICATE", Bytes: cert.Raw}, "client-key.pem": {Type: "PRIVATE KEY", Bytes: der}} {
+	for name, block := range map[string]*pem.Block{
+		"client.pem":     {Type: "CERTIFICATE", Bytes: cert.Raw},
+		"client-key.pem": {Type: "PRIVATE KEY", Bytes: der},
+	} {
 		if err := os.WriteFile(filepath.Join(env.WorkDir, name), pem.EncodeToMemory(block), 0o600); err != nil {
 			return err
 		}
@@ -165,13 +174,17 @@ func otherTools(env *testscript.Env, now time.Time) error {
 		if err != nil {
 			panic(err)
 		}
-		return binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(head, uint32(at)), uint32(len(cert)))
+		return binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(head, uint32(at)),
+			uint32(len(cert)))
 	}
 	vcek, ask := chip.Cert.Raw, a.ASK.Cert.Raw
-	table := slices.Concat(der("63da758de6644564adc5f4b93be8accd", vcek, 72), der("4ab7b379bbac4fe4a02f05aef327c782", ask, 72+len(vcek)), make([]byte, 24), vcek, ask)
+	table := slices.Concat(der("63da758de6644564adc5f4b93be8accd", vcek, 72),
+		der("4ab7b379bbac4fe4a02f05aef327c782", ask, 72+len(vcek)), make([]byte, 24), vcek, ask)
 	for name, b := range map[string][]byte{
-		"snpguest/attestation-report.bin": report, "snpguest/certs/vcek.pem": chip.PEM(), "snpguest/certs/ask.pem": a.ASK.PEM(), "snpguest/certs/ark.pem": a.ARK.PEM(),
-		"tsm/outblob": report, "tsm/auxblob": table, "snpguest/root.pem": a.RootsPEM(), "extended.bin": append(slices.Clone(report), table...),
+		"snpguest/attestation-report.bin": report, "snpguest/certs/vcek.pem": chip.PEM(),
+		"snpguest/certs/ask.pem": a.ASK.PEM(), "snpguest/certs/ark.pem": a.ARK.PEM(),
+		"tsm/outblob": report, "tsm/auxblob": table, "snpguest/root.pem": a.RootsPEM(),
+		"extended.bin": append(slices.Clone(report), table...),
 	} {
 		path := filepath.Join(env.WorkDir, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -211,7 +224,10 @@ func waitReady(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: waitready URL")
 	}
 	// Who answers does not matter yet, so the certificate is not looked at.
-	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	client := &http.Client{
+		Timeout:   time.Second,
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
+	}
 	for range 100 {
 		if resp, err := client.Get(args[0] + "/readyz"); err == nil {
 			resp.Body.Close()
@@ -280,10 +296,14 @@ func putPolicy(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	jws, err := policyjws.Wrap(nil, ts.ReadFile(args[2]), nil, nil)
 	ts.Check(err)
-	req, err := http.NewRequest(http.MethodPut, args[0]+"/policies/"+args[1]+"?api-version=2022-08-01", strings.NewReader(jws))
+	req, err := http.NewRequest(http.MethodPut, args[0]+"/policies/"+args[1]+"?api-version=2022-08-01",
+		strings.NewReader(jws))
 	ts.Check(err)
 	req.Header.Set("Authorization", "Bearer "+args[3])
-	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	client := &http.Client{
+		Timeout:   5 * time.Second,
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
+	}
 	resp, err := client.Do(req)
 	ts.Check(err)
 	defer resp.Body.Close()

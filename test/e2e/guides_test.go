@@ -34,7 +34,9 @@ type guide struct {
 func guides(t *testing.T) []guide {
 	t.Helper()
 	paths := []string{"../../README.md"}
-	for _, folder := range []string{"guide", "tutorial", "how-to", "explanation", "explanation/evidence", "reference"} {
+	for _, folder := range []string{
+		"guide", "tutorial", "how-to", "explanation", "explanation/evidence", "reference",
+	} {
 		found, err := filepath.Glob("../../docs/" + folder + "/*.md")
 		if err != nil {
 			t.Fatal(err)
@@ -125,7 +127,8 @@ func runPage(t *testing.T, script string) {
 // TestTheGuideNamesFilesThatReadersHave: what a block reads is made on the same page, or
 // the block says that the reader must bring it.
 func TestTheGuideNamesFilesThatReadersHave(t *testing.T) {
-	file := regexp.MustCompile(`(?:^|[\s="'@])([A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*\.(?:bin|json|pem|der|policy|jwt|jws|ndjson|log|cbor|cose|rego|msg|sig|pcrs|txt))\b`)
+	file := regexp.MustCompile(`(?:^|[\s="'@])([A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*\.(?:bin|json|pem|der|` +
+		`policy|jwt|jws|ndjson|log|cbor|cose|rego|msg|sig|pcrs|txt))\b`)
 	for _, g := range guides(t) {
 		made := ""
 		for _, b := range g.blocks {
@@ -133,18 +136,24 @@ func TestTheGuideNamesFilesThatReadersHave(t *testing.T) {
 				for _, m := range file.FindAllStringSubmatch(line, -1) {
 					name, _, nested := strings.Cut(m[1], "/")
 					// A folder is made by --out or --data, a file behind >, or by an option for output.
-					written := regexp.MustCompile(`(?:>|-out|-keyout|--out|--data|--print-evidence|-[ucmso]|boot_measurements|bios_measurements|export|mkdir) ` + regexp.QuoteMeta(name) + `\b`)
-					if slices.Contains(b.needs, m[1]) || written.MatchString(made+line) || nested && (strings.Contains(made, "simulate") && strings.HasPrefix(name, "simulated-") || name == "probity-data") {
+					written := regexp.MustCompile(`(?:>|-out|-keyout|--out|--data|--print-evidence|` +
+						`-[ucmso]|boot_measurements|bios_measurements|export|mkdir) ` + regexp.QuoteMeta(name) + `\b`)
+					if slices.Contains(b.needs, m[1]) || written.MatchString(made+line) ||
+						nested && (strings.Contains(made, "simulate") &&
+							strings.HasPrefix(name, "simulated-") || name == "probity-data") {
 						continue
 					}
-					t.Errorf("%s, block at line %d: no command before it makes %s, and it does not say needs=%s", g.name, b.line, m[1], m[1])
+					t.Errorf("%s, block at line %d: no command before it makes %s, and it does not say needs=%s",
+						g.name, b.line, m[1], m[1])
 				}
 				made += line + "\n"
 			}
 		}
 		for i, line := range strings.Split(g.text, "\n") {
-			if strings.HasPrefix(line, "    probity ") || strings.HasPrefix(line, "    curl ") || strings.HasPrefix(line, "    export ") {
-				t.Errorf("%s, line %d: commands are in ```sh blocks, where they are run: %s", g.name, i+1, strings.TrimSpace(line))
+			if strings.HasPrefix(line, "    probity ") || strings.HasPrefix(line, "    curl ") ||
+				strings.HasPrefix(line, "    export ") {
+				t.Errorf("%s, line %d: commands are in ```sh blocks, where they are run: %s", g.name, i+1,
+					strings.TrimSpace(line))
 			}
 		}
 	}

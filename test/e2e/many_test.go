@@ -28,7 +28,9 @@ func TestTenThousandProviders(t *testing.T) {
 		}
 		defer db.Close()
 		for from := 0; from < n; from += 1000 {
-			if err := db.Update(t.Context(), store.TopicProvider, "", func(tx store.Tx) error { return fill(t, tx, from, from+1000) }); err != nil {
+			if err := db.Update(t.Context(), store.TopicProvider, "", func(tx store.Tx) error {
+				return fill(t, tx, from, from+1000)
+			}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -51,7 +53,8 @@ func TestTenThousandProviders(t *testing.T) {
 			c = clients[0]
 		}
 		start := time.Now()
-		if _, err := c.Attest(t.Context(), client.Request{Kind: evidence.SGXEnclave, Evidence: f.quote}); err != nil {
+		_, err := c.Attest(t.Context(), client.Request{Kind: evidence.SGXEnclave, Evidence: f.quote})
+		if err != nil {
 			t.Fatal(err)
 		}
 		switch took := time.Since(start).Seconds() * 1e6; {
@@ -75,17 +78,22 @@ func TestTenThousandProviders(t *testing.T) {
 		}
 	}
 	a, b := alone[len(alone)/2], among[len(among)/2]
-	t.Logf("10,000 providers with a policy each: started in %s, %s resident; attestation %.0f µs (median), on a node with one provider %.0f µs: %.2f",
+	t.Logf("10,000 providers with a policy each: started in %s, %s resident; "+
+		"attestation %.0f µs (median), on a node with one provider %.0f µs: %.2f",
 		started.Round(time.Millisecond), resident, b, a, b/a)
 }
 
 func fill(t *testing.T, tx store.Tx, from, to int) error {
 	for i := from; i < to; i++ {
 		name := fmt.Sprintf("tenant-%05d", i)
-		if _, err := tx.PutProvider(store.Provider{Name: name, Subscription: "s", Group: "g", Location: "local"}); err != nil {
+		_, err := tx.PutProvider(store.Provider{Name: name, Subscription: "s", Group: "g", Location: "local"})
+		if err != nil {
 			return err
 		}
-		if _, err := tx.PutPolicy(store.PolicyVersion{Provider: name, Kind: string(evidence.SGXEnclave), Action: store.PolicySet, JWS: wrapped(t, policyText(i)), At: time.Now()}); err != nil {
+		if _, err := tx.PutPolicy(store.PolicyVersion{
+			Provider: name, Kind: string(evidence.SGXEnclave), Action: store.PolicySet,
+			JWS: wrapped(t, policyText(i)), At: time.Now(),
+		}); err != nil {
 			return err
 		}
 	}

@@ -65,7 +65,9 @@ func newFleet(t *testing.T) *fleet {
 func newAlone(t *testing.T) *fleet {
 	t.Helper()
 	f := &fleet{binary: filepath.Join(t.TempDir(), "probity")}
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", f.binary, "../../cmd/probity").CombinedOutput(); err != nil {
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", f.binary,
+		"../../cmd/probity").CombinedOutput()
+	if err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	now := time.Now()
@@ -85,8 +87,11 @@ func newAlone(t *testing.T) *fleet {
 	key := make([]byte, 32)
 	rand.Read(key)
 	f.master = base64.StdEncoding.EncodeToString(key)
-	f.config = map[string]any{"url": "https://attest.example.org", "collateral": []string{filepath.Join(files, "collateral.json")},
-		"development": map[string]any{"intelRoot": filepath.Join(files, "root.pem")}}
+	f.config = map[string]any{
+		"url":         "https://attest.example.org",
+		"collateral":  []string{filepath.Join(files, "collateral.json")},
+		"development": map[string]any{"intelRoot": filepath.Join(files, "root.pem")},
+	}
 	return f
 }
 
@@ -126,7 +131,8 @@ func (f *fleet) node(t *testing.T) *node {
 
 func (n *node) run(t *testing.T, f *fleet) {
 	t.Helper()
-	n.cmd = exec.Command(f.binary, "serve", "--dev", "--config", filepath.Join(n.dir, "probity.json"), "--data", filepath.Join(n.dir, "data"), "--listen", n.address)
+	n.cmd = exec.Command(f.binary, "serve", "--dev", "--config", filepath.Join(n.dir, "probity.json"),
+		"--data", filepath.Join(n.dir, "data"), "--listen", n.address)
 	n.cmd.Env, n.cmd.Stderr = n.env, &n.log
 	if err := n.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -154,10 +160,15 @@ func (n *node) client(provider string) (*client.Client, error) {
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(pem)
-	c, err := client.New(client.Config{URL: "https://attest.example.org", Roots: pool, Token: adminToken, Timeout: 20 * time.Second,
+	c, err := client.New(client.Config{
+		URL:     "https://attest.example.org",
+		Roots:   pool,
+		Token:   adminToken,
+		Timeout: 20 * time.Second,
 		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, network, n.address)
-		}})
+		},
+	})
 	if err == nil && provider != "" {
 		c = c.ForProvider(provider)
 	}
@@ -227,7 +238,8 @@ func TestAChangeIsInForceOnBothNodes(t *testing.T) {
 			late++
 		}
 	}
-	t.Logf("%d of 100 changes in force on the other node within 1 s, the slowest after %s", 100-late, slowest.Round(time.Millisecond))
+	t.Logf("%d of 100 changes in force on the other node within 1 s, the slowest after %s", 100-late,
+		slowest.Round(time.Millisecond))
 	if late > 0 {
 		t.Errorf("%d changes were late", late)
 	}
@@ -305,7 +317,8 @@ func (f *fleet) recorded(t *testing.T, provider string) map[string]bool {
 	}
 	ids := map[string]bool{}
 	for from := int64(0); from >= 0; {
-		found, next, err := ledger.Search(t.Context(), db, provider, ledger.Query{Type: ledger.Decision}, from, 1000, 1000)
+		found, next, err := ledger.Search(t.Context(), db, provider, ledger.Query{Type: ledger.Decision},
+			from, 1000, 1000)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -324,8 +337,10 @@ func (f *fleet) recorded(t *testing.T, provider string) map[string]bool {
 func TestKilledNodesLoseNoDecision(t *testing.T) {
 	f := newFleet(t)
 	a, b := f.node(t), f.node(t)
-	if _, err := a.PutProvider(t.Context(), client.Scope{Subscription: "s", Group: "g"}, "closed", client.Provider{Location: "local",
-		Properties: client.ProviderProperties{Probity: []byte(`{"ledger":"failClosed"}`)}}); err != nil {
+	_, err := a.PutProvider(t.Context(), client.Scope{Subscription: "s", Group: "g"}, "closed",
+		client.Provider{Location: "local",
+			Properties: client.ProviderProperties{Probity: []byte(`{"ledger":"failClosed"}`)}})
+	if err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(time.Second)
@@ -337,7 +352,8 @@ func TestKilledNodesLoseNoDecision(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := api.SetPolicy(t.Context(), evidence.SGXEnclave, wrapped(t, policyText(round*10+i))); err != nil {
+			_, err = api.SetPolicy(t.Context(), evidence.SGXEnclave, wrapped(t, policyText(round*10+i)))
+			if err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(100 * time.Millisecond)
@@ -359,7 +375,8 @@ func TestKilledNodesLoseNoDecision(t *testing.T) {
 			missing++
 		}
 	}
-	t.Logf("two nodes killed under load: %d decisions acknowledged, %d recorded, %d missing", len(acknowledged), len(ids), missing)
+	t.Logf("two nodes killed under load: %d decisions acknowledged, %d recorded, %d missing",
+		len(acknowledged), len(ids), missing)
 	if missing > 0 || len(acknowledged) < 100 {
 		t.Errorf("%d of %d acknowledged decisions are not in the ledger", missing, len(acknowledged))
 	}
@@ -426,7 +443,8 @@ func TestTheDatabaseIsUnavailable(t *testing.T) {
 			missing++
 		}
 	}
-	t.Logf("database away for %s: %d attestations, %d failed, %d of them not in the ledger; %d changes answered 503; healed %s after it was back",
+	t.Logf("database away for %s: %d attestations, %d failed, %d of them not in the ledger; "+
+		"%d changes answered 503; healed %s after it was back",
 		outage, len(l.ids), l.failed.Load(), missing, refused, after.Round(time.Millisecond))
 	if l.failed.Load() > 0 || missing > 0 || refused == 0 {
 		t.Error("see above")

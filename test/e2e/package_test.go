@@ -32,7 +32,8 @@ func TestTheDebianPackageHasWhatItsUnitsNeed(t *testing.T) {
 	run(t, out, "dpkg-deb", "--extract", deb, root)
 	run(t, out, "dpkg-deb", "--control", deb, filepath.Join(root, "control"))
 
-	if version := run(t, out, filepath.Join(root, "usr/bin/probity"), "version"); !strings.HasPrefix(version, "probity ") {
+	version := run(t, out, filepath.Join(root, "usr/bin/probity"), "version")
+	if !strings.HasPrefix(version, "probity ") {
 		t.Errorf("version: %s", version)
 	}
 	for _, unit := range []string{"probity", "probity-agent"} {
@@ -55,10 +56,12 @@ func TestTheDebianPackageHasWhatItsUnitsNeed(t *testing.T) {
 		}
 	}
 	// The example names files of its reader; everything else in it must be right.
-	cmd := exec.Command(filepath.Join(root, "usr/bin/probity"), "config", "check", filepath.Join(root, "usr/share/doc/probity/examples/probity.json"))
+	cmd := exec.Command(filepath.Join(root, "usr/bin/probity"), "config", "check",
+		filepath.Join(root, "usr/share/doc/probity/examples/probity.json"))
 	b, err := cmd.CombinedOutput()
 	for _, line := range strings.Split(strings.TrimSpace(string(b)), "\n") {
-		if !strings.Contains(line, "no such file") && !strings.Contains(line, "not found") || !strings.Contains(line, "/etc/probity/") {
+		if !strings.Contains(line, "no such file") && !strings.Contains(line, "not found") ||
+			!strings.Contains(line, "/etc/probity/") {
 			t.Errorf("the example's configuration: %s (%v)", line, err)
 		}
 	}
@@ -74,7 +77,8 @@ func TestTheDebianPackageHasWhatItsUnitsNeed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := os.WriteFile(path, []byte(strings.ReplaceAll(string(b), "/usr/bin/probity", filepath.Join(root, "usr/bin/probity"))), 0o644); err != nil {
+			if err := os.WriteFile(path, []byte(strings.ReplaceAll(string(b), "/usr/bin/probity",
+				filepath.Join(root, "usr/bin/probity"))), 0o644); err != nil {
 				t.Fatal(err)
 			}
 			if text := run(t, dir, "systemd-analyze", "verify", "--man=no", path); strings.Contains(text, unit) {

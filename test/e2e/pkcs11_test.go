@@ -38,7 +38,12 @@ func setupPKCS11(env *testscript.Env) error {
 		"gone.json":  func(_, pkcs11 map[string]any) { pkcs11["masterKey"] = "another" },
 		"pin.json":   func(_, pkcs11 map[string]any) { pkcs11["pinFile"] = "wrong.txt" },
 	} {
-		pkcs11 := map[string]any{"module": module, "token": softhsm.Label, "pinFile": "pin.txt", "masterKey": "probity-master"}
+		pkcs11 := map[string]any{
+			"module":    module,
+			"token":     softhsm.Label,
+			"pinFile":   "pin.txt",
+			"masterKey": "probity-master",
+		}
 		config := map[string]any{"dataDir": "data", "signing": map[string]any{"pkcs11": pkcs11}}
 		edit(config, pkcs11)
 		text, err := json.Marshal(config)

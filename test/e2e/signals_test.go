@@ -23,7 +23,10 @@ import (
 
 // probe asks a path of a node, as a load balancer does.
 func (n *node) probe(path string) (status int, body string) {
-	c := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
+	c := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{
+		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
+		DisableKeepAlives: true,
+	}}
 	resp, err := c.Get("https://" + n.address + path)
 	if err != nil {
 		return 0, err.Error()
@@ -89,7 +92,8 @@ func TestASecondSignalEndsTheServiceAtOnce(t *testing.T) {
 	if err := n.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "/readyz says that the service drains", func() bool { status, _ := n.probe("/readyz"); return status == 503 })
+	eventually(t, "/readyz says that the service drains",
+		func() bool { status, _ := n.probe("/readyz"); return status == 503 })
 	if err := n.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +137,10 @@ func TestTheConfigurationIsReadAgain(t *testing.T) {
 	write(whole)
 	eventually(t, "the quote is accepted with the collateral", func() bool { return n.attests(f.quote) == nil })
 
-	for _, wrong := range []any{`{`, map[string]any{"unknown": 1}, map[string]any{"tcb": "nonsense"}, map[string]any{"collateral": []string{filepath.Join(n.dir, "absent.json")}}} {
+	for _, wrong := range []any{
+		`{`, map[string]any{"unknown": 1}, map[string]any{"tcb": "nonsense"},
+		map[string]any{"collateral": []string{filepath.Join(n.dir, "absent.json")}},
+	} {
 		write(whole)
 		eventually(t, "the good configuration is read", failed("0"))
 		write(wrong)
@@ -158,7 +165,8 @@ func TestTheConfigurationIsReadAgain(t *testing.T) {
 	if err := n.cmd.Wait(); err != nil {
 		t.Error(err)
 	}
-	if log := n.log.String(); !strings.Contains(log, `"setting":"store"`) && !strings.Contains(log, `"setting":"store.poll"`) {
+	log := n.log.String()
+	if !strings.Contains(log, `"setting":"store"`) && !strings.Contains(log, `"setting":"store.poll"`) {
 		t.Errorf("the log does not name the setting that needs a restart:\n%s", log)
 	}
 }

@@ -55,12 +55,17 @@ func TestFilesOfTPMToolsAreVerifiedAsTheyAre(t *testing.T) {
 	challenge := fmt.Sprintf("%x", nonce)
 	b.tpm2("tpm2_createek", "-c", "ek.ctx", "-G", "rsa", "-u", "ek.pub")
 	b.tpm2("tpm2_pcrextend", "7:sha256="+strings.Repeat("11", 32))
-	for _, algorithm := range []struct{ key, scheme string }{{"rsa", "rsassa"}, {"rsa", "rsapss"}, {"ecc", "ecdsa"}} {
+	for _, algorithm := range []struct {
+		key, scheme string
+	}{{"rsa", "rsassa"}, {"rsa", "rsapss"}, {"ecc", "ecdsa"}} {
 		name := algorithm.key + "-" + algorithm.scheme
-		b.tpm2("tpm2_createak", "-C", "ek.ctx", "-c", "ak.ctx", "-G", algorithm.key, "-g", "sha256", "-s", algorithm.scheme, "-u", "ak.pem", "-f", "pem")
+		b.tpm2("tpm2_createak", "-C", "ek.ctx", "-c", "ak.ctx", "-G", algorithm.key, "-g", "sha256", "-s",
+			algorithm.scheme, "-u", "ak.pem", "-f", "pem")
 		b.tpm2("tpm2_readpublic", "-c", "ak.ctx", "-o", "ak.tpm2b", "-f", "tss")
-		b.tpm2("tpm2_quote", "-c", "ak.ctx", "--scheme", algorithm.scheme, "-l", "sha256:0,1,2,7", "-q", challenge, "-m", "q.msg", "-s", "q.sig", "-o", "q.pcrs")
-		b.tpm2("tpm2_quote", "-c", "ak.ctx", "--scheme", algorithm.scheme, "-l", "sha256:0,1,2,7", "-q", challenge, "-m", "p.msg", "-s", "p.sig", "-f", "plain", "-o", "p.pcrs", "-F", "values")
+		b.tpm2("tpm2_quote", "-c", "ak.ctx", "--scheme", algorithm.scheme, "-l", "sha256:0,1,2,7", "-q",
+			challenge, "-m", "q.msg", "-s", "q.sig", "-o", "q.pcrs")
+		b.tpm2("tpm2_quote", "-c", "ak.ctx", "--scheme", algorithm.scheme, "-l", "sha256:0,1,2,7", "-q",
+			challenge, "-m", "p.msg", "-s", "p.sig", "-f", "plain", "-o", "p.pcrs", "-F", "values")
 		for what, files := range map[string][]string{
 			"tools' own forms":    {"q.msg", "q.sig", "q.pcrs", "ak.pem"},
 			"in another order":    {"ak.tpm2b", "q.pcrs", "q.sig", "q.msg"},
@@ -68,10 +73,13 @@ func TestFilesOfTPMToolsAreVerifiedAsTheyAre(t *testing.T) {
 			"the key by the flag": {"q.msg", "q.sig", "q.pcrs"},
 		} {
 			args := append([]string{"verify", "evidence", "Tpm"}, files...)
-			if code, out := b.probity(append(args, "--trust-key", "ak.pem", "--challenge", "hex:"+challenge)...); code != 0 || !strings.Contains(out, "trusted by name") {
+			code, out := b.probity(append(args, "--trust-key", "ak.pem", "--challenge", "hex:"+challenge)...)
+			if code != 0 || !strings.Contains(out, "trusted by name") {
 				t.Errorf("%s, %s: exit %d\n%s", name, what, code, out)
 			}
-			if code, out := b.probity(append(args, "--trust-key", "ak.pem", "--challenge", "hex:00")...); code != 1 || !strings.Contains(out, "refused: tpm.quote.nonce") {
+			if code, out := b.probity(append(args, "--trust-key", "ak.pem", "--challenge",
+				"hex:00")...); code != 1 ||
+				!strings.Contains(out, "refused: tpm.quote.nonce") {
 				t.Errorf("%s, %s, another challenge: exit %d\n%s", name, what, code, out)
 			}
 			if len(files) == 4 {
@@ -101,19 +109,25 @@ func TestFilesOfTPMToolsAreVerifiedAsTheyAre(t *testing.T) {
 					files[i] = "changed"
 				}
 			}
-			code, out := b.probity(append(append([]string{"verify", "evidence", "Tpm"}, files...), "--trust-key", "ak.pem")...)
+			code, out := b.probity(append(append([]string{"verify", "evidence", "Tpm"}, files...),
+				"--trust-key", "ak.pem")...)
 			if code != 1 || !strings.Contains(out, "refused: "+check) {
 				t.Errorf("%s, %s changed: exit %d, want %s\n%s", name, file, code, check, out)
 			}
 		}
-		for file, want := range map[string]string{"q.msg": "a TPM quote message", "q.sig": "a TPM signature", "q.pcrs": "a PCR file of tpm2_quote", "ak.tpm2b": "the public area of an attestation key", "ek.pub": "the public area of an endorsement key", "ak.ctx": "a saved key context"} {
+		for file, want := range map[string]string{
+			"q.msg": "a TPM quote message", "q.sig": "a TPM signature",
+			"q.pcrs": "a PCR file of tpm2_quote", "ak.tpm2b": "the public area of an attestation key",
+			"ek.pub": "the public area of an endorsement key", "ak.ctx": "a saved key context",
+		} {
 			if code, out := b.probity("inspect", file); code != 0 || !strings.Contains(out, want) {
 				t.Errorf("%s, inspect %s: exit %d\n%s", name, file, code, out)
 			}
 		}
 		// Without structure of their own, nothing is made up of them.
 		for _, file := range []string{"p.pcrs"} {
-			if code, out := b.probity("inspect", file); code != 2 || !strings.Contains(out, "of no form that is known here") {
+			code, out := b.probity("inspect", file)
+			if code != 2 || !strings.Contains(out, "of no form that is known here") {
 				t.Errorf("%s, inspect %s: exit %d\n%s", name, file, code, out)
 			}
 		}

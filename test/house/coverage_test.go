@@ -57,7 +57,8 @@ func names(pattern, claim string) bool {
 		return true
 	}
 	before, after, ok := strings.Cut(pattern, "*")
-	return ok && len(claim) > len(before)+len(after) && strings.HasPrefix(claim, before) && strings.HasSuffix(claim, after)
+	return ok && len(claim) > len(before)+len(after) && strings.HasPrefix(claim, before) &&
+		strings.HasSuffix(claim, after)
 }
 
 // TestEveryClaimSaysWhatCoversIt: the tables of the threat model name each claim that a
@@ -65,7 +66,10 @@ func names(pattern, claim string) bool {
 func TestEveryClaimSaysWhatCoversIt(t *testing.T) {
 	tables := coverageTables(t)
 	used := map[string]bool{}
-	for _, typ := range []string{"SgxEnclave", "OpenEnclave", "SevSnpVm", "TdxVm", "NitroEnclave", "ArmCca", "AzureGuest", "Tpm", "VbsEnclave"} {
+	for _, typ := range []string{
+		"SgxEnclave", "OpenEnclave", "SevSnpVm", "TdxVm", "NitroEnclave", "ArmCca", "AzureGuest",
+		"Tpm", "VbsEnclave",
+	} {
 		if len(tables[typ]) == 0 {
 			t.Errorf("%s has no table", typ)
 		}

@@ -30,12 +30,16 @@ var waits = map[string]string{"internal/collateralcache/throttle.go": "time.NewT
 func TestSendersKeysAreBoundedBeforeUse(t *testing.T) {
 	unbounded := regexp.MustCompile(`\bx509\.(ParseCertificates?|ParsePKIXPublicKey|ParsePKCS1PublicKey)\(`)
 	found := 0
-	for _, tree := range []string{"collateral", "evidence", "token", "appraisal", "internal/auth", "internal/config", "internal/api", "internal/provider", "internal/keys", "agent", "client"} {
+	for _, tree := range []string{
+		"collateral", "evidence", "token", "appraisal", "internal/auth", "internal/config",
+		"internal/api", "internal/provider", "internal/keys", "agent", "client",
+	} {
 		for _, file := range goFiles(t, tree) {
 			b := read(t, file)
 			found += bytes.Count(b, []byte("pubkey.ParseCertificate("))
 			// The development authority, and what makes evidence for tests, read what they wrote.
-			if !strings.HasSuffix(file, "_test.go") && filepath.Base(file) != "devca.go" && !strings.Contains(file, "/evidencetest/") && unbounded.Match(b) {
+			if !strings.HasSuffix(file, "_test.go") && filepath.Base(file) != "devca.go" &&
+				!strings.Contains(file, "/evidencetest/") && unbounded.Match(b) {
 				t.Errorf("%s: %s; use pubkey.ParseCertificate or pubkey.Parse", file, unbounded.Find(b))
 			}
 		}
@@ -49,7 +53,9 @@ func TestSendersKeysAreBoundedBeforeUse(t *testing.T) {
 // strict. Readers of libraries, and of base64url that is not strict, let one signature have many
 // texts.
 func TestSignaturesAreReadInOnePlace(t *testing.T) {
-	lenient := regexp.MustCompile(`\b(jose|jwt)\.Parse\w+\(|\bbase64\.(Raw)?URLEncoding\.(DecodeString|Decode|AppendDecode)\(|\bbase64\.NewDecoder\(base64\.(Raw)?URLEncoding,|= base64\.(Raw)?URLEncoding$`)
+	lenient := regexp.MustCompile(`\b(jose|jwt)\.Parse\w+\(|\bbase64\.(Raw)?URLEncoding\.(DecodeString|` +
+		`Decode|AppendDecode)\(|\bbase64\.NewDecoder\(base64\.(Raw)?URLEncoding,|= ` +
+		`base64\.(Raw)?URLEncoding$`)
 	readers := 0
 	for _, file := range goFiles(t, ".") {
 		path, err := filepath.Rel(root, file)
@@ -77,7 +83,9 @@ func TestSignaturesAreReadInOnePlace(t *testing.T) {
 // TestNoPolicyMakesUpTheClaimsOfAVerifier: a name that a verifier writes into a claim is in a
 // vocabulary, which policies may not issue of their own.
 func TestNoPolicyMakesUpTheClaimsOfAVerifier(t *testing.T) {
-	stated := regexp.MustCompile(`\.(?:Text|Hex|Integer|Boolean|Add)\("([^"]+)"|\bclaims\.Claim\{Type: "([^"]+)"`)
+	stated := regexp.MustCompile(
+		`\.(?:Text|Hex|Integer|Boolean|Add)\("([^"]+)"|\bclaims\.Claim\{Type: "([^"]+)"`,
+	)
 	n := 0
 	for _, file := range goFiles(t, "evidence") {
 		if strings.HasSuffix(file, "_test.go") {
@@ -85,7 +93,8 @@ func TestNoPolicyMakesUpTheClaimsOfAVerifier(t *testing.T) {
 		}
 		for _, found := range stated.FindAllSubmatch(read(t, file), -1) {
 			n++
-			if name := string(found[1]) + string(found[2]); !policy.Reserved(name) || !policy.Reserved(strings.ToUpper(name)) {
+			name := string(found[1]) + string(found[2])
+			if !policy.Reserved(name) || !policy.Reserved(strings.ToUpper(name)) {
 				t.Errorf("%s states %s, which policies may make up: add it to the vocabulary of its type", file, name)
 			}
 		}
@@ -98,9 +107,14 @@ func TestNoPolicyMakesUpTheClaimsOfAVerifier(t *testing.T) {
 // TestNoClockNoDialing keeps time, randomness, network and environment out of the
 // verifying packages: all of them come in from outside.
 func TestNoClockNoDialing(t *testing.T) {
-	forbidden := regexp.MustCompile(`\btime\.(Now|Since|Until|Sleep|After|AfterFunc|NewTimer|NewTicker|Tick)\(|\brand\.(Reader\b|Read\(|Text\(|Int\(|Prime\()|"math/rand` +
-		`|\bnet\.(Dial|Listen|Lookup|DefaultResolver)|\bhttp\.(DefaultClient|DefaultTransport|Get\(|Head\(|Post\(|PostForm\()|\bos\.(Getenv|LookupEnv|Environ)\b`)
-	for _, tree := range []string{"claims", "evidence", "policy", "token", "appraisal", "collateral", "strict", "wording", "internal/collateralcache"} {
+	forbidden := regexp.MustCompile(`\btime\.(Now|Since|Until|Sleep|After|AfterFunc|NewTimer|NewTicker|` +
+		`Tick)\(|\brand\.(Reader\b|Read\(|Text\(|Int\(|Prime\()|"math/rand` +
+		`|\bnet\.(Dial|Listen|Lookup|DefaultResolver)|\bhttp\.(DefaultClient|DefaultTransport|Get\(|` +
+		`Head\(|Post\(|PostForm\()|\bos\.(Getenv|LookupEnv|Environ)\b`)
+	for _, tree := range []string{
+		"claims", "evidence", "policy", "token", "appraisal", "collateral", "strict", "wording",
+		"internal/collateralcache",
+	} {
 		for _, file := range goFiles(t, tree) {
 			// Evidence for tests is made with keys of the moment.
 			if strings.HasSuffix(file, "_test.go") || strings.Contains(file, "/evidencetest/") {
@@ -130,7 +144,8 @@ var proxied = map[string]string{
 // TestWhoMayUseAProxy: all other clients name a transport of their own, so that neither the
 // environment nor a redirect leads their requests elsewhere.
 func TestWhoMayUseAProxy(t *testing.T) {
-	defaults := regexp.MustCompile(`\bhttp\.(DefaultClient|DefaultTransport|ProxyFromEnvironment|Get|Post|PostForm|Head)\b|\bhttp\.Client\{(\}|CheckRedirect|Timeout: [^,}]*\})`)
+	defaults := regexp.MustCompile(`\bhttp\.(DefaultClient|DefaultTransport|ProxyFromEnvironment|Get|` +
+		`Post|PostForm|Head)\b|\bhttp\.Client\{(\}|CheckRedirect|Timeout: [^,}]*\})`)
 	used := map[string]bool{}
 	for _, file := range goFiles(t, ".") {
 		path, err := filepath.Rel(root, file)
@@ -221,7 +236,9 @@ func TestTheProjectSpeaksOfItselfOnly(t *testing.T) {
 // program that only appraises evidence, with lists kept beside this test, so
 // that a new dependency is seen in review.
 func TestLinkedModules(t *testing.T) {
-	for list, pkg := range map[string]string{"linked-probity.txt": "./cmd/probity", "linked-library.txt": "./appraisal"} {
+	for list, pkg := range map[string]string{
+		"linked-probity.txt": "./cmd/probity", "linked-library.txt": "./appraisal",
+	} {
 		cmd := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", pkg)
 		cmd.Dir = root
 		out, err := cmd.Output()
@@ -246,7 +263,8 @@ func goFiles(t *testing.T, tree string) []string {
 	t.Helper()
 	var files []string
 	err := filepath.WalkDir(filepath.Join(root, tree), func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() && slices.Contains([]string{".git", "node_modules", ".venv", "target"}, d.Name()) {
+		if err == nil && d.IsDir() &&
+			slices.Contains([]string{".git", "node_modules", ".venv", "target"}, d.Name()) {
 			return fs.SkipDir
 		}
 		if strings.HasSuffix(path, ".go") {

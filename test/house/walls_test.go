@@ -11,15 +11,16 @@ import (
 	"testing"
 )
 
-// wall says which packages of this module a package may import. Tests are free, and all may import the leaves.
+// wall says which packages of this module a package may import. Tests are free, and all may import
+// the leaves.
 type wall struct {
 	pkg  string
 	may  string // packages, separated by spaces; "evidence/..." stands for all below, too
 	also string // of the standard packages in closed: those that it may import all the same
 }
 
-// closed are the standard packages that the library does not use: it does not dial, serve, or touch files, and
-// links no database.
+// closed are the standard packages that the library does not use: it does not dial, serve, or
+// touch files, and links no database.
 var closed = []string{"net/http", "database/sql", "os", "os/exec", "math/rand", "math/rand/v2"}
 
 // library are the packages for programs of others. None imports anything below internal/.
@@ -39,8 +40,13 @@ var library = []wall{
 	{"evidence/paravisor", "", ""},
 	{"evidence/ratls", "evidence evidence/internal/cose", ""},
 	{"evidence/sgx", "claims collateral evidence evidence/dcap evidence/ratls", ""},
-	{"evidence/snp", "claims collateral evidence evidence/internal/sigverify evidence/paravisor evidence/ratls evidence/uvm", ""},
-	{"evidence/tdx", "claims collateral evidence evidence/dcap evidence/eventlog evidence/paravisor evidence/ratls", ""},
+	{"evidence/snp", "claims collateral evidence evidence/internal/sigverify evidence/paravisor " +
+		"evidence/ratls evidence/uvm", ""},
+	{
+		"evidence/tdx",
+		"claims collateral evidence evidence/dcap evidence/eventlog evidence/paravisor evidence/ratls",
+		"",
+	},
 	{"evidence/tpm", "claims collateral/tpmca evidence evidence/eventlog", ""},
 	{"evidence/tpmfiles", "evidence evidence/eventlog evidence/tpm", ""},
 	{"evidence/uvm", "evidence evidence/internal/cose", ""},
@@ -56,7 +62,10 @@ var library = []wall{
 	{"token", "claims", ""},
 	{"appraisal", "claims collateral evidence/... policy token", ""},
 	{"client", "evidence token", "net/http"},
-	{"agent", "client evidence evidence/azureguest evidence/eventlog evidence/tpm", "net/http os math/rand/v2"}, // when it attests again is drawn,
+	{
+		"agent", "client evidence evidence/azureguest evidence/eventlog evidence/tpm",
+		"net/http os math/rand/v2",
+	}, // when it attests again is drawn,
 	{"strict/ascii", "", ""},
 	{"strict/bounds", "", ""},
 	{"strict/jws", "", ""},
@@ -73,7 +82,11 @@ var service = []wall{
 	{"internal/auth", "", "net/http os"},
 	{"internal/auth/devissuer", "", "net/http"},
 	{"internal/collateralcache", "collateral", ""},
-	{"internal/config", "appraisal collateral/tpmca evidence/... internal/auth internal/ledger/witness internal/private", "os"},
+	{
+		"internal/config",
+		"appraisal collateral/tpmca evidence/... internal/auth internal/ledger/witness internal/private",
+		"os",
+	},
 	{"internal/keys", "internal/ledger internal/private internal/store internal/store/anchor token", "os"},
 	{"internal/keys/hsm", "internal/keys token", "os"},
 	{"internal/ledger", "internal/store internal/store/anchor", "os"},
@@ -82,13 +95,20 @@ var service = []wall{
 	{"internal/provider", "appraisal collateral evidence internal/auth internal/keys internal/ledger internal/store internal/store/seal policy policy/policyjws token", ""},
 	{"internal/api", "appraisal collateral evidence internal/api/control internal/api/data internal/api/edge internal/auth internal/keys " +
 		"internal/ledger internal/provider internal/telemetry", "net/http"},
-	{"internal/api/control", "appraisal collateral evidence internal/api/edge internal/auth internal/keys internal/ledger internal/provider " +
+	{"internal/api/control", "appraisal collateral evidence internal/api/edge internal/auth " +
+		"internal/keys internal/ledger internal/provider " +
 		"internal/store policy/policyjws token", "net/http"},
-	{"internal/api/data", "appraisal collateral collateral/tpmca evidence evidence/azureguest evidence/tpm internal/api/data/wire " +
-		"internal/api/edge internal/ledger internal/provider internal/store internal/telemetry policy token", "net/http"},
+	{"internal/api/data",
+		"appraisal collateral collateral/tpmca evidence evidence/azureguest evidence/tpm " +
+			"internal/api/data/wire " +
+			"internal/api/edge internal/ledger internal/provider internal/store internal/telemetry " +
+			"policy token",
+		"net/http"},
 	{"internal/api/data/wire", "evidence", ""},
-	{"internal/api/edge", "appraisal collateral evidence internal/api/data/wire internal/auth internal/ledger internal/private " +
-		"internal/provider internal/store internal/telemetry policy policy/policyjws", "net/http os"},
+	{"internal/api/edge",
+		"appraisal collateral evidence internal/api/data/wire internal/auth internal/ledger " +
+			"internal/private " +
+			"internal/provider internal/store internal/telemetry policy policy/policyjws", "net/http os"},
 	{"internal/store", "", ""},
 	{"internal/store/anchor", "internal/private", "os"},
 	{"internal/store/postgres", "internal/store internal/store/sqlstore", "database/sql os"},
@@ -100,12 +120,17 @@ var service = []wall{
 	{"internal/cli/collateral", "collateral collateral/kds collateral/pcs evidence/dcap evidence/snp " +
 		"internal/cli/term internal/collateralcache internal/config internal/describe " +
 		"internal/files internal/node internal/store internal/store/sqlite", "os"},
-	{"internal/cli/host", "agent client evidence internal/cli/remote internal/cli/term internal/files", "net/http os os/exec"},
+	{
+		"internal/cli/host",
+		"agent client evidence internal/cli/remote internal/cli/term internal/files",
+		"net/http os os/exec",
+	},
 	{"internal/cli/inspect", "evidence internal/cli/term internal/describe", ""},
-	{"internal/cli/manage", "client collateral/tpmca evidence evidence/tpm evidence/tpmfiles internal/cli/remote " +
-		"internal/cli/term internal/config internal/describe internal/keys internal/ledger " +
-		"internal/node internal/provider internal/store internal/store/anchor " +
-		"internal/store/postgres internal/store/sqlite", "net/http os"},
+	{"internal/cli/manage",
+		"client collateral/tpmca evidence evidence/tpm evidence/tpmfiles internal/cli/remote " +
+			"internal/cli/term internal/config internal/describe internal/keys internal/ledger " +
+			"internal/node internal/provider internal/store internal/store/anchor " +
+			"internal/store/postgres internal/store/sqlite", "net/http os"},
 	{"internal/cli/policy", "appraisal claims client evidence internal/cli/lsp internal/cli/remote " +
 		"internal/cli/term internal/cli/verify internal/files policy policy/policyjws token", "os"},
 	{"internal/cli/remote", "client internal/cli/term internal/files policy/policyjws token", "os"},
@@ -115,8 +140,9 @@ var service = []wall{
 	{"internal/cli/simulate", "collateral evidence/... internal/cli/term internal/config", "os"},
 	{"internal/cli/term", "appraisal claims collateral evidence evidence/forms internal/files " +
 		"internal/store/sqlite policy", "os"},
-	{"internal/cli/verify", "appraisal client collateral evidence evidence/forms evidence/snp evidence/tpmfiles " +
-		"evidence/uvm internal/cli/term internal/config internal/files policy token", "os"},
+	{"internal/cli/verify",
+		"appraisal client collateral evidence evidence/forms evidence/snp evidence/tpmfiles " +
+			"evidence/uvm internal/cli/term internal/config internal/files policy token", "os"},
 	{"internal/buildinfo", "", ""},
 	{"internal/describe", "collateral evidence/... policy token", ""},
 	{"internal/files", "appraisal collateral collateral/tpmca evidence/... internal/config internal/describe " +
@@ -173,8 +199,8 @@ func within(path string, list []string) bool {
 	})
 }
 
-// TestTheLibraryLinksOnlyWhatItNeeds: what a program links that only appraises evidence has no HTTP, no SQL driver, and
-// nothing of the service, not by way of other modules either.
+// TestTheLibraryLinksOnlyWhatItNeeds: what a program links that only appraises evidence has no
+// HTTP, no SQL driver, and nothing of the service, not by way of other modules either.
 func TestTheLibraryLinksOnlyWhatItNeeds(t *testing.T) {
 	args := []string{"list", "-deps", "-f", "{{.ImportPath}}"}
 	for _, w := range library {
@@ -193,13 +219,15 @@ func TestTheLibraryLinksOnlyWhatItNeeds(t *testing.T) {
 		t.Fatalf("only %d packages are linked", len(linked))
 	}
 	for _, path := range linked {
-		if slices.Contains([]string{"net/http", "database/sql", "os/exec"}, path) || strings.HasPrefix(path, module+"/internal/") {
+		if slices.Contains([]string{"net/http", "database/sql", "os/exec"}, path) ||
+			strings.HasPrefix(path, module+"/internal/") {
 			t.Errorf("the library links %s", path)
 		}
 	}
 }
 
-// TestNoSharedState: packages export no variables but errors, so that one user cannot change what another relies on.
+// TestNoSharedState: packages export no variables but errors, so that one user cannot change what
+// another relies on.
 func TestNoSharedState(t *testing.T) {
 	values := 0
 	for _, p := range packages(t) {
@@ -225,7 +253,8 @@ func TestNoSharedState(t *testing.T) {
 				}
 				for _, spec := range g.Specs {
 					for i, name := range spec.(*ast.ValueSpec).Names {
-						if values++; name.IsExported() && !strings.HasPrefix(name.Name, "Err") && !defines(spec.(*ast.ValueSpec), i) {
+						if values++; name.IsExported() && !strings.HasPrefix(name.Name, "Err") &&
+							!defines(spec.(*ast.ValueSpec), i) {
 							t.Errorf("%s exports the variable %s", p.path, name.Name)
 						}
 					}

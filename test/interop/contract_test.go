@@ -26,7 +26,9 @@ func TestDocumentsAreAsStrictAsTheService(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.PutProvider(t.Context(), client.Scope{Subscription: "s", Group: "g"}, "contract", client.Provider{Location: "local"}); err != nil {
+	_, err = c.PutProvider(t.Context(), client.Scope{Subscription: "s", Group: "g"}, "contract",
+		client.Provider{Location: "local"})
+	if err != nil {
 		t.Fatal(err)
 	}
 	st, err := filepath.Abs("contract/.venv/bin/st")
@@ -35,8 +37,10 @@ func TestDocumentsAreAsStrictAsTheService(t *testing.T) {
 	}
 	cases := 0
 	for _, document := range []string{"dataplane", "controlplane"} {
-		cmd := exec.CommandContext(t.Context(), st, "--config-file", "schemathesis.toml", "run", "../../../docs/api/"+document+".yaml",
-			"--url", i.URL, "--tls-verify", i.CA, "-H", "Authorization: Bearer "+adminToken, "--checks", "all", "--no-color")
+		cmd := exec.CommandContext(t.Context(), st, "--config-file", "schemathesis.toml", "run",
+			"../../../docs/api/"+document+".yaml",
+			"--url", i.URL, "--tls-verify", i.CA, "-H", "Authorization: Bearer "+adminToken, "--checks",
+			"all", "--no-color")
 		cmd.Dir = "contract"
 		out, err := cmd.CombinedOutput()
 		if err != nil {

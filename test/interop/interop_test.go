@@ -36,7 +36,12 @@ func simulated(t *testing.T, more ...map[string]any) instance {
 
 // env is what a client's script needs; caVariable is where it looks for CAs.
 func env(i instance, caVariable string) []string {
-	return []string{caVariable + "=" + i.CA, "PROBITY_URL=" + i.URL, "PROBITY_EVIDENCE=" + i.Folder, "PROBITY_ADMIN_TOKEN=" + adminToken}
+	return []string{
+		caVariable + "=" + i.CA,
+		"PROBITY_URL=" + i.URL,
+		"PROBITY_EVIDENCE=" + i.Folder,
+		"PROBITY_ADMIN_TOKEN=" + adminToken,
+	}
 }
 
 func TestJavaScriptClient(t *testing.T) {
@@ -66,15 +71,24 @@ func TestRecordedAzureEvidence(t *testing.T) {
 	folder := filepath.Join(corpus, "openenclave", "azure-sdk-oe-debug")
 	report := read(t, filepath.Join(folder, "report.bin"))
 	runtime := read(t, filepath.Join(folder, "runtime_data.bin"))
-	i := start(t, map[string]any{"collateral": []string{filepath.Join(folder, "collateral.json")}, "tcb": "OutOfDate",
-		"development": map[string]any{"time": "2025-06-11T19:18:17Z"}})
+	i := start(t,
+		map[string]any{"collateral": []string{filepath.Join(folder, "collateral.json")}, "tcb": "OutOfDate",
+			"development": map[string]any{"time": "2025-06-11T19:18:17Z"}})
 	c, err := client.New(client.Config{URL: i.URL, Roots: i.Trust().RootCAs})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, r := range map[string]client.Request{
-		"OpenEnclave": {Kind: evidence.OpenEnclave, Evidence: report, RuntimeData: &evidence.Data{Bytes: runtime, Type: evidence.JSON}},
-		"SgxEnclave":  {Kind: evidence.SGXEnclave, Evidence: report[16:], RuntimeData: &evidence.Data{Bytes: runtime, Type: evidence.Binary}},
+		"OpenEnclave": {
+			Kind:        evidence.OpenEnclave,
+			Evidence:    report,
+			RuntimeData: &evidence.Data{Bytes: runtime, Type: evidence.JSON},
+		},
+		"SgxEnclave": {
+			Kind:        evidence.SGXEnclave,
+			Evidence:    report[16:],
+			RuntimeData: &evidence.Data{Bytes: runtime, Type: evidence.Binary},
+		},
 	} {
 		compact, err := c.Attest(context.Background(), r)
 		if err != nil {

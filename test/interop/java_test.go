@@ -53,12 +53,17 @@ func isolated(t *testing.T, i instance) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	jwk, err := (&jose.JSONWebKey{Key: signer.PublicKey, Certificates: []*x509.Certificate{signer}, Use: "sig"}).MarshalJSON()
+	jwk, err := (&jose.JSONWebKey{
+		Key:          signer.PublicKey,
+		Certificates: []*x509.Certificate{signer},
+		Use:          "sig",
+	}).MarshalJSON()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := c.PutProvider(t.Context(), client.Scope{Subscription: "s", Group: "g"}, "isolatedjava", client.Provider{Location: "local",
-		Properties: client.ProviderProperties{Signers: &client.SignerSet{Keys: []jsontext.Value{jwk}}}})
+	p, err := c.PutProvider(t.Context(), client.Scope{Subscription: "s", Group: "g"}, "isolatedjava",
+		client.Provider{Location: "local",
+			Properties: client.ProviderProperties{Signers: &client.SignerSet{Keys: []jsontext.Value{jwk}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,6 +90,10 @@ func machineWithTPM(guest *evidencetest.Guest) http.Handler {
 			return
 		}
 		boot := evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: r.URL.Path == "/insecure"})
-		w.Write(guest.Evidence(evidencetest.TPMEvidence{Boot: boot, Challenge: challenge, Context: message.Payload.Context}))
+		w.Write(guest.Evidence(evidencetest.TPMEvidence{
+			Boot:      boot,
+			Challenge: challenge,
+			Context:   message.Payload.Context,
+		}))
 	})
 }

@@ -35,8 +35,15 @@ func TestAnOpenIDProvider(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	template := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		Subject:               pkix.Name{CommonName: "localhost"},
+		DNSNames:              []string{"localhost"},
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().Add(time.Hour),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +65,8 @@ func TestAnOpenIDProvider(t *testing.T) {
 	var log bytes.Buffer
 	node := exec.Command("node", "provider.mjs")
 	node.Dir, node.Stdout, node.Stderr = "js", &log, &log
-	node.Env = append(os.Environ(), "OIDC_ISSUER="+issuer, "OIDC_CERT="+ca, "OIDC_KEY="+filepath.Join(dir, "key.pem"))
+	node.Env = append(os.Environ(), "OIDC_ISSUER="+issuer, "OIDC_CERT="+ca,
+		"OIDC_KEY="+filepath.Join(dir, "key.pem"))
 	if err := node.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +80,12 @@ func TestAnOpenIDProvider(t *testing.T) {
 	login := func(id, resource string) string {
 		browser := &http.Client{Transport: &http.Transport{TLSClientConfig: trust(ca)}}
 		for range 100 {
-			resp, err := browser.PostForm(issuer+"/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_secret": {"secret"}, "resource": {resource}})
+			resp, err := browser.PostForm(issuer+"/token", url.Values{
+				"grant_type":    {"client_credentials"},
+				"client_id":     {id},
+				"client_secret": {"secret"},
+				"resource":      {resource},
+			})
 			if err != nil {
 				time.Sleep(50 * time.Millisecond)
 				continue
@@ -91,8 +104,11 @@ func TestAnOpenIDProvider(t *testing.T) {
 		return ""
 	}
 	platform := login("platform", "https://attest.azure.net")
-	i := start(t, map[string]any{"callers": map[string]any{"issuers": []any{map[string]any{"url": issuer, "ca": ca, "rules": []any{
-		map[string]any{"claim": "groups", "value": "platform", "role": "owner"}, map[string]any{"claim": "groups", "value": "staff", "role": "reader"}}}}}})
+	i := start(t, map[string]any{
+		"callers": map[string]any{"issuers": []any{map[string]any{"url": issuer, "ca": ca, "rules": []any{
+			map[string]any{"claim": "groups", "value": "platform", "role": "owner"},
+			map[string]any{"claim": "groups", "value": "staff", "role": "reader"}}}}},
+	})
 	as := func(bearer string) *client.Client {
 		c, err := client.New(client.Config{URL: i.URL, Roots: i.Trust().RootCAs, Token: bearer})
 		if err != nil {
@@ -107,13 +123,18 @@ func TestAnOpenIDProvider(t *testing.T) {
 	if _, err := as(platform).SetPolicy(t.Context(), evidence.SGXEnclave, jws); err != nil {
 		t.Errorf("an owner: %v", err)
 	}
-	if _, err := as(login("intern", "https://attest.azure.net")).Policy(t.Context(), evidence.SGXEnclave); err != nil {
+	if _, err := as(login("intern", "https://attest.azure.net")).Policy(t.Context(),
+		evidence.SGXEnclave); err != nil {
 		t.Errorf("a reader: %v", err)
 	}
 	for name, tc := range map[string]struct {
 		bearer string
 		status int
-	}{"a reader who writes": {login("intern", "https://attest.azure.net"), 403}, "a token for another service": {login("platform", "https://other.example.org"), 401}, "altered": {platform[:len(platform)-4] + "AAAA", 401}} {
+	}{
+		"a reader who writes":         {login("intern", "https://attest.azure.net"), 403},
+		"a token for another service": {login("platform", "https://other.example.org"), 401},
+		"altered":                     {platform[:len(platform)-4] + "AAAA", 401},
+	} {
 		_, err := as(tc.bearer).SetPolicy(t.Context(), evidence.SGXEnclave, jws)
 		var answer *client.Error
 		if !errors.As(err, &answer) || answer.Status != tc.status {

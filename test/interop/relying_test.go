@@ -128,7 +128,11 @@ frontend workload
 		t.Errorf("%d %s", status, body)
 	}
 	parts := strings.Split(compact, ".")
-	for name, bearer := range map[string]string{"none": "", "altered": parts[0] + "." + parts[1][:len(parts[1])-4] + "AAAA." + parts[2], "unsigned": "eyJhbGciOiJub25lIn0." + parts[1] + "."} {
+	for name, bearer := range map[string]string{
+		"none":     "",
+		"altered":  parts[0] + "." + parts[1][:len(parts[1])-4] + "AAAA." + parts[2],
+		"unsigned": "eyJhbGciOiJub25lIn0." + parts[1] + ".",
+	} {
 		if status, _ := ask(bearer); status != 401 && status != 403 {
 			t.Errorf("%s: %d", name, status)
 		}

@@ -74,7 +74,8 @@ func (x *tools) file(t *testing.T, name string) []byte {
 func (x *tools) keys(t *testing.T) {
 	t.Helper()
 	x.run(t, "tpm2_createek", "-c", "ek.ctx", "-G", "rsa", "-u", "ek.pub")
-	x.run(t, "tpm2_createak", "-C", "ek.ctx", "-c", "ak.ctx", "-G", "rsa", "-g", "sha256", "-s", "rsassa", "-u", "ak.pub", "-n", "ak.name")
+	x.run(t, "tpm2_createak", "-C", "ek.ctx", "-c", "ak.ctx", "-G", "rsa", "-g", "sha256", "-s", "rsassa",
+		"-u", "ak.pub", "-n", "ak.name")
 }
 
 // area is a TPMT_PUBLIC out of a file with a TPM2B_PUBLIC.
@@ -108,7 +109,8 @@ func TestCredentialForTPM2Tools(t *testing.T) {
 	write(t, filepath.Join(x.dir, "cred.blob"), credential.File())
 	x.run(t, "tpm2_startauthsession", "--policy-session", "-S", "session.ctx")
 	x.run(t, "tpm2_policysecret", "-S", "session.ctx", "-c", "e")
-	x.run(t, "tpm2_activatecredential", "-c", "ak.ctx", "-C", "ek.ctx", "-i", "cred.blob", "-o", "recovered", "-P", "session:session.ctx")
+	x.run(t, "tpm2_activatecredential", "-c", "ak.ctx", "-C", "ek.ctx", "-i", "cred.blob", "-o", "recovered",
+		"-P", "session:session.ctx")
 	if !tpm.ActivatedBy(secret, x.file(t, "recovered")) {
 		t.Error("tpm2-tools recovered another secret")
 	}
@@ -120,7 +122,8 @@ func (x *tools) registers(t *testing.T) (bank eventlog.Bank) {
 	bank.Algorithm = eventlog.SHA256
 	for line := range strings.Lines(x.run(t, "tpm2_pcrread", "sha256:all")) {
 		var n int
-		if index, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok && strings.HasPrefix(strings.TrimSpace(value), "0x") {
+		index, value, ok := strings.Cut(strings.TrimSpace(line), ":")
+		if ok && strings.HasPrefix(strings.TrimSpace(value), "0x") {
 			if _, err := fmt.Sscan(strings.TrimSpace(index), &n); err != nil {
 				t.Fatal(err)
 			}
@@ -152,7 +155,8 @@ func TestQuoteOfTPM2Tools(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	setPolicy(t, i, evidence.TPM, `version=1.0;authorizationrules{[type=="secureBootEnabled", value==true] && [type=="aikValidated", value==true] => permit();};`)
+	setPolicy(t, i, evidence.TPM, `version=1.0;authorizationrules{[type=="secureBootEnabled", `+
+		`value==true] && [type=="aikValidated", value==true] => permit();};`)
 	x.enrol(t, c)
 
 	challenge, err := c.ChallengeTPM(t.Context(), true)
@@ -168,12 +172,15 @@ func TestQuoteOfTPM2Tools(t *testing.T) {
 		t.Fatal(err)
 	}
 	bound := sha256.Sum256(append(append(slices.Clone(jwk), 0), challenge.Challenge...))
-	x.run(t, "tpm2_quote", "-c", "ak.ctx", "-l", "sha256:all", "-q", hex.EncodeToString(bound[:]), "-m", "quote.msg", "-s", "quote.sig", "-o", "quote.pcrs", "-g", "sha256")
+	x.run(t, "tpm2_quote", "-c", "ak.ctx", "-l", "sha256:all", "-q", hex.EncodeToString(bound[:]), "-m",
+		"quote.msg", "-s", "quote.sig", "-o", "quote.pcrs", "-g", "sha256")
 	// A key that lives in the TPM, certified for this challenge.
 	x.run(t, "tpm2_createprimary", "-C", "o", "-c", "primary.ctx")
-	x.run(t, "tpm2_create", "-C", "primary.ctx", "-G", "rsa2048:rsassa-sha256:null", "-u", "key.pub", "-r", "key.priv")
+	x.run(t, "tpm2_create", "-C", "primary.ctx", "-G", "rsa2048:rsassa-sha256:null", "-u", "key.pub",
+		"-r", "key.priv")
 	x.run(t, "tpm2_load", "-C", "primary.ctx", "-u", "key.pub", "-r", "key.priv", "-c", "key.ctx")
-	x.run(t, "tpm2_certify", "-c", "key.ctx", "-C", "ak.ctx", "-g", "sha256", "-o", "cert.attest", "-s", "cert.sig")
+	x.run(t, "tpm2_certify", "-c", "key.ctx", "-C", "ak.ctx", "-g", "sha256", "-o", "cert.attest",
+		"-s", "cert.sig")
 	send := func(edit func(map[string]any)) (string, error) {
 		raw := x.request(t, request, jwk, challenge, boot.Log, edit)
 		return c.AttestTPM(context.Background(), raw)
@@ -193,10 +200,14 @@ func TestQuoteOfTPM2Tools(t *testing.T) {
 		if parseErr != nil {
 			t.Fatal(parseErr)
 		}
-		d["other_keys"] = []any{map[string]any{"jwk": evidencetest.JWK(key.Key), "info": map[string]any{"tpm_certify": map[string]any{
-			"public": b64(x.area(t, "key.pub")), "certification": b64(x.file(t, "cert.attest")), "signature": b64(x.file(t, "cert.sig"))}}}}
+		d["other_keys"] = []any{map[string]any{
+			"jwk": evidencetest.JWK(key.Key), "info": map[string]any{"tpm_certify": map[string]any{
+				"public": b64(x.area(t, "key.pub")), "certification": b64(x.file(t, "cert.attest")),
+				"signature": b64(x.file(t, "cert.sig"))}},
+		}}
 	})
-	if err == nil || !strings.Contains(err.Error(), "tpm.key.certified") || !strings.Contains(err.Error(), "want the challenge") {
+	if err == nil || !strings.Contains(err.Error(), "tpm.key.certified") ||
+		!strings.Contains(err.Error(), "want the challenge") {
 		t.Errorf("a key certified for no challenge: %v", err)
 	}
 	// And the certification as such is good.
@@ -222,14 +233,17 @@ func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 func (x *tools) enrol(t *testing.T, c *client.Client) {
 	t.Helper()
 	x.run(t, "tpm2_nvread", "-C", "o", "0x01c00002", "-o", "ek.crt")
-	offer, err := c.EnrolTPM(t.Context(), client.EnrolTPM{Name: "tpm2-tools", EndorsementKey: x.area(t, "ek.pub"), EndorsementCertificate: x.file(t, "ek.crt"), AttestationKey: x.area(t, "ak.pub")})
+	offer, err := c.EnrolTPM(t.Context(), client.EnrolTPM{Name: "tpm2-tools", EndorsementKey: x.area(t,
+		"ek.pub"), EndorsementCertificate: x.file(t, "ek.crt"), AttestationKey: x.area(t, "ak.pub")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(x.dir, "cred.blob"), (&tpm.Credential{IDObject: offer.Credential, Secret: offer.Secret}).File())
+	write(t, filepath.Join(x.dir, "cred.blob"),
+		(&tpm.Credential{IDObject: offer.Credential, Secret: offer.Secret}).File())
 	x.run(t, "tpm2_startauthsession", "--policy-session", "-S", "session.ctx")
 	x.run(t, "tpm2_policysecret", "-S", "session.ctx", "-c", "e")
-	x.run(t, "tpm2_activatecredential", "-c", "ak.ctx", "-C", "ek.ctx", "-i", "cred.blob", "-o", "recovered", "-P", "session:session.ctx")
+	x.run(t, "tpm2_activatecredential", "-c", "ak.ctx", "-C", "ek.ctx", "-i", "cred.blob", "-o", "recovered",
+		"-P", "session:session.ctx")
 	x.run(t, "tpm2_flushcontext", "session.ctx")
 	if _, err := c.ActivateTPM(t.Context(), offer.Context, x.file(t, "recovered")); err != nil {
 		t.Fatal(err)
@@ -237,7 +251,10 @@ func (x *tools) enrol(t *testing.T, c *client.Client) {
 }
 
 // request frames what the tools made as the protocol wants it.
-func (x *tools) request(t *testing.T, key *rsa.PrivateKey, jwk []byte, challenge *client.TPMChallenge, log []byte, edit func(map[string]any)) []byte {
+func (x *tools) request(
+	t *testing.T, key *rsa.PrivateKey, jwk []byte, challenge *client.TPMChallenge, log []byte,
+	edit func(map[string]any),
+) []byte {
 	t.Helper()
 	ak, err := tpm.ParsePublic(x.area(t, "ak.pub"))
 	if err != nil {
@@ -248,10 +265,17 @@ func (x *tools) request(t *testing.T, key *rsa.PrivateKey, jwk []byte, challenge
 		values = append(values, map[string]any{"index": n, "digest": b64(value)})
 	}
 	data := map[string]any{"challenge": b64(challenge.Challenge), "service_context": challenge.Context,
-		"request_key": map[string]any{"jwk": json.RawMessage(jwk), "info": map[string]any{"tpm_quote": map[string]string{"hash_alg": "sha-256"}}},
-		"tpm_att_data": map[string]any{"current_attestation": map[string]any{"logs": []any{map[string]string{"type": "TCG", "log": b64(log)}},
-			"aik_pub": evidencetest.JWK(ak.Key.(crypto.PublicKey)), "quote": b64(x.file(t, "quote.msg")), "signature": b64(x.file(t, "quote.sig")),
-			"pcrs": []any{map[string]any{"algorithm": 11, "values": values}}}}}
+		"request_key": map[string]any{
+			"jwk":  json.RawMessage(jwk),
+			"info": map[string]any{"tpm_quote": map[string]string{"hash_alg": "sha-256"}},
+		},
+		"tpm_att_data": map[string]any{"current_attestation": map[string]any{
+			"logs":      []any{map[string]string{"type": "TCG", "log": b64(log)}},
+			"aik_pub":   evidencetest.JWK(ak.Key.(crypto.PublicKey)),
+			"quote":     b64(x.file(t, "quote.msg")),
+			"signature": b64(x.file(t, "quote.sig")),
+			"pcrs":      []any{map[string]any{"algorithm": 11, "values": values}},
+		}}}
 	if edit != nil {
 		edit(data)
 	}
@@ -259,7 +283,8 @@ func (x *tools) request(t *testing.T, key *rsa.PrivateKey, jwk []byte, challenge
 	if err != nil {
 		t.Fatal(err)
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.PS256, Key: key}, (&jose.SignerOptions{}).WithType("attReqV2"))
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.PS256, Key: key},
+		(&jose.SignerOptions{}).WithType("attReqV2"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,7 +310,8 @@ func setPolicy(t *testing.T, i instance, kind evidence.Kind, text string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req, err := http.NewRequest(http.MethodPut, i.URL+"/policies/"+string(kind)+"?api-version=2022-08-01", strings.NewReader(jws))
+	req, err := http.NewRequest(http.MethodPut, i.URL+"/policies/"+string(kind)+"?api-version=2022-08-01",
+		strings.NewReader(jws))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -307,16 +333,21 @@ func TestQuotesOfAllKinds(t *testing.T) {
 	x.run(t, "tpm2_createek", "-c", "ek.ctx", "-G", "rsa", "-u", "ek.pub")
 	var other *tpm.Public
 	for _, kind := range []struct{ name, algorithm, scheme, hash string }{
-		{"rsassa", "rsa", "rsassa", "sha256"}, {"rsapss", "rsa", "rsapss", "sha256"}, {"ecdsa", "ecc", "ecdsa", "sha256"}, {"ecdsa384", "ecc384", "ecdsa", "sha384"},
+		{"rsassa", "rsa", "rsassa", "sha256"}, {"rsapss", "rsa", "rsapss", "sha256"},
+		{"ecdsa", "ecc", "ecdsa", "sha256"}, {"ecdsa384", "ecc384", "ecdsa", "sha384"},
 	} {
-		x.run(t, "tpm2_createak", "-C", "ek.ctx", "-c", kind.name+".ctx", "-G", kind.algorithm, "-g", kind.hash, "-s", kind.scheme, "-u", kind.name+".pub")
+		x.run(t, "tpm2_createak", "-C", "ek.ctx", "-c", kind.name+".ctx", "-G", kind.algorithm, "-g",
+			kind.hash, "-s", kind.scheme, "-u", kind.name+".pub")
 		ak, err := tpm.ParsePublic(x.area(t, kind.name+".pub"))
 		if err != nil {
 			t.Fatalf("%s: %v", kind.name, err)
 		}
-		for _, algorithm := range []eventlog.Algorithm{eventlog.SHA1, eventlog.SHA256, eventlog.SHA384, eventlog.SHA512} {
+		for _, algorithm := range []eventlog.Algorithm{
+			eventlog.SHA1, eventlog.SHA256, eventlog.SHA384, eventlog.SHA512,
+		} {
 			bank := strings.ToLower(algorithm.String())
-			x.run(t, "tpm2_quote", "-c", kind.name+".ctx", "-l", bank+":0,7,16", "-q", "0102", "-m", "q.msg", "-s", "q.sig", "-g", kind.hash, "--scheme", kind.scheme)
+			x.run(t, "tpm2_quote", "-c", kind.name+".ctx", "-l", bank+":0,7,16", "-q", "0102", "-m", "q.msg",
+				"-s", "q.sig", "-g", kind.hash, "--scheme", kind.scheme)
 			signature, err := tpm.ParseSignature(x.file(t, "q.sig"))
 			if err != nil {
 				t.Fatal(err)

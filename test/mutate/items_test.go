@@ -84,7 +84,10 @@ func intelItems() (list []item) {
 		set   *collateral.Intel
 	}{
 		{"SGX quote, version 3", evidence.SGXEnclave, quote, sgxSet},
-		{"TDX quote, version 4", evidence.TDXVM, m.Quote(evidencetest.QuoteConfig{TD: evidencetest.HealthyTD()}), tdxSet},
+		{
+			"TDX quote, version 4", evidence.TDXVM,
+			m.Quote(evidencetest.QuoteConfig{TD: evidencetest.HealthyTD()}), tdxSet,
+		},
 		{"TDX quote, version 5", evidence.TDXVM, m.Quote(evidencetest.QuoteConfig{TD: td, Version: 5}), tdxSet},
 		{"Open Enclave report", evidence.OpenEnclave, report, sgxSet},
 	} {
@@ -94,10 +97,13 @@ func intelItems() (list []item) {
 		name string
 		at   func(*collateral.Intel) *[]byte
 	}{
-		{"TCB info", func(c *collateral.Intel) *[]byte { return &c.TCBInfo }}, {"TCB info's signature", func(c *collateral.Intel) *[]byte { return &c.TCBInfoSignature }},
+		{"TCB info", func(c *collateral.Intel) *[]byte { return &c.TCBInfo }},
+		{"TCB info's signature", func(c *collateral.Intel) *[]byte { return &c.TCBInfoSignature }},
 		{"TCB info's chain", func(c *collateral.Intel) *[]byte { return &c.TCBInfoIssuerChain }},
-		{"QE identity", func(c *collateral.Intel) *[]byte { return &c.QEIdentity }}, {"QE identity's signature", func(c *collateral.Intel) *[]byte { return &c.QEIdentitySignature }},
-		{"root CRL", func(c *collateral.Intel) *[]byte { return &c.RootCRL }}, {"PCK CRL", func(c *collateral.Intel) *[]byte { return &c.PCKCRL }},
+		{"QE identity", func(c *collateral.Intel) *[]byte { return &c.QEIdentity }},
+		{"QE identity's signature", func(c *collateral.Intel) *[]byte { return &c.QEIdentitySignature }},
+		{"root CRL", func(c *collateral.Intel) *[]byte { return &c.RootCRL }},
+		{"PCK CRL", func(c *collateral.Intel) *[]byte { return &c.PCKCRL }},
 	} {
 		genuine := *p.at(sgxSet)
 		list = append(list, item{"Intel's " + p.name, genuine, func(b []byte) evidence.Evidence {
@@ -118,9 +124,15 @@ func amdItems(t *testing.T) []item {
 	report := chip.Report(evidencetest.ReportConfig{Measurement: measurement})
 	vlek := cloud.Report(evidencetest.ReportConfig{Measurement: measurement})
 	chain, vlekChain := append(chip.PEM(), amd.Chain(false)...), append(cloud.PEM(), amd.Chain(true)...)
-	plain, envelope := publisher.Endorse(measurement[:], evidencetest.EndorsementConfig{}), publisher.Endorse(measurement[:], evidencetest.EndorsementConfig{Envelope: true})
+	plain := publisher.Endorse(measurement[:], evidencetest.EndorsementConfig{})
+	envelope := publisher.Endorse(measurement[:], evidencetest.EndorsementConfig{Envelope: true})
 	verifier := verifierOf(evidence.SEVSNPVM, appraisal.Trust{AMD: snp.Config{Roots: amd.Roots(),
-		UVM: []uvm.Trust{{Issuer: publisher.DID(), Feed: "ContainerPlat-AMD-UVM", MinSVN: 100, Status: "azure-compliant-uvm"}}}})
+		UVM: []uvm.Trust{{
+			Issuer: publisher.DID(),
+			Feed:   "ContainerPlat-AMD-UVM",
+			MinSVN: 100,
+			Status: "azure-compliant-uvm",
+		}}}})
 	frame := func(report, chain []byte, endorsements ...[]byte) evidence.Evidence {
 		b, err := (&snp.Framed{Report: report, Certificates: chain, Endorsements: endorsements}).Marshal()
 		if err != nil {
@@ -131,21 +143,35 @@ func amdItems(t *testing.T) []item {
 	block, _ := pem.Decode(chip.PEM())
 	return []item{
 		{"SEV-SNP report", report, func(b []byte) evidence.Evidence { return frame(b, chain) }, verifier, nil},
-		{"SEV-SNP report signed by a VLEK", vlek, func(b []byte) evidence.Evidence { return frame(b, vlekChain) }, verifier, nil},
+		{
+			"SEV-SNP report signed by a VLEK", vlek,
+			func(b []byte) evidence.Evidence { return frame(b, vlekChain) }, verifier, nil,
+		},
 		{"VCEK certificate", block.Bytes, func(b []byte) evidence.Evidence {
-			return frame(report, append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: b}), amd.Chain(false)...))
+			return frame(report,
+				append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: b}), amd.Chain(false)...))
 		}, verifier, nil},
-		{"endorsement of a utility VM", plain, func(b []byte) evidence.Evidence { return frame(report, chain, b) }, verifier, nil},
-		{"endorsement in an envelope", envelope, func(b []byte) evidence.Evidence { return frame(report, chain, b) }, verifier, nil},
+		{
+			"endorsement of a utility VM", plain,
+			func(b []byte) evidence.Evidence { return frame(report, chain, b) }, verifier, nil,
+		},
+		{
+			"endorsement in an envelope", envelope,
+			func(b []byte) evidence.Evidence { return frame(report, chain, b) }, verifier, nil,
+		},
 	}
 }
 
 func cborItems() []item {
 	n, arm := evidencetest.NewNitro(evidencetest.NitroConfig{Now: now}), evidencetest.NewArm()
-	trust := appraisal.Trust{AWS: nitro.Config{Root: n.Root()}, Arm: cca.Config{Anchors: []cca.Anchor{{Key: &arm.CPAK.PublicKey}}}}
+	trust := appraisal.Trust{
+		AWS: nitro.Config{Root: n.Root()},
+		Arm: cca.Config{Anchors: []cca.Anchor{{Key: &arm.CPAK.PublicKey}}},
+	}
 	raw := func(b []byte) evidence.Evidence { return evidence.Evidence{Raw: b, Time: now} }
 	return []item{
-		{"Nitro document", n.Document(evidencetest.DocumentConfig{}), raw, verifierOf(evidence.NitroEnclave, trust), nil},
+		{"Nitro document", n.Document(evidencetest.DocumentConfig{}), raw, verifierOf(evidence.NitroEnclave,
+			trust), nil},
 		{"CCA token", arm.CCA(evidencetest.CCAConfig{}), raw, verifierOf(evidence.ArmCCA, trust), nil},
 		{"PSA token", arm.PSA([32]byte{1}, nil), raw, verifierOf(evidence.ArmCCA, trust), nil},
 	}
@@ -157,13 +183,21 @@ func bootItems(t *testing.T) (list []item) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	amd, pki := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now}), evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
-	trust := appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}, AMD: snp.Config{Roots: amd.Roots()}, TPM: tpm.Config{Authorities: roots}}
+	amd := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
+	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	trust := appraisal.Trust{
+		Intel: dcap.Config{Anchor: pki.Anchor()},
+		AMD:   snp.Config{Roots: amd.Roots()},
+		TPM:   tpm.Config{Authorities: roots},
+	}
 	trust.Azure.Authorities = roots
 	challenge := []byte("sixteen bytes...")
 	kernel := evidencetest.NewSecureKernel()
-	boot := evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: evidencetest.HealthyWindows(kernel.Measured())})
-	ima, imaRegister := evidencetest.IMA(evidencetest.IMAEntry{Path: "/usr/bin/bash"}, evidencetest.IMAEntry{Path: "/etc/passwd"})
+	boot := evidencetest.HealthyBoot(evidencetest.BootConfig{
+		Windows: evidencetest.HealthyWindows(kernel.Measured()),
+	})
+	ima, imaRegister := evidencetest.IMA(evidencetest.IMAEntry{Path: "/usr/bin/bash"},
+		evidencetest.IMAEntry{Path: "/etc/passwd"})
 	withIMA := *boot
 	withIMA.PCRs[10] = imaRegister
 	attestation := m.Attestation(evidencetest.TPMEvidence{Boot: boot}, challenge)
@@ -177,11 +211,15 @@ func bootItems(t *testing.T) (list []item) {
 		}, verifierOf(evidence.TPM, trust), map[bool][]bool{true: zeros(genuine)}[part == "aik_cert"]})
 	}
 	list = append(list, item{"TPM: log of measured boot", boot.Log, func(b []byte) evidence.Evidence {
-		return current(t, challenge, attestation, "logs", []any{map[string]any{"type": "TCG", "log": base64.RawURLEncoding.EncodeToString(b)}})
+		return current(t, challenge, attestation, "logs",
+			[]any{map[string]any{"type": "TCG", "log": base64.RawURLEncoding.EncodeToString(b)}})
 	}, verifierOf(evidence.TPM, trust), all(len(boot.Log))})
 	listed := m.Attestation(evidencetest.TPMEvidence{Boot: &withIMA, IMA: ima}, challenge)
 	list = append(list, item{"TPM: list of IMA", ima, func(b []byte) evidence.Evidence {
-		return current(t, challenge, listed, "logs", []any{map[string]any{"type": "TCG", "log": base64.RawURLEncoding.EncodeToString(boot.Log)}, map[string]any{"type": "IMA", "log": base64.RawURLEncoding.EncodeToString(b)}})
+		return current(t, challenge, listed, "logs", []any{
+			map[string]any{"type": "TCG", "log": base64.RawURLEncoding.EncodeToString(boot.Log)},
+			map[string]any{"type": "IMA", "log": base64.RawURLEncoding.EncodeToString(b)},
+		})
 	}, verifierOf(evidence.TPM, trust), all(len(ima))})
 	whole := m.Evidence(evidencetest.TPMEvidence{Boot: boot, Challenge: challenge})
 	list = append(list, item{"TPM: request", whole, func(b []byte) evidence.Evidence {
@@ -191,15 +229,21 @@ func bootItems(t *testing.T) (list []item) {
 		item{"VBS: log of measured boot", boot.Log, func(b []byte) evidence.Evidence {
 			changed := *boot
 			changed.Log = b
-			return evidence.Evidence{Raw: m.Evidence(evidencetest.TPMEvidence{Boot: &changed, Challenge: challenge, Enclave: func(signed []byte) []byte {
-				return kernel.Report(signed, evidencetest.EnclaveReport{SVN: 9})
-			}}), Challenge: challenge, Time: now}
+			return evidence.Evidence{Raw: m.Evidence(evidencetest.TPMEvidence{
+				Boot:      &changed,
+				Challenge: challenge,
+				Enclave: func(signed []byte) []byte {
+					return kernel.Report(signed, evidencetest.EnclaveReport{SVN: 9})
+				},
+			}), Challenge: challenge, Time: now}
 		}, verifierOf(evidence.VBSEnclave, trust), all(len(boot.Log))})
 	return append(list, guestItems(t, m, amd, boot, verifierOf(evidence.AzureGuest, trust))...)
 }
 
 // current makes a message with one part of an attestation replaced.
-func current(t *testing.T, challenge []byte, attestation map[string]any, part string, value any) evidence.Evidence {
+func current(
+	t *testing.T, challenge []byte, attestation map[string]any, part string, value any,
+) evidence.Evidence {
 	changed := map[string]any{}
 	for name, v := range attestation {
 		changed[name] = v
@@ -214,13 +258,20 @@ func current(t *testing.T, challenge []byte, attestation map[string]any, part st
 
 // enclaveItem is the report of a VBS enclave: the change is made in each new report, which
 // signs the evidence around it.
-func enclaveItem(m *evidencetest.TPM, kernel *evidencetest.SecureKernel, boot *evidencetest.Boot, challenge []byte, verifier func() evidence.Verifier) item {
+func enclaveItem(
+	m *evidencetest.TPM, kernel *evidencetest.SecureKernel, boot *evidencetest.Boot, challenge []byte,
+	verifier func() evidence.Verifier,
+) item {
 	make := func(edit func([]byte)) []byte {
-		return m.Evidence(evidencetest.TPMEvidence{Boot: boot, Challenge: challenge, Enclave: func(signed []byte) []byte {
-			report := kernel.Report(signed, evidencetest.EnclaveReport{SVN: 9})
-			edit(report)
-			return report
-		}})
+		return m.Evidence(evidencetest.TPMEvidence{
+			Boot:      boot,
+			Challenge: challenge,
+			Enclave: func(signed []byte) []byte {
+				report := kernel.Report(signed, evidencetest.EnclaveReport{SVN: 9})
+				edit(report)
+				return report
+			},
+		})
 	}
 	var genuine []byte
 	make(func(b []byte) { genuine = bytes.Clone(b) })
@@ -233,12 +284,18 @@ func enclaveItem(m *evidencetest.TPM, kernel *evidencetest.SecureKernel, boot *e
 	}, verifier, nil}
 }
 
-func guestItems(t *testing.T, m *evidencetest.TPM, amd *evidencetest.AMD, boot *evidencetest.Boot, verifier func() evidence.Verifier) (list []item) {
+func guestItems(
+	t *testing.T, m *evidencetest.TPM, amd *evidencetest.AMD, boot *evidencetest.Boot,
+	verifier func() evidence.Verifier,
+) (list []item) {
 	chip := amd.Chip(evidencetest.ChipConfig{})
 	guest := evidencetest.NewGuest(evidencetest.TPMConfig{Now: now, Root: &m.Root})
-	base := guest.Info(evidencetest.GuestConfig{Boot: boot, Mask: 0xffffff, Isolation: "SevSnp", Proof: func(runtime []byte) []byte {
-		return chip.Evidence(amd, chip.Report(evidencetest.ReportConfig{ReportData: evidencetest.BindData(runtime)}))
-	}})
+	base := guest.Info(evidencetest.GuestConfig{
+		Boot: boot, Mask: 0xffffff, Isolation: "SevSnp", Proof: func(runtime []byte) []byte {
+			return chip.Evidence(amd,
+				chip.Report(evidencetest.ReportConfig{ReportData: evidencetest.BindData(runtime)}))
+		},
+	})
 	std := base64.StdEncoding
 	put := func(path []string, value string) (was string, out []byte) {
 		var info map[string]any
@@ -257,8 +314,12 @@ func guestItems(t *testing.T, m *evidencetest.TPM, amd *evidencetest.AMD, boot *
 		}
 		return was, out
 	}
-	for _, path := range [][]string{{"TcgLogs"}, {"OSDistro"}, {"TpmInfo", "AikPub"}, {"TpmInfo", "AikCert"}, {"TpmInfo", "PcrQuote"}, {"TpmInfo", "PcrSignature"}, {"TpmInfo", "EncKeyPub"},
-		{"TpmInfo", "EncKeyCertifyInfo"}, {"TpmInfo", "EncKeyCertifyInfoSignature"}, {"IsolationInfo", "Evidence", "RunTimeData"}} {
+	for _, path := range [][]string{
+		{"TcgLogs"}, {"OSDistro"}, {"TpmInfo", "AikPub"}, {"TpmInfo", "AikCert"},
+		{"TpmInfo", "PcrQuote"}, {"TpmInfo", "PcrSignature"}, {"TpmInfo", "EncKeyPub"},
+		{"TpmInfo", "EncKeyCertifyInfo"}, {"TpmInfo", "EncKeyCertifyInfoSignature"},
+		{"IsolationInfo", "Evidence", "RunTimeData"},
+	} {
 		was, _ := put(path, "")
 		genuine, err := std.DecodeString(was)
 		if err != nil {

@@ -51,11 +51,16 @@ func TestAnyChangedByteIsNoticed(t *testing.T) {
 	for _, it := range items(t) {
 		t.Run(it.name, func(t *testing.T) {
 			o := it.mutate(t, uncovered)
-			fmt.Fprintf(&table, "%-34s %6d bytes %7d changes %7d refused %6d accepted, claims the same %5d with a fact less\n", it.name, len(it.bytes), o.changes, o.refused, o.same, o.lost)
-			total.changes, total.refused, total.same, total.lost = total.changes+o.changes, total.refused+o.refused, total.same+o.same, total.lost+o.lost
+			fmt.Fprintf(&table,
+				"%-34s %6d bytes %7d changes %7d refused %6d accepted, claims the same %5d with a fact less\n",
+				it.name, len(it.bytes), o.changes, o.refused, o.same, o.lost)
+			total.changes, total.refused, total.same, total.lost = total.changes+o.changes,
+				total.refused+o.refused, total.same+o.same, total.lost+o.lost
 		})
 	}
-	t.Logf("\n%s%d changes, %d refused, %d accepted outside of signatures: claims the same in %d, a fact less in %d", table.String(), total.changes, total.refused, total.same+total.lost, total.same, total.lost)
+	t.Logf("\n%s%d changes, %d refused, %d accepted outside of signatures: claims the same in %d, "+
+		"a fact less in %d",
+		table.String(), total.changes, total.refused, total.same+total.lost, total.same, total.lost)
 }
 
 func (it item) mutate(t *testing.T, uncovered func(kind evidence.Kind, claim string) bool) (o outcome) {
@@ -80,7 +85,8 @@ func (it item) mutate(t *testing.T, uncovered func(kind evidence.Kind, claim str
 				continue
 			}
 			if it.open == nil || !it.open[at] {
-				t.Errorf("byte %d ^ %#x is under a signature, and the change is accepted: %q", at, mask, it.bytes[max(0, at-20):min(len(it.bytes), at+20)])
+				t.Errorf("byte %d ^ %#x is under a signature, and the change is accepted: %q", at, mask,
+					it.bytes[max(0, at-20):min(len(it.bytes), at+20)])
 				continue
 			}
 			less := false
@@ -90,7 +96,8 @@ func (it item) mutate(t *testing.T, uncovered func(kind evidence.Kind, claim str
 					continue
 				}
 				if less = true; !weaker(name, got[name], want[name]) {
-					t.Errorf("byte %d ^ %#x: %s was %.120s and is %.120s: %q", at, mask, name, want[name], got[name], it.bytes[max(0, at-20):min(len(it.bytes), at+20)])
+					t.Errorf("byte %d ^ %#x: %s was %.120s and is %.120s: %q", at, mask, name, want[name],
+						got[name], it.bytes[max(0, at-20):min(len(it.bytes), at+20)])
 				}
 			}
 			for name := range want {
@@ -130,14 +137,16 @@ func stated(r *evidence.Result) map[string][]string {
 func weaker(name string, got, want []string) bool {
 	bad := strings.HasSuffix(name, "-enabled") && name != "x-ms-azurevm-elam-enabled"
 	switch {
-	case strings.HasPrefix(name, "reservation "), name == "x-probity-boot-not-secure", name == "x-ms-azurevm-hvci-policy" && slices.Equal(got, []string{"0"}):
+	case strings.HasPrefix(name, "reservation "), name == "x-probity-boot-not-secure",
+		name == "x-ms-azurevm-hvci-policy" && slices.Equal(got, []string{"0"}):
 		return true
 	case slices.Equal(want, []string{"true"}) && slices.Equal(got, []string{"false"}):
 		return !bad
 	case slices.Equal(want, []string{"false"}) && slices.Equal(got, []string{"true"}):
 		return bad
 	}
-	return len(got) < len(want) && !slices.ContainsFunc(got, func(value string) bool { return !slices.Contains(want, value) })
+	return len(got) < len(want) &&
+		!slices.ContainsFunc(got, func(value string) bool { return !slices.Contains(want, value) })
 }
 
 // uncoveredClaims reads the table of the threat model: claims of which it says that nothing

@@ -24,7 +24,10 @@ func TestRealCCEL(t *testing.T) {
 		t.Fatal(err)
 	}
 	folder := filepath.Join(strings.TrimSpace(string(out)), "testdata", "eventlogs", "ccel")
-	for name, tableName := range map[string]string{"cos-113-intel-tdx.bin": "cos-113-intel-tdx.table.bin", "cos-113-intel-tdx-dupe-separator.bin": "CCEL.bin"} {
+	for name, tableName := range map[string]string{
+		"cos-113-intel-tdx.bin":                "cos-113-intel-tdx.table.bin",
+		"cos-113-intel-tdx-dupe-separator.bin": "CCEL.bin",
+	} {
 		table, err := os.ReadFile(filepath.Join(folder, tableName))
 		if err != nil {
 			t.Fatal(err)

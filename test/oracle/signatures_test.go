@@ -42,7 +42,10 @@ func ours(t *testing.T, log []byte, bank eventlog.Bank) (d databases, ok bool) {
 			return d, false
 		}
 	}
-	return databases{f.SecureBoot, len(f.DB.Hashes), len(f.DBX.Hashes), len(f.DB.Certificates), f.DB.Others + f.DBX.Others}, true
+	return databases{
+		f.SecureBoot, len(f.DB.Hashes), len(f.DBX.Hashes), len(f.DB.Certificates),
+		f.DB.Others + f.DBX.Others,
+	}, true
 }
 
 // theirs reads them with go-attestation, whose reader counted vendors' bytes as hashes
@@ -86,7 +89,8 @@ func TestAlteredSignatureLists(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 7))
 	both, onlyOurs, onlyTheirs := 0, 0, 0
 	for range inputs(t) {
-		db, dbx := evidencetest.SignatureList(hash(1), hash(2)), evidencetest.SignatureList(hash(3), hash(4), hash(5))
+		db := evidencetest.SignatureList(hash(1), hash(2))
+		dbx := evidencetest.SignatureList(hash(3), hash(4), hash(5))
 		for _, list := range [][]byte{db, dbx} {
 			for range random.IntN(4) {
 				// The headers decide; their small numbers are altered most.
@@ -113,7 +117,8 @@ func TestAlteredSignatureLists(t *testing.T) {
 			onlyTheirs++
 		}
 	}
-	t.Logf("%d read alike by both, %d by ours alone (of unknown types), %d by the oracle alone", both, onlyOurs, onlyTheirs)
+	t.Logf("%d read alike by both, %d by ours alone (of unknown types), %d by the oracle alone", both,
+		onlyOurs, onlyTheirs)
 	if both < 10 {
 		t.Error("too few lists were read by both to say anything")
 	}
@@ -126,7 +131,8 @@ func TestRecordedLogs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(out)), "testdata", "eventlogs", "tpm", "*.bin"))
+	files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(out)), "testdata", "eventlogs",
+		"tpm", "*.bin"))
 	if err != nil || len(files) < 5 {
 		t.Fatalf("%d logs, %v", len(files), err)
 	}

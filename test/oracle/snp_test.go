@@ -38,17 +38,27 @@ func googleSNP(report, leaf, asvk []byte, roots map[string][]*trust.AMDRootCerts
 		chain = &spb.CertificateChain{VlekCert: leaf, AskCert: asvk}
 	}
 	// Reports of version 2 do not tell their product; the certificate does.
-	attestation := &spb.Attestation{Report: parsed, CertificateChain: chain, Product: &spb.SevProduct{Name: spb.SevProduct_SEV_PRODUCT_MILAN}}
-	if err := verify.SnpAttestation(attestation, &verify.Options{DisableCertFetching: true, Now: at, TrustedRoots: roots, Product: attestation.Product}); err != nil {
+	attestation := &spb.Attestation{
+		Report:           parsed,
+		CertificateChain: chain,
+		Product:          &spb.SevProduct{Name: spb.SevProduct_SEV_PRODUCT_MILAN},
+	}
+	if err := verify.SnpAttestation(attestation, &verify.Options{
+		DisableCertFetching: true, Now: at, TrustedRoots: roots, Product: attestation.Product,
+	}); err != nil {
 		return err
 	}
-	return validate.SnpAttestation(attestation, &validate.Options{PermitProvisionalFirmware: true, GuestPolicy: abi.SnpPolicy{
-		Debug: true, SMT: true, MigrateMA: true, SingleSocket: false, CXLAllowed: true}})
+	return validate.SnpAttestation(attestation,
+		&validate.Options{PermitProvisionalFirmware: true, GuestPolicy: abi.SnpPolicy{
+			Debug: true, SMT: true, MigrateMA: true, SingleSocket: false, CXLAllowed: true}})
 }
 
 // oursSNP is the check id that refuses, or "".
 func oursSNP(v *snp.Verifier, report, leaf []byte, at time.Time) string {
-	f := snp.Framed{Report: report, Certificates: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf})}
+	f := snp.Framed{
+		Report:       report,
+		Certificates: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf}),
+	}
 	raw, err := f.Marshal()
 	if err != nil {
 		return "frame"
@@ -69,7 +79,9 @@ func TestAlteredReports(t *testing.T) {
 	at := time.Date(2022, 10, 24, 12, 0, 0, 0, time.UTC)
 	v := snp.New(snp.Config{})
 	report := testdata.AttestationBytes[:abi.ReportSize]
-	if ours, theirs := oursSNP(v, report, testdata.VcekBytes, at), googleSNP(report, testdata.VcekBytes, nil, nil, at); ours != "" || theirs != nil {
+	ours := oursSNP(v, report, testdata.VcekBytes, at)
+	theirs := googleSNP(report, testdata.VcekBytes, nil, nil, at)
+	if ours != "" || theirs != nil {
 		t.Fatalf("the genuine report: %q, %v", ours, theirs)
 	}
 	random := rand.New(rand.NewPCG(1, 2))
@@ -99,11 +111,15 @@ func TestResignedReports(t *testing.T) {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	a := evidencetest.NewAMD(evidencetest.AMDConfig{Now: at, Bits: 4096, Edit: func(c *x509.Certificate) {
 		// Google's verifier looks at where AMD's CRLs are said to be.
-		if strings.HasPrefix(c.Subject.CommonName, "ARK") || strings.HasPrefix(c.Subject.CommonName, "SEV-") && c.IsCA {
+		if strings.HasPrefix(c.Subject.CommonName, "ARK") ||
+			strings.HasPrefix(c.Subject.CommonName, "SEV-") && c.IsCA {
 			c.CRLDistributionPoints = []string{"https://kdsintf.amd.com/vcek/v1/Milan/crl"}
 		}
 	}})
-	roots := map[string][]*trust.AMDRootCerts{"Milan": {{ProductLine: "Milan", ProductCerts: &trust.ProductCerts{Ask: a.ASK.Cert, Ark: a.ARK.Cert, Asvk: a.ASVK.Cert}}}}
+	roots := map[string][]*trust.AMDRootCerts{"Milan": {{
+		ProductLine:  "Milan",
+		ProductCerts: &trust.ProductCerts{Ask: a.ASK.Cert, Ark: a.ARK.Cert, Asvk: a.ASVK.Cert},
+	}}}
 	v := snp.New(snp.Config{Roots: a.Roots()})
 	chip := a.Chip(evidencetest.ChipConfig{Product: "Milan-B0"})
 	random := rand.New(rand.NewPCG(3, 4))
@@ -119,7 +135,11 @@ func TestResignedReports(t *testing.T) {
 				case 0: // any signed byte
 					b[random.IntN(0x2a0)] ^= 1 << random.IntN(8)
 				case 1: // the fields that have rules
-					at := []int{0x00, 0x08, 0x09, 0x0a, 0x0b, 0x30, 0x34, 0x38, 0x3e, 0x3f, 0x40, 0x48, 0x49, 0x4c, 0x180, 0x186, 0x187, 0x188, 0x189, 0x1a0, 0x1e0, 0x1e6, 0x1e7, 0x1eb, 0x1f0, 0x1f8, 0x208}
+					at := []int{
+						0x00, 0x08, 0x09, 0x0a, 0x0b, 0x30, 0x34, 0x38, 0x3e, 0x3f, 0x40, 0x48, 0x49,
+						0x4c, 0x180, 0x186, 0x187, 0x188, 0x189, 0x1a0, 0x1e0, 0x1e6, 0x1e7, 0x1eb,
+						0x1f0, 0x1f8, 0x208,
+					}
 					b[at[random.IntN(len(at))]] ^= 1 << random.IntN(8)
 				case 2: // what the guest and the host choose
 					b[0x50+random.IntN(0x90)] = byte(random.IntN(256))
@@ -170,7 +190,8 @@ func listedSNP(err error) bool {
 		// go-sev-guest v0.15.0 knows three exact CPUID values per line and calls
 		// the others "Unknown": Bergamo and Siena, and other steppings.
 		// With roots given, it finds none for such a product.
-		`no embedded roots available for product line: "Unknown"`, "could not be verified by any trusted roots. Last error: <nil>",
+		`no embedded roots available for product line: "Unknown"`,
+		"could not be verified by any trusted roots. Last error: <nil>",
 		// It does not know the FMC patch level of Turin's VCEKs.
 		"not an AMD KDS OID: 1.3.6.1.4.1.3704.1.3.9",
 	} {

@@ -38,9 +38,11 @@ func (g getter) Get(address string) (map[string][]string, []byte, error) {
 	}
 	switch {
 	case strings.Contains(address, "/qe/identity"):
-		return chain("Sgx-Enclave-Identity-Issuer-Chain", g.set.QEIdentityIssuerChain), response("enclaveIdentity", g.set.QEIdentity, g.set.QEIdentitySignature), nil
+		return chain("Sgx-Enclave-Identity-Issuer-Chain", g.set.QEIdentityIssuerChain),
+			response("enclaveIdentity", g.set.QEIdentity, g.set.QEIdentitySignature), nil
 	case strings.Contains(address, "/tcb?"):
-		return chain("Tcb-Info-Issuer-Chain", g.set.TCBInfoIssuerChain), response("tcbInfo", g.set.TCBInfo, g.set.TCBInfoSignature), nil
+		return chain("Tcb-Info-Issuer-Chain",
+			g.set.TCBInfoIssuerChain), response("tcbInfo", g.set.TCBInfo, g.set.TCBInfoSignature), nil
 	case strings.Contains(address, "/pckcrl"):
 		return chain("Sgx-Pck-Crl-Issuer-Chain", g.set.PCKCRLIssuerChain), g.set.PCKCRL, nil
 	default:
@@ -51,11 +53,16 @@ func (g getter) Get(address string) (map[string][]string, []byte, error) {
 var _ trust.HTTPSGetter = getter{}
 
 func googleTDX(quote []byte, set *collateral.Intel, roots *x509.CertPool, at time.Time) error {
-	return verify.RawTdxQuote(quote, &verify.Options{GetCollateral: true, CheckRevocations: true, Getter: getter{set}, Now: at, TrustedRoots: roots})
+	return verify.RawTdxQuote(quote, &verify.Options{
+		GetCollateral: true, CheckRevocations: true, Getter: getter{set}, Now: at, TrustedRoots: roots,
+	})
 }
 
-func oursTDX(v evidence.Verifier, quote []byte, set *collateral.Intel, at time.Time) (string, *evidence.Result) {
-	result, err := v.Verify(context.Background(), evidence.Evidence{Raw: quote, Collateral: collateral.Fixed(set), Time: at})
+func oursTDX(
+	v evidence.Verifier, quote []byte, set *collateral.Intel, at time.Time,
+) (string, *evidence.Result) {
+	result, err := v.Verify(context.Background(),
+		evidence.Evidence{Raw: quote, Collateral: collateral.Fixed(set), Time: at})
 	var r *evidence.Rejection
 	if errors.As(err, &r) {
 		return r.Check.ID, result
@@ -83,7 +90,9 @@ func newPlatform() *platform {
 	cfg := evidencetest.HealthyPlatform()
 	cfg.Edit = func(c *x509.Certificate) {
 		// The oracle counts the extensions of Intel's certificates.
-		c.CRLDistributionPoints, c.SubjectKeyId = []string{"https://api.trustedservices.intel.com/sgx/certification/v4/pckcrl?ca=platform"}, []byte{1}
+		c.CRLDistributionPoints, c.SubjectKeyId = []string{
+			"https://api.trustedservices.intel.com/sgx/certification/v4/pckcrl?ca=platform",
+		}, []byte{1}
 	}
 	p.Platform = p.pki.Platform(cfg)
 	p.roots.AddCert(p.pki.Root.Cert)
@@ -101,7 +110,8 @@ func healthy() (*evidencetest.TD, evidencetest.TCB) {
 func TestAlteredQuotes(t *testing.T) {
 	p := newPlatform()
 	td, tcb := healthy()
-	quote, set := p.Quote(evidencetest.QuoteConfig{TD: td}), p.pki.Collateral(p.Platform, evidencetest.CollateralConfig{TCB: tcb})
+	quote := p.Quote(evidencetest.QuoteConfig{TD: td})
+	set := p.pki.Collateral(p.Platform, evidencetest.CollateralConfig{TCB: tcb})
 	v := tdx.New(dcap.New(dcap.Config{Anchor: p.pki.Anchor(), Chains: -1}))
 	if id, _ := oursTDX(v, quote, set, at); id != "" {
 		t.Fatalf("the genuine quote: refused by %s", id)
@@ -116,7 +126,11 @@ func TestAlteredQuotes(t *testing.T) {
 		q, c := quote, set
 		if i%3 == 0 {
 			one := *set
-			piece := []*[]byte{&one.RootCRL, &one.PCKCRL, &one.TCBInfo, &one.TCBInfoSignature, &one.TCBInfoIssuerChain, &one.QEIdentity, &one.QEIdentitySignature, &one.QEIdentityIssuerChain}[random.IntN(8)]
+			piece := []*[]byte{
+				&one.RootCRL, &one.PCKCRL, &one.TCBInfo, &one.TCBInfoSignature,
+				&one.TCBInfoIssuerChain, &one.QEIdentity, &one.QEIdentitySignature,
+				&one.QEIdentityIssuerChain,
+			}[random.IntN(8)]
 			*piece = alter(*piece, random)
 			c = one.Seal()
 		} else {
@@ -135,7 +149,8 @@ func TestAlteredQuotes(t *testing.T) {
 			t.Errorf("input %d: accepted, the oracle says %v", i, err)
 		}
 	}
-	t.Logf("refused by %d checks; %d accepted, %d of them refused by the oracle for what is listed", len(refused)-1, refused[""], ignored)
+	t.Logf("refused by %d checks; %d accepted, %d of them refused by the oracle for what is listed",
+		len(refused)-1, refused[""], ignored)
 }
 
 // listedTDX reports whether the oracle's refusal is a known difference.
@@ -195,7 +210,8 @@ func TestResignedQuotes(t *testing.T) {
 			if listedTDX(err) {
 				continue
 			}
-			t.Errorf("input %d: accepted as UpToDate, the oracle says %v\n%s", i, err, hex.EncodeToString(quote[48:80]))
+			t.Errorf("input %d: accepted as UpToDate, the oracle says %v\n%s", i, err,
+				hex.EncodeToString(quote[48:80]))
 			continue
 		}
 		both++

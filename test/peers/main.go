@@ -44,16 +44,19 @@ func main() {
 	compare("decision beside OPA (prepared, parsed input)", ours, opa(set), -10)
 	compare("decision beside cel-go", ours, celgo(set), 2)
 	log := eventLog(300)
-	measured := claims.NewSet(claim("events", claims.StringValue(log)), claim("bootEvents", claims.StringValue(log)), claim("aikValidated", claims.BooleanValue(true)))
+	measured := claims.NewSet(claim("events", claims.StringValue(log)),
+		claim("bootEvents", claims.StringValue(log)), claim("aikValidated", claims.BooleanValue(true)))
 	floor := func() {
 		var v any
 		must(json.Unmarshal([]byte(log), &v))
 	}
-	compare(fmt.Sprintf("12 queries over 300 events (%d KB), one decode", len(log)>>10), evaluator(bootPolicy, measured), floor, 20)
+	compare(fmt.Sprintf("12 queries over 300 events (%d KB), one decode", len(log)>>10),
+		evaluator(bootPolicy, measured), floor, 20)
 	for _, file := range os.Args[1:] {
 		text, err := os.ReadFile(file)
 		must(err)
-		compare(file[strings.LastIndexByte(file, '/')+1:]+", one decode", evaluator(string(text), measured), floor, 20)
+		compare(file[strings.LastIndexByte(file, '/')+1:]+", one decode",
+			evaluator(string(text), measured), floor, 20)
 	}
 	fmt.Printf("%d rounds, interleaved, CPU time, medians\n", rounds)
 }
@@ -76,18 +79,22 @@ const (
 func decisionClaims() claims.Set {
 	text := func(n int) claims.Value { return claims.StringValue(strings.Repeat("ab", n)) }
 	return claims.NewSet(
-		claim("x-ms-attestation-type", claims.StringValue("sgx")), claim("x-ms-sgx-is-debuggable", claims.BooleanValue(false)),
+		claim("x-ms-attestation-type", claims.StringValue("sgx")),
+		claim("x-ms-sgx-is-debuggable", claims.BooleanValue(false)),
 		claim("x-ms-sgx-mrenclave", text(32)), claim("x-ms-sgx-mrsigner", claims.StringValue(signer)),
 		claim("x-ms-sgx-product-id", claims.IntegerValue(7)), claim("x-ms-sgx-svn", claims.IntegerValue(3)),
 		claim("x-ms-sgx-report-data", text(64)), claim("x-ms-sgx-collateral", text(200)),
-		claim("x-probity-tcb-status", claims.StringValue("UpToDate")), claim("x-probity-tcb-evaluation-number", claims.IntegerValue(20)))
+		claim("x-probity-tcb-status", claims.StringValue("UpToDate")),
+		claim("x-probity-tcb-evaluation-number", claims.IntegerValue(20)))
 }
 
 const decisionPolicy = `version=1.0;
 authorizationrules{
 	[type=="x-ms-sgx-is-debuggable", value==true] => deny();
-	[type=="x-ms-sgx-mrsigner", value=="` + otherSigner + `"] && [type=="x-ms-sgx-product-id", value==7] && [type=="x-ms-sgx-svn", value>=3] => permit();
-	[type=="x-ms-sgx-mrsigner", value=="` + signer + `"] && [type=="x-ms-sgx-product-id", value==7] && [type=="x-ms-sgx-svn", value>=3] => permit();
+	[type=="x-ms-sgx-mrsigner", value=="` + otherSigner + `"] &&
+		[type=="x-ms-sgx-product-id", value==7] && [type=="x-ms-sgx-svn", value>=3] => permit();
+	[type=="x-ms-sgx-mrsigner", value=="` + signer + `"] &&
+		[type=="x-ms-sgx-product-id", value==7] && [type=="x-ms-sgx-svn", value>=3] => permit();
 };`
 
 // evaluator returns a run of a policy that must permit.
@@ -146,7 +153,8 @@ func celgo(set claims.Set) func() {
 	}
 	env, err := cel.NewEnv(options...)
 	must(err)
-	tree, issues := env.Compile(`!x_ms_sgx_is_debuggable && ((x_ms_sgx_mrsigner == "` + otherSigner + `" && x_ms_sgx_product_id == 7 && x_ms_sgx_svn >= 3) || ` +
+	tree, issues := env.Compile(`!x_ms_sgx_is_debuggable && ((x_ms_sgx_mrsigner == "` + otherSigner +
+		`" && x_ms_sgx_product_id == 7 && x_ms_sgx_svn >= 3) || ` +
 		`(x_ms_sgx_mrsigner == "` + signer + `" && x_ms_sgx_product_id == 7 && x_ms_sgx_svn >= 3))`)
 	must(issues.Err())
 	program, err := env.Program(tree, cel.EvalOptions(cel.OptOptimize))
@@ -174,7 +182,8 @@ func compare(name string, ours, peer func(), goal float64) {
 		met = ratio >= -goal
 	}
 	verdict := map[bool]string{true: "met", false: "MISSED"}[met]
-	fmt.Printf("%-46s %10.2f %10.2f %8.2f  %s %.1f ×: %s\n", name, median(a), median(b), ratio, sign, max(goal, -goal), verdict)
+	fmt.Printf("%-46s %10.2f %10.2f %8.2f  %s %.1f ×: %s\n", name, median(a), median(b), ratio, sign,
+		max(goal, -goal), verdict)
 }
 
 func iterations(f func()) int {

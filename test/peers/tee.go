@@ -68,9 +68,13 @@ func snpPairs() {
 	peer := func() {
 		parsed, err := abi.ReportToProto(report)
 		must(err)
-		attestation := &spb.Attestation{Report: parsed, CertificateChain: &spb.CertificateChain{VcekCert: testdata.VcekBytes},
-			Product: &spb.SevProduct{Name: spb.SevProduct_SEV_PRODUCT_MILAN}}
-		must(snpverify.SnpAttestation(attestation, &snpverify.Options{DisableCertFetching: true, Now: at, Product: attestation.Product}))
+		attestation := &spb.Attestation{
+			Report:           parsed,
+			CertificateChain: &spb.CertificateChain{VcekCert: testdata.VcekBytes},
+			Product:          &spb.SevProduct{Name: spb.SevProduct_SEV_PRODUCT_MILAN},
+		}
+		must(snpverify.SnpAttestation(attestation,
+			&snpverify.Options{DisableCertFetching: true, Now: at, Product: attestation.Product}))
 	}
 	bare := bareP384()
 	compare("SNP, no cache, beside go-sev-guest", ours(snp.Config{Memory: -1}), peer, -1.8)
@@ -82,7 +86,9 @@ func snpPairs() {
 // certificateTable puts a VCEK into the table of an extended guest request.
 func certificateTable(der []byte) []byte {
 	b := make([]byte, 48, 48+len(der))
-	copy(b, []byte{0x63, 0xda, 0x75, 0x8d, 0xe6, 0x64, 0x45, 0x64, 0xad, 0xc5, 0xf4, 0xb9, 0x3b, 0xe8, 0xac, 0xcd})
+	copy(b, []byte{
+		0x63, 0xda, 0x75, 0x8d, 0xe6, 0x64, 0x45, 0x64, 0xad, 0xc5, 0xf4, 0xb9, 0x3b, 0xe8, 0xac, 0xcd,
+	})
 	b[16] = 48
 	b[20], b[21] = byte(len(der)), byte(len(der)>>8)
 	return append(b, der...)
@@ -137,25 +143,41 @@ func tdxPairs() {
 	}})
 	cfg := evidencetest.HealthyPlatform()
 	cfg.Edit = func(c *x509.Certificate) {
-		c.CRLDistributionPoints, c.SubjectKeyId = []string{"https://api.trustedservices.intel.com/sgx/certification/v4/pckcrl"}, []byte{1}
+		c.CRLDistributionPoints, c.SubjectKeyId = []string{
+			"https://api.trustedservices.intel.com/sgx/certification/v4/pckcrl",
+		}, []byte{1}
 	}
 	machine := pki.Platform(cfg)
 	td, tcb := evidencetest.HealthyTD(), evidencetest.HealthyTDXTCB(at)
 	td.TEETCBSVN, tcb.Modules = [16]byte{5, 0, 8}, tcb.Modules[:1]
-	quote, set := machine.Quote(evidencetest.QuoteConfig{TD: td}), pki.Collateral(machine, evidencetest.CollateralConfig{TCB: tcb})
+	quote := machine.Quote(evidencetest.QuoteConfig{TD: td})
+	set := pki.Collateral(machine, evidencetest.CollateralConfig{TCB: tcb})
 	roots := x509.NewCertPool()
 	roots.AddCert(pki.Root.Cert)
 	chain := func(name string, text []byte) map[string][]string {
 		return map[string][]string{name: {strings.ReplaceAll(url.QueryEscape(string(text)), "+", "%20")}}
 	}
 	g := tdxGetter{map[string]tdxAnswer{
-		"/qe/identity": {chain("Sgx-Enclave-Identity-Issuer-Chain", set.QEIdentityIssuerChain), fmt.Appendf(nil, `{"enclaveIdentity":%s,"signature":"%x"}`, set.QEIdentity, set.QEIdentitySignature)},
-		"/tcb?":        {chain("Tcb-Info-Issuer-Chain", set.TCBInfoIssuerChain), fmt.Appendf(nil, `{"tcbInfo":%s,"signature":"%x"}`, set.TCBInfo, set.TCBInfoSignature)},
-		"/pckcrl":      {chain("Sgx-Pck-Crl-Issuer-Chain", set.PCKCRLIssuerChain), set.PCKCRL},
-		"RootCA":       {nil, set.RootCRL},
+		"/qe/identity": {
+			chain("Sgx-Enclave-Identity-Issuer-Chain", set.QEIdentityIssuerChain),
+			fmt.Appendf(nil, `{"enclaveIdentity":%s,"signature":"%x"}`, set.QEIdentity,
+				set.QEIdentitySignature),
+		},
+		"/tcb?": {
+			chain("Tcb-Info-Issuer-Chain", set.TCBInfoIssuerChain),
+			fmt.Appendf(nil, `{"tcbInfo":%s,"signature":"%x"}`, set.TCBInfo, set.TCBInfoSignature),
+		},
+		"/pckcrl": {chain("Sgx-Pck-Crl-Issuer-Chain", set.PCKCRLIssuerChain), set.PCKCRL},
+		"RootCA":  {nil, set.RootCRL},
 	}}
 	peer := func() {
-		must(tdxverify.RawTdxQuote(quote, &tdxverify.Options{GetCollateral: true, CheckRevocations: true, Getter: g, Now: &tdxverify.TimeSet{PckCertChain: at, TcbInfo: at, QeIdentity: at, PckCrl: at, RootCaCrl: at}, TrustedRoots: roots}))
+		must(tdxverify.RawTdxQuote(quote, &tdxverify.Options{
+			GetCollateral: true, CheckRevocations: true, Getter: g,
+			Now: &tdxverify.TimeSet{
+				PckCertChain: at, TcbInfo: at, QeIdentity: at, PckCrl: at, RootCaCrl: at,
+			},
+			TrustedRoots: roots,
+		}))
 	}
 	ours := func(memory int) func() {
 		v := tdx.New(dcap.New(dcap.Config{Anchor: pki.Anchor(), Chains: memory, Collateral: memory}))

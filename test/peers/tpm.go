@@ -50,16 +50,19 @@ func moduleFile(module, path string) []byte {
 // the events writes them.
 func tpmPairs() {
 	a := &pb.Attestation{}
-	must(proto.Unmarshal(moduleFile("github.com/google/go-tpm-tools", "internal/test/attestations/gce-cos-85-no-nonce.pb"), a))
+	must(proto.Unmarshal(moduleFile("github.com/google/go-tpm-tools",
+		"internal/test/attestations/gce-cos-85-no-nonce.pb"), a))
 	at := time.Date(2022, 1, 1, 0, 0, 0, 0, time.UTC)
 	raw := tpmEvidence(a)
 	var authorities bytes.Buffer
-	for _, cert := range append(append([]*x509.Certificate{}, server.GceEKRoots...), server.GceEKIntermediates...) {
+	for _, cert := range append(append([]*x509.Certificate{}, server.GceEKRoots...),
+		server.GceEKIntermediates...) {
 		must(pem.Encode(&authorities, &pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}))
 	}
 	roots, err := tpmca.Parse(authorities.Bytes())
 	must(err)
-	ours := appraise(tpm.New(tpm.Config{Authorities: roots}), raw, at, `[type=="secureBootEnabled", value==true] && [type=="aikValidated", value==true] => permit();`)
+	ours := appraise(tpm.New(tpm.Config{Authorities: roots}), raw, at,
+		`[type=="secureBootEnabled", value==true] && [type=="aikValidated", value==true] => permit();`)
 	peer := func(opts server.VerifyOpts) func() {
 		opts.Loader = server.GRUB
 		opts.HashAlgo = 0x000b
@@ -72,11 +75,24 @@ func tpmPairs() {
 	must(err)
 	// Ours also hashes each text of PCR 8 to prove the command line of the kernel, 6 % of its time; the peer
 	// takes the sender's word.
-	compare("TPM, AK seen before, beside go-tpm-tools", ours, peer(server.VerifyOpts{TrustedRootCerts: server.GceEKRoots, IntermediateCerts: server.GceEKIntermediates}), -4)
-	compare("TPM, beside it when told the AK (no chain)", ours, peer(server.VerifyOpts{TrustedAKs: []crypto.PublicKey{cert.PublicKey}}), -2)
-	compare("TPM, events queried, beside go-tpm-tools", appraise(tpm.New(tpm.Config{Authorities: roots}), raw, at,
-		"[type==\"events\", value!=\"\"] => permit();"), peer(server.VerifyOpts{TrustedRootCerts: server.GceEKRoots, IntermediateCerts: server.GceEKIntermediates}), -2)
-	for _, name := range []string{"crypto_agile_eventlog", "ubuntu_2104_shielded_vm_no_secure_boot_eventlog", "option_rom_eventlog"} {
+	compare("TPM, AK seen before, beside go-tpm-tools", ours, peer(server.VerifyOpts{
+		TrustedRootCerts:  server.GceEKRoots,
+		IntermediateCerts: server.GceEKIntermediates,
+	}), -4)
+	compare("TPM, beside it when told the AK (no chain)", ours,
+		peer(server.VerifyOpts{TrustedAKs: []crypto.PublicKey{cert.PublicKey}}), -2)
+	compare("TPM, events queried, beside go-tpm-tools", appraise(
+		tpm.New(tpm.Config{Authorities: roots}), raw, at,
+		"[type==\"events\", value!=\"\"] => permit();",
+	), peer(server.VerifyOpts{
+		TrustedRootCerts:  server.GceEKRoots,
+		IntermediateCerts: server.GceEKIntermediates,
+	}), -2)
+	for _, name := range []string{
+		"crypto_agile_eventlog",
+		"ubuntu_2104_shielded_vm_no_secure_boot_eventlog",
+		"option_rom_eventlog",
+	} {
 		logPair("log "+name, moduleFile("github.com/google/go-eventlog", "testdata/legacydata/"+name))
 	}
 	corpusPair(os.Getenv("PROBITY_CORPUS"))
@@ -107,7 +123,14 @@ func appraise(v evidence.Verifier, raw []byte, at time.Time, rules string) func(
 	must(err)
 	a := &appraisal.Appraiser{Verifiers: []evidence.Verifier{v}}
 	return func() {
-		verdict, err := a.Appraise(context.Background(), appraisal.Request{Kind: v.Kind(), Evidence: raw, Time: at}, appraisal.Provider{Policy: p, TCB: appraisal.TCBPolicy{Any: true, Accept: []string{evidence.BoundServiceTD, evidence.DebugGuest}}})
+		verdict, err := a.Appraise(context.Background(),
+			appraisal.Request{Kind: v.Kind(), Evidence: raw, Time: at}, appraisal.Provider{
+				Policy: p,
+				TCB: appraisal.TCBPolicy{
+					Any:    true,
+					Accept: []string{evidence.BoundServiceTD, evidence.DebugGuest},
+				},
+			})
 		must(err)
 		if !verdict.Accepted {
 			panic(verdict.Rejection)
@@ -131,8 +154,10 @@ func tpmEvidence(a *pb.Attestation) []byte {
 			values = append(values, map[string]any{"index": i, "digest": encode(digest)})
 		}
 		b, err := json.Marshal(map[string]any{"current_attestation": map[string]any{
-			"logs": []any{map[string]any{"type": "TCG", "log": encode(a.GetEventLog())}}, "aik_pub": json.RawMessage(jwk), "aik_cert": encode(a.GetAkCert()),
-			"quote": encode(q.GetQuote()), "signature": encode(q.GetRawSig()), "pcrs": []any{map[string]any{"algorithm": 11, "values": values}}}})
+			"logs":    []any{map[string]any{"type": "TCG", "log": encode(a.GetEventLog())}},
+			"aik_pub": json.RawMessage(jwk), "aik_cert": encode(a.GetAkCert()),
+			"quote": encode(q.GetQuote()), "signature": encode(q.GetRawSig()),
+			"pcrs": []any{map[string]any{"algorithm": 11, "values": values}}}})
 		must(err)
 		return b
 	}
@@ -187,7 +212,8 @@ func guestPair() {
 	amd := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
 	chip := amd.Chip(evidencetest.ChipConfig{})
 	guest := evidencetest.NewGuest(evidencetest.TPMConfig{Now: now})
-	raw := moduleFile("github.com/google/go-eventlog", "testdata/legacydata/ubuntu_2104_shielded_vm_no_secure_boot_eventlog")
+	raw := moduleFile("github.com/google/go-eventlog",
+		"testdata/legacydata/ubuntu_2104_shielded_vm_no_secure_boot_eventlog")
 	l, err := eventlog.Parse(raw)
 	must(err)
 	r, err := l.Replay(eventlog.SHA256)
@@ -200,22 +226,26 @@ func guestPair() {
 			mask |= 1 << i
 		}
 	}
-	info := guest.Info(evidencetest.GuestConfig{Boot: boot, Mask: mask, Isolation: "SevSnp", Proof: func(runtime []byte) []byte {
-		return chip.Evidence(amd, chip.Report(evidencetest.ReportConfig{ReportData: evidencetest.BindData(runtime)}))
-	}})
+	info := guest.Info(evidencetest.GuestConfig{
+		Boot: boot, Mask: mask, Isolation: "SevSnp", Proof: func(runtime []byte) []byte {
+			return chip.Evidence(amd,
+				chip.Report(evidencetest.ReportConfig{ReportData: evidencetest.BindData(runtime)}))
+		},
+	})
 	v := azureguest.New(snp.New(snp.Config{Roots: amd.Roots()}), nil, azureguest.Config{})
 	quote := guest.Quote(boot.PCRs, mask, nil)
 	signature, sum := guest.RawSign(quote), sha256.Sum256(quote)
 	key := guest.AK.(*rsa.PrivateKey).PublicKey
 	bare := bareP384()
-	compare("Azure guest on SNP, warm, beside its bare checks", appraise(v, info, now, `[type=="x-ms-azurevm-debuggersdisabled"] => permit();`), func() {
-		bare()
-		for range 2 {
-			must(rsa.VerifyPKCS1v15(&key, crypto.SHA256, sum[:], signature))
-		}
-		l, err := eventlog.Parse(raw)
-		must(err)
-		_, err = l.Replay(eventlog.SHA256)
-		must(err)
-	}, 2)
+	compare("Azure guest on SNP, warm, beside its bare checks",
+		appraise(v, info, now, `[type=="x-ms-azurevm-debuggersdisabled"] => permit();`), func() {
+			bare()
+			for range 2 {
+				must(rsa.VerifyPKCS1v15(&key, crypto.SHA256, sum[:], signature))
+			}
+			l, err := eventlog.Parse(raw)
+			must(err)
+			_, err = l.Replay(eventlog.SHA256)
+			must(err)
+		}, 2)
 }

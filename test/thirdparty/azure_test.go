@@ -27,16 +27,21 @@ type resources struct {
 func as(t *testing.T, i servicetest.Instance, role string) resources {
 	t.Helper()
 	options := azcore.ClientOptions{
-		Cloud: cloud.Configuration{ActiveDirectoryAuthorityHost: i.URL, Services: map[cloud.ServiceName]cloud.ServiceConfiguration{
-			cloud.ResourceManager: {Endpoint: i.URL, Audience: i.URL}}},
+		Cloud: cloud.Configuration{
+			ActiveDirectoryAuthorityHost: i.URL,
+			Services: map[cloud.ServiceName]cloud.ServiceConfiguration{
+				cloud.ResourceManager: {Endpoint: i.URL, Audience: i.URL}},
+		},
 		Transport: &http.Client{Transport: &http.Transport{TLSClientConfig: i.Trust()}},
 		Retry:     policy.RetryOptions{MaxRetries: -1},
 	}
-	credential, err := azidentity.NewClientSecretCredential("dev", role, "any", &azidentity.ClientSecretCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: true})
+	credential, err := azidentity.NewClientSecretCredential("dev", role, "any",
+		&azidentity.ClientSecretCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := arm.NewClient("probity/thirdparty", "v1.0.0", credential, &arm.ClientOptions{ClientOptions: options, DisableRPRegistration: true})
+	c, err := arm.NewClient("probity/thirdparty", "v1.0.0", credential,
+		&arm.ClientOptions{ClientOptions: options, DisableRPRegistration: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,19 +95,24 @@ func TestAzureResourceManager(t *testing.T) {
 	ctx := t.Context()
 	owner, reader := as(t, i, "owner"), as(t, i, "reader")
 	var p provider
-	if err := owner.do(ctx, http.MethodPut, group+"/from-go", provider{Location: "westeurope", Tags: map[string]string{"of": "platform"}}, &p, 201); err != nil {
+	if err := owner.do(ctx, http.MethodPut, group+"/from-go",
+		provider{Location: "westeurope", Tags: map[string]string{"of": "platform"}}, &p, 201); err != nil {
 		t.Fatal(err)
 	}
-	if p.Name != "from-go" || p.Properties.Status != "Ready" || p.Properties.TrustModel != "AAD" || p.Properties.AttestURI != i.URL+"/p/from-go" {
+	if p.Name != "from-go" || p.Properties.Status != "Ready" || p.Properties.TrustModel != "AAD" ||
+		p.Properties.AttestURI != i.URL+"/p/from-go" {
 		t.Errorf("%+v", p)
 	}
-	if err := owner.do(ctx, http.MethodPatch, group+"/from-go", map[string]any{"tags": map[string]string{"of": "security"}}, &p, 200); err != nil || p.Tags["of"] != "security" {
+	err := owner.do(ctx, http.MethodPatch, group+"/from-go",
+		map[string]any{"tags": map[string]string{"of": "security"}}, &p, 200)
+	if err != nil || p.Tags["of"] != "security" {
 		t.Errorf("%+v, %v", p, err)
 	}
 	pager := runtime.NewPager(runtime.PagingHandler[map[string][]provider]{
 		More: func(map[string][]provider) bool { return false },
 		Fetcher: func(ctx context.Context, _ *map[string][]provider) (page map[string][]provider, err error) {
-			return page, reader.do(ctx, http.MethodGet, "/subscriptions/s1/providers/Microsoft.Attestation/attestationProviders", nil, &page, 200)
+			return page, reader.do(ctx, http.MethodGet,
+				"/subscriptions/s1/providers/Microsoft.Attestation/attestationProviders", nil, &page, 200)
 		}})
 	page, err := pager.NextPage(ctx)
 	if err != nil || len(page["value"]) != 1 || page["value"][0].Name != "from-go" {
@@ -117,14 +127,25 @@ func TestAzureResourceManager(t *testing.T) {
 		code         string
 		status       int
 	}{
-		"a reader creates":        {reader, http.MethodPut, group + "/other", provider{Location: "local"}, "Forbidden", 403},
-		"none of the name":        {reader, http.MethodGet, group + "/none", nil, "ResourceNotFound", 404},
-		"a name that is none":     {owner, http.MethodPut, group + "/a_b", provider{Location: "local"}, "InvalidParameter", 400},
-		"no location":             {owner, http.MethodPut, group + "/other", map[string]any{}, "InvalidParameter", 400},
-		"another resource's path": {owner, http.MethodGet, "/subscriptions/s1/providers/Microsoft.Compute/virtualMachines", nil, "ResourceNotFound", 404},
+		"a reader creates": {
+			reader, http.MethodPut, group + "/other", provider{Location: "local"}, "Forbidden", 403,
+		},
+		"none of the name": {reader, http.MethodGet, group + "/none", nil, "ResourceNotFound", 404},
+		"a name that is none": {
+			owner, http.MethodPut, group + "/a_b", provider{Location: "local"}, "InvalidParameter",
+			400,
+		},
+		"no location": {
+			owner, http.MethodPut, group + "/other", map[string]any{}, "InvalidParameter", 400,
+		},
+		"another resource's path": {
+			owner, http.MethodGet, "/subscriptions/s1/providers/Microsoft.Compute/virtualMachines",
+			nil, "ResourceNotFound", 404,
+		},
 	} {
 		var refused *azcore.ResponseError
-		if err := try.client.do(ctx, try.method, try.path, try.body, nil, 200, 201); !errors.As(err, &refused) || refused.ErrorCode != try.code || refused.StatusCode != try.status {
+		err := try.client.do(ctx, try.method, try.path, try.body, nil, 200, 201)
+		if !errors.As(err, &refused) || refused.ErrorCode != try.code || refused.StatusCode != try.status {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -19,19 +19,31 @@ func (p pem) CurrentCABundleContent() []byte { return p }
 
 // authenticator is the one that a Kubernetes API server runs for an entry under jwt
 // of its AuthenticationConfiguration.
-func authenticator(t *testing.T, i servicetest.Instance, issuer, audience string) oidc.AuthenticatorTokenWithHealthCheck {
+func authenticator(
+	t *testing.T, i servicetest.Instance, issuer, audience string,
+) oidc.AuthenticatorTokenWithHealthCheck {
 	t.Helper()
 	ca, err := os.ReadFile(i.CA)
 	if err != nil {
 		t.Fatal(err)
 	}
 	prefix := "attested:"
-	a, err := oidc.New(t.Context(), oidc.Options{CAContentProvider: pem(ca), JWTAuthenticator: apiserver.JWTAuthenticator{
-		Issuer: apiserver.Issuer{URL: issuer, Audiences: []string{audience}, CertificateAuthority: string(ca)},
-		ClaimMappings: apiserver.ClaimMappings{Username: apiserver.PrefixedClaimOrExpression{Claim: "sub", Prefix: &prefix},
-			Groups: apiserver.PrefixedClaimOrExpression{Expression: `["tee:" + claims.tee]`}},
-		ClaimValidationRules: []apiserver.ClaimValidationRule{{Expression: `claims["is-debuggable"] == false`, Message: "the enclave can be debugged"}},
-	}})
+	a, err := oidc.New(t.Context(),
+		oidc.Options{CAContentProvider: pem(ca), JWTAuthenticator: apiserver.JWTAuthenticator{
+			Issuer: apiserver.Issuer{
+				URL:                  issuer,
+				Audiences:            []string{audience},
+				CertificateAuthority: string(ca),
+			},
+			ClaimMappings: apiserver.ClaimMappings{
+				Username: apiserver.PrefixedClaimOrExpression{Claim: "sub", Prefix: &prefix},
+				Groups:   apiserver.PrefixedClaimOrExpression{Expression: `["tee:" + claims.tee]`},
+			},
+			ClaimValidationRules: []apiserver.ClaimValidationRule{{
+				Expression: `claims["is-debuggable"] == false`,
+				Message:    "the enclave can be debugged",
+			}},
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}

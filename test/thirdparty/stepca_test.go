@@ -45,11 +45,20 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 
 // issue makes a CA certificate, self-signed without a parent, and leaves it and its key
 // in dir.
-func issue(t *testing.T, dir, name string, parent *x509.Certificate, signer crypto.Signer) (*x509.Certificate, crypto.Signer) {
+func issue(
+	t *testing.T, dir, name string, parent *x509.Certificate, signer crypto.Signer,
+) (*x509.Certificate, crypto.Signer) {
 	t.Helper()
 	key := newKey(t)
-	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	template := &x509.Certificate{
+		SerialNumber:          big.NewInt(time.Now().UnixNano()),
+		Subject:               pkix.Name{CommonName: name},
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().Add(time.Hour),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign,
+	}
 	if parent == nil {
 		parent, signer = template, key
 	}
@@ -65,7 +74,10 @@ func issue(t *testing.T, dir, name string, parent *x509.Certificate, signer cryp
 	if err != nil {
 		t.Fatal(err)
 	}
-	for file, block := range map[string]*encoding.Block{name + ".crt": {Type: "CERTIFICATE", Bytes: der}, name + ".key": {Type: "PRIVATE KEY", Bytes: secret}} {
+	for file, block := range map[string]*encoding.Block{
+		name + ".crt": {Type: "CERTIFICATE", Bytes: der},
+		name + ".key": {Type: "PRIVATE KEY", Bytes: secret},
+	} {
 		if err := os.WriteFile(filepath.Join(dir, file), encoding.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -92,10 +104,13 @@ func startCA(t *testing.T, i servicetest.Instance, issuer string) *ca {
 	address := l.Addr().String()
 	l.Close()
 	config, err := json.Marshal(map[string]any{
-		"root": filepath.Join(dir, "root.crt"), "crt": filepath.Join(dir, "intermediate.crt"), "key": filepath.Join(dir, "intermediate.key"),
+		"root": filepath.Join(dir, "root.crt"), "crt": filepath.Join(dir, "intermediate.crt"),
+		"key":     filepath.Join(dir, "intermediate.key"),
 		"address": address, "dnsNames": []string{"127.0.0.1"}, "logger": map[string]string{"format": "text"},
-		"authority": map[string]any{"provisioners": []any{map[string]any{"type": "OIDC", "name": "attested", "clientID": "workload",
-			"configurationEndpoint": issuer + "/.well-known/openid-configuration"}}},
+		"authority": map[string]any{
+			"provisioners": []any{map[string]any{"type": "OIDC", "name": "attested", "clientID": "workload",
+				"configurationEndpoint": issuer + "/.well-known/openid-configuration"}},
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -120,7 +135,9 @@ func startCA(t *testing.T, i servicetest.Instance, issuer string) *ca {
 	})
 	c := &ca{url: "https://" + address, root: x509.NewCertPool()}
 	c.root.AddCert(root)
-	c.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: c.root, MinVersion: tls.VersionTLS12}}, Timeout: 5 * time.Second}
+	c.client = &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: c.root, MinVersion: tls.VersionTLS12},
+	}, Timeout: 5 * time.Second}
 	for range 100 {
 		if resp, err := c.client.Get(c.url + "/health"); err == nil {
 			resp.Body.Close()
@@ -141,7 +158,10 @@ func (c *ca) sign(t *testing.T, compact string) (status int, cert *x509.Certific
 	if err != nil {
 		t.Fatal(err)
 	}
-	body, err := json.Marshal(map[string]string{"csr": string(encoding.EncodeToMemory(&encoding.Block{Type: "CERTIFICATE REQUEST", Bytes: der})), "ott": compact})
+	body, err := json.Marshal(map[string]string{
+		"csr": string(encoding.EncodeToMemory(&encoding.Block{Type: "CERTIFICATE REQUEST", Bytes: der})),
+		"ott": compact,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +187,12 @@ func (c *ca) sign(t *testing.T, compact string) (status int, cert *x509.Certific
 	}
 	between := x509.NewCertPool()
 	between.AppendCertsFromPEM([]byte(answer.CA))
-	if _, err := cert.Verify(x509.VerifyOptions{Roots: c.root, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
+	_, err = cert.Verify(x509.VerifyOptions{
+		Roots:         c.root,
+		Intermediates: between,
+		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
+	if err != nil {
 		t.Error(err)
 	}
 	return resp.StatusCode, cert
@@ -183,7 +208,8 @@ func TestStepCA(t *testing.T) {
 	if cert == nil {
 		t.Fatalf("status %d", status)
 	}
-	if len(cert.URIs) != 1 || !strings.HasPrefix(cert.URIs[0].String(), issuer+"#") || len(cert.URIs[0].Fragment) != 64 || cert.Subject.CommonName != cert.URIs[0].Fragment {
+	if len(cert.URIs) != 1 || !strings.HasPrefix(cert.URIs[0].String(), issuer+"#") ||
+		len(cert.URIs[0].Fragment) != 64 || cert.Subject.CommonName != cert.URIs[0].Fragment {
 		t.Errorf("%v, %v", cert.Subject, cert.URIs)
 	}
 	if status, _ := c.sign(t, compact[:len(compact)-8]+"AAAAAAAA"); status != http.StatusUnauthorized {

@@ -14,7 +14,8 @@ var le = binary.LittleEndian
 // legacyEvent is a record of the form of TPM 1.2.
 func legacyEvent(register, typ uint32, data string) string {
 	sum := sha1.Sum([]byte(data))
-	return string(le.AppendUint32(append(le.AppendUint32(le.AppendUint32(nil, register), typ), sum[:]...), uint32(len(data)))) + data
+	return string(le.AppendUint32(append(le.AppendUint32(le.AppendUint32(nil, register), typ), sum[:]...),
+		uint32(len(data)))) + data
 }
 
 // legacyEvent2 is a record of a crypto-agile log with a SHA-256 bank.
@@ -26,7 +27,8 @@ func legacyEvent2(register, typ uint32, data string) string {
 
 // newLog is a crypto-agile log full of the record.
 func newLog(record string) []byte {
-	header := "Spec ID Event03\x00" + "\x00\x00\x00\x00\x00\x02\x00\x02" + "\x01\x00\x00\x00\x0b\x00\x20\x00" + "\x00"
+	header := "Spec ID Event03\x00" + "\x00\x00\x00\x00\x00\x02\x00\x02" +
+		"\x01\x00\x00\x00\x0b\x00\x20\x00" + "\x00"
 	log := legacyEvent(0, 3, header)
 	if record == "" {
 		return []byte(log)

@@ -57,24 +57,50 @@ func blobs() map[string][]byte {
 	}
 	block := "-----BEGIN CERTIFICATE-----\nMAMCAQA=\n-----END CERTIFICATE-----\n"
 	return map[string][]byte{
-		"zeros": fill("\x00"), "ones": fill("\xff"), "random": random, "spaces": fill(" "), "open brackets": fill("["), "open braces": fill(`{"a":`),
-		"a JSON text": within(`{"quote":"`, `\u0041`, `"}`), "a JSON list": within("[0", ",0", "]"), "JSON names": []byte("{" + numbered(`"%d":0`, 90_000) + "}"),
-		"a list without an end": within("[0", ",0", "0"), "a JSON list of lists": within("[[]", ",[]", "]"), "JSON objects": within(`{"a":[{}`, `,{"":0}`, "]}"), "JSON numbers": bytesJSON, "a long number": fill("1"),
-		"members of a body": []byte(`{"runtimeData":{` + numbered(`"%d":0`, 80_000) + "}}"), "a body in base64": within(`{"quote":"`, "AAAA", `"}`),
-		"hex": []byte(hex.EncodeToString(random[:maxInput/2])), "base64": []byte(base64.StdEncoding.EncodeToString(random[:maxInput*3/4])), "base64 of base64": nested,
-		"hex dump": hexDump(1), "hex dump that breaks off": hexDump(2), "hex dump of one line": within("0000:", " 00", ""), "asterisks": within("00000000  00 00 00 00\n", "*\n00010000  00\n", ""),
-		"escapes": fill(`\x41`), "a quoted string": within(`q = b'`, `\n`, "'"), "Latin-1": fill("\u00fc"), "lost bytes": fill("\ufffd"), "decimals": fill("1 "),
-		"UTF-16": utf, "certificates": fill(block), "certificates without an end": fill("-----BEGIN CERTIFICATE-----\n"), "lines": fill("\n"), "equal signs": fill("="),
-		"dots": fill("."), "minus signs": fill("-"), "ASN.1 sequences": fill("\x30\x80"), "nested ASN.1": fill("\x30\x83\x0f\xff\x00"), "ASN.1 integers": within("\x30\x83\x0f\xff\xfb", "\x02\x01\x00", ""),
-		"CBOR lists": fill("\x81"), "CBOR lists without length": fill("\x9f"), "CBOR maps": fill("\xa1\x00"), "CBOR tags": fill("\xc6"), "CBOR chunks": within("\x5f", "\x41\x00", "\xff"),
-		"a COSE message": within("\xd2\x84\x40\xa0\x5a\x00\x0f\xff\xf0", "\x81", "\x40"), "a COSE payload of maps": within("\xd2\x84\x40\xa0\x5a\x00\x0f\xff\xf0\xb9\x01\x00", "\x00\x81", "\x40"),
+		"zeros": fill("\x00"), "ones": fill("\xff"), "random": random, "spaces": fill(" "),
+		"open brackets": fill("["), "open braces": fill(`{"a":`),
+		"a JSON text": within(`{"quote":"`, `\u0041`, `"}`), "a JSON list": within("[0", ",0", "]"),
+		"JSON names":            []byte("{" + numbered(`"%d":0`, 90_000) + "}"),
+		"a list without an end": within("[0", ",0", "0"), "a JSON list of lists": within("[[]", ",[]", "]"),
+		"JSON objects": within(`{"a":[{}`, `,{"":0}`, "]}"), "JSON numbers": bytesJSON,
+		"a long number":     fill("1"),
+		"members of a body": []byte(`{"runtimeData":{` + numbered(`"%d":0`, 80_000) + "}}"),
+		"a body in base64":  within(`{"quote":"`, "AAAA", `"}`),
+		"hex":               []byte(hex.EncodeToString(random[:maxInput/2])),
+		"base64":            []byte(base64.StdEncoding.EncodeToString(random[:maxInput*3/4])),
+		"base64 of base64":  nested,
+		"hex dump":          hexDump(1), "hex dump that breaks off": hexDump(2),
+		"hex dump of one line": within("0000:", " 00", ""),
+		"asterisks":            within("00000000  00 00 00 00\n", "*\n00010000  00\n", ""),
+		"escapes":              fill(`\x41`), "a quoted string": within(`q = b'`, `\n`, "'"),
+		"Latin-1": fill("\u00fc"), "lost bytes": fill("\ufffd"), "decimals": fill("1 "),
+		"UTF-16": utf, "certificates": fill(block),
+		"certificates without an end": fill("-----BEGIN CERTIFICATE-----\n"),
+		"lines":                       fill("\n"), "equal signs": fill("="),
+		"dots": fill("."), "minus signs": fill("-"), "ASN.1 sequences": fill("\x30\x80"),
+		"nested ASN.1":   fill("\x30\x83\x0f\xff\x00"),
+		"ASN.1 integers": within("\x30\x83\x0f\xff\xfb", "\x02\x01\x00", ""),
+		"CBOR lists":     fill("\x81"), "CBOR lists without length": fill("\x9f"),
+		"CBOR maps": fill("\xa1\x00"),
+		"CBOR tags": fill("\xc6"), "CBOR chunks": within("\x5f", "\x41\x00", "\xff"),
+		"a COSE message": within("\xd2\x84\x40\xa0\x5a\x00\x0f\xff\xf0", "\x81", "\x40"),
+		"a COSE payload of maps": within("\xd2\x84\x40\xa0\x5a\x00\x0f\xff\xf0\xb9\x01\x00",
+			"\x00\x81", "\x40"),
 		"a COSE message without a tag": within("\x84\x43\xa1\x01\x26\xa0\x5a\x00\x0f\xff\xf0", "\xa1\x60", "\x40"),
 		"a list of chunks in COSE":     within("\xd2\x84\x40\xa0\x5f", "\x41\xa0", "\xff\x40"),
-		"events":                       fill(legacyEvent(8, 1, "")), "events of new form": newLog(legacyEvent2(8, 1, "")), "tags": windowsLog(legacyEvent2(12, 6, tags(60_000))),
-		"nested tags": windowsLog(legacyEvent2(12, 6, aggregations(7, tags(50_000)))), "a GRUB text": newLog(legacyEvent2(8, 0xd, strings.Repeat("a", 500_000))),
-		"a UKI text": newLog(legacyEvent2(11, 0xd, strings.Repeat("a\x00", 250_000))), "a UEFI variable": newLog(legacyEvent2(7, 0x80000001, variable(strings.Repeat("\x00", 480_000)))),
-		"IMA": imaList("ima", 20+4+1), "IMA of new form": imaList("ima-ng", 0), "IMA buffers": imaList("ima-buf", 0), "an IMA text": fill("10 " + strings.Repeat("0", 40) + " ima " + strings.Repeat("0", 40) + " a\n"),
-		"a JWS": []byte(base64.RawURLEncoding.EncodeToString(within(`{"alg":"none","x":[0`, ",0", "]}")[:maxInput/2]) + "." + strings.Repeat("A", maxInput/4) + "."),
+		"events":                       fill(legacyEvent(8, 1, "")),
+		"events of new form":           newLog(legacyEvent2(8, 1, "")),
+		"tags":                         windowsLog(legacyEvent2(12, 6, tags(60_000))),
+		"nested tags":                  windowsLog(legacyEvent2(12, 6, aggregations(7, tags(50_000)))),
+		"a GRUB text":                  newLog(legacyEvent2(8, 0xd, strings.Repeat("a", 500_000))),
+		"a UKI text":                   newLog(legacyEvent2(11, 0xd, strings.Repeat("a\x00", 250_000))),
+		"a UEFI variable": newLog(legacyEvent2(7, 0x80000001,
+			variable(strings.Repeat("\x00", 480_000)))),
+		"IMA": imaList("ima", 20+4+1), "IMA of new form": imaList("ima-ng", 0),
+		"IMA buffers": imaList("ima-buf", 0),
+		"an IMA text": fill("10 " + strings.Repeat("0", 40) + " ima " + strings.Repeat("0", 40) + " a\n"),
+		"a JWS": []byte(base64.RawURLEncoding.EncodeToString(within(`{"alg":"none","x":[0`, ",0",
+			"]}")[:maxInput/2]) + "." + strings.Repeat("A", maxInput/4) + "."),
 	}
 }
 
@@ -99,25 +125,39 @@ func parsers() map[string]func([]byte) {
 	kinds := evidence.Kinds()
 	verifiers := appraisal.Verifiers(appraisal.Trust{})
 	list := map[string]func([]byte){
-		"claims.ParseSet": func(b []byte) { _, _ = claims.ParseSet(b, claims.CustomClaim) },
-		"wire.Decode":     func(b []byte) { _, _ = wire.Decode(b) },
-		"evidence.Object": func(b []byte) { _, _ = (&evidence.Data{Bytes: b}).Object() },
-		"forms.Explain":   func(b []byte) { forms.Explain(kinds[0], b) }, "forms.Decode": func(b []byte) { _, _, _ = forms.Decode("", b) },
-		"azureguest.ParseInfo": func(b []byte) { _, _ = azureguest.ParseInfo(b) }, "azureguest.ParseHCL": func(b []byte) { _, _ = azureguest.ParseHCL(b) },
-		"cca.Parse": func(b []byte) { _, _ = cca.Parse(b) }, "nitro.Parse": func(b []byte) { _, _ = nitro.Parse(b) }, "uvm.Inspect": func(b []byte) { _, _ = uvm.Inspect(b) },
-		"openenclave.Parse": func(b []byte) { _, _ = openenclave.Parse(b) }, "openenclave.ParseCustomClaims": func(b []byte) { _, _ = openenclave.ParseCustomClaims(b) },
+		"claims.ParseSet":      func(b []byte) { _, _ = claims.ParseSet(b, claims.CustomClaim) },
+		"wire.Decode":          func(b []byte) { _, _ = wire.Decode(b) },
+		"evidence.Object":      func(b []byte) { _, _ = (&evidence.Data{Bytes: b}).Object() },
+		"forms.Explain":        func(b []byte) { forms.Explain(kinds[0], b) },
+		"forms.Decode":         func(b []byte) { _, _, _ = forms.Decode("", b) },
+		"azureguest.ParseInfo": func(b []byte) { _, _ = azureguest.ParseInfo(b) },
+		"azureguest.ParseHCL":  func(b []byte) { _, _ = azureguest.ParseHCL(b) },
+		"cca.Parse":            func(b []byte) { _, _ = cca.Parse(b) }, "nitro.Parse": func(b []byte) {
+			_, _ = nitro.Parse(b)
+		}, "uvm.Inspect": func(b []byte) { _, _ = uvm.Inspect(b) },
+		"openenclave.Parse":             func(b []byte) { _, _ = openenclave.Parse(b) },
+		"openenclave.ParseCustomClaims": func(b []byte) { _, _ = openenclave.ParseCustomClaims(b) },
 		"openenclave.ParseEndorsements": func(b []byte) { _, _ = openenclave.ParseEndorsements(b) },
-		"ratls.Parse":                   func(b []byte) { _, _ = ratls.Parse(b) }, "snp.ParseCertificates": func(b []byte) { _, _ = snp.ParseCertificates(b) },
-		"dcap.ParseTCBInfo":   func(b []byte) { _, _ = dcap.ParseTCBInfo(b) },
-		"collateral.ParseSet": func(b []byte) { _, _ = collateral.ParseSet(b) },
-		"token.Decode":        func(b []byte) { _, _, _ = token.Decode(string(b)) }, "policyjws.Parse": func(b []byte) { _, _ = policyjws.Parse(string(b)) },
-		"eventlog.Recognize": func(b []byte) { _, _ = eventlog.Recognize(b) }, "eventlog.RecognizeIMA": func(b []byte) { _, _ = eventlog.RecognizeIMA(b) },
-		"eventlog.Prove": func(b []byte) { proveLog(b) }, "eventlog.Prove of IMA": func(b []byte) { proveIMA(b) },
+		"ratls.Parse":                   func(b []byte) { _, _ = ratls.Parse(b) },
+		"snp.ParseCertificates":         func(b []byte) { _, _ = snp.ParseCertificates(b) },
+		"dcap.ParseTCBInfo":             func(b []byte) { _, _ = dcap.ParseTCBInfo(b) },
+		"collateral.ParseSet":           func(b []byte) { _, _ = collateral.ParseSet(b) },
+		"token.Decode":                  func(b []byte) { _, _, _ = token.Decode(string(b)) },
+		"policyjws.Parse":               func(b []byte) { _, _ = policyjws.Parse(string(b)) },
+		"eventlog.Recognize":            func(b []byte) { _, _ = eventlog.Recognize(b) },
+		"eventlog.RecognizeIMA":         func(b []byte) { _, _ = eventlog.RecognizeIMA(b) },
+		"eventlog.Prove":                func(b []byte) { proveLog(b) },
+		"eventlog.Prove of IMA":         func(b []byte) { proveIMA(b) },
 	}
 	for _, v := range verifiers {
 		list["Verify "+string(v.Kind())] = func(b []byte) {
-			_, _ = v.Verify(context.Background(), evidence.Evidence{Raw: b, Time: time.Unix(1_700_000_000, 0), TPM: evidence.TPMDemands{AnyKey: true},
-				RuntimeData: &evidence.Data{Bytes: b, Type: evidence.JSON}, EventLog: b})
+			_, _ = v.Verify(context.Background(), evidence.Evidence{
+				Raw:         b,
+				Time:        time.Unix(1_700_000_000, 0),
+				TPM:         evidence.TPMDemands{AnyKey: true},
+				RuntimeData: &evidence.Data{Bytes: b, Type: evidence.JSON},
+				EventLog:    b,
+			})
 		}
 	}
 	return list
@@ -126,7 +166,9 @@ func parsers() map[string]func([]byte) {
 // TestTheLogsAreProven makes sure that the work which is measured is done.
 func TestTheLogsAreProven(t *testing.T) {
 	inputs := blobs()
-	for _, name := range []string{"events of new form", "tags", "nested tags", "a GRUB text", "a UKI text", "a UEFI variable"} {
+	for _, name := range []string{
+		"events of new form", "tags", "nested tags", "a GRUB text", "a UKI text", "a UEFI variable",
+	} {
 		if proveLog(inputs[name]) < 100_000 {
 			t.Errorf("%s are not proven", name)
 		}

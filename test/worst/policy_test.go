@@ -24,7 +24,11 @@ func query(text string) string {
 func list(item string, n int) string { return strings.TrimSuffix(strings.Repeat(item+",", n), ",") }
 
 func known(text string) claims.Set {
-	return claims.NewSet(claims.Claim{Type: "x", Value: claims.StringValue(text), Issuer: claims.AttestationService})
+	return claims.NewSet(claims.Claim{
+		Type:   "x",
+		Value:  claims.StringValue(text),
+		Issuer: claims.AttestationService,
+	})
 }
 
 // numbered joins texts that contain their number.
@@ -63,11 +67,16 @@ func policyCases() []policyCase {
 	var cases []policyCase
 	add := func(name, policy, document string) { cases = append(cases, policyCase{name, policy, document}) }
 	for _, n := range []int{100, 4000} {
-		add(fmt.Sprint("to_string of a long text, times ", n), query("["+list("[s]", n)+"][*].to_string(@) | length(@)"), long)
-		add(fmt.Sprint("to_string of control characters, times ", n), query("["+list("[s]", n)+"][*].to_string(@) | length(@)"), controls)
-		add(fmt.Sprint("reverse of a long text, times ", n), query("["+list("s", n)+"][*].reverse(@) | length(@)"), long)
-		add(fmt.Sprint("reverse of accents, times ", n), query("["+list("s", n)+"][*].reverse(@) | length(@)"), accents)
-		add(fmt.Sprint("join of a long text, times ", n), query("["+list("s", n)+"][*].join('',[@]) | length(@)"), long)
+		add(fmt.Sprint("to_string of a long text, times ", n),
+			query("["+list("[s]", n)+"][*].to_string(@) | length(@)"), long)
+		add(fmt.Sprint("to_string of control characters, times ", n),
+			query("["+list("[s]", n)+"][*].to_string(@) | length(@)"), controls)
+		add(fmt.Sprint("reverse of a long text, times ", n),
+			query("["+list("s", n)+"][*].reverse(@) | length(@)"), long)
+		add(fmt.Sprint("reverse of accents, times ", n),
+			query("["+list("s", n)+"][*].reverse(@) | length(@)"), accents)
+		add(fmt.Sprint("join of a long text, times ", n),
+			query("["+list("s", n)+"][*].join('',[@]) | length(@)"), long)
 		add(fmt.Sprint("keys, times ", n), query("["+list("@", n)+"][*].keys(@)|length(@)"), names)
 		add(fmt.Sprint("values of an object, times ", n), query("["+list("@.*", n)+"]|length(@)"), names)
 		add(fmt.Sprint("merge, times ", n), query("merge("+list("@", n)+")|length(@)"), names)
@@ -75,70 +84,125 @@ func policyCases() []policyCase {
 		add(fmt.Sprint("sort of long texts, times ", n), query("["+list("sort(@)", n/2)+"]|length(@)"), sorted)
 		add(fmt.Sprint("sort_by, times ", n), query("["+list("sort_by(@,&@)", n/4)+"]|length(@)"), sorted)
 		add(fmt.Sprint("max and min, times ", n), query("["+list("max(@)", n/2)+"]|length(@)"), sorted)
-		add(fmt.Sprint("to_number of a document, times ", n), query("["+list("s", n)+"][*].to_number(@) | length(@)"), `{"s":"1 `+strings.Repeat("1", 900<<10)+`"}`)
-		add(fmt.Sprint("equal twins, times ", n), query("["+list("[@[0]==@[1]]", n/4)+"]|length(@)"), `["`+strings.Repeat("a", 450<<10)+`","`+strings.Repeat("a", 450<<10)+`"]`)
-		add(fmt.Sprint("contains, times ", n), query("["+list("contains(s,'AAAAAAAAAAAAAAAB')", n/8)+"]|length(@)"), long)
-		add(fmt.Sprint("filters, times ", n), query("["+list("[?a]", n)+"]|length(@)"), "["+list(`{"b":1}`, 100_000)+"]")
-		add(fmt.Sprint("numbers, times ", n), query("["+list("[*].abs(@)", n/4)+"]|length(@)"), "["+list("-1", 200_000)+"]")
+		add(fmt.Sprint("to_number of a document, times ", n),
+			query("["+list("s", n)+"][*].to_number(@) | length(@)"),
+			`{"s":"1 `+strings.Repeat("1", 900<<10)+`"}`)
+		add(fmt.Sprint("equal twins, times ", n), query("["+list("[@[0]==@[1]]", n/4)+"]|length(@)"),
+			`["`+strings.Repeat("a", 450<<10)+`","`+strings.Repeat("a", 450<<10)+`"]`)
+		add(fmt.Sprint("contains, times ", n),
+			query("["+list("contains(s,'AAAAAAAAAAAAAAAB')", n/8)+"]|length(@)"), long)
+		add(fmt.Sprint("filters, times ", n), query("["+list("[?a]", n)+"]|length(@)"),
+			"["+list(`{"b":1}`, 100_000)+"]")
+		add(fmt.Sprint("numbers, times ", n), query("["+list("[*].abs(@)", n/4)+"]|length(@)"),
+			"["+list("-1", 200_000)+"]")
 	}
 	for _, n := range []int{10, 14, 17, 20, 60} {
-		add(fmt.Sprint("lengths of a list doubled ", n), query("[s]|"+doubled(n)+"[*].length(@) | length(@)"), accents)
+		add(fmt.Sprint("lengths of a list doubled ", n),
+			query("[s]|"+doubled(n)+"[*].length(@) | length(@)"), accents)
 		add(fmt.Sprint("a list doubled ", n), query("[s]|"+doubled(n)+"length(@)"), long)
 		add(fmt.Sprint("texts of a list doubled ", n), query("[@]|"+doubled(n)+"[*].to_string(@)|length(@)"), words)
 		add(fmt.Sprint("types of a list doubled ", n), query("[@]|"+doubled(n)+"[*].type(@)|length(@)"), "1")
-		add(fmt.Sprint("slices of a list doubled ", n), query("[@]|"+doubled(n)+strings.Repeat("[::-1]|", 100)+"length(@)"), "1")
+		add(fmt.Sprint("slices of a list doubled ", n),
+			query("[@]|"+doubled(n)+strings.Repeat("[::-1]|", 100)+"length(@)"), "1")
 		add(fmt.Sprint("sort of a list doubled ", n), query("@|"+doubled(n)+"sort(@)|length(@)"), `["a","b","c"]`)
-		add(fmt.Sprint("sort of numbers doubled ", n), query("@|"+doubled(n)+"sort(@)|sort(@)|sort(@)|length(@)"), "[3,1,2,5,4]")
-		add(fmt.Sprint("conditions on a list doubled ", n), query("[@]|"+doubled(n)+"[?"+strings.Repeat("@&&", 2000)+"@]|length(@)"), "1")
-		add(fmt.Sprint("negations on a list doubled ", n), query("[@]|"+doubled(n)+"[?"+strings.Repeat("!", 60)+"@]|length(@)"), "1")
-		add(fmt.Sprint("pipes on a list doubled ", n), query("[@]|"+doubled(n)+"[*].["+strings.Repeat("@|", 2000)+"@]|length(@)"), "1")
-		add(fmt.Sprint("objects of a list doubled ", n), query("[@]|"+doubled(n)+"[*].{a:@,b:@,c:@}|length(@)"), "1")
+		add(fmt.Sprint("sort of numbers doubled ", n),
+			query("@|"+doubled(n)+"sort(@)|sort(@)|sort(@)|length(@)"), "[3,1,2,5,4]")
+		add(fmt.Sprint("conditions on a list doubled ", n),
+			query("[@]|"+doubled(n)+"[?"+strings.Repeat("@&&", 2000)+"@]|length(@)"), "1")
+		add(fmt.Sprint("negations on a list doubled ", n),
+			query("[@]|"+doubled(n)+"[?"+strings.Repeat("!", 60)+"@]|length(@)"), "1")
+		add(fmt.Sprint("pipes on a list doubled ", n),
+			query("[@]|"+doubled(n)+"[*].["+strings.Repeat("@|", 2000)+"@]|length(@)"), "1")
+		add(fmt.Sprint("objects of a list doubled ", n),
+			query("[@]|"+doubled(n)+"[*].{a:@,b:@,c:@}|length(@)"), "1")
 		add(fmt.Sprint("twins doubled ", n), query("[@,@]"+strings.Repeat("|[@,@]", n)+"|@[0]==@[1]"), "1")
 	}
 	for name, document := range map[string]string{
-		"numbers": "[" + list("0", 500_000) + "]", "lists": "[" + list("[]", 350_000) + "]", "objects": "[" + list("{}", 350_000) + "]",
-		"small objects": "[" + list(`{"":0}`, 150_000) + "]", "names": names, "names in turn": "{" + numbered(`"%06d":0`, 80_000) + "}", "long names": prefixed,
-		"a long number": strings.Repeat("1", 1<<20), "depth": strings.Repeat("[", 500_000), "escapes": `"` + strings.Repeat(`\n`, 500_000) + `"`,
-		"depth within the limit": "[" + list(strings.Repeat("[", 500)+strings.Repeat("]", 500), 1000) + "]", "long": long, "accents": accents, "controls": controls,
+		"numbers": "[" + list("0", 500_000) + "]", "lists": "[" + list("[]", 350_000) + "]",
+		"objects":       "[" + list("{}", 350_000) + "]",
+		"small objects": "[" + list(`{"":0}`, 150_000) + "]", "names": names,
+		"names in turn": "{" + numbered(`"%06d":0`, 80_000) + "}", "long names": prefixed,
+		"a long number": strings.Repeat("1", 1<<20), "depth": strings.Repeat("[", 500_000),
+		"escapes":                `"` + strings.Repeat(`\n`, 500_000) + `"`,
+		"depth within the limit": "[" + list(strings.Repeat("[", 500)+strings.Repeat("]", 500), 1000) + "]",
+		"long":                   long, "accents": accents, "controls": controls,
 	} {
 		add("a document of "+name, query("length(@)"), document)
 		add("a document written again, of "+name, query("@"), document)
 		add("a set of "+name, rules(`c:[type=="x"] => add(type="y", value=JsonToClaimValue(c.value));`), document)
-		add("many texts that differ, of "+name, rules(strings.Repeat(`c:[type=="x"] => add(type="x", value=AppendString(c.value," "));`, 500)+query("@")[len("version= 1.2;\nauthorizationrules{\n"):len(query("@"))-len("\n=> permit();};\nissuancerules{};")]), document)
+		add("many texts that differ, of "+name,
+			rules(strings.Repeat(`c:[type=="x"] => add(type="x", value=AppendString(c.value," "));`,
+				500)+query("@")[len(
+				"version= 1.2;\nauthorizationrules{\n",
+			):len(query("@"))-len("\n=> permit();};\nissuancerules{};")]),
+			document)
 	}
-	add("a subset", rules(`c:[type=="x"] => add(type="y", value=JsonToClaimValue(c.value)); c:[type=="y"] && [value==IsSubsetOf(c.value,c.value)] => permit();`), "["+numbered("%d", 9000)+"]")
-	add("subsets of long texts", rules(`c:[type=="x"] => add(type="y", value=JsonToClaimValue(c.value)); c:[type=="y"] && [value==IsSubsetOf(c.value,c.value)] => permit();`), sorted)
-	add("pairs of claims", rules(`c:[type=="x"] => add(type="y", value=JsonToClaimValue(c.value));`+strings.Repeat(`c:[type=="y"] && [value!=c.value] => permit();`, 500)), "["+numbered("%d", 9000)+"]")
-	add("many properties", rules(`c:[type=="x"] => add(type="y", value=JsonToClaimValue(c.value)); [`+list(`value!=1`, 6000)+`,value==1] => permit();`), "["+numbered("1%d", 9000)+"]")
-	add("many conditions that bind", rules(`c:[type=="x"] => add(type="y", value=JsonToClaimValue(c.value));`+strings.Repeat(`a:[type=="y"]&&b:[type=="y"]&&d:[type=="y"]=>permit();`, 900)), "["+numbered("1%d", 9000)+"]")
-	add("many references", rules(`c:[type=="x"] => add(type="y", value=JsonToClaimValue(c.value)); c:[type=="y"] && [`+list(`value==c.value`, 3500)+`] => permit();`), "["+numbered("1%d", 9000)+"]")
-	add("many claims of long texts", rules(`c:[type=="x"] => add(type="y", value=JsonToClaimValue(c.value));`+strings.Repeat(`c:[type=="y"] => add(type="z", value=c.value);`, 900)), sorted)
-	add("claims that differ in their names", rules(`c:[type=="x"] => add(type="y", value=JsonToClaimValue(c.value)); c:[type=="y"] => add(type="z", value=c.value);`+numberedRules(`c:[type=="y"] => add(type="z%d", value=c.value);`, 900)), sorted)
-	add("long texts that grow", rules(grown(strings.Repeat("é", 2000), 8)+numberedRules(`c:[type=="s8"] => add(type="t%d", value=AppendString(c.value,"x"));`, 500)), "1")
-	add("long claims issued", "version= 1.2;\nauthorizationrules{=> permit();};\nissuancerules{"+numberedRules(`c:[type=="x"] => issue(type="t%d", value=c.value);`, 900)+"};", long)
-	add("control characters issued", "version= 1.2;\nauthorizationrules{=> permit();};\nissuancerules{"+numberedRules(`c:[type=="x"] => issue(type="t%d", value=c.value);`, 900)+"};", strings.Repeat("\x01", 1<<20))
-	add("queries that the policy makes", rules(grown(strings.Repeat("@|", 2000), 2)+numberedRules(`c:[type=="s2"] => add(type="y", value=JmesPath("1",AppendString(c.value,"@|'%d'")));`, 500)), "1")
-	add("literals in queries that the policy makes", rules(grown("["+strings.Repeat("`1`,", 990)+"@]|", 2)+numberedRules("c:[type==\"s2\"] => add(type=\"y\", value=JmesPath(\"1\",AppendString(c.value,\"@|'%d'\")));", 500)), "1")
-	for name, item := range map[string]string{"references": "@", "pipes": "a.b", "raw literals": "''", "JSON literals": "`1`", "JSON lists": "`[]`", "old literals": "`a`", "names": `\"a\"`, "calls": "abs(@)", "filters": "[?a]", "slices": "[::1]"} {
+	add("a subset", rules(`c:[type=="x"] => add(type="y", value=JsonToClaimValue(c.value)); `+
+		`c:[type=="y"] && [value==IsSubsetOf(c.value,c.value)] => permit();`), "["+numbered("%d", 9000)+"]")
+	add("subsets of long texts", rules(`c:[type=="x"] => add(type="y", value=JsonToClaimValue(c.value)); `+
+		`c:[type=="y"] && [value==IsSubsetOf(c.value,c.value)] => permit();`), sorted)
+	add("pairs of claims", rules(`c:[type=="x"] => add(type="y", value=JsonToClaimValue(c.value));`+
+		strings.Repeat(`c:[type=="y"] && [value!=c.value] => permit();`, 500)), "["+numbered("%d", 9000)+"]")
+	add("many properties", rules(`c:[type=="x"] => add(type="y", value=JsonToClaimValue(c.value)); [`+
+		list(`value!=1`, 6000)+`,value==1] => permit();`), "["+numbered("1%d", 9000)+"]")
+	add("many conditions that bind", rules(`c:[type=="x"] => add(type="y", value=JsonToClaimValue(c.value));`+
+		strings.Repeat(`a:[type=="y"]&&b:[type=="y"]&&d:[type=="y"]=>permit();`, 900)),
+		"["+numbered("1%d", 9000)+"]")
+	add("many references", rules(`c:[type=="x"] => add(type="y", value=JsonToClaimValue(c.value)); `+
+		`c:[type=="y"] && [`+list(`value==c.value`, 3500)+`] => permit();`), "["+numbered("1%d", 9000)+"]")
+	add("many claims of long texts", rules(`c:[type=="x"] => add(type="y", value=JsonToClaimValue(c.value));`+
+		strings.Repeat(`c:[type=="y"] => add(type="z", value=c.value);`, 900)), sorted)
+	add("claims that differ in their names",
+		rules(`c:[type=="x"] => add(type="y", value=JsonToClaimValue(c.value)); `+
+			`c:[type=="y"] => add(type="z", value=c.value);`+
+			numberedRules(`c:[type=="y"] => add(type="z%d", value=c.value);`, 900)), sorted)
+	add("long texts that grow", rules(grown(strings.Repeat("é", 2000),
+		8)+numberedRules(`c:[type=="s8"] => add(type="t%d", value=AppendString(c.value,"x"));`, 500)), "1")
+	add("long claims issued", "version= 1.2;\nauthorizationrules{=> permit();};\nissuancerules{"+
+		numberedRules(`c:[type=="x"] => issue(type="t%d", value=c.value);`, 900)+"};", long)
+	add("control characters issued", "version= 1.2;\nauthorizationrules{=> permit();};\nissuancerules{"+
+		numberedRules(`c:[type=="x"] => issue(type="t%d", value=c.value);`, 900)+"};",
+		strings.Repeat("\x01", 1<<20))
+	add("queries that the policy makes", rules(grown(strings.Repeat("@|", 2000), 2)+numberedRules(
+		`c:[type=="s2"] => add(type="y", value=JmesPath("1",AppendString(c.value,"@|'%d'")));`, 500,
+	)), "1")
+	add("literals in queries that the policy makes", rules(grown("["+strings.Repeat("`1`,", 990)+"@]|",
+		2)+numberedRules("c:[type==\"s2\"] => add(type=\"y\", "+
+		"value=JmesPath(\"1\",AppendString(c.value,\"@|'%d'\")));", 500)),
+		"1")
+	for name, item := range map[string]string{
+		"references": "@", "pipes": "a.b", "raw literals": "''", "JSON literals": "`1`",
+		"JSON lists": "`[]`", "old literals": "`a`", "names": `\"a\"`, "calls": "abs(@)",
+		"filters": "[?a]", "slices": "[::1]",
+	} {
 		n := 15_700 / (len(strings.ReplaceAll(item, `\`, "")) + 1)
 		text := query("[" + list(item, n) + "]")
-		one := text[len("version= 1.2;\nauthorizationrules{\n") : len(text)-len("\n=> permit();};\nissuancerules{};")]
+		one := text[len(
+			"version= 1.2;\nauthorizationrules{\n",
+		) : len(text)-len("\n=> permit();};\nissuancerules{};")]
 		add("long queries of "+name, rules(strings.Repeat(one, 4)), "1")
 	}
 	for name, text := range map[string]string{
-		"an unreadable policy": strings.Repeat("x", policy.MaxText), "open strings": strings.Repeat("\"\n", policy.MaxText/2), "wrong signs": strings.Repeat("“", policy.MaxText/4),
-		"unknown properties": rules(strings.Repeat(`[typ=="a"] => permit();`, 2000)), "unknown names": rules(`[type==a` + list(".value,type==b", 3000) + `] => permit();`),
-		"unknown functions":   rules("[" + list("value==F()", 5000) + "] => permit();"),
-		"nested calls":        rules("[" + list("value=="+strings.Repeat("NegateBool(", 31)+"true"+strings.Repeat(")", 31), 100) + "] => permit();"),
+		"an unreadable policy": strings.Repeat("x", policy.MaxText), "open strings": strings.Repeat("\"\n",
+			policy.MaxText/2), "wrong signs": strings.Repeat("“", policy.MaxText/4),
+		"unknown properties": rules(strings.Repeat(`[typ=="a"] => permit();`, 2000)),
+		"unknown names":      rules(`[type==a` + list(".value,type==b", 3000) + `] => permit();`),
+		"unknown functions":  rules("[" + list("value==F()", 5000) + "] => permit();"),
+		"nested calls": rules("[" + list("value=="+strings.Repeat("NegateBool(", 31)+"true"+
+			strings.Repeat(")", 31), 100) + "] => permit();"),
 		"rules":               rules(strings.Repeat("=>permit();", 990)),
 		"sections that stand": strings.Repeat("authorizationrules{};", 3000),
 	} {
 		add(name, text, "1")
 	}
-	add("a denial with many long claims", "version= 1.2;\nauthorizationrules{"+numberedRules(`c:[type=="x"] => add(type="b", value=AppendString(c.value,"%d"));`, 10)+
+	add("a denial with many long claims", "version= 1.2;\nauthorizationrules{"+
+		numberedRules(`c:[type=="x"] => add(type="b", value=AppendString(c.value,"%d"));`, 10)+
 		strings.Repeat(`[type=="b", value=="x"] => permit();`, 900)+"};", strings.Repeat("\x01", 1<<20))
-	add("a denial with many rules that would have helped", "version= 1.2;\nauthorizationrules{c:[type==\"x\"] => add(type=\"b\", value=JsonToClaimValue(c.value));"+
-		strings.Repeat(`[type=="a"] => add(type="a", value=1);`, 900)+strings.Repeat(`[type=="a"] => permit();`, 90)+"};", "["+numbered("1%d", 9900)+"]")
+	add("a denial with many rules that would have helped",
+		"version= 1.2;\n"+
+			"authorizationrules{c:[type==\"x\"] => add(type=\"b\", value=JsonToClaimValue(c.value));"+
+			strings.Repeat(`[type=="a"] => add(type="a", value=1);`,
+				900)+strings.Repeat(`[type=="a"] => permit();`, 90)+"};", "["+numbered("1%d", 9900)+"]")
 	return cases
 }
 

@@ -81,7 +81,8 @@ func hold(t *testing.T, size int, work func()) {
 		best = cost{min(best.time, again.time), min(best.memory, again.memory)}
 	}
 	share := float64(best.time) / float64(floor())
-	t.Logf("%d bytes: %.0f ms, %.1f ns a byte, %.1f MB", size, share*float64(maxTime.Milliseconds()), share*float64(maxTime.Nanoseconds())/float64(max(size, 1)), float64(best.memory)/(1<<20))
+	t.Logf("%d bytes: %.0f ms, %.1f ns a byte, %.1f MB", size, share*float64(maxTime.Milliseconds()),
+		share*float64(maxTime.Nanoseconds())/float64(max(size, 1)), float64(best.memory)/(1<<20))
 	if share > 1 {
 		t.Errorf("%.2f of the processor time that one input may take", share)
 	}

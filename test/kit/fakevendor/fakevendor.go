@@ -169,8 +169,10 @@ func (s *Server) set(tee collateral.TEE, query url.Values) (found *collateral.In
 		}
 		number := query.Get("tcbEvaluationDataNumber")
 		fmspc, _ := hex.DecodeString(query.Get("fmspc"))
-		if (about.TEE == tee || !query.Has("fmspc") && query.Has("ca")) && (len(fmspc) == 0 || bytes.Equal(fmspc, about.FMSPC[:])) &&
-			(number == "" || number == fmt.Sprint(about.EvaluationNumber)) || tee == collateral.SGX && len(query) == 0 {
+		if (about.TEE == tee || !query.Has("fmspc") && query.Has("ca")) &&
+			(len(fmspc) == 0 || bytes.Equal(fmspc, about.FMSPC[:])) &&
+			(number == "" || number == fmt.Sprint(about.EvaluationNumber)) ||
+			tee == collateral.SGX && len(query) == 0 {
 			found = c
 		}
 	}

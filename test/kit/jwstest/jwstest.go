@@ -44,7 +44,8 @@ func Neighbours(compact string) iter.Seq[string] {
 				}
 			}
 		}
-		for _, text := range []string{" " + compact, "\ufeff" + compact, compact + "..", strings.Join(parts, ".\n"), strings.ReplaceAll(compact, "e", "%65")} {
+		for _, text := range []string{" " + compact, "\ufeff" + compact, compact + "..", strings.Join(parts,
+			".\n"), strings.ReplaceAll(compact, "e", "%65")} {
 			if !yield(text) {
 				return
 			}

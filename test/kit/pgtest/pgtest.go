@@ -83,7 +83,8 @@ func Start(t testing.TB) *Server {
 			t.Fatal(err)
 		}
 	}
-	initdb := s.command("initdb", "-D", filepath.Join(dir, "data"), "-U", "probity", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8")
+	initdb := s.command("initdb", "-D", filepath.Join(dir, "data"), "-U", "probity", "--auth=trust",
+		"--no-sync", "--encoding=UTF8", "--locale=C.UTF-8")
 	if out, err := initdb.CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, out)
 	}
@@ -117,7 +118,8 @@ func (s *Server) Run(t testing.TB) {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	s.cmd = s.command("postgres", "-D", filepath.Join(s.dir, "data"), "-p", strconv.Itoa(s.Port), "-h", "127.0.0.1", "-k", s.dir)
+	s.cmd = s.command("postgres", "-D", filepath.Join(s.dir, "data"), "-p", strconv.Itoa(s.Port), "-h",
+		"127.0.0.1", "-k", s.dir)
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)

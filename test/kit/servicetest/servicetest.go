@@ -47,7 +47,9 @@ func Start(t *testing.T, cfg map[string]any) Instance {
 	t.Helper()
 	dir := t.TempDir()
 	binary := filepath.Join(dir, "probity")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-C", "../..", "-o", binary, "./cmd/probity").CombinedOutput(); err != nil {
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-C", "../..", "-o", binary,
+		"./cmd/probity").CombinedOutput()
+	if err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	l, err := net.Listen("tcp", "localhost:0")
@@ -106,10 +108,13 @@ func recordingProxy(t *testing.T, i *Instance, cfg map[string]any) func(service 
 		if err != nil {
 			t.Fatal(err)
 		}
-		proxy := &httputil.ReverseProxy{Transport: &http.Transport{TLSClientConfig: service.Trust()}, Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(target)
-			r.Out.Host = r.In.Host
-		}}
+		proxy := &httputil.ReverseProxy{
+			Transport: &http.Transport{TLSClientConfig: service.Trust()},
+			Rewrite: func(r *httputil.ProxyRequest) {
+				r.SetURL(target)
+				r.Out.Host = r.In.Host
+			},
+		}
 		// The whole body first: the service may answer before the proxy has seen where
 		// the body ends, and the proxy then breaks the answer off.
 		whole := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -138,7 +143,9 @@ func recordingProxy(t *testing.T, i *Instance, cfg map[string]any) func(service 
 func (i Instance) wait(t *testing.T) {
 	t.Helper()
 	for range 100 {
-		if resp, err := (&http.Client{Transport: &http.Transport{TLSClientConfig: i.Trust()}}).Get(i.URL + "/readyz"); err == nil {
+		resp, err := (&http.Client{Transport: &http.Transport{TLSClientConfig: i.Trust()}}).Get(i.URL +
+			"/readyz")
+		if err == nil {
 			io.Copy(io.Discard, resp.Body)
 			resp.Body.Close()
 			return
@@ -167,8 +174,10 @@ func Simulated(t *testing.T, more ...map[string]any) Instance {
 	quote := m.Quote(evidencetest.QuoteConfig{Enclave: enclave})
 	enclave.KSS, enclave.ConfigID = true, evidencetest.BindData(initTime)
 	for name, b := range map[string][]byte{
-		"collateral.json": set, "root.pem": pki.Root.PEM(), "quote.bin": quote, "report.bin": evidencetest.OpenEnclaveReport(quote),
-		"quote-kss.bin": m.Quote(evidencetest.QuoteConfig{Enclave: enclave}), "runtime.bin": runtime, "inittime.bin": initTime,
+		"collateral.json": set, "root.pem": pki.Root.PEM(), "quote.bin": quote,
+		"report.bin":    evidencetest.OpenEnclaveReport(quote),
+		"quote-kss.bin": m.Quote(evidencetest.QuoteConfig{Enclave: enclave}), "runtime.bin": runtime,
+		"inittime.bin": initTime,
 	} {
 		write(t, filepath.Join(files, name), b)
 	}
@@ -192,8 +201,11 @@ func Relying(t *testing.T) (i Instance, issuer string, attest func() string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := c.PutProvider(t.Context(), client.Scope{Subscription: "s", Group: "g"}, "relying", client.Provider{Location: "local",
-		Properties: client.ProviderProperties{Probity: []byte(`{"audience":["workload"],"subjectClaim":"x-ms-sgx-mrenclave"}`)}})
+	p, err := c.PutProvider(t.Context(), client.Scope{Subscription: "s", Group: "g"}, "relying",
+		client.Provider{Location: "local",
+			Properties: client.ProviderProperties{
+				Probity: []byte(`{"audience":["workload"],"subjectClaim":"x-ms-sgx-mrenclave"}`),
+			}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +215,8 @@ func Relying(t *testing.T) (i Instance, issuer string, attest func() string) {
 	}
 	return i, p.Properties.AttestURI, func() string {
 		t.Helper()
-		compact, err := c.ForProvider("relying").Attest(t.Context(), client.Request{Kind: evidence.SGXEnclave, Evidence: quote})
+		compact, err := c.ForProvider("relying").Attest(t.Context(),
+			client.Request{Kind: evidence.SGXEnclave, Evidence: quote})
 		if err != nil {
 			t.Fatal(err)
 		}

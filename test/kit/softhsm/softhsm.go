@@ -32,10 +32,12 @@ func Token(dir string) (module, conf string, err error) {
 		return "", "", errors.New("SoftHSM2 is missing: install softhsm2")
 	}
 	conf = filepath.Join(dir, "softhsm2.conf")
-	if err := os.WriteFile(conf, []byte("directories.tokendir = "+dir+"\nlog.level = ERROR\n"), 0o600); err != nil {
+	if err := os.WriteFile(conf, []byte("directories.tokendir = "+dir+"\nlog.level = ERROR\n"),
+		0o600); err != nil {
 		return "", "", err
 	}
-	cmd := exec.Command("softhsm2-util", "--init-token", "--free", "--label", Label, "--pin", PIN, "--so-pin", "5678")
+	cmd := exec.Command("softhsm2-util", "--init-token", "--free", "--label", Label, "--pin", PIN,
+		"--so-pin", "5678")
 	cmd.Env = append(os.Environ(), "SOFTHSM2_CONF="+conf)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", "", fmt.Errorf("softhsm2-util: %w\n%s", err, out)

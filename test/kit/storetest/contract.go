@@ -79,7 +79,9 @@ func withProvider(t *testing.T, s store.Store, names ...string) {
 
 func setPolicy(s store.Store, jws string) error {
 	return s.Update(context.Background(), store.TopicPolicy, "default", func(tx store.Tx) error {
-		_, err := tx.PutPolicy(store.PolicyVersion{Provider: "default", Kind: "Tpm", Action: store.PolicySet, JWS: jws, At: created})
+		_, err := tx.PutPolicy(store.PolicyVersion{
+			Provider: "default", Kind: "Tpm", Action: store.PolicySet, JWS: jws, At: created,
+		})
 		return err
 	})
 }
@@ -87,12 +89,29 @@ func setPolicy(s store.Store, jws string) error {
 func comesBack(t *testing.T, open Open) {
 	s, reopen := open(t)
 	ctx := t.Context()
-	p := store.Provider{Name: "default", Subscription: "s", Group: "g", Location: "local", Tags: map[string]string{"a": "b"}, Isolated: true,
-		Signers: []jsontext.Value{jsontext.Value(`{"kty":"RSA"}`)}, Settings: jsontext.Value(`{"tcb":"any"}`), Created: created, CreatedBy: "me", Updated: created, UpdatedBy: "you"}
-	policy := store.PolicyVersion{Provider: "default", Kind: "SgxEnclave", Version: 1, Action: store.PolicySet, JWS: "eyJhbGciOiJub25lIn0..", By: "me", Signer: "ab", From: 0, At: created}
-	key := store.SigningKey{ID: "a", Sealed: []byte{1, 0, 2}, Certificate: []byte{3}, Created: created, Provider: "default", Algorithm: "ES256", SignFrom: created}
-	token := store.Token{Name: "ci", Hash: "00", Role: "reader", Providers: []string{"*"}, Created: created, CreatedBy: "me", Expires: created.AddDate(1, 0, 0)}
-	proposal := store.Proposal{ID: "1", Provider: "default", Kind: "Tpm", Action: store.PolicySet, JWS: "x", Base: 1, Approvals: []string{"me"}, Created: created, Expires: created}
+	p := store.Provider{
+		Name: "default", Subscription: "s", Group: "g", Location: "local",
+		Tags: map[string]string{"a": "b"}, Isolated: true,
+		Signers:  []jsontext.Value{jsontext.Value(`{"kty":"RSA"}`)},
+		Settings: jsontext.Value(`{"tcb":"any"}`), Created: created, CreatedBy: "me", Updated: created,
+		UpdatedBy: "you",
+	}
+	policy := store.PolicyVersion{
+		Provider: "default", Kind: "SgxEnclave", Version: 1, Action: store.PolicySet,
+		JWS: "eyJhbGciOiJub25lIn0..", By: "me", Signer: "ab", From: 0, At: created,
+	}
+	key := store.SigningKey{
+		ID: "a", Sealed: []byte{1, 0, 2}, Certificate: []byte{3}, Created: created,
+		Provider: "default", Algorithm: "ES256", SignFrom: created,
+	}
+	token := store.Token{
+		Name: "ci", Hash: "00", Role: "reader", Providers: []string{"*"}, Created: created,
+		CreatedBy: "me", Expires: created.AddDate(1, 0, 0),
+	}
+	proposal := store.Proposal{
+		ID: "1", Provider: "default", Kind: "Tpm", Action: store.PolicySet, JWS: "x", Base: 1,
+		Approvals: []string{"me"}, Created: created, Expires: created,
+	}
 	update(t, s, func(tx store.Tx) (err error) {
 		p.Revision, err = tx.PutProvider(p)
 		must(t, err, tx.PutSigningKey(key), tx.PutToken(token), tx.PutProposal(proposal))
@@ -233,8 +252,13 @@ func deleteProvider(t *testing.T, open Open) {
 	update(t, s, func(tx store.Tx) error {
 		for _, p := range []string{"default", "other"} {
 			_, err := tx.PutPolicy(store.PolicyVersion{Provider: p, Kind: "Tpm", Action: store.PolicySet, At: created})
-			must(t, err, tx.PutSigningKey(store.SigningKey{ID: p, Sealed: []byte{1}, Certificate: []byte{}, Created: created, Provider: p}),
-				tx.PutProposal(store.Proposal{ID: "1", Provider: p}), tx.PutTPMKey(store.TPMKey{Provider: p, Key: "k", EndorsementKey: "e", Name: "n", Created: created}))
+			must(t, err, tx.PutSigningKey(store.SigningKey{
+				ID: p, Sealed: []byte{1}, Certificate: []byte{}, Created: created, Provider: p,
+			}),
+				tx.PutProposal(store.Proposal{ID: "1", Provider: p}),
+				tx.PutTPMKey(store.TPMKey{
+					Provider: p, Key: "k", EndorsementKey: "e", Name: "n", Created: created,
+				}))
 		}
 		return nil
 	})
@@ -247,10 +271,13 @@ func deleteProvider(t *testing.T, open Open) {
 	must(t, err)
 	proposals, err := s.Proposals(ctx, "default")
 	must(t, err)
-	if len(policies) != 1 || policies[0].Provider != "other" || len(keys) != 1 || keys[0].ID != "other" || len(tpms) != 1 || tpms[0].Provider != "other" || len(proposals) != 0 {
+	if len(policies) != 1 || policies[0].Provider != "other" || len(keys) != 1 || keys[0].ID != "other" ||
+		len(tpms) != 1 || tpms[0].Provider != "other" || len(proposals) != 0 {
 		t.Errorf("left: %+v, %+v, %+v, %+v", policies, keys, tpms, proposals)
 	}
-	if err := s.Update(ctx, "", "", func(tx store.Tx) error { return tx.DeleteProvider("default") }); !errors.Is(err, store.ErrNotFound) {
+	if err := s.Update(ctx, "", "", func(tx store.Tx) error {
+		return tx.DeleteProvider("default")
+	}); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("deleted twice: %v", err)
 	}
 }
@@ -260,8 +287,13 @@ func keys(t *testing.T, open Open) {
 	update(t, s, func(tx store.Tx) error {
 		return errors.Join(
 			tx.PutSigningKey(store.SigningKey{ID: "old", Sealed: []byte{1}, Certificate: []byte{1}, Created: created}),
-			tx.PutSigningKey(store.SigningKey{ID: "new", Sealed: []byte{2}, Certificate: []byte{2}, Created: created.Add(time.Hour)}),
-			tx.PutSigningKey(store.SigningKey{ID: "old", Sealed: []byte{9}, Certificate: []byte{9}, Created: created.Add(2 * time.Hour), SignUntil: created}))
+			tx.PutSigningKey(store.SigningKey{
+				ID: "new", Sealed: []byte{2}, Certificate: []byte{2}, Created: created.Add(time.Hour),
+			}),
+			tx.PutSigningKey(store.SigningKey{
+				ID: "old", Sealed: []byte{9}, Certificate: []byte{9},
+				Created: created.Add(2 * time.Hour), SignUntil: created,
+			}))
 	})
 	// What is empty can be read and written again.
 	update(t, s, func(tx store.Tx) error {
@@ -274,7 +306,8 @@ func keys(t *testing.T, open Open) {
 	})
 	keys, err := s.SigningKeys(t.Context())
 	must(t, err)
-	if len(keys) != 2 || keys[0].ID != "new" || keys[1].Sealed[0] != 9 || keys[1].Certificate[0] != 9 || !keys[1].SignUntil.Equal(created) {
+	if len(keys) != 2 || keys[0].ID != "new" || keys[1].Sealed[0] != 9 || keys[1].Certificate[0] != 9 ||
+		!keys[1].SignUntil.Equal(created) {
 		t.Errorf("keys = %+v", keys)
 	}
 }
@@ -287,7 +320,8 @@ func tokens(t *testing.T, open Open) {
 		t.Errorf("a name was taken twice: %v", err)
 	}
 	update(t, s, func(tx store.Tx) error { return tx.DeleteToken("ci") })
-	if err := s.Update(t.Context(), "", "", func(tx store.Tx) error { return tx.DeleteToken("ci") }); !errors.Is(err, store.ErrNotFound) {
+	err := s.Update(t.Context(), "", "", func(tx store.Tx) error { return tx.DeleteToken("ci") })
+	if !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("deleted twice: %v", err)
 	}
 }
@@ -295,13 +329,25 @@ func tokens(t *testing.T, open Open) {
 func collateral(t *testing.T, open Open) {
 	s, reopen := open(t)
 	ctx := t.Context()
-	a := store.Collateral{Key: "amd/vcek/v1/Milan/%_a?blSPL=1", Data: []byte{1}, Fetched: created.Add(time.Microsecond), NextUpdate: created.AddDate(0, 1, 0)}
+	a := store.Collateral{
+		Key:        "amd/vcek/v1/Milan/%_a?blSPL=1",
+		Data:       []byte{1},
+		Fetched:    created.Add(time.Microsecond),
+		NextUpdate: created.AddDate(0, 1, 0),
+	}
 	b := store.Collateral{Key: "intel/TDX/00", Data: []byte{2}, Fetched: created, NextUpdate: created}
 	must(t, s.PutCollateral(ctx, a), s.PutCollateral(ctx, b))
 	b.Data = []byte{3}
 	must(t, s.PutCollateral(ctx, b))
 	s = reopen()
-	for prefix, want := range map[string][]store.Collateral{"": {a, b}, "intel/": {b}, "amd/vcek/v1/Milan/%": {a}, "amd/vcek/v1/Milan/_": nil, a.Key: {a}, "x": nil} {
+	for prefix, want := range map[string][]store.Collateral{
+		"":                    {a, b},
+		"intel/":              {b},
+		"amd/vcek/v1/Milan/%": {a},
+		"amd/vcek/v1/Milan/_": nil,
+		a.Key:                 {a},
+		"x":                   nil,
+	} {
 		got, err := s.Collateral(ctx, prefix)
 		must(t, err)
 		same(t, want, got)
@@ -312,12 +358,17 @@ func tpmKeys(t *testing.T, open Open) {
 	s, reopen := open(t)
 	withProvider(t, s, "default")
 	a := store.TPMKey{Provider: "default", Key: "k1", EndorsementKey: "e1", Name: "host", Created: created}
-	second := store.TPMKey{Provider: "default", Key: "k2", EndorsementKey: "e1", Name: "host", Created: created.Add(time.Hour)}
+	second := store.TPMKey{
+		Provider: "default", Key: "k2", EndorsementKey: "e1", Name: "host",
+		Created: created.Add(time.Hour),
+	}
 	put := func(k store.TPMKey) error {
 		return s.Update(t.Context(), store.TopicTPM, "default", func(tx store.Tx) error { return tx.PutTPMKey(k) })
 	}
 	must(t, put(a), put(second), put(a))
-	for name, k := range map[string]store.TPMKey{"a taken name": {Provider: "default", Key: "k3", EndorsementKey: "e2", Name: "host", Created: created},
+	for name, k := range map[string]store.TPMKey{"a taken name": {
+		Provider: "default", Key: "k3", EndorsementKey: "e2", Name: "host", Created: created,
+	},
 		"a taken key": {Provider: "default", Key: "k1", EndorsementKey: "e2", Name: "other", Created: created}} {
 		if err := put(k); !errors.Is(err, store.ErrConflict) {
 			t.Errorf("%s: %v", name, err)
@@ -328,7 +379,8 @@ func tpmKeys(t *testing.T, open Open) {
 	must(t, err)
 	same(t, []store.TPMKey{a, second}, got)
 	remove := func() error {
-		return s.Update(t.Context(), store.TopicTPM, "default", func(tx store.Tx) error { return tx.DeleteTPMKeys("default", "host") })
+		return s.Update(t.Context(), store.TopicTPM, "default",
+			func(tx store.Tx) error { return tx.DeleteTPMKeys("default", "host") })
 	}
 	must(t, remove())
 	if err := remove(); !errors.Is(err, store.ErrNotFound) {
@@ -360,7 +412,8 @@ func count(t *testing.T, n int, f func(i int) (bool, error)) (yes int) {
 
 func once(t *testing.T, open Open) {
 	s, _ := open(t)
-	taken := count(t, 100, func(int) (bool, error) { return s.UseOnce(t.Context(), "word", created, created.Add(time.Minute)) })
+	taken := count(t, 100,
+		func(int) (bool, error) { return s.UseOnce(t.Context(), "word", created, created.Add(time.Minute)) })
 	later, err := s.UseOnce(t.Context(), "word", created.Add(time.Hour), created.Add(2*time.Hour))
 	must(t, err)
 	if taken != 1 || !later {
@@ -380,9 +433,13 @@ func leases(t *testing.T, open Open) {
 		holder string
 		at     time.Duration
 		want   bool
-	}{{"a", 2 * time.Minute, true}, {"a", 150 * time.Second, true}, {"b", 3 * time.Minute, false}, {"b", 4 * time.Minute, true}, {"a", 4 * time.Minute, false}} {
+	}{
+		{"a", 2 * time.Minute, true}, {"a", 150 * time.Second, true}, {"b", 3 * time.Minute, false},
+		{"b", 4 * time.Minute, true}, {"a", 4 * time.Minute, false},
+	} {
 		now := created.Add(step.at)
-		if got, err := s.Lease(ctx, "rotation", step.holder, now, now.Add(time.Minute)); err != nil || got != step.want {
+		got, err := s.Lease(ctx, "rotation", step.holder, now, now.Add(time.Minute))
+		if err != nil || got != step.want {
 			t.Errorf("%s after %s: %t, %v", step.holder, step.at, got, err)
 		}
 	}
@@ -426,9 +483,16 @@ func appendOne(tx store.LedgerTx, provider string, at time.Time) error {
 	if err != nil {
 		return err
 	}
-	row := store.LedgerRow{Seq: head.Size, Time: at, Entry: []byte{byte(head.Size)}, Leaf: []byte{1, byte(head.Size)}, Chain: []byte{2}}
-	return tx.AppendLedger(provider, store.Append{Rows: []store.LedgerRow{row}, Nodes: []store.LedgerNode{{Level: 4, N: head.Size, Hash: []byte{3}}},
-		Head: store.LedgerHead{Size: head.Size + 1, Chain: row.Chain}, Checkpoint: &store.Checkpoint{Size: head.Size + 1, Note: "note"}})
+	row := store.LedgerRow{
+		Seq: head.Size, Time: at, Entry: []byte{byte(head.Size)}, Leaf: []byte{1, byte(head.Size)},
+		Chain: []byte{2},
+	}
+	return tx.AppendLedger(provider, store.Append{
+		Rows:       []store.LedgerRow{row},
+		Nodes:      []store.LedgerNode{{Level: 4, N: head.Size, Hash: []byte{3}}},
+		Head:       store.LedgerHead{Size: head.Size + 1, Chain: row.Chain},
+		Checkpoint: &store.Checkpoint{Size: head.Size + 1, Note: "note"},
+	})
 }
 
 func ledger(t *testing.T, open Open) {
@@ -436,7 +500,8 @@ func ledger(t *testing.T, open Open) {
 	ctx := t.Context()
 	const n = 40
 	count(t, n, func(i int) (bool, error) {
-		return true, s.AppendLedger(ctx, fmt.Sprint(i), created, func(tx store.LedgerTx) error { return appendOne(tx, "a", created) })
+		return true, s.AppendLedger(ctx, fmt.Sprint(i), created,
+			func(tx store.LedgerTx) error { return appendOne(tx, "a", created) })
 	})
 	rows, err := s.Ledger(ctx, "a", 0, 1000)
 	must(t, err)
@@ -458,8 +523,10 @@ func ledger(t *testing.T, open Open) {
 	if len(heads) != 1 || heads[0].Provider != "a" || heads[0].Size != n || heads[0].Signed != n {
 		t.Errorf("heads %+v", heads)
 	}
-	if len(rows) != n || head.Size != n || len(leaves) != 3 || leaves[0][1] != 2 || node[0] != 3 || len(checkpoints) != 2 || checkpoints[0].Size != n {
-		t.Errorf("%d rows, head %+v, leaves %v, node %v, checkpoints %+v", len(rows), head, leaves, node, checkpoints)
+	if len(rows) != n || head.Size != n || len(leaves) != 3 || leaves[0][1] != 2 || node[0] != 3 ||
+		len(checkpoints) != 2 || checkpoints[0].Size != n {
+		t.Errorf("%d rows, head %+v, leaves %v, node %v, checkpoints %+v", len(rows), head, leaves, node,
+			checkpoints)
 	}
 	must(t, s.DeleteCheckpoints(ctx, "a"))
 	if heads, err = s.LedgerHeads(ctx); err != nil || heads[0].Signed != -1 {
@@ -473,13 +540,16 @@ func ledger(t *testing.T, open Open) {
 func batchOnce(t *testing.T, open Open) {
 	s, _ := open(t)
 	for range 3 {
-		must(t, s.AppendLedger(t.Context(), "batch", created, func(tx store.LedgerTx) error { return appendOne(tx, "a", created) }))
+		must(t, s.AppendLedger(t.Context(), "batch", created,
+			func(tx store.LedgerTx) error { return appendOne(tx, "a", created) }))
 	}
 	boom := errors.New("boom")
-	if err := s.AppendLedger(t.Context(), "other", created, func(store.LedgerTx) error { return boom }); !errors.Is(err, boom) {
+	err := s.AppendLedger(t.Context(), "other", created, func(store.LedgerTx) error { return boom })
+	if !errors.Is(err, boom) {
 		t.Errorf("error = %v", err)
 	}
-	must(t, s.AppendLedger(t.Context(), "other", created, func(tx store.LedgerTx) error { return appendOne(tx, "a", created) }))
+	must(t, s.AppendLedger(t.Context(), "other", created,
+		func(tx store.LedgerTx) error { return appendOne(tx, "a", created) }))
 	if head, err := s.LedgerHead(t.Context(), "a"); err != nil || head.Size != 2 {
 		t.Errorf("head %+v, %v", head, err)
 	}

@@ -90,9 +90,11 @@ func (m *TPM) Extend(pcr uint32, digest [32]byte) error {
 func Launch(dir string) (*TPM, func(), error) {
 	state, ca := filepath.Join(dir, "state"), filepath.Join(dir, "ca")
 	files := map[string]string{
-		"localca.conf": fmt.Sprintf("statedir = %s\nsigningkey = %s/signkey.pem\nissuercert = %s/issuercert.pem\ncertserial = %s/certserial\n", ca, ca, ca, ca),
-		"options":      "--platform-manufacturer Simulated\n--platform-version 1.0\n--platform-model Test\n",
-		"setup.conf": fmt.Sprintf("create_certs_tool = %s\ncreate_certs_tool_config = %s/localca.conf\ncreate_certs_tool_options = %s/options\n",
+		"localca.conf": fmt.Sprintf("statedir = %s\nsigningkey = %s/signkey.pem\n"+
+			"issuercert = %s/issuercert.pem\ncertserial = %s/certserial\n", ca, ca, ca, ca),
+		"options": "--platform-manufacturer Simulated\n--platform-version 1.0\n--platform-model Test\n",
+		"setup.conf": fmt.Sprintf("create_certs_tool = %s\ncreate_certs_tool_config = %s/localca.conf\n"+
+			"create_certs_tool_options = %s/options\n",
 			lookup("swtpm_localca"), dir, dir),
 	}
 	for _, folder := range []string{state, ca} {
@@ -105,8 +107,12 @@ func Launch(dir string) (*TPM, func(), error) {
 			return nil, nil, err
 		}
 	}
-	out, err := exec.Command("swtpm_setup", "--tpm2", "--tpmstate", state, "--config", filepath.Join(dir, "setup.conf"), "--create-ek-cert",
-		"--create-platform-cert", "--vmid", "test-vm-01", "--pcr-banks", "sha1,sha256,sha384,sha512", "--lock-nvram").CombinedOutput()
+	out, err := exec.Command(
+		"swtpm_setup", "--tpm2", "--tpmstate", state, "--config", filepath.Join(dir, "setup.conf"),
+		"--create-ek-cert",
+		"--create-platform-cert", "--vmid", "test-vm-01", "--pcr-banks",
+		"sha1,sha256,sha384,sha512", "--lock-nvram",
+	).CombinedOutput()
 	if err != nil {
 		return nil, nil, fmt.Errorf("swtpm_setup: %w\n%s", err, out)
 	}
@@ -116,8 +122,10 @@ func Launch(dir string) (*TPM, func(), error) {
 	}
 	// Absolute paths: the program may change its folder. Each command has a
 	// connection of its own.
-	cmd := exec.Command("swtpm", "socket", "--tpm2", "--tpmstate", "dir="+state, "--server", fmt.Sprintf("type=tcp,bindaddr=127.0.0.1,port=%d,disconnect", port),
-		"--ctrl", fmt.Sprintf("type=tcp,bindaddr=127.0.0.1,port=%d", port+1), "--flags", "not-need-init,startup-clear")
+	cmd := exec.Command("swtpm", "socket", "--tpm2", "--tpmstate", "dir="+state, "--server",
+		fmt.Sprintf("type=tcp,bindaddr=127.0.0.1,port=%d,disconnect", port),
+		"--ctrl", fmt.Sprintf("type=tcp,bindaddr=127.0.0.1,port=%d", port+1), "--flags",
+		"not-need-init,startup-clear")
 	if err := cmd.Start(); err != nil {
 		return nil, nil, err
 	}
@@ -130,7 +138,10 @@ func Launch(dir string) (*TPM, func(), error) {
 		conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port+1), time.Second)
 		if err == nil {
 			conn.Close()
-			return &TPM{Address: "tcp:" + address, Port: port, Roots: []string{filepath.Join(ca, "swtpm-localca-rootca-cert.pem"), filepath.Join(ca, "issuercert.pem")}}, stop, nil
+			return &TPM{Address: "tcp:" + address, Port: port, Roots: []string{
+				filepath.Join(ca, "swtpm-localca-rootca-cert.pem"),
+				filepath.Join(ca, "issuercert.pem"),
+			}}, stop, nil
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

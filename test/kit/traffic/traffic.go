@@ -66,7 +66,8 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if answer.status == 0 {
 		answer.status = http.StatusOK
 	}
-	e.Body, e.Status, e.AnswerHeader, e.Answer = sent.Bytes(), answer.status, w.Header().Clone(), answer.body.Bytes()
+	e.Body, e.Status, e.AnswerHeader, e.Answer = sent.Bytes(), answer.status, w.Header().Clone(),
+		answer.body.Bytes()
 	line, err := json.Marshal(e)
 	if err != nil {
 		return
