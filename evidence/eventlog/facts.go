@@ -72,11 +72,10 @@ func (p *Proof) Facts() (*Facts, error) {
 // good lists the facts that are better if they are true.
 func (f *Facts) good() []*bool {
 	return []*bool{
-		&f.SecureBoot, &f.AuthoritiesProven, &f.WindowsBooted, &f.NoWindows, &f.Windows, &f.CodeIntegrity,
-		&f.BootDebuggingOff,
-		&f.KernelDebuggingOff, &f.TestSigningOff, &f.FlightSigningOff, &f.NotSafeMode, &f.NotWinPE, &f.VBS,
-		&f.HVCI, &f.IOMMU,
-		&f.ELAM, &f.BitLocker,
+		&f.SecureBoot, &f.AuthoritiesProven, &f.WindowsBooted, &f.NoWindows, &f.Windows,
+		&f.CodeIntegrity, &f.BootDebuggingOff, &f.KernelDebuggingOff, &f.TestSigningOff,
+		&f.FlightSigningOff, &f.NotSafeMode, &f.NotWinPE, &f.VBS, &f.HVCI, &f.IOMMU, &f.ELAM,
+		&f.BitLocker,
 	}
 }
 

@@ -65,6 +65,12 @@ func (m *Measurement) read() {
 	if version == 2 {
 		m.FileDigest = string(fields[0][:bytes.IndexByte(fields[0], ':')]) + ":" + m.FileDigest
 	}
+	m.readByFields(fields, version, func(b []byte) bool { return isDigest(algorithm, digest, b) })
+}
+
+// readByFields tells the template by the number of fields and the version of the first one;
+// digested reports whether that one is the digest of a buffer.
+func (m *Measurement) readByFields(fields [][]byte, version int, digested func([]byte) bool) {
 	switch n := len(fields); {
 	case n == 2 && version == 1:
 		m.Reading = templateNG
@@ -74,7 +80,7 @@ func (m *Measurement) read() {
 		m.Reading, m.Extra = templateSigV2, fields[2]
 	case n == 3:
 		m.Extra = fields[2]
-		switch signature, buffer := isSignature(m.Extra), isDigest(algorithm, digest, m.Extra); {
+		switch signature, buffer := isSignature(m.Extra), digested(m.Extra); {
 		case signature && buffer: // either
 		case signature:
 			m.Reading = templateSig

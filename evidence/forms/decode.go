@@ -51,58 +51,92 @@ func Decode(kind evidence.Kind, b []byte) (Decoded, bool, error) {
 		return Decoded{}, false, nil
 	}
 	whole := Recognize(b)
-	if plain, ok := fromLatin1(b); ok && whole.Kind != "" && len(b) > 0 && b[0] < ' ' {
-		if f := Recognize(plain); f.Kind == whole.Kind && f.Cut == "" {
-			return Decoded{Bytes: plain, Form: f, Steps: []string{latin1Step}}, true, nil
-		}
+	if d, ok := fromLatin1Evidence(b, whole); ok {
+		return d, true, nil
 	}
 	if Fits(kind, whole.Kind) || kind == "" && whole.Kind != "" {
-		clean := trim(b)
-		if len(clean) > 0 && clean[0] == '{' && (bytes.HasPrefix(b, byteOrderMark) || b[len(b)-1] == 0) {
-			return Decoded{Bytes: clean, Form: whole, Steps: []string{"text with a byte order mark or NUL"}}, true, nil
-		}
-		return Decoded{}, false, nil
+		d, ok := withoutMarks(b, whole)
+		return d, ok, nil
 	}
+	s := search{kind: kind, whole: whole}
 	level := []piece{{bytes: b}}
-	var other *Decoded
-	seen := 0
 	for range maxDepth {
-		var next []piece
 		var found []Decoded
-		for _, p := range level {
-			for _, inner := range unwrapOnce(p) {
-				if seen++; seen > maxPieces {
-					break
-				}
-				f := Recognize(inner.bytes)
-				d := Decoded{Bytes: inner.bytes, Form: f, Steps: inner.steps, Others: inner.others}
-				switch {
-				case inner.short && f.Cut == "":
-				case Fits(kind, f.Kind):
-					found = append(found, d)
-				case f.Name != "" && other == nil && whole.Name == "":
-					other = &d
-				}
-				next = append(next, inner)
-			}
+		if found, level = s.unwrap(level); len(found) > 0 {
+			d, err := theOnly(found)
+			return d, err == nil, err
 		}
-		for _, d := range found {
-			if !bytes.Equal(d.Bytes, found[0].Bytes) {
-				return Decoded{}, false, fmt.Errorf(
-					"it contains two different pieces of evidence (%s; %s): send the one to be verified",
-					found[0].How(), d.How(),
-				)
-			}
-		}
-		if len(found) > 0 {
-			return found[0], true, nil
-		}
-		level = next
 	}
-	if other != nil {
-		return *other, true, nil
+	if s.other != nil {
+		return *s.other, true, nil
 	}
 	return Decoded{}, false, nil
+}
+
+// fromLatin1Evidence undoes an encoding as UTF-8 that left the bytes recognisable.
+func fromLatin1Evidence(b []byte, whole Form) (Decoded, bool) {
+	plain, ok := fromLatin1(b)
+	if !ok || whole.Kind == "" || len(b) == 0 || b[0] >= ' ' {
+		return Decoded{}, false
+	}
+	f := Recognize(plain)
+	if f.Kind != whole.Kind || f.Cut != "" {
+		return Decoded{}, false
+	}
+	return Decoded{Bytes: plain, Form: f, Steps: []string{latin1Step}}, true
+}
+
+// withoutMarks takes the byte order mark and the NULs off JSON that is evidence already.
+func withoutMarks(b []byte, whole Form) (Decoded, bool) {
+	clean := trim(b)
+	if len(clean) == 0 || clean[0] != '{' || !bytes.HasPrefix(b, byteOrderMark) && b[len(b)-1] != 0 {
+		return Decoded{}, false
+	}
+	return Decoded{Bytes: clean, Form: whole, Steps: []string{"text with a byte order mark or NUL"}}, true
+}
+
+// search looks for evidence of a kind below the wrappings of a text.
+type search struct {
+	kind  evidence.Kind
+	whole Form
+	seen  int
+	other *Decoded // the first piece that has a name, and is not of the kind
+}
+
+// unwrap takes one wrapping off each piece. It returns the evidence that comes out, and the
+// pieces to unwrap next.
+func (s *search) unwrap(level []piece) (found []Decoded, next []piece) {
+	for _, p := range level {
+		for _, inner := range unwrapOnce(p) {
+			if s.seen++; s.seen > maxPieces {
+				break
+			}
+			f := Recognize(inner.bytes)
+			d := Decoded{Bytes: inner.bytes, Form: f, Steps: inner.steps, Others: inner.others}
+			switch {
+			case inner.short && f.Cut == "":
+			case Fits(s.kind, f.Kind):
+				found = append(found, d)
+			case f.Name != "" && s.other == nil && s.whole.Name == "":
+				s.other = &d
+			}
+			next = append(next, inner)
+		}
+	}
+	return found, next
+}
+
+// theOnly returns the evidence that was found, in however many ways.
+func theOnly(found []Decoded) (Decoded, error) {
+	for _, d := range found {
+		if !bytes.Equal(d.Bytes, found[0].Bytes) {
+			return Decoded{}, fmt.Errorf(
+				"it contains two different pieces of evidence (%s; %s): send the one to be verified",
+				found[0].How(), d.How(),
+			)
+		}
+	}
+	return found[0], nil
 }
 
 // Fits reports whether bytes of a form are what a kind's verifier reads.
@@ -143,29 +177,8 @@ func unwrapOnce(p piece) (list []piece) {
 	if len(text) == 0 {
 		return nil
 	}
-	switch text[0] {
-	case '{':
-		if list := fromObject(p, text); list != nil {
-			return list
-		}
-	case '[':
-		if b, ok := byteArray(text); ok {
-			return []piece{p.inside(b, "JSON array of bytes")}
-		}
-		if list := fromArray(p, text); list != nil {
-			return list
-		}
-	case '"':
-		var s string
-		if json.Unmarshal(text, &s) == nil {
-			return []piece{p.inside([]byte(s), "JSON string")}
-		}
-	case '-':
-		if block, rest := pem.Decode(text); block != nil && len(trim(rest)) == 0 {
-			return []piece{p.inside(block.Bytes, "PEM")}
-		} else if block != nil && block.Type == "CERTIFICATE" {
-			return []piece{p.inside(block.Bytes, "PEM, first certificate")}
-		}
+	if list = fromSyntax(p, text); list != nil {
+		return list
 	}
 	if bytes.IndexByte(text, '%') >= 0 && isText(text) {
 		if plain, err := url.PathUnescape(string(text)); err == nil && plain != string(text) {
@@ -178,6 +191,42 @@ func unwrapOnce(p piece) (list []piece) {
 		}
 		return list
 	}
+	list = append(list, fromDigits(p, text)...)
+	if list = append(list, fromLiteral(p, text)...); len(list) == 0 {
+		if b, ok := fromLatin1(p.bytes); ok {
+			list = append(list, p.inside(b, latin1Step))
+		}
+	}
+	return list
+}
+
+// fromSyntax reads JSON and PEM, which their first character tells.
+func fromSyntax(p piece, text []byte) []piece {
+	switch text[0] {
+	case '{':
+		return fromObject(p, text)
+	case '[':
+		if b, ok := byteArray(text); ok {
+			return []piece{p.inside(b, "JSON array of bytes")}
+		}
+		return fromArray(p, text)
+	case '"':
+		var s string
+		if json.Unmarshal(text, &s) == nil {
+			return []piece{p.inside([]byte(s), "JSON string")}
+		}
+	case '-':
+		if block, rest := pem.Decode(text); block != nil && len(trim(rest)) == 0 {
+			return []piece{p.inside(block.Bytes, "PEM")}
+		} else if block != nil && block.Type == "CERTIFICATE" {
+			return []piece{p.inside(block.Bytes, "PEM, first certificate")}
+		}
+	}
+	return nil
+}
+
+// fromDigits reads hex and base64, also where the last digit is the first one of a byte.
+func fromDigits(p piece, text []byte) (list []piece) {
 	for _, try := range []struct {
 		decode func([]byte) ([]byte, bool)
 		name   string
@@ -190,11 +239,6 @@ func unwrapOnce(p piece) (list []piece) {
 			cut := p.inside(b, try.name)
 			cut.short = true
 			list = append(list, cut)
-		}
-	}
-	if list = append(list, fromLiteral(p, text)...); len(list) == 0 {
-		if b, ok := fromLatin1(p.bytes); ok {
-			list = append(list, p.inside(b, latin1Step))
 		}
 	}
 	return list

@@ -52,53 +52,75 @@ func fromDump(text []byte) (dumped, bool) {
 	return dumped{}, false
 }
 
-func readDump(text []byte, base int) (d dumped, ok bool) {
-	var last []byte
-	repeats, repeated, n := false, 0, 0
+func readDump(text []byte, base int) (dumped, bool) {
+	r := dumpReader{base: base}
 	for line := range bytes.Lines(text) {
-		line = bytes.TrimRight(line, "\r\n ")
-		if string(line) == "*" {
-			repeats = true
-			continue
-		}
-		digits, hexes, colon, ok := dumpLine(line)
-		if n == 0 {
-			d.colon = colon
-		}
-		if !ok || colon != d.colon {
+		if !r.line(bytes.TrimRight(line, "\r\n ")) {
 			return dumped{}, false
 		}
-		offset, err := strconv.ParseUint(string(digits), base, 32)
-		if err != nil || offset > MaxText || n == 0 && offset != 0 {
-			return dumped{}, false
-		}
-		if repeats && len(last) > 0 {
-			for repeated < maxRepeated && uint64(len(d.bytes)+len(last)) <= offset {
-				d.bytes = append(d.bytes, last...)
-				repeated += len(last)
-			}
-		}
-		groups := bytes.Fields(hexes[:min(len(hexes), maxLine)])
-		if len(groups) == 0 && d.group == 4 && !d.colon && offset+1 == uint64(len(d.bytes)) {
-			d.odd = true // the last word stands for one byte
-			offset++
-		}
-		if repeats = false; offset != uint64(len(d.bytes)) {
-			return dumped{}, false
-		}
-		if len(groups) == 0 { // the end
-			continue
-		}
-		if n == 0 {
-			d.group = len(groups[0])
-		}
-		if last, ok = fromHex(hexes); !ok || len(last) > maxLine {
-			return dumped{}, false
-		}
-		d.bytes = append(d.bytes, last...)
-		n++
 	}
-	return d, n > 1
+	return r.dumped, r.lines > 1
+}
+
+// dumpReader reads a hex dump line by line.
+type dumpReader struct {
+	dumped
+	base     int
+	lines    int    // with bytes
+	last     []byte // of the line before
+	repeats  bool   // an asterisk stands before this line
+	repeated int    // bytes that asterisks stood for
+}
+
+// line reads one line, and reports whether it goes on where the one before it ended.
+func (r *dumpReader) line(line []byte) bool {
+	if string(line) == "*" {
+		r.repeats = true
+		return true
+	}
+	digits, hexes, colon, ok := dumpLine(line)
+	if r.lines == 0 {
+		r.colon = colon
+	}
+	if !ok || colon != r.colon {
+		return false
+	}
+	offset, err := strconv.ParseUint(string(digits), r.base, 32)
+	if err != nil || offset > MaxText || r.lines == 0 && offset != 0 {
+		return false
+	}
+	r.repeatUpTo(offset)
+	groups := bytes.Fields(hexes[:min(len(hexes), maxLine)])
+	if len(groups) == 0 && r.group == 4 && !r.colon && offset+1 == uint64(len(r.bytes)) {
+		r.odd = true // the last word stands for one byte
+		offset++
+	}
+	if offset != uint64(len(r.bytes)) {
+		return false
+	}
+	if len(groups) == 0 { // the end
+		return true
+	}
+	if r.lines == 0 {
+		r.group = len(groups[0])
+	}
+	if r.last, ok = fromHex(hexes); !ok || len(r.last) > maxLine {
+		return false
+	}
+	r.bytes = append(r.bytes, r.last...)
+	r.lines++
+	return true
+}
+
+// repeatUpTo writes the line before an asterisk as often as fits before the offset.
+func (r *dumpReader) repeatUpTo(offset uint64) {
+	if r.repeats && len(r.last) > 0 {
+		for r.repeated < maxRepeated && uint64(len(r.bytes)+len(r.last)) <= offset {
+			r.bytes = append(r.bytes, r.last...)
+			r.repeated += len(r.last)
+		}
+	}
+	r.repeats = false
 }
 
 // isDump reports whether the first line is one of a hex dump, whatever follows.

@@ -33,44 +33,54 @@ func Explain(kind evidence.Kind, b []byte) (found, remedy string) {
 	case f.Name != "":
 		return f.Name, f.Hint
 	}
-	const unknown = "send the evidence unchanged, as its tool or library wrote it; " +
-		"probity inspect FILE says what a file is"
 	d, ok, err := Decode(kind, b)
 	switch {
 	case err != nil:
 		return "text with more than one piece of evidence", err.Error()
 	case ok:
-		found = fmt.Sprintf("%s in %s", d.Form.Name, d.How())
-		remedy = fmt.Sprintf(
-			"decode it, and send the %d bytes inside; a service's clients encode those as base64url once",
-			len(d.Bytes),
-		)
-		switch {
-		case d.Form.Kind == "" && d.Form.Hint != "":
-			remedy = d.Form.Hint
-		case d.Form.Kind == "":
-			remedy = unknown
-		case !Fits(kind, d.Form.Kind):
-			remedy += "; they are evidence of kind " + string(d.Form.Kind)
-		}
-		if d.Form.Cut != "" {
-			remedy = "the evidence inside was cut off (it " + d.Form.Cut + "): copy the whole file"
-		}
-		return found, remedy
+		return fmt.Sprintf("%s in %s", d.Form.Name, d.How()), remedyInside(kind, d)
 	case len(bytes.Trim(b, "\x00")) == 0:
 		return fmt.Sprintf("%d zero bytes", len(b)),
 			"the file was never written, or a read failed: collect the evidence again"
 	case plausible(kind, b):
 		return "", ""
 	}
+	return explainUnknown(b)
+}
+
+const remedyUnknown = "send the evidence unchanged, as its tool or library wrote it; " +
+	"probity inspect FILE says what a file is"
+
+// remedyInside says what to do with evidence in a text encoding.
+func remedyInside(kind evidence.Kind, d Decoded) string {
+	decode := fmt.Sprintf(
+		"decode it, and send the %d bytes inside; a service's clients encode those as base64url once",
+		len(d.Bytes),
+	)
+	switch f := d.Form; {
+	case f.Cut != "":
+		return "the evidence inside was cut off (it " + f.Cut + "): copy the whole file"
+	case f.Kind == "" && f.Hint != "":
+		return f.Hint
+	case f.Kind == "":
+		return remedyUnknown
+	case !Fits(kind, f.Kind):
+		return decode + "; they are evidence of kind " + string(f.Kind)
+	}
+	return decode
+}
+
+// explainUnknown describes bytes in which there is no evidence.
+func explainUnknown(b []byte) (found, remedy string) {
 	if isDump(b) {
 		return "a hex dump with offsets, and no evidence in it", "make it again with xxd -p, and check that it is complete"
 	}
 	if text := trim(b); utf8.Valid(text) && isText(text) {
 		return fmt.Sprintf("text of %d bytes that begins with %q, and no evidence in it", len(b),
-			text[:min(len(text), 24)]), unknown
+			text[:min(len(text), 24)]), remedyUnknown
 	}
-	return fmt.Sprintf("%d bytes of no known form, beginning with % x", len(b), b[:min(len(b), 16)]), unknown
+	return fmt.Sprintf("%d bytes of no known form, beginning with % x", len(b), b[:min(len(b), 16)]),
+		remedyUnknown
 }
 
 // plausible reports whether bytes begin like evidence of the kind, although some

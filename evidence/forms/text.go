@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -138,39 +139,76 @@ func objectForm(text []byte) Form {
 		}
 		return Form{}
 	}
-	has := func(names ...string) bool {
-		for _, name := range names {
-			if _, ok := members[fold(name)]; ok {
-				return true
-			}
+	for _, named := range objectForms {
+		if named.is(members) {
+			return named.form
 		}
-		return false
 	}
-	switch {
-	case has("SnpReport"):
-		return Form{Kind: evidence.SEVSNPVM, Name: "a SEV-SNP report as JSON of Azure Attestation's clients"}
-	case has("AttestationProtocolVersion") || has("TpmInfo") && has("IsolationInfo"):
-		return Form{Kind: evidence.AzureGuest, Name: "attestation info of an Azure guest"}
-	case has("att_type") || has("current_attestation") || has("boot_attestation"):
-		return Form{Kind: evidence.TPM, Name: "a message of the TPM attestation protocol"}
-	case has("request") && bytes.Contains(members["request"], []byte(`"eyJ`)):
-		return Form{Kind: evidence.TPM, Name: "a message of the TPM attestation protocol"}
-	case has("payload") && (has("request") || bytes.Contains(members["payload"], []byte(`"request"`)) ||
-		bytes.Contains(members["payload"], []byte(`"type"`))):
-		return Form{Kind: evidence.TPM, Name: "a message of the TPM attestation protocol"}
-	case has("keys"):
-		return Form{Name: "a JSON Web Key Set", Hint: "it goes with probity verify token"}
-	case has("tcbInfo") || has("enclaveIdentity") || has("tcb_info") || has("pck_crl") || has("collaterals"):
-		return Form{Name: "Intel collateral", Hint: "name it with --collateral"}
-	case has("format"):
-		var probe struct {
-			Format string `json:"format"`
-		}
-		if json.Unmarshal(text, &probe) == nil && strings.HasPrefix(probe.Format, "probity-collateral/") {
-			return Form{Name: "a collateral bundle", Hint: "name it with --collateral"}
-		}
+	if !members.has("format") {
+		return Form{}
+	}
+	var probe struct {
+		Format string `json:"format"`
+	}
+	if json.Unmarshal(text, &probe) == nil && strings.HasPrefix(probe.Format, "probity-collateral/") {
+		return Form{Name: "a collateral bundle", Hint: "name it with --collateral"}
 	}
 	return Form{}
+}
+
+// objectForms are the forms of JSON objects, and the members by which they are known. The
+// first one decides.
+var objectForms = []struct {
+	is   func(objectMembers) bool
+	form Form
+}{
+	{
+		func(o objectMembers) bool { return o.has("SnpReport") },
+		Form{Kind: evidence.SEVSNPVM, Name: "a SEV-SNP report as JSON of Azure Attestation's clients"},
+	},
+	{
+		func(o objectMembers) bool {
+			return o.has("AttestationProtocolVersion") || o.has("TpmInfo") && o.has("IsolationInfo")
+		},
+		Form{Kind: evidence.AzureGuest, Name: "attestation info of an Azure guest"},
+	},
+	{
+		objectMembers.isTPMMessage,
+		Form{Kind: evidence.TPM, Name: "a message of the TPM attestation protocol"},
+	},
+	{
+		func(o objectMembers) bool { return o.has("keys") },
+		Form{Name: "a JSON Web Key Set", Hint: "it goes with probity verify token"},
+	},
+	{
+		func(o objectMembers) bool {
+			return o.hasOneOf("tcbInfo", "enclaveIdentity", "tcb_info", "pck_crl", "collaterals")
+		},
+		Form{Name: "Intel collateral", Hint: "name it with --collateral"},
+	},
+}
+
+// objectMembers are the members of a JSON object by their folded names.
+type objectMembers map[string]jsontext.Value
+
+func (o objectMembers) has(name string) bool {
+	_, ok := o[fold(name)]
+	return ok
+}
+
+func (o objectMembers) hasOneOf(names ...string) bool { return slices.ContainsFunc(names, o.has) }
+
+// isTPMMessage: the attestation itself, the request around it, or the body that carries either.
+func (o objectMembers) isTPMMessage() bool {
+	if o.hasOneOf("att_type", "current_attestation", "boot_attestation") {
+		return true
+	}
+	if o.has("request") && bytes.Contains(o["request"], []byte(`"eyJ`)) {
+		return true
+	}
+	payload := o["payload"]
+	return o.has("payload") && (o.has("request") || bytes.Contains(payload, []byte(`"request"`)) ||
+		bytes.Contains(payload, []byte(`"type"`)))
 }
 
 // maxMembers is how many members an object with evidence may have.
@@ -209,12 +247,12 @@ func members(text []byte) (map[string]jsontext.Value, error) {
 }
 
 // object reads the members of a JSON object by their folded names.
-func object(text []byte) (map[string]jsontext.Value, error) {
+func object(text []byte) (objectMembers, error) {
 	raw, err := members(text)
 	if err != nil {
 		return nil, err
 	}
-	out := make(map[string]jsontext.Value, len(raw))
+	out := make(objectMembers, len(raw))
 	for name, value := range raw {
 		out[fold(name)] = value
 	}

@@ -138,23 +138,30 @@ func parsePrinted(b []byte) (banks []eventlog.Bank, err error) {
 			banks = append(banks, eventlog.Bank{Algorithm: algorithm})
 			continue
 		}
-		digits, isHex := strings.CutPrefix(value, "0x")
-		n, numberErr := strconv.Atoi(name)
-		digest, hexErr := hex.DecodeString(digits)
-		if !ok || !isHex || numberErr != nil || hexErr != nil || n < 0 || n >= eventlog.Registers ||
-			len(banks) == 0 {
+		if !ok || len(banks) == 0 || !setPrinted(&banks[len(banks)-1], name, value) {
 			return nil, errPrinted
 		}
-		bank := &banks[len(banks)-1]
-		if len(digest) != bank.Algorithm.Size() || bank.Values[n] != nil {
-			return nil, errPrinted
-		}
-		bank.Values[n], values = digest, values+1
+		values++
 	}
 	if values == 0 {
 		return nil, errPrinted
 	}
 	return banks, nil
+}
+
+// setPrinted reads one register of a bank, and reports whether it is one that was missing.
+func setPrinted(bank *eventlog.Bank, number, value string) bool {
+	n, err := strconv.Atoi(number)
+	if err != nil || n < 0 || n >= eventlog.Registers {
+		return false
+	}
+	digits, isHex := strings.CutPrefix(value, "0x")
+	digest, err := hex.DecodeString(digits)
+	if !isHex || err != nil || len(digest) != bank.Algorithm.Size() || bank.Values[n] != nil {
+		return false
+	}
+	bank.Values[n] = digest
+	return true
 }
 
 // goPCR is a PCR of go-attestation (attest.PCR).

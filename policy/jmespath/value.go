@@ -297,32 +297,42 @@ func (e *evaluation) equal(a, b any) (bool, error) {
 		if !ok || len(a) != len(list) {
 			return false, nil
 		}
-		for i := range a {
-			if same, err := e.equal(a[i], list[i]); !same || err != nil {
-				return false, err
-			}
-		}
-		return true, nil
+		return e.equalLists(a, list)
 	case object:
 		other, ok := b.(object)
 		if !ok || len(a) != len(other) {
 			return false, nil
 		}
-		for i := range a {
-			if err := e.spend(0, Long(len(a[i].key))); err != nil {
-				return false, err
-			}
-			if a[i].key != other[i].key {
-				return false, nil
-			}
-			if same, err := e.equal(a[i].value, other[i].value); !same || err != nil {
-				return false, err
-			}
-		}
-		return true, nil
+		return e.equalObjects(a, other)
 	default:
 		return false, nil // expressions equal nothing
 	}
+}
+
+// equalLists compares two lists of the same length.
+func (e *evaluation) equalLists(a, b []any) (bool, error) {
+	for i := range a {
+		if same, err := e.equal(a[i], b[i]); !same || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// equalObjects compares two objects with the same number of members.
+func (e *evaluation) equalObjects(a, b object) (bool, error) {
+	for i := range a {
+		if err := e.spend(0, Long(len(a[i].key))); err != nil {
+			return false, err
+		}
+		if a[i].key != b[i].key {
+			return false, nil
+		}
+		if same, err := e.equal(a[i].value, b[i].value); !same || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // text writes a value as compact JSON, members sorted, within the limits.
