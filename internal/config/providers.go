@@ -198,24 +198,9 @@ func (r Rule) Rule() (auth.Rule, error) {
 
 // completeProviders fills in defaults and checks.
 func (c *Config) completeProviders(problem func(string, ...any)) {
-	zero := func(d *Duration, value time.Duration) {
-		if *d == 0 {
-			*d = Duration(value)
-		}
-	}
-	zero(&c.Store.Poll, 500*time.Millisecond)
-	zero(&c.Ledger.Checkpoint, 10*time.Second)
-	zero(&c.Ledger.Audit, 24*time.Hour)
-	zero(&c.Signing.PublishAhead, 24*time.Hour)
-	zero(&c.Signing.Overlap, max(8*time.Hour, time.Duration(c.MaxTokenValidity))+time.Hour)
+	c.defaultProviders()
 	if err := c.Ledger.Witness.check(); err != nil {
 		problem("ledger.witness: %w", err)
-	}
-	if c.Ledger.Queue == 0 {
-		c.Ledger.Queue = 200_000
-	}
-	if c.Providers.Concurrent == 0 {
-		c.Providers.Concurrent = max(1, c.Limits.Concurrent/2)
 	}
 	if c.Signing.RotateEvery > 0 && c.Signing.RotateEvery < 2*c.Signing.PublishAhead {
 		problem("signing.rotateEvery: %s is less than twice publishAhead", time.Duration(c.Signing.RotateEvery))
@@ -227,22 +212,7 @@ func (c *Config) completeProviders(problem func(string, ...any)) {
 		problem("masterKeyFile and signing.pkcs11.masterKey: give one of them")
 	}
 	for i := range c.Callers.Issuers {
-		issuer := &c.Callers.Issuers[i]
-		if u, err := url.Parse(issuer.URL); err != nil || u.Scheme != "https" || u.Host == "" {
-			problem("callers.issuers: %q is not an https URL", issuer.URL)
-		}
-		if issuer.TokenType != "" && issuer.TokenType != auth.TokenTypeAccess {
-			problem("callers.issuers: %s: tokenType: %q; want %s, or leave it out", issuer.URL,
-				issuer.TokenType, auth.TokenTypeAccess)
-		}
-		if len(issuer.Audiences) == 0 {
-			issuer.Audiences = []string{"https://attest.azure.net", c.URL}
-		}
-		for _, r := range issuer.Rules {
-			if _, err := r.Rule(); err != nil {
-				problem("callers.issuers: %s: %w", issuer.URL, err)
-			}
-		}
+		c.completeIssuer(&c.Callers.Issuers[i], problem)
 	}
 	for _, r := range c.Callers.Certificates {
 		if _, err := r.Rule(); err != nil {
@@ -255,5 +225,44 @@ func (c *Config) completeProviders(problem func(string, ...any)) {
 	}
 	if (c.Callers.CertificateAuthorities == "") != (len(c.Callers.Certificates) == 0) {
 		problem("callers: certificateAuthorities and certificates belong together")
+	}
+}
+
+// defaultProviders fills in what is left out.
+func (c *Config) defaultProviders() {
+	zero := func(d *Duration, value time.Duration) {
+		if *d == 0 {
+			*d = Duration(value)
+		}
+	}
+	zero(&c.Store.Poll, 500*time.Millisecond)
+	zero(&c.Ledger.Checkpoint, 10*time.Second)
+	zero(&c.Ledger.Audit, 24*time.Hour)
+	zero(&c.Signing.PublishAhead, 24*time.Hour)
+	zero(&c.Signing.Overlap, max(8*time.Hour, time.Duration(c.MaxTokenValidity))+time.Hour)
+	if c.Ledger.Queue == 0 {
+		c.Ledger.Queue = 200_000
+	}
+	if c.Providers.Concurrent == 0 {
+		c.Providers.Concurrent = max(1, c.Limits.Concurrent/2)
+	}
+}
+
+// completeIssuer fills in the audiences of an issuer of callers' tokens, and checks it.
+func (c *Config) completeIssuer(issuer *Issuer, problem func(string, ...any)) {
+	if u, err := url.Parse(issuer.URL); err != nil || u.Scheme != "https" || u.Host == "" {
+		problem("callers.issuers: %q is not an https URL", issuer.URL)
+	}
+	if issuer.TokenType != "" && issuer.TokenType != auth.TokenTypeAccess {
+		problem("callers.issuers: %s: tokenType: %q; want %s, or leave it out", issuer.URL,
+			issuer.TokenType, auth.TokenTypeAccess)
+	}
+	if len(issuer.Audiences) == 0 {
+		issuer.Audiences = []string{"https://attest.azure.net", c.URL}
+	}
+	for _, r := range issuer.Rules {
+		if _, err := r.Rule(); err != nil {
+			problem("callers.issuers: %s: %w", issuer.URL, err)
+		}
 	}
 }

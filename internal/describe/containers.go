@@ -68,7 +68,7 @@ func nested(v jsontext.Value) jsontext.Value {
 
 func containerEvidence(v jsontext.Value) any {
 	v = nested(v)
-	var members map[string]jsontext.Value
+	var members agentMembers
 	if json.Unmarshal(v, &members) == nil {
 		if found := agentEvidence(members); found != nil {
 			return found
@@ -78,26 +78,11 @@ func containerEvidence(v jsontext.Value) any {
 }
 
 // agentEvidence shows evidence as the attestation agent writes it for one TEE.
-func agentEvidence(members map[string]jsontext.Value) Fields {
-	var f Fields
-	decoded := func(name string) []byte {
-		var text string
-		if json.Unmarshal(members[name], &text) != nil {
-			return nil
-		}
-		for _, encoding := range []*base64.Encoding{
-			base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding,
-		} {
-			if b, err := encoding.DecodeString(text); err == nil && len(b) > 0 {
-				return b
-			}
-		}
-		return nil
-	}
-	if quote := inspectQuote(decoded("quote")); quote != nil {
-		f.Add("quote", quote)
+func agentEvidence(members agentMembers) Fields {
+	if quote := inspectQuote(members.decoded("quote")); quote != nil {
+		f := Fields{{"quote", quote}}
 		for _, name := range []string{"cc_eventlog", "aa_eventlog"} {
-			if log := inspectLog(decoded(name)); log != nil {
+			if log := inspectLog(members.decoded(name)); log != nil {
 				f.Add(name, log)
 			} else if v, ok := members[name]; ok && v.Kind() != 'n' {
 				f.Add(name, v)
@@ -105,44 +90,70 @@ func agentEvidence(members map[string]jsontext.Value) Fields {
 		}
 		return f
 	}
-	// SNP: the report is the structure of the sev crate as JSON, or bytes.
-	if report, ok := members["attestation_report"]; ok {
-		if found := inspectSNP(decoded("attestation_report")); found != nil {
-			f.Add("attestation_report", found)
-		} else if report.Kind() == '{' {
-			f.Add("attestation_report", report)
-		} else {
-			return nil
-		}
-		var chain []struct {
-			Type jsontext.Value `json:"cert_type"`
-			Data []int          `json:"data"`
-		}
-		if json.Unmarshal(members["cert_chain"], &chain) == nil {
-			var list []Fields
-			for _, c := range chain {
-				der := make([]byte, len(c.Data))
-				for i, n := range c.Data {
-					der[i] = byte(n)
-				}
-				one := inspectDER(der)
-				if one == nil {
-					one = inspectPEM(bytes.TrimSpace(der))
-				}
-				if one == nil {
-					one = Fields{{"bytes", len(der)}}
-				}
-				list = append(list, append(Fields{{"cert_type", c.Type}}, one...))
-			}
-			f.addList("cert_chain", list)
-		}
-		return f
+	if _, ok := members["attestation_report"]; ok {
+		return agentSNP(members)
 	}
-	if token := inspectCCA(decoded("token")); token != nil {
+	if token := inspectCCA(members.decoded("token")); token != nil {
 		return Fields{{"token", token}}
 	}
 	if svn, ok := members["svn"]; ok && len(members) <= 3 && members["report_data"] != nil {
 		return Fields{{"tee", "sample: proves nothing"}, {"svn", svn}, {"report_data", members["report_data"]}}
 	}
 	return nil
+}
+
+// agentMembers are the members of the agent's JSON.
+type agentMembers map[string]jsontext.Value
+
+// decoded reads a member in any base64, or returns nil.
+func (m agentMembers) decoded(name string) []byte {
+	var text string
+	if json.Unmarshal(m[name], &text) != nil {
+		return nil
+	}
+	for _, encoding := range []*base64.Encoding{
+		base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding,
+	} {
+		if b, err := encoding.DecodeString(text); err == nil && len(b) > 0 {
+			return b
+		}
+	}
+	return nil
+}
+
+// agentSNP shows a SEV-SNP report, which is the structure of the sev crate as JSON or bytes,
+// and its certificates.
+func agentSNP(members agentMembers) (f Fields) {
+	report := members["attestation_report"]
+	if found := inspectSNP(members.decoded("attestation_report")); found != nil {
+		f.Add("attestation_report", found)
+	} else if report.Kind() == '{' {
+		f.Add("attestation_report", report)
+	} else {
+		return nil
+	}
+	var chain []struct {
+		Type jsontext.Value `json:"cert_type"`
+		Data []int          `json:"data"`
+	}
+	if json.Unmarshal(members["cert_chain"], &chain) != nil {
+		return f
+	}
+	var list []Fields
+	for _, c := range chain {
+		der := make([]byte, len(c.Data))
+		for i, n := range c.Data {
+			der[i] = byte(n)
+		}
+		one := inspectDER(der)
+		if one == nil {
+			one = inspectPEM(bytes.TrimSpace(der))
+		}
+		if one == nil {
+			one = Fields{{"bytes", len(der)}}
+		}
+		list = append(list, append(Fields{{"cert_type", c.Type}}, one...))
+	}
+	f.addList("cert_chain", list)
+	return f
 }

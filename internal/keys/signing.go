@@ -203,25 +203,18 @@ func (r *Ring) Use(provider, algorithm string) store.KeyUse {
 // the issuer's name, which each provider has its own of.
 func (r *Ring) ForUses(provider string, uses []store.KeyUse, issuer string, now time.Time) (*Signers, error) {
 	s := &Signers{}
-	changes := func(times ...time.Time) {
-		for _, at := range times {
-			if at.After(now) && (s.Until.IsZero() || at.Before(s.Until)) {
-				s.Until = at
-			}
-		}
-	}
 	var signing *key
 	published := []*key{}
 	inForce := current(uses, now)
 	algorithm := inForce.Algorithm
 	for _, u := range uses {
-		changes(u.From, u.Until)
-		if !u.Until.IsZero() && !now.Before(u.Until) && u != inForce {
+		s.changesAt(now, u.From, u.Until)
+		if over(u.Until, now) && u != inForce {
 			continue
 		}
 		for _, k := range r.scope(provider, u) {
-			changes(k.SignFrom, k.SignUntil, k.PublishUntil)
-			if !k.PublishUntil.IsZero() && !now.Before(k.PublishUntil) {
+			s.changesAt(now, k.SignFrom, k.SignUntil, k.PublishUntil)
+			if over(k.PublishUntil, now) {
 				continue
 			}
 			published = append(published, k)
@@ -254,6 +247,18 @@ func (r *Ring) ForUses(provider string, uses []store.KeyUse, issuer string, now 
 	s.Sign = s.Published[0]
 	return s, nil
 }
+
+// changesAt keeps the next of the times in Until.
+func (s *Signers) changesAt(now time.Time, times ...time.Time) {
+	for _, at := range times {
+		if at.After(now) && (s.Until.IsZero() || at.Before(s.Until)) {
+			s.Until = at
+		}
+	}
+}
+
+// over reports whether an end is set and has come.
+func over(end, now time.Time) bool { return !end.IsZero() && !now.Before(end) }
 
 func (k *key) signer(issuer string) (*token.Signer, error) {
 	private, err := k.open()

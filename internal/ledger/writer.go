@@ -295,71 +295,12 @@ const reasonGone = "the caller had been refused, or had left, before the ledger 
 
 // flush writes a batch, again and again until it is written.
 func (w *Writer) flush(batch []*item) {
-	byProvider := map[string][]*Entry{}
-	entries := 0
-	w.mu.Lock()
-	for _, it := range batch {
-		list := byProvider[it.provider]
-		if it.sign {
-			h := w.of(it.provider)
-			h.dirty, h.since = true, time.Time{} // due
-		}
-		if it.entry != nil {
-			if it.left.Load() && it.answered.Load() {
-				it.entry.Reason = reasonGone
-			}
-			list = append(list, it.entry)
-			entries++
-		}
-		byProvider[it.provider] = list
-	}
-	losses, withheld := w.lost, w.withheld
-	w.lost, w.withheld = map[string]int64{}, map[string][]*Entry{}
-	for provider, n := range losses {
-		if w.of(provider).stop != nil { // it is told later
-			w.lost[provider] = n
-			delete(losses, provider)
-			continue
-		}
-		byProvider[provider] = append(byProvider[provider], &Entry{Time: w.cfg.Now().UTC(), Type: Loss, Lost: n})
-	}
-	for provider, list := range withheld {
-		byProvider[provider] = append(byProvider[provider], list...)
-	}
-	w.mu.Unlock()
-	if len(byProvider) == 0 {
+	round := w.take(batch)
+	if len(round.byProvider) == 0 {
 		return
 	}
-	failed := w.writeEach(byProvider)
-	w.mu.Lock()
-	for provider, n := range losses {
-		if failed[provider] != nil {
-			w.lost[provider] += n
-		} else {
-			w.told(provider)
-		}
-	}
-	lost := map[string]int64{}
-	for provider, list := range withheld {
-		if failed[provider] != nil {
-			lost[provider] += int64(len(list))
-		}
-	}
-	for _, it := range batch {
-		if w.waiting[it.provider]--; w.waiting[it.provider] == 0 {
-			delete(w.waiting, it.provider)
-		}
-		switch {
-		case it.entry == nil:
-		case failed[it.provider] != nil:
-			lost[it.provider]++
-			entries--
-		case it.done != nil && !it.answered.CompareAndSwap(false, true) && it.entry.Reason == "":
-			w.withhold(it.provider, it.entry, reasonGone)
-		}
-	}
-	w.mu.Unlock()
-	w.written.Add(int64(entries))
+	failed := w.writeEach(round.byProvider)
+	lost := w.settle(batch, round, failed)
 	for provider, n := range lost {
 		w.lose(provider, n)
 	}
@@ -372,6 +313,87 @@ func (w *Writer) flush(batch []*item) {
 			it.done <- failed[it.provider]
 		}
 	}
+}
+
+// round is what one flush writes.
+type round struct {
+	byProvider map[string][]*Entry
+	losses     map[string]int64    // told in it
+	withheld   map[string][]*Entry // of earlier batches
+}
+
+// take takes the entries of a batch, and what is to be told besides.
+func (w *Writer) take(batch []*item) round {
+	byProvider := map[string][]*Entry{}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, it := range batch {
+		list := byProvider[it.provider]
+		if it.sign {
+			h := w.of(it.provider)
+			h.dirty, h.since = true, time.Time{} // due
+		}
+		if it.entry != nil {
+			if it.left.Load() && it.answered.Load() {
+				it.entry.Reason = reasonGone
+			}
+			list = append(list, it.entry)
+		}
+		byProvider[it.provider] = list
+	}
+	told := round{byProvider, w.lost, w.withheld}
+	w.lost, w.withheld = map[string]int64{}, map[string][]*Entry{}
+	for provider, n := range told.losses {
+		if w.of(provider).stop != nil { // it is told later
+			w.lost[provider] = n
+			delete(told.losses, provider)
+			continue
+		}
+		byProvider[provider] = append(byProvider[provider], &Entry{Time: w.cfg.Now().UTC(), Type: Loss, Lost: n})
+	}
+	for provider, list := range told.withheld {
+		byProvider[provider] = append(byProvider[provider], list...)
+	}
+	return told
+}
+
+// settle counts what was written, and keeps for later what was not told. It returns how many
+// entries of each provider are lost.
+func (w *Writer) settle(batch []*item, told round, failed map[string]error) map[string]int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for provider, n := range told.losses {
+		if failed[provider] != nil {
+			w.lost[provider] += n
+		} else {
+			w.told(provider)
+		}
+	}
+	lost := map[string]int64{}
+	for provider, list := range told.withheld {
+		if failed[provider] != nil {
+			lost[provider] += int64(len(list))
+		}
+	}
+	written := int64(0)
+	for _, it := range batch {
+		if w.waiting[it.provider]--; w.waiting[it.provider] == 0 {
+			delete(w.waiting, it.provider)
+		}
+		if it.entry == nil {
+			continue
+		}
+		if failed[it.provider] != nil {
+			lost[it.provider]++
+			continue
+		}
+		written++
+		if it.done != nil && !it.answered.CompareAndSwap(false, true) && it.entry.Reason == "" {
+			w.withhold(it.provider, it.entry, reasonGone)
+		}
+	}
+	w.written.Add(written)
+	return lost
 }
 
 // checkpoints makes those that are due where nothing more was added, and says what

@@ -125,19 +125,9 @@ func (r *Registry) PutProvider(
 	}
 	// Names are compared without case everywhere; the store knows one form alone.
 	name := ascii.Lower(c.Name)
-	// A key that the provider will need is made before the transaction.
-	wanted, _ := ReadSettings(c.Settings)
-	var ready *store.SigningKey
-	at, exists := r.Get(name)
-	if len(c.Settings) > 0 && (name != store.DefaultProvider || !wanted.OwnKeys) && (exists || mayCreate) &&
-		(c.Match == nil || exists && at.Revision == *c.Match) {
-		own, err := r.ownKeys(ctx, name, at, wanted)
-		if err != nil {
-			return nil, false, err
-		}
-		if ready, err = r.readyKey(ctx, name, wanted.algorithm(), own); err != nil {
-			return nil, false, err
-		}
+	ready, err := r.keyAhead(ctx, name, c, mayCreate)
+	if err != nil {
+		return nil, false, err
 	}
 	used := false
 	defer func() {
@@ -147,37 +137,12 @@ func (r *Registry) PutProvider(
 	}()
 	var pending *Refusal
 	err = r.cfg.Store.Update(ctx, store.TopicProvider, name, func(tx store.Tx) error {
-		created, used, pending = false, false, nil
-		p, err := tx.Provider(name)
-		p = placed(p)
-		switch {
-		case errors.Is(err, store.ErrNotFound) && mayCreate:
-			created = true
-			p = store.Provider{
-				Name: name, Subscription: c.Subscription, Group: c.Group, Isolated: len(c.Signers) > 0,
-				Signers: c.Signers, Created: r.now(), CreatedBy: c.By.Caller,
-			}
-			if p.Generation, err = generation(tx.LedgerHead, name); err != nil {
-				return err
-			}
-		case errors.Is(err, store.ErrNotFound):
-			return noProvider(name)
-		case err != nil:
+		used, pending = false, nil
+		p, isNew, err := r.target(tx, name, c, mayCreate)
+		if err != nil {
 			return err
-		case !ascii.EqualFold(p.Subscription, c.Subscription) || !ascii.EqualFold(p.Group, c.Group):
-			return refuse(Conflict, CheckName, "a name that is not in use",
-				"a provider in a different resource group has it", "choose another name")
-		case len(c.Signers) > 0 && !sameSigners(p, c.Signers):
-			return refuse(Invalid, CheckTrustModel,
-				"policySigningCertificates only when a provider is created, or the registered ones",
-				"policySigningCertificates that differ from the registered ones",
-				"use /certificates:add and :remove, or create another provider")
 		}
-		if c.Match != nil && *c.Match != p.Revision {
-			return refuse(Stale, CheckMatch, fmt.Sprintf("revision %d in force", *c.Match),
-				fmt.Sprintf("revision %d", p.Revision), remedyConcurrent)
-		}
-		if !created {
+		if created = isNew; !created {
 			if pending, err = r.proposeSettings(tx, p, c); err != nil || pending != nil {
 				return err
 			}
@@ -197,6 +162,61 @@ func (r *Registry) PutProvider(
 		return nil, false, fmt.Errorf("provider: %s: %w", name, store.ErrUnavailable)
 	}
 	return t, created, nil
+}
+
+// keyAhead makes the key that a change will need, which takes a while, before its transaction.
+func (r *Registry) keyAhead(
+	ctx context.Context, name string, c ProviderChange, mayCreate bool,
+) (*store.SigningKey, error) {
+	wanted, _ := ReadSettings(c.Settings)
+	at, exists := r.Get(name)
+	switch {
+	case len(c.Settings) == 0, name == store.DefaultProvider && wanted.OwnKeys, !exists && !mayCreate,
+		c.Match != nil && (!exists || at.Revision != *c.Match):
+		return nil, nil // it needs none, or is refused
+	}
+	own, err := r.ownKeys(ctx, name, at, wanted)
+	if err != nil {
+		return nil, err
+	}
+	return r.readyKey(ctx, name, wanted.algorithm(), own)
+}
+
+// target returns the provider that a change is about: a new one, or the one of the name if
+// the change fits it.
+func (r *Registry) target(
+	tx store.Tx, name string, c ProviderChange, mayCreate bool,
+) (p store.Provider, created bool, err error) {
+	p, err = tx.Provider(name)
+	p = placed(p)
+	switch {
+	case errors.Is(err, store.ErrNotFound) && mayCreate:
+		created = true
+		p = store.Provider{
+			Name: name, Subscription: c.Subscription, Group: c.Group, Isolated: len(c.Signers) > 0,
+			Signers: c.Signers, Created: r.now(), CreatedBy: c.By.Caller,
+		}
+		if p.Generation, err = generation(tx.LedgerHead, name); err != nil {
+			return p, created, err
+		}
+	case errors.Is(err, store.ErrNotFound):
+		return p, false, noProvider(name)
+	case err != nil:
+		return p, false, err
+	case !ascii.EqualFold(p.Subscription, c.Subscription) || !ascii.EqualFold(p.Group, c.Group):
+		return p, false, refuse(Conflict, CheckName, "a name that is not in use",
+			"a provider in a different resource group has it", "choose another name")
+	case len(c.Signers) > 0 && !sameSigners(p, c.Signers):
+		return p, false, refuse(Invalid, CheckTrustModel,
+			"policySigningCertificates only when a provider is created, or the registered ones",
+			"policySigningCertificates that differ from the registered ones",
+			"use /certificates:add and :remove, or create another provider")
+	}
+	if c.Match != nil && *c.Match != p.Revision {
+		return p, created, refuse(Stale, CheckMatch, fmt.Sprintf("revision %d in force", *c.Match),
+			fmt.Sprintf("revision %d", p.Revision), remedyConcurrent)
+	}
+	return p, created, nil
 }
 
 // putProvider writes a provider with a change, and records it. used tells whether ready,
