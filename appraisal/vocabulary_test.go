@@ -53,18 +53,7 @@ func TestPoliciesKnowEveryClaim(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := token.InstanceCertificate(rand.Reader, "https://x", key, now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := token.NewSigner("https://x", key, cert, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	signer := instanceSigner(t)
 	provider := appraisal.Provider{
 		Signer: signer, TokenTime: now, Audience: []string{"a", "b"}, Subject: "x-ms-attestation-type",
 		PolicySigner: []byte(`{}`),
@@ -152,27 +141,7 @@ func TestPoliciesKnowEveryClaim(t *testing.T) {
 			if err != nil || !v.Accepted {
 				t.Fatalf("%+v, %v", v, err)
 			}
-			terms := map[string]policy.Term{}
-			for _, term := range policy.Vocabulary(string(tc.kind)) {
-				terms[term.Name] = term
-			}
-			for _, c := range v.Known.All() {
-				term, ok := terms[c.Type]
-				if !ok {
-					t.Errorf("claim %s is not in the vocabulary of policies", c.Type)
-					continue
-				}
-				if got := c.Value.Type(); got != term.Type {
-					t.Errorf("claim %s is of type %v, the vocabulary says %v", c.Type, got, term.Type)
-				}
-				if inToken := v.Claims.Has(c.Type); inToken == term.PolicyOnly {
-					t.Errorf("claim %s is in the token: %t; the vocabulary says that policies alone see it: %t",
-						c.Type, inToken, term.PolicyOnly)
-				}
-				if !policy.Reserved(c.Type) || !policy.Reserved(strings.ToUpper(c.Type)) {
-					t.Errorf("a policy may make up %s", c.Type)
-				}
-			}
+			checkVocabulary(t, tc.kind, v)
 			_, payload, err := token.Decode(v.Token)
 			members := map[string]any{}
 			if err := errors.Join(err, json.Unmarshal(payload, &members)); err != nil {
@@ -185,4 +154,48 @@ func TestPoliciesKnowEveryClaim(t *testing.T) {
 			}
 		})
 	}
+}
+
+// checkVocabulary compares the claims of a verdict with the vocabulary of its kind.
+func checkVocabulary(t *testing.T, kind evidence.Kind, v *appraisal.Verdict) {
+	t.Helper()
+	terms := map[string]policy.Term{}
+	for _, term := range policy.Vocabulary(string(kind)) {
+		terms[term.Name] = term
+	}
+	for _, c := range v.Known.All() {
+		term, ok := terms[c.Type]
+		if !ok {
+			t.Errorf("claim %s is not in the vocabulary of policies", c.Type)
+			continue
+		}
+		if got := c.Value.Type(); got != term.Type {
+			t.Errorf("claim %s is of type %v, the vocabulary says %v", c.Type, got, term.Type)
+		}
+		if inToken := v.Claims.Has(c.Type); inToken == term.PolicyOnly {
+			t.Errorf("claim %s is in the token: %t; the vocabulary says that policies alone see it: %t",
+				c.Type, inToken, term.PolicyOnly)
+		}
+		if !policy.Reserved(c.Type) || !policy.Reserved(strings.ToUpper(c.Type)) {
+			t.Errorf("a policy may make up %s", c.Type)
+		}
+	}
+}
+
+// instanceSigner signs tokens of https://x.
+func instanceSigner(t *testing.T) *token.Signer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := token.InstanceCertificate(rand.Reader, "https://x", key, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := token.NewSigner("https://x", key, cert, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer
 }

@@ -368,40 +368,49 @@ func TestTwoMillionNestedHeaders(t *testing.T) {
 	}
 }
 
+// shownEvent is an event as policies read it.
+type shownEvent struct {
+	EventSeq, PcrIndex int
+	EventTypeString    string
+	Digests            map[string]string
+	ProcessedData      map[string]any
+}
+
+func (e shownEvent) isSecureBootOn() bool {
+	return e.PcrIndex == 7 && e.ProcessedData["VariableData"] == "AQ" &&
+		e.ProcessedData["VariableGuid"] == evidencetest.GlobalVariable && len(e.Digests["SHA256"]) == 64
+}
+
+// areHealthyItems: booleans, numbers, lists and names are as Windows's tags have them.
+func areHealthyItems(b map[string]any) bool {
+	policies, _ := b["EVENT_SI_POLICY"].([]any)
+	value, _ := b["EVENT_TRANSFER_CONTROL"].(map[string]any)
+	hvci, _ := b["EVENT_VBS_HVCI_POLICY"].(map[string]any)
+	return b["EVENT_TESTSIGNING"] == true && b["EVENT_CODEINTEGRITY"] == true && len(policies) == 1 &&
+		value["Value"] == 1.0 && hvci["String"] == "HypervisorEnforcedCodeIntegrityEnable" &&
+		b["EVENT_APPLICATION_SVN"] == 7.0
+}
+
 func TestEventsJSON(t *testing.T) {
 	boot := evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: evidencetest.HealthyWindows(
 		evidencetest.SIPA(0x00050003, []byte{1}), evidencetest.SIPA(0x0005000f, []byte("x")),
 	)})
-	var got struct {
-		Events []struct {
-			EventSeq, PcrIndex int
-			EventTypeString    string
-			Digests            map[string]string
-			ProcessedData      map[string]any
-		}
-	}
+	var got struct{ Events []shownEvent }
 	if err := json.Unmarshal([]byte(prove(t, boot).JSON()), &got); err != nil {
 		t.Fatal(err)
 	}
 	seen := map[string]bool{}
 	for _, e := range got.Events {
-		if e.EventTypeString == "EV_EFI_VARIABLE_DRIVER_CONFIG" && e.ProcessedData["UnicodeName"] == "SecureBoot" {
-			seen["variable"] = e.PcrIndex == 7 && e.ProcessedData["VariableData"] == "AQ" &&
-				e.ProcessedData["VariableGuid"] == evidencetest.GlobalVariable && len(e.Digests["SHA256"]) == 64
-		}
-		if e.EventTypeString == "EV_EFI_BOOT_SERVICES_APPLICATION" {
+		items, _ := e.ProcessedData["EVENT_TRUSTBOUNDARY"].(map[string]any)
+		switch {
+		case e.EventTypeString == "EV_EFI_VARIABLE_DRIVER_CONFIG" && e.ProcessedData["UnicodeName"] == "SecureBoot":
+			seen["variable"] = e.isSecureBootOn()
+		case e.EventTypeString == "EV_EFI_BOOT_SERVICES_APPLICATION":
 			seen["image"] = e.ProcessedData == nil
-		}
-		if b, ok := e.ProcessedData["EVENT_TRUSTBOUNDARY"].(map[string]any); ok && e.PcrIndex == 12 {
-			policies, _ := b["EVENT_SI_POLICY"].([]any)
-			value, _ := b["EVENT_TRANSFER_CONTROL"].(map[string]any)
-			hvci, _ := b["EVENT_VBS_HVCI_POLICY"].(map[string]any)
-			seen["items"] = b["EVENT_TESTSIGNING"] == true && b["EVENT_CODEINTEGRITY"] == true &&
-				len(policies) == 1 && value["Value"] == 1.0 &&
-				hvci["String"] == "HypervisorEnforcedCodeIntegrityEnable" && b["EVENT_APPLICATION_SVN"] == 7.0
-		}
-		if b, ok := e.ProcessedData["EVENT_TRUSTBOUNDARY"].(map[string]any); ok && e.PcrIndex == 13 {
-			modules, _ := b["EVENT_LOADEDMODULE_AGGREGATION"].([]any)
+		case items != nil && e.PcrIndex == 12:
+			seen["items"] = areHealthyItems(items)
+		case items != nil && e.PcrIndex == 13:
+			modules, _ := items["EVENT_LOADEDMODULE_AGGREGATION"].([]any)
 			seen["modules"] = len(modules) == 1 && modules[0].(map[string]any)["EVENT_IMAGEVALIDATED"] == true
 		}
 	}

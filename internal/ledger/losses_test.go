@@ -57,72 +57,75 @@ func (b *broken) AppendLedger(
 	return b.Database.AppendLedger(ctx, batch, at, f)
 }
 
+// waysToLose are what keeps three decisions from the ledger.
+var waysToLose = map[string]func(t *testing.T, b *broken, w *Writer){
+	"an error of the database": func(t *testing.T, b *broken, w *Writer) {
+		b.fail(errors.New("a constraint fails"))
+		for range 3 {
+			if err := w.Record(t.Context(), "a", decision(1), true); err == nil {
+				t.Error("recorded")
+			}
+		}
+		b.fail(nil)
+	},
+	"an error of the database, no caller waits": func(t *testing.T, b *broken, w *Writer) {
+		b.fail(errors.New("a constraint fails"))
+		for range 3 {
+			if err := w.Record(t.Context(), "a", decision(1), false); err != nil {
+				t.Error(err)
+			}
+		}
+		for w.Stats().Lost < 3 {
+			time.Sleep(time.Millisecond)
+		}
+		b.fail(nil)
+	},
+	"entries that have no text": func(t *testing.T, b *broken, w *Writer) {
+		for range 3 {
+			bad := decision(1)
+			bad.By = "\xff"
+			if err := w.Record(t.Context(), "a", bad, false); err == nil {
+				t.Error("recorded")
+			}
+		}
+		if err := w.Record(t.Context(), "a", decision(2), true); err != nil {
+			t.Errorf("a neighbour of an entry without text: %v", err)
+		}
+	},
+	"the database does not answer until the end": func(t *testing.T, b *broken, w *Writer) {
+		b.fail(store.ErrUnavailable)
+		for range 3 {
+			if err := w.Record(t.Context(), "a", decision(1), false); err != nil {
+				t.Error(err)
+			}
+		}
+		end, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		w.Close(end)
+		b.fail(nil)
+	},
+	"after the end": func(t *testing.T, b *broken, w *Writer) {
+		w.Close(t.Context())
+		for range 3 {
+			if err := w.Record(t.Context(), "a", decision(1), false); !errors.Is(err, ErrClosed) {
+				t.Error(err)
+			}
+		}
+	},
+	"the ledger is stopped": func(t *testing.T, b *broken, w *Writer) {
+		_ = w.stop("a", "test")
+		for range 3 {
+			if err := w.Record(t.Context(), "a", decision(1), false); !errors.Is(err, ErrStopped) {
+				t.Error(err)
+			}
+		}
+	},
+}
+
 // Whatever keeps a decision from the ledger, it is counted, and the ledger says so
 // when it can: at the next start if need be.
 func TestEveryLossIsReported(t *testing.T) {
-	for name, lose := range map[string]func(t *testing.T, b *broken, w *Writer){
-		"an error of the database": func(t *testing.T, b *broken, w *Writer) {
-			b.fail(errors.New("a constraint fails"))
-			for range 3 {
-				if err := w.Record(t.Context(), "a", decision(1), true); err == nil {
-					t.Error("recorded")
-				}
-			}
-			b.fail(nil)
-		},
-		"an error of the database, no caller waits": func(t *testing.T, b *broken, w *Writer) {
-			b.fail(errors.New("a constraint fails"))
-			for range 3 {
-				if err := w.Record(t.Context(), "a", decision(1), false); err != nil {
-					t.Error(err)
-				}
-			}
-			for w.Stats().Lost < 3 {
-				time.Sleep(time.Millisecond)
-			}
-			b.fail(nil)
-		},
-		"entries that have no text": func(t *testing.T, b *broken, w *Writer) {
-			for range 3 {
-				bad := decision(1)
-				bad.By = "\xff"
-				if err := w.Record(t.Context(), "a", bad, false); err == nil {
-					t.Error("recorded")
-				}
-			}
-			if err := w.Record(t.Context(), "a", decision(2), true); err != nil {
-				t.Errorf("a neighbour of an entry without text: %v", err)
-			}
-		},
-		"the database does not answer until the end": func(t *testing.T, b *broken, w *Writer) {
-			b.fail(store.ErrUnavailable)
-			for range 3 {
-				if err := w.Record(t.Context(), "a", decision(1), false); err != nil {
-					t.Error(err)
-				}
-			}
-			end, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-			defer cancel()
-			w.Close(end)
-			b.fail(nil)
-		},
-		"after the end": func(t *testing.T, b *broken, w *Writer) {
-			w.Close(t.Context())
-			for range 3 {
-				if err := w.Record(t.Context(), "a", decision(1), false); !errors.Is(err, ErrClosed) {
-					t.Error(err)
-				}
-			}
-		},
-		"the ledger is stopped": func(t *testing.T, b *broken, w *Writer) {
-			_ = w.stop("a", "test")
-			for range 3 {
-				if err := w.Record(t.Context(), "a", decision(1), false); !errors.Is(err, ErrStopped) {
-					t.Error(err)
-				}
-			}
-		},
-	} {
+	for name, lose := range waysToLose {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
 			k, v := key(t)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,55 +67,8 @@ func TestFilesOfTPMToolsAreVerifiedAsTheyAre(t *testing.T) {
 			challenge, "-m", "q.msg", "-s", "q.sig", "-o", "q.pcrs")
 		b.tpm2("tpm2_quote", "-c", "ak.ctx", "--scheme", algorithm.scheme, "-l", "sha256:0,1,2,7", "-q",
 			challenge, "-m", "p.msg", "-s", "p.sig", "-f", "plain", "-o", "p.pcrs", "-F", "values")
-		for what, files := range map[string][]string{
-			"tools' own forms":    {"q.msg", "q.sig", "q.pcrs", "ak.pem"},
-			"in another order":    {"ak.tpm2b", "q.pcrs", "q.sig", "q.msg"},
-			"plain and bare":      {"p.msg", "p.sig", "p.pcrs", "ak.tpm2b"},
-			"the key by the flag": {"q.msg", "q.sig", "q.pcrs"},
-		} {
-			args := append([]string{"verify", "evidence", "Tpm"}, files...)
-			code, out := b.probity(append(args, "--trust-key", "ak.pem", "--challenge", "hex:"+challenge)...)
-			if code != 0 || !strings.Contains(out, "trusted by name") {
-				t.Errorf("%s, %s: exit %d\n%s", name, what, code, out)
-			}
-			if code, out := b.probity(append(args, "--trust-key", "ak.pem", "--challenge",
-				"hex:00")...); code != 1 ||
-				!strings.Contains(out, "refused: tpm.quote.nonce") {
-				t.Errorf("%s, %s, another challenge: exit %d\n%s", name, what, code, out)
-			}
-			if len(files) == 4 {
-				if code, out := b.probity(args...); code != 1 || !strings.Contains(out, "refused: tpm.ak.certificate") || !strings.Contains(out, "--trust-key") {
-					t.Errorf("%s, %s, a key that is not trusted: exit %d\n%s", name, what, code, out)
-				}
-			}
-		}
-		// Changed files are refused, by what they are.
-		for file, check := range map[string]string{"q.sig": "tpm.quote.signature", "q.pcrs": "tpm.quote.pcrs"} {
-			whole, err := os.ReadFile(filepath.Join(b.dir, file))
-			if err != nil {
-				t.Fatal(err)
-			}
-			changed := bytes.Clone(whole)
-			if file == "q.pcrs" {
-				changed = editRegister(whole)
-			} else {
-				changed[len(changed)-1] ^= 1
-			}
-			if err := os.WriteFile(filepath.Join(b.dir, "changed"), changed, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			files := []string{"q.msg", "q.sig", "q.pcrs"}
-			for i := range files {
-				if files[i] == file {
-					files[i] = "changed"
-				}
-			}
-			code, out := b.probity(append(append([]string{"verify", "evidence", "Tpm"}, files...),
-				"--trust-key", "ak.pem")...)
-			if code != 1 || !strings.Contains(out, "refused: "+check) {
-				t.Errorf("%s, %s changed: exit %d, want %s\n%s", name, file, code, check, out)
-			}
-		}
+		b.verifiesInEveryForm(name, challenge)
+		b.refusesChangedFiles(name)
 		for file, want := range map[string]string{
 			"q.msg": "a TPM quote message", "q.sig": "a TPM signature",
 			"q.pcrs": "a PCR file of tpm2_quote", "ak.tpm2b": "the public area of an attestation key",
@@ -125,11 +79,67 @@ func TestFilesOfTPMToolsAreVerifiedAsTheyAre(t *testing.T) {
 			}
 		}
 		// Without structure of their own, nothing is made up of them.
-		for _, file := range []string{"p.pcrs"} {
-			code, out := b.probity("inspect", file)
-			if code != 2 || !strings.Contains(out, "of no form that is known here") {
-				t.Errorf("%s, inspect %s: exit %d\n%s", name, file, code, out)
-			}
+		code, out := b.probity("inspect", "p.pcrs")
+		if code != 2 || !strings.Contains(out, "of no form that is known here") {
+			t.Errorf("%s, inspect p.pcrs: exit %d\n%s", name, code, out)
+		}
+	}
+}
+
+// verifiesInEveryForm: the files are put together in any order and form; a key that no one
+// vouches for and another challenge are refused.
+func (b toolbox) verifiesInEveryForm(name, challenge string) {
+	b.t.Helper()
+	for what, files := range map[string][]string{
+		"tools' own forms":    {"q.msg", "q.sig", "q.pcrs", "ak.pem"},
+		"in another order":    {"ak.tpm2b", "q.pcrs", "q.sig", "q.msg"},
+		"plain and bare":      {"p.msg", "p.sig", "p.pcrs", "ak.tpm2b"},
+		"the key by the flag": {"q.msg", "q.sig", "q.pcrs"},
+	} {
+		args := append([]string{"verify", "evidence", "Tpm"}, files...)
+		trusted := append(slices.Clone(args), "--trust-key", "ak.pem", "--challenge")
+		code, out := b.probity(append(slices.Clone(trusted), "hex:"+challenge)...)
+		if code != 0 || !strings.Contains(out, "trusted by name") {
+			b.t.Errorf("%s, %s: exit %d\n%s", name, what, code, out)
+		}
+		code, out = b.probity(append(slices.Clone(trusted), "hex:00")...)
+		if code != 1 || !strings.Contains(out, "refused: tpm.quote.nonce") {
+			b.t.Errorf("%s, %s, another challenge: exit %d\n%s", name, what, code, out)
+		}
+		if len(files) < 4 {
+			continue
+		}
+		code, out = b.probity(args...)
+		if code != 1 || !strings.Contains(out, "refused: tpm.ak.certificate") ||
+			!strings.Contains(out, "--trust-key") {
+			b.t.Errorf("%s, %s, a key that no one vouches for: exit %d\n%s", name, what, code, out)
+		}
+	}
+}
+
+// refusesChangedFiles: each by what it is.
+func (b toolbox) refusesChangedFiles(name string) {
+	b.t.Helper()
+	for file, check := range map[string]string{"q.sig": "tpm.quote.signature", "q.pcrs": "tpm.quote.pcrs"} {
+		whole, err := os.ReadFile(filepath.Join(b.dir, file))
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		changed := bytes.Clone(whole)
+		if file == "q.pcrs" {
+			changed = editRegister(whole)
+		} else {
+			changed[len(changed)-1] ^= 1
+		}
+		if err := os.WriteFile(filepath.Join(b.dir, "changed"), changed, 0o600); err != nil {
+			b.t.Fatal(err)
+		}
+		files := []string{"q.msg", "q.sig", "q.pcrs"}
+		files[slices.Index(files, file)] = "changed"
+		code, out := b.probity(append(append([]string{"verify", "evidence", "Tpm"}, files...),
+			"--trust-key", "ak.pem")...)
+		if code != 1 || !strings.Contains(out, "refused: "+check) {
+			b.t.Errorf("%s, %s changed: exit %d, want %s\n%s", name, file, code, check, out)
 		}
 	}
 }

@@ -61,6 +61,25 @@ func names(pattern, claim string) bool {
 		strings.HasSuffix(claim, after)
 }
 
+// rowsOf counts the names that stand for a claim, exactly and with an asterisk, and notes that
+// they are used.
+func rowsOf(claim string, rows []row, used map[string]bool) (exact, open int) {
+	for _, r := range rows {
+		for _, pattern := range r.names {
+			switch {
+			case pattern == claim:
+				exact++
+			case names(pattern, claim):
+				open++
+			default:
+				continue
+			}
+			used[r.line+pattern] = true
+		}
+	}
+	return exact, open
+}
+
 // TestEveryClaimSaysWhatCoversIt: the tables of the threat model name each claim that a
 // verifier can state, in one row, and nothing else.
 func TestEveryClaimSaysWhatCoversIt(t *testing.T) {
@@ -79,20 +98,7 @@ func TestEveryClaimSaysWhatCoversIt(t *testing.T) {
 			}
 		}
 		for _, term := range policy.Vocabulary(typ) {
-			exact, open := 0, 0
-			for _, r := range tables[typ] {
-				for _, pattern := range r.names {
-					switch {
-					case pattern == term.Name:
-						exact++
-					case names(pattern, term.Name):
-						open++
-					default:
-						continue
-					}
-					used[r.line+pattern] = true
-				}
-			}
+			exact, open := rowsOf(term.Name, tables[typ], used)
 			switch {
 			case exact > 1 || exact == 0 && open > 1:
 				t.Errorf("%s: %s is in several rows", typ, term.Name)

@@ -31,30 +31,7 @@ import (
 // roles that the configuration gives them.
 func TestAnOpenIDProvider(t *testing.T) {
 	dir := t.TempDir()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber:          big.NewInt(1),
-		Subject:               pkix.Name{CommonName: "localhost"},
-		DNSNames:              []string{"localhost"},
-		NotBefore:             time.Now().Add(-time.Hour),
-		NotAfter:              time.Now().Add(time.Hour),
-		IsCA:                  true,
-		BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ca := filepath.Join(dir, "ca.pem")
-	write(t, ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-	write(t, filepath.Join(dir, "key.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
+	ca, key := localCertificate(t, dir)
 	l, err := net.Listen("tcp", "localhost:0")
 	if err != nil {
 		t.Fatal(err)
@@ -62,21 +39,7 @@ func TestAnOpenIDProvider(t *testing.T) {
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	l.Close()
 	issuer := "https://localhost:" + port
-	var log bytes.Buffer
-	node := exec.Command("node", "provider.mjs")
-	node.Dir, node.Stdout, node.Stderr = "js", &log, &log
-	node.Env = append(os.Environ(), "OIDC_ISSUER="+issuer, "OIDC_CERT="+ca,
-		"OIDC_KEY="+filepath.Join(dir, "key.pem"))
-	if err := node.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		node.Process.Kill()
-		node.Wait()
-		if t.Failed() {
-			t.Logf("%s", log.Bytes())
-		}
-	})
+	startProvider(t, issuer, ca, key)
 	login := func(id, resource string) string {
 		browser := &http.Client{Transport: &http.Transport{TLSClientConfig: trust(ca)}}
 		for range 100 {
@@ -145,4 +108,55 @@ func TestAnOpenIDProvider(t *testing.T) {
 	if err != nil || len(history) != 1 || history[0].By != "oidc:"+issuer+"#platform" {
 		t.Errorf("%+v, %v", history, err)
 	}
+}
+
+// localCertificate makes a certificate for localhost, and its key, in two files.
+func localCertificate(t *testing.T, dir string) (ca, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		Subject:               pkix.Name{CommonName: "localhost"},
+		DNSNames:              []string{"localhost"},
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().Add(time.Hour),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca = filepath.Join(dir, "ca.pem")
+	write(t, ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	keyFile = filepath.Join(dir, "key.pem")
+	write(t, keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
+	return ca, keyFile
+}
+
+// startProvider starts a provider of OpenID Connect, until the test ends.
+func startProvider(t *testing.T, issuer, ca, key string) {
+	t.Helper()
+	var log bytes.Buffer
+	node := exec.Command("node", "provider.mjs")
+	node.Dir, node.Stdout, node.Stderr = "js", &log, &log
+	node.Env = append(os.Environ(), "OIDC_ISSUER="+issuer, "OIDC_CERT="+ca,
+		"OIDC_KEY="+key)
+	if err := node.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		node.Process.Kill()
+		node.Wait()
+		if t.Failed() {
+			t.Logf("%s", log.Bytes())
+		}
+	})
 }

@@ -242,21 +242,7 @@ func TestRecordedReports(t *testing.T) {
 			if leaf, err = os.ReadFile(filepath.Join(folder, "vlek.der")); err != nil {
 				continue
 			}
-			chain, err := os.ReadFile(filepath.Join(corpus, "snp", "_roots", "milanv.pem"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			first, rest := pem.Decode(chain)
-			second, _ := pem.Decode(rest)
-			asvk = first.Bytes
-			certs := &trust.ProductCerts{}
-			if certs.Asvk, err = x509.ParseCertificate(asvk); err != nil {
-				t.Fatal(err)
-			}
-			if certs.Ark, err = x509.ParseCertificate(second.Bytes); err != nil {
-				t.Fatal(err)
-			}
-			roots = map[string][]*trust.AMDRootCerts{"Milan": {{ProductLine: "Milan", ProductCerts: certs}}}
+			asvk, roots = milanRoots(t, corpus)
 		}
 		ours, theirs := oursSNP(v, report, leaf, at), googleSNP(report, leaf, asvk, roots, at)
 		compared++
@@ -270,5 +256,26 @@ func TestRecordedReports(t *testing.T) {
 	}
 	if compared < 20 || both < 10 {
 		t.Errorf("%d cases were compared, %d accepted by both", compared, both)
+	}
+}
+
+// milanRoots returns what a VLEK of Milan chains to: the ASVK, and it and the ARK as roots.
+func milanRoots(t *testing.T, corpus string) (asvk []byte, roots map[string][]*trust.AMDRootCerts) {
+	t.Helper()
+	chain, err := os.ReadFile(filepath.Join(corpus, "snp", "_roots", "milanv.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, rest := pem.Decode(chain)
+	second, _ := pem.Decode(rest)
+	certs := &trust.ProductCerts{}
+	if certs.Asvk, err = x509.ParseCertificate(first.Bytes); err != nil {
+		t.Fatal(err)
+	}
+	if certs.Ark, err = x509.ParseCertificate(second.Bytes); err != nil {
+		t.Fatal(err)
+	}
+	return first.Bytes, map[string][]*trust.AMDRootCerts{
+		"Milan": {{ProductLine: "Milan", ProductCerts: certs}},
 	}
 }

@@ -47,7 +47,16 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-func TestKeysOfAToken(t *testing.T) {
+func openToken(t *testing.T) *hsm.Token {
+	t.Helper()
+	opened, err := hsm.Open(module, "probity", pin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return opened
+}
+
+func TestWhatATokenHasNot(t *testing.T) {
 	for name, try := range map[string][3]string{
 		"another label": {module, "other", pin}, "no module": {module + ".none", "probity", pin},
 	} {
@@ -55,16 +64,17 @@ func TestKeysOfAToken(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	opened, err := hsm.Open(module, "probity", pin)
-	if err != nil {
-		t.Fatal(err)
-	}
+	opened := openToken(t)
 	if _, err := opened.Find("absent"); err == nil {
 		t.Error("a key that is not there was found")
 	}
 	if _, err := opened.Generate("EdDSA", "x"); err == nil {
 		t.Error("a key of another algorithm was made")
 	}
+}
+
+func TestKeysOfAToken(t *testing.T) {
+	opened := openToken(t)
 	db, err := sqlite.Open(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -77,34 +87,11 @@ func TestKeysOfAToken(t *testing.T) {
 	cfg := keys.Config{Master: master, Random: rand.Reader, Token: opened}
 	now := time.Now()
 	for _, algorithm := range []string{"RS256", "PS256", "ES256", "ES384"} {
-		if err := db.Update(t.Context(), store.TopicKeys, "", func(tx store.Tx) error {
-			_, err := keys.Ensure(tx, cfg, nil, "", algorithm, false, now)
-			return err
-		}); err != nil {
-			t.Fatalf("%s: %v", algorithm, err)
-		}
-		records, err := db.SigningKeys(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := keys.NewRing(cfg, records, nil).For("p", algorithm, "https://a", now.Add(time.Second))
-		if err != nil {
-			t.Fatalf("%s: %v", algorithm, err)
-		}
-		payload := fmt.Appendf(nil, `{"iss":"https://a","iat":%d,"nbf":%d,"exp":%d}`, now.Unix(), now.Unix(),
-			now.Unix()+60)
-		text, err := s.Sign.Sign(payload)
-		if err != nil {
-			t.Fatalf("%s: %v", algorithm, err)
-		}
-		if v, err := token.Verify(text, token.Keys(s.Published...), "https://a", now); err != nil ||
-			v.Header.Algorithm != algorithm {
-			t.Errorf("%s: %+v, %v", algorithm, v, err)
-		}
+		t.Run(algorithm, func(t *testing.T) { signInToken(t, db, cfg, algorithm, now) })
 	}
 	records, err := db.SigningKeys(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || len(records) != 4 {
+		t.Fatalf("%d keys, %v", len(records), err)
 	}
 	for _, r := range records {
 		if len(r.Sealed) != 0 || r.Label == "" {
@@ -112,7 +99,52 @@ func TestKeysOfAToken(t *testing.T) {
 		}
 	}
 	// A key that left the key sets leaves the token.
-	var gone store.SigningKey
+	gone := rotateOut(t, db, cfg, now)
+	if err := cfg.Destroy([]store.SigningKey{gone, {ID: "in software"}}); err != nil {
+		t.Error(err)
+	}
+	if _, err := opened.Find(gone.Label); err == nil {
+		t.Error("a removed key is still in the token")
+	}
+	// Without the token no one signs.
+	cfg.Token = nil
+	_, err = keys.NewRing(cfg, records, nil).For("p", "RS256", "https://a", now.Add(time.Second))
+	if err == nil || !strings.Contains(err.Error(), "PKCS#11") {
+		t.Errorf("error = %v", err)
+	}
+}
+
+// signInToken makes a key of an algorithm in the token, and a token of ours with it.
+func signInToken(t *testing.T, db store.Store, cfg keys.Config, algorithm string, now time.Time) {
+	if err := db.Update(t.Context(), store.TopicKeys, "", func(tx store.Tx) error {
+		_, err := keys.Ensure(tx, cfg, nil, "", algorithm, false, now)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	records, err := db.SigningKeys(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := keys.NewRing(cfg, records, nil).For("p", algorithm, "https://a", now.Add(time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload := fmt.Appendf(nil, `{"iss":"https://a","iat":%d,"nbf":%d,"exp":%d}`, now.Unix(), now.Unix(),
+		now.Unix()+60)
+	text, err := s.Sign.Sign(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := token.Verify(text, token.Keys(s.Published...), "https://a", now)
+	if err != nil || v.Header.Algorithm != algorithm {
+		t.Errorf("%+v, %v", v, err)
+	}
+}
+
+// rotateOut replaces the key for ES256, and returns the one that no key set has any more.
+func rotateOut(t *testing.T, db store.Store, cfg keys.Config, now time.Time) (gone store.SigningKey) {
+	t.Helper()
 	if err := db.Update(t.Context(), store.TopicKeys, "", func(tx store.Tx) error {
 		next, err := cfg.New("", "ES256", now)
 		if err != nil {
@@ -129,19 +161,7 @@ func TestKeysOfAToken(t *testing.T) {
 	}); err != nil || gone.Label == "" {
 		t.Fatalf("%+v, %v", gone, err)
 	}
-	if err := cfg.Destroy([]store.SigningKey{gone, {ID: "in software"}}); err != nil {
-		t.Error(err)
-	}
-	if _, err := opened.Find(gone.Label); err == nil {
-		t.Error("a removed key is still in the token")
-	}
-	// Without the token nothing is signed.
-	cfg.Token = nil
-	if _, err := keys.NewRing(cfg, records, nil).For("p", "RS256", "https://a",
-		now.Add(time.Second)); err == nil ||
-		!strings.Contains(err.Error(), "PKCS#11") {
-		t.Errorf("error = %v", err)
-	}
+	return gone
 }
 
 func TestTheMasterKeyOfAToken(t *testing.T) {

@@ -70,26 +70,12 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.answer != nil && s.answer(w) {
 		return
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, 64<<10))
-	header, checkpoint, found := strings.Cut(string(body), "\n\n")
-	lines := strings.Split(header, "\n")
-	number, isOld := strings.CutPrefix(lines[0], "old ")
-	old, sizeErr := strconv.ParseInt(number, 10, 64)
-	if r.Method != http.MethodPost || r.URL.Path != "/add-checkpoint" || err != nil || !found || !isOld ||
-		sizeErr != nil || len(lines) > 64 {
-		http.Error(w, "malformed", http.StatusBadRequest)
+	old, proof, checkpoint, err := addCheckpoint(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	s.old = append(s.old, old)
-	var proof tlog.TreeProof
-	for _, line := range lines[1:] {
-		h, err := tlog.ParseHash(line)
-		if err != nil {
-			http.Error(w, "malformed proof", http.StatusBadRequest)
-			return
-		}
-		proof = append(proof, h)
-	}
 	origin, _, _ := strings.Cut(checkpoint, "\n")
 	key, known := s.logs[origin]
 	if !known {
@@ -112,22 +98,45 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w, last.size)
 		return
 	}
-	switch {
-	case old == 0 || old == c.Size:
-		err = nil
-		if len(proof) > 0 {
-			err = errors.New("a proof where none is needed")
-		}
-	default:
-		err = tlog.CheckTree(proof, c.Size, c.Root, old, last.root)
-	}
-	if err != nil {
+	if err := extends(proof, c, old, last.root); err != nil {
 		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
 		return
 	}
 	s.seen[origin] = seen{c.Size, c.Root}
 	text, _, _ := strings.Cut(checkpoint, "\n\n")
 	io.WriteString(w, s.cosign(text+"\n", s.hash, s.key))
+}
+
+// addCheckpoint reads a request: the size that the witness saw last, a proof, a checkpoint.
+func addCheckpoint(r *http.Request) (old int64, proof tlog.TreeProof, checkpoint string, err error) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, 64<<10))
+	header, checkpoint, found := strings.Cut(string(body), "\n\n")
+	lines := strings.Split(header, "\n")
+	number, isOld := strings.CutPrefix(lines[0], "old ")
+	old, sizeErr := strconv.ParseInt(number, 10, 64)
+	if r.Method != http.MethodPost || r.URL.Path != "/add-checkpoint" || err != nil || !found || !isOld ||
+		sizeErr != nil || len(lines) > 64 {
+		return 0, nil, "", errors.New("malformed")
+	}
+	for _, line := range lines[1:] {
+		h, err := tlog.ParseHash(line)
+		if err != nil {
+			return 0, nil, "", errors.New("malformed proof")
+		}
+		proof = append(proof, h)
+	}
+	return old, proof, checkpoint, nil
+}
+
+// extends checks that a checkpoint extends the history of the old size.
+func extends(proof tlog.TreeProof, c *ledger.Checkpoint, old int64, root tlog.Hash) error {
+	if old != 0 && old != c.Size {
+		return tlog.CheckTree(proof, c.Size, c.Root, old, root)
+	}
+	if len(proof) > 0 {
+		return errors.New("a proof where none is needed")
+	}
+	return nil
 }
 
 func (s *server) cosign(text string, hash uint32, key ed25519.PrivateKey) string {
