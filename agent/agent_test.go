@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http/httptest"
 	"os"
@@ -318,7 +317,7 @@ func TestAnErrorNeverLeavesAHostAttested(t *testing.T) {
 	var result error
 	l := &Loop{
 		Attest: func(context.Context) (string, error) { return "tok", result }, TokenFile: file,
-		Every: time.Hour, Retry: time.Minute, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Every: time.Hour, Retry: time.Minute, Log: slog.New(slog.DiscardHandler),
 	}
 	step := func(err error, want State, token bool) {
 		t.Helper()

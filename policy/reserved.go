@@ -151,6 +151,7 @@ func (e *evaluation) mayIssue(a *compiledAction, c *claims.Claim) (bool, error) 
 		return true, nil
 	case serviceOwn:
 		return false, nil
+	default: // it depends on what was stated
 	}
 	all := e.in.All()
 	if err := e.budget.Spend(len(all), 0); err != nil {

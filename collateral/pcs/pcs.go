@@ -103,18 +103,18 @@ func (c *Client) Intel(ctx context.Context, q collateral.Query) (*collateral.Int
 		"SGX-Enclave-Identity-Issuer-Chain"); err != nil {
 		return nil, fmt.Errorf("pcs: QE identity: %w", err)
 	}
-	// A list that is missing is a fault of the service: it says nothing of the
-	// platform.
+	// A list that is missing is a fault of the service, and says nothing of the platform: the
+	// error hides its cause, which may be that the list was not found.
 	var header http.Header
 	if set.PCKCRL, header, err = c.list(ctx, fmt.Sprintf("%s/sgx/certification/v%d/pckcrl?ca=%s&encoding=der",
 		c.cfg.URL, c.cfg.Version, url.QueryEscape(q.CA))); err != nil {
-		return nil, fmt.Errorf("pcs: PCK CRL: %s", err)
+		return nil, errors.New("pcs: PCK CRL: " + err.Error())
 	}
 	if set.PCKCRLIssuerChain, err = chain(header, "SGX-PCK-CRL-Issuer-Chain"); err != nil {
 		return nil, fmt.Errorf("pcs: PCK CRL: %w", err)
 	}
 	if set.RootCRL, _, err = c.list(ctx, c.cfg.RootCRL); err != nil {
-		return nil, fmt.Errorf("pcs: root CRL: %s", err)
+		return nil, errors.New("pcs: root CRL: " + err.Error())
 	}
 	return set, nil
 }

@@ -85,6 +85,7 @@ func (h *HCL) ReportData() []byte {
 		return h.Hardware[0x50 : 0x50+64]
 	case ReportTDX:
 		return h.Hardware[128 : 128+64]
+	default:
+		return nil
 	}
-	return nil
 }

@@ -89,8 +89,9 @@ func (p *Proof) shown(i int) bool {
 		list, err := ParseItems(e.Data)
 		return err == nil &&
 			!slices.ContainsFunc(list, func(item Item) bool { _, known := tags[item.Tag]; return known })
+	default:
+		return true
 	}
-	return true
 }
 
 // separator returns the place of the event that ends what firmware measures into a register,

@@ -68,6 +68,7 @@ func (t Type) coversData() bool {
 		HandoffTables, HandoffTables2,
 		VariableBoot, VariableBoot2, CompactHash:
 		return true
+	default:
+		return false
 	}
-	return false
 }

@@ -99,6 +99,7 @@ func structureSize(t Type, b []byte) int {
 				size = 8 + 24*n
 			}
 		}
+	default: // no size of its own
 	}
 	if size > uint64(len(b)) {
 		return 0

@@ -14,7 +14,7 @@ import (
 
 // unverified says why a piece was not kept. It hides its cause: a rejection of
 // collateral must not be taken for one of evidence.
-func unverified(err error) error { return fmt.Errorf("not kept: %s", err) }
+func unverified(err error) error { return errors.New("not kept: " + err.Error()) }
 
 // ErrOlder is returned for a piece that is older than the one stored.
 var ErrOlder = errors.New("older than what is stored")
@@ -98,9 +98,8 @@ func (p *Plane) forward(c *collateral.Intel, q collateral.Query, now time.Time) 
 		return c, nil
 	}
 	if err := p.cfg.Checks.Intel(moved, q, now); err != nil {
-		return nil, fmt.Errorf(
-			"some pieces are older than those stored, with which the others do not verify: %s", err,
-		)
+		return nil, errors.New("some pieces are older than those stored, with which the others do not verify: " +
+			err.Error())
 	}
 	return moved, nil
 }

@@ -18,6 +18,7 @@ func inspectTPM(b []byte) Fields {
 	switch file.Type {
 	case tpmfiles.Certificate, tpmfiles.EKCertificate, tpmfiles.EventLog, tpmfiles.IMA:
 		return nil // shown with more by others
+	default:
 	}
 	f := Fields{{"what", file.Name + " (not verified)"}}
 	if file.Hint != "" {

@@ -2,7 +2,6 @@ package node
 
 import (
 	"encoding/base64"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -15,7 +14,7 @@ import (
 	"github.com/probity-dev/probity/test/kit/pgtest"
 )
 
-func quietLog() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func quietLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // startOnce opens a service in a data folder and closes it again.
 func startOnce(t *testing.T, dir string, dev bool) error {

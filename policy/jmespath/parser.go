@@ -129,8 +129,9 @@ func (p *parser) prefix() (node, error) {
 			return nil, err
 		}
 		return inner, p.expect(tRParen)
+	default:
+		return nil, p.unexpected()
 	}
-	return nil, p.unexpected()
 }
 
 func (p *parser) infix(left node) (node, error) {
@@ -163,9 +164,10 @@ func (p *parser) infix(left node) (node, error) {
 	case tLBracket:
 		p.at--
 		return p.bracket(left, false)
+	default:
+		p.at--
+		return nil, p.unexpected()
 	}
-	p.at--
-	return nil, p.unexpected()
 }
 
 // afterDot reads what may follow a dot.
@@ -179,8 +181,9 @@ func (p *parser) afterDot(binding int) (node, error) {
 	case tLBrace:
 		p.next()
 		return p.multiHash()
+	default:
+		return nil, p.unexpected()
 	}
-	return nil, p.unexpected()
 }
 
 // tail reads what is applied to each element of a projection.

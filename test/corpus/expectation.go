@@ -169,6 +169,7 @@ func expect(e expectedJSON, f form) (expectation, error) {
 		if out.has(unboundKey) {
 			out.checks = []string{"azureguest.ak.certificate"}
 		}
+	default: // no check is named
 	}
 	return out, nil
 }

@@ -195,6 +195,7 @@ func (r *runner) appraiser(c caseJSON, e expectation, f form) (appraisal.Apprais
 		if source, err = sourceIntel(c); source != nil {
 			a.Collateral = source
 		}
+	default: // verified without collateral
 	}
 	return a, err
 }

@@ -212,8 +212,11 @@ func (r *runner) quoteProblem(c caseJSON, e expectation, files map[string][]byte
 }
 
 func refusedBy(err error, check *evidence.Definition) error {
-	if !errors.Is(err, check) {
-		return fmt.Errorf("%v, want %s", err, check.ID)
+	switch {
+	case err == nil:
+		return fmt.Errorf("accepted, want %s", check.ID)
+	case !errors.Is(err, check):
+		return fmt.Errorf("want %s: %w", check.ID, err)
 	}
 	return nil
 }
