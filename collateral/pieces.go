@@ -5,7 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/big"
@@ -139,7 +138,7 @@ func distance(dir, other string) int {
 		return 0
 	case !strings.HasPrefix(rel, ".."):
 		return 1000 + strings.Count(rel, string(filepath.Separator))
-	case strings.Trim(rel, "./"+string(filepath.Separator)) == "":
+	case strings.Trim(rel, "."+string(filepath.Separator)) == "":
 		return 1 + strings.Count(rel, string(filepath.Separator))
 	default:
 		return 2000
@@ -233,16 +232,3 @@ func (n *piece) isLeafOf(at int) bool {
 	}
 	return false
 }
-
-// fmspc reads the FMSPC of a PCK certificate by its identifier,
-// 1.2.840.113741.1.13.1.4, and "" of other certificates.
-func fmspc(cert *x509.Certificate) string {
-	for _, e := range cert.Extensions {
-		if at := bytes.Index(e.Value, fmspcHead); at >= 0 && len(e.Value) >= at+len(fmspcHead)+6 {
-			return hex.EncodeToString(e.Value[at+len(fmspcHead):][:6])
-		}
-	}
-	return ""
-}
-
-var fmspcHead = []byte{0x06, 0x0a, 0x2a, 0x86, 0x48, 0x86, 0xf8, 0x4d, 0x01, 0x0d, 0x01, 0x04, 0x04, 0x06}

@@ -170,6 +170,7 @@ func (r *bootReader) authority(v *Variable) {
 		r.windows++
 	case ofOthers:
 		r.others++
+	case unknownOwner:
 	}
 }
 

@@ -9,8 +9,6 @@ import (
 	"github.com/probity-dev/probity/internal/provider"
 )
 
-const armScope = "/subscriptions/s1/resourceGroups/g1/providers/Microsoft.Attestation/attestationProviders"
-
 // TestNamesInPathsHaveTheirForm asks every route with each name: a read of a name that
 // cannot exist is refused as well as a write.
 func TestNamesInPathsHaveTheirForm(t *testing.T) {

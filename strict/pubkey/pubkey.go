@@ -5,7 +5,8 @@
 package pubkey
 
 import (
-	"crypto/dsa" //nolint:staticcheck // Only to refuse it: its parameters are as large as the sender wants.
+	//lint:ignore SA1019 only to refuse it: its parameters are as large as the sender wants
+	"crypto/dsa"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"

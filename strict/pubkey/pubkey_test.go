@@ -1,7 +1,8 @@
 package pubkey
 
 import (
-	"crypto/dsa" //nolint:staticcheck // Only to refuse it.
+	//lint:ignore SA1019 only to refuse it
+	"crypto/dsa"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"

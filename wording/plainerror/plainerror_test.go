@@ -43,7 +43,7 @@ func TestErrorsOfLibrariesAreWordedPlainly(t *testing.T) {
 	_, large := strconv.ParseUint("99999999999999999999", 10, 32)
 	_, when := time.Parse(time.RFC3339, "yesterday")
 	_, span := time.ParseDuration("3 days")
-	_, address := url.Parse("http://[::1")
+	_, address := url.Parse(strings.TrimSuffix("http://[::1]", "]"))
 	_, file := os.Open("/nonexistent/file")
 	for name, err := range map[string]error{
 		"wrong type": unmarshal(`{"a":"x"}`), "not an object": unmarshal(`[1]`), "unknown member": unmarshal(`{"z":1}`), "member twice": unmarshal(`{"a":1,"a":2}`),
