@@ -4,16 +4,23 @@ GO ?= go
 CORPUS ?=
 FUZZTIME ?= 20000x
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2
+# The modules of the repository: the project, and what tests it with dependencies of its own.
+MODULES = . test/api test/oracle test/peers test/thirdparty
+EACH_MODULE = set -e; for m in $(MODULES); do echo "module $$m"; (cd $$m && $(1)) || exit 1; done
 FUZZ_PACKAGES = $(shell grep -rl --include=*_test.go '^func Fuzz' . | xargs -n1 dirname | sort -u)
 
 .DEFAULT_GOAL := help
-.PHONY: help build package run deps test check corpus interop bench fuzz mutate oracle
+.PHONY: help build package run deps test check lint format vet staticcheck golangci modules race corpus interop bench fuzz mutate oracle
+# Packages that start goroutines, or share memory between them.
+CONCURRENT = ^\s*go (func\b|[A-Za-z_][A-Za-z_.]*\()|"sync"|"sync/atomic"
+RACE_PACKAGES = $(addprefix ./,$(shell git grep -lP '$(CONCURRENT)' -- '*.go' ':!*_test.go' ':!test' | xargs -n1 dirname | sort -u))
 ORACLE_INPUTS ?= 100000
 # What `make deps` installs must not be missing from the tests.
 REQUIRE = PROBITY_REQUIRE_SWTPM=1 PROBITY_REQUIRE_POSTGRES=1
 
 help: ## show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build the command, static, into dist/
 	CGO_ENABLED=0 $(GO) build -trimpath -o dist/probity ./cmd/probity
@@ -38,14 +45,29 @@ test: deps ## install what the tests need and run all of them, real clients incl
 	cd test/oracle && PROBITY_CORPUS="$(abspath $(CORPUS))" $(GO) test .
 	$(if $(CORPUS),$(GO) run ./test/corpus "$(CORPUS)")
 
-check: ## format, vet, staticcheck, module hygiene, race detector, short fuzzing
+check: lint modules race fuzz ## all checks beside the tests: lint, modules, race, fuzz
+
+lint: format vet staticcheck golangci ## format, vet, staticcheck and golangci-lint, in every module
+
+format: ## the format of gofmt
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w on these"; exit 1; }
-	$(GO) vet ./... && $(GO) vet -tags interop ./test/interop && CGO_ENABLED=1 $(GO) vet -tags pkcs11 ./internal/keys/... ./test/e2e && for m in test/api test/thirdparty test/oracle test/peers; do (cd $$m && $(GO) vet ./... && $(GO) mod tidy -diff) || exit 1; done
-	$(GO) run $(STATICCHECK) ./...
-	$(GO) mod tidy -diff
-	$(GO) mod verify
-	$(GO) test -race ./...
-	$(MAKE) fuzz
+
+vet: ## go vet, with each build tag
+	@$(call EACH_MODULE,$(GO) vet ./...)
+	$(GO) vet -tags interop ./test/interop
+	CGO_ENABLED=1 $(GO) vet -tags pkcs11 ./internal/keys/... ./test/e2e
+
+staticcheck: ## staticcheck
+	@$(call EACH_MODULE,$(GO) run $(STATICCHECK) ./...)
+
+golangci: ## golangci-lint: the rules of .golangci.yml
+	@$(call EACH_MODULE,CGO_ENABLED=1 $(GO) run $(GOLANGCI) run ./...)
+
+modules: ## go.mod and go.sum are tidy, and the modules are what go.sum says
+	@$(call EACH_MODULE,$(GO) mod tidy -diff && $(GO) mod verify)
+
+race: ## the race detector, on the packages that start goroutines or share memory
+	CGO_ENABLED=1 $(GO) test -race $(RACE_PACKAGES)
 
 fuzz: ## run each fuzz target, FUZZTIME inputs each (20000x)
 	@set -e; for p in $(FUZZ_PACKAGES); do \
