@@ -59,7 +59,8 @@ func TestBodiesTakeTheirBytesBeforeTheyAreRead(t *testing.T) {
 				t.Errorf("%d bytes are taken of %d", used, 1<<20)
 			}
 			w := post(io.NopCloser(bytes.NewReader(make([]byte, 1<<20))), 1<<20)
-			if w.Code != 503 || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "request.memory") {
+			if w.Code != 503 || w.Header().Get("Retry-After") == "" ||
+				!strings.Contains(w.Body.String(), "request.memory") {
 				t.Errorf("a body without a place: %d %v %s", w.Code, w.Header(), w.Body)
 			}
 			close(release)
@@ -81,16 +82,20 @@ func TestEveryRouteThatReadsABodyIsInTheBudget(t *testing.T) {
 	b := newBench(t, nil)
 	b.provider(t, "alpha", "")
 	b.server.Bodies.Budget = edge.NewBudget(1)
-	fill := strings.NewReplacer("{type}", "SgxEnclave", "{version}", "1", "{proposal}", "x", "{token}", "t", "{subscription}", "s1", "{group}", "g1", "{location}", "westus", "{provider}", "alpha", "{endpoint}", "e")
+	fill := strings.NewReplacer("{type}", "SgxEnclave", "{version}", "1", "{proposal}", "x", "{token}",
+		"t", "{subscription}", "s1", "{group}", "g1", "{location}", "westus", "{provider}", "alpha",
+		"{endpoint}", "e")
 	refused := 0
 	for _, route := range routes(nil, nil, nil) {
-		r := httptest.NewRequest(route.Method, fill.Replace(route.Path)+"?api-version=2022-08-01", strings.NewReader(`{"a":1}`))
+		r := httptest.NewRequest(route.Method, fill.Replace(route.Path)+"?api-version=2022-08-01",
+			strings.NewReader(`{"a":1}`))
 		r.Header.Set("Authorization", "Bearer "+adminToken)
 		w := httptest.NewRecorder()
 		b.server.ServeHTTP(w, r)
 		if w.Code == 503 && strings.Contains(w.Body.String(), "request.memory") {
 			refused++
-		} else if (route.Method == "PUT" || route.Method == "PATCH") && w.Code != 404 { // what is not there is not read
+		} else if (route.Method == "PUT" || route.Method == "PATCH") &&
+			w.Code != 404 { // what is not there is not read
 			t.Errorf("%s %s reads a body outside the budget: %d %s", route.Method, route.Path, w.Code, w.Body)
 		}
 	}

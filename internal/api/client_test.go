@@ -34,7 +34,11 @@ func TestTheGoClientSpeaksEveryRoute(t *testing.T) {
 		b.handler.ServeHTTP(w, r)
 	}))
 	defer s.Close()
-	c, err := client.New(client.Config{URL: s.URL, Roots: s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs, Token: adminToken})
+	c, err := client.New(client.Config{
+		URL:   s.URL,
+		Roots: s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs,
+		Token: adminToken,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +59,10 @@ func TestTheGoClientSpeaksEveryRoute(t *testing.T) {
 	const sgx = evidence.SGXEnclave
 	scope := client.Scope{Subscription: "s", Group: "g"}
 
-	p, err := c.PutProvider(ctx, scope, "one", client.Provider{Location: "local", Properties: client.ProviderProperties{Probity: []byte(`{"approvals":2}`)}})
+	p, err := c.PutProvider(ctx, scope, "one", client.Provider{
+		Location:   "local",
+		Properties: client.ProviderProperties{Probity: []byte(`{"approvals":2}`)},
+	})
 	if err != nil || p.Properties.TrustModel != "AAD" {
 		t.Fatalf("%+v, %v", p, err)
 	}
@@ -184,10 +191,15 @@ func TestTheGoClientSpeaksEveryRoute(t *testing.T) {
 	ok("proof", err)
 	refused("a deletion that waits", c.DeleteProvider(ctx, scope, "one"), http.StatusAccepted)
 	waiting, err = one.Proposals(ctx)
-	if err != nil || len(waiting) != 1 || waiting[0].Action != "delete" || waiting[0].Type != "" || waiting[0].Needed != 2 {
+	if err != nil || len(waiting) != 1 || waiting[0].Action != "delete" || waiting[0].Type != "" ||
+		waiting[0].Needed != 2 {
 		t.Fatalf("%+v, %v", waiting, err)
 	}
-	second, err := client.New(client.Config{URL: s.URL, Roots: s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs, Token: b.token(t, "owner", "one")})
+	second, err := client.New(client.Config{
+		URL:   s.URL,
+		Roots: s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs,
+		Token: b.token(t, "owner", "one"),
+	})
 	ok("second caller", err)
 	ok("approve", second.ForProvider("one").Approve(ctx, waiting[0].ID))
 	ok("delete again", c.DeleteProvider(ctx, scope, "one"))

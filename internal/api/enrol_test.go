@@ -45,7 +45,11 @@ func (b *enrolling) enrol(t *testing.T, bearer, path, name string) *httptest.Res
 		}
 		return b.as(bearer, "POST", path, string(body))
 	}
-	w := send(map[string]string{"name": name, "endorsementKey": encode(evidencetest.EndorsementArea(&b.ek.PublicKey)), "attestationKey": encode(area)})
+	w := send(map[string]string{
+		"name":           name,
+		"endorsementKey": encode(evidencetest.EndorsementArea(&b.ek.PublicKey)),
+		"attestationKey": encode(area),
+	})
 	if w.Code != 200 {
 		return w
 	}
@@ -55,7 +59,10 @@ func (b *enrolling) enrol(t *testing.T, bearer, path, name string) *httptest.Res
 	}
 	object, _ := base64.RawURLEncoding.DecodeString(answer["credential"])
 	secret, _ := base64.RawURLEncoding.DecodeString(answer["secret"])
-	return send(map[string]string{"context": answer["context"], "answer": encode(evidencetest.Activate(b.ek, public.Name(), object, secret))})
+	return send(map[string]string{
+		"context": answer["context"],
+		"answer":  encode(evidencetest.Activate(b.ek, public.Name(), object, secret)),
+	})
 }
 
 func newEnrolling(t *testing.T) *enrolling {
@@ -65,7 +72,8 @@ func newEnrolling(t *testing.T) *enrolling {
 		t.Fatal(err)
 	}
 	id := fingerprint(t, ek.Public())
-	return &enrolling{newTPMBench(t, bootPolicy, func(c *Config) { c.TPM.Enrolment = &data.Enrolment{Keys: []string{id}} }), ek}
+	return &enrolling{newTPMBench(t, bootPolicy,
+		func(c *Config) { c.TPM.Enrolment = &data.Enrolment{Keys: []string{id}} }), ek}
 }
 
 func TestEnrolmentAsksForACallerWhereAttestationDoes(t *testing.T) {
@@ -78,7 +86,8 @@ func TestEnrolmentAsksForACallerWhereAttestationDoes(t *testing.T) {
 		bearer, provider string
 		status           int
 	}{
-		{"", "strict", 401}, {"", "silent", 401}, {"wrong", "strict", 401}, {other, "strict", 403}, {other, "silent", 403},
+		{"", "strict", 401}, {"", "silent", 401}, {"wrong", "strict", 401}, {other, "strict", 403},
+		{other, "silent", 403},
 		{reader, "strict", 200}, {reader, "silent", 200}, {"", "open", 200},
 	} {
 		if w := b.enrol(t, tc.bearer, "/p/"+tc.provider+"/tpm/enroll", "host"); w.Code != tc.status {

@@ -32,12 +32,22 @@ type guests struct {
 
 func newGuests(t *testing.T, edit func(*Config), settings ...func(*provider.Config)) *guests {
 	t.Helper()
-	g := &guests{amd: evidencetest.NewAMD(evidencetest.AMDConfig{Now: now}), uvm: evidencetest.NewUVM(evidencetest.UVMConfig{Now: now}),
-		nitro: evidencetest.NewNitro(evidencetest.NitroConfig{Now: now}), arm: evidencetest.NewArm()}
+	g := &guests{
+		amd:   evidencetest.NewAMD(evidencetest.AMDConfig{Now: now}),
+		uvm:   evidencetest.NewUVM(evidencetest.UVMConfig{Now: now}),
+		nitro: evidencetest.NewNitro(evidencetest.NitroConfig{Now: now}),
+		arm:   evidencetest.NewArm(),
+	}
 	g.bench = newBench(t, func(c *Config) {
 		c.Appraiser = &appraisal.Appraiser{Random: rand.Reader, Verifiers: appraisal.Verifiers(appraisal.Trust{
-			AMD: snp.Config{Roots: g.amd.Roots(), UVM: []uvm.Trust{{Issuer: g.uvm.DID(), Feed: "ContainerPlat-AMD-UVM", MinSVN: 100, Status: "azure-compliant-uvm"}}},
-			AWS: nitro.Config{Root: g.nitro.Root()}, Arm: cca.Config{Anchors: []cca.Anchor{{Key: &g.arm.CPAK.PublicKey}}}})}
+			AMD: snp.Config{Roots: g.amd.Roots(), UVM: []uvm.Trust{{
+				Issuer: g.uvm.DID(),
+				Feed:   "ContainerPlat-AMD-UVM",
+				MinSVN: 100,
+				Status: "azure-compliant-uvm",
+			}}},
+			AWS: nitro.Config{Root: g.nitro.Root()},
+			Arm: cca.Config{Anchors: []cca.Anchor{{Key: &g.arm.CPAK.PublicKey}}}})}
 		if edit != nil {
 			edit(c)
 		}
@@ -72,12 +82,16 @@ const snpPath = "/attest/SevSnpVm?api-version=2022-08-01"
 func TestSNPTokenToTheByte(t *testing.T) {
 	g := newGuests(t, nil)
 	chip := g.amd.Chip(evidencetest.ChipConfig{TCB: snp.RawTCB{3, 0, 0, 0, 0, 0, 0x19, 0x73}})
-	report := chip.Report(evidencetest.ReportConfig{ReportData: [64]byte{0x40, 0xfc, 63: 9}, HostData: [32]byte{0x73}, Measurement: [48]byte{2, 0xc3},
+	report := chip.Report(evidencetest.ReportConfig{
+		ReportData:  [64]byte{0x40, 0xfc, 63: 9},
+		HostData:    [32]byte{0x73},
+		Measurement: [48]byte{2, 0xc3},
 		Edit: func(b []byte) {
 			b[0x10], b[0x20], b[0xe0] = 1, 2, 0x81
 			copy(b[0x140:0x160], make([]byte, 32))
 			b[0x140] = 0xa9
-		}})
+		},
+	})
 	f := snp.Framed{Report: report, Certificates: append(chip.PEM(), g.amd.Chain(false)...)}
 	raw, err := f.Marshal()
 	if err != nil {
@@ -92,12 +106,17 @@ func TestSNPTokenToTheByte(t *testing.T) {
 	id := got[at+7 : at+7+64]
 	made := now.Unix() - 5 // for clocks that run slow
 	want := fmt.Sprintf(`{"exp":%d,"iat":%d,"iss":"%s","jti":"%s","nbf":%d,"x-ms-attestation-type":"sevsnpvm",`+
-		`"x-ms-policy-hash":"9NY0VnTQ-IiBriBplVUpFbczcDaEBUwsiFYAzHu_gco","x-ms-sevsnpvm-authorkeydigest":"%s","x-ms-sevsnpvm-bootloader-svn":3,`+
-		`"x-ms-sevsnpvm-familyId":"01%s","x-ms-sevsnpvm-guestsvn":2,"x-ms-sevsnpvm-hostdata":"73%s","x-ms-sevsnpvm-idkeydigest":"81%s",`+
-		`"x-ms-sevsnpvm-imageId":"02%s","x-ms-sevsnpvm-is-debuggable":false,"x-ms-sevsnpvm-launchmeasurement":"02c3%s","x-ms-sevsnpvm-microcode-svn":115,`+
-		`"x-ms-sevsnpvm-migration-allowed":false,"x-ms-sevsnpvm-reportdata":"40fc%s09","x-ms-sevsnpvm-reportid":"a9%s","x-ms-sevsnpvm-smt-allowed":true,`+
+		`"x-ms-policy-hash":"9NY0VnTQ-IiBriBplVUpFbczcDaEBUwsiFYAzHu_gco",`+
+		`"x-ms-sevsnpvm-authorkeydigest":"%s","x-ms-sevsnpvm-bootloader-svn":3,`+
+		`"x-ms-sevsnpvm-familyId":"01%s","x-ms-sevsnpvm-guestsvn":2,"x-ms-sevsnpvm-hostdata":"73%s",`+
+		`"x-ms-sevsnpvm-idkeydigest":"81%s",`+
+		`"x-ms-sevsnpvm-imageId":"02%s","x-ms-sevsnpvm-is-debuggable":false,`+
+		`"x-ms-sevsnpvm-launchmeasurement":"02c3%s","x-ms-sevsnpvm-microcode-svn":115,`+
+		`"x-ms-sevsnpvm-migration-allowed":false,"x-ms-sevsnpvm-reportdata":"40fc%s09",`+
+		`"x-ms-sevsnpvm-reportid":"a9%s","x-ms-sevsnpvm-smt-allowed":true,`+
 		`"x-ms-sevsnpvm-snpfw-svn":25,"x-ms-sevsnpvm-tee-svn":0,"x-ms-sevsnpvm-vmpl":0,"x-ms-ver":"1.0"}`,
-		made+28800, made, issuer, id, made, zeros(48), zeros(15), zeros(31), zeros(47), zeros(15), zeros(46), zeros(61), zeros(31))
+		made+28800, made, issuer, id, made, zeros(48), zeros(15), zeros(31), zeros(47), zeros(15), zeros(46),
+		zeros(61), zeros(31))
 	if got != want {
 		t.Errorf("payload:\n%s\nwant:\n%s", got, want)
 	}
@@ -110,22 +129,35 @@ func TestRequestsOfRealClients(t *testing.T) {
 	chip := g.amd.Chip(evidencetest.ChipConfig{})
 	runtime := `{"keys":[{"kty":"RSA","n":"AQ","e":"AQAB"}]}`
 	measurement := [48]byte{9}
-	report := chip.Report(evidencetest.ReportConfig{ReportData: evidencetest.BindData([]byte(runtime)), Measurement: measurement})
+	report := chip.Report(evidencetest.ReportConfig{
+		ReportData:  evidencetest.BindData([]byte(runtime)),
+		Measurement: measurement,
+	})
 	chain := append(chip.PEM(), g.amd.Chain(false)...)
 	padded, plain := base64.URLEncoding.EncodeToString, base64.RawURLEncoding.EncodeToString
 	endorsement := g.uvm.Endorse(measurement[:], evidencetest.EndorsementConfig{})
 	sidecar := `{"SnpReport":"` + padded(report) + `","VcekCertChain":"` + padded(chain) + `","Endorsements":"` +
 		padded([]byte(`{"Uvm":["`+padded(endorsement)+`"]}`)) + `"}`
-	tools := `{"SnpReport":"` + plain(report) + `","VcekCertChain":"` + plain([]byte(strings.ReplaceAll(string(chain), "\n", "\r\n"))) + `"}`
+	tools := `{"SnpReport":"` + plain(report) + `","VcekCertChain":"` +
+		plain([]byte(strings.ReplaceAll(string(chain), "\n", "\r\n"))) + `"}`
 	for name, tc := range map[string]struct {
 		path, body string
 		want       []string
 	}{
-		"side-car of confidential containers": {"/attest/SevSnpVm?api-version=2020-10-01", `{"report":"` + padded([]byte(sidecar)) + `","runtimeData":{"data":"` + padded([]byte(runtime)) +
-			`","dataType":"JSON"},"initTimeData":{"data":"","dataType":""},"nonce":9007199254740993}`,
-			[]string{`"x-ms-compliance-status":"azure-compliant-uvm"`, `"x-ms-runtime":{"keys":[`, `"nonce":9007199254740993`}},
-		"tools for confidential VMs": {"/attest/sevsnpvm?api-version=2022-08-01", `{"report":"` + plain([]byte(tools)) + `","runtimeData":{"data":"` + plain([]byte(runtime)) + `","dataType":"JSON"}}`,
-			[]string{`"x-ms-runtime":{"keys":[`}},
+		"side-car of confidential containers": {"/attest/SevSnpVm?api-version=2020-10-01",
+			`{"report":"` + padded([]byte(sidecar)) + `","runtimeData":{"data":"` + padded([]byte(runtime)) +
+				`","dataType":"JSON"},"initTimeData":{"data":"","dataType":""},"nonce":9007199254740993}`,
+			[]string{
+				`"x-ms-compliance-status":"azure-compliant-uvm"`,
+				`"x-ms-runtime":{"keys":[`,
+				`"nonce":9007199254740993`,
+			}},
+		"tools for confidential VMs": {
+			"/attest/sevsnpvm?api-version=2022-08-01",
+			`{"report":"` + plain([]byte(tools)) + `","runtimeData":{"data":"` + plain([]byte(runtime)) +
+				`","dataType":"JSON"}}`,
+			[]string{`"x-ms-runtime":{"keys":[`},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := g.claims(t, tc.path, tc.body)
@@ -153,20 +185,41 @@ func TestRefusedGuests(t *testing.T) {
 	}
 	old := g.amd.Chip(evidencetest.ChipConfig{TCB: snp.RawTCB{3, 0, 0, 0, 0, 0, 8, 115}})
 	for name, tc := range map[string]struct{ path, body, want string }{
-		"SNP: debug":             {snpPath, frame(evidencetest.ReportConfig{Policy: 0xb0000}), "snp.policy.debug"},
-		"SNP: below the floor":   {snpPath, `{"report":"` + encode(old.Evidence(g.amd, old.Report(evidencetest.ReportConfig{}))) + `"}`, "snp.tcb.status"},
-		"SNP: altered":           {snpPath, frame(evidencetest.ReportConfig{After: func(b []byte) { b[0x90] ^= 1 }}), "snp.report.signature"},
-		"SNP: as a quote":        {snpPath, strings.Replace(frame(evidencetest.ReportConfig{}), "report", "quote", 1), "request.body"},
-		"SNP: with an event log": {snpPath, strings.Replace(frame(evidencetest.ReportConfig{}), "{", `{"eventLog":"AAAA",`, 1), "request.body"},
-		"Nitro: debug":           {"/attest/NitroEnclave?api-version=2025-06-01", `{"document":"` + encode(g.nitro.Document(evidencetest.DocumentConfig{Debug: true})) + `"}`, "nitro.pcrs.debug"},
-		"Nitro: altered":         {"/attest/NitroEnclave?api-version=2025-06-01", `{"document":"` + encode(g.nitro.Document(evidencetest.DocumentConfig{})[:100]) + `"}`, "nitro.format"},
-		"CCA: debug":             {"/attest/ArmCca?api-version=2025-06-01", `{"token":"` + encode(g.arm.CCA(evidencetest.CCAConfig{Lifecycle: 0x5000})) + `"}`, "cca.platform.debug"},
-		"CCA: nothing":           {"/attest/ArmCca?api-version=2025-06-01", `{}`, "request.body"},
+		"SNP: debug": {snpPath, frame(evidencetest.ReportConfig{Policy: 0xb0000}), "snp.policy.debug"},
+		"SNP: below the floor": {
+			snpPath,
+			`{"report":"` + encode(old.Evidence(g.amd, old.Report(evidencetest.ReportConfig{}))) + `"}`,
+			"snp.tcb.status",
+		},
+		"SNP: altered": {snpPath, frame(evidencetest.ReportConfig{After: func(b []byte) {
+			b[0x90] ^= 1
+		}}), "snp.report.signature"},
+		"SNP: as a quote": {snpPath, strings.Replace(frame(evidencetest.ReportConfig{}), "report", "quote",
+			1), "request.body"},
+		"SNP: with an event log": {snpPath, strings.Replace(frame(evidencetest.ReportConfig{}), "{",
+			`{"eventLog":"AAAA",`, 1), "request.body"},
+		"Nitro: debug": {
+			"/attest/NitroEnclave?api-version=2025-06-01",
+			`{"document":"` + encode(g.nitro.Document(evidencetest.DocumentConfig{Debug: true})) + `"}`,
+			"nitro.pcrs.debug",
+		},
+		"Nitro: altered": {
+			"/attest/NitroEnclave?api-version=2025-06-01",
+			`{"document":"` + encode(g.nitro.Document(evidencetest.DocumentConfig{})[:100]) + `"}`,
+			"nitro.format",
+		},
+		"CCA: debug": {
+			"/attest/ArmCca?api-version=2025-06-01",
+			`{"token":"` + encode(g.arm.CCA(evidencetest.CCAConfig{Lifecycle: 0x5000})) + `"}`,
+			"cca.platform.debug",
+		},
+		"CCA: nothing": {"/attest/ArmCca?api-version=2025-06-01", `{}`, "request.body"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := g.do("POST", tc.path, tc.body)
 			doc := decodeError(t, w)
-			if w.Code != 400 || len(doc.Error.Details) != 1 || doc.Error.Details[0].Check != tc.want || doc.Error.Details[0].Remedy == "" {
+			if w.Code != 400 || len(doc.Error.Details) != 1 || doc.Error.Details[0].Check != tc.want ||
+				doc.Error.Details[0].Remedy == "" {
 				t.Errorf("%d %+v, want %s", w.Code, doc, tc.want)
 			}
 		})
@@ -174,10 +227,13 @@ func TestRefusedGuests(t *testing.T) {
 	t.Run("by the default policy, where the provider accepts debug guests", func(t *testing.T) {
 		g := newGuests(t, nil, func(c *provider.Config) { c.Defaults.TCB = evidence.DebugGuest })
 		for path, body := range map[string]string{
-			"/attest/NitroEnclave?api-version=2025-06-01": `{"document":"` + encode(g.nitro.Document(evidencetest.DocumentConfig{Debug: true})) + `"}`,
-			"/attest/ArmCca?api-version=2025-06-01":       `{"token":"` + encode(g.arm.CCA(evidencetest.CCAConfig{Lifecycle: 0x5000})) + `"}`,
+			"/attest/NitroEnclave?api-version=2025-06-01": `{"document":"` +
+				encode(g.nitro.Document(evidencetest.DocumentConfig{Debug: true})) + `"}`,
+			"/attest/ArmCca?api-version=2025-06-01": `{"token":"` +
+				encode(g.arm.CCA(evidencetest.CCAConfig{Lifecycle: 0x5000})) + `"}`,
 		} {
-			if doc := decodeError(t, g.do("POST", path, body)); len(doc.Error.Details) == 0 || doc.Error.Details[0].Check != "policy" {
+			doc := decodeError(t, g.do("POST", path, body))
+			if len(doc.Error.Details) == 0 || doc.Error.Details[0].Check != "policy" {
 				t.Errorf("%s: %+v", path, doc)
 			}
 		}
@@ -194,10 +250,23 @@ func TestNitroAndCCAAttest(t *testing.T) {
 		body string
 		want []string
 	}{
-		"/attest/NitroEnclave?api-version=2025-06-01": {`{"document":"` + encode(g.nitro.Document(evidencetest.DocumentConfig{UserData: sum[:]})) + `",` + data + `}`,
-			[]string{`"x-ms-attestation-type":"nitroenclave"`, `"nitro_debug":false`, `"nitro_module_id":"i-0123-enc0456"`, `"x-ms-runtime":{"key":"value"}`}},
-		"/attest/armcca?api-version=2025-06-01": {`{"token":"` + encode(g.arm.CCA(evidencetest.CCAConfig{Challenge: evidencetest.BindData([]byte(runtime))})) + `",` + data + `}`,
-			[]string{`"x-ms-attestation-type":"armcca"`, `"dbgstat":"disabled"`, `"cca-platform-sw-components":[{`, `"x-ms-runtime":{"key":"value"}`}},
+		"/attest/NitroEnclave?api-version=2025-06-01": {`{"document":"` +
+			encode(g.nitro.Document(evidencetest.DocumentConfig{UserData: sum[:]})) + `",` + data + `}`,
+			[]string{
+				`"x-ms-attestation-type":"nitroenclave"`,
+				`"nitro_debug":false`,
+				`"nitro_module_id":"i-0123-enc0456"`,
+				`"x-ms-runtime":{"key":"value"}`,
+			}},
+		"/attest/armcca?api-version=2025-06-01": {`{"token":"` + encode(
+			g.arm.CCA(evidencetest.CCAConfig{Challenge: evidencetest.BindData([]byte(runtime))}),
+		) + `",` + data + `}`,
+			[]string{
+				`"x-ms-attestation-type":"armcca"`,
+				`"dbgstat":"disabled"`,
+				`"cca-platform-sw-components":[{`,
+				`"x-ms-runtime":{"key":"value"}`,
+			}},
 	} {
 		got := g.claims(t, path, tc.body)
 		for _, want := range tc.want {
@@ -232,9 +301,11 @@ func (unavailable) VCEK(context.Context, collateral.VCEKQuery) (*collateral.VCEK
 func TestUnavailableCollateralIsNoRefusal(t *testing.T) {
 	g := newGuests(t, func(c *Config) { c.Appraiser.Collateral = unavailable{} })
 	chip := g.amd.Chip(evidencetest.ChipConfig{})
-	w := g.do("POST", snpPath, `{"report":"`+base64.RawURLEncoding.EncodeToString([]byte(`{"SnpReport":"`+base64.RawURLEncoding.EncodeToString(chip.Report(evidencetest.ReportConfig{}))+`"}`))+`"}`)
+	w := g.do("POST", snpPath, `{"report":"`+base64.RawURLEncoding.EncodeToString([]byte(`{"SnpReport":"`+
+		base64.RawURLEncoding.EncodeToString(chip.Report(evidencetest.ReportConfig{}))+`"}`))+`"}`)
 	doc := decodeError(t, w)
-	if w.Code != 503 || w.Header().Get("Retry-After") == "" || len(doc.Error.Details) != 1 || doc.Error.Details[0].Check != "collateral.available" {
+	if w.Code != 503 || w.Header().Get("Retry-After") == "" || len(doc.Error.Details) != 1 ||
+		doc.Error.Details[0].Check != "collateral.available" {
 		t.Errorf("%d %+v", w.Code, doc)
 	}
 	// Clients are told that, the log why.
@@ -243,5 +314,6 @@ func TestUnavailableCollateralIsNoRefusal(t *testing.T) {
 	}
 	// With the chain sent along, nothing is needed but the revocation list, which
 	// is not required.
-	g.claims(t, snpPath, `{"report":"`+base64.RawURLEncoding.EncodeToString(chip.Evidence(g.amd, chip.Report(evidencetest.ReportConfig{})))+`"}`)
+	g.claims(t, snpPath, `{"report":"`+base64.RawURLEncoding.EncodeToString(chip.Evidence(g.amd,
+		chip.Report(evidencetest.ReportConfig{})))+`"}`)
 }

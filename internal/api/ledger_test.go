@@ -41,17 +41,26 @@ func entriesOf(t *testing.T, b *bench, q ledger.Query) []*ledger.Entry {
 func TestClientsDoNotChooseRequestIDs(t *testing.T) {
 	b := newBench(t, nil)
 	victim := attestWith(b, nil).Header().Get("x-ms-request-id")
-	claims := map[string]string{"traceparent": victim, "x-ms-request-id": victim, "x-ms-client-request-id": victim, "x-ms-correlation-request-id": victim}
+	claims := map[string]string{
+		"traceparent":                 victim,
+		"x-ms-request-id":             victim,
+		"x-ms-client-request-id":      victim,
+		"x-ms-correlation-request-id": victim,
+	}
 	ids := map[string]bool{victim: true}
 	for range 2 {
 		w := attestWith(b, claims)
 		id := w.Header().Get("x-ms-request-id")
-		if w.Code != 200 || ids[id] || !regexp.MustCompile(`^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`).MatchString(id) {
+		if w.Code != 200 || ids[id] ||
+			!regexp.MustCompile(`^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`).MatchString(id) {
 			t.Errorf("%d, id %q", w.Code, id)
 		}
 		ids[id] = true
 	}
-	attestWith(b, map[string]string{"traceparent": "no trace", "x-ms-client-request-id": "a\x00\xff\u00e4" + strings.Repeat("x", 5000)})
+	attestWith(b, map[string]string{
+		"traceparent":            "no trace",
+		"x-ms-client-request-id": "a\x00\xff\u00e4" + strings.Repeat("x", 5000),
+	})
 	found := entriesOf(t, b, ledger.Query{Type: ledger.Decision})
 	if len(found) != 4 {
 		t.Fatalf("%d entries", len(found))
@@ -62,11 +71,13 @@ func TestClientsDoNotChooseRequestIDs(t *testing.T) {
 			of++
 		}
 	}
-	if of != 1 || found[0].Client != nil || found[1].Client["traceparent"] != victim || len(found[1].Client) != 4 {
+	if of != 1 || found[0].Client != nil || found[1].Client["traceparent"] != victim ||
+		len(found[1].Client) != 4 {
 		t.Errorf("%d entries have the id %s; %+v", of, victim, found[1])
 	}
 	odd := found[3].Client
-	if len(odd) != 1 || len(odd["x-ms-client-request-id"]) > edge.MaxClientID || !strings.HasPrefix(odd["x-ms-client-request-id"], "a??") {
+	if len(odd) != 1 || len(odd["x-ms-client-request-id"]) > edge.MaxClientID ||
+		!strings.HasPrefix(odd["x-ms-client-request-id"], "a??") {
 		t.Errorf("%q", odd)
 	}
 	if strings.Contains(b.log.String(), strings.Repeat("x", edge.MaxClientID+1)) {
@@ -78,13 +89,15 @@ func TestClientsDoNotChooseRequestIDs(t *testing.T) {
 func TestChangesHaveTheServicesRequestID(t *testing.T) {
 	b := newBench(t, nil)
 	chosen := "00-11111111111111111111111111111111-2222222222222222-01"
-	r := httptest.NewRequest("POST", "/policies/SgxEnclave:reset?api-version=2022-08-01", strings.NewReader("eyJhbGciOiJub25lIn0.."))
+	r := httptest.NewRequest("POST", "/policies/SgxEnclave:reset?api-version=2022-08-01",
+		strings.NewReader("eyJhbGciOiJub25lIn0.."))
 	r.Header.Set("Authorization", "Bearer "+adminToken)
 	r.Header.Set("traceparent", chosen)
 	w := httptest.NewRecorder()
 	b.handler.ServeHTTP(w, r)
 	found := entriesOf(t, b, ledger.Query{Action: "policy.reset"})
-	if w.Code != 200 || len(found) != 1 || found[0].Request == chosen || found[0].Request == "" || found[0].Client["traceparent"] != chosen {
+	if w.Code != 200 || len(found) != 1 || found[0].Request == chosen || found[0].Request == "" ||
+		found[0].Client["traceparent"] != chosen {
 		t.Errorf("%d %s: %+v", w.Code, w.Body, found)
 	}
 }
@@ -110,7 +123,8 @@ func TestTokensThatNeverLeftAreOnRecord(t *testing.T) {
 		t.Fatal(good.Body)
 	}
 	// A refusal has no token that could be lost.
-	b.handler.ServeHTTP(deaf{httptest.NewRecorder()}, httptest.NewRequest("POST", sgxPath, strings.NewReader(`{"quote":"AAAA"}`)))
+	b.handler.ServeHTTP(deaf{httptest.NewRecorder()},
+		httptest.NewRequest("POST", sgxPath, strings.NewReader(`{"quote":"AAAA"}`)))
 	found := entriesOf(t, b, ledger.Query{})
 	tokens := map[string]string{}
 	withheld := 0
@@ -160,7 +174,8 @@ func TestEveryTypeOfEntriesCanBeSearched(t *testing.T) {
 			t.Errorf("%s: %d %s", typ, w.Code, w.Body)
 		}
 	}
-	if w := b.admin("GET", "/ledger?type=other", ""); w.Code != 400 || !strings.Contains(w.Body.String(), "withheld") {
+	w := b.admin("GET", "/ledger?type=other", "")
+	if w.Code != 400 || !strings.Contains(w.Body.String(), "withheld") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
@@ -181,7 +196,9 @@ func TestAChangedLedgerIsTold(t *testing.T) {
 	if w := b.do("POST", sgxPath, body); w.Code != 200 {
 		t.Errorf("another provider: %d %s", w.Code, w.Body)
 	}
-	if w := b.do("GET", "/readyz", ""); w.Code != 200 || !strings.Contains(w.Body.String(), `"stoppedLedgers":1`) || strings.Contains(w.Body.String(), "closed") {
+	if w := b.do("GET", "/readyz", ""); w.Code != 200 ||
+		!strings.Contains(w.Body.String(), `"stoppedLedgers":1`) ||
+		strings.Contains(w.Body.String(), "closed") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	var ready details
@@ -189,8 +206,10 @@ func TestAChangedLedgerIsTold(t *testing.T) {
 	r := httptest.NewRequest("GET", "/readyz", nil)
 	r.Host = "localhost:9443"
 	b.server.Operations().ServeHTTP(w, r)
-	if err := json.Unmarshal(w.Body.Bytes(), &ready); err != nil || w.Code != 200 || len(ready.StoppedLedgers) != 1 ||
-		ready.StoppedLedgers[0].Provider != "closed" || ready.StoppedLedgers[0].Remedy == "" || ready.Status != "ready" {
+	err := json.Unmarshal(w.Body.Bytes(), &ready)
+	if err != nil || w.Code != 200 || len(ready.StoppedLedgers) != 1 ||
+		ready.StoppedLedgers[0].Provider != "closed" || ready.StoppedLedgers[0].Remedy == "" ||
+		ready.Status != "ready" {
 		t.Errorf("%d %s, %v", w.Code, w.Body, err)
 	}
 }

@@ -26,21 +26,28 @@ func object(t *testing.T, w *httptest.ResponseRecorder, status int) map[string]a
 func TestStaticTokens(t *testing.T) {
 	b := newBench(t, nil)
 	b.provider(t, "alpha", "")
-	created := object(t, b.admin("POST", "/tokens", `{"name":"ci","role":"reader","providers":["alpha"],"expires":"2027-01-01T00:00:00Z"}`), 200)
+	created := object(t, b.admin("POST", "/tokens",
+		`{"name":"ci","role":"reader","providers":["alpha"],"expires":"2027-01-01T00:00:00Z"}`), 200)
 	secret, _ := created["token"].(string)
 	if w := b.as(secret, "GET", "/p/alpha/policies/SgxEnclave"+apiVersion, ""); w.Code != 200 {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
 	listed := b.admin("GET", "/tokens", "")
 	rows, _ := object(t, listed, 200)["value"].([]any)
-	if row, _ := rows[0].(map[string]any); len(rows) != 1 || row["name"] != "ci" || row["role"] != "reader" || row["createdBy"] != "token:administrator" {
+	if row, _ := rows[0].(map[string]any); len(rows) != 1 || row["name"] != "ci" || row["role"] != "reader" ||
+		row["createdBy"] != "token:administrator" {
 		t.Errorf("%v", rows)
 	}
 	if len(secret) < 26 || strings.Contains(listed.Body.String(), secret) {
 		t.Error("the list shows the secret")
 	}
-	for name, body := range map[string]string{"a name that is taken": `{"name":"ci","role":"reader"}`, "another role": `{"name":"x","role":"ownr"}`, "a name that is none": `{"name":"a b","role":"reader"}`,
-		"an end in the past": `{"name":"x","role":"reader","expires":"2020-01-01T00:00:00Z"}`, "an unknown member": `{"name":"x","role":"reader","admin":true}`} {
+	for name, body := range map[string]string{
+		"a name that is taken": `{"name":"ci","role":"reader"}`,
+		"another role":         `{"name":"x","role":"ownr"}`,
+		"a name that is none":  `{"name":"a b","role":"reader"}`,
+		"an end in the past":   `{"name":"x","role":"reader","expires":"2020-01-01T00:00:00Z"}`,
+		"an unknown member":    `{"name":"x","role":"reader","admin":true}`,
+	} {
 		if w := b.admin("POST", "/tokens", body); w.Code != 400 && w.Code != 409 {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 		}
@@ -65,7 +72,8 @@ func TestSigningKeysFollowEachOther(t *testing.T) {
 	kid, _ := next["kid"].(string)
 	old, _ := before["keys"].([]any)[0].(map[string]any)["kid"].(string)
 	listed := b.admin("GET", "/signingkeys", "").Body.String()
-	if kid == "" || old == "" || kid == old || !strings.Contains(listed, kid) || strings.Contains(listed, "PRIVATE") {
+	if kid == "" || old == "" || kid == old || !strings.Contains(listed, kid) ||
+		strings.Contains(listed, "PRIVATE") {
 		t.Errorf("%v after %v: %s", kid, old, listed)
 	}
 	// Owners of a provider rotate its keys, and not those that all share.
@@ -95,7 +103,8 @@ func TestProofsAreServed(t *testing.T) {
 	b.ledger.Close(t.Context())
 	proof := object(t, b.admin("GET", "/ledger/proof/2", ""), 200)
 	checkpoint := object(t, b.admin("GET", "/ledger/checkpoint", ""), 200)
-	if proof["checkpoint"] != checkpoint["checkpoint"] || checkpoint["checkpoint"] == "" || !strings.Contains(proof["entry"].(string), `"outcome":"accepted"`) {
+	if proof["checkpoint"] != checkpoint["checkpoint"] || checkpoint["checkpoint"] == "" ||
+		!strings.Contains(proof["entry"].(string), `"outcome":"accepted"`) {
 		t.Errorf("%v\n%v", proof, checkpoint)
 	}
 	for last, want := range map[string]int{"": 3, "?last=0": 0, "?last=1": 1, "?last=9": 3} {
@@ -114,19 +123,26 @@ func TestProofsAreServed(t *testing.T) {
 func TestPrivateEndpointConnections(t *testing.T) {
 	b := newBench(t, nil)
 	b.provider(t, "alpha", "")
-	list, one := armPath+"alpha/privateEndpointConnections"+apiVersion, armPath+"alpha/privateEndpointConnections/e1"+apiVersion
+	list := armPath + "alpha/privateEndpointConnections" + apiVersion
+	one := armPath + "alpha/privateEndpointConnections/e1" + apiVersion
 	wantStatus(t, b.admin("GET", one, ""), 404)
-	put := object(t, b.admin("PUT", one, `{"properties":{"privateEndpoint":{"id":"/x"},"privateLinkServiceConnectionState":{"status":"Approved"}}}`), 200)
+	put := object(t, b.admin("PUT", one,
+		`{"properties":{"privateEndpoint":{"id":"/x"},`+
+			`"privateLinkServiceConnectionState":{"status":"Approved"}}}`),
+		200)
 	if p, _ := put["properties"].(map[string]any); p["provisioningState"] != "Succeeded" || put["name"] != "e1" {
 		t.Errorf("%v", put)
 	}
 	wantStatus(t, b.admin("PUT", one, `[]`), 400)
-	wantStatus(t, b.admin("PUT", one, `{"properties":{"privateEndpoint":{"id":`+strings.Repeat("[", 62)+strings.Repeat("]", 62)+`}}}`), 400)
+	wantStatus(t, b.admin("PUT", one,
+		`{"properties":{"privateEndpoint":{"id":`+strings.Repeat("[", 62)+strings.Repeat("]", 62)+`}}}`), 400)
 	if rows, _ := object(t, b.admin("GET", list, ""), 200)["value"].([]any); len(rows) != 1 {
 		t.Errorf("%v", rows)
 	}
 	object(t, b.admin("GET", one, ""), 200)
-	if rows, _ := object(t, b.admin("GET", armPath+"alpha/privateLinkResources"+apiVersion, ""), 200)["value"].([]any); len(rows) != 1 {
+	rows, _ := object(t, b.admin("GET", armPath+"alpha/privateLinkResources"+apiVersion, ""),
+		200)["value"].([]any)
+	if len(rows) != 1 {
 		t.Errorf("%v", rows)
 	}
 	wantStatus(t, b.admin("DELETE", one, ""), 200)
@@ -146,20 +162,24 @@ func TestTheFirstVersionsPath(t *testing.T) {
 	report := base64.RawURLEncoding.EncodeToString(evidencetest.OpenEnclaveReport(raw))
 	held := base64.RawURLEncoding.EncodeToString([]byte(canary))
 	for kind, evidence := range map[string]string{"SgxEnclave": quote, "OpenEnclave": report} {
-		w := b.do("POST", "/attest/Tee/"+kind+"?api-version=2018-09-01-preview", `{"quote":"`+evidence+`","enclaveHeldData":"`+held+`"}`)
+		w := b.do("POST", "/attest/Tee/"+kind+"?api-version=2018-09-01-preview",
+			`{"quote":"`+evidence+`","enclaveHeldData":"`+held+`"}`)
 		var text string
-		if err := json.Unmarshal(w.Body.Bytes(), &text); err != nil || w.Code != 200 || strings.Count(text, ".") != 2 {
+		err := json.Unmarshal(w.Body.Bytes(), &text)
+		if err != nil || w.Code != 200 || strings.Count(text, ".") != 2 {
 			t.Errorf("%s: %d %s", kind, w.Code, w.Body)
 		}
 	}
 	answered(t, b.do("POST", "/attest/OpenEnclave"+apiVersion, `{"report":"`+report+`"}`))
-	wantStatus(t, b.do("POST", "/attest/Tee/SgxEnclave?api-version=2018-09-01-preview", `{"report":"`+report+`"}`), 400)
+	wantStatus(t,
+		b.do("POST", "/attest/Tee/SgxEnclave?api-version=2018-09-01-preview", `{"report":"`+report+`"}`), 400)
 }
 
 func TestVBSEnclavesAreChallenged(t *testing.T) {
 	b := newTPMBench(t, bootPolicy, nil)
 	message := base64.RawURLEncoding.EncodeToString([]byte(`{"payload":{"type":"aikcert"}}`))
-	if p := payload(t, b.do("POST", "/attest/VbsEnclave"+apiVersion, `{"data":"`+message+`"}`)); p["challenge"] == "" {
+	p := payload(t, b.do("POST", "/attest/VbsEnclave"+apiVersion, `{"data":"`+message+`"}`))
+	if p["challenge"] == "" {
 		t.Errorf("%v", p)
 	}
 }
@@ -168,27 +188,37 @@ func TestVBSEnclavesAreChallenged(t *testing.T) {
 func TestTheDefaultProviderHasSettings(t *testing.T) {
 	b := newBench(t, nil)
 	b.provider(t, "alpha", "")
-	const path = "/subscriptions/probity/resourceGroups/default/providers/Microsoft.Attestation/attestationProviders"
+	const path = "/subscriptions/probity/resourceGroups/default/providers/Microsoft.Attestation/attestati" +
+		"onProviders"
 	list, _ := object(t, b.admin("GET", path+apiVersion, ""), 200)["value"].([]any)
 	if row, _ := list[0].(map[string]any); len(list) != 1 || row["name"] != "default" {
 		t.Errorf("%v", list)
 	}
-	object(t, b.admin("PATCH", path+"/default"+apiVersion, `{"properties":{"tpmAttestationAuthentication":"Enabled","probity":{"audience":["workload"],"signingAlgorithm":"ES256"}}}`), 200)
+	object(t, b.admin("PATCH", path+"/default"+apiVersion,
+		`{"properties":{"tpmAttestationAuthentication":"Enabled","probity":{"audience":["workload"],`+
+			`"signingAlgorithm":"ES256"}}}`),
+		200)
 	claims := answered(t, b.do("POST", sgxPath, `{"quote":"`+b.quote()+`"}`))
 	if claims["aud"] != "workload" || claims["iss"] != issuer {
 		t.Errorf("%v", claims)
 	}
-	wantStatus(t, b.do("POST", "/attest/Tpm"+apiVersion, `{"data":"eyJwYXlsb2FkIjp7InR5cGUiOiJhaWtjZXJ0In19"}`), 401)
+	wantStatus(t,
+		b.do("POST", "/attest/Tpm"+apiVersion, `{"data":"eyJwYXlsb2FkIjp7InR5cGUiOiJhaWtjZXJ0In19"}`), 401)
 	found := b.admin("GET", "/ledger?action=provider.update", "").Body.String()
-	if !strings.Contains(found, `"tpmAttestationAuthentication":"Enabled"`) || !strings.Contains(found, "ES256") {
+	if !strings.Contains(found, `"tpmAttestationAuthentication":"Enabled"`) ||
+		!strings.Contains(found, "ES256") {
 		t.Errorf("%s", found)
 	}
 	for name, try := range map[string][3]string{
-		"its removal":           {"DELETE", path + "/default", ""},
-		"keys of its own":       {"PATCH", path + "/default", `{"properties":{"probity":{"ownKeys":true}}}`},
-		"another resource":      {"PATCH", armPath + "default", `{"tags":{"a":"b"}}`},
-		"its name elsewhere":    {"PUT", armPath + "default", `{"location":"local"}`},
-		"another trust model":   {"PUT", path + "/default", `{"location":"local","properties":{"policySigningCertificates":{"keys":[{"kty":"RSA","x5c":["AA"]}]}}}`},
+		"its removal":        {"DELETE", path + "/default", ""},
+		"keys of its own":    {"PATCH", path + "/default", `{"properties":{"probity":{"ownKeys":true}}}`},
+		"another resource":   {"PATCH", armPath + "default", `{"tags":{"a":"b"}}`},
+		"its name elsewhere": {"PUT", armPath + "default", `{"location":"local"}`},
+		"another trust model": {
+			"PUT", path + "/default",
+			`{"location":"local","properties":{"policySigningCertificates":{"keys":[{"kty":"RSA",` +
+				`"x5c":["AA"]}]}}}`,
+		},
 		"its name in capitals":  {"PUT", path + "/DEFAULT", `{"location":"local"}`},
 		"by an owner of others": {"PATCH", path + "/default", ""},
 	} {
@@ -208,7 +238,8 @@ func TestTheDefaultProviderHasSettings(t *testing.T) {
 func TestARotationWithoutAnAlgorithmIsOfTheProvidersOwn(t *testing.T) {
 	b := newBench(t, nil)
 	b.provider(t, "acme", `"probity":{"ownKeys":true,"signingAlgorithm":"ES256"}`)
-	if next := object(t, b.admin("POST", "/p/acme/signingkeys:rotate", `{}`), 200); next["algorithm"] != "ES256" {
+	next := object(t, b.admin("POST", "/p/acme/signingkeys:rotate", `{}`), 200)
+	if next["algorithm"] != "ES256" {
 		t.Errorf("%v", next)
 	}
 	if w := b.admin("POST", "/p/acme/signingkeys:rotate", `{"algorithm":"RS256"}`); w.Code == 200 {
@@ -219,10 +250,15 @@ func TestARotationWithoutAnAlgorithmIsOfTheProvidersOwn(t *testing.T) {
 // TestRefusalsOfSignedRequestsExpectTheirOwnPayload: not that of another route.
 func TestRefusalsOfSignedRequestsExpectTheirOwnPayload(t *testing.T) {
 	b := newBench(t, nil)
-	for path, want := range map[string]string{"/certificates:add": "policyCertificate", "/certificates:remove": "policyCertificate", "/policies/SgxEnclave:reset": "empty payload"} {
+	for path, want := range map[string]string{
+		"/certificates:add":          "policyCertificate",
+		"/certificates:remove":       "policyCertificate",
+		"/policies/SgxEnclave:reset": "empty payload",
+	} {
 		for _, body := range []string{"x", "a.b.c", `"eyJhbGciOiJub25lIn0.eyJ4IjoxfQ."`} {
 			w := b.admin("POST", path+"?api-version=2022-08-01", body)
-			if w.Code != 400 || strings.Contains(w.Body.String(), "AttestationPolicy\\\":") || !strings.Contains(w.Body.String(), want) {
+			if w.Code != 400 || strings.Contains(w.Body.String(), "AttestationPolicy\\\":") ||
+				!strings.Contains(w.Body.String(), want) {
 				t.Errorf("%s with %s: %d %s", path, body, w.Code, w.Body)
 			}
 		}

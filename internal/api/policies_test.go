@@ -42,7 +42,8 @@ func (b *bench) admin(method, target, body string) *httptest.ResponseRecorder {
 func answered(t *testing.T, w *httptest.ResponseRecorder) map[string]any {
 	t.Helper()
 	var answer struct{ Token string }
-	if err := json.Unmarshal(w.Body.Bytes(), &answer, json.MatchCaseInsensitiveNames(true)); err != nil || w.Code != 200 {
+	err := json.Unmarshal(w.Body.Bytes(), &answer, json.MatchCaseInsensitiveNames(true))
+	if err != nil || w.Code != 200 {
 		t.Fatalf("%d %s: %v", w.Code, w.Body, err)
 	}
 	_, payload, err := token.Decode(answer.Token)
@@ -71,24 +72,30 @@ func TestAPolicyIsSetReadAppliedAndReset(t *testing.T) {
 	b := newBench(t, nil)
 	attest := `{"quote":"` + b.quote() + `"}`
 	jws := wrap(t, denySVN)
-	for name, body := range map[string]string{"bare": jws, "with white space": " \n" + jws + "\r\n", "as a JSON string": `"` + jws + `"`} {
+	for name, body := range map[string]string{
+		"bare": jws, "with white space": " \n" + jws + "\r\n", "as a JSON string": `"` + jws + `"`,
+	} {
 		t.Run(name, func(t *testing.T) {
 			got := answered(t, b.admin("PUT", policyPath+apiVersion, body))
 			submitted, err := policyjws.Parse(jws)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got["x-ms-policy-result"] != "Updated" || got["x-ms-policy-token-hash"] != submitted.Hash() || got["x-ms-policy-signer"] != nil {
+			if got["x-ms-policy-result"] != "Updated" || got["x-ms-policy-token-hash"] != submitted.Hash() ||
+				got["x-ms-policy-signer"] != nil {
 				t.Errorf("answer = %v", got)
 			}
 			if got := answered(t, b.admin("GET", policyPath+apiVersion, "")); got["x-ms-policy"] != jws {
 				t.Errorf("the policy does not come back byte for byte: %v", got)
 			}
 			doc := decodeError(t, b.do("POST", sgxPath, attest))
-			if doc.Error.Code != "PolicyEvaluationError" || !strings.Contains(doc.Error.Message, "claim x-ms-sgx-svn is 3") || len(doc.Error.Details) != 1 {
+			if doc.Error.Code != "PolicyEvaluationError" ||
+				!strings.Contains(doc.Error.Message, "claim x-ms-sgx-svn is 3") || len(doc.Error.Details) != 1 {
 				t.Errorf("error = %+v", doc)
 			}
-			if got := answered(t, b.admin("POST", policyPath+":reset"+apiVersion, policyjws.NoPolicy)); got["x-ms-policy-result"] != "Removed" || got["x-ms-policy-token-hash"] != nil {
+			if got := answered(
+				t, b.admin("POST", policyPath+":reset"+apiVersion, policyjws.NoPolicy),
+			); got["x-ms-policy-result"] != "Removed" || got["x-ms-policy-token-hash"] != nil {
 				t.Errorf("answer = %v", got)
 			}
 			if w := b.do("POST", sgxPath, attest); w.Code != 200 {
@@ -154,16 +161,34 @@ func TestAPolicyThatIsRefusedLeavesTheOldOneInForce(t *testing.T) {
 	encode := base64.RawURLEncoding.EncodeToString
 	signed := encode([]byte(`{"alg":"RS256","x5c":["AAAA"]}`)) + "." + strings.Split(old, ".")[1] + "."
 	for name, tc := range map[string]struct{ body, code, check string }{
-		"nothing":                  {"", "InvalidOperation", "policy.jws"},
-		"no JWS":                   {"version=1.0;", "InvalidOperation", "policy.jws"},
-		"half a JSON string":       {`"` + old, "InvalidOperation", "policy.jws"},
-		"payload is no policy":     {encode([]byte(`{"alg":"none"}`)) + "." + encode([]byte(`{}`)) + ".", "InvalidOperation", "policy.jws"},
-		"certificate is none":      {signed, "InvalidOperation", "policy.jws"},
-		"signature under none":     {old + "AAAA", "InvalidOperation", "policy.jws"},
-		"does not parse":           {wrap(t, "version=1.0;\nauthorizationrules{=> allow(); [typ==\"x\"] => deny();};"), "PolicyParsingError", "policy.syntax"},
-		"empty policy":             {policyjws.NoPolicy, "PolicyParsingError", "policy.syntax"},
-		"baseline without means":   {wrap(t, `version=1.1;configurationrules{=> issueproperty(type="x-ms-sgx-tcbidentifier", value="7");};authorizationrules{=> permit();};`), "InvalidParameter", "policy.tcb-identifier"},
-		"the service's own claims": {wrap(t, `version=1.0;authorizationrules{=> permit();};issuancerules{=> issue(type="exp", value=9);};`), "PolicyParsingError", "policy.syntax"},
+		"nothing":            {"", "InvalidOperation", "policy.jws"},
+		"no JWS":             {"version=1.0;", "InvalidOperation", "policy.jws"},
+		"half a JSON string": {`"` + old, "InvalidOperation", "policy.jws"},
+		"payload is no policy": {
+			encode([]byte(`{"alg":"none"}`)) + "." + encode([]byte(`{}`)) + ".",
+			"InvalidOperation",
+			"policy.jws",
+		},
+		"certificate is none":  {signed, "InvalidOperation", "policy.jws"},
+		"signature under none": {old + "AAAA", "InvalidOperation", "policy.jws"},
+		"does not parse": {
+			wrap(t, "version=1.0;\nauthorizationrules{=> allow(); [typ==\"x\"] => deny();};"),
+			"PolicyParsingError",
+			"policy.syntax",
+		},
+		"empty policy": {policyjws.NoPolicy, "PolicyParsingError", "policy.syntax"},
+		"baseline without means": {
+			wrap(t, `version=1.1;configurationrules{=> issueproperty(type="x-ms-sgx-tcbidentifier", `+
+				`value="7");};authorizationrules{=> permit();};`),
+			"InvalidParameter",
+			"policy.tcb-identifier",
+		},
+		"the service's own claims": {
+			wrap(t,
+				`version=1.0;authorizationrules{=> permit();};issuancerules{=> issue(type="exp", value=9);};`),
+			"PolicyParsingError",
+			"policy.syntax",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := b.admin("PUT", policyPath+apiVersion, tc.body)
@@ -176,7 +201,8 @@ func TestAPolicyThatIsRefusedLeavesTheOldOneInForce(t *testing.T) {
 			}
 		})
 	}
-	doc := decodeError(t, b.admin("PUT", policyPath+apiVersion, wrap(t, "version=1.0;\nauthorizationrules{=> allow(); [typ==\"x\"] => deny();};")))
+	doc := decodeError(t, b.admin("PUT", policyPath+apiVersion,
+		wrap(t, "version=1.0;\nauthorizationrules{=> allow(); [typ==\"x\"] => deny();};")))
 	if len(doc.Error.Details) != 2 || doc.Error.Details[0].Line != 2 || doc.Error.Details[1].Column != 33 {
 		t.Errorf("not every diagnostic with its place: %+v", doc.Error.Details)
 	}
@@ -196,7 +222,10 @@ func TestAStoreThatFailsChangesNothing(t *testing.T) {
 	for name, tc := range map[string]struct {
 		err    error
 		status int
-	}{"for good": {errors.New("disk full"), 500}, "for a while": {fmt.Errorf("disk full: %w", store.ErrUnavailable), 503}} {
+	}{
+		"for good":    {errors.New("disk full"), 500},
+		"for a while": {fmt.Errorf("disk full: %w", store.ErrUnavailable), 503},
+	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, nil)
 			settings := b.settings
@@ -209,8 +238,12 @@ func TestAStoreThatFailsChangesNothing(t *testing.T) {
 			cfg.Registry = b.registry
 			b.server = New(cfg)
 			b.handler = b.server
-			for _, w := range []*httptest.ResponseRecorder{b.admin("PUT", policyPath+apiVersion, wrap(t, denySVN)), b.admin("POST", policyPath+":reset"+apiVersion, policyjws.NoPolicy)} {
-				if w.Code != tc.status || strings.Contains(w.Body.String(), "disk") || (w.Header().Get("Retry-After") != "") != (tc.status == 503) {
+			for _, w := range []*httptest.ResponseRecorder{
+				b.admin("PUT", policyPath+apiVersion, wrap(t, denySVN)),
+				b.admin("POST", policyPath+":reset"+apiVersion, policyjws.NoPolicy),
+			} {
+				if w.Code != tc.status || strings.Contains(w.Body.String(), "disk") ||
+					(w.Header().Get("Retry-After") != "") != (tc.status == 503) {
 					t.Errorf("%d %s", w.Code, w.Body)
 				}
 			}
@@ -233,16 +266,23 @@ func TestOnlyTheAdministratorManagesPolicies(t *testing.T) {
 		"another scheme":         {nil, "Basic " + adminToken},
 		"token without a scheme": {nil, adminToken},
 		"empty token":            {nil, "Bearer "},
-		"no token is configured": {func(c *Config) { c.Auth = auth.New(auth.Config{Now: time.Now}) }, "Bearer " + adminToken},
+		"no token is configured": {
+			func(c *Config) { c.Auth = auth.New(auth.Config{Now: time.Now}) }, "Bearer " + adminToken,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, tc.edit)
-			for _, request := range [][3]string{{"PUT", policyPath + apiVersion, jws}, {"POST", policyPath + ":reset" + apiVersion, policyjws.NoPolicy}, {"GET", policyPath + apiVersion, ""}} {
+			for _, request := range [][3]string{
+				{"PUT", policyPath + apiVersion, jws},
+				{"POST", policyPath + ":reset" + apiVersion, policyjws.NoPolicy},
+				{"GET", policyPath + apiVersion, ""},
+			} {
 				r := httptest.NewRequest(request[0], request[1], strings.NewReader(request[2]))
 				r.Header.Set("Authorization", tc.header)
 				w := httptest.NewRecorder()
 				b.handler.ServeHTTP(w, r)
-				if w.Code != 401 || decodeError(t, w).Error.Code != "Unauthorized" || w.Header().Get("WWW-Authenticate") == "" {
+				if w.Code != 401 || decodeError(t, w).Error.Code != "Unauthorized" ||
+					w.Header().Get("WWW-Authenticate") == "" {
 					t.Errorf("%s: %d %s", request[0], w.Code, w.Body)
 				}
 				if tc.header != "" && strings.Contains(b.log.String(), adminToken[:10]) {
@@ -257,7 +297,8 @@ func TestADenialIsExplainedIfTheProviderAllows(t *testing.T) {
 	b := newBench(t, nil, func(c *provider.Config) { c.Defaults.Explain = true })
 	answered(t, b.admin("PUT", policyPath+apiVersion, wrap(t, denySVN)))
 	doc := decodeError(t, b.do("POST", sgxPath, `{"quote":"`+b.quote()+`"}`))
-	if len(doc.Error.Details) != 2 || doc.Error.Details[1].Check != "policy.rule" || !strings.Contains(doc.Error.Details[1].Found, "claim x-ms-sgx-svn is 3") {
+	if len(doc.Error.Details) != 2 || doc.Error.Details[1].Check != "policy.rule" ||
+		!strings.Contains(doc.Error.Details[1].Found, "claim x-ms-sgx-svn is 3") {
 		t.Errorf("details = %+v", doc.Error.Details)
 	}
 }
@@ -265,7 +306,8 @@ func TestADenialIsExplainedIfTheProviderAllows(t *testing.T) {
 func TestPropertiesSteerTheToken(t *testing.T) {
 	b := newBench(t, nil)
 	put := func(rules string) {
-		answered(t, b.admin("PUT", policyPath+apiVersion, wrap(t, "version=1.0;authorizationrules{=> permit();};issuancerules{"+rules+"};")))
+		answered(t, b.admin("PUT", policyPath+apiVersion,
+			wrap(t, "version=1.0;authorizationrules{=> permit();};issuancerules{"+rules+"};")))
 	}
 	lifetime := func() float64 {
 		c := answered(t, b.do("POST", sgxPath, `{"quote":"`+b.quote()+`"}`))
@@ -281,10 +323,15 @@ func TestPropertiesSteerTheToken(t *testing.T) {
 			t.Errorf("%s: %v seconds, want %v", rules, lifetime(), want)
 		}
 	}
-	for rules, want := range map[string]string{`=> issueproperty(type="omit_x5c", value=false);`: `"x5c":["`, `=> issueproperty(type="omit_x5c", value=true);`: `"x5t":"`} {
+	for rules, want := range map[string]string{
+		`=> issueproperty(type="omit_x5c", value=false);`: `"x5c":["`,
+		`=> issueproperty(type="omit_x5c", value=true);`:  `"x5t":"`,
+	} {
 		put(rules)
 		body := b.do("POST", sgxPath, `{"quote":"`+b.quote()+`"}`).Body.String()
-		header, _ := base64.RawURLEncoding.DecodeString(strings.Split(strings.TrimPrefix(body, `{"token":"`), ".")[0])
+		header, _ := base64.RawURLEncoding.DecodeString(
+			strings.Split(strings.TrimPrefix(body, `{"token":"`), ".")[0],
+		)
 		if !strings.Contains(string(header), want) {
 			t.Errorf("%s: header %s", rules, header)
 		}
@@ -292,13 +339,19 @@ func TestPropertiesSteerTheToken(t *testing.T) {
 }
 
 func TestNoTokenOutlivesTheCap(t *testing.T) {
-	const resource = "/subscriptions/probity/resourceGroups/default/providers/Microsoft.Attestation/attestationProviders/default"
+	const resource = "/subscriptions/probity/resourceGroups/default/providers/Microsoft.Attestation/attes" +
+		"tationProviders/default"
 	b := newBench(t, nil)
 	for _, minutes := range []int{60, 0} {
 		want := map[int]float64{60: 3600, 0: 28800}[minutes]
-		object(t, b.admin("PATCH", resource+apiVersion, fmt.Sprintf(`{"properties":{"probity":{"maxTokenValidityMinutes":%d}}}`, minutes)), 200)
-		for _, rules := range []string{"", `=> issueproperty(type="report_validity_in_minutes", value=525600);`, `=> issueproperty(type="report_validity_in_minutes", value=-5);`} {
-			answered(t, b.admin("PUT", policyPath+apiVersion, wrap(t, "version=1.0;authorizationrules{=> permit();};issuancerules{"+rules+"};")))
+		object(t, b.admin("PATCH", resource+apiVersion,
+			fmt.Sprintf(`{"properties":{"probity":{"maxTokenValidityMinutes":%d}}}`, minutes)), 200)
+		for _, rules := range []string{
+			"", `=> issueproperty(type="report_validity_in_minutes", value=525600);`,
+			`=> issueproperty(type="report_validity_in_minutes", value=-5);`,
+		} {
+			answered(t, b.admin("PUT", policyPath+apiVersion,
+				wrap(t, "version=1.0;authorizationrules{=> permit();};issuancerules{"+rules+"};")))
 			c := answered(t, b.do("POST", sgxPath, `{"quote":"`+b.quote()+`"}`))
 			if got := c["exp"].(float64) - c["iat"].(float64); got != want {
 				t.Errorf("cap of %d minutes, %s: %v seconds, want %v", minutes, rules, got, want)

@@ -1,17 +1,7 @@
 package api
 
 import (
-	"cmp"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/x509"
-	"encoding/asn1"
-	"encoding/base64"
 	"fmt"
-	"math/big"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -47,14 +37,17 @@ func (b *bench) as(bearer, method, target, body string, headers ...string) *http
 
 func (b *bench) provider(t *testing.T, name, properties string) {
 	t.Helper()
-	if w := b.admin("PUT", armPath+name+apiVersion, `{"location":"local","properties":{`+properties+`}}`); w.Code != 201 {
+	w := b.admin("PUT", armPath+name+apiVersion, `{"location":"local","properties":{`+properties+`}}`)
+	if w.Code != 201 {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
 }
 
 func (b *bench) token(t *testing.T, role string, providers ...string) string {
 	t.Helper()
-	secret, err := b.registry.NewToken(t.Context(), fmt.Sprintf("%s-%s", role, strings.ReplaceAll(strings.Join(providers, "-"), "*", "all")), role, providers, time.Time{}, provider.By{Caller: "test"})
+	secret, err := b.registry.NewToken(t.Context(),
+		fmt.Sprintf("%s-%s", role, strings.ReplaceAll(strings.Join(providers, "-"), "*", "all")), role,
+		providers, time.Time{}, provider.By{Caller: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +66,9 @@ func TestEveryRouteSaysWhatItNeeds(t *testing.T) {
 		callers[role+" of beta"] = b.token(t, role, "beta")
 		callers[role+" of all"] = b.token(t, role, "*")
 	}
-	fill := strings.NewReplacer("{version}", "1", "{proposal}", "x", "{seq}", "0", "{token}", "none", "{subscription}", "s1", "{group}", "g1", "{location}", "westus", "{provider}", "alpha", "{endpoint}", "e")
+	fill := strings.NewReplacer("{version}", "1", "{proposal}", "x", "{seq}", "0", "{token}", "none",
+		"{subscription}", "s1", "{group}", "g1", "{location}", "westus", "{provider}", "alpha",
+		"{endpoint}", "e")
 	anonymous := 0
 	for _, r := range routes(nil, nil, nil) {
 		prefix := ""
@@ -94,7 +89,8 @@ func TestEveryRouteSaysWhatItNeeds(t *testing.T) {
 			}
 			w := b.as(bearer, r.Method, path, "{}")
 			role, _ := auth.ParseRole(strings.SplitN(name, " ", 2)[0])
-			own := strings.HasSuffix(name, "of all") || strings.HasSuffix(name, "of alpha") && r.At != everywhere || r.At == atSome
+			own := strings.HasSuffix(name, "of all") ||
+				strings.HasSuffix(name, "of alpha") && r.At != everywhere || r.At == atSome
 			want := 0
 			switch {
 			case r.Role == anybody:
@@ -124,13 +120,20 @@ func TestHostileNeighbours(t *testing.T) {
 	attest := `{"quote":"` + b.quote() + `"}`
 
 	// Read or influence.
-	for _, request := range [][2]string{{"GET", "/p/beta/policies/SgxEnclave"}, {"PUT", "/p/beta/policies/SgxEnclave"}, {"GET", "/p/beta/ledger"}, {"GET", "/p/beta/ledger/export"},
-		{"GET", armPath + "beta"}, {"PATCH", armPath + "beta"}, {"DELETE", armPath + "beta"}, {"GET", "/policies/SgxEnclave"}, {"POST", "/signingkeys:rotate"}, {"GET", "/tokens"}, {"POST", "/p/beta/signingkeys:rotate"}} {
+	for _, request := range [][2]string{
+		{"GET", "/p/beta/policies/SgxEnclave"}, {"PUT", "/p/beta/policies/SgxEnclave"},
+		{"GET", "/p/beta/ledger"}, {"GET", "/p/beta/ledger/export"},
+		{"GET", armPath + "beta"},
+		{"PATCH", armPath + "beta"}, {"DELETE", armPath + "beta"}, {"GET", "/policies/SgxEnclave"},
+		{"POST", "/signingkeys:rotate"}, {"GET", "/tokens"}, {"POST", "/p/beta/signingkeys:rotate"},
+	} {
 		if w := b.as(mallory, request[0], request[1]+apiVersion, wrap(t, denySVN)); w.Code != 403 {
 			t.Errorf("%s %s: %d %s", request[0], request[1], w.Code, w.Body)
 		}
 	}
-	if w := b.as(mallory, "GET", "/subscriptions/s1/providers/Microsoft.Attestation/attestationProviders"+apiVersion, ""); !strings.Contains(w.Body.String(), "alpha") || strings.Contains(w.Body.String(), "beta") {
+	if w := b.as(mallory, "GET",
+		"/subscriptions/s1/providers/Microsoft.Attestation/attestationProviders"+apiVersion,
+		""); !strings.Contains(w.Body.String(), "alpha") || strings.Contains(w.Body.String(), "beta") {
 		t.Errorf("the list shows others: %s", w.Body)
 	}
 	// Its own policy is its own.
@@ -161,7 +164,8 @@ func TestHostileNeighbours(t *testing.T) {
 		t.Errorf("only %d of 20 beyond the quota were turned away", turned)
 	}
 	// Challenges of one count for no other.
-	w := b.as(mallory, "POST", "/p/alpha/attest/Tpm?api-version=2020-10-01", `{"data":"eyJwYXlsb2FkIjp7InR5cGUiOiJhaWtjZXJ0In19"}`)
+	w := b.as(mallory, "POST", "/p/alpha/attest/Tpm?api-version=2020-10-01",
+		`{"data":"eyJwYXlsb2FkIjp7InR5cGUiOiJhaWtjZXJ0In19"}`)
 	if w.Code != 200 {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
@@ -211,116 +215,6 @@ func TestReadersOfOneLedgerSlowNoOther(t *testing.T) {
 	wantStatus(t, b.admin("GET", "/p/alpha/ledger", ""), 200)
 }
 
-// signer is a key with a certificate that may sign policies.
-type signer struct {
-	key  crypto.Signer
-	cert *x509.Certificate
-}
-
-func newSigners(t *testing.T) (a, b, c signer) {
-	t.Helper()
-	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ecKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	other, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []signer
-	for _, key := range []crypto.Signer{rsaKey, ecKey, other} {
-		cert, err := token.InstanceCertificate(rand.Reader, "signer", key, now)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, signer{key, cert})
-	}
-	return all[0], all[1], all[2]
-}
-
-func (s signer) policy(t *testing.T, text string) string {
-	t.Helper()
-	jws, err := policyjws.Wrap(rand.Reader, text, s.key, []*x509.Certificate{s.cert})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return jws
-}
-
-func (s signer) certificate(t *testing.T, other signer) string {
-	t.Helper()
-	jws, err := policyjws.WrapCertificate(rand.Reader, other.cert, s.key, []*x509.Certificate{s.cert})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return `"` + jws + `"`
-}
-
-func (s signer) reset(t *testing.T) string {
-	t.Helper()
-	jws, err := policyjws.WrapReset(rand.Reader, s.key, []*x509.Certificate{s.cert})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return jws
-}
-
-func TestAnIsolatedProvider(t *testing.T) {
-	b := newBench(t, nil)
-	a, second, stranger := newSigners(t)
-	b.provider(t, "isolated", `"policySigningCertificates":{"keys":[`+string(policyjws.CertificateKey(a.cert))+`]}`)
-	send := func(method, path, body string) *httptest.ResponseRecorder {
-		return b.admin(method, "/p/isolated"+path+apiVersion, body)
-	}
-	for name, w := range map[string]*httptest.ResponseRecorder{
-		"unsigned set":                send("PUT", policyPath, wrap(t, denySVN)),
-		"unsigned reset":              send("POST", policyPath+":reset", policyjws.NoPolicy),
-		"set signed by a stranger":    send("PUT", policyPath, stranger.policy(t, denySVN)),
-		"reset signed by a stranger":  send("POST", policyPath+":reset", stranger.reset(t)),
-		"certificate of a stranger":   send("POST", "/certificates:add", stranger.certificate(t, stranger)),
-		"removal by a stranger":       send("POST", "/certificates:remove", stranger.certificate(t, a)),
-		"the last certificate":        send("POST", "/certificates:remove", a.certificate(t, a)),
-		"a policy for a certificate":  send("POST", "/certificates:add", a.policy(t, denySVN)),
-		"a certificate for a policy":  send("PUT", policyPath, strings.Trim(a.certificate(t, second), `"`)),
-		"nothing":                     send("POST", "/certificates:add", ""),
-		"an object without the right": send("POST", "/certificates:add", `{"x":"y"}`),
-	} {
-		if doc := decodeError(t, w); w.Code != 400 || doc.Error.Code != "InvalidOperation" {
-			t.Errorf("%s: %d %s", name, w.Code, w.Body)
-		}
-	}
-	if claims := answered(t, send("PUT", policyPath, a.policy(t, denySVN))); claims["x-ms-policy-signer"] == nil {
-		t.Errorf("%v", claims)
-	}
-	for range 2 { // twice is as good as once
-		claims := answered(t, send("POST", "/certificates:add", a.certificate(t, second)))
-		if claims["x-ms-policycertificates-result"] != "IsPresent" || claims["x-ms-certificate-thumbprint"] != policyjws.Thumbprint(second.cert) {
-			t.Errorf("%v", claims)
-		}
-	}
-	keys, _ := json.Marshal(answered(t, send("GET", "/certificates", ""))["x-ms-policy-certificates"])
-	if strings.Count(string(keys), "x5c") != 2 {
-		t.Errorf("%s", keys)
-	}
-	answered(t, send("POST", policyPath+":reset", second.reset(t)))
-	object := `{"policyCertificateToRemove":` + second.certificate(t, a) + `}`
-	if claims := answered(t, send("POST", "/certificates:remove", object)); claims["x-ms-policycertificates-result"] != "IsAbsent" {
-		t.Errorf("%v", claims)
-	}
-	if w := send("PUT", policyPath, a.policy(t, denySVN)); w.Code != 400 {
-		t.Errorf("signed by a certificate that was removed: %d", w.Code)
-	}
-	// Rolling back is a change like any other: it needs a signer that still counts.
-	if w := send("POST", policyPath+":rollback", `{"version":1}`); w.Code != 400 {
-		t.Errorf("rolled back to what a removed certificate signed: %d %s", w.Code, w.Body)
-	}
-	wantCheck(t, b.admin("PUT", armPath+"isolated"+apiVersion, `{"location":"local","properties":{"policySigningCertificates":{"keys":[`+string(policyjws.CertificateKey(a.cert))+`]}}}`), 400, provider.CheckTrustModel.ID)
-}
-
 func TestHistoryAndRollback(t *testing.T) {
 	b := newBench(t, nil)
 	texts := []string{denySVN, `version=1.0;authorizationrules{=> permit();};`}
@@ -342,7 +236,8 @@ func TestHistoryAndRollback(t *testing.T) {
 	if err := json.Unmarshal(b.admin("GET", policyPath+"/versions", "").Body.Bytes(), &history); err != nil {
 		t.Fatal(err)
 	}
-	if len(history.Value) != 4 || history.Value[0].From != 1 || history.Value[1].Action != "reset" || history.Value[0].By != "token:administrator" {
+	if len(history.Value) != 4 || history.Value[0].From != 1 || history.Value[1].Action != "reset" ||
+		history.Value[0].By != "token:administrator" {
 		t.Errorf("%+v", history.Value)
 	}
 	if w := b.admin("GET", policyPath+"/versions/2", ""); !strings.Contains(w.Body.String(), "permit") {
@@ -354,7 +249,8 @@ func TestHistoryAndRollback(t *testing.T) {
 		}
 	}
 	wantCheck(t, b.admin("POST", policyPath+":rollback", `{"version":9}`), 404, provider.CheckVersion.ID)
-	found, _, err := ledger.Search(t.Context(), b.db, "default", ledger.Query{Type: ledger.Change, By: "token:administrator"}, 0, 100, 1000)
+	found, _, err := ledger.Search(t.Context(), b.db, "default",
+		ledger.Query{Type: ledger.Change, By: "token:administrator"}, 0, 100, 1000)
 	if err != nil || len(found) != 4 || found[3].Details["from"] != "1" {
 		t.Errorf("%+v, %v", found, err)
 	}
@@ -369,7 +265,13 @@ func TestConcurrentChanges(t *testing.T) {
 	codes := make([]int, 16)
 	for i := range codes {
 		wg.Go(func() {
-			codes[i] = b.as(adminToken, "PUT", policyPath+apiVersion, wrap(t, fmt.Sprintf("version=1.0;authorizationrules{[type==\"x-ms-sgx-svn\", value>=%d] => permit();};", i)), "If-Match", tag).Code
+			codes[i] = b.as(adminToken, "PUT", policyPath+apiVersion,
+				wrap(t,
+					fmt.Sprintf(
+						"version=1.0;authorizationrules{[type==\"x-ms-sgx-svn\", value>=%d] => permit();};",
+						i,
+					)),
+				"If-Match", tag).Code
 		})
 	}
 	wg.Wait()
@@ -387,8 +289,10 @@ func TestConcurrentChanges(t *testing.T) {
 	if err != nil || won != 1 || len(history) != 2 {
 		t.Errorf("%d won, %d versions, %v", won, len(history), err)
 	}
-	wantCheck(t, b.as(adminToken, "PUT", policyPath+apiVersion, wrap(t, denySVN), "If-Match", `"7"`), 412, provider.CheckMatch.ID)
-	wantCheck(t, b.as(adminToken, "PUT", policyPath+apiVersion, wrap(t, denySVN), "If-Match", "x"), 400, provider.CheckMatch.ID)
+	wantCheck(t, b.as(adminToken, "PUT", policyPath+apiVersion, wrap(t, denySVN), "If-Match", `"7"`), 412,
+		provider.CheckMatch.ID)
+	wantCheck(t, b.as(adminToken, "PUT", policyPath+apiVersion, wrap(t, denySVN), "If-Match", "x"), 400,
+		provider.CheckMatch.ID)
 }
 
 // TestTheDefaultProviderIsKnownByName, also while it is read anew.
@@ -410,7 +314,8 @@ func TestTheDefaultProviderIsKnownByName(t *testing.T) {
 func TestApprovals(t *testing.T) {
 	b := newBench(t, nil)
 	b.provider(t, "careful", `"probity":{"approvals":3}`)
-	alice, bob, carol := b.token(t, "contributor", "careful"), b.token(t, "owner", "careful"), b.token(t, "contributor", "*")
+	alice, bob, carol := b.token(t, "contributor", "careful"), b.token(t, "owner", "careful"),
+		b.token(t, "contributor", "*")
 	doc := decodeError(t, b.as(alice, "PUT", "/p/careful"+policyPath+apiVersion, wrap(t, denySVN)))
 	if doc.Error.Code != "ApprovalRequired" {
 		t.Fatalf("%+v", doc)
@@ -418,7 +323,9 @@ func TestApprovals(t *testing.T) {
 	var list struct {
 		Value []struct{ ID string } `json:"value"`
 	}
-	if err := json.Unmarshal(b.as(alice, "GET", "/p/careful/proposals", "").Body.Bytes(), &list, json.MatchCaseInsensitiveNames(true)); err != nil || len(list.Value) != 1 {
+	err := json.Unmarshal(b.as(alice, "GET", "/p/careful/proposals", "").Body.Bytes(), &list,
+		json.MatchCaseInsensitiveNames(true))
+	if err != nil || len(list.Value) != 1 {
 		t.Fatalf("%+v, %v", list, err)
 	}
 	path := "/p/careful/proposals/" + list.Value[0].ID
@@ -435,16 +342,21 @@ func TestApprovals(t *testing.T) {
 	}
 	wantCheck(t, b.as(carol, "POST", path+":approve", ""), 404, provider.CheckApproval.ID)
 	b.as(alice, "POST", "/p/careful"+policyPath+":reset"+apiVersion, policyjws.NoPolicy)
-	if err := json.Unmarshal(b.as(alice, "GET", "/p/careful/proposals", "").Body.Bytes(), &list, json.MatchCaseInsensitiveNames(true)); err != nil || len(list.Value) != 1 {
+	err = json.Unmarshal(b.as(alice, "GET", "/p/careful/proposals", "").Body.Bytes(), &list,
+		json.MatchCaseInsensitiveNames(true))
+	if err != nil || len(list.Value) != 1 {
 		t.Fatalf("%+v, %v", list, err)
 	}
 	reset := "/p/careful/proposals/" + list.Value[0].ID
 	b.as(bob, "POST", reset+":approve", "")
-	if claims := answered(t, b.as(carol, "POST", reset+":approve", "")); claims["x-ms-policy-result"] != "Removed" {
+	claims := answered(t, b.as(carol, "POST", reset+":approve", ""))
+	if claims["x-ms-policy-result"] != "Removed" {
 		t.Errorf("%v", claims)
 	}
 	b.as(alice, "PUT", "/p/careful"+policyPath+apiVersion, wrap(t, denySVN))
-	if err := json.Unmarshal(b.as(alice, "GET", "/p/careful/proposals", "").Body.Bytes(), &list, json.MatchCaseInsensitiveNames(true)); err != nil || len(list.Value) != 1 {
+	err = json.Unmarshal(b.as(alice, "GET", "/p/careful/proposals", "").Body.Bytes(), &list,
+		json.MatchCaseInsensitiveNames(true))
+	if err != nil || len(list.Value) != 1 {
 		t.Fatalf("%+v, %v", list, err)
 	}
 	if w := b.as(bob, "DELETE", "/p/careful/proposals/"+list.Value[0].ID, ""); w.Code != 200 {
@@ -457,8 +369,10 @@ func TestApprovals(t *testing.T) {
 func TestApprovalsOfCertificatesAndSettings(t *testing.T) {
 	b := newBench(t, nil)
 	second, a, _ := newSigners(t) // a signs with ES256
-	b.provider(t, "careful", `"policySigningCertificates":{"keys":[`+string(policyjws.CertificateKey(a.cert))+`]},"probity":{"approvals":2}`)
-	owner, contributor, other := b.token(t, "owner", "careful"), b.token(t, "contributor", "careful"), b.token(t, "contributor", "*")
+	b.provider(t, "careful", `"policySigningCertificates":{"keys":[`+string(policyjws.CertificateKey(a.cert))+
+		`]},"probity":{"approvals":2}`)
+	owner, contributor, other := b.token(t, "owner", "careful"), b.token(t, "contributor", "careful"),
+		b.token(t, "contributor", "*")
 	type row struct {
 		ID, Action, Type string
 		Changes          []struct{ Name string }
@@ -467,7 +381,8 @@ func TestApprovalsOfCertificatesAndSettings(t *testing.T) {
 		t.Helper()
 		var list struct{ Value []row }
 		body := b.as(owner, "GET", "/p/careful/proposals", "").Body.Bytes()
-		if err := json.Unmarshal(body, &list, json.MatchCaseInsensitiveNames(true)); err != nil || len(list.Value) != 1 {
+		err := json.Unmarshal(body, &list, json.MatchCaseInsensitiveNames(true))
+		if err != nil || len(list.Value) != 1 {
 			t.Fatalf("%s, %v", body, err)
 		}
 		return list.Value[0]
@@ -477,26 +392,34 @@ func TestApprovalsOfCertificatesAndSettings(t *testing.T) {
 		return len(p.Certificates)
 	}
 	add := a.certificate(t, second)
-	wantCheck(t, b.as(contributor, "POST", "/p/careful/certificates:add"+apiVersion, add), 202, provider.CheckApproval.ID)
+	wantCheck(t, b.as(contributor, "POST", "/p/careful/certificates:add"+apiVersion, add), 202,
+		provider.CheckApproval.ID)
 	if x := waiting(); certificates() != 1 || x.Action != "addCertificate" || x.Type != "" {
 		t.Fatalf("%d certificates, %+v", certificates(), x)
 	}
-	if w := b.as(other, "POST", "/p/careful/proposals/"+waiting().ID+":approve", ""); w.Code != 200 || certificates() != 2 {
+	w := b.as(other, "POST", "/p/careful/proposals/"+waiting().ID+":approve", "")
+	if w.Code != 200 || certificates() != 2 {
 		t.Errorf("%d %s, %d certificates", w.Code, w.Body, certificates())
 	}
-	wantCheck(t, b.as(contributor, "POST", "/p/careful/certificates:remove"+apiVersion, a.certificate(t, second)), 202, provider.CheckApproval.ID)
-	if w := b.as(owner, "POST", "/p/careful/proposals/"+waiting().ID+":approve", ""); w.Code != 200 || certificates() != 1 {
+	wantCheck(t,
+		b.as(contributor, "POST", "/p/careful/certificates:remove"+apiVersion, a.certificate(t, second)),
+		202, provider.CheckApproval.ID)
+	if w := b.as(owner, "POST", "/p/careful/proposals/"+waiting().ID+":approve", ""); w.Code != 200 ||
+		certificates() != 1 {
 		t.Errorf("%d %s, %d certificates", w.Code, w.Body, certificates())
 	}
 
-	wantCheck(t, b.as(owner, "PATCH", armPath+"careful"+apiVersion, `{"properties":{"probity":{}}}`), 202, provider.CheckApproval.ID)
+	wantCheck(t, b.as(owner, "PATCH", armPath+"careful"+apiVersion, `{"properties":{"probity":{}}}`), 202,
+		provider.CheckApproval.ID)
 	x := waiting()
 	if len(x.Changes) != 1 || x.Changes[0].Name != "approvals" {
 		t.Errorf("%+v", x)
 	}
-	wantCheck(t, b.as(other, "POST", "/p/careful/proposals/"+x.ID+":approve", ""), 403, provider.CheckApproval.ID)
+	wantCheck(t, b.as(other, "POST", "/p/careful/proposals/"+x.ID+":approve", ""), 403,
+		provider.CheckApproval.ID)
 	wantCheck(t, b.as(other, "DELETE", "/p/careful/proposals/"+x.ID, ""), 403, provider.CheckApproval.ID)
-	if w := b.admin("POST", "/p/careful/proposals/"+x.ID+":approve", ""); w.Code != 200 || w.Body.String() != `{"status":"approved"}` {
+	if w := b.admin("POST", "/p/careful/proposals/"+x.ID+":approve", ""); w.Code != 200 ||
+		w.Body.String() != `{"status":"approved"}` {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	if p, _ := b.registry.Get("careful"); p.Settings.Approvals != 0 {
@@ -519,7 +442,8 @@ func TestProposalsAreBounded(t *testing.T) {
 			t.Fatalf("proposal %d: %d", n, code)
 		}
 	}
-	wantCheck(t, b.admin("PUT", "/p/careful"+policyPath+apiVersion, wrap(t, denySVN)), 409, provider.CheckApproval.ID)
+	wantCheck(t, b.admin("PUT", "/p/careful"+policyPath+apiVersion, wrap(t, denySVN)), 409,
+		provider.CheckApproval.ID)
 	at = at.Add(8 * 24 * time.Hour)
 	if code := propose(0); code != 202 {
 		t.Errorf("after the others expired: %d", code)
@@ -535,7 +459,9 @@ func TestTokensAsAProviderWantsThem(t *testing.T) {
 	attest := `{"quote":"` + b.quote() + `"}`
 	for i, algorithm := range token.Algorithms() {
 		name := fmt.Sprintf("alg-%d", i)
-		b.provider(t, name, `"probity":{"signingAlgorithm":"`+algorithm+`","audience":["kubernetes"],"subjectClaim":"x-ms-sgx-mrsigner","ownKeys":`+fmt.Sprint(i%2 == 0)+`}`)
+		b.provider(t, name, `"probity":{"signingAlgorithm":"`+algorithm+
+			`","audience":["kubernetes"],"subjectClaim":"x-ms-sgx-mrsigner","ownKeys":`+
+			fmt.Sprint(i%2 == 0)+`}`)
 		var answer map[string]string
 		if err := json.Unmarshal(b.do("POST", "/p/"+name+sgxPath, attest).Body.Bytes(), &answer); err != nil {
 			t.Fatal(err)
@@ -550,7 +476,8 @@ func TestTokensAsAProviderWantsThem(t *testing.T) {
 			continue
 		}
 		var claims map[string]any
-		if err := json.Unmarshal(v.Payload, &claims); err != nil || claims["aud"] != "kubernetes" || claims["sub"] != claims["x-ms-sgx-mrsigner"] {
+		err = json.Unmarshal(v.Payload, &claims)
+		if err != nil || claims["aud"] != "kubernetes" || claims["sub"] != claims["x-ms-sgx-mrsigner"] {
 			t.Errorf("%s: aud %v, sub %v, %v", algorithm, claims["aud"], claims["sub"], err)
 		}
 	}
@@ -566,17 +493,39 @@ func TestProvidersThatAreRefused(t *testing.T) {
 		path, body, check string
 		status            int
 	}{
-		"a short name":              {armPath + "ab", `{"location":"local"}`, provider.CheckName.ID, 400},
-		"a long name":               {armPath + strings.Repeat("a", 25), `{"location":"local"}`, provider.CheckName.ID, 400},
-		"a name with a dot":         {armPath + "a.b.c", `{"location":"local"}`, provider.CheckName.ID, 400},
-		"a reserved name":           {armPath + "Attest", `{"location":"local"}`, provider.CheckName.ID, 400},
-		"no location":               {armPath + "fine", `{}`, edge.CheckBody.ID, 400},
-		"another group":             {strings.Replace(armPath, "g1", "g2", 1) + "TAKEN", `{"location":"local"}`, provider.CheckName.ID, 409},
-		"an unknown setting":        {armPath + "fine", `{"location":"local","properties":{"probity":{"tcp":"any"}}}`, provider.CheckSettings.ID, 400},
-		"an unknown algorithm":      {armPath + "fine", `{"location":"local","properties":{"probity":{"signingAlgorithm":"HS256"}}}`, provider.CheckSettings.ID, 400},
-		"a status never accepted":   {armPath + "fine", `{"location":"local","properties":{"probity":{"tcb":"Revoked"}}}`, provider.CheckSettings.ID, 400},
-		"a wrong word":              {armPath + "fine", `{"location":"local","properties":{"publicNetworkAccess":"Maybe"}}`, provider.CheckSettings.ID, 400},
-		"a key of no certificate":   {armPath + "fine", `{"location":"local","properties":{"policySigningCertificates":{"keys":[{"kty":"RSA"}]}}}`, provider.CheckCertificate.ID, 400},
+		"a short name": {armPath + "ab", `{"location":"local"}`, provider.CheckName.ID, 400},
+		"a long name": {
+			armPath + strings.Repeat("a", 25), `{"location":"local"}`, provider.CheckName.ID, 400,
+		},
+		"a name with a dot": {armPath + "a.b.c", `{"location":"local"}`, provider.CheckName.ID, 400},
+		"a reserved name":   {armPath + "Attest", `{"location":"local"}`, provider.CheckName.ID, 400},
+		"no location":       {armPath + "fine", `{}`, edge.CheckBody.ID, 400},
+		"another group": {
+			strings.Replace(armPath, "g1", "g2", 1) + "TAKEN", `{"location":"local"}`,
+			provider.CheckName.ID, 409,
+		},
+		"an unknown setting": {
+			armPath + "fine", `{"location":"local","properties":{"probity":{"tcp":"any"}}}`,
+			provider.CheckSettings.ID, 400,
+		},
+		"an unknown algorithm": {
+			armPath + "fine",
+			`{"location":"local","properties":{"probity":{"signingAlgorithm":"HS256"}}}`,
+			provider.CheckSettings.ID, 400,
+		},
+		"a status never accepted": {
+			armPath + "fine", `{"location":"local","properties":{"probity":{"tcb":"Revoked"}}}`,
+			provider.CheckSettings.ID, 400,
+		},
+		"a wrong word": {
+			armPath + "fine", `{"location":"local","properties":{"publicNetworkAccess":"Maybe"}}`,
+			provider.CheckSettings.ID, 400,
+		},
+		"a key of no certificate": {
+			armPath + "fine",
+			`{"location":"local","properties":{"policySigningCertificates":{"keys":[{"kty":"RSA"}]}}}`,
+			provider.CheckCertificate.ID, 400,
+		},
 		"a body of another form":    {armPath + "fine", `[]`, edge.CheckBody.ID, 400},
 		"a precondition that fails": {armPath + "taken", `{"location":"local"}`, provider.CheckMatch.ID, 412},
 	} {
@@ -602,7 +551,10 @@ func TestProvidersThatAreRefused(t *testing.T) {
 func TestAProviderForPrivateNetworks(t *testing.T) {
 	b := newBench(t, nil)
 	b.provider(t, "inside", `"publicNetworkAccess":"Disabled"`)
-	for address, want := range map[string]int{"10.1.2.3:1": 200, "127.0.0.1:1": 200, "[fd00::1]:1": 200, "192.0.2.1:1": 403, "[2001:db8::1]:1": 403, "nonsense": 403} {
+	for address, want := range map[string]int{
+		"10.1.2.3:1": 200, "127.0.0.1:1": 200, "[fd00::1]:1": 200, "192.0.2.1:1": 403,
+		"[2001:db8::1]:1": 403, "nonsense": 403,
+	} {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest("GET", "/p/inside/certs", nil)
 		r.RemoteAddr = address
@@ -635,7 +587,10 @@ func TestATPMNeedsACallerUnlessTheProviderSaysOtherwise(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	// Every path that leads to the protocol needs the caller.
-	for _, path := range []string{"/attest/tpm", "/attest/VbsEnclave", "/attest/vbsenclave", "/attest/tee/Tpm", "/attest/tee/VbsEnclave"} {
+	for _, path := range []string{
+		"/attest/tpm", "/attest/VbsEnclave", "/attest/vbsenclave", "/attest/tee/Tpm",
+		"/attest/tee/VbsEnclave",
+	} {
 		if w := b.do("POST", "/p/strict"+path+"?api-version=2020-10-01", message); w.Code != 401 {
 			t.Errorf("%s: %d", path, w.Code)
 		}
@@ -646,10 +601,17 @@ func TestATPMNeedsACallerUnlessTheProviderSaysOtherwise(t *testing.T) {
 }
 
 func TestProvidersByHostName(t *testing.T) {
-	b := newBench(t, func(c *Config) { c.HostSuffix = "attest.example.org" }, func(c *provider.Config) { c.HostSuffix = "attest.example.org" })
+	b := newBench(t, func(c *Config) { c.HostSuffix = "attest.example.org" },
+		func(c *provider.Config) { c.HostSuffix = "attest.example.org" })
 	b.provider(t, "alpha", "")
-	for host, want := range map[string]string{"alpha.attest.example.org": "https://alpha.attest.example.org", "ALPHA.attest.example.org:443": "https://alpha.attest.example.org", "attest.example.org": issuer,
-		"localhost": issuer, "alpha.attest.example.org.evil.example": issuer, "alphaattest.example.org": issuer} {
+	for host, want := range map[string]string{
+		"alpha.attest.example.org":              "https://alpha.attest.example.org",
+		"ALPHA.attest.example.org:443":          "https://alpha.attest.example.org",
+		"attest.example.org":                    issuer,
+		"localhost":                             issuer,
+		"alpha.attest.example.org.evil.example": issuer,
+		"alphaattest.example.org":               issuer,
+	} {
 		r := httptest.NewRequest("GET", "/.well-known/openid-configuration", nil)
 		r.Host = host
 		w := httptest.NewRecorder()
@@ -672,20 +634,24 @@ func TestDecisionsAreRecorded(t *testing.T) {
 	b := newBench(t, nil)
 	claims := answered(t, b.do("POST", sgxPath, `{"quote":"`+b.quote()+`"}`))
 	b.do("POST", sgxPath, `{"quote":"AAAA"}`)
-	b.do("POST", sgxPath, `{"quote":"`+b.quote()+`","draftPolicyForAttestation":"version=1.0;authorizationrules{=> deny();};"}`)
+	b.do("POST", sgxPath,
+		`{"quote":"`+b.quote()+`","draftPolicyForAttestation":"version=1.0;authorizationrules{=> deny();};"}`)
 	b.ledger.Close(t.Context())
-	found, _, err := ledger.Search(t.Context(), b.db, "default", ledger.Query{Type: ledger.Decision}, 0, 100, 1000)
+	found, _, err := ledger.Search(t.Context(), b.db, "default", ledger.Query{Type: ledger.Decision},
+		0, 100, 1000)
 	if err != nil || len(found) != 3 {
 		t.Fatalf("%+v, %v", found, err)
 	}
 	a, refused, draft := found[0], found[1], found[2]
-	if a.Outcome != "accepted" || a.Token != claims["jti"] || a.Policy != claims["x-ms-policy-hash"] || len(a.Evidence) != 64 || len(a.Collateral) != 64 || a.Request == "" {
+	if a.Outcome != "accepted" || a.Token != claims["jti"] || a.Policy != claims["x-ms-policy-hash"] ||
+		len(a.Evidence) != 64 || len(a.Collateral) != 64 || a.Request == "" {
 		t.Errorf("%+v", a)
 	}
 	if refused.Outcome != "refused" || refused.Check != "dcap.quote.format" || refused.Token != "" {
 		t.Errorf("%+v", refused)
 	}
-	if !draft.Draft || draft.Check != "policy" || draft.Policy == a.Policy || draft.Details["reason"] != "rule 1 (line 1) denies: it has no condition" || refused.Details != nil {
+	if !draft.Draft || draft.Check != "policy" || draft.Policy == a.Policy ||
+		draft.Details["reason"] != "rule 1 (line 1) denies: it has no condition" || refused.Details != nil {
 		t.Errorf("%+v", draft)
 	}
 	rows, err := b.db.Ledger(t.Context(), "default", 0, 100)
@@ -697,87 +663,4 @@ func TestDecisionsAreRecorded(t *testing.T) {
 			t.Errorf("%s", row.Entry)
 		}
 	}
-}
-
-// otherForms are the forms of an ES256 signature that anybody can make from one of them.
-func otherForms(t *testing.T, body string) map[string]string {
-	t.Helper()
-	jws := strings.Trim(body, `"`)
-	at := strings.LastIndexByte(jws, '.') + 1
-	signature, err := base64.RawURLEncoding.DecodeString(jws[at:])
-	if err != nil || len(signature) != 64 {
-		t.Fatalf("%s: %v", jws, err)
-	}
-	r, s := new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:])
-	negative := new(big.Int).Sub(elliptic.P256().Params().N, s)
-	der := func(s *big.Int) []byte {
-		b, err := asn1.Marshal([]*big.Int{r, s})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
-	}
-	form := func(b []byte) string { return `"` + jws[:at] + base64.RawURLEncoding.EncodeToString(b) + `"` }
-	return map[string]string{
-		"with the negative s": form(append(r.FillBytes(make([]byte, 32)), negative.FillBytes(make([]byte, 32))...)),
-		"in DER":              form(der(s)),
-		"in DER, negative":    form(der(negative)),
-		"with padding":        `"` + jws + `=="`,
-		"with a line break":   `"` + jws + `\n"`,
-	}
-}
-
-// A signed change does only what it was signed for: readers see what others signed.
-func TestASignedChangeIsUsedForItsPurpose(t *testing.T) {
-	b := newBench(t, nil)
-	second, a, _ := newSigners(t) // a signs with ES256
-	b.provider(t, "isolated", `"policySigningCertificates":{"keys":[`+string(policyjws.CertificateKey(a.cert))+`]}`)
-	send := func(method, path, body string) *httptest.ResponseRecorder {
-		return b.admin(method, "/p/isolated"+path+apiVersion, body)
-	}
-	set, add := a.policy(t, denySVN), a.certificate(t, second)
-	answered(t, send("PUT", policyPath, set))
-	wantCheck(t, send("POST", policyPath+":reset", set), 400, provider.CheckPurpose.ID)
-	wantCheck(t, b.admin("POST", policyPath+":reset"+apiVersion, wrap(t, denySVN)), 400, provider.CheckPurpose.ID)
-	wantCheck(t, send("PUT", policyPath, a.reset(t)), 400, "policy.syntax") // there is no empty policy
-	answered(t, send("POST", "/certificates:add", add))
-	wantCheck(t, send("POST", "/certificates:remove", add), 400, provider.CheckPurpose.ID)
-	for name, copied := range otherForms(t, add) {
-		if w := send("POST", "/certificates:remove", copied); w.Code != 400 {
-			t.Errorf("a copy %s: %d %s", name, w.Code, w.Body)
-		}
-	}
-	remove := a.certificate(t, second)
-	answered(t, send("POST", "/certificates:remove", remove))
-	wantCheck(t, send("POST", "/certificates:add", add), 400, provider.CheckPurpose.ID)
-	wantCheck(t, send("POST", "/certificates:add", remove), 400, provider.CheckPurpose.ID)
-
-	zero, one := int64(0), int64(1)
-	bound := func(text string, edit policyjws.Binding) string {
-		edit.Provider = cmp.Or(edit.Provider, "https://attest.example.org/p/isolated")
-		jws, err := policyjws.Wrap(rand.Reader, text, a.key, []*x509.Certificate{a.cert}, edit)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return jws
-	}
-	for name, edit := range map[string]policyjws.Binding{
-		"another type":     {Kind: "TdxVm"},
-		"another purpose":  {Purpose: policyjws.PurposeReset},
-		"another provider": {Provider: "https://attest.example.org"},
-		"version 0":        {Version: &zero},
-		"expired":          {Expires: now.Unix()},
-	} {
-		w := send("PUT", policyPath, bound(denySVN, edit))
-		if doc := decodeError(t, w); w.Code != 400 || doc.Error.Details[0].Check != provider.CheckPurpose.ID {
-			t.Errorf("%s: %d %s", name, w.Code, w.Body)
-		}
-	}
-	whole := policyjws.Binding{Purpose: policyjws.PurposeSet, Kind: "SgxEnclave", Version: &one, Issued: now.Unix(), Expires: now.Add(time.Hour).Unix()}
-	object(t, b.admin("PATCH", armPath+"isolated"+apiVersion, `{"properties":{"probity":{"requireBoundChanges":true}}}`), 200)
-	wantCheck(t, send("PUT", policyPath, a.policy(t, denySVN)), 400, provider.CheckPurpose.ID)
-	wantCheck(t, send("POST", "/certificates:add", a.certificate(t, second)), 400, provider.CheckPurpose.ID)
-	jws := bound(denySVN, whole)
-	answered(t, send("PUT", policyPath, jws))
-	wantCheck(t, send("PUT", policyPath, jws), 400, provider.CheckPurpose.ID) // it replaced version 1
 }

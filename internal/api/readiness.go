@@ -91,7 +91,9 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request, _ *edge.Call) er
 		if err := s.changes.ask(r.Context(), s.cfg.Changes); err != nil {
 			s.cfg.Log.WarnContext(r.Context(), "not ready for changes", "err", err.Error())
 			return &edge.Error{Status: http.StatusServiceUnavailable, Code: edge.CodeUnavailable,
-				Message: "the database takes no changes now: it is away, read-only or full; attestation goes on", Header: http.Header{"Retry-After": {"5"}}}
+				Message: "the database takes no changes now: it is away, read-only or full; " +
+					"attestation goes on",
+				Header: http.Header{"Retry-After": {"5"}}}
 		}
 	}
 	answer, _ := s.readiness(r.Context())
@@ -102,8 +104,12 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request, _ *edge.Call) er
 func (s *Server) Drain() { s.draining.Store(true) }
 
 func errDraining() *edge.Error {
-	return &edge.Error{Status: http.StatusServiceUnavailable, Code: edge.CodeUnavailable, Message: "draining: the service is about to stop; send requests to another node",
-		Header: http.Header{"Retry-After": {"5"}}}
+	return &edge.Error{
+		Status:  http.StatusServiceUnavailable,
+		Code:    edge.CodeUnavailable,
+		Message: "draining: the service is about to stop; send requests to another node",
+		Header:  http.Header{"Retry-After": {"5"}},
+	}
 }
 
 func (s *Server) readiness(ctx context.Context) (answer readiness, problems []string) {
@@ -123,7 +129,8 @@ func (s *Server) readiness(ctx context.Context) (answer readiness, problems []st
 		if err := s.cfg.Ready(ctx); err != nil {
 			s.cfg.Log.WarnContext(ctx, "the database does not answer", "err", err.Error())
 			problems = append(problems, "database: "+err.Error())
-			answer.Away = append(answer.Away, away{"database", "attestation goes on; changes are refused, decisions wait to be recorded, and providers that fail closed refuse"})
+			answer.Away = append(answer.Away, away{"database", "attestation goes on; " +
+				"changes are refused, decisions wait to be recorded, and providers that fail closed refuse"})
 		}
 	}
 	return answer, problems
@@ -134,7 +141,8 @@ func (s *Server) items() []collateralItem {
 	list := []collateralItem{}
 	at := s.now()
 	for _, item := range s.cfg.Held() {
-		list = append(list, collateralItem{item, at.After(item.NextUpdate), at.After(item.NextUpdate.Add(-s.cfg.WarnBefore))})
+		list = append(list,
+			collateralItem{item, at.After(item.NextUpdate), at.After(item.NextUpdate.Add(-s.cfg.WarnBefore))})
 	}
 	return list
 }
@@ -154,7 +162,8 @@ func (s *Server) Operations() http.Handler {
 			answer.AlteredState = s.cfg.Registry.Altered()
 		}
 		for _, stop := range s.stopped() {
-			answer.StoppedLedgers = append(answer.StoppedLedgers, stoppedLedger{stop.Provider, stop.Since, stop.Reason, ledger.RemedyStopped})
+			answer.StoppedLedgers = append(answer.StoppedLedgers,
+				stoppedLedger{stop.Provider, stop.Since, stop.Reason, ledger.RemedyStopped})
 		}
 		if s.draining.Load() {
 			answer.Status = "draining"
@@ -177,7 +186,8 @@ func (s *Server) Operations() http.Handler {
 		if h, _, err := net.SplitHostPort(host); err == nil {
 			host = h
 		}
-		if ip := net.ParseIP(strings.Trim(host, "[]")); !ascii.EqualFold(host, "localhost") && (ip == nil || !ip.IsLoopback()) {
+		ip := net.ParseIP(strings.Trim(host, "[]"))
+		if !ascii.EqualFold(host, "localhost") && (ip == nil || !ip.IsLoopback()) {
 			http.Error(w, "use localhost or a loopback address", http.StatusMisdirectedRequest)
 			return
 		}

@@ -85,7 +85,10 @@ func routes(s *Server, d *data.Plane, c *control.Plane) (table []edge.Route) {
 		{"GET", armSubscription + "/attestationProviders", nil, true, reader, atSome, c.ListProviders},
 		{"GET", armGroup + "/attestationProviders", nil, true, reader, atSome, c.ListProviders},
 		{"GET", armSubscription + "/defaultProviders", nil, true, reader, atSome, c.ListDefaults},
-		{"GET", armSubscription + "/locations/{location}/defaultProvider", nil, true, reader, atSome, c.DefaultProvider},
+		{
+			"GET", armSubscription + "/locations/{location}/defaultProvider", nil, true, reader,
+			atSome, c.DefaultProvider,
+		},
 		{"GET", armProvider, nil, true, reader, atNamed, c.GetProvider},
 		{"PUT", armProvider, nil, true, owner, atNamed, c.CreateProvider},
 		{"PATCH", armProvider, nil, true, owner, atNamed, c.UpdateProvider},
@@ -93,7 +96,10 @@ func routes(s *Server, d *data.Plane, c *control.Plane) (table []edge.Route) {
 		{"GET", armProvider + "/privateEndpointConnections", nil, true, reader, atNamed, c.ListEndpoints},
 		{"GET", armProvider + "/privateEndpointConnections/{endpoint}", nil, true, reader, atNamed, c.GetEndpoint},
 		{"PUT", armProvider + "/privateEndpointConnections/{endpoint}", nil, true, owner, atNamed, c.PutEndpoint},
-		{"DELETE", armProvider + "/privateEndpointConnections/{endpoint}", nil, true, owner, atNamed, c.DeleteEndpoint},
+		{
+			"DELETE", armProvider + "/privateEndpointConnections/{endpoint}", nil, true, owner,
+			atNamed, c.DeleteEndpoint,
+		},
 		{"GET", armProvider + "/privateLinkResources", nil, true, reader, atNamed, c.LinkResources},
 	} {
 		table = append(table, edge.Route(r))

@@ -101,17 +101,22 @@ func New(cfg Config) *Server {
 	bodies := &edge.Bodies{Limit: cfg.Limits.Body, Budget: cfg.Bodies, Refused: cfg.Metrics.BodiesRefused.Inc}
 	s := &Server{cfg: cfg}
 	d := data.New(data.Config{
-		Registry: cfg.Registry, Appraiser: cfg.Appraiser, Baselines: cfg.Baselines, Concurrent: cfg.Limits.Concurrent, Bodies: bodies,
-		Log: cfg.Log, Metrics: cfg.Metrics, Now: cfg.Now, AppraisalTime: cfg.AppraisalTime, Store: cfg.Store, Ledger: cfg.Ledger,
+		Registry: cfg.Registry, Appraiser: cfg.Appraiser, Baselines: cfg.Baselines,
+		Concurrent: cfg.Limits.Concurrent, Bodies: bodies,
+		Log: cfg.Log, Metrics: cfg.Metrics, Now: cfg.Now, AppraisalTime: cfg.AppraisalTime, Store: cfg.Store,
+		Ledger: cfg.Ledger,
 		Sealer: cfg.Sealer, TPM: cfg.TPM,
 	})
 	c := &control.Plane{
-		Registry: cfg.Registry, Store: cfg.Store, Ledger: cfg.Ledger, CheckpointKey: cfg.CheckpointKey, Rotation: cfg.Rotation,
-		Bodies: bodies, Now: cfg.Now,
+		Registry: cfg.Registry, Store: cfg.Store, Ledger: cfg.Ledger, CheckpointKey: cfg.CheckpointKey,
+		Rotation: cfg.Rotation,
+		Bodies:   bodies, Now: cfg.Now,
 	}
 	s.Server = edge.New(edge.Config{
-		Routes: routes(s, d, c), Registry: cfg.Registry, Auth: cfg.Auth, Authorization: cfg.Authorization, HostSuffix: cfg.HostSuffix,
-		Limits: cfg.Limits, Bodies: bodies, Log: cfg.Log, Metrics: cfg.Metrics, AppraisalTime: cfg.AppraisalTime, Version: cfg.Version,
+		Routes: routes(s, d, c), Registry: cfg.Registry, Auth: cfg.Auth,
+		Authorization: cfg.Authorization, HostSuffix: cfg.HostSuffix,
+		Limits: cfg.Limits, Bodies: bodies, Log: cfg.Log, Metrics: cfg.Metrics,
+		AppraisalTime: cfg.AppraisalTime, Version: cfg.Version,
 		Extra: cfg.Extra, ExtraPrefix: cfg.ExtraPrefix,
 	})
 	return s

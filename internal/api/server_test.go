@@ -61,7 +61,8 @@ func newBench(t *testing.T, edit func(*Config), settings ...func(*provider.Confi
 	t.Helper()
 	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
 	b := &bench{log: &bytes.Buffer{}, m: pki.Platform(evidencetest.HealthyPlatform())}
-	source, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(b.m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)})}})
+	source, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(b.m,
+		evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)})}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,24 +97,31 @@ func newBench(t *testing.T, edit func(*Config), settings ...func(*provider.Confi
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.ledger, err = ledger.NewWriter(t.Context(), ledger.Config{Store: db, Outside: outside, Signer: signer, Keys: ledger.Keys{checkpointKey},
-		Checkpoint: time.Hour, Queue: 1000, Now: clock, Log: log})
+	b.ledger, err = ledger.NewWriter(t.Context(),
+		ledger.Config{Store: db, Outside: outside, Signer: signer, Keys: ledger.Keys{checkpointKey},
+			Checkpoint: time.Hour, Queue: 1000, Now: clock, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.ledger.Close(context.Background()) })
 	b.settings.Store = b.ledger.Guard(db)
 	sum := sha256.Sum256([]byte(adminToken))
-	admin, err := auth.NewStaticToken("administrator", hex.EncodeToString(sum[:]), "owner", []string{"*"}, time.Time{})
+	admin, err := auth.NewStaticToken("administrator", hex.EncodeToString(sum[:]), "owner", []string{"*"},
+		time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	cfg := Config{
-		Appraiser: &appraisal.Appraiser{Verifiers: appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}), Collateral: source, Random: rand.Reader},
+		Appraiser: &appraisal.Appraiser{
+			Verifiers:  appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}),
+			Collateral: source,
+			Random:     rand.Reader,
+		},
 		Baselines: source.List, Held: source.Items,
 		Limits: edge.Limits{Body: 64 << 10, Concurrent: 4, Time: 5 * time.Second, Shutdown: time.Second},
 		Log:    log, Metrics: telemetry.New(nil),
-		Now: clock, Version: "test", Ready: db.Ping, Store: db, Sealer: master, Ledger: b.ledger, CheckpointKey: verifier,
+		Now: clock, Version: "test", Ready: db.Ping, Store: db, Sealer: master, Ledger: b.ledger,
+		CheckpointKey: verifier,
 	}
 	if edit != nil {
 		edit(&cfg)
@@ -128,7 +136,9 @@ func newBench(t *testing.T, edit func(*Config), settings ...func(*provider.Confi
 	}
 	cfg.Registry = b.registry
 	if cfg.Auth == nil {
-		cfg.Auth = auth.New(auth.Config{Tokens: func() []auth.StaticToken { return append(b.registry.Tokens(), admin) }, Now: clock})
+		cfg.Auth = auth.New(auth.Config{Tokens: func() []auth.StaticToken {
+			return append(b.registry.Tokens(), admin)
+		}, Now: clock})
 	}
 	b.server = New(cfg)
 	if b.handler, err = traffic.Record(b.server); err != nil {
@@ -176,37 +186,80 @@ func TestErrorDocuments(t *testing.T) {
 		status               int
 		code, check          string
 	}{
-		"unknown route":             {"GET", "/", "", 404, "ResourceNotFound", "request.path"},
-		"unknown route below one":   {"POST", "/attest/SgxEnclave/x?api-version=2022-08-01", "", 404, "ResourceNotFound", "request.path"},
-		"type missing":              {"POST", "/attest/?api-version=2022-08-01", "", 404, "ResourceNotFound", "request.path"},
-		"wrong method":              {"GET", sgxPath, "", 405, "MethodNotAllowed", ""},
-		"no api-version":            {"POST", "/attest/SgxEnclave", `{}`, 400, "InvalidParameter", "request.api-version"},
-		"unknown api-version":       {"POST", "/attest/SgxEnclave?api-version=2019-01-01", `{}`, 400, "InvalidParameter", "request.api-version"},
-		"unknown type":              {"POST", "/attest/SgxEnclaves?api-version=2022-08-01", `{}`, 400, "InvalidParameter", "request.attestation-type"},
-		"empty body":                {"POST", sgxPath, "", 400, "InvalidParameter", "request.body"},
-		"body of another form":      {"POST", sgxPath, "[]", 400, "InvalidParameter", "request.body"},
-		"no quote":                  {"POST", sgxPath, "{}", 400, "InvalidParameter", "request.body"},
-		"report under SGX":          {"POST", sgxPath, `{"report":"AAAA"}`, 400, "InvalidParameter", "request.body"},
-		"both forms of data":        {"POST", sgxPath, `{"quote":"AAAA","runtimeData":{"data":"QQ"},"enclaveHeldData":"QQ"}`, 400, "InvalidParameter", "request.body"},
-		"body over the limit":       {"POST", sgxPath, strings.Repeat(" ", 64<<10+1), 413, "RequestTooLarge", "request.size"},
-		"damaged evidence":          {"POST", sgxPath, `{"quote":"AAAA"}`, 400, "InvalidParameter", "dcap.quote.format"},
-		"other runtime data":        {"POST", sgxPath, `{"quote":"` + quote + `","runtimeData":{"data":"` + data + `"}}`, 400, "InvalidParameter", "sgx.report-data.runtime-data"},
-		"draft that denies":         {"POST", sgxPath, `{"quote":"` + quote + `","draftPolicyForAttestation":"version=1.0;authorizationrules{=> deny();};"}`, 400, "PolicyEvaluationError", "policy"},
-		"draft that does not parse": {"POST", sgxPath, `{"quote":"` + quote + `","draftPolicyForAttestation":"nonsense"}`, 400, "PolicyParsingError", "policy.syntax"},
-		"policy without a token":    {"GET", "/policies/SgxEnclave?api-version=2022-08-01", "", 401, "Unauthorized", ""},
-		"policy of an unknown type": {"GET", "/policies/Nothing?api-version=2022-08-01", "", 400, "InvalidParameter", "request.attestation-type"},
-		"baselines of a TPM":        {"GET", "/tcbbaselines/Tpm?api-version=2025-06-01", "", 400, "InvalidParameter", "request.attestation-type"},
+		"unknown route": {"GET", "/", "", 404, "ResourceNotFound", "request.path"},
+		"unknown route below one": {
+			"POST", "/attest/SgxEnclave/x?api-version=2022-08-01", "", 404, "ResourceNotFound",
+			"request.path",
+		},
+		"type missing": {
+			"POST", "/attest/?api-version=2022-08-01", "", 404, "ResourceNotFound", "request.path",
+		},
+		"wrong method": {"GET", sgxPath, "", 405, "MethodNotAllowed", ""},
+		"no api-version": {
+			"POST", "/attest/SgxEnclave", `{}`, 400, "InvalidParameter", "request.api-version",
+		},
+		"unknown api-version": {
+			"POST", "/attest/SgxEnclave?api-version=2019-01-01", `{}`, 400, "InvalidParameter",
+			"request.api-version",
+		},
+		"unknown type": {
+			"POST", "/attest/SgxEnclaves?api-version=2022-08-01", `{}`, 400, "InvalidParameter",
+			"request.attestation-type",
+		},
+		"empty body":           {"POST", sgxPath, "", 400, "InvalidParameter", "request.body"},
+		"body of another form": {"POST", sgxPath, "[]", 400, "InvalidParameter", "request.body"},
+		"no quote":             {"POST", sgxPath, "{}", 400, "InvalidParameter", "request.body"},
+		"report under SGX": {
+			"POST", sgxPath, `{"report":"AAAA"}`, 400, "InvalidParameter", "request.body",
+		},
+		"both forms of data": {
+			"POST", sgxPath, `{"quote":"AAAA","runtimeData":{"data":"QQ"},"enclaveHeldData":"QQ"}`,
+			400, "InvalidParameter", "request.body",
+		},
+		"body over the limit": {
+			"POST", sgxPath, strings.Repeat(" ", 64<<10+1), 413, "RequestTooLarge", "request.size",
+		},
+		"damaged evidence": {
+			"POST", sgxPath, `{"quote":"AAAA"}`, 400, "InvalidParameter", "dcap.quote.format",
+		},
+		"other runtime data": {
+			"POST", sgxPath, `{"quote":"` + quote + `","runtimeData":{"data":"` + data + `"}}`, 400,
+			"InvalidParameter", "sgx.report-data.runtime-data",
+		},
+		"draft that denies": {
+			"POST", sgxPath,
+			`{"quote":"` + quote +
+				`","draftPolicyForAttestation":"version=1.0;authorizationrules{=> deny();};"}`,
+			400, "PolicyEvaluationError", "policy",
+		},
+		"draft that does not parse": {
+			"POST", sgxPath, `{"quote":"` + quote + `","draftPolicyForAttestation":"nonsense"}`, 400,
+			"PolicyParsingError", "policy.syntax",
+		},
+		"policy without a token": {
+			"GET", "/policies/SgxEnclave?api-version=2022-08-01", "", 401, "Unauthorized", "",
+		},
+		"policy of an unknown type": {
+			"GET", "/policies/Nothing?api-version=2022-08-01", "", 400, "InvalidParameter",
+			"request.attestation-type",
+		},
+		"baselines of a TPM": {
+			"GET", "/tcbbaselines/Tpm?api-version=2025-06-01", "", 400, "InvalidParameter",
+			"request.attestation-type",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := b.do(tc.method, tc.target, tc.body)
 			doc := decodeError(t, w)
-			if w.Code != tc.status || doc.Error.Code != tc.code || doc.Error.Message == "" || w.Header().Get("x-ms-error-code") != tc.code {
+			if w.Code != tc.status || doc.Error.Code != tc.code || doc.Error.Message == "" ||
+				w.Header().Get("x-ms-error-code") != tc.code {
 				t.Errorf("%d %s", w.Code, w.Body)
 			}
 			if tc.check != "" && (len(doc.Error.Details) == 0 || doc.Error.Details[0].Check != tc.check) {
 				t.Errorf("details = %+v, want check %s", doc.Error.Details, tc.check)
 			}
-			if w.Header().Get("Content-Type") != "application/json; charset=utf-8" || w.Header().Get("x-ms-request-id") == "" {
+			if w.Header().Get("Content-Type") != "application/json; charset=utf-8" ||
+				w.Header().Get("x-ms-request-id") == "" {
 				t.Errorf("headers = %v", w.Header())
 			}
 		})
@@ -215,15 +268,19 @@ func TestErrorDocuments(t *testing.T) {
 
 func TestASuccessfulAttestation(t *testing.T) {
 	b := newBench(t, nil)
-	body := `{"quote":"` + b.quote() + `","runtimeData":{"data":"` + base64.RawURLEncoding.EncodeToString([]byte(canary)) + `"},"nonce":"` + canary + `"}`
+	body := `{"quote":"` + b.quote() + `","runtimeData":{"data":"` +
+		base64.RawURLEncoding.EncodeToString([]byte(canary)) + `"},"nonce":"` + canary + `"}`
 	w := b.do("POST", sgxPath, body)
-	if w.Code != 200 || !strings.HasPrefix(w.Body.String(), `{"token":"ey`) || w.Header().Get("x-ms-maa-service-version") != "test" {
+	if w.Code != 200 || !strings.HasPrefix(w.Body.String(), `{"token":"ey`) ||
+		w.Header().Get("x-ms-maa-service-version") != "test" {
 		t.Fatalf("%d %s %v", w.Code, w.Body, w.Header())
 	}
 	token := strings.TrimSuffix(strings.TrimPrefix(w.Body.String(), `{"token":"`), `"}`)
 	metrics := b.do("GET", "/metrics", "").Body.String()
 	for _, place := range []string{b.log.String(), metrics} {
-		for _, secret := range []string{canary, base64.RawURLEncoding.EncodeToString([]byte(canary)), token[:80], b.quote()[:80]} {
+		for _, secret := range []string{
+			canary, base64.RawURLEncoding.EncodeToString([]byte(canary)), token[:80], b.quote()[:80],
+		} {
 			if strings.Contains(place, secret) {
 				t.Errorf("what must stay secret stands in:\n%s", place)
 			}
@@ -237,19 +294,25 @@ func TestASuccessfulAttestation(t *testing.T) {
 func TestATrustDomain(t *testing.T) {
 	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
 	m := pki.Platform(evidencetest.HealthyPlatform())
-	source, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(now)})}})
+	source, err := collateral.NewStatic(&collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(m,
+		evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(now)})}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := newBench(t, func(c *Config) {
-		c.Appraiser = &appraisal.Appraiser{Verifiers: appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}), Collateral: source, Random: rand.Reader}
+		c.Appraiser = &appraisal.Appraiser{
+			Verifiers:  appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: pki.Anchor()}}),
+			Collateral: source,
+			Random:     rand.Reader,
+		}
 	})
 	runtime := `{"keys":[]}`
 	td := evidencetest.HealthyTD()
 	td.ReportData = evidencetest.BindData([]byte(runtime))
 	encode := base64.RawURLEncoding.EncodeToString
 	body := func(data string) string {
-		return `{"quote":"` + encode(m.Quote(evidencetest.QuoteConfig{TD: td})) + `","runtimeData":{"data":"` + encode([]byte(data)) + `","dataType":"JSON"},"nonce":"n"}`
+		return `{"quote":"` + encode(m.Quote(evidencetest.QuoteConfig{TD: td})) +
+			`","runtimeData":{"data":"` + encode([]byte(data)) + `","dataType":"JSON"},"nonce":"n"}`
 	}
 	const path = "/attest/TdxVm?api-version=2025-06-01"
 	w := b.do("POST", path, body(runtime))
@@ -266,15 +329,20 @@ func TestATrustDomain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`"x-ms-attestation-type":"tdxvm"`, `"attester_tcb_status":"UpToDate"`, `"tdx_td_attributes_debug":false`, `"x-ms-runtime":{"keys":[]}`, `"nonce":"n"`} {
+	for _, want := range []string{
+		`"x-ms-attestation-type":"tdxvm"`, `"attester_tcb_status":"UpToDate"`,
+		`"tdx_td_attributes_debug":false`, `"x-ms-runtime":{"keys":[]}`, `"nonce":"n"`,
+	} {
 		if !strings.Contains(string(payload), want) {
 			t.Errorf("the token lacks %s:\n%s", want, payload)
 		}
 	}
-	if doc := decodeError(t, b.do("POST", path, body(`{"keys":[1]}`))); len(doc.Error.Details) == 0 || doc.Error.Details[0].Check != "tdx.report-data.runtime-data" {
+	doc := decodeError(t, b.do("POST", path, body(`{"keys":[1]}`)))
+	if len(doc.Error.Details) == 0 || doc.Error.Details[0].Check != "tdx.report-data.runtime-data" {
 		t.Errorf("other runtime data: %+v", doc)
 	}
-	if doc := decodeError(t, b.do("POST", sgxPath, body(runtime))); len(doc.Error.Details) == 0 || doc.Error.Details[0].Check != "dcap.quote.tee" {
+	if doc := decodeError(t, b.do("POST", sgxPath, body(runtime))); len(doc.Error.Details) == 0 ||
+		doc.Error.Details[0].Check != "dcap.quote.tee" {
 		t.Errorf("a TD as an enclave: %+v", doc)
 	}
 }
@@ -291,8 +359,10 @@ func TestDocuments(t *testing.T) {
 		"/readyz?for=changes":                `"status":"ready"`,
 		"/metrics":                           "probity_attestations_turned_away_total",
 
-		"/tcbbaselines/SgxEnclave?api-version=2025-06-01": `{"tcbBaselines":[{"tcbIdentifier":"20","tcbEvaluationDataNumber":20,"tcbReleaseDate":"","minimumPswLinuxVersion":"","minimumPswWindowsVersion":"","isSelectedTcb":true}]}`,
-		"/tcbbaselines/TdxVm?api-version=2025-06-01":      `{"tcbBaselines":[]}`,
+		"/tcbbaselines/SgxEnclave?api-version=2025-06-01": `{"tcbBaselines":[{"tcbIdentifier":"20",` +
+			`"tcbEvaluationDataNumber":20,"tcbReleaseDate":"","minimumPswLinuxVersion":"",` +
+			`"minimumPswWindowsVersion":"","isSelectedTcb":true}]}`,
+		"/tcbbaselines/TdxVm?api-version=2025-06-01": `{"tcbBaselines":[]}`,
 	} {
 		if w := b.do("GET", target, ""); w.Code != 200 || !strings.Contains(w.Body.String(), want) {
 			t.Errorf("%s: %d %s", target, w.Code, w.Body)
@@ -303,7 +373,8 @@ func TestDocuments(t *testing.T) {
 func TestTheProviderDecidesWhichTCBPasses(t *testing.T) {
 	b := newBench(t, nil, func(c *provider.Config) { c.Defaults.TCB = "OutOfDate" })
 	doc := decodeError(t, b.do("POST", sgxPath, `{"quote":"`+b.quote()+`"}`))
-	if doc.Error.Details[0].Check != "dcap.tcb.status" || doc.Error.Details[0].Expected != "OutOfDate" || doc.Error.Details[0].Found == "" {
+	if doc.Error.Details[0].Check != "dcap.tcb.status" || doc.Error.Details[0].Expected != "OutOfDate" ||
+		doc.Error.Details[0].Found == "" {
 		t.Errorf("error = %+v", doc)
 	}
 }
@@ -370,7 +441,8 @@ func TestARequestEndsWhenItsTimeIsUp(t *testing.T) {
 		c.Limits.Time = 20 * time.Millisecond
 		c.Appraiser = &appraisal.Appraiser{Verifiers: []evidence.Verifier{s}, Random: rand.Reader}
 	})
-	if w := b.do("POST", sgxPath, `{"quote":"AAAA"}`); w.Code != 503 || decodeError(t, w).Error.Code != "RequestTimeout" {
+	w := b.do("POST", sgxPath, `{"quote":"AAAA"}`)
+	if w.Code != 503 || decodeError(t, w).Error.Code != "RequestTimeout" {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
@@ -387,13 +459,16 @@ func (f failing) Verify(context.Context, evidence.Evidence) (*evidence.Result, e
 }
 
 func TestInternalErrorsLeakNothing(t *testing.T) {
-	for name, f := range map[string]failing{"error": {errors.New("secret of the implementation at /srv/path")}, "panic": {nil}} {
+	for name, f := range map[string]failing{
+		"error": {errors.New("secret of the implementation at /srv/path")}, "panic": {nil},
+	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, func(c *Config) {
 				c.Appraiser = &appraisal.Appraiser{Verifiers: []evidence.Verifier{f}, Random: rand.Reader}
 			})
 			w := b.do("POST", sgxPath, `{"quote":"AAAA"}`)
-			if w.Code != 500 || strings.Contains(w.Body.String(), "secret") || strings.Contains(w.Body.String(), ".go") {
+			if w.Code != 500 || strings.Contains(w.Body.String(), "secret") ||
+				strings.Contains(w.Body.String(), ".go") {
 				t.Errorf("%d %s", w.Code, w.Body)
 			}
 			if !strings.Contains(b.log.String(), "secret of the implementation") {
@@ -407,10 +482,12 @@ func TestAServiceWithoutItsDatabaseIsReadyToAttest(t *testing.T) {
 	gone := func(context.Context) error { return errors.New("gone at 10.1.2.3") }
 	b := newBench(t, func(c *Config) { c.Ready, c.Changes = gone, gone })
 	w := b.do("GET", "/readyz", "")
-	if w.Code != 200 || !strings.Contains(w.Body.String(), `"what":"database"`) || strings.Contains(w.Body.String(), "10.1.2.3") {
+	if w.Code != 200 || !strings.Contains(w.Body.String(), `"what":"database"`) ||
+		strings.Contains(w.Body.String(), "10.1.2.3") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	if w := b.do("GET", "/readyz?for=changes", ""); w.Code != 503 || w.Header().Get("Retry-After") == "" || strings.Contains(w.Body.String(), "10.1.2.3") {
+	if w := b.do("GET", "/readyz?for=changes", ""); w.Code != 503 || w.Header().Get("Retry-After") == "" ||
+		strings.Contains(w.Body.String(), "10.1.2.3") {
 		t.Errorf("for changes: %d %s", w.Code, w.Body)
 	}
 	for _, query := range []string{"?for=", "?for=everything", "?for=changes&for=attestation"} {
@@ -441,7 +518,8 @@ func TestAFixedTimeIsSaidInEveryAnswer(t *testing.T) {
 func TestBodiesThatEndEarly(t *testing.T) {
 	b := newBench(t, nil)
 	w := httptest.NewRecorder()
-	b.handler.ServeHTTP(w, httptest.NewRequest("POST", sgxPath, io.MultiReader(strings.NewReader(`{"quote":`), brokenReader{})))
+	b.handler.ServeHTTP(w,
+		httptest.NewRequest("POST", sgxPath, io.MultiReader(strings.NewReader(`{"quote":`), brokenReader{})))
 	if w.Code != 400 {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}

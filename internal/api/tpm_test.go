@@ -33,12 +33,15 @@ type tpmBench struct {
 	now time.Time
 }
 
-const bootPolicy = `version=1.0;authorizationrules{[type=="secureBootEnabled", value==true] => permit();};issuancerules{c:[type=="aikValidated"] => issue(claim=c);};`
+const bootPolicy = `version=1.0;authorizationrules{[type=="secureBootEnabled", ` +
+	`value==true] => permit();};issuancerules{c:[type=="aikValidated"] => issue(claim=c);};`
 
 // set puts a policy in force at the default provider.
 func (b *tpmBench) set(t *testing.T, kind evidence.Kind, text string) {
 	t.Helper()
-	if _, err := b.registry.Change(t.Context(), provider.PolicyChange{Provider: "default", Kind: kind, Action: store.PolicySet, JWS: wrap(t, text)}); err != nil {
+	if _, err := b.registry.Change(t.Context(), provider.PolicyChange{
+		Provider: "default", Kind: kind, Action: store.PolicySet, JWS: wrap(t, text),
+	}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -67,7 +70,8 @@ func newTPMBench(t *testing.T, text string, edit func(*Config)) *tpmBench {
 }
 
 func (b *tpmBench) send(message []byte) *httptest.ResponseRecorder {
-	return b.do("POST", "/attest/tpm?api-version=2020-10-01", `{"data":"`+base64.RawURLEncoding.EncodeToString(message)+`"}`)
+	return b.do("POST", "/attest/tpm?api-version=2020-10-01",
+		`{"data":"`+base64.RawURLEncoding.EncodeToString(message)+`"}`)
 }
 
 // payload returns the members of an answer.
@@ -108,7 +112,8 @@ func (b *tpmBench) challenge(t *testing.T, typ string) ([]byte, string) {
 func wantCheck(t *testing.T, w *httptest.ResponseRecorder, status int, check string) {
 	t.Helper()
 	doc := decodeError(t, w)
-	if w.Code != status || len(doc.Error.Details) == 0 || doc.Error.Details[0].Check != check || doc.Error.Details[0].Remedy == "" {
+	if w.Code != status || len(doc.Error.Details) == 0 || doc.Error.Details[0].Check != check ||
+		doc.Error.Details[0].Remedy == "" {
 		t.Errorf("%d %s, want %d %s", w.Code, w.Body, status, check)
 	}
 }
@@ -116,7 +121,11 @@ func wantCheck(t *testing.T, w *httptest.ResponseRecorder, status int, check str
 func (b *tpmBench) healthy(t *testing.T) evidencetest.TPMEvidence {
 	t.Helper()
 	c, context := b.challenge(t, "aikcert")
-	return evidencetest.TPMEvidence{Boot: evidencetest.HealthyBoot(evidencetest.BootConfig{}), Challenge: c, Context: context}
+	return evidencetest.TPMEvidence{
+		Boot:      evidencetest.HealthyBoot(evidencetest.BootConfig{}),
+		Challenge: c,
+		Context:   context,
+	}
 }
 
 func tokenClaims(t *testing.T, token string) map[string]any {
@@ -137,14 +146,18 @@ func TestTPMProtocol(t *testing.T) {
 	b := newTPMBench(t, bootPolicy, nil)
 	claims := tokenClaims(t, payload(t, b.send(b.tpm.Evidence(b.healthy(t))))["report"])
 	cnf, _ := claims["cnf"].(map[string]any)
-	if claims["x-ms-attestation-type"] != "tpm" || claims["aikValidated"] != true || claims["rp_data"] == nil || cnf["jwk"] == nil || claims["events"] != nil || claims["pcrs"] != nil {
+	if claims["x-ms-attestation-type"] != "tpm" || claims["aikValidated"] != true ||
+		claims["rp_data"] == nil || cnf["jwk"] == nil || claims["events"] != nil || claims["pcrs"] != nil {
 		t.Errorf("%v", claims)
 	}
 	kernel := evidencetest.NewSecureKernel()
 	enclave := b.healthy(t)
-	enclave.Boot = evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: evidencetest.HealthyWindows(kernel.Measured())})
+	enclave.Boot = evidencetest.HealthyBoot(evidencetest.BootConfig{
+		Windows: evidencetest.HealthyWindows(kernel.Measured()),
+	})
 	enclave.Enclave = func(signed []byte) []byte { return kernel.Report(signed, evidencetest.EnclaveReport{}) }
-	if claims := tokenClaims(t, payload(t, b.send(b.tpm.Evidence(enclave)))["report"]); claims["x-ms-attestation-type"] != "vbs" {
+	if claims := tokenClaims(t,
+		payload(t, b.send(b.tpm.Evidence(enclave)))["report"]); claims["x-ms-attestation-type"] != "vbs" {
 		t.Errorf("%v", claims)
 	}
 }
@@ -168,9 +181,15 @@ func TestTPMProtocolRefuses(t *testing.T) {
 	wantCheck(t, b.send(b.tpm.Evidence(late)), 400, "tpm.challenge.context")
 	b.now = now
 	wantCheck(t, b.send([]byte(`{"payload":{"type":"aikpub"}}`)), 400, "tpm.enrolment")
-	for name, message := range map[string]string{"no message": `{}`, "not JSON": `x`, "another type": `{"payload":{"type":"x"}}`, "payload of no form": `{"payload":1}`} {
+	for name, message := range map[string]string{
+		"no message":         `{}`,
+		"not JSON":           `x`,
+		"another type":       `{"payload":{"type":"x"}}`,
+		"payload of no form": `{"payload":1}`,
+	} {
 		w := b.send([]byte(message))
-		if doc := decodeError(t, w); w.Code != 400 || len(doc.Error.Details) == 0 || doc.Error.Details[0].Check != "tpm.message" {
+		doc := decodeError(t, w)
+		if w.Code != 400 || len(doc.Error.Details) == 0 || doc.Error.Details[0].Check != "tpm.message" {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 		}
 	}
@@ -256,7 +275,11 @@ func TestEnrolment(t *testing.T) {
 	}
 	encode := base64.RawURLEncoding.EncodeToString
 	begin := func(name string, ek *rsa.PrivateKey, ak []byte) map[string]string {
-		return map[string]string{"name": name, "endorsementKey": encode(evidencetest.EndorsementArea(&ek.PublicKey)), "attestationKey": encode(ak)}
+		return map[string]string{
+			"name":           name,
+			"endorsementKey": encode(evidencetest.EndorsementArea(&ek.PublicKey)),
+			"attestationKey": encode(ak),
+		}
 	}
 	// activate answers a credential with the secret in it, or another.
 	activate := func(w *httptest.ResponseRecorder, ek *rsa.PrivateKey, wrong bool) map[string]string {
@@ -274,14 +297,17 @@ func TestEnrolment(t *testing.T) {
 	}
 	bare := func() evidencetest.TPMEvidence { e := b.healthy(t); e.Bare = true; return e }
 	wantCheck(t, b.send(b.tpm.Evidence(bare())), 400, "tpm.ak.certificate")
-	wantCheck(t, enroll(activate(enroll(begin("host", endorsement, area)), endorsement, true)), 400, "tpm.enrolment")
+	wantCheck(t, enroll(activate(enroll(begin("host", endorsement, area)), endorsement, true)), 400,
+		"tpm.enrolment")
 	answer := activate(enroll(begin("host", endorsement, area)), endorsement, false)
 	if w := enroll(answer); w.Code != 200 || !strings.Contains(w.Body.String(), ids[0]) {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
 	wantCheck(t, enroll(answer), 400, "tpm.enrolment") // replayed
 	// Written otherwise, the context is the same.
-	for _, text := range []string{answer["context"] + "\n", answer["context"][:8] + "\r\n" + answer["context"][8:]} {
+	for _, text := range []string{
+		answer["context"] + "\n", answer["context"][:8] + "\r\n" + answer["context"][8:],
+	} {
 		wantCheck(t, enroll(map[string]string{"context": text, "answer": answer["answer"]}), 400, "tpm.enrolment")
 	}
 	e := bare()
@@ -297,18 +323,26 @@ func TestEnrolment(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, members := range map[string]map[string]string{
-		"an unknown TPM":            begin("host2", stranger, area),
-		"a key that signs anything": begin("host2", endorsement, evidencetest.RSAPublicArea(&stranger.PublicKey, evidencetest.GuestAK&^0x10000, 0x14, nil)),
-		"an AK for an EK":           {"name": "host2", "attestationKey": encode(area), "endorsementKey": encode(area)},
-		"a context of challenges":   {"context": e.Context, "answer": encode(make([]byte, 32))},
+		"an unknown TPM": begin("host2", stranger, area),
+		"a key that signs anything": begin("host2", endorsement,
+			evidencetest.RSAPublicArea(&stranger.PublicKey, evidencetest.GuestAK&^0x10000, 0x14, nil)),
+		"an AK for an EK": {
+			"name": "host2", "attestationKey": encode(area), "endorsementKey": encode(area),
+		},
+		"a context of challenges": {"context": e.Context, "answer": encode(make([]byte, 32))},
 	} {
 		w := enroll(members)
-		if doc := decodeError(t, w); w.Code != 400 || len(doc.Error.Details) == 0 || doc.Error.Details[0].Check != "tpm.enrolment" {
+		doc := decodeError(t, w)
+		if w.Code != 400 || len(doc.Error.Details) == 0 || doc.Error.Details[0].Check != "tpm.enrolment" {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 		}
 	}
-	for _, members := range []map[string]string{begin("", endorsement, area), begin("../x", endorsement, area), begin(strings.Repeat("x", 129), endorsement, area),
-		{"name": "host2", "attestationKey": encode(area)}, {"name": "host2", "endorsementKey": encode(area)}, {}} {
+	for _, members := range []map[string]string{
+		begin("", endorsement, area), begin("../x", endorsement, area),
+		begin(strings.Repeat("x", 129), endorsement, area),
+		{"name": "host2", "attestationKey": encode(area)},
+		{"name": "host2", "endorsementKey": encode(area)}, {},
+	} {
 		wantCheck(t, enroll(members), 400, "request.body")
 	}
 	// What was enrolled is there for a service that starts anew.
@@ -327,9 +361,11 @@ func TestEnrolment(t *testing.T) {
 
 func TestAzureGuestProtocol(t *testing.T) {
 	b := newTPMBench(t, bootPolicy, nil)
-	b.set(t, evidence.AzureGuest, `version=1.0;authorizationrules{[type=="secureboot", value==true] => permit();};`)
+	b.set(t, evidence.AzureGuest,
+		`version=1.0;authorizationrules{[type=="secureboot", value==true] => permit();};`)
 	post := func(cfg evidencetest.GuestConfig) *httptest.ResponseRecorder {
-		return b.do("POST", "/attest/AzureGuest?api-version=2020-10-01", `{"AttestationInfo":"`+base64.RawURLEncoding.EncodeToString(b.tpm.Info(cfg))+`"}`)
+		return b.do("POST", "/attest/AzureGuest?api-version=2020-10-01",
+			`{"AttestationInfo":"`+base64.RawURLEncoding.EncodeToString(b.tpm.Info(cfg))+`"}`)
 	}
 	w := post(evidencetest.GuestConfig{Boot: evidencetest.HealthyBoot(evidencetest.BootConfig{})})
 	var answer map[string]string
@@ -344,11 +380,17 @@ func TestAzureGuestProtocol(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if claims := tokenClaims(t, token); claims["x-ms-attestation-type"] != "azurevm" || claims["secureboot"] != true {
+	claims := tokenClaims(t, token)
+	if claims["x-ms-attestation-type"] != "azurevm" || claims["secureboot"] != true {
 		t.Errorf("%v", claims)
 	}
-	wantCheck(t, post(evidencetest.GuestConfig{Boot: evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: true})}), 400, "policy")
-	wantCheck(t, post(evidencetest.GuestConfig{Boot: evidencetest.HealthyBoot(evidencetest.BootConfig{}), Edit: func(i map[string]any) { delete(i["TpmInfo"].(map[string]any), "EncKeyPub") }}), 400, "request.body")
+	wantCheck(t, post(evidencetest.GuestConfig{
+		Boot: evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: true}),
+	}), 400, "policy")
+	wantCheck(t, post(evidencetest.GuestConfig{
+		Boot: evidencetest.HealthyBoot(evidencetest.BootConfig{}),
+		Edit: func(i map[string]any) { delete(i["TpmInfo"].(map[string]any), "EncKeyPub") },
+	}), 400, "request.body")
 	wantCheck(t, b.do("POST", "/attest/AzureGuest?api-version=2020-10-01", `{}`), 400, "request.body")
 }
 
@@ -357,15 +399,20 @@ func TestAChallengeOfARemovedProviderIsNotAnsweredAtItsSuccessor(t *testing.T) {
 	open := "Disabled"
 	create := func() {
 		t.Helper()
-		if _, _, err := b.registry.PutProvider(t.Context(), provider.ProviderChange{Name: "team", Subscription: "s", Group: "g", TPMAuthentication: &open}, true); err != nil {
+		if _, _, err := b.registry.PutProvider(t.Context(),
+			provider.ProviderChange{Name: "team", Subscription: "s", Group: "g", TPMAuthentication: &open},
+			true); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := b.registry.Change(t.Context(), provider.PolicyChange{Provider: "team", Kind: evidence.TPM, Action: store.PolicySet, JWS: wrap(t, bootPolicy)}); err != nil {
+		if _, err := b.registry.Change(t.Context(), provider.PolicyChange{
+			Provider: "team", Kind: evidence.TPM, Action: store.PolicySet, JWS: wrap(t, bootPolicy),
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	send := func(message []byte) *httptest.ResponseRecorder {
-		return b.do("POST", "/p/team/attest/Tpm?api-version=2020-10-01", `{"data":"`+base64.RawURLEncoding.EncodeToString(message)+`"}`)
+		return b.do("POST", "/p/team/attest/Tpm?api-version=2020-10-01",
+			`{"data":"`+base64.RawURLEncoding.EncodeToString(message)+`"}`)
 	}
 	begin := func() evidencetest.TPMEvidence {
 		t.Helper()
@@ -374,7 +421,11 @@ func TestAChallengeOfARemovedProviderIsNotAnsweredAtItsSuccessor(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return evidencetest.TPMEvidence{Boot: evidencetest.HealthyBoot(evidencetest.BootConfig{}), Challenge: c, Context: p["service_context"]}
+		return evidencetest.TPMEvidence{
+			Boot:      evidencetest.HealthyBoot(evidencetest.BootConfig{}),
+			Challenge: c,
+			Context:   p["service_context"],
+		}
 	}
 	create()
 	early := begin()

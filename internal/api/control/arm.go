@@ -61,10 +61,14 @@ func resourceOf(t *provider.Provider) resource {
 			status = "Error"
 		}
 	}
-	out := resource{ID: "/subscriptions/" + t.Subscription + "/resourceGroups/" + t.Group + "/providers/" + resourceType + "/" + t.Name,
+	out := resource{ID: "/subscriptions/" + t.Subscription + "/resourceGroups/" + t.Group + "/providers/" +
+		resourceType + "/" + t.Name,
 		Name: t.Name, Type: resourceType, Location: t.Location, Tags: t.Tags,
 		SystemData: &systemData{t.CreatedBy, "User", t.Created, t.UpdatedBy, "User", t.Updated},
-		Properties: resourceProperties{TrustModel: model, Status: status, AttestURI: t.URL, PublicNetworkAccess: t.PublicNetworkAccess, TPMAuthentication: t.TPMAuthentication}}
+		Properties: resourceProperties{
+			TrustModel: model, Status: status, AttestURI: t.URL,
+			PublicNetworkAccess: t.PublicNetworkAccess, TPMAuthentication: t.TPMAuthentication,
+		}}
 	for _, v := range t.Endpoints {
 		out.Properties.Endpoints = append(out.Properties.Endpoints, v)
 	}
@@ -77,9 +81,14 @@ func resourceOf(t *provider.Provider) resource {
 // named returns the provider of the path, if it is in the subscription and group.
 func (p *Plane) named(c *edge.Call) (*provider.Provider, error) {
 	t, ok := p.Registry.Get(c.Params["provider"])
-	if !ok || !ascii.EqualFold(t.Subscription, c.Params["subscription"]) || !ascii.EqualFold(t.Group, c.Params["group"]) {
-		return nil, edge.Failed(http.StatusNotFound, edge.CodeNotFound, provider.CheckProvider.FailedWith("an attestation provider in this subscription and resource group",
-			"not found", "list the providers of the subscription"))
+	if !ok || !ascii.EqualFold(t.Subscription, c.Params["subscription"]) ||
+		!ascii.EqualFold(t.Group, c.Params["group"]) {
+		return nil, edge.Failed(http.StatusNotFound, edge.CodeNotFound,
+			provider.CheckProvider.FailedWith(
+				"an attestation provider in this subscription and resource group",
+				"not found",
+				"list the providers of the subscription",
+			))
 	}
 	return t, nil
 }
@@ -110,7 +119,9 @@ func (p *Plane) ListProviders(w http.ResponseWriter, _ *http.Request, c *edge.Ca
 
 // noNullInProvider matches where a provider's body must have a value. Elsewhere null
 // means that the member is left out: clients send back what Azure answered.
-var noNullInProvider = regexp.MustCompile(`^$|^/(location|tags/.*|properties/probity/.*|properties/policySigningCertificates/keys/[0-9]+)$`)
+var noNullInProvider = regexp.MustCompile(
+	`^$|^/(location|tags/.*|properties/probity/.*|properties/policySigningCertificates/keys/[0-9]+)$`,
+)
 
 var locationForm = edge.Shaped(`[ -~]{1,128}`, "a location of 1 to 128 printable ASCII characters")
 
@@ -147,7 +158,8 @@ func (p *Plane) changeProvider(w http.ResponseWriter, r *http.Request, c *edge.C
 	var in providerBody
 	// Members of other versions of the interface are ignored, as Azure does.
 	if err := json.Unmarshal(body, &in); err != nil {
-		return edge.BadRequest(edge.CheckBody, "a JSON object with location, tags and properties", jsonerror.Text(err), "compare the body with the documentation of the route")
+		return edge.BadRequest(edge.CheckBody, "a JSON object with location, tags and properties",
+			jsonerror.Text(err), "compare the body with the documentation of the route")
 	}
 	if err := edge.RefuseNull(body, noNullInProvider); err != nil {
 		return err
@@ -159,15 +171,20 @@ func (p *Plane) changeProvider(w http.ResponseWriter, r *http.Request, c *edge.C
 		return edge.BadRequest(edge.CheckBody, "a member location", "none", `send "location", for instance "local"`)
 	}
 	if in.Location != nil && !locationForm.Pattern.MatchString(*in.Location) {
-		return edge.BadRequest(edge.CheckBody, locationForm.Expected, fmt.Sprintf("%.140q", *in.Location), "correct the member location")
+		return edge.BadRequest(edge.CheckBody, locationForm.Expected, fmt.Sprintf("%.140q", *in.Location),
+			"correct the member location")
 	}
 	match, err := ifMatch(r)
 	if err != nil {
 		return err
 	}
-	t, created, err := p.Registry.PutProvider(r.Context(), provider.ProviderChange{Name: c.Params["provider"], Subscription: c.Params["subscription"], Group: c.Params["group"],
-		Location: in.Location, Tags: in.Tags, Signers: in.Properties.Signers.Keys, PublicNetworkAccess: in.Properties.PublicNetworkAccess,
-		TPMAuthentication: in.Properties.TPMAuthentication, Settings: in.Properties.Probity, Match: match, By: c.By()}, create)
+	t, created, err := p.Registry.PutProvider(r.Context(), provider.ProviderChange{
+		Name: c.Params["provider"], Subscription: c.Params["subscription"], Group: c.Params["group"],
+		Location: in.Location, Tags: in.Tags, Signers: in.Properties.Signers.Keys,
+		PublicNetworkAccess: in.Properties.PublicNetworkAccess,
+		TPMAuthentication:   in.Properties.TPMAuthentication, Settings: in.Properties.Probity,
+		Match: match, By: c.By(),
+	}, create)
 	if err != nil {
 		return err
 	}
@@ -229,10 +246,20 @@ func (p *Plane) DefaultProvider(w http.ResponseWriter, _ *http.Request, c *edge.
 // Operations answers which operations there are.
 func (p *Plane) Operations(w http.ResponseWriter, _ *http.Request, _ *edge.Call) error {
 	list := []map[string]any{}
-	for _, o := range [][2]string{{"read", "Get or list attestation providers"}, {"write", "Create or update an attestation provider"}, {"delete", "Delete an attestation provider"},
-		{"attestation/read", "Read policies and their certificates"}, {"attestation/write", "Change policies and their certificates"}, {"attestation/delete", "Reset policies"}} {
-		list = append(list, map[string]any{"name": resourceType + "/" + o[0], "display": map[string]string{"provider": "Microsoft.Attestation",
-			"resource": "Attestation Provider", "operation": o[0], "description": o[1]}})
+	for _, o := range [][2]string{
+		{"read", "Get or list attestation providers"},
+		{"write", "Create or update an attestation provider"},
+		{"delete", "Delete an attestation provider"},
+		{"attestation/read", "Read policies and their certificates"},
+		{"attestation/write", "Change policies and their certificates"},
+		{"attestation/delete", "Reset policies"},
+	} {
+		list = append(list, map[string]any{"name": resourceType + "/" + o[0], "display": map[string]string{
+			"provider":    "Microsoft.Attestation",
+			"resource":    "Attestation Provider",
+			"operation":   o[0],
+			"description": o[1],
+		}})
 	}
 	return edge.WriteJSON(w, map[string]any{"value": list})
 }
@@ -256,8 +283,9 @@ func (p *Plane) GetEndpoint(w http.ResponseWriter, _ *http.Request, c *edge.Call
 	}
 	v, ok := t.Endpoints[c.Params["endpoint"]]
 	if !ok {
-		return edge.Failed(http.StatusNotFound, edge.CodeNotFound, provider.CheckProvider.FailedWith("a private endpoint connection",
-			"not found", "list them"))
+		return edge.Failed(http.StatusNotFound, edge.CodeNotFound,
+			provider.CheckProvider.FailedWith("a private endpoint connection",
+				"not found", "list them"))
 	}
 	return edge.WriteJSON(w, v)
 }
@@ -282,14 +310,23 @@ func (p *Plane) PutEndpoint(w http.ResponseWriter, r *http.Request, c *edge.Call
 		return err
 	}
 	if err := json.Unmarshal(body, &in); err != nil {
-		return edge.BadRequest(edge.CheckBody, "a private endpoint connection", jsonerror.Text(err), "compare the body with the documentation of the route")
+		return edge.BadRequest(edge.CheckBody, "a private endpoint connection", jsonerror.Text(err),
+			"compare the body with the documentation of the route")
 	}
 	if err := edge.RefuseNull(body, noNullInConnection); err != nil {
 		return err
 	}
 	name := c.Params["endpoint"]
-	v, err := json.Marshal(map[string]any{"id": resourceOf(t).ID + "/privateEndpointConnections/" + name, "name": name, "type": resourceType + "/privateEndpointConnections",
-		"properties": map[string]any{"privateEndpoint": in.Properties.Endpoint, "privateLinkServiceConnectionState": in.Properties.State, "provisioningState": "Succeeded"}}, json.Deterministic(true))
+	v, err := json.Marshal(map[string]any{
+		"id":   resourceOf(t).ID + "/privateEndpointConnections/" + name,
+		"name": name,
+		"type": resourceType + "/privateEndpointConnections",
+		"properties": map[string]any{
+			"privateEndpoint":                   in.Properties.Endpoint,
+			"privateLinkServiceConnectionState": in.Properties.State,
+			"provisioningState":                 "Succeeded",
+		},
+	}, json.Deterministic(true))
 	if err != nil {
 		return err
 	}
@@ -320,6 +357,14 @@ func (p *Plane) LinkResources(w http.ResponseWriter, _ *http.Request, c *edge.Ca
 	if err != nil {
 		return err
 	}
-	return edge.WriteJSON(w, map[string]any{"value": []map[string]any{{"id": resourceOf(t).ID + "/privateLinkResources/standard", "name": "standard", "type": resourceType + "/privateLinkResources",
-		"properties": map[string]any{"groupId": "standard", "requiredMembers": []string{"standard"}, "requiredZoneNames": []string{}}}}})
+	return edge.WriteJSON(w, map[string]any{"value": []map[string]any{{
+		"id":   resourceOf(t).ID + "/privateLinkResources/standard",
+		"name": "standard",
+		"type": resourceType + "/privateLinkResources",
+		"properties": map[string]any{
+			"groupId":           "standard",
+			"requiredMembers":   []string{"standard"},
+			"requiredZoneNames": []string{},
+		},
+	}}})
 }

@@ -26,7 +26,12 @@ const exportTime = time.Hour
 func reading(t *provider.Provider) (free func(), err error) {
 	free, ok := t.TakeRead()
 	if !ok {
-		return nil, &edge.Error{Status: http.StatusTooManyRequests, Code: edge.CodeTooMany, Message: "too many requests read the provider's ledger", Header: http.Header{"Retry-After": {"1"}}}
+		return nil, &edge.Error{
+			Status:  http.StatusTooManyRequests,
+			Code:    edge.CodeTooMany,
+			Message: "too many requests read the provider's ledger",
+			Header:  http.Header{"Retry-After": {"1"}},
+		}
 	}
 	return free, nil
 }
@@ -62,7 +67,8 @@ func (p *Plane) SearchLedger(w http.ResponseWriter, r *http.Request, c *edge.Cal
 	if last >= 0 {
 		from = max(from, head.Size-last)
 	}
-	found, next, err := ledger.Search(r.Context(), p.Store, c.Provider.Identity(), query, from, int(limit), searchBudget)
+	found, next, err := ledger.Search(r.Context(), p.Store, c.Provider.Identity(), query, from, int(limit),
+		searchBudget)
 	if err != nil {
 		return err
 	}
@@ -74,7 +80,8 @@ func (p *Plane) SearchLedger(w http.ResponseWriter, r *http.Request, c *edge.Cal
 }
 
 var (
-	ledgerTypes    = edge.Shaped(strings.Join(ledger.Types(), "|"), "a type of entries: "+strings.Join(ledger.Types(), ", "))
+	ledgerTypes = edge.Shaped(strings.Join(ledger.Types(), "|"),
+		"a type of entries: "+strings.Join(ledger.Types(), ", "))
 	ledgerOutcomes = edge.Shaped(ledger.Accepted+"|"+ledger.Refused, "accepted or refused")
 	ledgerDigest   = edge.Shaped("[0-9a-f]{64}", "a SHA-256 of 64 hexadecimal digits in lower case")
 	ledgerText     = edge.Shaped("(?s).{1,256}", "a text of 1 to 256 characters")
@@ -92,8 +99,10 @@ func ledgerQuery(r *http.Request) (q ledger.Query, err error) {
 		form edge.Form
 		to   *string
 	}{
-		{"type", ledgerTypes, &q.Type}, {"kind", edge.Shaped(strings.Join(kinds, "|"), "an attestation type: "+strings.Join(kinds, ", ")), &q.Kind},
-		{"outcome", ledgerOutcomes, &q.Outcome}, {"check", ledgerText, &q.Check}, {"evidence", ledgerDigest, &q.Evidence}, {"token", ledgerText, &q.Token},
+		{"type", ledgerTypes, &q.Type}, {"kind", edge.Shaped(strings.Join(kinds, "|"),
+			"an attestation type: "+strings.Join(kinds, ", ")), &q.Kind},
+		{"outcome", ledgerOutcomes, &q.Outcome}, {"check", ledgerText, &q.Check},
+		{"evidence", ledgerDigest, &q.Evidence}, {"token", ledgerText, &q.Token},
 		{"by", ledgerText, &q.By}, {"action", ledgerText, &q.Action}, {"request", ledgerText, &q.Request},
 	} {
 		if *p.to, _, err = edge.QueryText(r, p.name, p.form); err != nil {
@@ -118,7 +127,8 @@ func (p *Plane) ExportLedger(w http.ResponseWriter, r *http.Request, c *edge.Cal
 	// A ledger may be long: its export may take longer than other requests, and ends
 	// when its reader goes. One that breaks off is found incomplete by whoever verifies
 	// it.
-	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(exportTime)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	err = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(exportTime))
+	if err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), exportTime)
@@ -152,8 +162,9 @@ func (p *Plane) Proof(w http.ResponseWriter, r *http.Request, c *edge.Call) erro
 	}
 	proved, err := ledger.Prove(r.Context(), p.Store, c.Provider.Identity(), seq)
 	if errors.Is(err, ledger.ErrNoCheckpoint) {
-		return edge.Failed(http.StatusNotFound, edge.CodeNotFound, edge.CheckProof.FailedWith("an entry that a checkpoint covers",
-			err.Error(), "try again after the next checkpoint"))
+		return edge.Failed(http.StatusNotFound, edge.CodeNotFound,
+			edge.CheckProof.FailedWith("an entry that a checkpoint covers",
+				err.Error(), "try again after the next checkpoint"))
 	}
 	if err != nil {
 		return notFound(err, edge.CheckProof, "an entry that is there", c.Params["seq"])

@@ -18,7 +18,8 @@ func notFound(err error, check *evidence.Definition, expected, found string) err
 	if !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	return edge.Failed(http.StatusNotFound, edge.CodeNotFound, check.FailedWith(expected, found, "compare it with the list"))
+	return edge.Failed(http.StatusNotFound, edge.CodeNotFound,
+		check.FailedWith(expected, found, "compare it with the list"))
 }
 
 // signingKey is one row of GET /signingkeys. Nothing secret is in it.
@@ -46,8 +47,12 @@ func (p *Plane) ListKeys(w http.ResponseWriter, r *http.Request, c *edge.Call) e
 		if k.Provider != "" && k.Provider != c.Provider.Name {
 			continue
 		}
-		row := signingKey{ID: k.ID, Algorithm: k.Algorithm, Shared: k.Provider == "", Hardware: k.Label != "", State: "signing", Created: k.Created,
-			SignFrom: k.SignFrom, SignUntil: k.SignUntil, PublishUntil: k.PublishUntil}
+		row := signingKey{
+			ID: k.ID, Algorithm: k.Algorithm, Shared: k.Provider == "", Hardware: k.Label != "",
+			State: "signing", Created: k.Created,
+			SignFrom: k.SignFrom, SignUntil: k.SignUntil,
+			PublishUntil: k.PublishUntil,
+		}
 		if row.SignFrom.IsZero() { // a key of the first versions
 			row.SignFrom = k.Created
 		}
@@ -87,8 +92,9 @@ func (p *Plane) RotateKey(w http.ResponseWriter, r *http.Request, c *edge.Call) 
 	if whose == store.DefaultProvider {
 		whose = ""
 		if !c.Caller.May(auth.Owner, auth.Everywhere) {
-			return edge.Failed(http.StatusForbidden, edge.CodeForbidden, edge.CheckRole.FailedWith("the role owner at all providers, which share these keys",
-				"a caller without it: "+c.Caller.Name, "let an owner of all providers rotate the shared keys"))
+			return edge.Failed(http.StatusForbidden, edge.CodeForbidden,
+				edge.CheckRole.FailedWith("the role owner at all providers, which share these keys",
+					"a caller without it: "+c.Caller.Name, "let an owner of all providers rotate the shared keys"))
 		}
 	}
 	rotation := p.Rotation
@@ -99,7 +105,8 @@ func (p *Plane) RotateKey(w http.ResponseWriter, r *http.Request, c *edge.Call) 
 	if err != nil {
 		return err
 	}
-	return edge.WriteJSON(w, map[string]any{"kid": next.ID, "algorithm": next.Algorithm, "signFrom": next.SignFrom})
+	return edge.WriteJSON(w,
+		map[string]any{"kid": next.ID, "algorithm": next.Algorithm, "signFrom": next.SignFrom})
 }
 
 // RetireKey answers POST /signingkeys:retire.
@@ -125,7 +132,10 @@ func (p *Plane) ListTokens(w http.ResponseWriter, r *http.Request, _ *edge.Call)
 	}
 	list := []map[string]any{}
 	for _, t := range tokens {
-		row := map[string]any{"name": t.Name, "role": t.Role, "providers": t.Providers, "created": t.Created, "createdBy": t.CreatedBy}
+		row := map[string]any{
+			"name": t.Name, "role": t.Role, "providers": t.Providers, "created": t.Created,
+			"createdBy": t.CreatedBy,
+		}
 		if !t.Expires.IsZero() {
 			row["expires"] = t.Expires
 		}

@@ -41,7 +41,8 @@ func ifMatch(r *http.Request) (*int64, error) {
 	}
 	// A list, or a weak tag, which never matches (RFC 9110, section 13.1.1), is a mistake.
 	if len(values) > 1 || !entityTag.MatchString(values[0]) {
-		return nil, edge.BadRequest(provider.CheckMatch, `If-Match with one ETag of this service, or *`, fmt.Sprintf("%.40q", strings.Join(values, ", ")),
+		return nil, edge.BadRequest(provider.CheckMatch, `If-Match with one ETag of this service, or *`,
+			fmt.Sprintf("%.40q", strings.Join(values, ", ")),
 			"send the ETag of the answer that was read, or leave If-Match out")
 	}
 	n, err := strconv.ParseInt(strings.Trim(values[0], `"`), 10, 64)
@@ -105,10 +106,13 @@ func (p *Plane) changePolicy(w http.ResponseWriter, r *http.Request, c *edge.Cal
 	if err != nil {
 		return err
 	}
-	in, err := p.Registry.Change(r.Context(), provider.PolicyChange{Provider: c.Provider.Name, Kind: c.Kind, Action: action, JWS: jws, Match: match, By: c.By()})
+	in, err := p.Registry.Change(r.Context(), provider.PolicyChange{
+		Provider: c.Provider.Name, Kind: c.Kind, Action: action, JWS: jws, Match: match, By: c.By(),
+	})
 	if action == store.PolicyReset && errors.Is(err, policyjws.ErrFormat) {
-		return edge.Failed(http.StatusBadRequest, edge.CodeInvalidOperation, edge.CheckPolicyJWS.FailedWith("a compact JWS with an empty payload",
-			err.Error(), "let the SDK make the body, or use probity policy reset"))
+		return edge.Failed(http.StatusBadRequest, edge.CodeInvalidOperation,
+			edge.CheckPolicyJWS.FailedWith("a compact JWS with an empty payload",
+				err.Error(), "let the SDK make the body, or use probity policy reset"))
 	}
 	if err != nil {
 		return err
@@ -144,7 +148,10 @@ type policyVersion struct {
 }
 
 func versionOf(p store.PolicyVersion) policyVersion {
-	return policyVersion{Version: p.Version, Action: p.Action, By: p.By, Signer: p.Signer, From: p.From, At: p.At, JWS: p.JWS, Altered: p.Altered}
+	return policyVersion{
+		Version: p.Version, Action: p.Action, By: p.By, Signer: p.Signer, From: p.From, At: p.At,
+		JWS: p.JWS, Altered: p.Altered,
+	}
 }
 
 // PolicyHistory answers GET /policies/{type}/versions, the newest first.
@@ -210,7 +217,8 @@ type proposal struct {
 }
 
 func proposalOf(t *provider.Provider, p store.Proposal) proposal {
-	return proposal{p.ID, p.Kind, p.Action, p.JWS, provider.Differences(t.Provider, p), p.Approvals, t.Settings.Approvals, p.Created, p.Expires}
+	return proposal{p.ID, p.Kind, p.Action, p.JWS, provider.Differences(t.Provider,
+		p), p.Approvals, t.Settings.Approvals, p.Created, p.Expires}
 }
 
 // Proposals answers GET /proposals.
@@ -276,8 +284,11 @@ func (p *Plane) changeCertificate(w http.ResponseWriter, r *http.Request, c *edg
 	}
 	thumbprint, err := p.Registry.ChangeCertificate(r.Context(), c.Provider.Name, jws, add, c.By())
 	if errors.Is(err, policyjws.ErrFormat) {
-		return edge.Failed(http.StatusBadRequest, edge.CodeInvalidOperation, edge.CheckPolicyJWS.FailedWith(`a compact JWS with the payload {"policyCertificate": JSON Web Key with x5c}, signed by a registered certificate`,
-			err.Error(), "let the SDK make the body, or use probity policy signers add and remove"))
+		return edge.Failed(http.StatusBadRequest, edge.CodeInvalidOperation, edge.CheckPolicyJWS.FailedWith(
+			`a compact JWS with the payload {"policyCertificate": JSON Web Key with x5c}, `+
+				`signed by a registered certificate`,
+			err.Error(), "let the SDK make the body, or use probity policy signers add and remove",
+		))
 	}
 	if err != nil {
 		return err
@@ -286,7 +297,8 @@ func (p *Plane) changeCertificate(w http.ResponseWriter, r *http.Request, c *edg
 	if add {
 		result = "IsPresent"
 	}
-	return p.answer(w, c, map[string]any{"x-ms-certificate-thumbprint": thumbprint, "x-ms-policycertificates-result": result})
+	return p.answer(w, c,
+		map[string]any{"x-ms-certificate-thumbprint": thumbprint, "x-ms-policycertificates-result": result})
 }
 
 // certificateMember returns the JWS out of an object, as some clients send it.
@@ -298,7 +310,8 @@ func certificateMember(body string) (string, error) {
 	}
 	refuse := func(expected, found string) error {
 		return edge.Failed(http.StatusBadRequest, edge.CodeInvalidOperation, edge.CheckBody.FailedWith(expected,
-			found, "send the signed request as one of policyCertificateToAdd, policyCertificateToRemove and certificate, or as the whole body"))
+			found, "send the signed request as one of policyCertificateToAdd, "+
+				"policyCertificateToRemove and certificate, or as the whole body"))
 	}
 	if err := json.Unmarshal([]byte(body), &members); err != nil {
 		return "", refuse("a JSON object with the signed request as a string", jsonerror.Text(err))

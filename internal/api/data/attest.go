@@ -50,7 +50,8 @@ func (p *Plane) attest(w http.ResponseWriter, r *http.Request, c *edge.Call, pro
 // read reads the body of an attestation, of a type that the service verifies.
 func (p *Plane) read(w http.ResponseWriter, r *http.Request, c *edge.Call) (*wire.AttestRequest, error) {
 	if !p.Appraiser.Understands(c.Kind) {
-		return nil, edge.BadRequest(edge.CheckType, "an attestation type that this service verifies", string(c.Kind),
+		return nil, edge.BadRequest(edge.CheckType, "an attestation type that this service verifies",
+			string(c.Kind),
 			"attest one of "+p.Appraiser.Kinds())
 	}
 	body, err := p.Bodies.Read(w, r)
@@ -64,8 +65,10 @@ func (p *Plane) read(w http.ResponseWriter, r *http.Request, c *edge.Call) (*wir
 // Enclave's reports as quote.
 func evidenceByType(kind evidence.Kind, in *wire.AttestRequest) (raw []byte, member string, err error) {
 	member = kind.Member()
-	raw = map[string]wire.Bytes{"quote": in.Quote, "report": in.Report, "document": in.Document, "token": in.Token,
-		"AttestationInfo": in.AttestationInfo}[member]
+	raw = map[string]wire.Bytes{
+		"quote": in.Quote, "report": in.Report, "document": in.Document, "token": in.Token,
+		"AttestationInfo": in.AttestationInfo,
+	}[member]
 	if kind != evidence.OpenEnclave || len(in.Quote) == 0 {
 		return raw, member, nil
 	}
@@ -86,8 +89,14 @@ func answerToken(w http.ResponseWriter, r *http.Request, _ []byte, token string)
 
 // request is what the body asks to appraise, with the evidence that was taken out of it.
 func (p *Plane) request(kind evidence.Kind, raw []byte, in *wire.AttestRequest) (*appraisal.Request, error) {
-	out := &appraisal.Request{Kind: kind, Evidence: raw, EventLog: in.EventLog, Nonce: in.Nonce, DraftPolicy: in.DraftPolicy,
-		Time: p.appraisalTime()}
+	out := &appraisal.Request{
+		Kind:        kind,
+		Evidence:    raw,
+		EventLog:    in.EventLog,
+		Nonce:       in.Nonce,
+		DraftPolicy: in.DraftPolicy,
+		Time:        p.appraisalTime(),
+	}
 	var err error
 	if out.RuntimeData, err = in.RuntimeData.Decoded(); err != nil {
 		return nil, err
@@ -98,7 +107,8 @@ func (p *Plane) request(kind evidence.Kind, raw []byte, in *wire.AttestRequest) 
 	}
 	if len(in.EnclaveHeldData) > 0 {
 		if out.RuntimeData != nil {
-			return nil, edge.BadRequest(edge.CheckBody, "runtimeData or enclaveHeldData", "both", "send runtimeData alone")
+			return nil, edge.BadRequest(edge.CheckBody, "runtimeData or enclaveHeldData", "both",
+				"send runtimeData alone")
 		}
 		out.RuntimeData = &evidence.Data{Bytes: in.EnclaveHeldData, Type: evidence.Binary}
 	}

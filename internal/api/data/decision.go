@@ -20,13 +20,16 @@ import (
 
 // appraise runs one appraisal by the policy in force, and records the decision.
 // Evidence that is refused is an error.
-func (p *Plane) appraise(r *http.Request, c *edge.Call, request *appraisal.Request) (*appraisal.Verdict, error) {
+func (p *Plane) appraise(
+	r *http.Request, c *edge.Call, request *appraisal.Request,
+) (*appraisal.Verdict, error) {
 	in := c.Provider.Policy(request.Kind)
 	if in.Broken != nil {
 		return nil, fmt.Errorf("provider %s: policy of %s: %w", c.Provider.Name, request.Kind, in.Broken)
 	}
 	if in.Policy == nil && request.DraftPolicy == "" {
-		return nil, edge.BadRequest(edge.CheckPolicySet, "a policy for "+string(request.Kind), "none", edge.RemedyPolicySet)
+		return nil, edge.BadRequest(edge.CheckPolicySet, "a policy for "+string(request.Kind), "none",
+			edge.RemedyPolicySet)
 	}
 	free, err := p.slot(c.Provider)
 	if err != nil {
@@ -48,7 +51,9 @@ func (p *Plane) appraise(r *http.Request, c *edge.Call, request *appraisal.Reque
 	return verdict, nil
 }
 
-func (p *Plane) judge(r *http.Request, c *edge.Call, request *appraisal.Request, in *provider.PolicyInForce) (*appraisal.Verdict, error) {
+func (p *Plane) judge(
+	r *http.Request, c *edge.Call, request *appraisal.Request, in *provider.PolicyInForce,
+) (*appraisal.Verdict, error) {
 	signers, err := c.Provider.Signers(p.Now())
 	if err != nil {
 		return nil, err
@@ -74,12 +79,19 @@ func shortened(s string, most int) string {
 
 // record puts the decision into the provider's ledger. A provider that fails
 // closed gives no token, and no refusal, that is not recorded.
-func (p *Plane) record(ctx context.Context, c *edge.Call, request *appraisal.Request, in *provider.PolicyInForce, v *appraisal.Verdict) error {
+func (p *Plane) record(
+	ctx context.Context, c *edge.Call, request *appraisal.Request, in *provider.PolicyInForce,
+	v *appraisal.Verdict,
+) error {
 	if p.Ledger == nil {
 		return nil
 	}
-	e := ledger.Entry{Time: p.Now().UTC(), Type: ledger.Decision, Request: c.ID, Client: c.ClientIDs, Kind: string(request.Kind), Outcome: ledger.Accepted,
-		Evidence: digest(request.Evidence), Version: in.Version, Draft: request.DraftPolicy != "", Token: v.TokenID}
+	e := ledger.Entry{
+		Time: p.Now().UTC(), Type: ledger.Decision, Request: c.ID, Client: c.ClientIDs,
+		Kind: string(request.Kind), Outcome: ledger.Accepted,
+		Evidence: digest(request.Evidence),
+		Version:  in.Version, Draft: request.DraftPolicy != "", Token: v.TokenID,
+	}
 	if c.Caller != nil {
 		e.By = c.Caller.Name
 	}
@@ -109,12 +121,15 @@ func (p *Plane) record(ctx context.Context, c *edge.Call, request *appraisal.Req
 	if err == nil || !closed {
 		return nil // what is lost is counted, in the ledger and as a metric
 	}
-	p.Log.ErrorContext(ctx, "a decision was not recorded, and its provider fails closed", "provider", c.Provider.Name, "err", err.Error())
+	p.Log.ErrorContext(ctx, "a decision was not recorded, and its provider fails closed", "provider",
+		c.Provider.Name, "err", err.Error())
 	if errors.Is(err, ledger.ErrStopped) {
 		return edge.LedgerStopped()
 	}
-	e503 := edge.Failed(http.StatusServiceUnavailable, edge.CodeUnavailable, edge.CheckLedger.FailedWith("the decision is recorded in the ledger before the token is sent",
-		"the ledger cannot be written now", "try again later; the provider gives no token without an entry in its ledger"))
+	e503 := edge.Failed(http.StatusServiceUnavailable, edge.CodeUnavailable,
+		edge.CheckLedger.FailedWith("the decision is recorded in the ledger before the token is sent",
+			"the ledger cannot be written now",
+			"try again later; the provider gives no token without an entry in its ledger"))
 	e503.Header = http.Header{"Retry-After": {"5"}}
 	return e503
 }
@@ -131,7 +146,12 @@ func (p *Plane) slot(t *provider.Provider) (free func(), err error) {
 	busy := func(message string, wait time.Duration) error {
 		p.Metrics.Busy.Inc()
 		seconds := int((wait + time.Second - 1) / time.Second)
-		return &edge.Error{Status: http.StatusTooManyRequests, Code: edge.CodeTooMany, Message: message, Header: http.Header{"Retry-After": {strconv.Itoa(seconds)}}}
+		return &edge.Error{
+			Status:  http.StatusTooManyRequests,
+			Code:    edge.CodeTooMany,
+			Message: message,
+			Header:  http.Header{"Retry-After": {strconv.Itoa(seconds)}},
+		}
 	}
 	own, wait, ok := t.Take(p.Now())
 	if !ok {
@@ -167,8 +187,14 @@ func traceDetails(t *provider.Provider, e *edge.Error, trace *policy.Trace) *edg
 			} else if r.Because != "" {
 				found = "matched: " + r.Because
 			}
-			e.Details = append(e.Details, edge.Detail{Code: "policy.rule", Message: fmt.Sprintf("rule %d (line %d, %s): %s", r.Rule, r.Line, r.Action, found),
-				Check: "policy.rule", Expected: r.Action, Found: found, Line: r.Line})
+			e.Details = append(e.Details, edge.Detail{
+				Code:     "policy.rule",
+				Message:  fmt.Sprintf("rule %d (line %d, %s): %s", r.Rule, r.Line, r.Action, found),
+				Check:    "policy.rule",
+				Expected: r.Action,
+				Found:    found,
+				Line:     r.Line,
+			})
 		}
 	}
 	return e

@@ -63,7 +63,8 @@ func (p *Plane) TCBBaselines(w http.ResponseWriter, _ *http.Request, c *edge.Cal
 	case evidence.TDXVM:
 		tee = collateral.TDX
 	default:
-		return edge.BadRequest(edge.CheckType, "a type with TCB baselines: SgxEnclave, OpenEnclave, TdxVm", string(kind), "ask for one of these types")
+		return edge.BadRequest(edge.CheckType, "a type with TCB baselines: SgxEnclave, OpenEnclave, TdxVm",
+			string(kind), "ask for one of these types")
 	}
 	numbers := map[uint32]bool{}
 	for _, about := range p.Baselines() {
@@ -74,7 +75,8 @@ func (p *Plane) TCBBaselines(w http.ResponseWriter, _ *http.Request, c *edge.Cal
 	list := []baseline{}
 	for _, n := range slices.Backward(slices.Sorted(maps.Keys(numbers))) {
 		row := published[n]
-		row.Identifier, row.EvaluationNumber, row.Selected = strconv.FormatUint(uint64(n), 10), n, selected(c.Provider.Policy(kind), n, len(list) == 0)
+		row.Identifier, row.EvaluationNumber, row.Selected = strconv.FormatUint(uint64(n), 10), n,
+			selected(c.Provider.Policy(kind), n, len(list) == 0)
 		list = append(list, row)
 	}
 	return edge.WriteJSON(w, map[string][]baseline{"tcbBaselines": list})

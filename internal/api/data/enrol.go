@@ -66,11 +66,13 @@ func (p *Plane) Enroll(w http.ResponseWriter, r *http.Request, c *edge.Call) err
 	}
 	e := p.TPM.Enrolment
 	if e == nil {
-		return edge.BadRequest(edge.CheckEnrolment, "a service that enrols TPMs", "enrolment is not configured", edge.RemedyEnrolment)
+		return edge.BadRequest(edge.CheckEnrolment, "a service that enrols TPMs",
+			"enrolment is not configured", edge.RemedyEnrolment)
 	}
 	var in enrolRequest
 	if err := json.Unmarshal(body, &in); err != nil {
-		return edge.BadRequest(edge.CheckBody, "a JSON object without duplicate members", jsonerror.Text(err), "compare the body with the documentation of the route")
+		return edge.BadRequest(edge.CheckBody, "a JSON object without duplicate members", jsonerror.Text(err),
+			"compare the body with the documentation of the route")
 	}
 	free, err := p.slot(c.Provider)
 	if err != nil {
@@ -85,7 +87,9 @@ func (p *Plane) Enroll(w http.ResponseWriter, r *http.Request, c *edge.Call) err
 	}
 	pending, credential, err := e.begin(in, p.appraisalTime())
 	if err != nil {
-		return edge.BadRequest(edge.CheckEnrolment, "a trusted endorsement key, and an attestation key of the same TPM", err.Error(), edge.RemedyEnrolment)
+		return edge.BadRequest(edge.CheckEnrolment,
+			"a trusted endorsement key, and an attestation key of the same TPM", err.Error(),
+			edge.RemedyEnrolment)
 	}
 	pending.Provider = c.Provider.Identity()
 	pending.Expires = p.Now().Add(p.TPM.lifetime())
@@ -93,17 +97,24 @@ func (p *Plane) Enroll(w http.ResponseWriter, r *http.Request, c *edge.Call) err
 	if err != nil {
 		return err
 	}
-	return edge.WriteJSON(w, map[string]any{"credential": evidence.Bytes(credential.IDObject), "secret": evidence.Bytes(credential.Secret), "context": sealed})
+	return edge.WriteJSON(w, map[string]any{
+		"credential": evidence.Bytes(credential.IDObject),
+		"secret":     evidence.Bytes(credential.Secret),
+		"context":    sealed,
+	})
 }
 
 // check checks the form of the first message.
 func (in *enrolRequest) check() error {
 	const remedy = "send name, endorsementKey and attestationKey; then context and answer"
 	if !machineName.MatchString(in.Name) {
-		return edge.BadRequest(edge.CheckBody, "a name of 1 to 128 letters, digits, dots, dashes and underscores", fmt.Sprintf("%.140q", in.Name), remedy)
+		return edge.BadRequest(edge.CheckBody,
+			"a name of 1 to 128 letters, digits, dots, dashes and underscores",
+			fmt.Sprintf("%.140q", in.Name), remedy)
 	}
 	if len(in.EndorsementKey) == 0 || len(in.AttestationKey) == 0 {
-		return edge.BadRequest(edge.CheckBody, "endorsementKey and attestationKey", "a message without one of them", remedy)
+		return edge.BadRequest(edge.CheckBody, "endorsementKey and attestationKey",
+			"a message without one of them", remedy)
 	}
 	return nil
 }
@@ -172,11 +183,14 @@ func (p *Plane) enrolled(w http.ResponseWriter, r *http.Request, c *edge.Call, i
 		return edge.BadRequest(edge.CheckEnrolment, expected, found, edge.RemedyEnrolment)
 	}
 	var pending enrolment
-	if err := p.unseal(in.Context, purposeEnrolment, &pending); err != nil || pending.Provider != c.Provider.Identity() {
-		return refuse("a context of this service for this provider", "a context that was not made for this provider, or was changed")
+	err := p.unseal(in.Context, purposeEnrolment, &pending)
+	if err != nil || pending.Provider != c.Provider.Identity() {
+		return refuse("a context of this service for this provider",
+			"a context that was not made for this provider, or was changed")
 	}
 	if now := p.Now(); now.After(pending.Expires) {
-		return refuse("an answer before "+pending.Expires.UTC().Format(time.RFC3339), "one at "+now.UTC().Format(time.RFC3339))
+		return refuse("an answer before "+pending.Expires.UTC().Format(time.RFC3339),
+			"one at "+now.UTC().Format(time.RFC3339))
 	}
 	if !tpm.ActivatedBy(pending.Secret, in.Answer) {
 		return refuse("the secret in the credential, which only the TPM can open", "a different secret")
@@ -184,26 +198,39 @@ func (p *Plane) enrolled(w http.ResponseWriter, r *http.Request, c *edge.Call, i
 	// An answer counts once: replayed, it would undo a removal. The secret tells
 	// enrolments apart; the text of a context can be written in several ways.
 	sum := sha256.Sum256(pending.Secret)
-	free, err := p.Store.UseOnce(r.Context(), purposeEnrolment+"/"+hex.EncodeToString(sum[:]), p.Now(), pending.Expires.Add(time.Second))
+	free, err := p.Store.UseOnce(r.Context(), purposeEnrolment+"/"+hex.EncodeToString(sum[:]), p.Now(),
+		pending.Expires.Add(time.Second))
 	if err != nil {
 		return err
 	}
 	if !free {
 		return refuse("an answer that was not given before", "one that was")
 	}
-	key := store.TPMKey{Provider: c.Provider.Name, Key: pending.Key, EndorsementKey: pending.EndorsementKey, Name: pending.Name, Created: p.Now().UTC().Truncate(time.Second)}
-	err = p.Registry.Enrol(r.Context(), key, pending.Provider, provider.By{Caller: "tpm:" + key.EndorsementKey, Request: c.ID, Client: c.ClientIDs})
+	key := store.TPMKey{
+		Provider: c.Provider.Name, Key: pending.Key, EndorsementKey: pending.EndorsementKey,
+		Name: pending.Name, Created: p.Now().UTC().Truncate(time.Second),
+	}
+	err = p.Registry.Enrol(r.Context(), key, pending.Provider,
+		provider.By{Caller: "tpm:" + key.EndorsementKey, Request: c.ID, Client: c.ClientIDs})
 	if errors.Is(err, store.ErrConflict) {
-		p.Log.WarnContext(r.Context(), "a TPM asked for a name or key of another", "name", key.Name, "ek", key.EndorsementKey)
-		return edge.Failed(http.StatusConflict, edge.CodeInvalidOperation, edge.CheckEnrolment.FailedWith("a name and a key of no other TPM",
-			"the name or the key belongs to a different TPM", "choose another name, or let the operator remove the old one: probity tpm keys remove "+key.Name))
+		p.Log.WarnContext(r.Context(), "a TPM asked for a name or key of another", "name", key.Name, "ek",
+			key.EndorsementKey)
+		return edge.Failed(http.StatusConflict, edge.CodeInvalidOperation, edge.CheckEnrolment.FailedWith(
+			"a name and a key of no other TPM",
+			"the name or the key belongs to a different TPM",
+			"choose another name, or let the operator remove the old one: probity tpm keys remove "+key.Name,
+		))
 	}
 	if errors.Is(err, provider.ErrTooManyKeys) {
-		return edge.Failed(http.StatusConflict, edge.CodeInvalidOperation, edge.CheckEnrolment.FailedWith("a TPM and a provider with room for one more key",
-			err.Error(), "list the keys with probity tpm keys list, and remove those of old names: probity tpm keys remove NAME"))
+		return edge.Failed(http.StatusConflict, edge.CodeInvalidOperation,
+			edge.CheckEnrolment.FailedWith("a TPM and a provider with room for one more key",
+				err.Error(),
+				"list the keys with probity tpm keys list, and remove those of old names: "+
+					"probity tpm keys remove NAME"))
 	}
 	if err != nil {
 		return err
 	}
-	return edge.WriteJSON(w, map[string]string{"name": key.Name, "attestationKey": key.Key, "endorsementKey": key.EndorsementKey})
+	return edge.WriteJSON(w,
+		map[string]string{"name": key.Name, "attestationKey": key.Key, "endorsementKey": key.EndorsementKey})
 }

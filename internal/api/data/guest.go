@@ -19,7 +19,8 @@ func (p *Plane) AttestGuest(w http.ResponseWriter, r *http.Request, c *edge.Call
 func answerGuest(w http.ResponseWriter, _ *http.Request, info []byte, token string) error {
 	sealed, err := azureguest.Seal(rand.Reader, info, token)
 	if errors.Is(err, azureguest.ErrNoKey) {
-		return edge.BadRequest(edge.CheckBody, "an ephemeral key of the TPM as TpmInfo.EncKeyPub", "none", "send the key with its certification: the token is sealed to it")
+		return edge.BadRequest(edge.CheckBody, "an ephemeral key of the TPM as TpmInfo.EncKeyPub", "none",
+			"send the key with its certification: the token is sealed to it")
 	}
 	if err != nil {
 		return err

@@ -78,9 +78,13 @@ func (p *Plane) AttestTPM(w http.ResponseWriter, r *http.Request, c *edge.Call) 
 
 // converse answers a message of the TPM protocol, which came in the member: a challenge to
 // the first, a report to the second.
-func (p *Plane) converse(w http.ResponseWriter, r *http.Request, c *edge.Call, in *wire.AttestRequest, message []byte, member string) error {
+func (p *Plane) converse(
+	w http.ResponseWriter, r *http.Request, c *edge.Call, in *wire.AttestRequest, message []byte,
+	member string,
+) error {
 	if len(message) == 0 {
-		return edge.BadRequest(edge.CheckBody, "a member "+member+" with a message of the TPM protocol", "no such member, or an empty one",
+		return edge.BadRequest(edge.CheckBody, "a member "+member+" with a message of the TPM protocol",
+			"no such member, or an empty one",
 			"send the message as base64url in "+member)
 	}
 	// What follows is in the message, not in the body of the request.
@@ -100,7 +104,8 @@ func (p *Plane) converse(w http.ResponseWriter, r *http.Request, c *edge.Call, i
 	case m.Type == "aikcert", m.Type == "aikpub":
 		return p.challenge(w, c.Provider.Identity(), m.Type)
 	}
-	return edge.BadRequest(edge.CheckMessage, "type aikcert or aikpub, or a request", fmt.Sprintf("type %.40q and no request", m.Type), remedy)
+	return edge.BadRequest(edge.CheckMessage, "type aikcert or aikpub, or a request",
+		fmt.Sprintf("type %.40q and no request", m.Type), remedy)
 }
 
 // tpmAnswer wraps a message in the form of the protocol.
@@ -114,15 +119,19 @@ func tpmAnswer(w http.ResponseWriter, message map[string]string) error {
 
 func (p *Plane) challenge(w http.ResponseWriter, provider, typ string) error {
 	if typ == "aikpub" && p.TPM.Enrolment == nil {
-		return edge.BadRequest(edge.CheckEnrolment, "a service that enrols TPMs", "enrolment is not configured", edge.RemedyEnrolment)
+		return edge.BadRequest(edge.CheckEnrolment, "a service that enrols TPMs",
+			"enrolment is not configured", edge.RemedyEnrolment)
 	}
-	c := challenge{Provider: provider, Type: typ, Challenge: make([]byte, challengeSize), Expires: p.Now().Add(p.TPM.lifetime()).UTC()}
+	c := challenge{Provider: provider, Type: typ, Challenge: make([]byte,
+		challengeSize), Expires: p.Now().Add(p.TPM.lifetime()).UTC()}
 	rand.Read(c.Challenge) // never fails
 	sealed, err := p.seal(c, purposeChallenge)
 	if err != nil {
 		return err
 	}
-	return tpmAnswer(w, map[string]string{"challenge": base64.RawURLEncoding.EncodeToString(c.Challenge), "service_context": sealed})
+	return tpmAnswer(w, map[string]string{
+		"challenge": base64.RawURLEncoding.EncodeToString(c.Challenge), "service_context": sealed,
+	})
 }
 
 func (p *Plane) seal(v any, purpose string) (string, error) {
@@ -147,12 +156,16 @@ func (p *Plane) unseal(text, purpose string, v any) error {
 
 // report appraises the client's request. An enclave's is judged by the policy of
 // VbsEnclave, any other by that of Tpm, whichever path it came by.
-func (p *Plane) report(w http.ResponseWriter, r *http.Request, at *edge.Call, in *wire.AttestRequest, message []byte) error {
+func (p *Plane) report(
+	w http.ResponseWriter, r *http.Request, at *edge.Call, in *wire.AttestRequest, message []byte,
+) error {
 	refuse := func(check *evidence.Definition, expected, found string) error {
 		return edge.BadRequest(check, expected, found, edge.RemedyContext)
 	}
 	kind := evidence.TPM
-	out := &appraisal.Request{Evidence: message, Nonce: in.Nonce, DraftPolicy: in.DraftPolicy, Time: p.appraisalTime()}
+	out := &appraisal.Request{
+		Evidence: message, Nonce: in.Nonce, DraftPolicy: in.DraftPolicy, Time: p.appraisalTime(),
+	}
 	request, err := tpm.ParseRequest(message)
 	if err != nil {
 		// The verifier says what is wrong, under its own id.
@@ -161,14 +174,18 @@ func (p *Plane) report(w http.ResponseWriter, r *http.Request, at *edge.Call, in
 		return err
 	}
 	var c challenge
-	if err := p.unseal(request.Context, purposeChallenge, &c); err != nil || c.Provider != at.Provider.Identity() {
-		return refuse(edge.CheckContext, "a service_context of this service for this provider", "a service_context that was not made for this provider, or was changed")
+	err = p.unseal(request.Context, purposeChallenge, &c)
+	if err != nil || c.Provider != at.Provider.Identity() {
+		return refuse(edge.CheckContext, "a service_context of this service for this provider",
+			"a service_context that was not made for this provider, or was changed")
 	}
 	if now := p.Now(); now.After(c.Expires) {
-		return refuse(edge.CheckContext, "an answer before "+c.Expires.Format(time.RFC3339), "one at "+now.UTC().Format(time.RFC3339))
+		return refuse(edge.CheckContext, "an answer before "+c.Expires.Format(time.RFC3339),
+			"one at "+now.UTC().Format(time.RFC3339))
 	}
 	if !bytes.Equal(c.Challenge, request.Challenge) {
-		return refuse(edge.CheckContext, "the challenge that belongs to the service_context", "a different challenge")
+		return refuse(edge.CheckContext, "the challenge that belongs to the service_context",
+			"a different challenge")
 	}
 	if request.Enclave {
 		kind = evidence.VBSEnclave
@@ -189,12 +206,14 @@ func (p *Plane) report(w http.ResponseWriter, r *http.Request, at *edge.Call, in
 // once takes the challenge. A store that does not answer lets nobody pass.
 func (p *Plane) once(ctx context.Context, c challenge) error {
 	sum := sha256.Sum256(c.Challenge)
-	free, err := p.Store.UseOnce(ctx, c.Provider+"/"+hex.EncodeToString(sum[:]), p.Now(), c.Expires.Add(time.Second))
+	free, err := p.Store.UseOnce(ctx, c.Provider+"/"+hex.EncodeToString(sum[:]), p.Now(),
+		c.Expires.Add(time.Second))
 	if err != nil {
 		return err
 	}
 	if !free {
-		return edge.BadRequest(edge.CheckUsed, "a challenge that was not answered before", "one that was", edge.RemedyContext)
+		return edge.BadRequest(edge.CheckUsed, "a challenge that was not answered before", "one that was",
+			edge.RemedyContext)
 	}
 	return nil
 }

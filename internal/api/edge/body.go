@@ -24,8 +24,9 @@ type Bodies struct {
 // Read reads the whole body within the limit.
 func (b *Bodies) Read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	limit := b.Limit
-	tooLarge := Failed(http.StatusRequestEntityTooLarge, CodeTooLarge, CheckSize.FailedWith(fmt.Sprintf("a body of at most %d bytes", limit),
-		"a larger one", "send less, or raise limits.body in the configuration"))
+	tooLarge := Failed(http.StatusRequestEntityTooLarge, CodeTooLarge,
+		CheckSize.FailedWith(fmt.Sprintf("a body of at most %d bytes", limit),
+			"a larger one", "send less, or raise limits.body in the configuration"))
 	if r.ContentLength > limit {
 		return nil, tooLarge
 	}
@@ -37,7 +38,8 @@ func (b *Bodies) Read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	case errors.Is(err, errBudget):
 		return nil, b.outOfBudget()
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, &Error{Status: http.StatusRequestTimeout, Code: CodeTimeout, Message: "the body came too slowly"}
+		return nil,
+			&Error{Status: http.StatusRequestTimeout, Code: CodeTimeout, Message: "the body came too slowly"}
 	case err != nil:
 		return nil, BadRequest(CheckBody, "a whole body", "a body that ends early", "send the whole body")
 	}

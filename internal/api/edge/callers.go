@@ -34,8 +34,10 @@ func (s *Server) Locate(r *http.Request) (t *provider.Provider, path string, err
 	}
 	t, ok := s.Registry.Get(name)
 	if !ok {
-		return nil, path, Failed(http.StatusNotFound, CodeNotFound, provider.CheckProvider.FailedWith("an attestation provider",
-			fmt.Sprintf("no provider named %.64q", name), "compare the address with the provider's attestUri"))
+		return nil, path, Failed(http.StatusNotFound, CodeNotFound,
+			provider.CheckProvider.FailedWith("an attestation provider",
+				fmt.Sprintf("no provider named %.64q", name),
+				"compare the address with the provider's attestUri"))
 	}
 	return t, path, nil
 }
@@ -56,8 +58,10 @@ func (s *Server) providerOfHost(host string) (name string, err error) {
 	}
 	if _, known := s.Registry.Get(name); ok && !known {
 		// Security: the default provider must not answer under a name that is not its own.
-		return "", Failed(http.StatusMisdirectedRequest, CodeMisdirected, provider.CheckProvider.FailedWith("the host name of an attestation provider",
-			fmt.Sprintf("host %.140q, at which no provider is", host), "compare the address with the provider's attestUri"))
+		return "", Failed(http.StatusMisdirectedRequest, CodeMisdirected,
+			provider.CheckProvider.FailedWith("the host name of an attestation provider",
+				fmt.Sprintf("host %.140q, at which no provider is", host),
+				"compare the address with the provider's attestUri"))
 	}
 	return name, nil
 }
@@ -89,11 +93,17 @@ func (s *Server) Allow(r *http.Request, found *Route, c *Call) error {
 	// By name: the provider may have been read anew since the request was located.
 	isDefault := c.Provider.Name == store.DefaultProvider
 	if !isDefault && found.At != AtProvider {
-		return Failed(http.StatusNotFound, CodeNotFound, CheckPath.FailedWith("the base URL of the service, which alone serves this path",
-			"a request to provider "+c.Provider.Name, "send it without the provider's prefix or host name"))
+		return Failed(http.StatusNotFound, CodeNotFound,
+			CheckPath.FailedWith("the base URL of the service, which alone serves this path",
+				"a request to provider "+c.Provider.Name, "send it without the provider's prefix or host name"))
 	}
-	if found.At == AtProvider && ascii.EqualFold(c.Provider.PublicNetworkAccess, "Disabled") && !privateAddress(r) {
-		return &Error{Status: http.StatusForbidden, Code: CodeForbidden, Message: "the provider answers to private networks alone (publicNetworkAccess is Disabled)"}
+	if found.At == AtProvider && ascii.EqualFold(c.Provider.PublicNetworkAccess, "Disabled") &&
+		!privateAddress(r) {
+		return &Error{
+			Status:  http.StatusForbidden,
+			Code:    CodeForbidden,
+			Message: "the provider answers to private networks alone (publicNetworkAccess is Disabled)",
+		}
 	}
 	need := found.Role
 	if need == ByProvider {
@@ -106,8 +116,12 @@ func (s *Server) Allow(r *http.Request, found *Route, c *Call) error {
 		return nil
 	}
 	if err := crossOrigin.Check(r); err != nil {
-		return Failed(http.StatusForbidden, CodeForbidden, CheckOrigin.FailedWith("a change that does not come from a page of another site",
-			fmt.Sprintf("Origin %.140q, Sec-Fetch-Site %.20q", r.Header.Get("Origin"), r.Header.Get("Sec-Fetch-Site")), "send changes from a program, or from a page of the service's own address"))
+		return Failed(http.StatusForbidden, CodeForbidden, CheckOrigin.FailedWith(
+			"a change that does not come from a page of another site",
+			fmt.Sprintf("Origin %.140q, Sec-Fetch-Site %.20q", r.Header.Get("Origin"),
+				r.Header.Get("Sec-Fetch-Site")),
+			"send changes from a program, or from a page of the service's own address",
+		))
 	}
 	caller, err := s.callers.Load().Caller(r)
 	if err != nil {
@@ -129,7 +143,9 @@ func (s *Server) Allow(r *http.Request, found *Route, c *Call) error {
 	}
 	if !ok {
 		return Failed(http.StatusForbidden, CodeForbidden, CheckRole.FailedWith("the role "+need.String()+" at "+at,
-			"a caller without it: "+caller.Name, "let an owner grant the role: a rule under callers in the configuration, or probity token create"))
+			"a caller without it: "+caller.Name,
+			"let an owner grant the role: a rule under callers in the configuration, "+
+				"or probity token create"))
 	}
 	return nil
 }
@@ -139,10 +155,19 @@ func (s *Server) Allow(r *http.Request, found *Route, c *Call) error {
 func (s *Server) challenge401(r *http.Request, err error) error {
 	if errors.Is(err, auth.ErrUnavailable) {
 		s.Log.WarnContext(r.Context(), "a caller cannot be known", "err", err.Error())
-		return &Error{Status: http.StatusServiceUnavailable, Code: CodeUnavailable, Message: auth.ErrUnavailable.Error(), Header: http.Header{"Retry-After": {"5"}}}
+		return &Error{
+			Status:  http.StatusServiceUnavailable,
+			Code:    CodeUnavailable,
+			Message: auth.ErrUnavailable.Error(),
+			Header:  http.Header{"Retry-After": {"5"}},
+		}
 	}
-	e := Failed(http.StatusUnauthorized, CodeUnauthorized, CheckCaller.FailedWith("a bearer token or client certificate that the callers of the configuration list",
-		err.Error(), "send Authorization: Bearer with a token of an issuer, or of probity token create"))
+	e := Failed(http.StatusUnauthorized, CodeUnauthorized,
+		CheckCaller.FailedWith(
+			"a bearer token or client certificate that the callers of the configuration list",
+			err.Error(),
+			"send Authorization: Bearer with a token of an issuer, or of probity token create",
+		))
 	challenge := `Bearer resource="https://attest.azure.net"`
 	if s.Authorization != "" {
 		challenge = `Bearer authorization="` + s.Authorization + `", resource="https://attest.azure.net"`

@@ -29,7 +29,9 @@ type Connections struct {
 }
 
 // NewConnections bounds l. Refused is called with "total" or "address".
-func NewConnections(l net.Listener, total, perAddress int, refused func(limit string), log *slog.Logger) *Connections {
+func NewConnections(
+	l net.Listener, total, perAddress int, refused func(limit string), log *slog.Logger,
+) *Connections {
 	c := &Connections{Listener: l, log: log, refused: refused, open: map[netip.Prefix]int64{}}
 	c.SetLimits(total, perAddress)
 	return c
@@ -67,7 +69,8 @@ func (c *Connections) Accept() (net.Conn, error) {
 		if limit := c.enter(from); limit != "" {
 			conn.Close()
 			c.refused(limit)
-			c.warn("a connection was refused; see limits.connections and limits.connectionsPerAddress", "limit", limit, "from", from.String())
+			c.warn("a connection was refused; see limits.connections and limits.connectionsPerAddress",
+				"limit", limit, "from", from.String())
 			continue
 		}
 		return &counted{Conn: conn, leave: sync.OnceFunc(func() { c.leave(from) })}, nil

@@ -39,7 +39,8 @@ func TestConnectionsAreBounded(t *testing.T) {
 	failing.errors.Store(3)
 	var log bytes.Buffer
 	refused := make(chan string, 10)
-	c := NewConnections(failing, 3, 2, func(limit string) { refused <- limit }, slog.New(slog.NewTextHandler(&log, nil)))
+	c := NewConnections(failing, 3, 2, func(limit string) { refused <- limit },
+		slog.New(slog.NewTextHandler(&log, nil)))
 	accepted := make(chan net.Conn, 10)
 	ended := make(chan error, 1)
 	go func() {
@@ -104,8 +105,13 @@ func TestConnectionsAreBounded(t *testing.T) {
 }
 
 func TestNetworksOfAddresses(t *testing.T) {
-	for address, want := range map[string]string{"192.0.2.7:5": "192.0.2.7/32", "[::ffff:192.0.2.7]:5": "192.0.2.7/32",
-		"[2001:db8:1:2:3::4]:5": "2001:db8:1:2::/64", "[fe80::1%eth0]:5": "fe80::/64", "@": "invalid Prefix"} {
+	for address, want := range map[string]string{
+		"192.0.2.7:5":           "192.0.2.7/32",
+		"[::ffff:192.0.2.7]:5":  "192.0.2.7/32",
+		"[2001:db8:1:2:3::4]:5": "2001:db8:1:2::/64",
+		"[fe80::1%eth0]:5":      "fe80::/64",
+		"@":                     "invalid Prefix",
+	} {
 		if got := network(addressText(address)).String(); got != want {
 			t.Errorf("%s: %s, expected %s", address, got, want)
 		}
@@ -131,14 +137,17 @@ func TestStreamsOfAConnectionAreFew(t *testing.T) {
 	config.NextProtos = []string{"h2"}
 	done := make(chan error, 1)
 	go func() {
-		done <- Serve(ctx, l, config, http.NotFoundHandler(), Limits{Time: time.Minute, Shutdown: time.Second, Streams: 4}, slog.New(slog.DiscardHandler))
+		done <- Serve(ctx, l, config, http.NotFoundHandler(),
+			Limits{Time: time.Minute, Shutdown: time.Second, Streams: 4}, slog.New(slog.DiscardHandler))
 	}()
-	conn, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+	conn, err := tls.Dial("tcp", l.Addr().String(),
+		&tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	conn.SetDeadline(time.Now().Add(10 * time.Second))
-	if _, err := conn.Write([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")); err != nil {
+	_, err = conn.Write([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"))
+	if err != nil {
 		t.Fatal(err)
 	}
 	header := make([]byte, 9)

@@ -75,7 +75,8 @@ func devCA(dir string, now time.Time) (*x509.Certificate, *ecdsa.PrivateKey, err
 	// read, may be somebody's, and clients trust it.
 	for _, name := range []string{DevCAFile, devCAKeyFile} {
 		if _, statErr := os.Lstat(filepath.Join(dir, name)); err != nil && !errors.Is(statErr, fs.ErrNotExist) {
-			return nil, nil, fmt.Errorf("%w; to make a new CA, remove %s and %s from %s", err, DevCAFile, devCAKeyFile, dir)
+			return nil, nil, fmt.Errorf("%w; to make a new CA, remove %s and %s from %s", err, DevCAFile,
+				devCAKeyFile, dir)
 		}
 	}
 	return newDevCA(dir, now)
@@ -100,8 +101,10 @@ func newDevCA(dir string, now time.Time) (*x509.Certificate, *ecdsa.PrivateKey, 
 		return nil, nil, err
 	}
 	err = errors.Join(
-		os.WriteFile(filepath.Join(dir, devCAKeyFile), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600),
-		os.WriteFile(filepath.Join(dir, DevCAFile), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
+		os.WriteFile(filepath.Join(dir, devCAKeyFile),
+			pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600),
+		os.WriteFile(filepath.Join(dir, DevCAFile),
+			pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -39,18 +39,26 @@ const (
 	CodePending          = "ApprovalRequired"
 )
 
-const remedyCollateral = "try again later, or send VCEK and chain with SEV-SNP evidence; the operator can import a bundle: probity collateral import"
+const remedyCollateral = "try again later, or send VCEK and chain with SEV-SNP evidence; " +
+	"the operator can import a bundle: probity collateral import"
 
-const remedyMemory = "try again after the time in Retry-After; the operator can raise limits.bodiesInFlight in the configuration"
+const remedyMemory = "try again after the time in Retry-After; the operator can raise " +
+	"limits.bodiesInFlight in the configuration"
 
-const remedyAltered = "the operator finds the reason in the service's log, and what to do in docs/guide/providers.md#the-database-is-not-trusted"
+const remedyAltered = "the operator finds the reason in the service's log, and what to do in " +
+	"docs/guide/providers.md#the-database-is-not-trusted"
 
-const remedyIntact = "the operator finds the reason in the service's log, and what to do in docs/guide/providers.md#the-ledger"
+const remedyIntact = "the operator finds the reason in the service's log, and what to do in " +
+	"docs/guide/providers.md#the-ledger"
 
 const (
-	RemedyContext   = "start again: ask for a challenge with {\"type\":\"aikcert\"}, and answer it before it expires"
-	RemedyEnrolment = "enrol the TPM that holds the key: probity agent enroll; the operator lists authorities of endorsement keys under tpm.endorsementAuthorities, or the keys under tpm.endorsementKeys"
-	RemedyPolicySet = "the owner of the provider sets a policy that says what a good boot is: PUT /policies/{type}"
+	RemedyContext = "start again: ask for a challenge with {\"type\":\"aikcert\"}, " +
+		"and answer it before it expires"
+	RemedyEnrolment = "enrol the TPM that holds the key: probity agent enroll; the operator lists " +
+		"authorities of endorsement keys under tpm.endorsementAuthorities, or the keys under " +
+		"tpm.endorsementKeys"
+	RemedyPolicySet = "the owner of the provider sets a policy that says what a good boot is: " +
+		"PUT /policies/{type}"
 )
 
 // The checks of this package, in the order in which they are made.
@@ -82,7 +90,8 @@ var (
 		"the request body is a JSON object of the expected form, without duplicate members",
 		"compare the body with the documentation of the route")
 	CheckCollateral = checks.Define("collateral.available",
-		"the vendor's service could be reached for collateral that is not held; answered with 503, as the evidence is not refused for good",
+		"the vendor's service could be reached for collateral that is not held; answered with 503, "+
+			"as the evidence is not refused for good",
 		remedyCollateral)
 	CheckMessage = checks.Define("tpm.message",
 		"the member data is a message of the TPM protocol",
@@ -94,13 +103,15 @@ var (
 		"a challenge is used once, where the provider asks for that",
 		RemedyContext)
 	CheckEnrolment = checks.Define("tpm.enrolment",
-		"the endorsement key is trusted, the attestation key is of the same TPM, and neither name nor key belongs to another TPM",
+		"the endorsement key is trusted, the attestation key is of the same TPM, "+
+			"and neither name nor key belongs to another TPM",
 		RemedyEnrolment)
 	CheckPolicySet = checks.Define("policy.set",
 		"a policy is set for types that have no default: Tpm and VbsEnclave",
 		RemedyPolicySet)
 	CheckPolicyJWS = checks.Define("policy.jws",
-		"a submitted policy is a well-formed JWS, and its signature, if any, verifies with the certificate in its header",
+		"a submitted policy is a well-formed JWS, and its signature, if any, "+
+			"verifies with the certificate in its header",
 		"let the SDK make the body, or use probity policy sign")
 	CheckCaller = checks.Define("caller.known",
 		"the caller is known, on routes that are not for anybody",
@@ -163,7 +174,10 @@ func BadRequest(check *evidence.Definition, expected, found, remedy string) *Err
 func Failed(status int, code string, c evidence.Check) *Error {
 	message := c.ID + ": " + c.Found + "; expected " + c.Expected
 	return &Error{Status: status, Code: code, Message: message,
-		Details: []Detail{{Code: c.ID, Message: message, Check: c.ID, Expected: c.Expected, Found: c.Found, Remedy: c.Remedy}}}
+		Details: []Detail{{
+			Code: c.ID, Message: message, Check: c.ID, Expected: c.Expected, Found: c.Found,
+			Remedy: c.Remedy,
+		}}}
 }
 
 // Refused turns a rejection into an error with the code that Azure gives.
@@ -178,8 +192,17 @@ func Refused(r *evidence.Rejection) *Error {
 func policyError(p *policy.ParseError) *Error {
 	e := &Error{Status: http.StatusBadRequest, Code: CodePolicyParsing, Message: p.Error()}
 	for _, d := range p.Diagnostics {
-		e.Details = append(e.Details, Detail{Code: CheckPolicyText.ID, Message: d.String(), Check: CheckPolicyText.ID, Expected: d.Expected,
-			Found: d.Found, Remedy: d.Suggestion, Line: d.Pos.Line, Column: d.Pos.Column})
+		e.Details = append(e.Details,
+			Detail{
+				Code:     CheckPolicyText.ID,
+				Message:  d.String(),
+				Check:    CheckPolicyText.ID,
+				Expected: d.Expected,
+				Found:    d.Found,
+				Remedy:   d.Suggestion,
+				Line:     d.Pos.Line,
+				Column:   d.Pos.Column,
+			})
 	}
 	return e
 }
@@ -200,8 +223,9 @@ func asAPIError(err error) (e *Error, internal bool) {
 	case errors.Is(err, ledger.ErrStopped):
 		return LedgerStopped(), true
 	case errors.Is(err, provider.ErrAltered):
-		e := Failed(http.StatusServiceUnavailable, CodeUnavailable, CheckAltered.FailedWith("a state in the database that this service wrote",
-			"a state that was altered; nothing of it is trusted", remedyAltered))
+		e := Failed(http.StatusServiceUnavailable, CodeUnavailable,
+			CheckAltered.FailedWith("a state in the database that this service wrote",
+				"a state that was altered; nothing of it is trusted", remedyAltered))
 		e.Header = http.Header{"Retry-After": {"30"}}
 		return e, true
 	case errors.Is(err, store.ErrUnavailable):
@@ -214,8 +238,9 @@ func asAPIError(err error) (e *Error, internal bool) {
 	case errors.Is(err, collateral.ErrUnavailable):
 		// Not a refusal: the same evidence may pass when the vendor's service is
 		// back.
-		e := Failed(http.StatusServiceUnavailable, CodeUnavailable, CheckCollateral.FailedWith("collateral that is current",
-			"none, and the vendor's service fails", remedyCollateral))
+		e := Failed(http.StatusServiceUnavailable, CodeUnavailable,
+			CheckCollateral.FailedWith("collateral that is current",
+				"none, and the vendor's service fails", remedyCollateral))
 		e.Header = http.Header{"Retry-After": {"15"}}
 		return e, true // the log tells where it was looked for
 	case errors.As(err, &parse):
@@ -284,15 +309,17 @@ func WriteJSON(w http.ResponseWriter, v any) error {
 
 // InvalidOperation refuses a submission that is not the JWS of a policy.
 func InvalidOperation(found string) *Error {
-	return Failed(http.StatusBadRequest, CodeInvalidOperation, CheckPolicyJWS.FailedWith(`a compact JWS with the payload {"AttestationPolicy": base64url(text)}`,
-		found, "let the SDK make the body, or use probity policy sign"))
+	return Failed(http.StatusBadRequest, CodeInvalidOperation,
+		CheckPolicyJWS.FailedWith(`a compact JWS with the payload {"AttestationPolicy": base64url(text)}`,
+			found, "let the SDK make the body, or use probity policy sign"))
 }
 
 // LedgerStopped is the answer where a ledger's history in the database is not the
 // one that was signed.
 func LedgerStopped() *Error {
-	e := Failed(http.StatusServiceUnavailable, CodeUnavailable, CheckIntact.FailedWith("the ledger in the database extends its last checkpoint",
-		"it does not, and the provider's ledger is stopped", remedyIntact))
+	e := Failed(http.StatusServiceUnavailable, CodeUnavailable,
+		CheckIntact.FailedWith("the ledger in the database extends its last checkpoint",
+			"it does not, and the provider's ledger is stopped", remedyIntact))
 	e.Header = http.Header{"Retry-After": {"300"}} // it takes an operator
 	return e
 }

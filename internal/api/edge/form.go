@@ -30,15 +30,20 @@ var (
 	// pathForms are the forms of the variable parts of paths, by their name in the table
 	// of routes. Those of the resource manager are Azure's.
 	pathForms = map[string]Form{
-		"subscription": Shaped(`[A-Za-z0-9][A-Za-z0-9._-]{0,63}`, "a subscription of 1 to 64 letters, digits, dots, dashes and underscores"),
-		"group":        Shaped(`[A-Za-z0-9_().-]{0,89}[A-Za-z0-9_()-]`, "a resource group of 1 to 90 letters, digits, dots, dashes, underscores and parentheses, without a dot at the end"),
-		"provider":     Shaped(`[A-Za-z0-9-]{3,24}`, "a provider's name of 3 to 24 letters, digits and dashes"),
-		"location":     Shaped(`[A-Za-z0-9 ]{1,64}`, "a location of 1 to 64 letters, digits and spaces"),
-		"endpoint":     Shaped(`[A-Za-z0-9][A-Za-z0-9._-]{0,79}`, "a connection's name of 1 to 80 letters, digits, dots, dashes and underscores"),
-		"proposal":     Shaped(`[A-Za-z0-9]{1,64}`, "a proposal's id, of letters and digits"),
-		"token":        Shaped(`[A-Za-z0-9][A-Za-z0-9._-]{0,63}`, "a token's name of 1 to 64 letters, digits, dots, dashes and underscores"),
-		"version":      Shaped(`[1-9][0-9]{0,17}`, "a version: a whole number from 1 on"),
-		"seq":          number,
+		"subscription": Shaped(`[A-Za-z0-9][A-Za-z0-9._-]{0,63}`,
+			"a subscription of 1 to 64 letters, digits, dots, dashes and underscores"),
+		"group": Shaped(`[A-Za-z0-9_().-]{0,89}[A-Za-z0-9_()-]`,
+			"a resource group of 1 to 90 letters, digits, dots, dashes, underscores and parentheses, "+
+				"without a dot at the end"),
+		"provider": Shaped(`[A-Za-z0-9-]{3,24}`, "a provider's name of 3 to 24 letters, digits and dashes"),
+		"location": Shaped(`[A-Za-z0-9 ]{1,64}`, "a location of 1 to 64 letters, digits and spaces"),
+		"endpoint": Shaped(`[A-Za-z0-9][A-Za-z0-9._-]{0,79}`,
+			"a connection's name of 1 to 80 letters, digits, dots, dashes and underscores"),
+		"proposal": Shaped(`[A-Za-z0-9]{1,64}`, "a proposal's id, of letters and digits"),
+		"token": Shaped(`[A-Za-z0-9][A-Za-z0-9._-]{0,63}`,
+			"a token's name of 1 to 64 letters, digits, dots, dashes and underscores"),
+		"version": Shaped(`[1-9][0-9]{0,17}`, "a version: a whole number from 1 on"),
+		"seq":     number,
 	}
 )
 
@@ -62,11 +67,13 @@ func checkPathForms(params map[string]string) error {
 func checkQueryForm(r *http.Request) error {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return BadRequest(CheckQuery, "a query of name=value pairs", "a query that cannot be decoded", "percent-encode the query, and separate its parameters by &")
+		return BadRequest(CheckQuery, "a query of name=value pairs", "a query that cannot be decoded",
+			"percent-encode the query, and separate its parameters by &")
 	}
 	for name, list := range values {
 		if len(list) > 1 {
-			return BadRequest(CheckQuery, fmt.Sprintf("the parameter %.40q once", name), fmt.Sprintf("%d times", len(list)), "send the parameter once")
+			return BadRequest(CheckQuery, fmt.Sprintf("the parameter %.40q once", name),
+				fmt.Sprintf("%d times", len(list)), "send the parameter once")
 		}
 	}
 	return nil
@@ -79,7 +86,8 @@ func QueryText(r *http.Request, name string, f Form) (text string, sent bool, er
 		return "", false, nil
 	}
 	if !f.Pattern.MatchString(values[0]) {
-		return "", true, BadRequest(CheckQuery, name+": "+f.Expected, fmt.Sprintf("%.100q", values[0]), "correct the query parameter, or leave it out")
+		return "", true, BadRequest(CheckQuery, name+": "+f.Expected, fmt.Sprintf("%.100q", values[0]),
+			"correct the query parameter, or leave it out")
 	}
 	return values[0], true, nil
 }
@@ -95,7 +103,8 @@ func RefuseNull(body []byte, pointers *regexp.Regexp) error {
 			return nil // the end
 		}
 		if token.Kind() == 'n' && pointers.MatchString(string(dec.StackPointer())) {
-			return BadRequest(CheckBody, "a value for "+string(dec.StackPointer()), "null", "send a value, or leave the member out")
+			return BadRequest(CheckBody, "a value for "+string(dec.StackPointer()), "null",
+				"send a value, or leave the member out")
 		}
 	}
 }
@@ -111,7 +120,8 @@ func QueryNumber(r *http.Request, name string, standard, least, most int64) (int
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < least || n > most {
-		return 0, BadRequest(CheckQuery, fmt.Sprintf("%s from %d to %d", name, least, most), fmt.Sprintf("%.40q", text), "correct the query parameter")
+		return 0, BadRequest(CheckQuery, fmt.Sprintf("%s from %d to %d", name, least, most),
+			fmt.Sprintf("%.40q", text), "correct the query parameter")
 	}
 	return n, nil
 }

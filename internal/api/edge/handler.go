@@ -75,7 +75,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // run calls the route. A panic in it is an internal error of this request, not
 // the end of the service.
-func (s *Server) run(w http.ResponseWriter, r *http.Request, found *Route, c *Call, methods []string) (err error) {
+func (s *Server) run(
+	w http.ResponseWriter, r *http.Request, found *Route, c *Call, methods []string,
+) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
@@ -87,7 +89,8 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request, found *Route, c *Ca
 	}
 	if found == nil && len(methods) > 0 {
 		return &Error{Status: http.StatusMethodNotAllowed, Code: CodeMethod,
-			Message: "this path answers " + strings.Join(methods, ", "), Header: http.Header{"Allow": {strings.Join(methods, ", ")}}}
+			Message: "this path answers " + strings.Join(methods, ", "),
+			Header:  http.Header{"Allow": {strings.Join(methods, ", ")}}}
 	}
 	if found == nil {
 		return Failed(http.StatusNotFound, CodeNotFound, CheckPath.FailedWith("a path of the attestation API",
@@ -106,7 +109,8 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request, found *Route, c *Ca
 	}
 	if typeName := c.Params["type"]; typeName != "" {
 		if c.Kind, err = evidence.ParseKind(typeName); err != nil {
-			return BadRequest(CheckType, "a known attestation type", err.Error(), "compare the type in the path with those listed")
+			return BadRequest(CheckType, "a known attestation type", err.Error(),
+				"compare the type in the path with those listed")
 		}
 	}
 	if err := s.Allow(r, found, c); err != nil {
@@ -119,7 +123,8 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request, found *Route, c *Ca
 func (s *Server) timedOut(r *http.Request, err error) error {
 	if err != nil && errors.Is(r.Context().Err(), context.DeadlineExceeded) {
 		return &Error{Status: http.StatusServiceUnavailable, Code: CodeTimeout,
-			Message: "the request took longer than " + s.Limits.Time.String(), Header: http.Header{"Retry-After": {"1"}}}
+			Message: "the request took longer than " + s.Limits.Time.String(),
+			Header:  http.Header{"Retry-After": {"1"}}}
 	}
 	return err
 }
@@ -199,7 +204,9 @@ const MaxClientID = 128
 // that they are the client's.
 func clientIDs(h http.Header) map[string]string {
 	var ids map[string]string
-	for _, name := range []string{"traceparent", "x-ms-client-request-id", "x-ms-request-id", "x-ms-correlation-request-id"} {
+	for _, name := range []string{
+		"traceparent", "x-ms-client-request-id", "x-ms-request-id", "x-ms-correlation-request-id",
+	} {
 		value := h.Get(name)
 		if value == "" || name == "traceparent" && !traceparent.MatchString(value) {
 			continue
@@ -226,7 +233,8 @@ func printable(text string) string {
 // method is a request's method for the log: clients can send any word.
 func method(m string) string {
 	switch m {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete, http.MethodOptions:
 		return m
 	}
 	return "other"

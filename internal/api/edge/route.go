@@ -121,8 +121,10 @@ func (r *row) takes(name string) bool {
 
 // apiVersions are the versions of the wire protocol. The routes have not
 // changed their shape since 2020-10-01.
-var apiVersions = []string{LegacyVersion, "2020-10-01", "2021-06-01", "2021-06-01-preview", "2022-08-01", "2022-09-01",
-	"2022-09-01-preview", "2023-04-01-preview", "2025-06-01", "2026-03-11-preview"}
+var apiVersions = []string{
+	LegacyVersion, "2020-10-01", "2021-06-01", "2021-06-01-preview", "2022-08-01", "2022-09-01",
+	"2022-09-01-preview", "2023-04-01-preview", "2025-06-01", "2026-03-11-preview",
+}
 
 // APIVersions returns the versions that the service speaks.
 func APIVersions() []string { return slices.Clone(apiVersions) }

@@ -23,7 +23,10 @@ type Limits struct {
 
 // Serve answers requests on l until ctx ends; then it lets running requests
 // end, and returns.
-func Serve(ctx context.Context, l net.Listener, certificates *tls.Config, handler http.Handler, limits Limits, log *slog.Logger) error {
+func Serve(
+	ctx context.Context, l net.Listener, certificates *tls.Config, handler http.Handler, limits Limits,
+	log *slog.Logger,
+) error {
 	s := &http.Server{
 		Handler:           handler,
 		TLSConfig:         certificates,
@@ -38,7 +41,8 @@ func Serve(ctx context.Context, l net.Listener, certificates *tls.Config, handle
 			MaxReceiveBufferPerConnection: 256 << 10,
 			MaxReceiveBufferPerStream:     64 << 10,
 			MaxReadFrameSize:              16 << 10,
-			SendPingTimeout:               30 * time.Second, PingTimeout: 15 * time.Second, WriteByteTimeout: 15 * time.Second,
+			SendPingTimeout:               30 * time.Second, PingTimeout: 15 * time.Second,
+			WriteByteTimeout: 15 * time.Second,
 		},
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}

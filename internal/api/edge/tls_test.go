@@ -43,7 +43,11 @@ func TestTheDevelopmentCAStaysTheSame(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, name := range []string{"localhost", "127.0.0.1", "box.example"} {
-			if _, err := leaf.Verify(x509.VerifyOptions{DNSName: name, Roots: pool(t, filepath.Join(dir, DevCAFile))}); err != nil {
+			_, err := leaf.Verify(x509.VerifyOptions{
+				DNSName: name,
+				Roots:   pool(t, filepath.Join(dir, DevCAFile)),
+			})
+			if err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -125,7 +129,9 @@ func TestShutdownLetsRequestsEnd(t *testing.T) {
 	go func() {
 		served <- Serve(ctx, l, cfg, handler, Limits{Time: 10 * time.Second, Shutdown: 10 * time.Second}, quiet)
 	}()
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool(t, filepath.Join(dir, DevCAFile))}}}
+	client := &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: pool(t, filepath.Join(dir, DevCAFile))},
+	}}
 	answer := make(chan string, 1)
 	go func() {
 		resp, err := client.Get("https://" + l.Addr().String())
@@ -153,13 +159,19 @@ func TestADevelopmentCAIsNotReplaced(t *testing.T) {
 	for name, spoil := range map[string]func(dir string) error{
 		"the key is missing":         func(dir string) error { return os.Remove(filepath.Join(dir, devCAKeyFile)) },
 		"the certificate is missing": func(dir string) error { return os.Remove(filepath.Join(dir, DevCAFile)) },
-		"the key is cut off":         func(dir string) error { return os.Truncate(filepath.Join(dir, devCAKeyFile), 20) },
-		"the certificate is empty":   func(dir string) error { return os.Truncate(filepath.Join(dir, DevCAFile), 0) },
+		"the key is cut off": func(dir string) error {
+			return os.Truncate(filepath.Join(dir, devCAKeyFile), 20)
+		},
+		"the certificate is empty": func(dir string) error {
+			return os.Truncate(filepath.Join(dir, DevCAFile), 0)
+		},
 		"the certificate is dangling": func(dir string) error {
-			return errors.Join(os.Remove(filepath.Join(dir, DevCAFile)), os.Symlink("away", filepath.Join(dir, DevCAFile)))
+			return errors.Join(os.Remove(filepath.Join(dir, DevCAFile)),
+				os.Symlink("away", filepath.Join(dir, DevCAFile)))
 		},
 		"the key cannot be read at all": func(dir string) error {
-			return errors.Join(os.Remove(filepath.Join(dir, devCAKeyFile)), os.Mkdir(filepath.Join(dir, devCAKeyFile), 0o700))
+			return errors.Join(os.Remove(filepath.Join(dir, devCAKeyFile)),
+				os.Mkdir(filepath.Join(dir, devCAKeyFile), 0o700))
 		},
 	} {
 		dir := t.TempDir()
@@ -170,10 +182,12 @@ func TestADevelopmentCAIsNotReplaced(t *testing.T) {
 		if err = errors.Join(err, spoil(dir)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := DevCertificate(dir, "", time.Now()); err == nil || !strings.Contains(err.Error(), "remove ca.pem and ca-key.pem") {
+		_, err = DevCertificate(dir, "", time.Now())
+		if err == nil || !strings.Contains(err.Error(), "remove ca.pem and ca-key.pem") {
 			t.Errorf("%s: %v", name, err)
 		}
-		if after, err := os.ReadFile(filepath.Join(dir, DevCAFile)); err == nil && len(after) > 0 && !bytes.Equal(after, kept) {
+		if after, err := os.ReadFile(filepath.Join(dir, DevCAFile)); err == nil && len(after) > 0 &&
+			!bytes.Equal(after, kept) {
 			t.Errorf("%s: the certificate was replaced", name)
 		}
 	}
@@ -181,7 +195,9 @@ func TestADevelopmentCAIsNotReplaced(t *testing.T) {
 
 func TestADevelopmentCAThatAWrongClockMadeIsReplaced(t *testing.T) {
 	now := time.Now()
-	for name, wrong := range map[string]time.Time{"years ahead": now.AddDate(10, 0, 0), "1970": time.Unix(100, 0)} {
+	for name, wrong := range map[string]time.Time{
+		"years ahead": now.AddDate(10, 0, 0), "1970": time.Unix(100, 0),
+	} {
 		dir := t.TempDir()
 		if _, err := DevCertificate(dir, "", wrong); err != nil {
 			t.Fatal(err)
@@ -195,7 +211,12 @@ func TestADevelopmentCAThatAWrongClockMadeIsReplaced(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := leaf.Verify(x509.VerifyOptions{Roots: pool(t, filepath.Join(dir, DevCAFile)), DNSName: "localhost", CurrentTime: now}); err != nil {
+			_, err = leaf.Verify(x509.VerifyOptions{
+				Roots:       pool(t, filepath.Join(dir, DevCAFile)),
+				DNSName:     "localhost",
+				CurrentTime: now,
+			})
+			if err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

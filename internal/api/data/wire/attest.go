@@ -57,7 +57,11 @@ type DataObject struct {
 func Decode(body []byte) (*AttestRequest, error) {
 	var req AttestRequest
 	if err := json.Unmarshal(body, &req, json.MatchCaseInsensitiveNames(true)); err != nil {
-		return nil, &Error{"a JSON object without duplicate members", jsonerror.Text(err), "compare the body with the documentation of the route"}
+		return nil, &Error{
+			"a JSON object without duplicate members",
+			jsonerror.Text(err),
+			"compare the body with the documentation of the route",
+		}
 	}
 	switch req.Nonce.Kind() {
 	case 0, 'n':
@@ -65,11 +69,19 @@ func Decode(body []byte) (*AttestRequest, error) {
 	case '"':
 		text, err := jsontext.AppendUnquote(nil, req.Nonce)
 		if n := utf8.RuneCount(text); err != nil || n > maxNonce {
-			return nil, &Error{fmt.Sprintf("a nonce of at most %d characters", maxNonce), fmt.Sprintf("%d characters", n), "send the hash of what is longer"}
+			return nil, &Error{
+				fmt.Sprintf("a nonce of at most %d characters", maxNonce),
+				fmt.Sprintf("%d characters", n),
+				"send the hash of what is longer",
+			}
 		}
 	case '0':
 		if len(req.Nonce) > maxNonce {
-			return nil, &Error{fmt.Sprintf("a nonce of at most %d digits", maxNonce), fmt.Sprintf("%d digits", len(req.Nonce)), "send the nonce as a string"}
+			return nil, &Error{
+				fmt.Sprintf("a nonce of at most %d digits", maxNonce),
+				fmt.Sprintf("%d digits", len(req.Nonce)),
+				"send the nonce as a string",
+			}
 		}
 	default:
 		return nil, &Error{"a string or a number as nonce", "a nonce of another type", "send the nonce as a string"}

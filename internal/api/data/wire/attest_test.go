@@ -134,7 +134,8 @@ func TestDecodingAllocatesLittle(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	f.Add([]byte(`{"quote":"-_8","runtimeData":{"data":"QQ","dataType":"JSON"},"nonce":"n","draftPolicyForAttestation":"p"}`))
+	f.Add([]byte(`{"quote":"-_8","runtimeData":{"data":"QQ","dataType":"JSON"},"nonce":"n",` +
+		`"draftPolicyForAttestation":"p"}`))
 	f.Add([]byte(`{"Quote":"\u002B\/8\u003d","EnclaveHeldData":"QQ=="}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		r, err := wire.Decode(body)
