@@ -24,10 +24,16 @@ func TestARevocationListAmongTheCertificatesIsUsed(t *testing.T) {
 		files map[string][]byte
 		want  string
 	}{
-		"a folder with PEM":     {map[string][]byte{"vcek.pem": chip.PEM(), "chain.pem": amd.Chain(false), "crl.pem": list}, "not on the list"},
-		"a folder with DER":     {map[string][]byte{"vcek.der": chip.Cert.Raw, "chain.pem": amd.Chain(false), "crl": der, "notes.txt": []byte("notes")}, "not on the list"},
+		"a folder with PEM": {
+			map[string][]byte{"vcek.pem": chip.PEM(), "chain.pem": amd.Chain(false), "crl.pem": list},
+			"not on the list",
+		},
+		"a folder with DER": {map[string][]byte{"vcek.der": chip.Cert.Raw, "chain.pem": amd.Chain(false),
+			"crl": der, "notes.txt": []byte("notes")}, "not on the list"},
 		"one PEM file with all": {map[string][]byte{"all.pem": append(certs, list...)}, "not on the list"},
-		"a list that revokes":   {map[string][]byte{"vcek.pem": certs, "crl.der": revoked}, "refused: snp.ask.revoked"},
+		"a list that revokes": {
+			map[string][]byte{"vcek.pem": certs, "crl.der": revoked}, "refused: snp.ask.revoked",
+		},
 	} {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "certs")
@@ -47,7 +53,8 @@ func TestARevocationListAmongTheCertificatesIsUsed(t *testing.T) {
 		}
 		write(filepath.Join(dir, "report.bin"), chip.Report(evidencetest.ReportConfig{}))
 		write(filepath.Join(dir, "root.pem"), amd.RootsPEM())
-		_, out, errText := runCLI(t, "verify", "evidence", "SevSnpVm", filepath.Join(dir, "report.bin"), "--certs", path, "--root", filepath.Join(dir, "root.pem"))
+		_, out, errText := runCLI(t, "verify", "evidence", "SevSnpVm", filepath.Join(dir, "report.bin"),
+			"--certs", path, "--root", filepath.Join(dir, "root.pem"))
 		if !strings.Contains(out, tc.want) {
 			t.Errorf("%s:\n%s%s", name, out, errText)
 		}
@@ -90,9 +97,12 @@ func TestImportKeepsEverySetOfAFolderAndAListThatCameAlone(t *testing.T) {
 	}
 	write("site/milan.crl", amd.CRL(evidencetest.CRLConfig{}))
 	write("site/notes.txt", []byte("notes"))
-	config := write("probity.json", fmt.Appendf(nil, `{"dataDir":%q,"development":{"intelRoot":%q,"amdRoots":%q}}`, filepath.Join(dir, "data"), write("intel.pem", pki.Root.PEM()), write("amd.pem", amd.RootsPEM())))
+	config := write("probity.json", fmt.Appendf(nil,
+		`{"dataDir":%q,"development":{"intelRoot":%q,"amdRoots":%q}}`, filepath.Join(dir, "data"),
+		write("intel.pem", pki.Root.PEM()), write("amd.pem", amd.RootsPEM())))
 	code, out, errText := runCLI(t, "collateral", "import", filepath.Join(dir, "site"), "--config", config)
-	if code != 0 || strings.Count(out, "✓ intel/TDX/") != 2 || !strings.Contains(out, "amd/vcek/Milan") || !strings.Contains(errText, "notes.txt: not used") {
+	if code != 0 || strings.Count(out, "✓ intel/TDX/") != 2 || !strings.Contains(out, "amd/vcek/Milan") ||
+		!strings.Contains(errText, "notes.txt: not used") {
 		t.Fatalf("exit %d\n%s%s", code, out, errText)
 	}
 	code, out, errText = runCLI(t, "collateral", "list", "--config", config)

@@ -70,7 +70,8 @@ func Run(ctx context.Context, args []string, stdio term.IO) int {
 	code := -1
 	parser, err := kong.New(&c,
 		kong.Name("probity"),
-		kong.Description("Probity proves what attestation evidence shows, judges it by policy, and answers with a signed token or the exact reason why not."),
+		kong.Description("Probity proves what attestation evidence shows, judges it by policy, "+
+			"and answers with a signed token or the exact reason why not."),
 		kong.Writers(stdio.Out, stdio.Err),
 		kong.Exit(func(n int) { code = n }),
 		kong.UsageOnError(),
@@ -109,7 +110,8 @@ func Run(ctx context.Context, args []string, stdio term.IO) int {
 		fmt.Fprintln(stdio.Err, "probity:", plainerror.Text(err))
 		var untrusted *tls.CertificateVerificationError
 		if errors.As(err, &untrusted) {
-			fmt.Fprintf(stdio.Err, "try: %s FILE names the authority of the server's certificate; a service for development writes ca.pem into its data folder\n", caFlag(args))
+			fmt.Fprintf(stdio.Err, "try: %s FILE names the authority of the server's certificate; "+
+				"a service for development writes ca.pem into its data folder\n", caFlag(args))
 		}
 		return term.Trouble
 	}
@@ -123,7 +125,10 @@ func usageError(w io.Writer, args []string, err error) int {
 	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Selected() != nil {
 		help = parse.Context.Selected().FullPath()
 	} else if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-		names := []string{"serve", "demo", "verify", "policy", "inspect", "attest", "agent", "tpm", "provider", "keys", "token", "ledger", "config", "collateral", "simulate", "version"}
+		names := []string{
+			"serve", "demo", "verify", "policy", "inspect", "attest", "agent", "tpm", "provider",
+			"keys", "token", "ledger", "config", "collateral", "simulate", "version",
+		}
 		if near := spelling.Nearest(args[0], names); near != args[0] {
 			fmt.Fprintf(w, "did you mean: probity %s\n", near)
 		} else {

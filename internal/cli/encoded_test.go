@@ -24,8 +24,11 @@ type simulated struct {
 	flags    []string
 }
 
-var simulatedKinds = []evidence.Kind{evidence.SGXEnclave, evidence.OpenEnclave, evidence.TDXVM, evidence.SEVSNPVM, evidence.NitroEnclave, evidence.ArmCCA,
-	evidence.TPM, evidence.VBSEnclave, evidence.AzureGuest}
+var simulatedKinds = []evidence.Kind{
+	evidence.SGXEnclave, evidence.OpenEnclave, evidence.TDXVM, evidence.SEVSNPVM,
+	evidence.NitroEnclave, evidence.ArmCCA,
+	evidence.TPM, evidence.VBSEnclave, evidence.AzureGuest,
+}
 
 func simulation(t *testing.T, kind evidence.Kind) simulated {
 	t.Helper()
@@ -39,7 +42,10 @@ func simulation(t *testing.T, kind evidence.Kind) simulated {
 			s.evidence = b
 		}
 	}
-	for name, flag := range map[string]string{"root.pem": "--root", "cpak.pem": "--root", "ca.pem": "--root", "bundle.json": "--collateral", "probity.json": "--config"} {
+	for name, flag := range map[string]string{
+		"root.pem": "--root", "cpak.pem": "--root", "ca.pem": "--root", "bundle.json": "--collateral",
+		"probity.json": "--config",
+	} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			s.flags = append(s.flags, flag, filepath.Join(dir, name))
 		}
@@ -80,14 +86,18 @@ func lines(s string, width int, end string) string {
 
 // wrappings are the text encodings in which people send evidence.
 func wrappings(raw []byte) map[string][]byte {
-	h, b64, url64 := hex.EncodeToString(raw), base64.StdEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw)
+	h, b64, url64 := hex.EncodeToString(raw), base64.StdEncoding.EncodeToString(raw),
+		base64.RawURLEncoding.EncodeToString(raw)
 	numbers := make([]int, len(raw))
 	bytesHex := make([]string, len(raw))
 	for i, c := range raw {
 		numbers[i], bytesHex[i] = int(c), fmt.Sprintf("0x%02x", c)
 	}
 	object := func(name string, value any) []byte {
-		text, _ := json.Marshal(map[string]any{name: value, "runtimeData": map[string]string{"data": "AAAA", "dataType": "Binary"}})
+		text, _ := json.Marshal(map[string]any{
+			name:          value,
+			"runtimeData": map[string]string{"data": "AAAA", "dataType": "Binary"},
+		})
 		return text
 	}
 	array, _ := json.Marshal(numbers)
@@ -118,24 +128,28 @@ func wrappings(raw []byte) map[string][]byte {
 		"member attestation nested":  object("attestation", map[string]any{"quote": b64}),
 		"member tdx_quote":           object("tdx_quote", h),
 		"a list of one":              append(append([]byte("["), object("quote", url64)...), ']'),
-		"PEM":                        []byte("-----BEGIN EVIDENCE-----\n" + lines(b64, 64, "\n") + "-----END EVIDENCE-----\n"),
-		"a data URL":                 []byte("data:application/octet-stream;base64," + b64),
-		"a C string of base64":       append([]byte(b64), 0),
-		"xxd":                        dump("%08x:", " %02x%02x", "  text abcd ef01", raw),
-		"xxd in single bytes":        dump("%08x:", " %02x", "  |{}ab cd", raw),
-		"hexdump -C":                 append(dump("%08x ", " %02x", "  |ab cd|", raw), fmt.Sprintf("%08x\n", len(raw))...),
-		"hexdump":                    words("%07x", raw),
-		"od -x":                      words("%07o", raw),
-		"od -t x1":                   append(dump("%07o", " %02x", "", raw), fmt.Sprintf("%07o\n", len(raw))...),
-		"xxd -i":                     fmt.Appendf(nil, "unsigned char quote[] = {\n  %s\n};\nunsigned int quote_len = %d;\n", strings.Join(bytesHex, ", "), len(raw)),
-		"bytes of Python":            []byte(pythonBytes(raw)),
-		"escapes of C":               []byte(`"\x` + strings.Join(strings.Split(strings.Join(bytesHex, ","), ",0x"), `\x`)[2:] + `"`),
-		"a list of Go":               fmt.Appendf(nil, "%d\n", numbers),
-		"a vector of Rust":           append(append([]byte("let quote = vec!"), array...), ';'),
-		"an array of JavaScript":     append(fmt.Appendf(nil, "Uint8Array(%d) ", len(raw)), array...),
-		"a variable of a shell":      []byte(`export QUOTE="` + b64 + `"` + "\n"),
-		"a line of YAML":             []byte("quote: " + url64 + "\n"),
-		"base64 in single quotes":    []byte("'" + b64 + "'"),
+		"PEM": []byte("-----BEGIN EVIDENCE-----\n" + lines(b64, 64,
+			"\n") + "-----END EVIDENCE-----\n"),
+		"a data URL":           []byte("data:application/octet-stream;base64," + b64),
+		"a C string of base64": append([]byte(b64), 0),
+		"xxd":                  dump("%08x:", " %02x%02x", "  text abcd ef01", raw),
+		"xxd in single bytes":  dump("%08x:", " %02x", "  |{}ab cd", raw),
+		"hexdump -C": append(dump("%08x ", " %02x", "  |ab cd|", raw),
+			fmt.Sprintf("%08x\n", len(raw))...),
+		"hexdump":  words("%07x", raw),
+		"od -x":    words("%07o", raw),
+		"od -t x1": append(dump("%07o", " %02x", "", raw), fmt.Sprintf("%07o\n", len(raw))...),
+		"xxd -i": fmt.Appendf(nil, "unsigned char quote[] = {\n  %s\n};\nunsigned int quote_len = %d;\n",
+			strings.Join(bytesHex, ", "), len(raw)),
+		"bytes of Python": []byte(pythonBytes(raw)),
+		"escapes of C": []byte(`"\x` + strings.Join(strings.Split(strings.Join(bytesHex, ","), ",0x"),
+			`\x`)[2:] + `"`),
+		"a list of Go":            fmt.Appendf(nil, "%d\n", numbers),
+		"a vector of Rust":        append(append([]byte("let quote = vec!"), array...), ';'),
+		"an array of JavaScript":  append(fmt.Appendf(nil, "Uint8Array(%d) ", len(raw)), array...),
+		"a variable of a shell":   []byte(`export QUOTE="` + b64 + `"` + "\n"),
+		"a line of YAML":          []byte("quote: " + url64 + "\n"),
+		"base64 in single quotes": []byte("'" + b64 + "'"),
 	}
 }
 
@@ -233,7 +247,8 @@ func (s simulated) isNamedAsAnotherKind(t *testing.T) {
 		named = evidence.TPM
 	}
 	for _, as := range simulatedKinds {
-		if s.kind == as || s.kind == evidence.SGXEnclave && as == evidence.OpenEnclave || slices.Contains(protocol, s.kind) && slices.Contains(protocol, as) {
+		if s.kind == as || s.kind == evidence.SGXEnclave && as == evidence.OpenEnclave ||
+			slices.Contains(protocol, s.kind) && slices.Contains(protocol, as) {
 			continue
 		}
 		code, text := s.verify(t, as, s.evidence)
@@ -269,9 +284,10 @@ func TestWhatIsNoEvidenceIsNamed(t *testing.T) {
 		"00000000: 0300 0200 0000 0000 0000 0000 939a 7233  ................\n00000010: 0300 0200\n":             "hex dump",
 		"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00":                                       "zero bytes",
 		"\x03\ufffd\x02\ufffd\ufffd\x00\ufffd\x01\ufffd\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00": "some are lost",
-		"H4sIAAAAAAAA/wEAAP//AAAAAAAAAAA=":                                                                             "gzip data",
-		"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAAA\n-----END PRIVATE KEY-----\n":                           "private key",
-		`{"quote":"` + hex.EncodeToString(s.evidence) + `","evidence":"` + hex.EncodeToString(flip(s.evidence)) + `"}`: "two different pieces",
+		"H4sIAAAAAAAA/wEAAP//AAAAAAAAAAA=":                                                   "gzip data",
+		"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAAA\n-----END PRIVATE KEY-----\n": "private key",
+		`{"quote":"` + hex.EncodeToString(s.evidence) + `","evidence":"` +
+			hex.EncodeToString(flip(s.evidence)) + `"}`: "two different pieces",
 	} {
 		for _, kind := range simulatedKinds {
 			if strings.HasPrefix(want, "two") && kind != evidence.SGXEnclave {
@@ -300,18 +316,25 @@ func TestInspectNamesWhatItCannotRead(t *testing.T) {
 		want, not string
 		code      int
 	}{
-		"an empty file":              {nil, "is empty", "no form", 2},
-		"an empty object":            {[]byte("{}"), "JSON document", "collateral", 0},
-		"a quote and a line feed":    {append(bytes.Clone(s.evidence), '\n'), "1 byte too many", "Open Enclave", 0},
-		"a document and two letters": {append(bytes.Clone(nitro.evidence), "ab"...), "2 bytes too many", "Open Enclave", 0},
-		"a quote and zero padding":   {append(bytes.Clone(s.evidence), 0, 0, 0), "SGX quote, version 3", "too many", 0},
+		"an empty file":   {nil, "is empty", "no form", 2},
+		"an empty object": {[]byte("{}"), "JSON document", "collateral", 0},
+		"a quote and a line feed": {
+			append(bytes.Clone(s.evidence), '\n'), "1 byte too many", "Open Enclave", 0,
+		},
+		"a document and two letters": {
+			append(bytes.Clone(nitro.evidence), "ab"...), "2 bytes too many", "Open Enclave", 0,
+		},
+		"a quote and zero padding": {
+			append(bytes.Clone(s.evidence), 0, 0, 0), "SGX quote, version 3", "too many", 0,
+		},
 	} {
 		file := filepath.Join(t.TempDir(), "file")
 		if err := os.WriteFile(file, tc.b, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		code, out, errText := runCLI(t, "inspect", file)
-		if text := out + errText; code != tc.code || !strings.Contains(text, tc.want) || strings.Contains(text, tc.not) {
+		text := out + errText
+		if code != tc.code || !strings.Contains(text, tc.want) || strings.Contains(text, tc.not) {
 			t.Errorf("%s: exit %d\n%.600s", name, code, text)
 		}
 	}

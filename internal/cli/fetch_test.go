@@ -18,16 +18,20 @@ import (
 // that evidence with the bundle and without a network.
 func TestCollateralFetch(t *testing.T) {
 	now := time.Now()
-	intel, amd := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now}), evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
+	intel := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
+	amd := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})
 	processor := evidencetest.HealthyPlatform()
 	processor.Processor = true
 	m, small := intel.Platform(evidencetest.HealthyPlatform()), intel.Platform(processor)
-	chip, lent := amd.Chip(evidencetest.ChipConfig{}), amd.Chip(evidencetest.ChipConfig{CSP: "CN=cc-x.amazonaws.com"})
+	chip := amd.Chip(evidencetest.ChipConfig{})
+	lent := amd.Chip(evidencetest.ChipConfig{CSP: "CN=cc-x.amazonaws.com"})
 	vendor := fakevendor.New()
 	defer vendor.Close()
 	vendor.Add(&collateral.Bundle{
-		Intel: []*collateral.Intel{intel.Collateral(m, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(now)})},
-		AMD:   []*collateral.AMD{amd.Collateral(false), amd.Collateral(true)}, VCEK: []*collateral.VCEK{chip.VCEK()}})
+		Intel: []*collateral.Intel{intel.Collateral(m,
+			evidencetest.CollateralConfig{TCB: evidencetest.HealthyTDXTCB(now)})},
+		AMD:  []*collateral.AMD{amd.Collateral(false), amd.Collateral(true)},
+		VCEK: []*collateral.VCEK{chip.VCEK()}})
 	dir := t.TempDir()
 	file := func(name string, b []byte) string {
 		path := filepath.Join(dir, name)
@@ -36,11 +40,13 @@ func TestCollateralFetch(t *testing.T) {
 		}
 		return path
 	}
-	quote, report := file("quote.bin", m.Quote(evidencetest.QuoteConfig{TD: evidencetest.HealthyTD()})), file("report.bin", chip.Report(evidencetest.ReportConfig{}))
+	quote := file("quote.bin", m.Quote(evidencetest.QuoteConfig{TD: evidencetest.HealthyTD()}))
+	report := file("report.bin", chip.Report(evidencetest.ReportConfig{}))
 	sent := file("sent.json", lent.Evidence(amd, lent.Report(evidencetest.ReportConfig{})))
 	single := file("single.bin", small.Quote(evidencetest.QuoteConfig{Enclave: evidencetest.DemoEnclave()}))
 	intelRoot, amdRoots := file("intel.pem", intel.Root.PEM()), file("amd.pem", amd.RootsPEM())
-	cfg := file("probity.json", []byte(`{"dataDir":"`+filepath.Join(dir, "data")+`","fetch":{"intel":{"url":"`+vendor.URL+`"},"amd":{"url":"`+vendor.URL+
+	cfg := file("probity.json", []byte(`{"dataDir":"`+filepath.Join(dir,
+		"data")+`","fetch":{"intel":{"url":"`+vendor.URL+`"},"amd":{"url":"`+vendor.URL+
 		`","spacing":"1ms"}},"development":{"intelRoot":"`+intelRoot+`","amdRoots":"`+amdRoots+`"}}`))
 	bundle := filepath.Join(dir, "bundle.json")
 	for _, step := range []struct {
@@ -49,7 +55,8 @@ func TestCollateralFetch(t *testing.T) {
 		code int
 		want string
 	}{
-		{"into a bundle", []string{"collateral", "fetch", "--evidence", quote, "--evidence", report, "--evidence", sent, "--out", bundle, "--config", cfg}, 0, "[4/4]"},
+		{"into a bundle", []string{"collateral", "fetch", "--evidence", quote, "--evidence", report,
+			"--evidence", sent, "--out", bundle, "--config", cfg}, 0, "[4/4]"},
 		{"the bundle holds", []string{"collateral", "verify", bundle, "--config", cfg}, 0, "✓ amd/vlek/Milan"},
 		{"TDX with the bundle", []string{"verify", "evidence", "TdxVm", quote, "--collateral", bundle, "--root", intelRoot}, 0, "accepted"},
 		{"SNP with the bundle", []string{"verify", "evidence", "SevSnpVm", report, "--collateral", bundle, "--root", amdRoots}, 0, "✓ snp.crl"},

@@ -91,10 +91,15 @@ func TestInspectShowsEveryHeaderField(t *testing.T) {
 	enclave := evidencetest.DemoEnclave()
 	sgx := inspected(t, board.Quote(evidencetest.QuoteConfig{Enclave: enclave}))
 	want(t, sgx, map[string]any{
-		"header/version": 3.0, "header/attestationKeyType": 2.0, "header/teeType": "0x0", "header/qeVendorId": "939a7233f79c4ca9940a0db3957f0607",
-		"enclave/ATTRIBUTES/DEBUG": false, "enclave/CONFIGSVN": 0.0, "certificationDataType": 5.0, "certificationData/0/what": "X.509 certificate", "pck/pcesvn": 13.0,
+		"header/version": 3.0, "header/attestationKeyType": 2.0, "header/teeType": "0x0",
+		"header/qeVendorId":        "939a7233f79c4ca9940a0db3957f0607",
+		"enclave/ATTRIBUTES/DEBUG": false, "enclave/CONFIGSVN": 0.0, "certificationDataType": 5.0,
+		"certificationData/0/what": "X.509 certificate", "pck/pcesvn": 13.0,
 	})
-	for _, name := range []string{"MRENCLAVE", "MRSIGNER", "ISVPRODID", "ISVSVN", "ATTRIBUTES", "MISCSELECT", "CPUSVN", "CONFIGID", "CONFIGSVN", "ISVEXTPRODID", "ISVFAMILYID", "REPORTDATA"} {
+	for _, name := range []string{
+		"MRENCLAVE", "MRSIGNER", "ISVPRODID", "ISVSVN", "ATTRIBUTES", "MISCSELECT", "CPUSVN",
+		"CONFIGID", "CONFIGSVN", "ISVEXTPRODID", "ISVFAMILYID", "REPORTDATA",
+	} {
 		if at(sgx, "enclave/"+name) == nil || at(sgx, "quotingEnclave/"+name) == nil {
 			t.Errorf("%s is missing", name)
 		}
@@ -103,7 +108,10 @@ func TestInspectShowsEveryHeaderField(t *testing.T) {
 	td.V15 = true
 	tdx := inspected(t, board.Quote(evidencetest.QuoteConfig{TD: td}))
 	want(t, tdx, map[string]any{"trustDomain/TDATTRIBUTES/DEBUG": false, "header/teeType": "0x81"})
-	for _, name := range []string{"MRTD", "RTMR0", "RTMR3", "XFAM", "MRCONFIGID", "MROWNER", "MROWNERCONFIG", "REPORTDATA", "MRSEAM", "MRSIGNERSEAM", "SEAMATTRIBUTES", "TEE_TCB_SVN", "TEE_TCB_SVN_2", "MRSERVICETD"} {
+	for _, name := range []string{
+		"MRTD", "RTMR0", "RTMR3", "XFAM", "MRCONFIGID", "MROWNER", "MROWNERCONFIG", "REPORTDATA",
+		"MRSEAM", "MRSIGNERSEAM", "SEAMATTRIBUTES", "TEE_TCB_SVN", "TEE_TCB_SVN_2", "MRSERVICETD",
+	} {
 		if at(tdx, "trustDomain/"+name) == nil {
 			t.Errorf("%s is missing", name)
 		}
@@ -116,13 +124,20 @@ func TestInspectReadsCertificatesWithBytesBehind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(77), NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<31, 0)}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(77),
+		NotBefore:    time.Unix(0, 0),
+		NotAfter:     time.Unix(1<<31, 0),
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want(t, inspected(t, der), map[string]any{"what": "X.509 certificate", "bytesBehind": nil, "publicKey/curve": "P-256"})
-	for behind, pad := range map[string][]byte{"zeros": make([]byte, 300), "ones": bytes.Repeat([]byte{0xff}, 300)} {
+	want(t, inspected(t, der),
+		map[string]any{"what": "X.509 certificate", "bytesBehind": nil, "publicKey/curve": "P-256"})
+	for behind, pad := range map[string][]byte{
+		"zeros": make([]byte, 300), "ones": bytes.Repeat([]byte{0xff}, 300),
+	} {
 		got := inspected(t, append(bytes.Clone(der), pad...))
 		want(t, got, map[string]any{"what": "X.509 certificate", "bytesBehind": 300.0, "serialNumber": "4d"})
 		if got == nil {
@@ -132,13 +147,17 @@ func TestInspectReadsCertificatesWithBytesBehind(t *testing.T) {
 	if got := inspected(t, append(bytes.Clone(der), "hidden"...)); got != nil && got["bytesBehind"] != nil {
 		t.Errorf("other bytes behind were taken for padding: %v", got)
 	}
-	two := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
-	for name, text := range map[string][]byte{"two": two, "with text before": append([]byte("# authorities\n"), two...)} {
+	two := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+	for name, text := range map[string][]byte{
+		"two": two, "with text before": append([]byte("# authorities\n"), two...),
+	} {
 		if got := inspected(t, text); at(got, "blocks/1/serialNumber") != "4d" {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
-	escaped := strings.NewReplacer(" ", "%20", "\n", "%0A", "+", "%2B", "/", "%2F", "=", "%3D").Replace(string(two))
+	escaped := strings.NewReplacer(" ", "%20", "\n", "%0A", "+", "%2B", "/", "%2F", "=",
+		"%3D").Replace(string(two))
 	if got := inspected(t, []byte(escaped)); at(got, "blocks/1/serialNumber") != "4d" {
 		t.Errorf("percent-encoded: %v", got)
 	}
@@ -158,8 +177,13 @@ func imaLine(name string) string {
 func TestInspectReplaysIMALists(t *testing.T) {
 	text := imaLine("/usr/bin/bash") + imaLine("/init")
 	got := inspected(t, []byte(text))
-	want(t, got, map[string]any{"form": "text", "measurements": 2.0, "templates/ima-ng": 2.0, "violations": 0.0, "pcrs/10/measurements": 2.0, "list/1/name": "/init"})
-	for bank, size := range map[string]int{"SHA1": 20, "SHA256": 32, "SHA384": 48, "SHA512": 64, "SHA256Padded": 32} {
+	want(t, got, map[string]any{
+		"form": "text", "measurements": 2.0, "templates/ima-ng": 2.0, "violations": 0.0,
+		"pcrs/10/measurements": 2.0, "list/1/name": "/init",
+	})
+	for bank, size := range map[string]int{
+		"SHA1": 20, "SHA256": 32, "SHA384": 48, "SHA512": 64, "SHA256Padded": 32,
+	} {
 		value, _ := at(got, "pcrs/10/"+bank).(string)
 		if b, err := hex.DecodeString(value); err != nil || len(b) != size {
 			t.Errorf("%s: %q", bank, value)
@@ -172,14 +196,20 @@ func TestInspectReplaysIMALists(t *testing.T) {
 
 func TestInspectShowsStatementsOfConfidentialContainers(t *testing.T) {
 	intel := evidencetest.NewIntel(evidencetest.IntelConfig{Now: time.Now()})
-	quote := base64.StdEncoding.EncodeToString(intel.Platform(evidencetest.HealthyPlatform()).Quote(evidencetest.QuoteConfig{TD: evidencetest.HealthyTD()}))
+	quote := base64.StdEncoding.EncodeToString(intel.Platform(evidencetest.HealthyPlatform()).Quote(
+		evidencetest.QuoteConfig{TD: evidencetest.HealthyTD()},
+	))
 	evidence := `{"quote":"` + quote + `","cc_eventlog":null}`
 	for name, text := range map[string]string{
-		"request": `{"init-data":{"format":"toml","body":"x"},"runtime-data":{"nonce":"n","tee-pubkey":{"kty":"EC"}},"tee-evidence":{"primary_evidence":` + evidence + `,"additional_evidence":"{}"}}`,
-		"string":  `{"tee":"tdx","tee-evidence":{"primary_evidence":` + string(must(json.Marshal(evidence))) + `}}`,
+		"request": `{"init-data":{"format":"toml","body":"x"},"runtime-data":{"nonce":"n",` +
+			`"tee-pubkey":{"kty":"EC"}},"tee-evidence":{"primary_evidence":` + evidence +
+			`,"additional_evidence":"{}"}}`,
+		"string": `{"tee":"tdx","tee-evidence":{"primary_evidence":` +
+			string(must(json.Marshal(evidence))) + `}}`,
 	} {
 		got := inspected(t, []byte(text))
-		if at(got, "what") != "attestation request of confidential containers (not verified)" || at(got, "primary_evidence/quote/trustDomain/MRTD") == nil {
+		if at(got, "what") != "attestation request of confidential containers (not verified)" ||
+			at(got, "primary_evidence/quote/trustDomain/MRTD") == nil {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
@@ -189,7 +219,10 @@ func TestInspectShowsStatementsOfConfidentialContainers(t *testing.T) {
 	}
 	sample := inspected(t, []byte(`{"svn":"1","report_data":"AA=="}`))
 	want(t, sample, map[string]any{"tee": "sample: proves nothing"})
-	for _, text := range []string{`{"quote":"AAAA"}`, `{"attestation_report":1}`, `{"tee-evidence":7}`, `{"tee-evidence":{"primary_evidence":[]}}`, `{"cert_chain":[]}`} {
+	for _, text := range []string{
+		`{"quote":"AAAA"}`, `{"attestation_report":1}`, `{"tee-evidence":7}`,
+		`{"tee-evidence":{"primary_evidence":[]}}`, `{"cert_chain":[]}`,
+	} {
 		inspected(t, []byte(text)) // neither a panic nor evidence
 	}
 }
@@ -216,7 +249,8 @@ func FuzzInspect(f *testing.F) {
 	board := intel.Platform(evidencetest.HealthyPlatform())
 	f.Add(board.Quote(evidencetest.QuoteConfig{Enclave: evidencetest.DemoEnclave()}))
 	f.Add([]byte(imaLine("/init")))
-	f.Add([]byte(`{"tee-evidence":{"primary_evidence":{"attestation_report":{},"cert_chain":[{"cert_type":"VCEK","data":[1,300,-1]}]}}}`))
+	f.Add([]byte(`{"tee-evidence":{"primary_evidence":{"attestation_report":{},` +
+		`"cert_chain":[{"cert_type":"VCEK","data":[1,300,-1]}]}}}`))
 	f.Add([]byte("-----BEGIN%20CERTIFICATE-----%0AMAA=%0A-----END%20CERTIFICATE-----"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		found := describe.File(b)
@@ -243,8 +277,10 @@ func TestInspectInventsNothing(t *testing.T) {
 		return b
 	}
 	junk := map[string][]byte{
-		"ELF": append([]byte("\x7fELF\x02\x01\x01"), random(4000)...), "JPEG": append([]byte("\xff\xd8\xff\xe0\x00\x10JFIF"), random(4000)...),
-		"text": []byte("Dear reader,\nthis is a letter of three lines.\nIt says nothing.\n"), "one word": []byte("noise"), "spaces": []byte("   \n"), "empty": {},
+		"ELF":      append([]byte("\x7fELF\x02\x01\x01"), random(4000)...),
+		"JPEG":     append([]byte("\xff\xd8\xff\xe0\x00\x10JFIF"), random(4000)...),
+		"text":     []byte("Dear reader,\nthis is a letter of three lines.\nIt says nothing.\n"),
+		"one word": []byte("noise"), "spaces": []byte("   \n"), "empty": {},
 	}
 	for _, n := range []int{1, 16, 20, 32, 48, 64, 128, 256, 500, 668, 1024, 1184, 4096, 65536} {
 		junk[fmt.Sprintf("%d zeros", n)] = make([]byte, n)
@@ -293,7 +329,8 @@ func TestEndorsementCertificatesAreVerifiedOffline(t *testing.T) {
 		"not a certificate": {[]byte("noise"), root, 2, "not a certificate of a key"},
 	} {
 		var out bytes.Buffer
-		code := Run(t.Context(), []string{"tpm", "ek", file("ek.der", tc.cert), "--root", tc.root}, term.IO{In: strings.NewReader(""), Out: &out, Err: &out})
+		code := Run(t.Context(), []string{"tpm", "ek", file("ek.der", tc.cert), "--root", tc.root},
+			term.IO{In: strings.NewReader(""), Out: &out, Err: &out})
 		if code != tc.code || !strings.Contains(out.String(), tc.want) {
 			t.Errorf("%s: exit %d\n%s", name, code, &out)
 		}

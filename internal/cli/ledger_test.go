@@ -35,7 +35,11 @@ func started(t *testing.T, dir string, f func(s *node.Node, log *bytes.Buffer)) 
 func record(t *testing.T, s *node.Node, n int) {
 	t.Helper()
 	for range n {
-		if err := s.Ledger.Record(t.Context(), "default", ledger.Entry{Type: ledger.Decision, Kind: "SgxEnclave", Outcome: ledger.Accepted}, true); err != nil {
+		if err := s.Ledger.Record(t.Context(), "default", ledger.Entry{
+			Type:    ledger.Decision,
+			Kind:    "SgxEnclave",
+			Outcome: ledger.Accepted,
+		}, true); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -67,7 +71,8 @@ func TestLedgerVerifyAndAccept(t *testing.T) {
 	}
 	must(started(t, dir, func(s *node.Node, _ *bytes.Buffer) { record(t, s, 10) }))
 	code, out, _ := runCLI(t, "ledger", "verify", "--data-dir", dir)
-	if code != 0 || !strings.Contains(out, "intact  default: 13 entries") || !strings.Contains(out, "compared with the checkpoint outside the database") {
+	if code != 0 || !strings.Contains(out, "intact  default: 13 entries") ||
+		!strings.Contains(out, "compared with the checkpoint outside the database") {
 		t.Errorf("%d %s", code, out)
 	}
 	kept, err := os.ReadFile(filepath.Join(dir, anchor.Dir, node.LedgerFolder, "default"))
@@ -75,9 +80,11 @@ func TestLedgerVerifyAndAccept(t *testing.T) {
 	keptFile := filepath.Join(t.TempDir(), "kept.txt")
 	must(os.WriteFile(keptFile, kept, 0o600))
 
-	execute(t, dir, `DELETE FROM ledger WHERE seq >= 5`, `DELETE FROM ledger_checkpoints`, `UPDATE ledger_heads SET size = 5, chain = (SELECT chain FROM ledger WHERE seq = 4)`)
+	execute(t, dir, `DELETE FROM ledger WHERE seq >= 5`, `DELETE FROM ledger_checkpoints`,
+		`UPDATE ledger_heads SET size = 5, chain = (SELECT chain FROM ledger WHERE seq = 4)`)
 	code, out, _ = runCLI(t, "ledger", "verify", "--data-dir", dir)
-	if code != 1 || !strings.Contains(out, "damaged  default") || !strings.Contains(out, "says 13 entries, but there are 5") ||
+	if code != 1 || !strings.Contains(out, "damaged  default") ||
+		!strings.Contains(out, "says 13 entries, but there are 5") ||
 		!strings.Contains(out, "no checkpoint covers entries 0 to 4") {
 		t.Errorf("%d %s", code, out)
 	}
@@ -86,15 +93,20 @@ func TestLedgerVerifyAndAccept(t *testing.T) {
 			t.Errorf("stopped %v; log:\n%s", s.Ledger.Stopped(), log)
 		}
 	}))
-	if code, out, errText := runCLI(t, "ledger", "accept", "--data-dir", dir, "--provider", "default"); code != 0 || !strings.Contains(out, "accepted  default: 5 entries") {
+	if code, out, errText := runCLI(t, "ledger", "accept", "--data-dir", dir, "--provider",
+		"default"); code != 0 ||
+		!strings.Contains(out, "accepted  default: 5 entries") {
 		t.Errorf("%d %s %s", code, out, errText)
 	}
 	must(started(t, dir, func(s *node.Node, _ *bytes.Buffer) { record(t, s, 1) }))
-	if code, out, _ := runCLI(t, "ledger", "verify", "--data-dir", dir); code != 0 || !strings.Contains(out, "intact  default: 7 entries") {
+	if code, out, _ := runCLI(t, "ledger", "verify", "--data-dir", dir); code != 0 ||
+		!strings.Contains(out, "intact  default: 7 entries") {
 		t.Errorf("%d %s", code, out)
 	}
 	// A checkpoint that was kept elsewhere still tells.
-	if code, out, _ := runCLI(t, "ledger", "verify", "--data-dir", dir, "--checkpoint", keptFile); code != 1 || !strings.Contains(out, "says 13 entries") {
+	if code, out, _ := runCLI(t, "ledger", "verify", "--data-dir", dir, "--checkpoint",
+		keptFile); code != 1 ||
+		!strings.Contains(out, "says 13 entries") {
 		t.Errorf("%d %s", code, out)
 	}
 }
@@ -110,7 +122,8 @@ func TestLedgerVerifyNeedsACheckpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, out, _ := runCLI(t, "ledger", "verify", "--data-dir", dir)
-	if code != 1 || !strings.Contains(out, "no checkpoint of this key") || !strings.Contains(out, "an older copy of the whole database would look intact") {
+	if code != 1 || !strings.Contains(out, "no checkpoint of this key") ||
+		!strings.Contains(out, "an older copy of the whole database would look intact") {
 		t.Errorf("%d %s", code, out)
 	}
 	if err := started(t, dir, func(s *node.Node, _ *bytes.Buffer) {
@@ -134,17 +147,20 @@ func TestLedgerVerifyRefusesForeignCheckpoints(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := filepath.Join(dir, anchor.Dir, node.LedgerFolder, "other")
-	if code, out, _ := runCLI(t, "ledger", "verify", "--data-dir", dir, "--checkpoint", other); code != 0 || strings.Count(out, "intact") != 2 {
+	code, out, _ := runCLI(t, "ledger", "verify", "--data-dir", dir, "--checkpoint", other)
+	if code != 0 || strings.Count(out, "intact") != 2 {
 		t.Errorf("a checkpoint of one of two ledgers: %d %s", code, out)
 	}
-	if code, _, text := runCLI(t, "ledger", "verify", "--data-dir", dir, "--provider", "default", "--checkpoint", other); code != 2 || !strings.Contains(text, "not among the ledgers") {
+	if code, _, text := runCLI(t, "ledger", "verify", "--data-dir", dir, "--provider", "default",
+		"--checkpoint", other); code != 2 || !strings.Contains(text, "not among the ledgers") {
 		t.Errorf("a checkpoint of another ledger: %d %s", code, text)
 	}
 	bad := filepath.Join(t.TempDir(), "bad")
 	if err := os.WriteFile(bad, []byte("no note"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, text := runCLI(t, "ledger", "verify", "--data-dir", dir, "--checkpoint", bad); code != 2 || !strings.Contains(text, "not a checkpoint signed by this key") {
+	if code, _, text := runCLI(t, "ledger", "verify", "--data-dir", dir, "--checkpoint", bad); code != 2 ||
+		!strings.Contains(text, "not a checkpoint signed by this key") {
 		t.Errorf("no checkpoint: %d %s", code, text)
 	}
 }
@@ -156,9 +172,15 @@ func TestACheckpointKeyFromNowhereIsRefused(t *testing.T) {
 		forget    bool // the folder outside the database
 		want      string
 	}{
-		"removed":                        {`DELETE FROM signing_keys WHERE data LIKE '%"checkpoint"%'`, false, "no checkpoint key"},
-		"removed, with an empty folder":  {`DELETE FROM signing_keys WHERE data LIKE '%"checkpoint"%'`, true, "no checkpoint key"},
-		"removed with all of the ledger": {`DELETE FROM signing_keys WHERE data LIKE '%"checkpoint"%'; DELETE FROM ledger; DELETE FROM ledger_heads; DELETE FROM ledger_checkpoints`, false, "no checkpoint key"},
+		"removed": {
+			`DELETE FROM signing_keys WHERE data LIKE '%"checkpoint"%'`, false, "no checkpoint key",
+		},
+		"removed, with an empty folder": {
+			`DELETE FROM signing_keys WHERE data LIKE '%"checkpoint"%'`, true, "no checkpoint key",
+		},
+		"removed with all of the ledger": {`DELETE FROM signing_keys WHERE data LIKE '%"checkpoint"%'; ` +
+			`DELETE FROM ledger; DELETE FROM ledger_heads; DELETE FROM ledger_checkpoints`, false,
+			"no checkpoint key"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -171,7 +193,8 @@ func TestACheckpointKeyFromNowhereIsRefused(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := started(t, dir, func(*node.Node, *bytes.Buffer) {}); err == nil || !strings.Contains(err.Error(), tc.want) {
+			err := started(t, dir, func(*node.Node, *bytes.Buffer) {})
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("started: %v", err)
 			}
 		})
@@ -193,9 +216,11 @@ func TestACheckpointKeyFromNowhereIsRefused(t *testing.T) {
 			execute(t, other) // an empty database, to which the key belongs
 		}
 	}
-	execute(t, dir, `ATTACH '`+filepath.Join(other, sqlite.FileName)+`' AS other; DELETE FROM signing_keys WHERE data LIKE '%"checkpoint"%'; `+
+	execute(t, dir, `ATTACH '`+filepath.Join(other,
+		sqlite.FileName)+`' AS other; DELETE FROM signing_keys WHERE data LIKE '%"checkpoint"%'; `+
 		`INSERT INTO signing_keys SELECT * FROM other.signing_keys WHERE data LIKE '%"checkpoint"%'`)
-	if err := started(t, dir, func(*node.Node, *bytes.Buffer) {}); err == nil || !strings.Contains(err.Error(), "the key was exchanged") {
+	err := started(t, dir, func(*node.Node, *bytes.Buffer) {})
+	if err == nil || !strings.Contains(err.Error(), "the key was exchanged") {
 		t.Errorf("started: %v", err)
 	}
 }
@@ -214,7 +239,8 @@ func TestTheCheckpointKeyIsRotated(t *testing.T) {
 	}
 	for range 2 {
 		code, out, text := runCLI(t, "ledger", "rotate-key", "--data-dir", dir)
-		if code != 0 || !strings.Contains(out, "localhost:8443+") || strings.Contains(string(old), strings.TrimSpace(out)) {
+		if code != 0 || !strings.Contains(out, "localhost:8443+") ||
+			strings.Contains(string(old), strings.TrimSpace(out)) {
 			t.Fatalf("%d %s %s", code, out, text)
 		}
 		if err := os.WriteFile(keyFile, old, 0o600); err != nil { // the first key alone
@@ -237,7 +263,8 @@ func TestTheCheckpointKeyIsRotated(t *testing.T) {
 		t.Fatal(err)
 	}
 	execute(t, dir, `DELETE FROM ledger_checkpoints WHERE note LIKE '%—%—%'`)
-	if err := started(t, dir, func(*node.Node, *bytes.Buffer) {}); err == nil || !strings.Contains(err.Error(), "the key was exchanged") {
+	err = started(t, dir, func(*node.Node, *bytes.Buffer) {})
+	if err == nil || !strings.Contains(err.Error(), "the key was exchanged") {
 		t.Errorf("started: %v", err)
 	}
 }

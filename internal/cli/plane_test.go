@@ -34,8 +34,11 @@ func TestAServiceThatFetches(t *testing.T) {
 	tcb.Next = now.Add(48 * time.Hour) // sooner than the warning time
 	vendor := fakevendor.New()
 	defer vendor.Close()
-	vendor.Add(&collateral.Bundle{Intel: []*collateral.Intel{intel.Collateral(m, evidencetest.CollateralConfig{TCB: tcb})},
-		AMD: []*collateral.AMD{amd.Collateral(false)}, VCEK: []*collateral.VCEK{chip.VCEK()}})
+	vendor.Add(&collateral.Bundle{
+		Intel: []*collateral.Intel{intel.Collateral(m, evidencetest.CollateralConfig{TCB: tcb})},
+		AMD:   []*collateral.AMD{amd.Collateral(false)},
+		VCEK:  []*collateral.VCEK{chip.VCEK()},
+	})
 
 	dir := t.TempDir()
 	write := func(name string, b []byte) string {
@@ -45,10 +48,20 @@ func TestAServiceThatFetches(t *testing.T) {
 		}
 		return path
 	}
-	cfg := config.Config{Listen: "localhost:0", URL: "https://localhost:8443", DataDir: filepath.Join(dir, "data"),
-		SNP:         config.SNP{RequireCRL: true},
-		Fetch:       config.Fetch{Intel: config.FetchIntel{URL: vendor.URL}, AMD: config.FetchAMD{URL: vendor.URL, Spacing: config.Duration(time.Millisecond)}},
-		Development: config.Development{IntelRoot: write("intel.pem", intel.Root.PEM()), AMDRoots: write("amd.pem", amd.RootsPEM())}}
+	cfg := config.Config{
+		Listen:  "localhost:0",
+		URL:     "https://localhost:8443",
+		DataDir: filepath.Join(dir, "data"),
+		SNP:     config.SNP{RequireCRL: true},
+		Fetch: config.Fetch{
+			Intel: config.FetchIntel{URL: vendor.URL},
+			AMD:   config.FetchAMD{URL: vendor.URL, Spacing: config.Duration(time.Millisecond)},
+		},
+		Development: config.Development{
+			IntelRoot: write("intel.pem", intel.Root.PEM()),
+			AMDRoots:  write("amd.pem", amd.RootsPEM()),
+		},
+	}
 	if err := cfg.Complete(true); err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +91,10 @@ func TestAServiceThatFetches(t *testing.T) {
 	report := `{"report":"` + encode(chip.Report(evidencetest.ReportConfig{})) + `"}`
 	attest := func() {
 		t.Helper()
-		for path, body := range map[string]string{"/attest/TdxVm?api-version=2025-06-01": quote, "/attest/SevSnpVm?api-version=2025-06-01": report} {
+		for path, body := range map[string]string{
+			"/attest/TdxVm?api-version=2025-06-01":    quote,
+			"/attest/SevSnpVm?api-version=2025-06-01": report,
+		} {
 			if w := do("POST", path, body); w.Code != http.StatusOK {
 				t.Fatalf("%s: %d %s", path, w.Code, w.Body)
 			}
@@ -116,13 +132,19 @@ func TestAServiceThatFetches(t *testing.T) {
 			}
 		}
 	}
-	if text := do("GET", "/metrics", "").Body.String(); !strings.Contains(text, `probity_collateral_next_expiry_seconds{vendor="intel"} 1`) {
+	text := do("GET", "/metrics", "").Body.String()
+	if !strings.Contains(text, `probity_collateral_next_expiry_seconds{vendor="intel"} 1`) {
 		t.Error("the metrics for everybody lack the next expiry")
 	}
 	metrics := operate("/metrics").Body.String()
-	for _, want := range []string{`probity_collateral_expiry_seconds{key="intel/TDX/00906ed50000/platform"} 1`, `probity_collateral_fetches_total{vendor="amd"} 2`,
-		`probity_collateral_fetch_failures_total{vendor="intel"} 0`, `probity_collateral_hits_total{vendor="intel"} 1`, "probity_collateral_chip_certificates 1",
-		`probity_collateral_age_seconds{key="amd/vcek/Milan"}`} {
+	for _, want := range []string{
+		`probity_collateral_expiry_seconds{key="intel/TDX/00906ed50000/platform"} 1`,
+		`probity_collateral_fetches_total{vendor="amd"} 2`,
+		`probity_collateral_fetch_failures_total{vendor="intel"} 0`,
+		`probity_collateral_hits_total{vendor="intel"} 1`,
+		"probity_collateral_chip_certificates 1",
+		`probity_collateral_age_seconds{key="amd/vcek/Milan"}`,
+	} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("the metrics lack %s", want)
 		}
@@ -150,7 +172,8 @@ func TestProcessesShareAMDsLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "probity.json")
-	text := `{"dataDir":"` + dir + `","fetch":{"amd":{"url":"` + vendor.URL + `","spacing":"20ms"}},"development":{"amdRoots":"` + roots + `"}}`
+	text := `{"dataDir":"` + dir + `","fetch":{"amd":{"url":"` + vendor.URL +
+		`","spacing":"20ms"}},"development":{"amdRoots":"` + roots + `"}}`
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

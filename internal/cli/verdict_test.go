@@ -50,13 +50,34 @@ issuancerules{ c:[type=="secureBootEnabled"] => issue(claim=c); };`
 		configuration string
 		whole, bare   string // codes
 	}{
-		"none":                 {"", "tpm.quote.coverage", "tpm.ak.certificate"},
-		"any key":              {`=> issueproperty(type="require_valid_aik_cert", value=false);`, "tpm.quote.coverage", "tpm.quote.coverage"},
-		"a certified key":      {`=> issueproperty(type="require_valid_aik_cert", value=true);`, "tpm.quote.coverage", "tpm.ak.certificate"},
-		"a mask":               {`=> issueproperty(type="required_pcr_mask", value=129); => issueproperty(type="require_valid_aik_cert", value=false);`, "", ""},
-		"a mask of unquoted":   {`=> issueproperty(type="required_pcr_mask", value=8388608);`, "tpm.quote.coverage", "tpm.ak.certificate"},
-		"a mask of 27 bits":    {`=> issueproperty(type="required_pcr_mask", value=99999999);`, "policy.settings", "policy.settings"},
-		"a wrong TCB baseline": {`=> issueproperty(type="x-ms-sgx-tcbidentifier", value="new");`, "policy.tcb-identifier", "policy.tcb-identifier"},
+		"none": {"", "tpm.quote.coverage", "tpm.ak.certificate"},
+		"any key": {
+			`=> issueproperty(type="require_valid_aik_cert", value=false);`,
+			"tpm.quote.coverage",
+			"tpm.quote.coverage",
+		},
+		"a certified key": {
+			`=> issueproperty(type="require_valid_aik_cert", value=true);`,
+			"tpm.quote.coverage",
+			"tpm.ak.certificate",
+		},
+		"a mask": {`=> issueproperty(type="required_pcr_mask", value=129); ` +
+			`=> issueproperty(type="require_valid_aik_cert", value=false);`, "", ""},
+		"a mask of unquoted": {
+			`=> issueproperty(type="required_pcr_mask", value=8388608);`,
+			"tpm.quote.coverage",
+			"tpm.ak.certificate",
+		},
+		"a mask of 27 bits": {
+			`=> issueproperty(type="required_pcr_mask", value=99999999);`,
+			"policy.settings",
+			"policy.settings",
+		},
+		"a wrong TCB baseline": {
+			`=> issueproperty(type="x-ms-sgx-tcbidentifier", value="new");`,
+			"policy.tcb-identifier",
+			"policy.tcb-identifier",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(dir, strings.ReplaceAll(name, " ", "-")+".policy")
@@ -66,11 +87,13 @@ issuancerules{ c:[type=="secureBootEnabled"] => issue(claim=c); };`
 			}
 			write(t, file, []byte(text+rules))
 			for evidence, want := range map[string]string{"whole.json": test.whole, "uncertified.json": test.bare} {
-				flags := []string{"Tpm", filepath.Join(dir, evidence), "--root", filepath.Join(dir, "ca.pem"), "--policy", file, "--format", "json"}
+				flags := []string{"Tpm", filepath.Join(dir,
+					evidence), "--root", filepath.Join(dir, "ca.pem"), "--policy", file, "--format", "json"}
 				code1, verified, _ := runCLI(t, append([]string{"verify", "evidence"}, flags...)...)
 				code2, evaluated, _ := runCLI(t, append([]string{"policy", "eval", "--evidence"}, flags...)...)
 				if code1 != code2 || verified != evaluated {
-					t.Errorf("%s: verify evidence says %d, policy eval %d:\n%s\n%s", evidence, code1, code2, verified, evaluated)
+					t.Errorf("%s: verify evidence says %d, policy eval %d:\n%s\n%s", evidence, code1, code2,
+						verified, evaluated)
 				}
 				var got struct{ Verdict, Code string }
 				if err := json.Unmarshal([]byte(evaluated), &got); err != nil {
@@ -86,10 +109,13 @@ issuancerules{ c:[type=="secureBootEnabled"] => issue(claim=c); };`
 
 func TestSuitesAndComparisonsReadConfigurationRules(t *testing.T) {
 	dir := t.TempDir()
-	good := "version=1.2;\nconfigurationrules{ => issueproperty(type=\"x-ms-sgx-tcbidentifier\", value=\"17\"); };\nauthorizationrules{ => permit(); };"
+	good := "version=1.2;\nconfigurationrules{ => issueproperty(type=\"x-ms-sgx-tcbidentifier\", " +
+		"value=\"17\"); };\nauthorizationrules{ => permit(); };"
 	write(t, filepath.Join(dir, "good.policy"), []byte(good))
 	write(t, filepath.Join(dir, "bad.policy"), []byte(strings.Replace(good, "17", "newest", 1)))
-	write(t, filepath.Join(dir, "bad.test.json"), []byte(`{"policyFile":"bad.policy","claims":{"any":{"a":1}},"cases":[{"claims":"any","want":"error","reason":"newest"}]}`))
+	write(t, filepath.Join(dir, "bad.test.json"),
+		[]byte(`{"policyFile":"bad.policy","claims":{"any":{"a":1}},"cases":[{"claims":"any",`+
+			`"want":"error","reason":"newest"}]}`))
 	if code, out, errText := runCLI(t, "policy", "test", filepath.Join(dir, "bad.test.json")); code != 0 {
 		t.Errorf("policy test: %d %s%s", code, out, errText)
 	}
@@ -97,7 +123,8 @@ func TestSuitesAndComparisonsReadConfigurationRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(dir, "recorded", "one.json"), []byte(`{"a":1}`))
-	code, out, _ := runCLI(t, "policy", "diff", filepath.Join(dir, "good.policy"), filepath.Join(dir, "bad.policy"), "--claims", filepath.Join(dir, "recorded"))
+	code, out, _ := runCLI(t, "policy", "diff", filepath.Join(dir, "good.policy"),
+		filepath.Join(dir, "bad.policy"), "--claims", filepath.Join(dir, "recorded"))
 	if code != 1 || !strings.Contains(out, "permitted → denied") {
 		t.Errorf("policy diff: %d %s", code, out)
 	}
@@ -106,7 +133,9 @@ func TestSuitesAndComparisonsReadConfigurationRules(t *testing.T) {
 func TestEveryOutcomeIsJSONWhenAskedFor(t *testing.T) {
 	dir := tpmCase(t, 0xffffff)
 	at := func(name string) string { return filepath.Join(dir, name) }
-	write(t, at("good.policy"), []byte(`version=1.0;authorizationrules{=> permit();};issuancerules{=> issue(type="team", value="blue");};`))
+	write(t, at("good.policy"),
+		[]byte(`version=1.0;authorizationrules{=> permit();};issuancerules{=> issue(type="team", `+
+			`value="blue");};`))
 	write(t, at("deny.policy"), []byte(`version=1.0;authorizationrules{[type=="team"] => permit();};`))
 	write(t, at("broken.policy"), []byte("version=1.0;\nauthorizationrules{ => permit() };"))
 	write(t, at("claims.json"), []byte(`{"svn":3}`))
@@ -118,26 +147,65 @@ func TestEveryOutcomeIsJSONWhenAskedFor(t *testing.T) {
 		exit          int
 		verdict, code string
 	}{
-		"verify, accepted":      {append([]string{"verify", "evidence", "Tpm", at("whole.json"), "--policy", at("good.policy")}, root...), 0, "accepted", ""},
-		"verify, refused":       {append([]string{"verify", "evidence", "Tpm", at("uncertified.json")}, root...), 1, "rejected", "tpm.ak.certificate"},
-		"verify, denied":        {append([]string{"verify", "evidence", "Tpm", at("whole.json"), "--policy", at("deny.policy")}, root...), 1, "rejected", "policy"},
-		"verify, junk":          {append([]string{"verify", "evidence", "Tpm", at("junk")}, root...), 1, "rejected", "tpm.format"},
-		"verify, no such file":  {append([]string{"verify", "evidence", "Tpm", at("absent")}, root...), 2, "error", "file"},
-		"verify, no such kind":  {[]string{"verify", "evidence", "Toaster", at("junk")}, 2, "error", "input"},
-		"verify, unknown flag":  {[]string{"verify", "evidence", "Tpm", at("junk"), "--toast"}, 2, "error", "usage"},
-		"verify, no argument":   {[]string{"verify", "evidence"}, 2, "error", "usage"},
-		"verify, broken policy": {append([]string{"verify", "evidence", "Tpm", at("whole.json"), "--policy", at("broken.policy")}, root...), 2, "error", "policy"},
-		"verify, broken time":   {append([]string{"verify", "evidence", "Tpm", at("whole.json"), "--at", "noon"}, root...), 2, "error", "input"},
-		"eval, permitted":       {[]string{"policy", "eval", "--policy", at("good.policy"), "--claims", at("claims.json")}, 0, "accepted", ""},
-		"eval, denied":          {[]string{"policy", "eval", "--policy", at("deny.policy"), "--claims", at("claims.json")}, 1, "rejected", "policy"},
-		"eval, broken claims":   {[]string{"policy", "eval", "--policy", at("good.policy"), "--claims", at("broken.json")}, 2, "error", "input"},
-		"eval, no such claims":  {[]string{"policy", "eval", "--policy", at("good.policy"), "--claims", at("absent")}, 2, "error", "file"},
-		"eval, no such policy":  {[]string{"policy", "eval", "--policy", at("absent"), "--claims", at("claims.json")}, 2, "error", "file"},
-		"eval, broken policy":   {[]string{"policy", "eval", "--policy", at("broken.policy"), "--claims", at("claims.json")}, 2, "error", "policy"},
-		"eval, neither":         {[]string{"policy", "eval", "--policy", at("good.policy")}, 2, "error", "usage"},
-		"eval, refused":         {append([]string{"policy", "eval", "--policy", at("good.policy"), "--evidence", "Tpm", at("uncertified.json")}, root...), 1, "rejected", "tpm.ak.certificate"},
-		"inspect, unknown":      {[]string{"inspect", at("junk")}, 2, "error", "input"},
-		"token, no such CA":     {[]string{"verify", "token", "junk", "--issuer", "https://localhost:1", "--ca", at("absent")}, 2, "error", "file"},
+		"verify, accepted": {append([]string{
+			"verify", "evidence", "Tpm", at("whole.json"), "--policy", at("good.policy"),
+		}, root...), 0, "accepted", ""},
+		"verify, refused": {append([]string{"verify", "evidence", "Tpm", at("uncertified.json")},
+			root...), 1, "rejected", "tpm.ak.certificate"},
+		"verify, denied": {append([]string{
+			"verify", "evidence", "Tpm", at("whole.json"), "--policy", at("deny.policy"),
+		}, root...), 1, "rejected", "policy"},
+		"verify, junk": {append([]string{"verify", "evidence", "Tpm", at("junk")},
+			root...), 1, "rejected", "tpm.format"},
+		"verify, no such file": {
+			append([]string{"verify", "evidence", "Tpm", at("absent")}, root...), 2, "error", "file",
+		},
+		"verify, no such kind": {[]string{"verify", "evidence", "Toaster", at("junk")}, 2, "error", "input"},
+		"verify, unknown flag": {
+			[]string{"verify", "evidence", "Tpm", at("junk"), "--toast"}, 2, "error", "usage",
+		},
+		"verify, no argument": {[]string{"verify", "evidence"}, 2, "error", "usage"},
+		"verify, broken policy": {append([]string{
+			"verify", "evidence", "Tpm", at("whole.json"), "--policy", at("broken.policy"),
+		}, root...), 2, "error", "policy"},
+		"verify, broken time": {
+			append([]string{"verify", "evidence", "Tpm", at("whole.json"), "--at", "noon"}, root...),
+			2, "error", "input",
+		},
+		"eval, permitted": {
+			[]string{"policy", "eval", "--policy", at("good.policy"), "--claims", at("claims.json")},
+			0, "accepted", "",
+		},
+		"eval, denied": {
+			[]string{"policy", "eval", "--policy", at("deny.policy"), "--claims", at("claims.json")},
+			1, "rejected", "policy",
+		},
+		"eval, broken claims": {
+			[]string{"policy", "eval", "--policy", at("good.policy"), "--claims", at("broken.json")},
+			2, "error", "input",
+		},
+		"eval, no such claims": {
+			[]string{"policy", "eval", "--policy", at("good.policy"), "--claims", at("absent")}, 2,
+			"error", "file",
+		},
+		"eval, no such policy": {
+			[]string{"policy", "eval", "--policy", at("absent"), "--claims", at("claims.json")}, 2,
+			"error", "file",
+		},
+		"eval, broken policy": {
+			[]string{"policy", "eval", "--policy", at("broken.policy"), "--claims", at("claims.json")},
+			2, "error", "policy",
+		},
+		"eval, neither": {[]string{"policy", "eval", "--policy", at("good.policy")}, 2, "error", "usage"},
+		"eval, refused": {append([]string{
+			"policy", "eval", "--policy", at("good.policy"), "--evidence", "Tpm",
+			at("uncertified.json"),
+		}, root...), 1, "rejected", "tpm.ak.certificate"},
+		"inspect, unknown": {[]string{"inspect", at("junk")}, 2, "error", "input"},
+		"token, no such CA": {
+			[]string{"verify", "token", "junk", "--issuer", "https://localhost:1", "--ca", at("absent")},
+			2, "error", "file",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, out, _ := runCLI(t, append(test.args, "--format", "json")...)
@@ -146,7 +214,8 @@ func TestEveryOutcomeIsJSONWhenAskedFor(t *testing.T) {
 				t.Fatalf("%v: %q", err, out)
 			}
 			if code != test.exit || got["verdict"] != test.verdict || got["code"] != test.code {
-				t.Errorf("exit %d, verdict %v, code %v; want %d, %s, %s\n%s", code, got["verdict"], got["code"], test.exit, test.verdict, test.code, out)
+				t.Errorf("exit %d, verdict %v, code %v; want %d, %s, %s\n%s", code, got["verdict"],
+					got["code"], test.exit, test.verdict, test.code, out)
 			}
 			if test.exit == 2 {
 				if got["message"] == "" {
@@ -164,7 +233,8 @@ func TestEveryOutcomeIsJSONWhenAskedFor(t *testing.T) {
 			}
 		})
 	}
-	_, out, _ := runCLI(t, "policy", "eval", "--policy", at("good.policy"), "--claims", at("claims.json"), "--format=json")
+	_, out, _ := runCLI(t, "policy", "eval", "--policy", at("good.policy"), "--claims", at("claims.json"),
+		"--format=json")
 	if !strings.Contains(out, `"team": "blue"`) || !strings.Contains(out, `"svn": 3`) {
 		t.Errorf("issued and incoming claims are missing: %s", out)
 	}

@@ -22,6 +22,7 @@ func (c *versionCommand) Run(e *term.Env) error {
 	if c.Format == "json" {
 		return term.PrintJSON(e.Out, info)
 	}
-	fmt.Fprintf(e.Out, "probity %s\ncommit  %s\ndate    %s\ngo      %s\n", info.Version, info.Commit, info.Date, info.Go)
+	fmt.Fprintf(e.Out, "probity %s\ncommit  %s\ndate    %s\ngo      %s\n", info.Version, info.Commit,
+		info.Date, info.Go)
 	return nil
 }

@@ -89,8 +89,10 @@ func (h *Held) Open(e *term.Env, memory bool, at time.Time, edit func(*config.Co
 	if !at.IsZero() {
 		now = func() time.Time { return at }
 	}
-	log := slog.New(slog.NewTextHandler(e.Err, &slog.HandlerOptions{Level: slog.LevelError, ReplaceAttr: term.PlainError}))
-	if w.Plane, err = node.NewPlane(e.Ctx, cfg.Fetch, trust, w.store, nil, now, log); err != nil && w.store != nil {
+	log := slog.New(slog.NewTextHandler(e.Err,
+		&slog.HandlerOptions{Level: slog.LevelError, ReplaceAttr: term.PlainError}))
+	w.Plane, err = node.NewPlane(e.Ctx, cfg.Fetch, trust, w.store, nil, now, log)
+	if err != nil && w.store != nil {
 		w.store.Close()
 	}
 	return w, err
@@ -183,7 +185,8 @@ func printItems(e *term.Env, items []collateral.Item, now time.Time) {
 		if item.EvaluationNumber != 0 {
 			number = fmt.Sprintf(", evaluation %d", item.EvaluationNumber)
 		}
-		fmt.Fprintf(e.Out, "%-*s  until %s  %s%s\n", width, phrase.Shorten(item.Key, 72), phrase.Stamp(item.NextUpdate), left, number)
+		fmt.Fprintf(e.Out, "%-*s  until %s  %s%s\n", width, phrase.Shorten(item.Key, 72),
+			phrase.Stamp(item.NextUpdate), left, number)
 	}
 }
 
@@ -356,7 +359,8 @@ func printOutcomes(e *term.Env, path string, outcomes []collateralcache.Outcome,
 			fmt.Fprintf(e.Out, "%s %s%s\n    %s\n", e.UI.Bad("✗"), out.Item.Key, from, plainerror.Text(out.Err))
 			continue
 		}
-		fmt.Fprintf(e.Out, "%s %s  %s until %s%s\n", e.UI.Good("✓"), out.Item.Key, word, phrase.Stamp(out.Item.NextUpdate), from)
+		fmt.Fprintf(e.Out, "%s %s  %s until %s%s\n", e.UI.Good("✓"), out.Item.Key, word,
+			phrase.Stamp(out.Item.NextUpdate), from)
 	}
 	if len(outcomes) == 0 {
 		return errors.New("the bundle is empty")

@@ -119,7 +119,9 @@ func (c *fetchCommand) wishes(e *term.Env) (list []wish, err error) {
 		if err != nil || len(raw) != 6 {
 			return nil, fmt.Errorf("--fmspc: %q is not 12 hex digits", c.FMSPC)
 		}
-		list = append(list, wishIntel(collateral.Query{TEE: collateral.TEE(c.TEE), FMSPC: [6]byte(raw), CA: c.CA, EvaluationNumber: c.Number}))
+		list = append(list, wishIntel(collateral.Query{
+			TEE: collateral.TEE(c.TEE), FMSPC: [6]byte(raw), CA: c.CA, EvaluationNumber: c.Number,
+		}))
 	}
 	for _, name := range c.AMD {
 		at := slices.IndexFunc(snp.Lines(), func(l snp.Line) bool { return strings.EqualFold(string(l), name) })
@@ -159,7 +161,9 @@ func (c *fetchCommand) needs(b []byte) ([]wish, error) {
 		if pck.Platform == nil {
 			ca = "processor"
 		}
-		return []wish{wishIntel(collateral.Query{TEE: tee, FMSPC: pck.FMSPC, CA: ca, EvaluationNumber: c.Number})}, nil
+		return []wish{
+			wishIntel(collateral.Query{TEE: tee, FMSPC: pck.FMSPC, CA: ca, EvaluationNumber: c.Number}),
+		}, nil
 	}
 	framed, err := snp.Frame(b)
 	if err != nil {
@@ -174,13 +178,19 @@ func (c *fetchCommand) needs(b []byte) ([]wish, error) {
 		list = append(list, wishAMD(q))
 	}
 	for _, q := range needs.VCEK {
-		list = append(list, wish{"VCEK " + q.String(), func(ctx context.Context, s collateral.Source) error { _, err := s.VCEK(ctx, q); return err }})
+		list = append(list, wish{
+			"VCEK " + q.String(),
+			func(ctx context.Context, s collateral.Source) error { _, err := s.VCEK(ctx, q); return err },
+		})
 	}
 	return list, nil
 }
 
 func wishIntel(q collateral.Query) wish {
-	return wish{"Intel: " + q.String(), func(ctx context.Context, s collateral.Source) error { _, err := s.Intel(ctx, q); return err }}
+	return wish{
+		"Intel: " + q.String(),
+		func(ctx context.Context, s collateral.Source) error { _, err := s.Intel(ctx, q); return err },
+	}
 }
 
 func wishAMD(q collateral.AMDQuery) wish {
@@ -199,7 +209,11 @@ func (c *fetchCommand) numbers(e *term.Env) error {
 	if err != nil {
 		return fmt.Errorf("--tls-ca: %w", err)
 	}
-	client, err := pcs.New(pcs.Config{URL: cfg.Fetch.Intel.URL, Version: cfg.Fetch.Intel.Version, Transport: transport})
+	client, err := pcs.New(pcs.Config{
+		URL:       cfg.Fetch.Intel.URL,
+		Version:   cfg.Fetch.Intel.Version,
+		Transport: transport,
+	})
 	if err != nil {
 		return err
 	}
@@ -208,7 +222,8 @@ func (c *fetchCommand) numbers(e *term.Env) error {
 		return err
 	}
 	for _, n := range list {
-		fmt.Fprintf(e.Out, "%d  TCB of %s, recovery event of %s\n", n.Number, n.Date.Format(time.DateOnly), n.Recovery.Format(time.DateOnly))
+		fmt.Fprintf(e.Out, "%d  TCB of %s, recovery event of %s\n", n.Number, n.Date.Format(time.DateOnly),
+			n.Recovery.Format(time.DateOnly))
 	}
 	return nil
 }

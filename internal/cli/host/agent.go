@@ -51,7 +51,10 @@ func (c *agentEnrollCommand) Run(e *term.Env) error {
 			return fmt.Errorf("%w; name the machine with --name", err)
 		}
 	}
-	flags := hostFlags{Service: c.Service, CA: c.CA, TPM: c.TPM, State: c.State, BearerFile: c.BearerFile, CertificateFlags: c.CertificateFlags}
+	flags := hostFlags{
+		Service: c.Service, CA: c.CA, TPM: c.TPM, State: c.State, BearerFile: c.BearerFile,
+		CertificateFlags: c.CertificateFlags,
+	}
 	service, err := flags.connect()
 	if err != nil {
 		return err
@@ -65,7 +68,8 @@ func (c *agentEnrollCommand) Run(e *term.Env) error {
 	if err != nil {
 		return refusedByService(e, err)
 	}
-	fmt.Fprintf(e.Out, "%s as %s\n\n  attestation key  %s\n  endorsement key  %s\n", e.UI.Good("enrolled"), done.Name, done.AttestationKey, done.EndorsementKey)
+	fmt.Fprintf(e.Out, "%s as %s\n\n  attestation key  %s\n  endorsement key  %s\n", e.UI.Good("enrolled"),
+		done.Name, done.AttestationKey, done.EndorsementKey)
 	return nil
 }
 
@@ -91,7 +95,9 @@ func (c *agentRunCommand) Run(e *term.Env) error {
 	if c.Service == "" {
 		return errors.New("name the service with --service")
 	}
-	if err := errors.Join(bounds.Check("--every", c.Every, time.Second, 30*24*time.Hour), bounds.Check("--retry", c.Retry, time.Millisecond, 24*time.Hour), bounds.Check("--jitter", c.Jitter, 0, 24*time.Hour)); err != nil {
+	if err := errors.Join(bounds.Check("--every", c.Every, time.Second, 30*24*time.Hour),
+		bounds.Check("--retry", c.Retry, time.Millisecond, 24*time.Hour),
+		bounds.Check("--jitter", c.Jitter, 0, 24*time.Hour)); err != nil {
 		return err
 	}
 	if err := writable(c.TokenFile); err != nil {
@@ -101,13 +107,19 @@ func (c *agentRunCommand) Run(e *term.Env) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(e.Err, &slog.HandlerOptions{ReplaceAttr: term.PlainError}))
-	loop := &agent.Loop{Every: c.Every, Jitter: c.Jitter, Retry: c.Retry, TokenFile: c.TokenFile, Log: log, Attest: c.once}
+	loop := &agent.Loop{
+		Every: c.Every, Jitter: c.Jitter, Retry: c.Retry, TokenFile: c.TokenFile, Log: log,
+		Attest: c.once,
+	}
 	if c.Health != "" {
 		l, err := (&net.ListenConfig{}).Listen(e.Ctx, "tcp", c.Health)
 		if err != nil {
 			return fmt.Errorf("--health: %w", err)
 		}
-		s := &http.Server{Handler: loop, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+		s := &http.Server{
+			Handler: loop, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second,
+			WriteTimeout: 5 * time.Second, IdleTimeout: time.Minute,
+		}
 		go s.Serve(l)
 		defer s.Close()
 	}

@@ -58,7 +58,9 @@ Examples:
 // Run attests the host.
 func (c *AttestCommand) Run(e *term.Env) error {
 	if c.Exec != (len(c.Command) > 0) {
-		return errors.New("--exec and a command behind -- belong together, as in: probity attest --exec -- ./server")
+		return errors.New(
+			"--exec and a command behind -- belong together, as in: probity attest --exec -- ./server",
+		)
 	}
 	if c.Service == "" && c.PrintEvidence == "" {
 		return errors.New("name a service with --service, or a file for the evidence with --print-evidence")
@@ -79,7 +81,8 @@ func (c *AttestCommand) Run(e *term.Env) error {
 		if err := os.WriteFile(c.PrintEvidence, b, 0o644); err != nil {
 			return err
 		}
-		fmt.Fprintf(e.Err, "%s evidence of %d bytes in %s; look at it with: probity verify evidence %s %s\n", h.kind, len(b), c.PrintEvidence, h.kind, c.PrintEvidence)
+		fmt.Fprintf(e.Err, "%s evidence of %d bytes in %s; look at it with: probity verify evidence %s %s\n",
+			h.kind, len(b), c.PrintEvidence, h.kind, c.PrintEvidence)
 		return nil
 	}
 	h.nonce, h.copy = c.Nonce, c.PrintEvidence
@@ -97,7 +100,8 @@ func refusedByService(e *term.Env, err error) error {
 		return err
 	}
 	d := answer.Details[0]
-	fmt.Fprintf(e.Err, "%s %s\n\n  expected  %s\n  found     %s\n  remedy    %s\n", e.UI.Bad("refused:"), d.Check, d.Expected, d.Found, d.Remedy)
+	fmt.Fprintf(e.Err, "%s %s\n\n  expected  %s\n  found     %s\n  remedy    %s\n", e.UI.Bad("refused:"),
+		d.Check, d.Expected, d.Found, d.Remedy)
 	return term.Exit(term.No)
 }
 
@@ -250,7 +254,11 @@ func (h *host) attest(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		b, err := h.tpm.Evidence(agent.Challenge{Challenge: c.Challenge, Context: c.Context, RelyingPartyData: []byte(h.nonce)}, h.logs())
+		b, err := h.tpm.Evidence(agent.Challenge{
+			Challenge:        c.Challenge,
+			Context:          c.Context,
+			RelyingPartyData: []byte(h.nonce),
+		}, h.logs())
 		if err = errors.Join(err, keep(b)); err != nil {
 			return "", err
 		}

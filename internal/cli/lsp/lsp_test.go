@@ -75,7 +75,8 @@ type published struct {
 func (e *editor) open(method, text string) []diagnostic {
 	e.t.Helper()
 	quoted, _ := json.Marshal(text)
-	params := `{"textDocument":{"uri":"file:///p","text":` + string(quoted) + `},"contentChanges":[{"text":` + string(quoted) + `}]}`
+	params := `{"textDocument":{"uri":"file:///p","text":` + string(quoted) + `},"contentChanges":[{"text":` +
+		string(quoted) + `}]}`
 	go e.notify(method, params)
 	m, err := readMessage(e.out)
 	if err != nil || m.Method != "textDocument/publishDiagnostics" {
@@ -89,20 +90,26 @@ func (e *editor) open(method, text string) []diagnostic {
 }
 
 func at(line, character int) string {
-	return fmt.Sprintf(`{"textDocument":{"uri":"file:///p"},"position":{"line":%d,"character":%d}}`, line, character)
+	return fmt.Sprintf(`{"textDocument":{"uri":"file:///p"},"position":{"line":%d,"character":%d}}`,
+		line, character)
 }
 
 func TestASessionWithAnEditor(t *testing.T) {
 	e := start(t, `{"attestationType":"SgxEnclave"}`)
-	if got := e.open("textDocument/didOpen", "version=1.0;\nauthorizationrules{ [type=\"𝄞\"] => permit(); };"); len(got) != 1 || got[0].Severity != 1 ||
+	got := e.open("textDocument/didOpen", "version=1.0;\nauthorizationrules{ [type=\"𝄞\"] => permit(); };")
+	if len(got) != 1 || got[0].Severity != 1 ||
 		got[0].Range.Start != (position{1, 25}) || !strings.Contains(got[0].Message, `did you mean "=="`) {
 		t.Errorf("diagnostics = %+v", got)
 	}
-	if got := e.open("textDocument/didChange", "version=1.0;\nauthorizationrules{ [type==\"x-ms-sgx-mrsiner\"] => permit(); };"); len(got) != 1 || got[0].Severity != 2 ||
+	if got := e.open(
+		"textDocument/didChange",
+		"version=1.0;\nauthorizationrules{ [type==\"x-ms-sgx-mrsiner\"] => permit(); };",
+	); len(got) != 1 || got[0].Severity != 2 ||
 		!strings.Contains(got[0].Message, "nearest: x-ms-sgx-mrsigner") {
 		t.Errorf("diagnostics = %+v", got)
 	}
-	text := "version=1.0;\nauthorizationrules{ [type==\"𝄞\", issuer==\"CustomClaim\"] && [type==\"$svn\", value>=1] => permit(); };"
+	text := "version=1.0;\nauthorizationrules{ [type==\"𝄞\", issuer==\"CustomClaim\"] && " +
+		"[type==\"$svn\", value>=1] => permit(); };"
 	if got := e.open("textDocument/didChange", text); len(got) != 0 {
 		t.Errorf("diagnostics = %+v", got)
 	}
@@ -113,7 +120,8 @@ func TestASessionWithAnEditor(t *testing.T) {
 	}
 	// The clef counts as two UTF-16 units: one more than the characters.
 	inSVN := toPosition(text, strings.Index(text, "$svn")+2)
-	if want := utf8.RuneCountInString(text[strings.Index(text, "\n")+1:strings.Index(text, "$svn")]) + 3; inSVN != (position{1, want}) {
+	want := utf8.RuneCountInString(text[strings.Index(text, "\n")+1:strings.Index(text, "$svn")]) + 3
+	if inSVN != (position{1, want}) {
 		t.Errorf("position = %v, want 1, %d", inSVN, want)
 	}
 	e.ask("textDocument/hover", at(inSVN.Line, inSVN.Character), &hover)
@@ -131,7 +139,8 @@ func TestASessionWithAnEditor(t *testing.T) {
 	}
 	var edits []edit
 	e.ask("textDocument/formatting", at(0, 0), &edits)
-	if len(edits) != 1 || !strings.HasPrefix(edits[0].NewText, "version= 1.0;\nauthorizationrules{\n\t[") || edits[0].Range.End.Line != 1 {
+	if len(edits) != 1 || !strings.HasPrefix(edits[0].NewText, "version= 1.0;\nauthorizationrules{\n\t[") ||
+		edits[0].Range.End.Line != 1 {
 		t.Errorf("edits = %+v", edits)
 	}
 	e.open("textDocument/didChange", edits[0].NewText)
@@ -149,7 +158,9 @@ func TestASessionWithAnEditor(t *testing.T) {
 
 func TestACommentNamesTheType(t *testing.T) {
 	e := start(t, `null`)
-	if got := e.open("textDocument/didOpen", "// type: Tpm\nversion=1.0;\nauthorizationrules{ [type==\"aikValidatd\"] => permit(); };"); len(got) != 1 ||
+	got := e.open("textDocument/didOpen",
+		"// type: Tpm\nversion=1.0;\nauthorizationrules{ [type==\"aikValidatd\"] => permit(); };")
+	if len(got) != 1 ||
 		!strings.Contains(got[0].Message, "aikValidated") {
 		t.Errorf("diagnostics = %+v", got)
 	}
@@ -178,11 +189,20 @@ func TestMessagesThatAreRefused(t *testing.T) {
 		in, want string
 		fails    bool
 	}{
-		"unknown method":      {frame(`{"jsonrpc":"2.0","id":1,"method":"x","params":{}}`), "-32601", false},
-		"bad parameters":      {frame(`{"jsonrpc":"2.0","id":1,"method":"textDocument/hover","params":[]}`), "-32602", false},
-		"not JSON":            {frame(`{`), "-32700", false},
-		"unknown document":    {frame(`{"jsonrpc":"2.0","id":1,"method":"textDocument/hover","params":` + at(99, 99) + `}`), `"result":null`, false},
-		"negative position":   {frame(`{"jsonrpc":"2.0","id":1,"method":"textDocument/completion","params":` + at(-1, -1) + `}`), `"result":[`, false},
+		"unknown method": {frame(`{"jsonrpc":"2.0","id":1,"method":"x","params":{}}`), "-32601", false},
+		"bad parameters": {
+			frame(`{"jsonrpc":"2.0","id":1,"method":"textDocument/hover","params":[]}`), "-32602",
+			false,
+		},
+		"not JSON": {frame(`{`), "-32700", false},
+		"unknown document": {
+			frame(`{"jsonrpc":"2.0","id":1,"method":"textDocument/hover","params":` + at(99, 99) + `}`),
+			`"result":null`, false,
+		},
+		"negative position": {
+			frame(`{"jsonrpc":"2.0","id":1,"method":"textDocument/completion","params":` + at(-1, -1) + `}`),
+			`"result":[`, false,
+		},
 		"no length":           {"X: 1\r\n\r\n", "", true},
 		"length not a number": {"Content-Length: x\r\n\r\n", "", true},
 		"length too large":    {"Content-Length: 99999999\r\n\r\n", "", true},
@@ -223,8 +243,10 @@ func frame(body string) string { return fmt.Sprintf("Content-Length: %d\r\n\r\n%
 
 func FuzzServe(f *testing.F) {
 	f.Add(frame(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}`))
-	f.Add(frame(`{"jsonrpc":"2.0","method":"textDocument/didOpen","params":{"textDocument":{"uri":"a","text":"version=1.0;\"𝄞"}}}`) +
-		frame(`{"jsonrpc":"2.0","id":2,"method":"textDocument/hover","params":{"textDocument":{"uri":"a"},"position":{"line":0,"character":14}}}`))
+	f.Add(frame(`{"jsonrpc":"2.0","method":"textDocument/didOpen","params":{"textDocument":{"uri":"a",`+
+		`"text":"version=1.0;\"𝄞"}}}`) +
+		frame(`{"jsonrpc":"2.0","id":2,"method":"textDocument/hover","params":{"textDocument":{"uri":"a"}`+
+			`,"position":{"line":0,"character":14}}}`))
 	f.Fuzz(func(t *testing.T, in string) {
 		Serve(context.Background(), strings.NewReader(in), io.Discard, "SgxEnclave")
 	})

@@ -32,7 +32,11 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, attestationType str
 		m, err := readMessage(reader)
 		switch {
 		case errors.Is(err, errMessage):
-			if err := writeMessage(out, &message{ID: jsontext.Value("null"), Error: &rpcError{codeParse, "the message is not JSON-RPC"}}); err != nil {
+			err := writeMessage(out, &message{
+				ID:    jsontext.Value("null"),
+				Error: &rpcError{codeParse, "the message is not JSON-RPC"},
+			})
+			if err != nil {
 				return err
 			}
 			continue
@@ -102,7 +106,8 @@ func (s *session) call(m *message) (any, *rpcError, error) {
 	switch m.Method {
 	case "initialize":
 		return s.initialize(m.Params), nil, nil
-	case "initialized", "shutdown", "$/cancelRequest", "$/setTrace", "textDocument/didSave", "workspace/didChangeConfiguration":
+	case "initialized", "shutdown", "$/cancelRequest", "$/setTrace", "textDocument/didSave",
+		"workspace/didChangeConfiguration":
 		return nil, nil, nil
 	}
 	var p documentParams
@@ -193,7 +198,9 @@ func (s *session) publish(uri string) error {
 			message += "; " + d.Suggestion
 		}
 		end := d.Pos.Offset + max(len(d.Found), 1)
-		list = append(list, diagnostic{span{toPosition(text, d.Pos.Offset), toPosition(text, end)}, severity, "probity", message})
+		list = append(list, diagnostic{
+			span{toPosition(text, d.Pos.Offset), toPosition(text, end)}, severity, "probity", message,
+		})
 	}
 	params, err := json.Marshal(map[string]any{"uri": uri, "diagnostics": list})
 	if err != nil {

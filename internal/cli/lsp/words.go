@@ -75,25 +75,31 @@ func stringAt(text string, offset int) (value string, from, to int, ok bool) {
 }
 
 func isName(c byte) bool {
-	return c == '-' || c == '_' || c == '$' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+	return c == '-' || c == '_' || c == '$' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' ||
+		'A' <= c && c <= 'Z'
 }
 
 // keywords are what hover explains besides claims.
 var keywords = map[string]string{
-	"configurationrules": "Rules that run before the evidence is looked at; they set how it is appraised (version 1.1).",
-	"authorizationrules": "Rules that decide: any deny wins whatever the order, and without a permit the answer is no.",
-	"issuancerules":      "Rules that put claims into the token.",
-	"permit":             "The claims may go on to issuance.",
-	"deny":               "The evidence is refused, whatever else permits it.",
-	"add":                "Adds a claim that later rules can read; it does not appear in the token.",
-	"issue":              "Puts a claim into the token; later rules can read it too.",
-	"issueproperty":      "Sets a property that steers the appraisal or the token.",
-	"JmesPath":           "JmesPath(json, query): what a JMESPath query finds, as JSON text; null if nothing (version 1.2).",
-	"JsonToClaimValue":   "JsonToClaimValue(json): JSON text as a claim value, an array as a set (version 1.2).",
-	"IsSubsetOf":         "IsSubsetOf(a, b): whether every value of a is one of b (version 1.2).",
-	"AppendString":       "AppendString(a, b): a followed by b (version 1.2).",
-	"NegateBool":         "NegateBool(b): the opposite of b (version 1.2).",
-	"ContainsOnlyValue":  "ContainsOnlyValue(set, v): whether the set is not empty and every value is v (version 1.2).",
+	"configurationrules": "Rules that run before the evidence is looked at; " +
+		"they set how it is appraised (version 1.1).",
+	"authorizationrules": "Rules that decide: any deny wins whatever the order, " +
+		"and without a permit the answer is no.",
+	"issuancerules": "Rules that put claims into the token.",
+	"permit":        "The claims may go on to issuance.",
+	"deny":          "The evidence is refused, whatever else permits it.",
+	"add":           "Adds a claim that later rules can read; it does not appear in the token.",
+	"issue":         "Puts a claim into the token; later rules can read it too.",
+	"issueproperty": "Sets a property that steers the appraisal or the token.",
+	"JmesPath": "JmesPath(json, query): what a JMESPath query finds, as JSON text; " +
+		"null if nothing (version 1.2).",
+	"JsonToClaimValue": "JsonToClaimValue(json): JSON text as a claim value, " +
+		"an array as a set (version 1.2).",
+	"IsSubsetOf":   "IsSubsetOf(a, b): whether every value of a is one of b (version 1.2).",
+	"AppendString": "AppendString(a, b): a followed by b (version 1.2).",
+	"NegateBool":   "NegateBool(b): the opposite of b (version 1.2).",
+	"ContainsOnlyValue": "ContainsOnlyValue(set, v): whether the set is not empty and every value is v " +
+		"(version 1.2).",
 }
 
 // hover explains the claim or keyword at a place; nil if there is none.
@@ -155,7 +161,10 @@ func (s *session) complete(uri string, at position) []completion {
 	}
 	for name, meaning := range keywords {
 		if strings.HasPrefix(strings.ToLower(name), strings.ToLower(text[from:offset])) {
-			list = append(list, completion{name, kindKeyword, "", meaning, edit{span{toPosition(text, from), toPosition(text, offset)}, name}})
+			list = append(list, completion{
+				name, kindKeyword, "", meaning,
+				edit{span{toPosition(text, from), toPosition(text, offset)}, name},
+			})
 		}
 	}
 	slices.SortFunc(list, func(a, b completion) int { return strings.Compare(a.Label, b.Label) })

@@ -57,7 +57,8 @@ func show(e *term.Env, text []byte) error {
 	case ledger.Withheld:
 		parts = append(parts, "token "+phrase.Shorten(entry.Token, 40), entry.Reason)
 	}
-	_, err = fmt.Fprintf(e.Out, "%8d  %s  %-8s  %s\n", entry.Seq, entry.Time.UTC().Format(time.RFC3339), entry.Type, strings.Join(parts, "  "))
+	_, err = fmt.Fprintf(e.Out, "%8d  %s  %-8s  %s\n", entry.Seq, entry.Time.UTC().Format(time.RFC3339),
+		entry.Type, strings.Join(parts, "  "))
 	return err
 }
 
@@ -160,7 +161,8 @@ func (c *ledgerSearchCommand) Run(e *term.Env) error {
 	}
 	found := 0
 	for from := c.From; ; {
-		page, err := api.Ledger(e.Ctx, map[string]string{"from": strconv.FormatInt(from, 10), "limit": "1000", "type": c.Type, "kind": c.Kind, "outcome": c.Outcome, "check": c.Check,
+		page, err := api.Ledger(e.Ctx, map[string]string{"from": strconv.FormatInt(from,
+			10), "limit": "1000", "type": c.Type, "kind": c.Kind, "outcome": c.Outcome, "check": c.Check,
 			"evidence": c.Evidence, "token": c.TokenID, "by": c.By, "action": c.Action, "request": c.Request})
 		if err != nil {
 			return remote.Refused(e, err)

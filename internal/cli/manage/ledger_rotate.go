@@ -53,7 +53,9 @@ func (c *ledgerRotateKeyCommand) Run(e *term.Env) error {
 	return nil
 }
 
-func rotateCheckpointKey(ctx context.Context, db store.Store, cfg config.Config, atRest keys.Config, log *slog.Logger) (public string, err error) {
+func rotateCheckpointKey(
+	ctx context.Context, db store.Store, cfg config.Config, atRest keys.Config, log *slog.Logger,
+) (public string, err error) {
 	outside, err := node.OutsideOf(cfg.DataDir)
 	if err != nil {
 		return "", err
@@ -62,7 +64,10 @@ func rotateCheckpointKey(ctx context.Context, db store.Store, cfg config.Config,
 	if err != nil {
 		return "", err
 	}
-	w, err := ledger.NewWriter(ctx, ledger.Config{Store: db, Outside: outside, Signer: signer, Keys: verifiers, Checkpoint: time.Hour, Queue: 1000, Now: time.Now, Log: log})
+	w, err := ledger.NewWriter(ctx, ledger.Config{
+		Store: db, Outside: outside, Signer: signer, Keys: verifiers, Checkpoint: time.Hour,
+		Queue: 1000, Now: time.Now, Log: log,
+	})
 	if err != nil {
 		return "", err
 	}

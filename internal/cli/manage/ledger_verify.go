@@ -111,9 +111,12 @@ func (c *ledgerVerifyCommand) kept(v *verified) (map[string][]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--checkpoint %s: %w", file, err)
 		}
-		i := slices.IndexFunc(v.providers, func(p string) bool { return checkpoint.Origin == ledger.Origin(v.keys[0].Name(), p) })
+		i := slices.IndexFunc(v.providers,
+			func(p string) bool { return checkpoint.Origin == ledger.Origin(v.keys[0].Name(), p) })
 		if i < 0 {
-			return nil, fmt.Errorf("--checkpoint %s: it is of %s, which is not among the ledgers to verify: %s", file, checkpoint.Origin, strings.Join(v.providers, ", "))
+			return nil,
+				fmt.Errorf("--checkpoint %s: it is of %s, which is not among the ledgers to verify: %s",
+					file, checkpoint.Origin, strings.Join(v.providers, ", "))
 		}
 		all[v.providers[i]] = append(all[v.providers[i]], string(b))
 	}
@@ -125,7 +128,8 @@ func report(e *term.Env, r *ledger.Report, compared string) {
 	if len(r.Problems) > 0 {
 		word = "damaged"
 	}
-	fmt.Fprintf(e.Out, "%s  %s: %s, %s, root %s\n", e.UI.Bold(word), r.Provider, entries(r.Size), phrase.Plural(r.Checkpoints, "matching checkpoint"), r.Root)
+	fmt.Fprintf(e.Out, "%s  %s: %s, %s, root %s\n", e.UI.Bold(word), r.Provider, entries(r.Size),
+		phrase.Plural(r.Checkpoints, "matching checkpoint"), r.Root)
 	for _, p := range r.Problems {
 		at := ""
 		if p.Seq >= 0 {
@@ -134,18 +138,23 @@ func report(e *term.Env, r *ledger.Report, compared string) {
 		fmt.Fprintf(e.Out, "  %-18s  %8s  %s\n", p.Check, at, p.Message)
 	}
 	if r.Uncovered > 0 {
-		fmt.Fprintf(e.Out, "  no checkpoint covers entries %d to %d: nothing shows whether they were changed\n", r.Covered, r.Size-1)
+		fmt.Fprintf(e.Out,
+			"  no checkpoint covers entries %d to %d: nothing shows whether they were changed\n",
+			r.Covered, r.Size-1)
 	}
 	if r.Forgotten > 0 {
 		fmt.Fprintf(e.Out, "  retention removed the text of the first %s, and recorded it\n", entries(r.Forgotten))
 	}
 	if r.Accepted > 0 {
-		fmt.Fprintf(e.Out, "  %s damaged, and an operator accepted that (probity ledger search --action ledger.accept)\n", damagedRows(r.Accepted))
+		fmt.Fprintf(e.Out,
+			"  %s damaged, and an operator accepted that (probity ledger search --action ledger.accept)\n",
+			damagedRows(r.Accepted))
 	}
 	if compared != "" {
 		fmt.Fprintf(e.Out, "  compared with the checkpoint outside the database, %s\n", compared)
 	} else if r.Size > 0 {
-		fmt.Fprintln(e.Out, "  no checkpoint outside the database was there to compare with: an older copy of the whole database would look intact")
+		fmt.Fprintln(e.Out, "  no checkpoint outside the database was there to compare with: "+
+			"an older copy of the whole database would look intact")
 	}
 }
 
@@ -174,7 +183,8 @@ func (c *ledgerVerifyCommand) open(e *term.Env) (*verified, error) {
 		}
 	}
 	if key == "" && v.keys == nil {
-		return nil, errors.New("an export does not contain the key that verifies it: give it with --verifier, as probity ledger key printed it, or with --verifier-from")
+		return nil, errors.New("an export does not contain the key that verifies it: " +
+			"give it with --verifier, as probity ledger key printed it, or with --verifier-from")
 	}
 	if key != "" {
 		verifier, err := note.NewVerifier(key)
@@ -228,8 +238,11 @@ func (f dataFlag) ledgers(e *term.Env, provider, key string) (v *verified, err e
 	// A key that nobody signed over is said, and verifies nothing.
 	if now, ok := keys.CheckpointVerifier(records); ok {
 		current, err := note.NewVerifier(now)
-		if err != nil || !slices.ContainsFunc(v.keys, func(k note.Verifier) bool { return k.KeyHash() == current.KeyHash() && k.Name() == current.Name() }) {
-			fmt.Fprintf(e.Err, "the checkpoint key in the database is %s, but the service used %s, which did not sign it over: the key was exchanged\n", now, trusted[0])
+		if err != nil || !slices.ContainsFunc(v.keys, func(k note.Verifier) bool {
+			return k.KeyHash() == current.KeyHash() && k.Name() == current.Name()
+		}) {
+			fmt.Fprintf(e.Err, "the checkpoint key in the database is %s, but the service used %s, "+
+				"which did not sign it over: the key was exchanged\n", now, trusted[0])
 		}
 	}
 	if v.providers = []string{provider}; provider != "" {
@@ -288,7 +301,8 @@ func rememberedVerifiers(e *term.Env, db store.Store, outside *anchor.Folder) ([
 	}
 	key, ok := keys.CheckpointVerifier(records)
 	if !ok {
-		return nil, errors.New("the database has no checkpoint key; give the key with --verifier, as probity ledger key printed it")
+		return nil, errors.New("the database has no checkpoint key; give the key with --verifier, " +
+			"as probity ledger key printed it")
 	}
 	return []string{key}, nil
 }
@@ -334,7 +348,8 @@ func (c *ledgerAcceptCommand) Run(e *term.Env) error {
 	}
 	defer v.close()
 	if v.outside == nil {
-		return errors.New("the data directory has no checkpoints outside the database: the service has not been started with it")
+		return errors.New("the data directory has no checkpoints outside the database: " +
+			"the service has not been started with it")
 	}
 	r, err := ledger.Verify(e.Ctx, v.history, c.Provider, v.keys, nil, rows(e))
 	if err != nil {
@@ -348,10 +363,13 @@ func (c *ledgerAcceptCommand) Run(e *term.Env) error {
 		case row && c.Damaged:
 		case row:
 			report(e, r, "")
-			return fmt.Errorf("rows of the ledger are damaged (%s at %d): restore the database from a backup, or accept them as they are: --damaged-rows", p.Check, p.Seq)
+			return fmt.Errorf("rows of the ledger are damaged (%s at %d): restore the database from a "+
+				"backup, or accept them as they are: --damaged-rows", p.Check, p.Seq)
 		default:
 			report(e, r, "")
-			return fmt.Errorf("the rows of the ledger do not fit together (%s at %d): restore the database from a backup first", p.Check, p.Seq)
+			return fmt.Errorf("the rows of the ledger do not fit together (%s at %d): "+
+				"restore the database from a backup first",
+				p.Check, p.Seq)
 		}
 	}
 	if damaged, err = r.Damaged(); err != nil {
@@ -367,10 +385,13 @@ func (c *ledgerAcceptCommand) Run(e *term.Env) error {
 	if err != nil {
 		return err
 	}
-	if err := ledger.Accept(v.outside, c.Provider, ledger.Acceptance{Size: r.Size, Root: root, Damaged: damaged}); err != nil {
+	err = ledger.Accept(v.outside, c.Provider, ledger.Acceptance{Size: r.Size, Root: root, Damaged: damaged})
+	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.Out, "accepted  %s: %s, root %s; the service goes on with it within a minute, or at its next start\n", c.Provider, entries(r.Size), r.Root)
+	fmt.Fprintf(e.Out,
+		"accepted  %s: %s, root %s; the service goes on with it within a minute, or at its next start\n",
+		c.Provider, entries(r.Size), r.Root)
 	return nil
 }
 

@@ -50,10 +50,12 @@ func (c *providerListCommand) Run(e *term.Env) error {
 		return term.PrintJSON(e.Out, all)
 	}
 	if len(all) == 0 {
-		fmt.Fprintf(e.Err, "no providers in resource group %s of subscription %s that you may read\n", c.Group, c.Subscription)
+		fmt.Fprintf(e.Err, "no providers in resource group %s of subscription %s that you may read\n",
+			c.Group, c.Subscription)
 	}
 	for _, p := range all {
-		fmt.Fprintf(e.Out, "%-24s  %-8s  %-8s  %s\n", p.Name, p.Properties.TrustModel, p.Properties.Status, p.Properties.AttestURI)
+		fmt.Fprintf(e.Out, "%-24s  %-8s  %-8s  %s\n", p.Name, p.Properties.TrustModel, p.Properties.Status,
+			p.Properties.AttestURI)
 	}
 	return nil
 }
@@ -216,7 +218,8 @@ func (c *keysListCommand) Run(e *term.Env) error {
 		if !k.SignUntil.IsZero() {
 			until = ", until " + phrase.Stamp(k.SignUntil) + ", published until " + phrase.Stamp(k.PublishUntil)
 		}
-		fmt.Fprintf(e.Out, "%s  %-5s  %-6s  %-9s  signs from %s%s\n", k.ID, k.Algorithm, whose, k.State, phrase.Stamp(k.SignFrom), until)
+		fmt.Fprintf(e.Out, "%s  %-5s  %-6s  %-9s  signs from %s%s\n", k.ID, k.Algorithm, whose, k.State,
+			phrase.Stamp(k.SignFrom), until)
 	}
 	return nil
 }
@@ -324,7 +327,8 @@ func (c *tokenListCommand) Run(e *term.Env) error {
 		if !t.Expires.IsZero() {
 			end = "until " + phrase.Stamp(t.Expires)
 		}
-		fmt.Fprintf(e.Out, "%-24s  %-11s  %-24s  %s, by %s\n", t.Name, t.Role, strings.Join(t.Providers, ","), end, t.CreatedBy)
+		fmt.Fprintf(e.Out, "%-24s  %-11s  %-24s  %s, by %s\n", t.Name, t.Role, strings.Join(t.Providers, ","),
+			end, t.CreatedBy)
 	}
 	return nil
 }

@@ -96,10 +96,15 @@ func (c *tpmRootsImportCommand) Run(e *term.Env) error {
 	}
 	for _, cert := range set.All() {
 		if _, published := tpmca.VendorOf(cert); tpmca.SelfIssued(cert) && !published && !c.Unknown {
-			return fmt.Errorf("%s (SHA-256 %s) is in no list of vendors: nothing was imported; compare its fingerprint with its owner's, and trust it with --unknown", tpmca.Name(cert), tpmca.Fingerprint(cert))
+			return fmt.Errorf("%s (SHA-256 %s) is in no list of vendors: nothing was imported; compare "+
+				"its fingerprint with its owner's, and trust it with --unknown", tpmca.Name(cert),
+				tpmca.Fingerprint(cert))
 		}
 	}
-	folder := filepath.Join(dir, filepath.FromSlash(map[string]string{"attestation": config.AttestationRoots, "endorsement": config.EndorsementRoots}[c.For]))
+	folder := filepath.Join(dir,
+		filepath.FromSlash(map[string]string{
+			"attestation": config.AttestationRoots, "endorsement": config.EndorsementRoots,
+		}[c.For]))
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err
 	}
@@ -108,14 +113,18 @@ func (c *tpmRootsImportCommand) Run(e *term.Env) error {
 		if err := pem.Encode(&out, &pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}); err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(folder, tpmca.Fingerprint(cert)+".pem"), out.Bytes(), 0o600); err != nil {
+		err := os.WriteFile(filepath.Join(folder, tpmca.Fingerprint(cert)+".pem"), out.Bytes(), 0o600)
+		if err != nil {
 			return err
 		}
-		fmt.Fprintf(e.Out, "%s %s\n  SHA-256 %s\n  until %s, %s\n", e.UI.Good("✓"), tpmca.Name(cert), tpmca.Fingerprint(cert), phrase.Stamp(cert.NotAfter), describeRoot(set, cert.Raw))
+		fmt.Fprintf(e.Out, "%s %s\n  SHA-256 %s\n  until %s, %s\n", e.UI.Good("✓"), tpmca.Name(cert),
+			tpmca.Fingerprint(cert), phrase.Stamp(cert.NotAfter), describeRoot(set, cert.Raw))
 	}
 	for _, der := range set.Lists() {
 		name := fmt.Sprintf("%x.crl.pem", sha256.Sum256(der))
-		if err := os.WriteFile(filepath.Join(folder, name), pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}), 0o600); err != nil {
+		err := os.WriteFile(filepath.Join(folder, name),
+			pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}), 0o600)
+		if err != nil {
 			return err
 		}
 		fmt.Fprintf(e.Out, "%s revocation list, kept as %s\n", e.UI.Good("✓"), name)
@@ -173,7 +182,8 @@ func (c *tpmRootsListCommand) Run(e *term.Env) error {
 			fmt.Fprintln(e.Out, "  none")
 		}
 		for _, cert := range item.set.All() {
-			fmt.Fprintf(e.Out, "  %s  %s  until %s, %s\n", tpmca.Fingerprint(cert)[:16], tpmca.Name(cert), cert.NotAfter.Format(time.DateOnly), describeRoot(item.set, cert.Raw))
+			fmt.Fprintf(e.Out, "  %s  %s  until %s, %s\n", tpmca.Fingerprint(cert)[:16], tpmca.Name(cert),
+				cert.NotAfter.Format(time.DateOnly), describeRoot(item.set, cert.Raw))
 		}
 	}
 	return nil
@@ -252,7 +262,8 @@ func (c *tpmKeysListCommand) Run(e *term.Env) error {
 		fmt.Fprintln(e.Out, "no keys are enrolled")
 	}
 	for _, k := range list {
-		fmt.Fprintf(e.Out, "%s  since %s\n  attestation key  %s\n  endorsement key  %s\n", e.UI.Bold(k.Name), phrase.Stamp(k.Created), k.Key, k.EndorsementKey)
+		fmt.Fprintf(e.Out, "%s  since %s\n  attestation key  %s\n  endorsement key  %s\n", e.UI.Bold(k.Name),
+			phrase.Stamp(k.Created), k.Key, k.EndorsementKey)
 	}
 	return nil
 }
@@ -274,7 +285,10 @@ func (c *tpmKeysRemoveCommand) Run(e *term.Env) error {
 	if err != nil {
 		return err
 	}
-	err = provider.RemoveTPM(e.Ctx, sealed, c.Provider, c.Name, &ledger.Entry{Time: time.Now().UTC(), Type: ledger.Change, Action: "tpm.remove", Subject: c.Name, By: "operator"})
+	err = provider.RemoveTPM(e.Ctx, sealed, c.Provider, c.Name, &ledger.Entry{
+		Time: time.Now().UTC(), Type: ledger.Change, Action: "tpm.remove", Subject: c.Name,
+		By: "operator",
+	})
 	if errors.Is(err, store.ErrNotFound) {
 		var names []string
 		list, _ := db.TPMKeys(e.Ctx, c.Provider) // the first error counts

@@ -65,7 +65,9 @@ func (c *tpmEKCommand) Run(e *term.Env) error {
 	}
 	cert, err := tpm.VerifyEK(roots, file.Bytes, at)
 	if err != nil {
-		fmt.Fprintf(e.Out, "%s\n\n  found     %s\n  remedy    give the vendor's root and all intermediates with --root; compare their fingerprints with: probity tpm roots vendors\n", e.UI.Bad("refused"), err)
+		fmt.Fprintf(e.Out, "%s\n\n  found     %s\n  remedy    give the vendor's root and all "+
+			"intermediates with --root; compare their fingerprints with: probity tpm roots vendors\n",
+			e.UI.Bad("refused"), err)
 		return term.Exit(term.No)
 	}
 	fmt.Fprintf(e.Out, "%s\n\n", e.UI.Good("verified"))
@@ -74,7 +76,13 @@ func (c *tpmEKCommand) Run(e *term.Env) error {
 		return err
 	}
 	root := chain[len(chain)-1]
-	f := describe.Fields{{Name: "issuer", Value: cert.Issuer.String()}, {Name: "notAfter", Value: phrase.Stamp(cert.NotAfter)}, {Name: "key", Value: describe.KeyFields(cert.PublicKey)}, {Name: "root", Value: tpmca.Name(root)}, {Name: "rootSHA256", Value: tpmca.Fingerprint(root)}}
+	f := describe.Fields{
+		{Name: "issuer", Value: cert.Issuer.String()},
+		{Name: "notAfter", Value: phrase.Stamp(cert.NotAfter)},
+		{Name: "key", Value: describe.KeyFields(cert.PublicKey)},
+		{Name: "root", Value: tpmca.Name(root)},
+		{Name: "rootSHA256", Value: tpmca.Fingerprint(root)},
+	}
 	if v, ok := tpmca.VendorOf(root); ok {
 		f.Add("publishedBy", v.Vendor)
 	} else {
@@ -85,7 +93,8 @@ func (c *tpmEKCommand) Run(e *term.Env) error {
 	}
 	f.Print(e.Out, e.UI.Bold, "  ")
 	if !e.Quiet {
-		fmt.Fprintln(e.Err, "\nThis says nothing about attestation keys: a TPM proves that a key is in it when it opens a credential (probity agent enroll).")
+		fmt.Fprintln(e.Err, "\nThis says nothing about attestation keys: a TPM proves that a key is in "+
+			"it when it opens a credential (probity agent enroll).")
 	}
 	return nil
 }
@@ -96,7 +105,11 @@ func tpmOf(cert *x509.Certificate) (f describe.Fields) {
 	names := []struct {
 		oid  asn1.ObjectIdentifier
 		name string
-	}{{asn1.ObjectIdentifier{2, 23, 133, 2, 1}, "manufacturer"}, {asn1.ObjectIdentifier{2, 23, 133, 2, 2}, "model"}, {asn1.ObjectIdentifier{2, 23, 133, 2, 3}, "version"}}
+	}{
+		{asn1.ObjectIdentifier{2, 23, 133, 2, 1}, "manufacturer"},
+		{asn1.ObjectIdentifier{2, 23, 133, 2, 2}, "model"},
+		{asn1.ObjectIdentifier{2, 23, 133, 2, 3}, "version"},
+	}
 	for _, ext := range cert.Extensions {
 		if !ext.Id.Equal(asn1.ObjectIdentifier{2, 5, 29, 17}) {
 			continue

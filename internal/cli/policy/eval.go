@@ -89,7 +89,10 @@ func (c *evalCommand) judgeEvidence(e *term.Env) (*appraisal.Verdict, error) {
 	if c.File == "" {
 		return nil, term.Usage("--evidence needs the file with the evidence")
 	}
-	verify := verify.EvidenceCommand{Kind: c.Evidence, File: c.File, Policy: c.Policy, Lenient: c.Lenient, EvidenceFlags: c.EvidenceFlags}
+	verify := verify.EvidenceCommand{
+		Kind: c.Evidence, File: c.File, Policy: c.Policy, Lenient: c.Lenient,
+		EvidenceFlags: c.EvidenceFlags,
+	}
 	return verify.Appraise(e)
 }
 
@@ -151,7 +154,8 @@ func (c *diffCommand) Run(e *term.Env) error {
 	if all, err := os.ReadDir(c.Claims); err == nil && !e.Quiet {
 		for _, entry := range all {
 			if !slices.Contains(files, filepath.Join(c.Claims, entry.Name())) {
-				fmt.Fprintf(e.Err, "probity: %s: not used: its name does not end in .json\n", filepath.Join(c.Claims, entry.Name()))
+				fmt.Fprintf(e.Err, "probity: %s: not used: its name does not end in .json\n",
+					filepath.Join(c.Claims, entry.Name()))
 			}
 		}
 	}

@@ -1,4 +1,5 @@
-// Package policy is the commands about policies: check, format, evaluate, test and sign them, and set them at a service.
+// Package policy is the commands about policies: check, format, evaluate, test and sign them, and
+// set them at a service.
 package policy
 
 import (
@@ -216,7 +217,8 @@ type hashCommand struct {
 
 // Help gives the examples of the help text.
 func (hashCommand) Help() string {
-	return "The hash is over the exact text: one line break more or less changes it.\n\nExamples:\n  probity policy hash enclave.policy"
+	return "The hash is over the exact text: one line break more or less changes it.\n\nExamples:\n" +
+		"  probity policy hash enclave.policy"
 }
 
 // Run prints the hash.
@@ -249,10 +251,14 @@ func (c *signCommand) binding(signed bool) ([]policyjws.Binding, error) {
 	}
 	kind, err := evidence.ParseKind(c.Type)
 	if err == nil {
-		err = errors.Join(bounds.Check("--valid", c.Valid, time.Second, 744*time.Hour), bounds.Check[int64]("--replaces", c.Replaces, 0, 1<<53))
+		err = errors.Join(bounds.Check("--valid", c.Valid, time.Second, 744*time.Hour),
+			bounds.Check[int64]("--replaces", c.Replaces, 0, 1<<53))
 	}
 	now := time.Now()
-	return []policyjws.Binding{{Purpose: policyjws.PurposeSet, Provider: strings.TrimSuffix(c.For, "/"), Kind: string(kind), Version: &c.Replaces, Issued: now.Unix(), Expires: now.Add(c.Valid).Unix()}}, err
+	return []policyjws.Binding{{
+		Purpose: policyjws.PurposeSet, Provider: strings.TrimSuffix(c.For, "/"), Kind: string(kind),
+		Version: &c.Replaces, Issued: now.Unix(), Expires: now.Add(c.Valid).Unix(),
+	}}, err
 }
 
 // Help gives the examples of the help text.
@@ -324,7 +330,8 @@ func (c *unwrapCommand) Run(e *term.Env) error {
 	}
 	signer := "not signed"
 	if len(p.Signer) > 0 {
-		signer = "signed by " + p.Signer[0].Subject.String() + "; whether that is the right signer is for you to say"
+		signer = "signed by " + p.Signer[0].Subject.String() +
+			"; whether that is the right signer is for you to say"
 	}
 	if !e.Quiet {
 		fmt.Fprintf(e.Err, "%s\ntoken hash %s\n", signer, p.Hash())

@@ -61,7 +61,9 @@ type signFlags struct {
 
 // binding says what a change is for, if it was asked to. Kind is empty for
 // certificates.
-func (f signFlags) binding(ctx context.Context, api *client.Client, purpose string, kind evidence.Kind, version *int64) ([]policyjws.Binding, error) {
+func (f signFlags) binding(
+	ctx context.Context, api *client.Client, purpose string, kind evidence.Kind, version *int64,
+) ([]policyjws.Binding, error) {
 	if !f.Bind {
 		return nil, nil
 	}
@@ -73,7 +75,8 @@ func (f signFlags) binding(ctx context.Context, api *client.Client, purpose stri
 		return nil, err
 	}
 	now := time.Now()
-	b := policyjws.Binding{Purpose: purpose, Provider: strings.TrimSuffix(d.Issuer, "/"), Kind: string(kind), Version: version, Issued: now.Unix(), Expires: now.Add(time.Hour).Unix()}
+	b := policyjws.Binding{Purpose: purpose, Provider: strings.TrimSuffix(d.Issuer,
+		"/"), Kind: string(kind), Version: version, Issued: now.Unix(), Expires: now.Add(time.Hour).Unix()}
 	if kind != "" && version == nil {
 		history, err := api.PolicyHistory(ctx, kind)
 		if err != nil {
@@ -248,7 +251,8 @@ func (c *rollbackCommand) Run(e *term.Env) error {
 	if err := api.Rollback(e.Ctx, kind, c.Version); err != nil {
 		return remote.Refused(e, err)
 	}
-	fmt.Fprintf(e.Out, "what version %d of the policy of %s said is in force, as a new version\n", c.Version, kind)
+	fmt.Fprintf(e.Out, "what version %d of the policy of %s said is in force, as a new version\n",
+		c.Version, kind)
 	return nil
 }
 
@@ -271,7 +275,8 @@ func (c *proposalsCommand) Run(e *term.Env) error {
 		return term.PrintJSON(e.Out, waiting)
 	}
 	for _, p := range waiting {
-		fmt.Fprintf(e.Out, "%s  %s  %d of %d agree: %s  until %s\n", p.ID, proposalText(p), len(p.Approvals), p.Needed, strings.Join(p.Approvals, ", "), phrase.Stamp(p.Expires))
+		fmt.Fprintf(e.Out, "%s  %s  %d of %d agree: %s  until %s\n", p.ID, proposalText(p), len(p.Approvals),
+			p.Needed, strings.Join(p.Approvals, ", "), phrase.Stamp(p.Expires))
 		for _, d := range p.Changes {
 			fmt.Fprintf(e.Out, "    %s: %s → %s\n", d.Name, orNotSet(d.From), orNotSet(d.To))
 		}
@@ -376,7 +381,9 @@ func (c *signersChangeCommand) Run(e *term.Env) error { return c.change(e, true)
 
 func (c *signersChangeCommand) change(e *term.Env, add bool) error {
 	if c.Key == "" || c.Cert == "" {
-		return errors.New("name a registered certificate and its key, which sign the request: --cert FILE --key FILE")
+		return errors.New(
+			"name a registered certificate and its key, which sign the request: --cert FILE --key FILE",
+		)
 	}
 	api, err := c.At(c.ProviderFlag)
 	if err != nil {
@@ -405,7 +412,8 @@ func (c *signersChangeCommand) change(e *term.Env, add bool) error {
 	if _, err := api.ChangeCertificate(e.Ctx, jws, add); err != nil {
 		return remote.Refused(e, err)
 	}
-	fmt.Fprintf(e.Out, "%s  %s\n", policyjws.Thumbprint(subject[0]), map[bool]string{true: "may sign policies", false: "may not sign policies"}[add])
+	fmt.Fprintf(e.Out, "%s  %s\n", policyjws.Thumbprint(subject[0]),
+		map[bool]string{true: "may sign policies", false: "may not sign policies"}[add])
 	return nil
 }
 

@@ -217,8 +217,9 @@ func newCoverage(p *policy.Policy) *coverage {
 			continue
 		}
 		for i, r := range s.Rules {
-			c.rules = append(c.rules, ruleCoverage{section: s.Name, number: i + 1, line: r.Pos.Line, action: r.Action.Name,
-				held: make([]int, len(r.Conditions)), failed: make([]int, len(r.Conditions))})
+			c.rules = append(c.rules,
+				ruleCoverage{section: s.Name, number: i + 1, line: r.Pos.Line, action: r.Action.Name,
+					held: make([]int, len(r.Conditions)), failed: make([]int, len(r.Conditions))})
 		}
 	}
 	return c
@@ -227,7 +228,8 @@ func newCoverage(p *policy.Policy) *coverage {
 func (c *coverage) add(trace *policy.Trace) {
 	for i := range trace.Rules {
 		r := &trace.Rules[i]
-		at := slices.IndexFunc(c.rules, func(rule ruleCoverage) bool { return rule.section == r.Section() && rule.number == r.Number() })
+		at := slices.IndexFunc(c.rules,
+			func(rule ruleCoverage) bool { return rule.section == r.Section() && rule.number == r.Number() })
 		rule := &c.rules[at]
 		rule.ran++
 		if r.Matched {
@@ -268,7 +270,8 @@ func (c *coverage) print(e *term.Env, file string) {
 	if points == 0 {
 		return
 	}
-	fmt.Fprintf(e.Out, "%s: coverage %d %% (%d of %d: each condition true and false, each rule run)\n", file, 100*seen/points, seen, points)
+	fmt.Fprintf(e.Out, "%s: coverage %d %% (%d of %d: each condition true and false, each rule run)\n", file,
+		100*seen/points, seen, points)
 	for _, gap := range gaps {
 		fmt.Fprintln(e.Out, "  "+gap)
 	}

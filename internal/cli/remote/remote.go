@@ -73,7 +73,12 @@ func (f Flags) Client() (*client.Client, error) {
 		cfg.Token = "" // a flag says more than the environment, and services look at tokens first
 	}
 	if cfg.Token == "" && cfg.Certificate == nil {
-		return nil, errors.New("no bearer token: set PROBITY_TOKEN, or name a file with --token-file, or show a certificate with --client-cert; the first one is the administrator's (adminTokenFile of the service), others are made by: probity token create")
+		return nil,
+			errors.New(
+				"no bearer token: set PROBITY_TOKEN, or name a file with --token-file, " +
+					"or show a certificate with --client-cert; the first one is the administrator's " +
+					"(adminTokenFile of the service), others are made by: probity token create",
+			)
 	}
 	return client.New(cfg)
 }
@@ -100,7 +105,8 @@ func Refused(e *term.Env, err error) error {
 		word = "not done yet" // others must agree
 	}
 	for _, d := range answer.Details {
-		fmt.Fprintf(e.Out, "%s: %s\n  expected  %s\n  found     %s\n  remedy    %s\n", e.UI.Bold(word), d.Check, d.Expected, d.Found, d.Remedy)
+		fmt.Fprintf(e.Out, "%s: %s\n  expected  %s\n  found     %s\n  remedy    %s\n", e.UI.Bold(word),
+			d.Check, d.Expected, d.Found, d.Remedy)
 	}
 	if answer.Status >= 500 || answer.Status == 429 {
 		return term.Exit(term.Trouble)

@@ -56,7 +56,8 @@ type scene struct {
 // Run plays the demonstration.
 func (c *DemoCommand) Run(e *term.Env) error {
 	dir := c.Data
-	fmt.Fprintf(e.Out, "%s · embedded store in %s · a test root instead of Intel's (not for production)\n\n", e.UI.Bold("probity demo"), dir)
+	fmt.Fprintf(e.Out, "%s · embedded store in %s · a test root instead of Intel's (not for production)\n\n",
+		e.UI.Bold("probity demo"), dir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -126,7 +127,8 @@ func makeScene(dir string, now time.Time) (*scene, error) {
 	enclave.ReportData = evidencetest.BindData(runtimeData)
 	s := &scene{quote: machine.Quote(evidencetest.QuoteConfig{Enclave: enclave}), runtimeData: runtimeData,
 		collateralFile: filepath.Join(dir, "collateral.json"), rootFile: filepath.Join(dir, "root.pem")}
-	set, err := pki.Collateral(machine, evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}).Marshal()
+	set, err := pki.Collateral(machine,
+		evidencetest.CollateralConfig{TCB: evidencetest.HealthyTCB(now)}).Marshal()
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +147,9 @@ func (c *DemoCommand) play(e *term.Env, cfg config.Config, made *scene) error {
 	}
 	mrenclave, _ := verdict.Claims.Get("x-ms-sgx-mrenclave")
 	text, _ := mrenclave.Text()
-	fmt.Fprintf(e.Out, "1  a simulated SGX enclave makes a quote (mrenclave %s…, not debuggable)\n2  it attests at %s\n\n", text[:8], cfg.URL)
+	fmt.Fprintf(e.Out,
+		"1  a simulated SGX enclave makes a quote (mrenclave %s…, not debuggable)\n2  it attests at %s\n\n",
+		text[:8], cfg.URL)
 	e.UI.Checks(e.Out, "   ", verdict.Checks)
 
 	caFile := filepath.Join(c.Data, edge.DevCAFile)
@@ -170,7 +174,8 @@ func (c *DemoCommand) play(e *term.Env, cfg config.Config, made *scene) error {
 	if err := os.WriteFile(tokenFile, []byte(compact), 0o600); err != nil {
 		return err
 	}
-	fmt.Fprintf(e.Out, "\n3  the token (%s, kid %s…, valid %s), in %s\n   %s…\n\n", verified.Header.Algorithm, verified.Header.KeyID[:8],
+	fmt.Fprintf(e.Out, "\n3  the token (%s, kid %s…, valid %s), in %s\n   %s…\n\n", verified.Header.Algorithm,
+		verified.Header.KeyID[:8],
 		phrase.Span(token.Validity), tokenFile, compact[:60])
 	pretty := verified.Payload.Clone()
 	if err := pretty.Indent(); err != nil {
@@ -196,9 +201,13 @@ func explain(ctx context.Context, made *scene) (*appraisal.Verdict, error) {
 	if err != nil {
 		return nil, err
 	}
-	appraiser := appraisal.Appraiser{Verifiers: appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: root}}), Collateral: collateral.Fixed(bundle.Intel[0])}
+	appraiser := appraisal.Appraiser{
+		Verifiers:  appraisal.Verifiers(appraisal.Trust{Intel: dcap.Config{Anchor: root}}),
+		Collateral: collateral.Fixed(bundle.Intel[0]),
+	}
 	verdict, err := appraiser.Appraise(ctx, appraisal.Request{Kind: evidence.SGXEnclave, Evidence: made.quote,
-		RuntimeData: &evidence.Data{Bytes: made.runtimeData, Type: evidence.JSON}, Time: time.Now()}, appraisal.Provider{Policy: rules})
+		RuntimeData: &evidence.Data{Bytes: made.runtimeData, Type: evidence.JSON}, Time: time.Now()},
+		appraisal.Provider{Policy: rules})
 	if err != nil {
 		return nil, err
 	}

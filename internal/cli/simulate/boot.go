@@ -39,17 +39,26 @@ func (c *Command) boot(m *made, kind evidence.Kind, data []byte, dir string, now
 		m.cfg.Development.AMDRoots = filepath.Join(dir, "amd-roots.pem")
 		m.cfg.TPM.Paravisors = paravisor.List{{Name: "simulated", Measurement: evidencetest.Paravisor()}}
 		var payload json.RawMessage = data
-		m.files["evidence.json"] = guest.Info(evidencetest.GuestConfig{Boot: boot, Isolation: azureguest.SEVSNP, Edit: func(i map[string]any) { i["ClientPayload"] = payload },
+		m.files["evidence.json"] = guest.Info(evidencetest.GuestConfig{
+			Boot:      boot,
+			Isolation: azureguest.SEVSNP,
+			Edit:      func(i map[string]any) { i["ClientPayload"] = payload },
 			Proof: func(runtime []byte) []byte {
-				report := chip.Report(evidencetest.ReportConfig{ReportData: evidencetest.BindData(runtime), Measurement: [48]byte(evidencetest.Paravisor())})
+				report := chip.Report(evidencetest.ReportConfig{
+					ReportData:  evidencetest.BindData(runtime),
+					Measurement: [48]byte(evidencetest.Paravisor()),
+				})
 				m.files["hcl-report.bin"] = evidencetest.HCL(2, report, runtime)
 				return chip.Evidence(amd, report)
-			}})
+			},
+		})
 		m.files["eventlog.bin"] = boot.Log
 		return nil
 	case evidence.VBSEnclave:
 		kernel := evidencetest.NewSecureKernel()
-		boot = evidencetest.HealthyBoot(evidencetest.BootConfig{Windows: evidencetest.HealthyWindows(kernel.Measured())})
+		boot = evidencetest.HealthyBoot(evidencetest.BootConfig{
+			Windows: evidencetest.HealthyWindows(kernel.Measured()),
+		})
 		report := evidencetest.EnclaveReport{SVN: 1}
 		if c.Debug {
 			report.Flags = 1
@@ -57,7 +66,8 @@ func (c *Command) boot(m *made, kind evidence.Kind, data []byte, dir string, now
 		cfg.Enclave = func(signed []byte) []byte { return kernel.Report(signed, report) }
 	}
 	cfg.Boot = boot
-	m.files["evidence.json"], m.files["eventlog.bin"], m.files["boot.policy"] = guest.Evidence(cfg), boot.Log, []byte(simulatedPolicy)
+	m.files["evidence.json"], m.files["eventlog.bin"], m.files["boot.policy"] = guest.Evidence(cfg), boot.Log,
+		[]byte(simulatedPolicy)
 	return nil
 }
 
@@ -68,7 +78,8 @@ func isBoot(kind evidence.Kind) bool {
 
 // bootCommand is how simulated evidence with a TPM in it is verified.
 func bootCommand(kind evidence.Kind, dir string) string {
-	command := "  probity verify evidence " + string(kind) + " " + filepath.Join(dir, "evidence.json") + " --config " + filepath.Join(dir, "probity.json")
+	command := "  probity verify evidence " + string(kind) + " " + filepath.Join(dir,
+		"evidence.json") + " --config " + filepath.Join(dir, "probity.json")
 	if kind != evidence.AzureGuest {
 		command += " --challenge " + simulatedChallenge + " --policy " + filepath.Join(dir, "boot.policy")
 	}

@@ -101,7 +101,10 @@ func (c *Command) applies(kind evidence.Kind) error {
 	intel := kind == evidence.SGXEnclave || kind == evidence.OpenEnclave || kind == evidence.TDXVM
 	switch {
 	case c.TCB == statusOutOfDate && !intel && kind != evidence.SEVSNPVM:
-		return term.Usage("--tcb %s goes with SgxEnclave, OpenEnclave, TdxVm and SevSnpVm; %s has no TCB levels", c.TCB, kind)
+		return term.Usage(
+			"--tcb %s goes with SgxEnclave, OpenEnclave, TdxVm and SevSnpVm; %s has no TCB levels",
+			c.TCB, kind,
+		)
 	case c.TCB == statusOutOfDate && kind == evidence.SEVSNPVM && snp.Line(c.Line) == snp.Turin:
 		return term.Usage("--tcb %s goes with Milan and Genoa; AMD names no lowest firmware for %s", c.TCB, c.Line)
 	case c.TCB == statusRelaunch && kind != evidence.TDXVM:
@@ -139,7 +142,9 @@ func (c *Command) make(kind evidence.Kind, data []byte, dir string, now time.Tim
 		}
 		m.files["evidence.bin"], m.files["cpak.pem"], m.root = a.CCA(token), a.PlatformKeyPEM(), "cpak.pem"
 		implementation, instance := a.IDs()
-		m.cfg.CCA.PlatformKeys = []config.PlatformKey{{ImplementationID: implementation, InstanceID: instance, Key: filepath.Join(dir, "cpak.pem")}}
+		m.cfg.CCA.PlatformKeys = []config.PlatformKey{
+			{ImplementationID: implementation, InstanceID: instance, Key: filepath.Join(dir, "cpak.pem")},
+		}
 	case evidence.TPM, evidence.VBSEnclave, evidence.AzureGuest:
 		return m, c.boot(m, kind, data, dir, now)
 	}
@@ -171,14 +176,20 @@ func (c *Command) intel(m *made, kind evidence.Kind, data []byte, dir string, no
 		if c.ServiceTD {
 			quote.TD.MRServiceTD[0] = 0xab
 		}
-		m.files["eventlog.bin"] = evidencetest.EventLog(evidencetest.LogEvent{Register: 1, Type: 8, Data: firmware}, evidencetest.LogEvent{Register: 2, Type: 8, Data: kernel})
+		m.files["eventlog.bin"] = evidencetest.EventLog(evidencetest.LogEvent{
+			Register: 1,
+			Type:     8,
+			Data:     firmware,
+		}, evidencetest.LogEvent{Register: 2, Type: 8, Data: kernel})
 	}
 	m.files["evidence.bin"] = machine.Quote(quote)
 	if kind == evidence.OpenEnclave {
 		m.files["evidence.bin"] = evidencetest.OpenEnclaveReport(m.files["evidence.bin"])
 	}
 	m.files["root.pem"] = pki.Root.PEM()
-	m.bundle = &collateral.Bundle{Intel: []*collateral.Intel{pki.Collateral(machine, evidencetest.CollateralConfig{TCB: tcb})}}
+	m.bundle = &collateral.Bundle{
+		Intel: []*collateral.Intel{pki.Collateral(machine, evidencetest.CollateralConfig{TCB: tcb})},
+	}
 	m.cfg.Development.IntelRoot = filepath.Join(dir, "root.pem")
 	m.cfg.Collateral = []string{filepath.Join(dir, "bundle.json")}
 }
@@ -196,19 +207,27 @@ func (c *Command) snp(m *made, data []byte, dir string, now time.Time) error {
 		chip.CSP = "CN=cc-simulated-1.amazonaws.com"
 	}
 	machine := hierarchy.Chip(chip)
-	policy := []byte("package policy\n\napi_version := \"0.10.0\"\n\ndefault create_container := {\"allowed\": false}\n")
-	report := evidencetest.ReportConfig{ReportData: evidencetest.BindData(data), Measurement: [48]byte{'s', 'i', 'm'}}
+	policy := []byte(
+		"package policy\n\napi_version := \"0.10.0\"\n\ndefault create_container := {\"allowed\": false}\n",
+	)
+	report := evidencetest.ReportConfig{
+		ReportData:  evidencetest.BindData(data),
+		Measurement: [48]byte{'s', 'i', 'm'},
+	}
 	host := evidencetest.BindData(policy)
 	copy(report.HostData[:], host[:32])
 	if c.Debug {
 		report.Policy = 0xb001f
 	}
 	raw := machine.Report(report)
-	endorsement := publisher.Endorse(report.Measurement[:], evidencetest.EndorsementConfig{Envelope: true, SVN: "104"})
+	endorsement := publisher.Endorse(report.Measurement[:],
+		evidencetest.EndorsementConfig{Envelope: true, SVN: "104"})
 	m.evidence = "evidence.json"
 	for name, b := range map[string][]byte{
-		"report.bin": raw, "certs.pem": append(machine.PEM(), hierarchy.Chain(c.VLEK)...), "reference_info.cose": endorsement,
-		"evidence.json": machine.Evidence(hierarchy, raw, endorsement), "root.pem": hierarchy.RootsPEM(), "security-policy.rego": policy,
+		"report.bin": raw,
+		"certs.pem":  append(machine.PEM(), hierarchy.Chain(c.VLEK)...), "reference_info.cose": endorsement,
+		"evidence.json": machine.Evidence(hierarchy, raw, endorsement), "root.pem": hierarchy.RootsPEM(),
+		"security-policy.rego": policy,
 	} {
 		m.files[name] = b
 	}
@@ -218,7 +237,9 @@ func (c *Command) snp(m *made, data []byte, dir string, now time.Time) error {
 	}
 	m.cfg.Development.AMDRoots = filepath.Join(dir, "root.pem")
 	m.cfg.Collateral = []string{filepath.Join(dir, "bundle.json")}
-	m.cfg.SNP.UVM = []uvm.Trust{{Issuer: publisher.DID(), Feed: "ContainerPlat-AMD-UVM", MinSVN: 100, Status: "azure-compliant-uvm"}}
+	m.cfg.SNP.UVM = []uvm.Trust{
+		{Issuer: publisher.DID(), Feed: "ContainerPlat-AMD-UVM", MinSVN: 100, Status: "azure-compliant-uvm"},
+	}
 	if _, err := m.cfg.SNP.Verifier(); err != nil {
 		return errors.Join(errors.New("simulated configuration"), err)
 	}
@@ -229,19 +250,27 @@ func (c *Command) snp(m *made, data []byte, dir string, now time.Time) error {
 func (c *Command) goOn(e *term.Env, kind evidence.Kind, dir string, m *made) {
 	fmt.Fprintf(e.Out, "%s in %s (a test root, not for production)\n\nTry next:\n", kind, dir)
 	if isBoot(kind) {
-		fmt.Fprintf(e.Out, "%s\n  probity inspect %s\n  probity inspect %s\n", bootCommand(kind, dir), filepath.Join(dir, "evidence.json"), filepath.Join(dir, "eventlog.bin"))
+		fmt.Fprintf(e.Out, "%s\n  probity inspect %s\n  probity inspect %s\n", bootCommand(kind, dir),
+			filepath.Join(dir, "evidence.json"), filepath.Join(dir, "eventlog.bin"))
 		return
 	}
 	file := func(name string) string { return filepath.Join(dir, name) }
-	command := fmt.Sprintf("  probity verify evidence %s %s --config %s --runtime-data %s --data-type JSON", kind, file(m.evidence), file("probity.json"), file("runtime-data.json"))
-	for _, extra := range []struct{ name, flag string }{{"eventlog.bin", "--event-log"}, {"security-policy.rego", "--init-data"}} {
+	command := fmt.Sprintf("  probity verify evidence %s %s --config %s --runtime-data %s --data-type JSON",
+		kind, file(m.evidence), file("probity.json"), file("runtime-data.json"))
+	for _, extra := range []struct {
+		name, flag string
+	}{{"eventlog.bin", "--event-log"}, {"security-policy.rego", "--init-data"}} {
 		if m.files[extra.name] != nil && extra.flag != "--init-data" {
 			command += " " + extra.flag + " " + file(extra.name)
 		}
 	}
 	fmt.Fprintln(e.Out, command)
 	if m.files["report.bin"] != nil {
-		fmt.Fprintf(e.Out, "  probity verify evidence %s %s --certs %s --uvm %s --config %s --init-data %s\n", kind, file("report.bin"), file("certs.pem"), file("reference_info.cose"), file("probity.json"), file("security-policy.rego"))
+		fmt.Fprintf(e.Out,
+			"  probity verify evidence %s %s --certs %s --uvm %s --config %s --init-data %s\n", kind,
+			file("report.bin"), file("certs.pem"), file("reference_info.cose"), file("probity.json"),
+			file("security-policy.rego"))
 	}
-	fmt.Fprintf(e.Out, "  probity inspect %s\n  probity serve --dev --config %s\n", file(m.evidence), file("probity.json"))
+	fmt.Fprintf(e.Out, "  probity inspect %s\n  probity serve --dev --config %s\n", file(m.evidence),
+		file("probity.json"))
 }

@@ -51,7 +51,10 @@ type errorJSON struct {
 }
 
 func PrintVerdict(e *Env, v *appraisal.Verdict) error {
-	out := verdictJSON{Verdict: verdictAccepted, Checks: v.Checks, TCB: v.TCB, Claims: v.Claims, Incoming: v.Known, Issued: v.Issued, Properties: v.Properties}
+	out := verdictJSON{
+		Verdict: verdictAccepted, Checks: v.Checks, TCB: v.TCB, Claims: v.Claims, Incoming: v.Known,
+		Issued: v.Issued, Properties: v.Properties,
+	}
 	if !v.Accepted {
 		out.Verdict, out.Code = verdictRejected, v.Rejection.Check.ID
 	}
@@ -105,7 +108,8 @@ func WantsJSON(args []string) bool {
 			return false
 		}
 		if arg == "--format=json" || arg == "--format" && i+1 < len(args) && args[i+1] == "json" {
-			return !slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--format=") && a != "--format=json" })
+			return !slices.ContainsFunc(args,
+				func(a string) bool { return strings.HasPrefix(a, "--format=") && a != "--format=json" })
 		}
 	}
 	return false
@@ -145,5 +149,8 @@ type Finding struct {
 }
 
 func FindingOf(file string, d policy.Diagnostic) Finding {
-	return Finding{file, d.Pos.Line, d.Pos.Column, string(d.Severity), d.Message, d.Found, d.Expected, d.Suggestion}
+	return Finding{
+		file, d.Pos.Line, d.Pos.Column, string(d.Severity), d.Message, d.Found, d.Expected,
+		d.Suggestion,
+	}
 }

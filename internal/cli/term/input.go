@@ -56,7 +56,8 @@ func (e *Env) Decoded(b []byte, path string, kind evidence.Kind) ([]byte, error)
 	}
 	if ok {
 		if !e.Quiet {
-			fmt.Fprintf(e.Err, "probity: %s: %s, decoded from %s (%d bytes)\n", path, d.Form.Name, d.How(), len(d.Bytes))
+			fmt.Fprintf(e.Err, "probity: %s: %s, decoded from %s (%d bytes)\n", path, d.Form.Name, d.How(),
+				len(d.Bytes))
 			if len(d.Others) > 0 {
 				fmt.Fprintf(e.Err, "probity: %s: not used beside it: %s\n", path, strings.Join(d.Others, ", "))
 			}
@@ -140,7 +141,8 @@ func (e *Env) ReadPolicy(file string, lenient bool) (*policy.Policy, error) {
 		for _, d := range parse.Diagnostics {
 			fmt.Fprintf(e.Err, "%s:%s\n", file, d)
 		}
-		if other := files.InsteadOf(text, errNoPolicy); !strings.HasPrefix(strings.TrimSpace(string(text)), "version") && other != errNoPolicy {
+		other := files.InsteadOf(text, errNoPolicy)
+		if !strings.HasPrefix(strings.TrimSpace(string(text)), "version") && other != errNoPolicy {
 			return nil, fmt.Errorf("%s: %w", file, other)
 		}
 		return nil, &policyFault{file, parse.Diagnostics}

@@ -21,6 +21,7 @@ func PrintTrace(e *Env, t *policy.Trace) {
 		for _, name := range r.Skipped() {
 			why += fmt.Sprintf("(%s is the service's own claim, left out)  ", name)
 		}
-		fmt.Fprintf(e.Out, "  %-18s rule %-3d line %-4d %-14s %s  %s\n", r.Section(), r.Number(), r.Line(), r.Action(), mark, why)
+		fmt.Fprintf(e.Out, "  %-18s rule %-3d line %-4d %-14s %s  %s\n", r.Section(), r.Number(), r.Line(),
+			r.Action(), mark, why)
 	}
 }

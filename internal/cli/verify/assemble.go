@@ -23,7 +23,9 @@ import (
 // assemble puts a report, the certificates of a file or folder, and
 // endorsements of the utility VM into one piece of evidence. It also returns the
 // revocation lists that were among the certificates.
-func assemble(e *term.Env, raw []byte, certificates string, endorsements []string) ([]byte, []*collateral.AMD, error) {
+func assemble(
+	e *term.Env, raw []byte, certificates string, endorsements []string,
+) ([]byte, []*collateral.AMD, error) {
 	if certificates == "" && len(endorsements) == 0 {
 		return raw, nil, nil
 	}
@@ -43,7 +45,8 @@ func assemble(e *term.Env, raw []byte, certificates string, endorsements []strin
 			return nil, nil, fmt.Errorf("--uvm: %w", err)
 		}
 		if _, err := uvm.Inspect(b); err != nil {
-			return nil, nil, fmt.Errorf("--uvm: %s: %w", path, files.InsteadOf(b, errors.New("no endorsement of a utility VM (COSE)")))
+			return nil, nil, fmt.Errorf("--uvm: %s: %w", path,
+				files.InsteadOf(b, errors.New("no endorsement of a utility VM (COSE)")))
 		}
 		framed.Endorsements = append(framed.Endorsements, b)
 	}
@@ -105,7 +108,8 @@ func certificateFile(e *term.Env, file string) ([]*x509.Certificate, []*collater
 		e.Notes(bundle)
 	}
 	if err != nil || len(bundle.AMD)+len(bundle.VCEK) == 0 {
-		return nil, nil, files.InsteadOf(b, errors.New("neither certificates (PEM, DER, certificate table) nor a revocation list of AMD"))
+		return nil, nil, files.InsteadOf(b,
+			errors.New("neither certificates (PEM, DER, certificate table) nor a revocation list of AMD"))
 	}
 	for _, c := range bundle.AMD {
 		more, err := snp.ParseCertificates(c.Chain)

@@ -99,7 +99,9 @@ func (c *EvidenceCommand) Appraise(e *term.Env) (*appraisal.Verdict, error) {
 	return verdict, err
 }
 
-func (c *EvidenceCommand) prepare(e *term.Env) (*appraisal.Request, *appraisal.Provider, *appraisal.Appraiser, error) {
+func (c *EvidenceCommand) prepare(
+	e *term.Env,
+) (*appraisal.Request, *appraisal.Provider, *appraisal.Appraiser, error) {
 	kind, err := evidence.ParseKind(c.Kind)
 	if err != nil {
 		return nil, nil, nil, err
@@ -122,7 +124,9 @@ func (c *EvidenceCommand) prepare(e *term.Env) (*appraisal.Request, *appraisal.P
 	}
 	if c.Challenge != "" {
 		if kind != evidence.TPM && kind != evidence.VBSEnclave && kind != evidence.AzureGuest {
-			return nil, nil, nil, fmt.Errorf("--challenge goes with %s, %s and %s; compare the runtime data of others", evidence.TPM, evidence.VBSEnclave, evidence.AzureGuest)
+			return nil, nil, nil,
+				fmt.Errorf("--challenge goes with %s, %s and %s; compare the runtime data of others",
+					evidence.TPM, evidence.VBSEnclave, evidence.AzureGuest)
 		}
 		request.Challenge = term.ChallengeBytes(c.Challenge)
 	}
@@ -134,7 +138,8 @@ func (c *EvidenceCommand) prepare(e *term.Env) (*appraisal.Request, *appraisal.P
 	}
 	if c.EventLog != "" {
 		if kind != evidence.TDXVM {
-			return nil, nil, nil, fmt.Errorf("--event-log goes with %s; nothing would check it with %s", evidence.TDXVM, kind)
+			return nil, nil, nil,
+				fmt.Errorf("--event-log goes with %s; nothing would check it with %s", evidence.TDXVM, kind)
 		}
 		if request.EventLog, err = e.ReadLimited(c.EventLog, evidence.MaxSize); err != nil {
 			return nil, nil, nil, err
@@ -184,7 +189,10 @@ func (c *EvidenceCommand) trust(e *term.Env, kind evidence.Kind, cfg config.Conf
 		return trust, fmt.Errorf("--root: %w", err)
 	}
 	if !e.Quiet && kind != evidence.ArmCCA {
-		fmt.Fprintf(e.Err, "probity: trusting the root in %s instead of the vendor's; this proves nothing about real hardware\n", c.Root)
+		fmt.Fprintf(e.Err,
+			"probity: trusting the root in %s instead of the vendor's;"+
+				" this proves nothing about real hardware\n",
+			c.Root)
 	}
 	return trust, nil
 }
@@ -217,7 +225,8 @@ func (c *EvidenceCommand) PrintText(e *term.Env, v *appraisal.Verdict) {
 	}
 	fmt.Fprintln(e.Out)
 	if r := v.Rejection; r != nil {
-		fmt.Fprintf(e.Out, "  expected  %s\n  found     %s\n  remedy    %s\n", r.Check.Expected, r.Check.Found, r.Check.Remedy)
+		fmt.Fprintf(e.Out, "  expected  %s\n  found     %s\n  remedy    %s\n", r.Check.Expected,
+			r.Check.Found, r.Check.Remedy)
 		printShortfall(e, v.TCB)
 		fmt.Fprintln(e.Out)
 	}
@@ -232,7 +241,8 @@ func (c *EvidenceCommand) PrintText(e *term.Env, v *appraisal.Verdict) {
 		}
 	}
 	for _, r := range v.Reservations {
-		fmt.Fprintf(e.Out, "\n  NOTE %s: expected %s, found %s\n", e.UI.Bold(r.Check.ID), r.Check.Expected, r.Check.Found)
+		fmt.Fprintf(e.Out, "\n  NOTE %s: expected %s, found %s\n", e.UI.Bold(r.Check.ID), r.Check.Expected,
+			r.Check.Found)
 	}
 	if c.Policy != "" {
 		fmt.Fprintln(e.Out)
@@ -255,7 +265,8 @@ func (c *EvidenceCommand) PrintText(e *term.Env, v *appraisal.Verdict) {
 	if v.Accepted && c.Policy != "" && c.TCB == "" && !e.Quiet {
 		printLeniency(e, v)
 	}
-	if !e.Quiet && v.Rejection != nil && (v.Rejection.Is(appraisal.CheckTCBStatus) || v.Rejection.Is(appraisal.CheckSNPStatus)) {
+	if !e.Quiet && v.Rejection != nil &&
+		(v.Rejection.Is(appraisal.CheckTCBStatus) || v.Rejection.Is(appraisal.CheckSNPStatus)) {
 		fmt.Fprintln(e.Err, "\nTo see the facts alone: --tcb any.   To judge by your policy: --policy FILE.")
 	}
 }
@@ -264,10 +275,12 @@ func (c *EvidenceCommand) PrintText(e *term.Env, v *appraisal.Verdict) {
 // the policy alone accepts.
 func printLeniency(e *term.Env, v *appraisal.Verdict) {
 	if tcb := v.TCB; tcb != nil && !slices.Contains(appraisal.DefaultTCB(), tcb.Status) {
-		fmt.Fprintf(e.Err, "\nYour policy accepts a platform that is %s. A service refuses it all the same, unless its provider accepts that status; --tcb default judges as one does.\n", tcb.Status)
+		fmt.Fprintf(e.Err, "\nYour policy accepts a platform that is %s. A service refuses it all the "+
+			"same, unless its provider accepts that status; --tcb default judges as one does.\n", tcb.Status)
 	}
 	for _, r := range v.Reservations {
-		fmt.Fprintf(e.Err, "\nYour policy accepts what %s warns of. A service refuses it all the same, unless its provider accepts %s; --tcb default judges as one does.\n", r.Check.ID, r.Accept)
+		fmt.Fprintf(e.Err, "\nYour policy accepts what %s warns of. A service refuses it all the same, "+
+			"unless its provider accepts %s; --tcb default judges as one does.\n", r.Check.ID, r.Accept)
 	}
 }
 

@@ -70,7 +70,8 @@ func (c *TokenCommand) Run(e *term.Env) error {
 		_, err = fmt.Fprintf(e.Out, `{"valid":true,"claims":%s}`+"\n", verified.Payload)
 		return err
 	}
-	fmt.Fprintf(e.Out, "%s  %s, kid %s\n  issuer   %s\n  issued   %s\n  expires  %s (in %s)\n\n", e.UI.Good("valid"),
+	fmt.Fprintf(e.Out, "%s  %s, kid %s\n  issuer   %s\n  issued   %s\n  expires  %s (in %s)\n\n",
+		e.UI.Good("valid"),
 		verified.Header.Algorithm, verified.Header.KeyID, verified.Issuer, verified.IssuedAt.Format(time.RFC3339),
 		verified.Expires.Format(time.RFC3339), phrase.Span(verified.Expires.Sub(now)))
 	return printIndented(e, verified.Payload)
@@ -78,7 +79,8 @@ func (c *TokenCommand) Run(e *term.Env) error {
 
 func (c *TokenCommand) refuse(e *term.Env, reason error) error {
 	if c.Format == "json" {
-		b, err := json.Marshal(map[string]any{"valid": false, "reason": plainerror.Text(reason)}, json.Deterministic(true))
+		b, err := json.Marshal(map[string]any{"valid": false, "reason": plainerror.Text(reason)},
+			json.Deterministic(true))
 		if err != nil {
 			return err
 		}

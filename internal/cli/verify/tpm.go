@@ -17,7 +17,10 @@ import (
 func (c *EvidenceCommand) read(e *term.Env, request *appraisal.Request) (err error) {
 	if request.Kind != evidence.TPM {
 		if len(c.More) > 0 {
-			return fmt.Errorf("%s: evidence of %s is one file; only the quotes of TPMs are recorded in several", c.More[0], request.Kind)
+			return fmt.Errorf(
+				"%s: evidence of %s is one file; only the quotes of TPMs are recorded in several",
+				c.More[0], request.Kind,
+			)
 		}
 		if c.TrustKey != "" {
 			return fmt.Errorf("--trust-key goes with %s", evidence.TPM)
@@ -61,7 +64,8 @@ func (c *EvidenceCommand) read(e *term.Env, request *appraisal.Request) (err err
 			fmt.Fprintf(e.Err, "probity: %s: %s\n", f.Path, f.Name)
 		}
 		if recorded.EKCertificate != nil {
-			fmt.Fprintln(e.Err, "probity: the certificate of the endorsement key is not used: it does not say which attestation keys are in its TPM; check it by itself: probity tpm ek FILE")
+			fmt.Fprintln(e.Err, "probity: the certificate of the endorsement key is not used: it does "+
+				"not say which attestation keys are in its TPM; check it by itself: probity tpm ek FILE")
 		}
 	}
 	mask := recorded.Mask()
@@ -80,7 +84,10 @@ func (c *EvidenceCommand) trustedKey(e *term.Env) (*tpmfiles.Key, error) {
 	}
 	file, _ := tpmfiles.Identify(b)
 	if file.Key == nil {
-		return nil, fmt.Errorf("--trust-key: %s: not the public key of an attestation key, as PEM, TPM2B_PUBLIC or certificate", c.TrustKey)
+		return nil, fmt.Errorf(
+			"--trust-key: %s: not the public key of an attestation key, as PEM, TPM2B_PUBLIC or certificate",
+			c.TrustKey,
+		)
 	}
 	return file.Key, nil
 }
