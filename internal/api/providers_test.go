@@ -54,6 +54,23 @@ func (b *bench) token(t *testing.T, role string, providers ...string) string {
 	return secret
 }
 
+// statusFor returns with what status a route refuses a caller, who is named by role and
+// provider; 0 if it does not.
+func statusFor(r edge.Route, name string) int {
+	role, _ := auth.ParseRole(strings.SplitN(name, " ", 2)[0])
+	own := strings.HasSuffix(name, "of all") || strings.HasSuffix(name, "of alpha") && r.At != everywhere ||
+		r.At == atSome
+	switch {
+	case r.Role == anybody:
+		return 0
+	case name == "":
+		return 401
+	case r.At != atSome && role < max(r.Role, reader) || !own:
+		return 403
+	}
+	return 0
+}
+
 // TestEveryRouteSaysWhatItNeeds walks the table anonymously, as each role, and as
 // each role of another provider.
 func TestEveryRouteSaysWhatItNeeds(t *testing.T) {
@@ -88,18 +105,9 @@ func TestEveryRouteSaysWhatItNeeds(t *testing.T) {
 				path = strings.Replace(path, "/g1/", "/elsewhere/", 1) // its callers go with a provider
 			}
 			w := b.as(bearer, r.Method, path, "{}")
-			role, _ := auth.ParseRole(strings.SplitN(name, " ", 2)[0])
-			own := strings.HasSuffix(name, "of all") ||
-				strings.HasSuffix(name, "of alpha") && r.At != everywhere || r.At == atSome
-			want := 0
-			switch {
-			case r.Role == anybody:
-			case name == "":
-				want = 401
-			case r.At != atSome && role < max(r.Role, reader) || !own:
-				want = 403
-			}
-			if refused := w.Code == 401 || w.Code == 403; refused != (want != 0) || refused && w.Code != want {
+			want := statusFor(r, name)
+			refused := w.Code == 401 || w.Code == 403
+			if refused != (want != 0) || refused && w.Code != want {
 				t.Errorf("%s %s as %q: %d, want %d\n%s", r.Method, r.Path, name, w.Code, want, w.Body)
 			}
 			if w.Code == 401 && !strings.HasPrefix(w.Header().Get("WWW-Authenticate"), "Bearer ") {
@@ -654,6 +662,12 @@ func TestDecisionsAreRecorded(t *testing.T) {
 		draft.Details["reason"] != "rule 1 (line 1) denies: it has no condition" || refused.Details != nil {
 		t.Errorf("%+v", draft)
 	}
+	checkNoSecrets(t, b)
+}
+
+// checkNoSecrets looks for data that were sent, and for tokens, in the ledger.
+func checkNoSecrets(t *testing.T, b *bench) {
+	t.Helper()
 	rows, err := b.db.Ledger(t.Context(), "default", 0, 100)
 	if err != nil {
 		t.Fatal(err)

@@ -246,20 +246,18 @@ func TestSingleUse(t *testing.T) {
 	}
 }
 
+func rsaKey(t *testing.T) *rsa.PrivateKey {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
 func TestEnrolment(t *testing.T) {
-	endorsement, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	foreign, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ids := []string{}
-	for _, key := range []*rsa.PrivateKey{endorsement, foreign} {
-		id := fingerprint(t, key.Public())
-		ids = append(ids, id)
-	}
+	endorsement, foreign := rsaKey(t), rsaKey(t)
+	ids := []string{fingerprint(t, endorsement.Public()), fingerprint(t, foreign.Public())}
 	b := newTPMBench(t, bootPolicy, func(c *Config) { c.TPM.Enrolment = &data.Enrolment{Keys: ids} })
 	area := evidencetest.RSAPublicArea(&b.tpm.AK.(*rsa.PrivateKey).PublicKey, evidencetest.GuestAK, 0x14, nil)
 	public, err := tpm.ParsePublic(area)
@@ -318,10 +316,7 @@ func TestEnrolment(t *testing.T) {
 	wantCheck(t, enroll(activate(enroll(begin("host", foreign, area)), foreign, false)), 409, "tpm.enrolment")
 	wantCheck(t, enroll(activate(enroll(begin("other", foreign, area)), foreign, false)), 409, "tpm.enrolment")
 
-	stranger, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stranger := rsaKey(t)
 	for name, members := range map[string]map[string]string{
 		"an unknown TPM": begin("host2", stranger, area),
 		"a key that signs anything": begin("host2", endorsement,

@@ -267,6 +267,7 @@ func changeRefused(r *provider.Refusal) *Error {
 	case provider.Pending:
 		// Accepted and not done: a client that knows no approvals sees an error.
 		return Failed(http.StatusAccepted, CodePending, r.Check)
+	case provider.Invalid:
 	}
 	return Failed(http.StatusBadRequest, CodeInvalidParameter, r.Check)
 }

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+var quiet = slog.New(slog.DiscardHandler)
 
 func pool(t *testing.T, file string) *x509.CertPool {
 	t.Helper()
