@@ -273,6 +273,7 @@ func (h *host) attest(ctx context.Context) (string, error) {
 			return "", err
 		}
 		return h.azure.Open(sealed)
+	default: // the others are reports of hardware
 	}
 	r, err := agent.HardwareReport(agent.BindData(h.runtime))
 	if err != nil {

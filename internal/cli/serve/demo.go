@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -75,7 +74,7 @@ func (c *DemoCommand) Run(e *term.Env) error {
 		return err
 	}
 	cfg.Limits.Drain = 0
-	log := slog.New(slog.NewTextHandler(io.Discard, nil)) // the demonstration speaks for itself
+	log := slog.New(slog.DiscardHandler) // the demonstration speaks for itself
 	s, err := node.Open(e.Ctx, cfg, true, log)
 	if err != nil {
 		return err

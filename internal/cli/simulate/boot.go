@@ -64,6 +64,7 @@ func (c *Command) boot(m *made, kind evidence.Kind, data []byte, dir string, now
 			report.Flags = 1
 		}
 		cfg.Enclave = func(signed []byte) []byte { return kernel.Report(signed, report) }
+	default: // a TPM
 	}
 	cfg.Boot = boot
 	m.files["evidence.json"], m.files["eventlog.bin"], m.files["boot.policy"] = guest.Evidence(cfg), boot.Log,

@@ -142,7 +142,9 @@ func (e *Env) ReadPolicy(file string, lenient bool) (*policy.Policy, error) {
 			fmt.Fprintf(e.Err, "%s:%s\n", file, d)
 		}
 		other := files.InsteadOf(text, errNoPolicy)
-		if !strings.HasPrefix(strings.TrimSpace(string(text)), "version") && other != errNoPolicy {
+		//nolint:errorlint // the error itself comes back where no other file is recognised
+		recognised := other != errNoPolicy
+		if recognised && !strings.HasPrefix(strings.TrimSpace(string(text)), "version") {
 			return nil, fmt.Errorf("%s: %w", file, other)
 		}
 		return nil, &policyFault{file, parse.Diagnostics}

@@ -106,65 +106,97 @@ func (c *EvidenceCommand) prepare(
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	request := &appraisal.Request{Kind: kind, Time: time.Now()}
+	request, lists, err := c.request(e, kind)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	provider, err := c.provider(e)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	appraiser, err := c.appraiser(e, request, lists)
+	return request, provider, appraiser, err
+}
+
+// request reads the evidence and what goes with it; the lists of revocations among it are
+// collateral.
+func (c *EvidenceCommand) request(
+	e *term.Env, kind evidence.Kind,
+) (request *appraisal.Request, lists []*collateral.AMD, err error) {
+	request = &appraisal.Request{Kind: kind, Time: time.Now()}
 	if c.At != "" {
 		if request.Time, err = time.Parse(time.RFC3339, c.At); err != nil {
-			return nil, nil, nil, fmt.Errorf("--at: %q is not a time such as 2025-06-11T19:18:17Z", c.At)
+			return nil, nil, fmt.Errorf("--at: %q is not a time such as 2025-06-11T19:18:17Z", c.At)
 		}
 	}
 	if err := c.read(e, request); err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	if (c.Certs != "" || len(c.UVM) > 0) && kind != evidence.SEVSNPVM {
-		return nil, nil, nil, fmt.Errorf("--certs and --uvm go with %s", evidence.SEVSNPVM)
+		return nil, nil, fmt.Errorf("--certs and --uvm go with %s", evidence.SEVSNPVM)
 	}
-	var lists []*collateral.AMD
 	if request.Evidence, lists, err = assemble(e, request.Evidence, c.Certs, c.UVM); err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
+	return request, lists, c.bound(e, request)
+}
+
+// bound reads what the evidence has to be for, and binds.
+func (c *EvidenceCommand) bound(e *term.Env, request *appraisal.Request) (err error) {
+	kind := request.Kind
 	if c.Challenge != "" {
 		if kind != evidence.TPM && kind != evidence.VBSEnclave && kind != evidence.AzureGuest {
-			return nil, nil, nil,
-				fmt.Errorf("--challenge goes with %s, %s and %s; compare the runtime data of others",
-					evidence.TPM, evidence.VBSEnclave, evidence.AzureGuest)
+			return fmt.Errorf("--challenge goes with %s, %s and %s; compare the runtime data of others",
+				evidence.TPM, evidence.VBSEnclave, evidence.AzureGuest)
 		}
 		request.Challenge = term.ChallengeBytes(c.Challenge)
 	}
 	if request.RuntimeData, err = c.data(e, c.RuntimeData); err != nil {
-		return nil, nil, nil, err
+		return err
 	}
 	if request.InitTimeData, err = c.data(e, c.InitData); err != nil {
-		return nil, nil, nil, err
+		return err
 	}
 	if c.EventLog != "" {
 		if kind != evidence.TDXVM {
-			return nil, nil, nil,
-				fmt.Errorf("--event-log goes with %s; nothing would check it with %s", evidence.TDXVM, kind)
+			return fmt.Errorf("--event-log goes with %s; nothing would check it with %s", evidence.TDXVM, kind)
 		}
 		if request.EventLog, err = e.ReadLimited(c.EventLog, evidence.MaxSize); err != nil {
-			return nil, nil, nil, err
+			return err
 		}
 	}
-	provider := &appraisal.Provider{}
+	return nil
+}
+
+// provider is one with the TCB statuses and the policy of the flags.
+func (c *EvidenceCommand) provider(e *term.Env) (provider *appraisal.Provider, err error) {
+	provider = &appraisal.Provider{}
 	if provider.TCB, err = appraisal.ParseTCBPolicy(c.TCB); err != nil {
-		return nil, nil, nil, fmt.Errorf("--tcb: %w", err)
+		return nil, fmt.Errorf("--tcb: %w", err)
 	}
 	if c.Policy != "" && c.TCB == "" {
 		provider.TCB = appraisal.TCBPolicy{Any: true, EnclaveDebugByPolicy: true} // the policy judges
 	}
 	if provider.Policy, err = c.policy(e); err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
+	return provider, nil
+}
+
+// appraiser trusts what the configuration and the flags name, and has their collateral.
+func (c *EvidenceCommand) appraiser(
+	e *term.Env, request *appraisal.Request, lists []*collateral.AMD,
+) (*appraisal.Appraiser, error) {
 	cfg, err := config.Read(c.Config)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
-	trust, err := c.trust(e, kind, cfg)
-	if found := forms.Recognize(request.Evidence).Kind; found != "" && !forms.Fits(kind, found) {
+	trust, err := c.trust(e, request.Kind, cfg)
+	if found := forms.Recognize(request.Evidence).Kind; found != "" && !forms.Fits(request.Kind, found) {
 		err = nil // evidence of another kind is refused with any root, and told so
 	}
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	appraiser := &appraisal.Appraiser{Verifiers: appraisal.Verifiers(trust)}
 	paths := cfg.Collateral
@@ -172,7 +204,7 @@ func (c *EvidenceCommand) prepare(
 		paths = []string{c.Collateral}
 	}
 	appraiser.Collateral, err = e.Source(paths, lists...)
-	return request, provider, appraiser, err
+	return appraiser, err
 }
 
 // trust returns what the verifiers trust: what the configuration says, with the
@@ -231,15 +263,7 @@ func (c *EvidenceCommand) PrintText(e *term.Env, v *appraisal.Verdict) {
 		fmt.Fprintln(e.Out)
 	}
 	e.UI.Checks(e.Out, "  ", v.Checks)
-	if tcb := v.TCB; tcb != nil && tcb.Status != evidence.NotSupported {
-		fmt.Fprintf(e.Out, "\n  TCB  %s\n", e.UI.Bold(tcb.Summary()))
-		if tcb.CurrentStatus != "" {
-			fmt.Fprintf(e.Out, "       at launch %s, now %s\n", tcb.LaunchStatus, tcb.CurrentStatus)
-		}
-		if len(tcb.Advisories) > 0 {
-			fmt.Fprintln(e.Out, phrase.Wrap("open advisories: "+strings.Join(tcb.Advisories, ", "), "       ", 90))
-		}
-	}
+	printTCB(e, v.TCB)
 	for _, r := range v.Reservations {
 		fmt.Fprintf(e.Out, "\n  NOTE %s: expected %s, found %s\n", e.UI.Bold(r.Check.ID), r.Check.Expected,
 			r.Check.Found)
@@ -249,18 +273,7 @@ func (c *EvidenceCommand) PrintText(e *term.Env, v *appraisal.Verdict) {
 		term.PrintTrace(e, &v.Policy)
 	}
 	if v.Accepted {
-		fmt.Fprintln(e.Out, "\n  claims")
-		width := 0
-		for _, claim := range v.Claims.All() {
-			width = max(width, len(claim.Type))
-		}
-		for _, claim := range v.Claims.All() {
-			text, isText := claim.Value.Text()
-			if !isText {
-				text = claim.Value.String()
-			}
-			fmt.Fprintf(e.Out, "  %-*s  %s\n", width, claim.Type, phrase.Shorten(text, 80))
-		}
+		printClaims(e, v)
 	}
 	if v.Accepted && c.Policy != "" && c.TCB == "" && !e.Quiet {
 		printLeniency(e, v)
@@ -268,6 +281,36 @@ func (c *EvidenceCommand) PrintText(e *term.Env, v *appraisal.Verdict) {
 	if !e.Quiet && v.Rejection != nil &&
 		(v.Rejection.Is(appraisal.CheckTCBStatus) || v.Rejection.Is(appraisal.CheckSNPStatus)) {
 		fmt.Fprintln(e.Err, "\nTo see the facts alone: --tcb any.   To judge by your policy: --policy FILE.")
+	}
+}
+
+// printTCB prints the status of the platform, where its kind has one.
+func printTCB(e *term.Env, tcb *evidence.TCB) {
+	if tcb == nil || tcb.Status == evidence.NotSupported {
+		return
+	}
+	fmt.Fprintf(e.Out, "\n  TCB  %s\n", e.UI.Bold(tcb.Summary()))
+	if tcb.CurrentStatus != "" {
+		fmt.Fprintf(e.Out, "       at launch %s, now %s\n", tcb.LaunchStatus, tcb.CurrentStatus)
+	}
+	if len(tcb.Advisories) > 0 {
+		fmt.Fprintln(e.Out, phrase.Wrap("open advisories: "+strings.Join(tcb.Advisories, ", "), "       ", 90))
+	}
+}
+
+// printClaims prints the claims of the token.
+func printClaims(e *term.Env, v *appraisal.Verdict) {
+	fmt.Fprintln(e.Out, "\n  claims")
+	width := 0
+	for _, claim := range v.Claims.All() {
+		width = max(width, len(claim.Type))
+	}
+	for _, claim := range v.Claims.All() {
+		text, isText := claim.Value.Text()
+		if !isText {
+			text = claim.Value.String()
+		}
+		fmt.Fprintf(e.Out, "  %-*s  %s\n", width, claim.Type, phrase.Shorten(text, 80))
 	}
 }
 
