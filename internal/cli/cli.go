@@ -72,6 +72,7 @@ func Run(ctx context.Context, args []string, stdio term.IO) int {
 		kong.Name("probity"),
 		kong.Description("Probity proves what attestation evidence shows, judges it by policy, "+
 			"and answers with a signed token or the exact reason why not."),
+		collateral.LongHelp(), host.LongHelp(), manage.LongHelp(), simulate.LongHelp(), verify.LongHelp(),
 		kong.Writers(stdio.Out, stdio.Err),
 		kong.Exit(func(n int) { code = n }),
 		kong.UsageOnError(),

@@ -239,7 +239,8 @@ type exportCommand struct {
 
 // Help gives the examples of the help text.
 func (exportCommand) Help() string {
-	return `The bundle holds the pieces as their vendors signed them, for any mix of vendors. Carry it to the other site and import it there: every piece is verified again.
+	return `The bundle holds the pieces as their vendors signed them, for any mix of vendors. Carry it
+to the other site and import it there: every piece is verified again.
 
 Examples:
   probity collateral export bundle.json --data /var/lib/probity`
@@ -278,14 +279,16 @@ func writeBundle(e *term.Env, path string, b *collateral.Bundle) error {
 }
 
 type importCommand struct {
-	File  string `arg:"" help:"Bundle, or other collateral: a JSON set, responses of Intel's service, platform_collaterals.json, Open Enclave endorsements, AMD's revocation list, or a folder of these."`
+	File  string `arg:"" help:"${fileHelp}"`
 	Older bool   `help:"Let an older release replace a newer one."`
 	Held
 }
 
 // Help gives the examples of the help text.
 func (importCommand) Help() string {
-	return `Every signature, window and revocation in the bundle is checked up to the vendors' roots before a piece is kept; what does not hold changes nothing. A running service takes it over within a minute. Exit code 1 if a piece was refused.
+	return `Every signature, window and revocation in the bundle is checked up to the vendors' roots
+before a piece is kept; what does not hold changes nothing. A running service takes it over within a
+minute. Exit code 1 if a piece was refused.
 
 Examples:
   probity collateral import bundle.json --data /var/lib/probity`

@@ -24,7 +24,7 @@ type fetchCommand struct {
 	Evidence []string `help:"Fetch what this evidence needs: an SGX or TDX quote, or an SEV-SNP report." placeholder:"FILE"`
 	FMSPC    string   `name:"fmspc" help:"Fetch for Intel platforms of this FMSPC (12 hex digits)." placeholder:"HEX"`
 	TEE      string   `name:"tee" help:"SGX or TDX, with --fmspc." enum:"SGX,TDX" default:"TDX"`
-	CA       string   `name:"pck-ca" help:"Issuer of the PCK certificates, with --fmspc: platform or processor." enum:"platform,processor" default:"platform"`
+	CA       string   `name:"pck-ca" help:"${pckCAHelp}" enum:"platform,processor" default:"platform"`
 	Number   uint32   `help:"TCB evaluation data number, instead of the newest." placeholder:"N"`
 	AMD      []string `name:"amd" help:"Fetch CAs and revocation lists of these product lines: Milan, Genoa, Turin." placeholder:"LINE"`
 	Numbers  bool     `help:"List the TCB evaluation data numbers that Intel's service offers, and fetch nothing."`
@@ -38,7 +38,8 @@ type fetchCommand struct {
 
 // Help gives the examples of the help text.
 func (fetchCommand) Help() string {
-	return `Asks the vendors' own services unless the flags or the configuration name others. What comes is verified up to the vendors' roots before it is kept. AMD allows one request in ten seconds.
+	return `Asks the vendors' own services unless the flags or the configuration name others. What
+comes is verified up to the vendors' roots before it is kept. AMD allows one request in ten seconds.
 
 Examples:
   probity collateral fetch --evidence tdquote.bin --evidence report.bin

@@ -25,8 +25,8 @@ type AgentCommands struct {
 type agentEnrollCommand struct {
 	Service string `help:"URL of the attestation service." required:"" placeholder:"URL"`
 	CA      string `name:"ca" help:"PEM file with the CA of the service, instead of the system's." placeholder:"FILE"`
-	TPM     string `name:"tpm" help:"TPM device, or the socket of a simulator: tcp:HOST:PORT, unix:PATH; by default /dev/tpmrm0." default:"/dev/tpmrm0" placeholder:"TPM"`
-	State   string `help:"Folder in which the attestation key is kept; by default /var/lib/probity." default:"/var/lib/probity" placeholder:"DIR"`
+	TPM     string `name:"tpm" help:"${tpmHelp}" default:"/dev/tpmrm0" placeholder:"TPM"`
+	State   string `help:"${stateHelp}" default:"/var/lib/probity" placeholder:"DIR"`
 	Name    string `help:"Name of this machine; by default its host name." placeholder:"NAME"`
 
 	BearerFile string `help:"File with a bearer token, for a provider that asks who enrols." placeholder:"FILE"`
@@ -35,7 +35,9 @@ type agentEnrollCommand struct {
 
 // Help gives the examples of the help text.
 func (agentEnrollCommand) Help() string {
-	return `The service checks the endorsement key of the TPM, which its maker certified, and seals a secret that only this TPM can open, and only while it holds the attestation key. Once it was opened, evidence by that key counts. The name belongs to the first TPM that takes it.
+	return `The service checks the endorsement key of the TPM, which its maker certified, and seals a
+secret that only this TPM can open, and only while it holds the attestation key. Once it was opened,
+evidence by that key counts. The name belongs to the first TPM that takes it.
 
 Exit code 0: enrolled; 1: refused; 2: could not tell.
 
@@ -78,13 +80,15 @@ type agentRunCommand struct {
 	Every     time.Duration `help:"Time between attestations." default:"1h"`
 	Jitter    time.Duration `help:"Up to so much is added at random, so that a fleet does not ask all at once." default:"5m"`
 	Retry     time.Duration `help:"Time after a failure." default:"1m"`
-	TokenFile string        `help:"File in which the token is kept, for its owner alone; by default /run/probity/token. It is removed when the service refuses." default:"/run/probity/token" placeholder:"FILE"`
-	Health    string        `help:"Address at which the agent says how it is, for instance localhost:9797: 200 while healthy, otherwise 503." placeholder:"ADDRESS"`
+	TokenFile string        `help:"${tokenFileHelp}" default:"/run/probity/token" placeholder:"FILE"`
+	Health    string        `help:"${healthHelp}" placeholder:"ADDRESS"`
 }
 
 // Help gives the examples of the help text.
 func (agentRunCommand) Help() string {
-	return `States: pending (nothing was attested yet), healthy, unhealthy (the service refused; the token is removed), unreachable (the service or the evidence could not be had; the last token stays until it expires). Each change stands in the log with the failed check.
+	return `States: pending (nothing was attested yet), healthy, unhealthy (the service refused; the
+token is removed), unreachable (the service or the evidence could not be had; the last token stays
+until it expires). Each change stands in the log with the failed check.
 
 Example:
   probity agent run --service https://attest.example.org --health localhost:9797`

@@ -20,8 +20,8 @@ import (
 
 type AttestCommand struct {
 	hostFlags
-	Nonce         string   `help:"Text that comes back in the token: rp_data of a TPM's, nonce of a guest's. Without --service it is the challenge: text, or hex:HEX." placeholder:"TEXT"`
-	PrintEvidence string   `help:"Write the evidence to this file, which verify evidence reads; without --service nothing is sent." placeholder:"FILE"`
+	Nonce         string   `help:"${nonceHelp}" placeholder:"TEXT"`
+	PrintEvidence string   `help:"${printEvidenceHelp}" placeholder:"FILE"`
 	Out           string   `help:"Write the token to this file, for its owner alone, instead of standard output." placeholder:"FILE"`
 	Env           string   `help:"Write PROBITY_TOKEN=TOKEN to this file, for its owner alone." placeholder:"FILE"`
 	Exec          bool     `help:"Run the command behind --, with PROBITY_TOKEN in its environment, only if the host was attested."`
@@ -33,9 +33,9 @@ type hostFlags struct {
 	Service     string `help:"URL of the attestation service." placeholder:"URL"`
 	CA          string `name:"ca" help:"PEM file with the CA of the service, instead of the system's." placeholder:"FILE"`
 	Kind        string `help:"Attestation type: Tpm, AzureGuest, SevSnpVm, TdxVm; by default what the host has." default:"auto"`
-	TPM         string `name:"tpm" help:"TPM device, or the socket of a simulator: tcp:HOST:PORT, unix:PATH; by default /dev/tpmrm0." default:"/dev/tpmrm0" placeholder:"TPM"`
-	State       string `help:"Folder in which the attestation key is kept; by default /var/lib/probity." default:"/var/lib/probity" placeholder:"DIR"`
-	RuntimeData string `help:"File with the data that the report of a guest binds, or that come back in the token of an Azure guest (JSON)." placeholder:"FILE"`
+	TPM         string `name:"tpm" help:"${tpmHelp}" default:"/dev/tpmrm0" placeholder:"TPM"`
+	State       string `help:"${stateHelp}" default:"/var/lib/probity" placeholder:"DIR"`
+	RuntimeData string `help:"${runtimeDataHelp}" placeholder:"FILE"`
 	EventLog    string `help:"Log of measured boot, by default the kernel's." placeholder:"FILE"`
 	BearerFile  string `help:"File with a bearer token, for services that ask who attests; it is read each time." placeholder:"FILE"`
 	IMA         string `name:"ima" help:"List of measured files (IMA), by default the kernel's." placeholder:"FILE"`
@@ -44,9 +44,11 @@ type hostFlags struct {
 
 // Help gives the examples of the help text.
 func (AttestCommand) Help() string {
-	return `Collects evidence of this host, has it appraised, and prints the token. Exit code 0: attested; 1: refused; 2: could not tell.
+	return `Collects evidence of this host, has it appraised, and prints the token. Exit code 0:
+attested; 1: refused; 2: could not tell.
 
-A TPM's attestation key is made at the first use and kept in --state, encrypted by the TPM. A service takes it once it has a certificate, or was enrolled: probity agent enroll.
+A TPM's attestation key is made at the first use and kept in --state, encrypted by the TPM. A
+service takes it once it has a certificate, or was enrolled: probity agent enroll.
 
 Examples:
   probity attest --service https://attest.example.org --out token.jwt

@@ -17,7 +17,11 @@ type Command struct {
 
 // Help gives the examples of the help text.
 func (Command) Help() string {
-	return `Knows SGX and TDX quotes, SEV-SNP reports, UVM endorsements, Nitro documents, CCA and PSA tokens, evidence of TPMs and Azure guests, of confidential containers (Trustee), reports of Azure's paravisor, logs of measured boot (TCG, IMA), collateral bundles, Open Enclave reports, evidence and endorsements, certificates and CRLs (PEM or DER), collateral, TCB info, enclave identities, tokens and policies. It verifies nothing: what it prints is what the file says of itself.
+	return `Knows SGX and TDX quotes, SEV-SNP reports, UVM endorsements, Nitro documents, CCA and PSA
+tokens, evidence of TPMs and Azure guests, of confidential containers (Trustee), reports of Azure's
+paravisor, logs of measured boot (TCG, IMA), collateral bundles, Open Enclave reports, evidence and
+endorsements, certificates and CRLs (PEM or DER), collateral, TCB info, enclave identities, tokens
+and policies. It verifies nothing: what it prints is what the file says of itself.
 
 JSON has the names of the vendors' documents, with numbers, booleans and lists as such; bytes are hex.
 

@@ -34,11 +34,14 @@ type ledgerVerifyCommand struct {
 
 // Help gives the examples of the help text.
 func (ledgerVerifyCommand) Help() string {
-	return `Reads a database, a copy of one, or an export, and changes nothing. Each ledger is compared with its checkpoints in the database, with the one that the service keeps outside it (anchor/ledger in the data directory), and with those of --checkpoint.
+	return `Reads a database, a copy of one, or an export, and changes nothing. Each ledger is compared
+with its checkpoints in the database, with the one that the service keeps outside it (anchor/ledger
+in the data directory), and with those of --checkpoint.
 
 Exit code 0: intact; 1: damaged, with every row that is wrong; 2: could not be verified.
 
-A checkpoint kept elsewhere shows a forgery even by someone who has the database, the data directory and the key.
+A checkpoint kept elsewhere shows a forgery even by someone who has the database, the data directory
+and the key.
 
 Examples:
   probity ledger verify --data-dir /var/lib/probity
@@ -329,11 +332,17 @@ type ledgerAcceptCommand struct {
 
 // Help gives the examples of the help text.
 func (ledgerAcceptCommand) Help() string {
-	return `A ledger is stopped when the database does not have the history that was signed. After an older backup was restored, this accepts the history as it is now. Run it on each node, as the service's user; the service goes on within a minute, and records that you did so. The last checkpoint is kept beside the new one, and checkpoints in the database that contradict the history are moved to a file there.
+	return `A ledger is stopped when the database does not have the history that was signed. After an
+older backup was restored, this accepts the history as it is now. Run it on each node, as the
+service's user; the service goes on within a minute, and records that you did so. The last
+checkpoint is kept beside the new one, and checkpoints in the database that contradict the history
+are moved to a file there.
 
 Do not use it before you know who changed the database: entries that are missing then stay missing.
 
-Rows whose text was changed or removed while their hashes stayed cannot be recovered without a backup. --damaged-rows accepts them as they are: ledger verify then counts them, and the ledger says that you accepted them.
+Rows whose text was changed or removed while their hashes stayed cannot be recovered without a
+backup. --damaged-rows accepts them as they are: ledger verify then counts them, and the ledger says
+that you accepted them.
 
 Examples:
   probity ledger accept --data-dir /var/lib/probity --provider default

@@ -80,8 +80,8 @@ func (c *providerShowCommand) Run(e *term.Env) error {
 
 // accessFlags are properties that Azure's providers have too.
 type accessFlags struct {
-	PublicNetworkAccess string `help:"Enabled; Disabled answers to private networks alone." enum:",Enabled,Disabled" default:"" placeholder:"Enabled|Disabled"`
-	TPMAuthentication   string `name:"tpm-authentication" help:"Enabled: TPMs attest for callers alone who may read, which is the default; Disabled: for anybody." enum:",Enabled,Disabled" default:"" placeholder:"Enabled|Disabled"`
+	PublicNetworkAccess string `help:"${publicNetworkAccessHelp}" enum:",Enabled,Disabled" default:"" placeholder:"Enabled|Disabled"`
+	TPMAuthentication   string `help:"${tpmAuthenticationHelp}" enum:",Enabled,Disabled" default:"" placeholder:"Enabled|Disabled"`
 }
 
 type providerCreateCommand struct {
@@ -90,7 +90,7 @@ type providerCreateCommand struct {
 	Name     string            `arg:"" help:"Name: 3 to 24 letters, digits and dashes."`
 	Location string            `help:"Location that it shows." default:"local" placeholder:"NAME"`
 	Tag      map[string]string `help:"Tags, as NAME=VALUE." placeholder:"NAME=VALUE"`
-	Signer   []string          `help:"PEM files with certificates that may sign policies; with any, the provider is Isolated." placeholder:"FILE"`
+	Signer   []string          `help:"${signerHelp}" placeholder:"FILE"`
 	Settings string            `help:"JSON file with settings; see docs/guide/providers.md." placeholder:"FILE"`
 }
 
@@ -228,7 +228,7 @@ type keysRotateCommand struct {
 	remote.Flags
 	remote.ProviderFlag
 	Algorithm string `help:"Algorithm of the keys." default:"RS256" placeholder:"ALG"`
-	Now       bool   `help:"Sign with the new key at once. Clients that hold key sets may refuse its tokens until they fetch the key set again."`
+	Now       bool   `help:"${nowHelp}"`
 }
 
 // Run rotates.

@@ -64,13 +64,14 @@ func (f dataFlag) dir() (string, error) {
 type tpmRootsImportCommand struct {
 	dataFlag
 	File    string `arg:"" help:"PEM file with authorities; - reads standard input, azure stands for those of Azure's virtual TPMs."`
-	For     string `help:"What they certify: attestation (keys that sign quotes) or endorsement (TPMs that may enrol)." placeholder:"USE" enum:"attestation,endorsement" required:""`
+	For     string `help:"${forHelp}" placeholder:"USE" enum:"attestation,endorsement" required:""`
 	Unknown bool   `help:"Trust roots too that are in no list of vendors: those of clouds, of a site, of simulators."`
 }
 
 // Help gives the examples of the help text.
 func (tpmRootsImportCommand) Help() string {
-	return `Roots of endorsement keys are compared with the list of what vendors publish; others need --unknown. A service reads them at its next start.
+	return `Roots of endorsement keys are compared with the list of what vendors publish; others need
+--unknown. A service reads them at its next start.
 
 Examples:
   probity tpm roots import infineon.pem --for endorsement

@@ -27,7 +27,10 @@ type evalCommand struct {
 
 // Help gives the examples of the help text.
 func (evalCommand) Help() string {
-	return `Exit code 0: permitted; 1: denied, or the evidence is refused before the policy sees it; 2: could not tell. With --evidence the verdict is that of verify evidence --policy and of the service: the policy's configuration rules are obeyed. --format json prints the object that verify evidence prints, in every outcome.
+	return `Exit code 0: permitted; 1: denied, or the evidence is refused before the policy sees it; 2:
+could not tell. With --evidence the verdict is that of verify evidence --policy and of the service:
+the policy's configuration rules are obeyed. --format json prints the object that verify evidence
+prints, in every outcome.
 
 Examples:
   probity policy eval --policy enclave.policy --claims claims.json --trace

@@ -268,7 +268,8 @@ func (signCommand) Help() string {
 Examples:
   probity policy sign enclave.policy > enclave.jws
   probity policy sign enclave.policy --key signer-key.pem --cert signer.pem > enclave.jws
-  probity policy sign enclave.policy --key signer-key.pem --cert signer.pem --for https://localhost:8443/p/payments --type SgxEnclave > enclave.jws`
+  probity policy sign enclave.policy --key signer-key.pem --cert signer.pem ` +
+		`--for https://localhost:8443/p/payments --type SgxEnclave > enclave.jws`
 }
 
 // Run prints the JWS.

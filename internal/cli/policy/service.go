@@ -113,7 +113,8 @@ type setCommand struct {
 
 // Help gives the examples of the help text.
 func (setCommand) Help() string {
-	return `Puts a policy in force at a service. PROBITY_URL, PROBITY_CA and PROBITY_TOKEN may stand for the flags.
+	return `Puts a policy in force at a service. PROBITY_URL, PROBITY_CA and PROBITY_TOKEN may stand
+for the flags.
 
 Examples:
   probity policy set SgxEnclave enclave.policy

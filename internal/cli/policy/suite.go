@@ -33,7 +33,9 @@ func (testCommand) Help() string {
    "cases":  [{"claims": "good", "want": "permit", "issued": {"svn": 3}},
               {"claims": "old",  "want": "deny",   "reason": "svn"}]}
 
-want is permit, deny or error (a rule that fails, or configuration rules with wrong values); issued, if given, is all that the policy issues; reason is part of the reason. Paths are relative to the test file. The coverage names rules and conditions that no case made true, or none made false.
+want is permit, deny or error (a rule that fails, or configuration rules with wrong values); issued,
+if given, is all that the policy issues; reason is part of the reason. Paths are relative to the
+test file. The coverage names rules and conditions that no case made true, or none made false.
 
 Examples:
   probity policy test policies/

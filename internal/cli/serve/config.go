@@ -23,7 +23,8 @@ type configCheckCommand struct {
 
 // Help gives the examples of the help text.
 func (configCheckCommand) Help() string {
-	return `Exit code 0: good; 1: not, with every mistake. Files that it names are read; databases, networks and PKCS#11 tokens are not asked.
+	return `Exit code 0: good; 1: not, with every mistake. Files that it names are read; databases,
+networks and PKCS#11 tokens are not asked.
 
 Examples:
   probity config check probity.json

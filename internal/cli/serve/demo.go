@@ -38,7 +38,9 @@ type DemoCommand struct {
 
 // Help gives the examples of the help text.
 func (DemoCommand) Help() string {
-	return `Starts the service on the embedded store, makes genuine-shaped SGX evidence under a test root, attests it over HTTPS and prints every check, the token and how to go on. It then stays up until Ctrl-C. Nothing in it proves anything about real hardware.
+	return `Starts the service on the embedded store, makes genuine-shaped SGX evidence under a test
+root, attests it over HTTPS and prints every check, the token and how to go on. It then stays up
+until Ctrl-C. Nothing in it proves anything about real hardware.
 
 Examples:
   probity demo

@@ -22,9 +22,11 @@ type Command struct {
 
 // Help gives the examples of the help text.
 func (Command) Help() string {
-	return `Reads the configuration file and the environment variable PROBITY_MASTER_KEY (base64 of 32 bytes, instead of the key file). Logs go to standard error as JSON.
+	return `Reads the configuration file and the environment variable PROBITY_MASTER_KEY (base64 of 32
+bytes, instead of the key file). Logs go to standard error as JSON.
 
-SIGTERM drains: /readyz answers 503, and after limits.drain running requests end. SIGHUP reads the configuration and its files again.
+SIGTERM drains: /readyz answers 503, and after limits.drain running requests end. SIGHUP reads the
+configuration and its files again.
 
 Examples:
   probity serve --config probity.json

@@ -27,13 +27,16 @@ type Command struct {
 	VLEK  bool   `name:"vlek" help:"Sign with a VLEK, with SevSnpVm."`
 	Debug bool   `help:"Make the guest debuggable; boot a TPM's machine without secure boot."`
 
-	TCB       string `name:"tcb" help:"TCB status of the platform: OutOfDate with SgxEnclave, OpenEnclave, TdxVm and SevSnpVm; TDRelaunchAdvised with TdxVm." enum:"UpToDate,OutOfDate,TDRelaunchAdvised" default:"UpToDate"`
+	TCB       string `name:"tcb" help:"${tcbHelp}" enum:"UpToDate,OutOfDate,TDRelaunchAdvised" default:"UpToDate"`
 	ServiceTD bool   `name:"service-td" help:"Bind a service TD, with TdxVm."`
 }
 
 // Help gives the examples of the help text.
 func (Command) Help() string {
-	return `Writes genuine-shaped evidence under fresh test roots for those who have no such hardware: the evidence, the data that it binds, the root, a bundle of collateral, and the configuration with which a service accepts it. It proves nothing about real hardware, and no service trusts its roots unless it is told to.
+	return `Writes genuine-shaped evidence under fresh test roots for those who have no such hardware:
+the evidence, the data that it binds, the root, a bundle of collateral, and the configuration with
+which a service accepts it. It proves nothing about real hardware, and no service trusts its roots
+unless it is told to.
 
 Examples:
   probity simulate SevSnpVm

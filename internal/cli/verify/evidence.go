@@ -20,9 +20,9 @@ import (
 )
 
 type EvidenceCommand struct {
-	Kind   string   `arg:"" help:"Attestation type: SgxEnclave, OpenEnclave, TdxVm, SevSnpVm, Tpm, VbsEnclave, AzureGuest, NitroEnclave, ArmCca."`
+	Kind   string   `arg:"" help:"${kindHelp}"`
 	File   string   `arg:"" help:"File with the evidence, raw or as hex, base64, JSON or PEM; - reads standard input."`
-	More   []string `arg:"" optional:"" help:"Further files of a recorded TPM quote, in any order: signature, PCR values, attestation key or its certificate, logs."`
+	More   []string `arg:"" optional:"" help:"${moreHelp}"`
 	Policy string   `help:"File with an attestation policy to apply." placeholder:"FILE"`
 	TCB    string   `name:"tcb" help:"Accepted TCB statuses, separated by commas; any asks for the facts alone." placeholder:"STATUSES"`
 	Format string   `help:"Output: text or json." enum:"text,json" default:"text"`
@@ -33,29 +33,35 @@ type EvidenceCommand struct {
 
 // EvidenceFlags say what belongs to a piece of evidence, and what to trust.
 type EvidenceFlags struct {
-	Collateral  string   `help:"Collateral: a bundle, a JSON file, responses of Intel's service, the PCCS admin tool's file, Open Enclave endorsements, AMD's revocation list, a folder of these, or a data directory." placeholder:"PATH"`
+	Collateral  string   `help:"${collateralHelp}" placeholder:"PATH"`
 	RuntimeData string   `help:"File with the data that the report data must bind." placeholder:"FILE"`
 	InitData    string   `help:"File with the data that the launch configuration must bind." placeholder:"FILE"`
 	EventLog    string   `help:"File with the event log of a TDX guest (CCEL), to be replayed against its registers." placeholder:"FILE"`
 	Challenge   string   `help:"What evidence with a TPM in it must have been made for: text, or hex:HEX." placeholder:"TEXT"`
 	DataType    string   `help:"How the bound data are returned in the claims: Binary or JSON." default:"Binary"`
 	At          string   `help:"Judge at this time (RFC 3339) instead of now." placeholder:"TIME"`
-	Certs       string   `help:"Certificates that go with an SEV-SNP report, and AMD's revocation list: a file (PEM, DER, certificate table, THIM JSON) or a folder." placeholder:"PATH"`
+	Certs       string   `help:"${certsHelp}" placeholder:"PATH"`
 	UVM         []string `name:"uvm" help:"Endorsement of the utility VM that goes with an SEV-SNP report." placeholder:"FILE"`
-	Config      string   `help:"Take snp, cca, tpm, and collateral unless --collateral is given, from the configuration of a service." placeholder:"FILE"`
-	TrustKey    string   `name:"trust-key" help:"Attestation key of a TPM to trust by name: PEM, TPM2B_PUBLIC, or a certificate." placeholder:"FILE"`
-	Root        string   `help:"PEM file with a root to trust instead of the vendor's, for simulated evidence; for ArmCca the platform's public key; for TPMs and Azure guests the authorities, or azure for those of Azure's virtual TPMs." placeholder:"FILE"`
+	Config      string   `help:"${configHelp}" placeholder:"FILE"`
+	TrustKey    string   `name:"trust-key" help:"${trustKeyHelp}" placeholder:"FILE"`
+	Root        string   `help:"${rootHelp}" placeholder:"FILE"`
 }
 
 // Help gives the examples of the help text.
 func (EvidenceCommand) Help() string {
-	return `Verifies without a network. Exit code 0: accepted; 1: refused; 2: could not tell (usage, unreadable input).
+	return `Verifies without a network. Exit code 0: accepted; 1: refused; 2: could not tell (usage,
+unreadable input).
 
-Without --policy, the TCB statuses UpToDate, SWHardeningNeeded, ConfigurationNeeded and ConfigurationAndSWHardeningNeeded are accepted. With --policy the policy judges (it can read x-probity-tcb-status), and --tcb, if given, judges besides. Revoked never passes. A trust domain with a bound service TD, and a debug guest, are refused unless --tcb names BoundServiceTD or DebugGuest, also beside any and with --policy; the debug flag of SGX enclaves is left to the policy.
+Without --policy, the TCB statuses UpToDate, SWHardeningNeeded, ConfigurationNeeded and
+ConfigurationAndSWHardeningNeeded are accepted. With --policy the policy judges (it can read
+x-probity-tcb-status), and --tcb, if given, judges besides. Revoked never passes. A trust domain
+with a bound service TD, and a debug guest, are refused unless --tcb names BoundServiceTD or
+DebugGuest, also beside any and with --policy; the debug flag of SGX enclaves is left to the policy.
 
 Examples:
   probity verify evidence SgxEnclave quote.bin --collateral collateral.json
-  probity verify evidence OpenEnclave report.bin --collateral endorsements.bin --runtime-data key.pem --at 2025-06-11T19:18:17Z --tcb any --format json
+  probity verify evidence OpenEnclave report.bin --collateral endorsements.bin --runtime-data key.pem ` +
+		`--at 2025-06-11T19:18:17Z --tcb any --format json
   probity verify evidence TdxVm tdquote.bin --collateral bundle.json --event-log /sys/firmware/acpi/tables/data/CCEL
   probity verify evidence SevSnpVm report.bin --certs certs/ --runtime-data runtime.json --data-type JSON
   probity verify evidence SevSnpVm outblob --certs auxblob --uvm reference_info.cose --init-data policy.rego

@@ -27,7 +27,8 @@ type TokenCommand struct {
 
 // Help gives the examples of the help text.
 func (TokenCommand) Help() string {
-	return `Fetches the issuer's metadata and keys, then checks signature, issuer and times. Exit code 0: valid; 1: not valid; 2: could not tell (usage, unreachable service).
+	return `Fetches the issuer's metadata and keys, then checks signature, issuer and times. Exit code
+0: valid; 1: not valid; 2: could not tell (usage, unreachable service).
 
 Examples:
   probity verify token token.jwt --issuer https://attest.example.org

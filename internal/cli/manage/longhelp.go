@@ -1,0 +1,19 @@
+package manage
+
+import "github.com/alecthomas/kong"
+
+// LongHelp has the texts of flags that do not fit into their tags, by the names that the tags
+// give them.
+func LongHelp() kong.Vars {
+	return kong.Vars{
+		"forHelp": "What they certify: attestation (keys that sign quotes) or endorsement (TPMs that may" +
+			" enrol).",
+		"nowHelp": "Sign with the new key at once. Clients that hold key sets may refuse its tokens " +
+			"until they fetch the key set again.",
+		"publicNetworkAccessHelp": "Enabled; Disabled answers to private networks alone.",
+		"signerHelp": "PEM files with certificates that may sign policies; with any, the provider is " +
+			"Isolated.",
+		"tpmAuthenticationHelp": "Enabled: TPMs attest for callers alone who may read, which is the default; Disabled:" +
+			" for anybody.",
+	}
+}
