@@ -103,13 +103,22 @@ type Verdict struct {
 	Rejection *evidence.Rejection
 }
 
+// Err returns nil if the evidence is accepted, and otherwise why not, a *[evidence.Rejection]:
+// errors.Is compares it with the checks of the packages, as in errors.Is(err, snp.CheckSignature).
+func (v *Verdict) Err() error {
+	if v.Rejection == nil {
+		return nil
+	}
+	return v.Rejection
+}
+
 // Appraiser runs appraisals. It is safe for concurrent use.
 type Appraiser struct {
 	// Verifiers are the kinds of evidence that are understood.
 	Verifiers []evidence.Verifier
 	// Collateral is where endorsements come from.
 	Collateral collateral.Source
-	// Random is the source of token identifiers.
+	// Random is the source of token identifiers. It may be nil where no tokens are made.
 	Random io.Reader
 }
 
@@ -286,6 +295,9 @@ func (v *Verdict) apply(ctx context.Context, rules *policy.Policy) (*policy.Outc
 func (a *Appraiser) token(
 	req Request, p Provider, rules *policy.Policy, known claims.Set, outcome *policy.Outcome,
 ) (compact, jti string, err error) {
+	if a.Random == nil {
+		return "", "", errors.New("appraisal: a token needs a source of randomness for its id")
+	}
 	var id [32]byte
 	if _, err := io.ReadFull(a.Random, id[:]); err != nil {
 		return "", "", fmt.Errorf("appraisal: token id: %w", err)

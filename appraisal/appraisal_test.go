@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -106,7 +107,7 @@ func TestWhichTCBStatusesPass(t *testing.T) {
 				if v.Accepted != p.want {
 					t.Errorf("accepted = %t (%s), want %t", v.Accepted, refusal(v), p.want)
 				}
-				if v.Accepted == (v.Rejection != nil) {
+				if v.Accepted == (v.Rejection != nil) || v.Accepted != (v.Err() == nil) {
 					t.Error("verdict and rejection contradict each other")
 				}
 			})
@@ -314,10 +315,12 @@ func TestTokens(t *testing.T) {
 		}
 	})
 	t.Run("without randomness there is none", func(t *testing.T) {
-		broken := *l.a
-		broken.Random = strings.NewReader("short")
-		if v, err := broken.Appraise(t.Context(), l.request(), provider); err == nil {
-			t.Errorf("token = %s", v.Token)
+		for _, random := range []io.Reader{nil, strings.NewReader("short")} {
+			broken := *l.a
+			broken.Random = random
+			if v, err := broken.Appraise(t.Context(), l.request(), provider); err == nil {
+				t.Errorf("token = %s", v.Token)
+			}
 		}
 	})
 }

@@ -187,6 +187,16 @@ func (s Set) All() []Claim { return s.list }
 // Len returns the number of claims.
 func (s Set) Len() int { return len(s.list) }
 
+// Text returns the text of the first claim of the given type, and whether there is one and
+// its value is a string.
+func (s Set) Text(typ string) (string, bool) {
+	v, ok := s.Get(typ)
+	if !ok {
+		return "", false
+	}
+	return v.Text()
+}
+
 // Has reports whether the set has a claim of the given type.
 func (s Set) Has(typ string) bool {
 	return slices.ContainsFunc(s.list, func(c Claim) bool { return c.Type == typ })

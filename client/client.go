@@ -17,6 +17,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -104,6 +105,13 @@ type Detail struct {
 // Error gives status, code and message.
 func (e *Error) Error() string {
 	return fmt.Sprintf("the service answered %d %s: %s", e.Status, e.Code, e.Message)
+}
+
+// Is reports whether target is the definition of a check that failed, as in
+// errors.Is(err, snp.CheckSignature).
+func (e *Error) Is(target error) bool {
+	d, ok := target.(*evidence.Definition)
+	return ok && slices.ContainsFunc(e.Details, func(detail Detail) bool { return detail.Check == d.ID })
 }
 
 // Request is evidence to attest.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/probity-dev/probity/client"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/token"
 )
 
@@ -120,5 +121,13 @@ func TestOnlyHTTPS(t *testing.T) {
 		if _, err := client.New(client.Config{URL: u}); err == nil {
 			t.Errorf("%q was accepted", u)
 		}
+	}
+}
+
+func TestARefusalIsTheCheckThatFailed(t *testing.T) {
+	c := serve(t, map[string]string{"POST /attest/SevSnpVm": `{"error":{"code":"InvalidParameter","message":"m","details":[{"check":"snp.report.signature"}]}}`})
+	_, err := c.Attest(context.Background(), client.Request{Kind: evidence.SEVSNPVM})
+	if !errors.Is(err, snp.CheckSignature) || errors.Is(err, snp.CheckDebug) || errors.Is(err, context.Canceled) {
+		t.Errorf("error = %+v", err)
 	}
 }

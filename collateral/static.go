@@ -32,7 +32,7 @@ func (f fixed) VCEK(_ context.Context, q VCEKQuery) (*VCEK, error) {
 	return nil, fmt.Errorf("%s: %w", q, ErrNotFound)
 }
 
-// Items describes everything stored.
+// Items describes the stored sets of Intel, for people and metrics.
 func (s *Static) Items() []Item {
 	var list []Item
 	for _, e := range s.entries {

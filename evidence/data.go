@@ -37,7 +37,8 @@ func ParseDataType(name string) (DataType, error) {
 // Data are bytes of the attester that evidence binds by their SHA-256.
 type Data struct {
 	Bytes []byte
-	Type  DataType
+	// Type is Binary if it is empty.
+	Type DataType
 }
 
 // Object returns the data as a canonical JSON object: members sorted, no white
