@@ -2,11 +2,11 @@ package appraisal_test
 
 import (
 	"context"
+	"crypto/sha512"
 	"fmt"
 	"time"
 
 	"github.com/probity-dev/probity/appraisal"
-	"github.com/probity-dev/probity/claims"
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/evidencetest"
@@ -14,30 +14,34 @@ import (
 	"github.com/probity-dev/probity/policy"
 )
 
+// measurement is that of the guest's firmware and kernel, as their build tells.
+const measurement = "8a9b4ff40536d86d67b32ccee7c57d5cc6ee3dbaa1a600c3" +
+	"0a3eefab371d35f0ac390de1cbe20fabd10de2da243426d6"
+
 const rules = `version= 1.0;
 authorizationrules {
-	[type=="x-ms-sevsnpvm-vmpl", value==0] && [type=="x-ms-sevsnpvm-guestsvn", value>=2] => permit();
+	[type=="x-ms-sevsnpvm-launchmeasurement", value=="` + measurement + `"] => permit();
 };`
 
-// attest returns what is proven of a guest that sent a report and its public key. The error is a
+// attest verifies and judges the report that a guest sent with its public key. The error is a
 // *evidence.Rejection if the report is refused.
 func attest(ctx context.Context, trust appraisal.Trust, source collateral.Source,
-	report, key []byte, now time.Time) (claims.Set, error) {
+	report, key []byte, now time.Time) (*appraisal.Verdict, error) {
 	accept, err := policy.Parse(rules)
 	if err != nil {
-		return claims.Set{}, err
+		return nil, err
 	}
 	appraiser := appraisal.Appraiser{Verifiers: appraisal.Verifiers(trust), Collateral: source}
 	verdict, err := appraiser.Appraise(ctx, appraisal.Request{
 		Kind:        evidence.SEVSNPVM,
 		Evidence:    report,
-		RuntimeData: &evidence.Data{Bytes: key},
+		RuntimeData: &evidence.Data{Bytes: key}, // the report must bind it
 		Time:        now,
 	}, appraisal.Provider{Policy: accept})
 	if err != nil {
-		return claims.Set{}, err
+		return nil, err // no verdict
 	}
-	return verdict.Claims, verdict.Err()
+	return verdict, verdict.Err()
 }
 
 // Attest a guest in a program of your own, without a service: verify its report, judge the firmware
@@ -50,17 +54,17 @@ func Example_program() {
 	chip := amd.Chip(evidencetest.ChipConfig{})
 	key := []byte("the guest's public key")
 	report := chip.Evidence(amd, chip.Report(evidencetest.ReportConfig{
-		Measurement: [48]byte{0xa1, 0xb2},
+		Measurement: sha512.Sum384([]byte("the guest's firmware and kernel")),
 		ReportData:  evidencetest.BindData(key), // its SHA-256
 	}))
 	trust := appraisal.Trust{AMD: snp.Config{Roots: amd.Roots()}}
 
-	proven, err := attest(context.Background(), trust, nil, report, key, now)
+	verdict, err := attest(context.Background(), trust, nil, report, key, now)
 	if err != nil {
 		fmt.Println("no secret for this guest:", err)
 		return
 	}
-	measurement, _ := proven.Text("x-ms-sevsnpvm-launchmeasurement")
-	fmt.Println("a secret for the guest with measurement", measurement[:8])
-	// Output: a secret for the guest with measurement a1b20000
+	version, _ := verdict.Claims.Get("x-ms-sevsnpvm-guestsvn")
+	fmt.Println("send the secret, encrypted to the key; the guest has version", version)
+	// Output: send the secret, encrypted to the key; the guest has version 2
 }
