@@ -129,9 +129,9 @@ func (p TCBPolicy) judge(kind evidence.Kind, tcb *evidence.TCB) []evidence.Check
 	check := definition.Failed(expected, tcb.Summary())
 	check.Remedy = "update the BIOS and microcode"
 	if len(tcb.Shortfall) > 0 {
-		needs, has := evidence.Shortcomings(tcb.Shortfall)
+		needs, has := tcb.Shortfall.Compare()
 		check.Found += ": " + has + ", where the newest level needs " + needs
-		check.Remedy = evidence.RemedyFor(tcb.Shortfall)
+		check.Remedy = tcb.Shortfall.Remedy()
 	}
 	if strings.Contains(tcb.Status, "Configuration") {
 		check.Remedy += ", and change the configuration that the advisories name"

@@ -46,10 +46,13 @@ func (c Component) Remedy() string {
 	return "update the BIOS and microcode"
 }
 
-// RemedyFor says how the components are updated, each way once.
-func RemedyFor(list []Component) string {
+// Components are parts of a TCB that are older than a level of its vendor.
+type Components []Component
+
+// Remedy says how the components are updated, each way once.
+func (l Components) Remedy() string {
 	var ways []string
-	for _, c := range list {
+	for _, c := range l {
 		if way := c.Remedy(); !slices.Contains(ways, way) {
 			ways = append(ways, way)
 		}
@@ -57,10 +60,10 @@ func RemedyFor(list []Component) string {
 	return strings.Join(ways, "; ")
 }
 
-// Shortcomings writes what the components need and have: "NAME 5" and "NAME 3".
-func Shortcomings(list []Component) (needs, has string) {
+// Compare writes what the components need and have: "NAME of at least 5" and "NAME of 3".
+func (l Components) Compare() (needs, has string) {
 	var left, right []string
-	for _, c := range list {
+	for _, c := range l {
 		left = append(left, fmt.Sprintf("%s of at least %d", c.Name, c.Needs))
 		right = append(right, fmt.Sprintf("%s of %d", c.Name, c.Has))
 	}

@@ -153,10 +153,10 @@ type TCB struct {
 	CurrentStatus string `json:"currentStatus,omitempty"`
 
 	// Shortfall names the components that are below the newest level.
-	Shortfall []Component `json:"shortfall,omitempty"`
+	Shortfall Components `json:"shortfall,omitempty"`
 	// BelowLowest names the components that are below the vendor's lowest level. Such
 	// a platform is refused, and Status is NotSupported.
-	BelowLowest []Component `json:"belowLowest,omitempty"`
+	BelowLowest Components `json:"belowLowest,omitempty"`
 }
 
 // NotSupported is the status of a platform below every level of its vendor.

@@ -35,6 +35,7 @@ import (
 	"github.com/probity-dev/probity/collateral/tpmca"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/eventlog"
+	"github.com/probity-dev/probity/evidence/internal/statement"
 	"github.com/probity-dev/probity/evidence/tpm"
 )
 
@@ -320,7 +321,7 @@ func policyPCR(s tpm.Selection, bank eventlog.Bank) []byte {
 func (v *Verifier) state(result *evidence.Result, g *guest) error {
 	const prefix = "x-ms-azurevm-"
 	i, f := g.info, g.facts
-	s := evidence.Statements{}
+	s := statement.List{}
 	s.Text("x-ms-attestation-type", "azurevm")
 	s.Text(prefix+"attestation-protocol-ver", i.Version)
 	s.Text(prefix+"ostype", i.OSType)
@@ -356,7 +357,7 @@ func (v *Verifier) state(result *evidence.Result, g *guest) error {
 	if err := i.runtime(&s); err != nil {
 		return err
 	}
-	known := evidence.Statements{}
+	known := statement.List{}
 	known.Text("x-probity-azurevm-isolation", i.Isolation)
 	if g.isolation != nil {
 		tee, err := json.Marshal(g.isolation.Claims, json.Deterministic(true))
@@ -387,7 +388,7 @@ func (v *Verifier) state(result *evidence.Result, g *guest) error {
 }
 
 // runtime states the ephemeral key, and what the client sent for the relying party.
-func (i *Info) runtime(s *evidence.Statements) error {
+func (i *Info) runtime(s *statement.List) error {
 	type jwk struct {
 		E   string   `json:"e"`
 		ID  string   `json:"kid"`

@@ -21,6 +21,7 @@ import (
 
 	"github.com/probity-dev/probity/claims"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/internal/statement"
 )
 
 // The checks of this package, in the order in which they are made.
@@ -223,7 +224,7 @@ func (v *Verifier) bind(result *evidence.Result, t *Token, ev evidence.Evidence)
 
 // claims states what the token says, in the names of the drafts.
 func (v *Verifier) claims(result *evidence.Result, t *Token, ev evidence.Evidence) (claims.Set, error) {
-	s := evidence.Statements{}
+	s := statement.List{}
 	p := t.Platform
 	prefix, kind := "cca-platform-", "armcca"
 	if t.Realm == nil {
@@ -270,7 +271,7 @@ func (v *Verifier) claims(result *evidence.Result, t *Token, ev evidence.Evidenc
 	return s.Set, nil
 }
 
-func (r *Realm) state(s *evidence.Statements) {
+func (r *Realm) state(s *statement.List) {
 	s.Hex("cca-realm-challenge", r.Challenge)
 	s.Hex("cca-realm-personalization-value", r.Personalization)
 	s.Hex("cca-realm-initial-measurement", r.RIM)

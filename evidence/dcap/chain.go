@@ -14,6 +14,7 @@ import (
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/internal/simulated"
 	"github.com/probity-dev/probity/strict/pubkey"
 )
 
@@ -103,7 +104,7 @@ func decodeBase64Lines(b []byte) ([]byte, error) {
 // otherRoot says what a root is that is not the trusted one.
 func otherRoot(root *x509.Certificate) string {
 	text := fmt.Sprintf("a root named %q, whose key is not that of the trusted root", root.Subject.CommonName)
-	if evidence.Simulated(root) {
+	if simulated.Root(root) {
 		return "a simulated root: " + text
 	}
 	return text

@@ -110,7 +110,7 @@ func TestShortfallNamesWhatIsTooOld(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []evidence.Component{{Name: "SGX TCB component 1", Number: 1, Needs: 12, Has: 11}}
+	want := evidence.Components{{Name: "SGX TCB component 1", Number: 1, Needs: 12, Has: 11}}
 	if diff := cmp.Diff(want, proof.TCB.Shortfall); diff != "" {
 		t.Errorf("shortfall (-want +got):\n%s", diff)
 	}

@@ -61,8 +61,8 @@ func (info *TCBInfo) component(tdx bool, i int, needs, has uint8) evidence.Compo
 }
 
 // shortfall lists what keeps the platform from a level.
-func (info *TCBInfo) shortfall(level *Level, pck *PCK) []evidence.Component {
-	var list []evidence.Component
+func (info *TCBInfo) shortfall(level *Level, pck *PCK) evidence.Components {
+	var list evidence.Components
 	for i, needs := range level.SGX {
 		if pck.Components[i] < needs {
 			list = append(list, info.component(false, i, needs, pck.Components[i]))
@@ -76,8 +76,8 @@ func (info *TCBInfo) shortfall(level *Level, pck *PCK) []evidence.Component {
 }
 
 // shortfallTD lists what keeps a TD's module and loader from a level.
-func (info *TCBInfo) shortfallTD(level *Level, svn *[16]byte) []evidence.Component {
-	var list []evidence.Component
+func (info *TCBInfo) shortfallTD(level *Level, svn *[16]byte) evidence.Components {
+	var list evidence.Components
 	for i := moduleSVNs(svn); i < len(svn); i++ {
 		if svn[i] < level.TDX[i] {
 			list = append(list, info.component(true, i, level.TDX[i], svn[i]))
@@ -106,8 +106,8 @@ func (v *Verifier) failLevel(
 		below = append(below, info.shortfallTD(lowest, svn)...)
 		newest = append(newest, info.shortfallTD(&info.Levels[0], svn)...)
 	}
-	needs, has := evidence.Shortcomings(below)
-	remedy := evidence.RemedyFor(below) + "; then fetch a new PCK certificate for the platform. Accepting more statuses does not help: Intel supports no lower level"
+	needs, has := below.Compare()
+	remedy := below.Remedy() + "; then fetch a new PCK certificate for the platform. Accepting more statuses does not help: Intel supports no lower level"
 	err := result.FailWith(CheckTCBLevel, fmt.Sprintf("at least the lowest level of the TCB info (%s, of %s): %s", lowest.Status, day(lowest.Date), needs), has+when, remedy)
 	return &evidence.TCB{Status: evidence.NotSupported, EvaluationDataNumber: info.EvaluationNumber, Advisories: []string{}, Shortfall: newest, BelowLowest: below}, err
 }

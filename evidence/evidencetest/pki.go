@@ -22,8 +22,8 @@ import (
 	"math/big"
 	"time"
 
-	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/evidence/internal/simulated"
 )
 
 // Identity is a certificate with its key.
@@ -55,7 +55,7 @@ type IntelConfig struct {
 }
 
 // simulatedMark is the extension by which messages name a simulated root.
-var simulatedMark = pkix.Extension{Id: evidence.OIDSimulated(), Value: []byte{0x05, 0x00}}
+var simulatedMark = pkix.Extension{Id: simulated.OID(), Value: []byte{0x05, 0x00}}
 
 // intelName returns a subject in the manner of Intel's.
 func intelName(cn string) pkix.Name {

@@ -26,6 +26,8 @@ import (
 	"github.com/probity-dev/probity/claims"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/internal/sigverify"
+	"github.com/probity-dev/probity/evidence/internal/simulated"
+	"github.com/probity-dev/probity/evidence/internal/statement"
 	"github.com/probity-dev/probity/strict/pubkey"
 )
 
@@ -134,7 +136,7 @@ func otherRoot(der []byte, sum [sha256.Size]byte) string {
 	text := fmt.Sprintf("a root with SHA-256 %x", sum)
 	if cert, err := pubkey.ParseCertificate(der); err == nil {
 		text = fmt.Sprintf("a root named %q with SHA-256 %x", cert.Subject.CommonName, sum)
-		if evidence.Simulated(cert) {
+		if simulated.Root(cert) {
 			text = "a simulated root: " + text
 		}
 	}
@@ -270,7 +272,7 @@ func (v *Verifier) bind(result *evidence.Result, d *Document, ev evidence.Eviden
 // claims states what the token says about an enclave, in the names of AWS's
 // document.
 func (v *Verifier) claims(result *evidence.Result, d *Document, ev evidence.Evidence) (claims.Set, error) {
-	s := evidence.Statements{}
+	s := statement.List{}
 	s.Text("x-ms-attestation-type", "nitroenclave")
 	s.Text("dbgstat", map[bool]string{false: "disabled", true: "enabled"}[d.Debug()])
 	s.Text("nitro_module_id", d.ModuleID)

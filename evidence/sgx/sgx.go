@@ -19,6 +19,7 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/evidence/internal/statement"
 	"github.com/probity-dev/probity/evidence/ratls"
 )
 
@@ -134,7 +135,7 @@ func (v *Verifier) bind(result *evidence.Result, report *dcap.Report, ev evidenc
 func (v *Verifier) claims(
 	result *evidence.Result, proof *dcap.Proof, report *dcap.Report, ev evidence.Evidence,
 ) (claims.Set, error) {
-	b := evidence.Statements{}
+	b := statement.List{}
 	b.Text("x-ms-attestation-type", "sgx")
 	b.Boolean("x-ms-sgx-is-debuggable", report.Debug())
 	b.Hex("x-ms-sgx-mrenclave", report.MREnclave[:])
@@ -174,7 +175,7 @@ func collateralClaim(proof *dcap.Proof) claims.Value {
 // aliases are what policies may read besides the token's claims: the old names
 // with a dollar sign, and what is known of the platform.
 func aliases(set claims.Set, proof *dcap.Proof) claims.Set {
-	b := evidence.Statements{Set: evidence.TCBClaims(proof.TCB)}
+	b := statement.List{Set: statement.TCB(proof.TCB)}
 	for _, pair := range [][2]string{
 		{"$is-debuggable", "x-ms-sgx-is-debuggable"},
 		{"$product-id", "x-ms-sgx-product-id"},

@@ -6,6 +6,7 @@ import (
 
 	"github.com/probity-dev/probity/claims"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/internal/statement"
 	"github.com/probity-dev/probity/evidence/paravisor"
 	"github.com/probity-dev/probity/evidence/uvm"
 )
@@ -33,7 +34,7 @@ func assess(line Line, r *Report) *evidence.TCB {
 	tcb := &evidence.TCB{Status: "UpToDate", Date: floorDate}
 	if f, ok := floors[line]; ok && line.Parse(r.ReportedTCB).SNP < f.snp {
 		tcb.Status, tcb.Advisories = "OutOfDate", f.advisories
-		tcb.Shortfall = []evidence.Component{{
+		tcb.Shortfall = evidence.Components{{
 			Name:  "SNP firmware (" + string(line) + ")",
 			Type:  "SNP firmware",
 			Needs: int(f.snp),
@@ -55,7 +56,7 @@ type facts struct {
 // type sevsnpvm).
 func (v *Verifier) claims(result *evidence.Result, f facts, ev evidence.Evidence) (claims.Set, error) {
 	r, tcb := f.report, f.leaf.Line.Parse(f.report.ReportedTCB)
-	s := evidence.Statements{}
+	s := statement.List{}
 	s.Text("x-ms-attestation-type", "sevsnpvm")
 	for _, field := range []struct {
 		name  string
@@ -107,7 +108,7 @@ func (v *Verifier) compliance(f facts) string {
 // aliases are what policies may read besides the token's claims.
 func (f facts) aliases(tcb *evidence.TCB) claims.Set {
 	r, line := f.report, f.leaf.Line
-	s := evidence.Statements{Set: evidence.TCBClaims(tcb)}
+	s := statement.List{Set: statement.TCB(tcb)}
 	s.Text("x-probity-snp-product", string(line))
 	s.Integer("x-probity-snp-report-version", int64(r.Version))
 	s.Text("x-probity-snp-signing-key", map[bool]string{false: "VCEK", true: "VLEK"}[f.leaf.VLEK])

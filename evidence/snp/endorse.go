@@ -10,6 +10,7 @@ import (
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/internal/simulated"
 	"github.com/probity-dev/probity/strict/pubkey"
 )
 
@@ -221,7 +222,7 @@ func otherRoot(sent []*x509.Certificate, root *ca, err error) error {
 	for _, cert := range sent {
 		switch {
 		case cert.Subject.CommonName != root.cert.Subject.CommonName || cert.Equal(root.cert):
-		case evidence.Simulated(cert):
+		case simulated.Root(cert):
 			return fmt.Errorf("%w: it leads to a simulated root named %s, whose key is not that of the trusted root", err, cert.Subject.CommonName)
 		default:
 			return fmt.Errorf("%w: it leads to a root named %s, whose key is not that of the trusted root", err, cert.Subject.CommonName)

@@ -8,6 +8,7 @@ import (
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
 	"github.com/probity-dev/probity/evidence/eventlog"
+	"github.com/probity-dev/probity/evidence/internal/statement"
 )
 
 // replay compares the registers that the log leads to with those of the quote.
@@ -25,7 +26,7 @@ func (v *Verifier) replay(result *evidence.Result, td *dcap.TDReport, log []byte
 	}
 	var told []string
 	led := false
-	s := evidence.Statements{Set: result.Aliases}
+	s := statement.List{Set: result.Aliases}
 	for i, quoted := range td.RTMR {
 		name := fmt.Sprintf("RTMR%d", i)
 		// Measurement register 0 is MRTD, the others follow.

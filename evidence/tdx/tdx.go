@@ -24,6 +24,7 @@ import (
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/evidence/internal/statement"
 	"github.com/probity-dev/probity/evidence/paravisor"
 	"github.com/probity-dev/probity/evidence/ratls"
 )
@@ -157,7 +158,7 @@ func (v *Verifier) bind(result *evidence.Result, td *dcap.TDReport, ev evidence.
 func (v *Verifier) claims(
 	result *evidence.Result, proof *dcap.Proof, td *dcap.TDReport, ev evidence.Evidence,
 ) (claims.Set, error) {
-	s := evidence.Statements{}
+	s := statement.List{}
 	s.Text("x-ms-attestation-type", "tdxvm")
 	s.Text("attester_tcb_status", proof.TCB.Status)
 	s.Text("eat_profile", "https://aka.ms/maa-eat-profile-tdxvm")
@@ -194,7 +195,7 @@ func (v *Verifier) claims(
 
 // aliases are what policies may read besides the token's claims.
 func aliases(td *dcap.TDReport, proof *dcap.Proof) claims.Set {
-	s := evidence.Statements{Set: evidence.TCBClaims(proof.TCB)}
+	s := statement.List{Set: statement.TCB(proof.TCB)}
 	if td.V15 {
 		s.Hex("x-probity-tdx-mrservicetd", td.MRServiceTD[:])
 		s.Hex("x-probity-tdx-tee-tcb-svn-2", td.TEETCBSVN2[:])

@@ -12,12 +12,13 @@ import (
 	"github.com/probity-dev/probity/claims"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/eventlog"
+	"github.com/probity-dev/probity/evidence/internal/statement"
 )
 
 // state writes the claims. In the token: what the evidence binds and the key that
 // it attests. For policies besides: the boot, in plain claims and as JSON.
 func (v *Verifier) state(result *evidence.Result, p *Proof, q *Quote, now, boot *eventlog.Proof) error {
-	s, known := evidence.Statements{}, evidence.Statements{}
+	s, known := statement.List{}, statement.List{}
 	s.Set.Grow(32)
 	s.Text("x-ms-attestation-type", "tpm")
 	d := &p.Request.data

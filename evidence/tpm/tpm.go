@@ -15,6 +15,7 @@ import (
 	"github.com/probity-dev/probity/collateral/tpmca"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/eventlog"
+	"github.com/probity-dev/probity/evidence/internal/simulated"
 )
 
 // Config says what the verifier trusts. Its zero value trusts no AK.
@@ -187,7 +188,7 @@ func (v *Verifier) attestationKey(
 		switch {
 		case err != nil:
 			trouble = err.Error()
-			if cert, parseErr := ParseCertificate(a.AKCert); parseErr == nil && evidence.Simulated(cert) {
+			if cert, parseErr := ParseCertificate(a.AKCert); parseErr == nil && simulated.Root(cert) {
 				trouble = "a certificate of a simulated authority: " + trouble
 			}
 		case !SameKey(c.leaf.PublicKey, k.ak):

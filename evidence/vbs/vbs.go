@@ -27,6 +27,7 @@ import (
 
 	"github.com/probity-dev/probity/claims"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/internal/statement"
 	"github.com/probity-dev/probity/evidence/tpm"
 	"github.com/probity-dev/probity/strict/pubkey"
 )
@@ -167,14 +168,14 @@ func signingKey(b []byte) (*rsa.PublicKey, error) {
 
 // state adds the enclave's claims to those of the TPM.
 func state(result *evidence.Result, r *Report) {
-	token := evidence.Statements{}
+	token := statement.List{}
 	for _, c := range result.Claims.All() {
 		if c.Type == "x-ms-attestation-type" {
 			c.Value = claims.StringValue("vbs")
 		}
 		token.Set.Add(c)
 	}
-	known := evidence.Statements{Set: result.Aliases}
+	known := statement.List{Set: result.Aliases}
 	encode := base64.RawURLEncoding.EncodeToString
 	id := r.Identity
 	known.Text("enclaveAuthorId", encode(id.AuthorID))

@@ -27,30 +27,36 @@ var closed = []string{"net/http", "database/sql", "os", "os/exec", "math/rand", 
 var library = []wall{
 	{"claims", "", ""},
 	{"evidence", "claims collateral", ""},
-	{"evidence/azureguest", "claims collateral/tpmca evidence evidence/eventlog evidence/tpm", ""},
-	{"evidence/cca", "claims evidence evidence/internal/cose", ""},
-	{"evidence/dcap", "collateral evidence evidence/internal/sigverify evidence/ratls", ""},
+	{"evidence/azureguest", "claims collateral/tpmca evidence evidence/eventlog " +
+		"evidence/internal/statement evidence/tpm", ""},
+	{"evidence/cca", "claims evidence evidence/internal/cose evidence/internal/statement", ""},
+	{"evidence/dcap", "collateral evidence evidence/internal/sigverify evidence/internal/simulated " +
+		"evidence/ratls", ""},
 	{"evidence/eventlog", "", ""},
-	{"evidence/evidencetest", "collateral evidence evidence/dcap evidence/snp", ""},
+	{"evidence/evidencetest", "collateral evidence evidence/dcap evidence/internal/simulated " +
+		"evidence/snp", ""},
 	{"evidence/forms", "evidence evidence/dcap", ""},
 	{"evidence/internal/cose", "evidence/internal/sigverify", ""},
 	{"evidence/internal/sigverify", "", ""},
-	{"evidence/nitro", "claims evidence evidence/internal/cose evidence/internal/sigverify", ""},
+	{"evidence/internal/simulated", "", ""},
+	{"evidence/internal/statement", "claims evidence", ""},
+	{"evidence/nitro", "claims evidence evidence/internal/cose evidence/internal/sigverify " +
+		"evidence/internal/simulated evidence/internal/statement", ""},
 	{"evidence/openenclave", "claims collateral evidence evidence/dcap evidence/ratls evidence/sgx", ""},
 	{"evidence/paravisor", "", ""},
 	{"evidence/ratls", "evidence evidence/internal/cose", ""},
-	{"evidence/sgx", "claims collateral evidence evidence/dcap evidence/ratls", ""},
-	{"evidence/snp", "claims collateral evidence evidence/internal/sigverify evidence/paravisor " +
-		"evidence/ratls evidence/uvm", ""},
-	{
-		"evidence/tdx",
-		"claims collateral evidence evidence/dcap evidence/eventlog evidence/paravisor evidence/ratls",
-		"",
-	},
-	{"evidence/tpm", "claims collateral/tpmca evidence evidence/eventlog", ""},
+	{"evidence/sgx", "claims collateral evidence evidence/dcap evidence/internal/statement " +
+		"evidence/ratls", ""},
+	{"evidence/snp", "claims collateral evidence evidence/internal/sigverify " +
+		"evidence/internal/simulated evidence/internal/statement evidence/paravisor evidence/ratls " +
+		"evidence/uvm", ""},
+	{"evidence/tdx", "claims collateral evidence evidence/dcap evidence/eventlog " +
+		"evidence/internal/statement evidence/paravisor evidence/ratls", ""},
+	{"evidence/tpm", "claims collateral/tpmca evidence evidence/eventlog evidence/internal/simulated " +
+		"evidence/internal/statement", ""},
 	{"evidence/tpmfiles", "evidence evidence/eventlog evidence/tpm", ""},
 	{"evidence/uvm", "evidence evidence/internal/cose", ""},
-	{"evidence/vbs", "claims evidence evidence/tpm", ""},
+	{"evidence/vbs", "claims evidence evidence/internal/statement evidence/tpm", ""},
 	{"collateral", "", "os"}, // Load reads a file or a folder that a person names
 	{"collateral/internal/get", "collateral", "net/http"},
 	{"collateral/kds", "collateral collateral/internal/get", "net/http"},
