@@ -215,7 +215,8 @@ func TestAzureGuest(t *testing.T) {
 	guest := &evidencetest.Guest{TPM: &evidencetest.TPM{AK: fixedKey{a.m.AttestationKey()}}}
 	runtime := guest.Runtime(nil)
 	// The simulator's indices contain 2048 bytes, as Azure's did at first.
-	write(t, m, azureHCL, evidencetest.HCL(2, chip.Report(evidencetest.ReportConfig{ReportData: evidencetest.BindData(runtime)}), runtime)[:2048])
+	write(t, m, azureHCL, evidencetest.HCL(2,
+		chip.Report(evidencetest.ReportConfig{ReportData: evidencetest.BindData(runtime)}), runtime)[:2048])
 	platform := httptest.NewServer(thim{string(chip.PEM()), string(amd.Chain(false))})
 	defer platform.Close()
 	a.Host = platform.URL

@@ -57,7 +57,8 @@ func HardwareReport(data [64]byte) (*Report, error) {
 	if _, err := os.Stat(sevGuest); err == nil {
 		return sevReport(data)
 	}
-	return nil, fmt.Errorf("neither %s (configfs-tsm, Linux 6.7) nor %s is there: this is not a SEV-SNP or TDX guest, or configfs is not mounted", tsmRoot, sevGuest)
+	return nil, fmt.Errorf("neither %s (configfs-tsm, Linux 6.7) nor %s is there: "+
+		"this is not a SEV-SNP or TDX guest, or configfs is not mounted", tsmRoot, sevGuest)
 }
 
 // tsmReport makes an entry, writes the data and reads the report. The kernel counts

@@ -26,7 +26,8 @@ func TestTCBBaselines(t *testing.T) {
 		"too large":      {claims.StringValue("4294967296"), 0, true},
 	} {
 		number, refused := appraisal.TCBBaseline(map[string]claims.Value{"x-ms-sgx-tcbidentifier": tc.value})
-		if number != tc.number || (refused != nil) != tc.refused || tc.refused && !errors.Is(refused, appraisal.CheckTCBIdentifier) {
+		if number != tc.number || (refused != nil) != tc.refused ||
+			tc.refused && !errors.Is(refused, appraisal.CheckTCBIdentifier) {
 			t.Errorf("%s: %d, %v", name, number, refused)
 		}
 	}

@@ -125,9 +125,11 @@ func TestOnlyHTTPS(t *testing.T) {
 }
 
 func TestARefusalIsTheCheckThatFailed(t *testing.T) {
-	c := serve(t, map[string]string{"POST /attest/SevSnpVm": `{"error":{"code":"InvalidParameter","message":"m","details":[{"check":"snp.report.signature"}]}}`})
+	c := serve(t, map[string]string{"POST /attest/SevSnpVm": `{"error":{"code":"InvalidParameter",` +
+		`"message":"m","details":[{"check":"snp.report.signature"}]}}`})
 	_, err := c.Attest(context.Background(), client.Request{Kind: evidence.SEVSNPVM})
-	if !errors.Is(err, snp.CheckSignature) || errors.Is(err, snp.CheckDebug) || errors.Is(err, context.Canceled) {
+	if !errors.Is(err, snp.CheckSignature) || errors.Is(err, snp.CheckDebug) ||
+		errors.Is(err, context.Canceled) {
 		t.Errorf("error = %+v", err)
 	}
 }

@@ -164,8 +164,12 @@ func choose(dir string, list []*piece) (*piece, error) {
 	for _, other := range list[1:] {
 		if same(best, other) {
 			other.used = true
-		} else if other.date.Equal(best.date) && distance(dir, filepath.Dir(other.file)) == distance(dir, filepath.Dir(best.file)) {
-			return nil, fmt.Errorf("%s and %s both contain the %s, with the same date and different content: keep one of them", best.file, other.file, best.what)
+		} else if other.date.Equal(best.date) &&
+			distance(dir, filepath.Dir(other.file)) == distance(dir, filepath.Dir(best.file)) {
+			return nil, fmt.Errorf(
+				"%s and %s both contain the %s, with the same date and different content: keep one of them",
+				best.file, other.file, best.what,
+			)
 		}
 	}
 	best.used = true

@@ -204,7 +204,8 @@ func decodeChain(b []byte) ([]byte, error) {
 		return text, nil
 	}
 	// Not QueryUnescape: base64 contains +.
-	plain, err := url.PathUnescape(strings.ReplaceAll(string(text), "-----BEGIN+CERTIFICATE", "-----BEGIN%20CERTIFICATE"))
+	plain, err := url.PathUnescape(strings.ReplaceAll(string(text), "-----BEGIN+CERTIFICATE",
+		"-----BEGIN%20CERTIFICATE"))
 	if err != nil {
 		return nil, errors.New("neither PEM nor percent-encoded PEM")
 	}

@@ -64,7 +64,10 @@ func settled[T any](
 		for i, c := range g[1:] {
 			file, _ := name(c)
 			if i == 0 && compare(g[0], c) == 0 {
-				return nil, fmt.Errorf("%s both contain the %s, with the same date and different content: keep one of them", both(best, file), what)
+				return nil, fmt.Errorf(
+					"%s both contain the %s, with the same date and different content: keep one of them",
+					both(best, file), what,
+				)
 			}
 			b.Notes = append(b.Notes, fmt.Sprintf("%s: not used: the %s is older than the one in %s",
 				known(file), what, known(best)))

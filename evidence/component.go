@@ -26,7 +26,10 @@ var remedies = []struct{ part, remedy string }{
 	{"SINIT", "update the TXT SINIT module that the OS or VMM loads"},
 	{"Late Microcode", "update the microcode that the OS or VMM loads"},
 	{"Early Microcode", "update the BIOS, which contains the microcode"},
-	{"PCE", "update Intel's SGX software on the platform, which contains the provisioning certification enclave"},
+	{
+		"PCE",
+		"update Intel's SGX software on the platform, which contains the provisioning certification enclave",
+	},
 	{"firmware", "update the SNP firmware of the host"},
 }
 

@@ -319,7 +319,8 @@ func (e *evaluation) act(a *compiledAction, trace *RuleTrace) error {
 				"the type of a claim is a read-only value, which can be compared but not issued")
 		}
 		if a.source.Name != "add" && c.Value.IsReadOnly() {
-			return e.fail(a.source.Pos, "claim %s has a read-only value, which can be compared but not issued", clip(c.Type))
+			return e.fail(a.source.Pos,
+				"claim %s has a read-only value, which can be compared but not issued", clip(c.Type))
 		}
 		if e.in.Len() >= maxClaims {
 			return e.fail(a.source.Pos, "the policy makes more than %d claims", maxClaims)

@@ -48,7 +48,10 @@ func (l *linter) report(at Pos, severity Severity, message, suggestion string) {
 
 func (l *linter) rule(s *Section, r *Rule) {
 	if s.Name == Configuration && len(r.Conditions) > 0 {
-		l.report(r.Pos, Warning, "configuration rules run before anything is known about the evidence, so this condition is never true", "leave the condition out")
+		l.report(r.Pos, Warning,
+			"configuration rules run before anything is known about the evidence, "+
+				"so this condition is never true",
+			"leave the condition out")
 	} else {
 		for _, c := range r.Conditions {
 			l.condition(c)

@@ -50,7 +50,8 @@ func NewSigner(issuer string, key crypto.Signer, cert *x509.Certificate, algorit
 	if algorithm != "" && algorithm != string(chosen) {
 		return nil, fmt.Errorf("token: a key of type %T does not sign %s", key.Public(), algorithm)
 	}
-	if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(cert.PublicKey) {
+	public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
+	if !ok || !public.Equal(cert.PublicKey) {
 		return nil, errors.New("token: the certificate is not for the signing key")
 	}
 	kid, err := KeyID(key.Public())

@@ -106,20 +106,30 @@ func TestAnswersThatAreRefused(t *testing.T) {
 		notFound bool
 		want     string
 	}{
-		"an unknown platform":           {404, chain, "", true, "404"},
-		"a number that has expired":     {410, chain, "", true, "410"},
-		"a failure":                     {500, chain, "", false, "500"},
-		"a redirection":                 {302, chain, "", false, "302"},
-		"patience":                      {429, chain, "", false, "try again later"},
-		"no JSON":                       {200, chain, "hello", false, "TCB info"},
-		"no signature":                  {200, chain, `{"tcbInfo":{}}`, false, "signature"},
-		"a signature that is no hex":    {200, chain, `{"tcbInfo":{},"signature":"xy"}`, false, "signature"},
-		"no tcbInfo":                    {200, chain, `{"enclaveIdentity":{},"signature":"00"}`, false, "no member tcbInfo"},
-		"two of them":                   {200, chain, `{"tcbInfo":{},"tcbInfo":{},"signature":"00"}`, false, "duplicate"},
-		"no chain":                      {200, "", `{"tcbInfo":{},"signature":"00"}`, false, "no header TCB-Info-Issuer-Chain"},
-		"a chain that is none":          {200, "hello", `{"tcbInfo":{},"signature":"00"}`, false, "not a PEM chain"},
-		"a chain that is badly encoded": {200, "%zz", `{"tcbInfo":{},"signature":"00"}`, false, "invalid URL escape"},
-		"more than anyone would send":   {200, chain, strings.Repeat(" ", 5<<20), false, "more than"},
+		"an unknown platform":        {404, chain, "", true, "404"},
+		"a number that has expired":  {410, chain, "", true, "410"},
+		"a failure":                  {500, chain, "", false, "500"},
+		"a redirection":              {302, chain, "", false, "302"},
+		"patience":                   {429, chain, "", false, "try again later"},
+		"no JSON":                    {200, chain, "hello", false, "TCB info"},
+		"no signature":               {200, chain, `{"tcbInfo":{}}`, false, "signature"},
+		"a signature that is no hex": {200, chain, `{"tcbInfo":{},"signature":"xy"}`, false, "signature"},
+		"no tcbInfo": {
+			200, chain, `{"enclaveIdentity":{},"signature":"00"}`, false, "no member tcbInfo",
+		},
+		"two of them": {
+			200, chain, `{"tcbInfo":{},"tcbInfo":{},"signature":"00"}`, false, "duplicate",
+		},
+		"no chain": {
+			200, "", `{"tcbInfo":{},"signature":"00"}`, false, "no header TCB-Info-Issuer-Chain",
+		},
+		"a chain that is none": {
+			200, "hello", `{"tcbInfo":{},"signature":"00"}`, false, "not a PEM chain",
+		},
+		"a chain that is badly encoded": {
+			200, "%zz", `{"tcbInfo":{},"signature":"00"}`, false, "invalid URL escape",
+		},
+		"more than anyone would send": {200, chain, strings.Repeat(" ", 5<<20), false, "more than"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			asked := 0

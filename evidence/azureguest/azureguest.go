@@ -192,7 +192,10 @@ func (v *Verifier) attestationKey(result *evidence.Result, ak *tpm.Public, quote
 	}
 	hierarchy, ok := quoted.Signer(ak)
 	if !ok {
-		return result.Fail(CheckAK, expected, fmt.Sprintf("attributes %#x, and the quote names another signer, or a signer that is not a primary key", uint32(ak.Attributes)))
+		return result.Fail(CheckAK, expected, fmt.Sprintf(
+			"attributes %#x, and the quote names another signer, or a signer that is not a primary key",
+			uint32(ak.Attributes),
+		))
 	}
 	result.Pass(CheckAK, expected,
 		fmt.Sprintf("attributes %#x, primary key of the %s hierarchy", uint32(ak.Attributes), hierarchy))

@@ -92,7 +92,9 @@ func TestModesAreOffOnlyWhereThatIsShown(t *testing.T) {
 
 // TestRegistersOfTheRunningSystemProveNothing: PCR 15, 16 and 23 can be extended or reset by it.
 func TestRegistersOfTheRunningSystemProveNothing(t *testing.T) {
-	module := evidencetest.SIPA(0x40010003, append(evidencetest.SIPA(0x00070001, evidencetest.UTF16(`\Windows\System32\drivers\wd\WdBoot.sys`)), evidencetest.SIPA(0x0007000a, []byte{1})...))
+	module := evidencetest.SIPA(0x40010003, append(evidencetest.SIPA(
+		0x00070001, evidencetest.UTF16(`\Windows\System32\drivers\wd\WdBoot.sys`),
+	), evidencetest.SIPA(0x0007000a, []byte{1})...))
 	items := append(module, evidencetest.SIPA(0x000a0007, []byte{1, 0, 0, 0})...)
 	for _, pcr := range []uint32{15, 16, 23} {
 		b := evidencetest.HealthyBoot(evidencetest.BootConfig{})
@@ -154,7 +156,8 @@ func TestAnOmittedCommandLineIsReported(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Aliases.Has("x-probity-boot-kernel-command-line") || !told(r, "azureguest.event-log", "not used: kernel command line: ") {
+	if r.Aliases.Has("x-probity-boot-kernel-command-line") ||
+		!told(r, "azureguest.event-log", "not used: kernel command line: ") {
 		t.Error("it is not told why there is no command line")
 	}
 }

@@ -162,7 +162,8 @@ func (i *Info) tpm(in *tpmJSON) (err error) {
 		mask |= 1 << n
 	}
 	for _, p := range in.PCRs {
-		if p.Index < 0 || p.Index >= eventlog.Registers || bank.Values[p.Index] != nil || len(p.Digest) == 0 || mask&(1<<p.Index) == 0 {
+		if p.Index < 0 || p.Index >= eventlog.Registers || bank.Values[p.Index] != nil ||
+			len(p.Digest) == 0 || mask&(1<<p.Index) == 0 {
 			return fmt.Errorf("PCRs: register %d is listed twice, has no digest, or is not in PcrSet",
 				p.Index)
 		}

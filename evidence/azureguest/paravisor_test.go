@@ -145,7 +145,8 @@ func TestParavisors(t *testing.T) {
 		if permitted(t, r) != tc.permitted {
 			t.Errorf("%s: the default policy permits it: %v", name, !tc.permitted)
 		}
-		if tc.cfg.Isolation != "" && told(r, "azureguest.ak.runtime-data", "is not trusted (tpm.paravisors)") == tc.compliant {
+		if tc.cfg.Isolation != "" &&
+			told(r, "azureguest.ak.runtime-data", "is not trusted (tpm.paravisors)") == tc.compliant {
 			t.Errorf("%s: the check does not tell whether the paravisor is trusted", name)
 		}
 	}

@@ -161,43 +161,104 @@ func TestMustRefuse(t *testing.T) {
 		ev   evidence.Evidence
 		want string
 	}{
-		"nothing":                       {evidence.Evidence{}, "cca.format"},
-		"trailing bytes":                {evidence.Evidence{Raw: append(bytes.Clone(good), 0)}, "cca.format"},
-		"cut short":                     {evidence.Evidence{Raw: good[:len(good)-1]}, "cca.format"},
-		"larger than any":               {evidence.Evidence{Raw: make([]byte, 65<<10)}, "cca.format"},
-		"another tag":                   {evidence.Evidence{Raw: append([]byte{0xd9, 0x01, 0x90}, good[3:]...)}, "cca.format"},
-		"signed by another platform":    {evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{PlatformKey: b.CPAK})}, "cca.platform.signature"},
-		"signed by another realm":       {evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{RealmKey: b.RAK})}, "cca.realm.signature"},
-		"the realm's key not bound":     {platform(func(c map[int64]any) { c[10] = make([]byte, 32) }), "cca.realm.binding"},
-		"a prefix of the binding":       {platform(func(c map[int64]any) { c[10] = append(c[10].([]byte)[:31:31], 0) }), "cca.realm.binding"},
-		"an unknown hash of the key":    {realm(func(c map[int64]any) { c[44240] = "md5" }), "cca.realm.binding"},
-		"another hash of the key":       {realm(func(c map[int64]any) { c[44240] = "sha-512" }), "cca.realm.binding"},
-		"another key in the realm":      {realm(func(c map[int64]any) { c[44237] = point }), "cca.realm.signature"},
-		"a key off the curve":           {realm(func(c map[int64]any) { c[44237] = append([]byte{4}, make([]byte, 96)...) }), "cca.format"},
-		"no key in the realm":           {realm(func(c map[int64]any) { delete(c, 44237) }), "cca.format"},
-		"an unknown platform profile":   {platform(func(c map[int64]any) { c[265] = "http://arm.com/CCA-SSD/9" }), "cca.format"},
-		"an unknown realm profile":      {realm(func(c map[int64]any) { c[265] = "tag:example" }), "cca.format"},
-		"PSA's profile in CCA":          {platform(func(c map[int64]any) { c[265] = "tag:psacertified.org,2023:psa#tfm" }), "cca.format"},
-		"a short instance id":           {platform(func(c map[int64]any) { c[256] = make([]byte, 32) }), "cca.format"},
-		"an instance id of other type":  {platform(func(c map[int64]any) { c[256] = make([]byte, 33) }), "cca.format"},
-		"a short implementation id":     {platform(func(c map[int64]any) { c[2396] = make([]byte, 31) }), "cca.format"},
-		"no lifecycle":                  {platform(func(c map[int64]any) { delete(c, 2395) }), "cca.format"},
-		"lifecycle unknown":             {platform(func(c map[int64]any) { c[2395] = 0 }), "cca.platform.lifecycle"},
-		"lifecycle provisioning":        {platform(func(c map[int64]any) { c[2395] = 0x2000 }), "cca.platform.lifecycle"},
-		"lifecycle decommissioned":      {platform(func(c map[int64]any) { c[2395] = 0x6000 }), "cca.platform.lifecycle"},
-		"lifecycle beyond 16 bits":      {platform(func(c map[int64]any) { c[2395] = 0x13000 }), "cca.platform.lifecycle"},
-		"no components":                 {platform(func(c map[int64]any) { c[2399] = []any{} }), "cca.format"},
-		"a component not measured":      {platform(func(c map[int64]any) { c[2399] = []any{map[int64]any{5: []byte{1}}} }), "cca.format"},
-		"three extensible measurements": {realm(func(c map[int64]any) { c[44239] = c[44239].([][]byte)[:3] }), "cca.format"},
-		"a measurement of 31 bytes":     {realm(func(c map[int64]any) { c[44238] = make([]byte, 31) }), "cca.format"},
-		"a short challenge":             {realm(func(c map[int64]any) { c[10] = make([]byte, 32) }), "cca.format"},
-		"runtime data not bound":        {evidence.Evidence{Raw: good, RuntimeData: data}, "cca.challenge.runtime-data"},
-		"something after the hash":      {evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{Challenge: beyond}), RuntimeData: data}, "cca.challenge.runtime-data"},
-		"init-time data not bound":      {evidence.Evidence{Raw: good, InitTimeData: data}, "cca.personalization.init-time-data"},
-		"init-time data with PSA":       {evidence.Evidence{Raw: a.PSA([32]byte{}, nil), InitTimeData: data}, "cca.personalization.init-time-data"},
-		"PSA with another profile":      {evidence.Evidence{Raw: a.PSA([32]byte{}, func(c map[int64]any) { c[265] = "PSA_IOT_PROFILE_1" })}, "cca.format"},
-		"PSA of an open device":         {evidence.Evidence{Raw: a.PSA([32]byte{}, func(c map[int64]any) { c[2395] = 0x1000 })}, "cca.platform.lifecycle"},
-		"JSON that is none":             {evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{Challenge: sha("x")}), RuntimeData: &evidence.Data{Bytes: []byte("x"), Type: evidence.JSON}}, "cca.runtime-data.json"},
+		"nothing":         {evidence.Evidence{}, "cca.format"},
+		"trailing bytes":  {evidence.Evidence{Raw: append(bytes.Clone(good), 0)}, "cca.format"},
+		"cut short":       {evidence.Evidence{Raw: good[:len(good)-1]}, "cca.format"},
+		"larger than any": {evidence.Evidence{Raw: make([]byte, 65<<10)}, "cca.format"},
+		"another tag": {
+			evidence.Evidence{Raw: append([]byte{0xd9, 0x01, 0x90}, good[3:]...)}, "cca.format",
+		},
+		"signed by another platform": {
+			evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{PlatformKey: b.CPAK})},
+			"cca.platform.signature",
+		},
+		"signed by another realm": {
+			evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{RealmKey: b.RAK})},
+			"cca.realm.signature",
+		},
+		"the realm's key not bound": {platform(func(c map[int64]any) {
+			c[10] = make([]byte, 32)
+		}), "cca.realm.binding"},
+		"a prefix of the binding": {platform(func(c map[int64]any) {
+			c[10] = append(c[10].([]byte)[:31:31], 0)
+		}), "cca.realm.binding"},
+		"an unknown hash of the key": {realm(func(c map[int64]any) {
+			c[44240] = "md5"
+		}), "cca.realm.binding"},
+		"another hash of the key": {realm(func(c map[int64]any) {
+			c[44240] = "sha-512"
+		}), "cca.realm.binding"},
+		"another key in the realm": {realm(func(c map[int64]any) {
+			c[44237] = point
+		}), "cca.realm.signature"},
+		"a key off the curve": {realm(func(c map[int64]any) {
+			c[44237] = append([]byte{4}, make([]byte, 96)...)
+		}), "cca.format"},
+		"no key in the realm": {realm(func(c map[int64]any) { delete(c, 44237) }), "cca.format"},
+		"an unknown platform profile": {platform(func(c map[int64]any) {
+			c[265] = "http://arm.com/CCA-SSD/9"
+		}), "cca.format"},
+		"an unknown realm profile": {realm(func(c map[int64]any) { c[265] = "tag:example" }), "cca.format"},
+		"PSA's profile in CCA": {platform(func(c map[int64]any) {
+			c[265] = "tag:psacertified.org,2023:psa#tfm"
+		}), "cca.format"},
+		"a short instance id": {platform(func(c map[int64]any) {
+			c[256] = make([]byte, 32)
+		}), "cca.format"},
+		"an instance id of other type": {platform(func(c map[int64]any) {
+			c[256] = make([]byte, 33)
+		}), "cca.format"},
+		"a short implementation id": {platform(func(c map[int64]any) {
+			c[2396] = make([]byte, 31)
+		}), "cca.format"},
+		"no lifecycle": {platform(func(c map[int64]any) { delete(c, 2395) }), "cca.format"},
+		"lifecycle unknown": {
+			platform(func(c map[int64]any) { c[2395] = 0 }), "cca.platform.lifecycle",
+		},
+		"lifecycle provisioning": {platform(func(c map[int64]any) {
+			c[2395] = 0x2000
+		}), "cca.platform.lifecycle"},
+		"lifecycle decommissioned": {platform(func(c map[int64]any) {
+			c[2395] = 0x6000
+		}), "cca.platform.lifecycle"},
+		"lifecycle beyond 16 bits": {platform(func(c map[int64]any) {
+			c[2395] = 0x13000
+		}), "cca.platform.lifecycle"},
+		"no components": {platform(func(c map[int64]any) { c[2399] = []any{} }), "cca.format"},
+		"a component not measured": {platform(func(c map[int64]any) {
+			c[2399] = []any{map[int64]any{5: []byte{1}}}
+		}), "cca.format"},
+		"three extensible measurements": {realm(func(c map[int64]any) {
+			c[44239] = c[44239].([][]byte)[:3]
+		}), "cca.format"},
+		"a measurement of 31 bytes": {realm(func(c map[int64]any) {
+			c[44238] = make([]byte, 31)
+		}), "cca.format"},
+		"a short challenge": {realm(func(c map[int64]any) { c[10] = make([]byte, 32) }), "cca.format"},
+		"runtime data not bound": {
+			evidence.Evidence{Raw: good, RuntimeData: data}, "cca.challenge.runtime-data",
+		},
+		"something after the hash": {
+			evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{Challenge: beyond}), RuntimeData: data},
+			"cca.challenge.runtime-data",
+		},
+		"init-time data not bound": {
+			evidence.Evidence{Raw: good, InitTimeData: data}, "cca.personalization.init-time-data",
+		},
+		"init-time data with PSA": {
+			evidence.Evidence{Raw: a.PSA([32]byte{}, nil), InitTimeData: data},
+			"cca.personalization.init-time-data",
+		},
+		"PSA with another profile": {
+			evidence.Evidence{Raw: a.PSA([32]byte{}, func(c map[int64]any) { c[265] = "PSA_IOT_PROFILE_1" })},
+			"cca.format",
+		},
+		"PSA of an open device": {
+			evidence.Evidence{Raw: a.PSA([32]byte{}, func(c map[int64]any) { c[2395] = 0x1000 })},
+			"cca.platform.lifecycle",
+		},
+		"JSON that is none": {evidence.Evidence{Raw: a.CCA(evidencetest.CCAConfig{Challenge: sha("x")}),
+			RuntimeData: &evidence.Data{Bytes: []byte("x"), Type: evidence.JSON}}, "cca.runtime-data.json"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, got := run(t, a.CPAK, tc.ev); got != tc.want {

@@ -180,7 +180,8 @@ func names(certs []*x509.Certificate) string {
 
 func (c *pckChain) verifyLinks(anchor Anchor) error {
 	if !bytes.Equal(c.leaf.RawIssuer, c.ca.RawSubject) {
-		return fmt.Errorf("PCK certificate was issued by %q, the chain contains %q", c.leaf.Issuer.CommonName, c.ca.Subject.CommonName)
+		return fmt.Errorf("PCK certificate was issued by %q, the chain contains %q", c.leaf.Issuer.CommonName,
+			c.ca.Subject.CommonName)
 	}
 	if !anchor.named(c.ca.RawIssuer) {
 		return fmt.Errorf("%q was issued by %q, want %q", c.ca.Subject.CommonName, c.ca.Issuer, anchor.Subject)

@@ -23,7 +23,12 @@ func (v *Verifier) CheckCollateral(c *collateral.Intel, q collateral.Query, at t
 	}
 	if !about.Matches(q) || about.CA == "" {
 		return result.Fail(CheckCollateral, "collateral for "+q.String(),
-			"collateral for "+collateral.Query{TEE: about.TEE, FMSPC: about.FMSPC, CA: about.CA, EvaluationNumber: about.EvaluationNumber}.String())
+			"collateral for "+collateral.Query{
+				TEE:              about.TEE,
+				FMSPC:            about.FMSPC,
+				CA:               about.CA,
+				EvaluationNumber: about.EvaluationNumber,
+			}.String())
 	}
 	ca, err := v.crlIssuer(c.PCKCRLIssuerChain)
 	if err != nil {

@@ -107,9 +107,15 @@ func (v *Verifier) failLevel(
 		newest = append(newest, info.shortfallTD(&info.Levels[0], svn)...)
 	}
 	needs, has := below.Compare()
-	remedy := below.Remedy() + "; then fetch a new PCK certificate for the platform. Accepting more statuses does not help: Intel supports no lower level"
-	err := result.FailWith(CheckTCBLevel, fmt.Sprintf("at least the lowest level of the TCB info (%s, of %s): %s", lowest.Status, day(lowest.Date), needs), has+when, remedy)
-	return &evidence.TCB{Status: evidence.NotSupported, EvaluationDataNumber: info.EvaluationNumber, Advisories: []string{}, Shortfall: newest, BelowLowest: below}, err
+	remedy := below.Remedy() + "; then fetch a new PCK certificate for the platform. Accepting more " +
+		"statuses does not help: Intel supports no lower level"
+	err := result.FailWith(CheckTCBLevel,
+		fmt.Sprintf("at least the lowest level of the TCB info (%s, of %s): %s",
+			lowest.Status, day(lowest.Date), needs), has+when, remedy)
+	return &evidence.TCB{
+		Status: evidence.NotSupported, EvaluationDataNumber: info.EvaluationNumber,
+		Advisories: []string{}, Shortfall: newest, BelowLowest: below,
+	}, err
 }
 
 // state merges the platform's level with that of its quoting enclave.

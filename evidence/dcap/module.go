@@ -123,7 +123,8 @@ func (v *Verifier) rateTD(
 ) (*evidence.TCB, error) {
 	module, ok := info.module(svn)
 	if !ok {
-		return nil, result.Fail(CheckTDXModule, "a TDX module that the TCB info lists", fmt.Sprintf("module version %d (%s)", svn[1], when))
+		return nil, result.Fail(CheckTDXModule, "a TDX module that the TCB info lists",
+			fmt.Sprintf("module version %d (%s)", svn[1], when))
 	}
 	var attributes [8]byte
 	for i := range attributes {

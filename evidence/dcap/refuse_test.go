@@ -23,16 +23,20 @@ var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 func TestHealthyQuotesAreProven(t *testing.T) {
 	l := newLab()
 	for name, edit := range map[string]func(*scene){
-		"version 3":                          func(*scene) {},
-		"version 4":                          func(s *scene) { s.quote.Version = 4 },
-		"version 5":                          func(s *scene) { s.quote.Version = 5 },
-		"TCB info version 2":                 func(s *scene) { s.collateral.TCB.Version = 2 },
-		"Processor CA":                       func(s *scene) { s.platform.Processor = true },
-		"zero padding after the quote":       func(s *scene) { s.quote.Trailer = make([]byte, 3000) },
-		"FMSPC in upper case":                func(s *scene) { s.collateral.EditTCBInfo = upperFMSPC },
-		"the evaluation number asked for":    func(s *scene) { s.number = 20 },
-		"no line break between certificates": func(s *scene) { s.editQuote = nil; s.quote.CertType = 5; s.quote.CertData = nil },
-		"empty QE authentication data":       func(s *scene) { s.quote.AuthData = []byte{} },
+		"version 3":                       func(*scene) {},
+		"version 4":                       func(s *scene) { s.quote.Version = 4 },
+		"version 5":                       func(s *scene) { s.quote.Version = 5 },
+		"TCB info version 2":              func(s *scene) { s.collateral.TCB.Version = 2 },
+		"Processor CA":                    func(s *scene) { s.platform.Processor = true },
+		"zero padding after the quote":    func(s *scene) { s.quote.Trailer = make([]byte, 3000) },
+		"FMSPC in upper case":             func(s *scene) { s.collateral.EditTCBInfo = upperFMSPC },
+		"the evaluation number asked for": func(s *scene) { s.number = 20 },
+		"no line break between certificates": func(s *scene) {
+			s.editQuote = nil
+			s.quote.CertType = 5
+			s.quote.CertData = nil
+		},
+		"empty QE authentication data": func(s *scene) { s.quote.AuthData = []byte{} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := healthy()
@@ -390,8 +394,12 @@ var refusals = map[string]struct {
 			f.QESignature = evidencetest.SignRaw(m.PCK.Key, f.QEReport)
 		}
 	}},
-	"22 bytes after the quote":     {"dcap.quote.format", func(_ *lab, s *scene) { s.quote.Trailer = []byte{0, 0, 1} }},
-	"22 bytes left in the v4 nest": {"dcap.quote.format", func(_ *lab, s *scene) { s.quote.Version = 4; s.editQuote = growNest }},
+	"22 bytes after the quote": {"dcap.quote.format", func(_ *lab, s *scene) {
+		s.quote.Trailer = []byte{0, 0, 1}
+	}},
+	"22 bytes left in the v4 nest": {
+		"dcap.quote.format", func(_ *lab, s *scene) { s.quote.Version = 4; s.editQuote = growNest },
+	},
 	"23 another evaluation number": {"dcap.tcbinfo.evaluation-number", func(_ *lab, s *scene) { s.number = 21 }},
 	"25 platform items under the Processor CA": {"dcap.pck.extension", func(_ *lab, s *scene) {
 		s.platform.Processor = true

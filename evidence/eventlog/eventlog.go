@@ -274,7 +274,8 @@ func specification(first Event) ([]size, []Algorithm, error) {
 			return nil, nil, fmt.Errorf("a header with %d bytes of vendor information that is cut off", vendor[0])
 		}
 		if !zeros(data.b) {
-			return nil, nil, fmt.Errorf("a header with %d bytes after its structure that are not zero padding", len(data.b))
+			return nil, nil,
+				fmt.Errorf("a header with %d bytes after its structure that are not zero padding", len(data.b))
 		}
 	}
 	return sizes, announced, nil

@@ -67,12 +67,17 @@ func TestParseRefuses(t *testing.T) {
 		return edit(func(b []byte) { binary.LittleEndian.PutUint32(b[at:], 0xfffffff0) })
 	}
 	for name, b := range map[string][]byte{
-		"nothing": nil, "cut in the header": good[:40], "cut in a record": good[:len(good)-1], "cut after a digest": good[:first+20],
-		"another signature": edit(func(b []byte) { b[32] = 'X' }), "another first type": edit(func(b []byte) { b[4] = 4 }),
-		"a header too large": huge(28), "too many algorithms": huge(56), "no algorithm": edit(func(b []byte) { b[56] = 0 }),
-		"a wrong digest size": edit(func(b []byte) { b[62] = 47 }), "an unannounced digest": edit(func(b []byte) { b[first+12] = 0x0b }),
-		"too many digests": edit(func(b []byte) { b[first+8] = 2 }), "data too large": huge(first + 12 + 2 + 48),
-		"larger than any log": make([]byte, 2<<20), "padding that is none": append(log(), 0xff, 0xff, 0xfe),
+		"nothing": nil, "cut in the header": good[:40],
+		"cut in a record": good[:len(good)-1], "cut after a digest": good[:first+20],
+		"another signature":  edit(func(b []byte) { b[32] = 'X' }),
+		"another first type": edit(func(b []byte) { b[4] = 4 }),
+		"a header too large": huge(28), "too many algorithms": huge(56),
+		"no algorithm":          edit(func(b []byte) { b[56] = 0 }),
+		"a wrong digest size":   edit(func(b []byte) { b[62] = 47 }),
+		"an unannounced digest": edit(func(b []byte) { b[first+12] = 0x0b }),
+		"too many digests":      edit(func(b []byte) { b[first+8] = 2 }),
+		"data too large":        huge(first + 12 + 2 + 48),
+		"larger than any log":   make([]byte, 2<<20), "padding that is none": append(log(), 0xff, 0xff, 0xfe),
 	} {
 		if l, err := eventlog.Parse(b); err == nil {
 			t.Errorf("%s: %d events", name, len(l.Events))

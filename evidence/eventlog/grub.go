@@ -94,7 +94,9 @@ func (p *Proof) loader() loader {
 			l = readGRUB(grub)
 		}
 		if value := p.Bank.Values[pcrWindows]; l.line != "" && value != nil && !initial(pcrWindows, value) {
-			l.line, l.reason = "", "PCR 8 and PCR 12 were both extended; a system that was started later may have extended one of them"
+			l.line, l.reason = "",
+				"PCR 8 and PCR 12 were both extended; a system that was started later may have extended "+
+					"one of them"
 		}
 		return l
 	}
@@ -104,7 +106,8 @@ func (p *Proof) loader() loader {
 	}
 	l := oneLine(stub)
 	if l.line != "" && !p.untouched(pcrGRUBCommands) {
-		l.line, l.reason = "", "PCR 12 contains a command line, but PCR 8 is not quoted, or was extended by something that the log does not show"
+		l.line, l.reason = "", "PCR 12 contains a command line, but PCR 8 is not quoted, "+
+			"or was extended by something that the log does not show"
 	}
 	return l
 }
@@ -113,7 +116,10 @@ func (p *Proof) loader() loader {
 func oneLine(list []measuredText) loader {
 	switch {
 	case len(list) != 1:
-		return loader{reason: fmt.Sprintf("its register has %d entries, so it is not known which one the kernel was started with", len(list))}
+		return loader{reason: fmt.Sprintf(
+			"its register has %d entries, so it is not known which one the kernel was started with",
+			len(list),
+		)}
 	case !list[0].covered:
 		return loader{reason: "its digest does not cover its text"}
 	case !printable(list[0].text):
@@ -200,7 +206,8 @@ func commandLine(list []measuredText) (line, reason string) {
 				return "", "PCR 8 has commands for different command lines"
 			}
 			list[i].line, line, loaded = true, list[i].text, true
-		case loadsOther[name] || slices.ContainsFunc(loaderFamilies, func(family string) bool { return strings.HasPrefix(name, family) }):
+		case loadsOther[name] || slices.ContainsFunc(loaderFamilies,
+			func(family string) bool { return strings.HasPrefix(name, family) }):
 			return "", fmt.Sprintf("PCR 8 has the command %s, after which something else may run", name)
 		case loaded && commandName(name) && !afterLinux[name]:
 			return "", fmt.Sprintf("PCR 8 has %q after the kernel, and its effect is not known", shorten(name))

@@ -116,9 +116,11 @@ func TestListsThatCannotBeReadAreNotBelieved(t *testing.T) {
 		"one field":                     {"ima-ng", imaFields(fileHash("x"))},
 		"four fields":                   {"ima-ng", imaFields(fileHash("x"), "/x\x00", "", "")},
 		"a digest without an algorithm": {"ima-ng", imaFields("x", "/x\x00")},
-		"a third field of no kind":      {"ima-buf", imaFields(fileHash("x"), ".ima\x00", "0 a certificate of the sender's")},
-		"a buffer of version 2":         {"ima-buf", imaFields("ima:"+fileHash("x"), ".ima\x00", "x", "", "")},
-		"more bytes after":              {"ima-ng", good[1] + "\x01"},
+		"a third field of no kind": {
+			"ima-buf", imaFields(fileHash("x"), ".ima\x00", "0 a certificate of the sender's"),
+		},
+		"a buffer of version 2": {"ima-buf", imaFields("ima:"+fileHash("x"), ".ima\x00", "x", "", "")},
+		"more bytes after":      {"ima-ng", good[1] + "\x01"},
 	} {
 		for _, padded := range []bool{false, true} {
 			list, bank := imaList(padded, good, bad, good)

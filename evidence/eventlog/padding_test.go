@@ -47,8 +47,12 @@ func TestWrongStartupLocalityRecordsAreNamed(t *testing.T) {
 	other := localityEvent(3)
 	other.Data[15] = 1
 	for want, events := range map[string][]evidencetest.BootEvent{
-		"16 bytes, the structure has 17":                          {{PCR: 0, Type: 3, Data: []byte("StartupLocality\x00")}},
-		"15 bytes, the structure has 17":                          {{PCR: 0, Type: 3, Data: []byte("StartupLocality")}},
+		"16 bytes, the structure has 17": {
+			{PCR: 0, Type: 3, Data: []byte("StartupLocality\x00")},
+		},
+		"15 bytes, the structure has 17": {
+			{PCR: 0, Type: 3, Data: []byte("StartupLocality")},
+		},
 		"1 bytes after the structure are not zero padding":        {localityEvent(3, 4)},
 		"9 bytes after the structure are not zero padding":        {localityEvent(3, 0, 0, 0, 0, 0, 0, 0, 0, 1)},
 		"locality 9, expected 0, 3 or 4":                          {localityEvent(9)},
@@ -87,9 +91,13 @@ func TestHeaderRecordsMayBePadded(t *testing.T) {
 		"padded":                     {append(slices.Clone(good), make([]byte, 21)...), ""},
 		"vendor information":         {vendor, ""},
 		"padded vendor information":  {append(slices.Clone(vendor), 0, 0, 0), ""},
-		"other bytes after it":       {append(slices.Clone(good), 0, 7), "2 bytes after its structure that are not zero padding"},
-		"vendor information cut":     {vendor[:len(vendor)-1], "3 bytes of vendor information that is cut off"},
-		"bytes after vendor's bytes": {append(slices.Clone(vendor), 1), "1 bytes after its structure that are not zero padding"},
+		"other bytes after it": {
+			append(slices.Clone(good), 0, 7), "2 bytes after its structure that are not zero padding",
+		},
+		"vendor information cut": {vendor[:len(vendor)-1], "3 bytes of vendor information that is cut off"},
+		"bytes after vendor's bytes": {
+			append(slices.Clone(vendor), 1), "1 bytes after its structure that are not zero padding",
+		},
 	} {
 		l, err := eventlog.Parse(specification(tc.data))
 		switch {

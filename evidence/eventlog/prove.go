@@ -167,7 +167,8 @@ func (p *Proof) replay(l *Log) error {
 		case ok && i != pcrIMA:
 			return l.mismatch(r, i, quoted)
 		case r.Lacking(i) != 0:
-			return fmt.Errorf("event %d has no digest of %v, so the value of PCR %d cannot be computed", r.Lacking(i), p.Bank.Algorithm, i)
+			return fmt.Errorf("event %d has no digest of %v, so the value of PCR %d cannot be computed",
+				r.Lacking(i), p.Bank.Algorithm, i)
 		default:
 			p.Unexplained = append(p.Unexplained, i)
 		}
@@ -215,8 +216,14 @@ func (p *Proof) measurements(list []Measurement) error {
 		n = ReplayIMA(list, bank, start, quoted, padded)
 	}
 	if n < 0 {
-		return &Mismatch{Register: register, Bank: bank, Quoted: quoted, Replayed: endOfIMA(list, bank, start), Events: len(list),
-			Hint: "no first part of the IMA list gives its value"}
+		return &Mismatch{
+			Register: register,
+			Bank:     bank,
+			Quoted:   quoted,
+			Replayed: endOfIMA(list, bank, start),
+			Events:   len(list),
+			Hint:     "no first part of the IMA list gives its value",
+		}
 	}
 	for i := range list[:n] {
 		// A measurement that cannot be read may be one that a policy refuses.

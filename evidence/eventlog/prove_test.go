@@ -208,21 +208,49 @@ func TestSecureBootNeedsTheExactSequence(t *testing.T) {
 		events []evidencetest.BootEvent
 		why    string // secure boot is not proven
 	}{
-		"the sequence":        {join(on, others, separator, used), ""},
-		"no events":           {nil, "no event of PCR 7 is proven"},
-		"off":                 {join(off, others, separator, used), "the variable SecureBoot is not 1: secure boot is off"},
-		"no authority":        {join(on, others, separator), "PCR 7 names no authority that allowed a boot loader, so that nothing was checked"},
-		"no separator":        {join(on, others, used), "PCR 7 has no separator after the variables"},
-		"a second separator":  {join(on, others, separator, separator, used), "event 7 is a second separator"},
-		"databases first":     {join(others, on, separator, used), "event 1 is not the variable SecureBoot, which comes next"},
-		"a database missing":  {join(on, others[:3], separator, used), "event 5, the separator, comes before the variable dbx"},
-		"after the separator": {join(separator, on, others, used), "event 1, the separator, comes before the variable SecureBoot"},
-		"twice":               {join(on, others, on, separator, used), "event 6 gives the variable SecureBoot a second time"},
-		"twice, after":        {join(on, others, separator, on, used), "event 7 gives the variable SecureBoot a second time"},
-		"data not measured":   {join(lying, others, separator, used), "event 1, before the separator, is not a variable that its digest covers"},
-		"another type":        {join(retyped, others, separator, used), "event 1 is not the variable SecureBoot, which comes next"},
-		"an error separator": {join(on, others, evidencetest.BootEvent{PCR: 7, Type: 4, Data: []byte{1, 0, 0, 0}}, used),
-			"event 6, the separator, reports an error of the firmware"},
+		"the sequence": {join(on, others, separator, used), ""},
+		"no events":    {nil, "no event of PCR 7 is proven"},
+		"off": {
+			join(off, others, separator, used), "the variable SecureBoot is not 1: secure boot is off",
+		},
+		"no authority": {
+			join(on, others, separator),
+			"PCR 7 names no authority that allowed a boot loader, so that nothing was checked",
+		},
+		"no separator":       {join(on, others, used), "PCR 7 has no separator after the variables"},
+		"a second separator": {join(on, others, separator, separator, used), "event 7 is a second separator"},
+		"databases first": {
+			join(others, on, separator, used),
+			"event 1 is not the variable SecureBoot, which comes next",
+		},
+		"a database missing": {
+			join(on, others[:3], separator, used),
+			"event 5, the separator, comes before the variable dbx",
+		},
+		"after the separator": {
+			join(separator, on, others, used),
+			"event 1, the separator, comes before the variable SecureBoot",
+		},
+		"twice": {
+			join(on, others, on, separator, used),
+			"event 6 gives the variable SecureBoot a second time",
+		},
+		"twice, after": {
+			join(on, others, separator, on, used),
+			"event 7 gives the variable SecureBoot a second time",
+		},
+		"data not measured": {
+			join(lying, others, separator, used),
+			"event 1, before the separator, is not a variable that its digest covers",
+		},
+		"another type": {
+			join(retyped, others, separator, used),
+			"event 1 is not the variable SecureBoot, which comes next",
+		},
+		"an error separator": {
+			join(on, others, evidencetest.BootEvent{PCR: 7, Type: 4, Data: []byte{1, 0, 0, 0}}, used),
+			"event 6, the separator, reports an error of the firmware",
+		},
 	} {
 		f := facts(t, evidencetest.NewBoot(tc.events...))
 		if f.SecureBoot != (tc.why == "") || f.WhyNotSecureBoot != tc.why {

@@ -24,7 +24,11 @@ func TestALogInTheOldFormIsRecognisedByItsDigests(t *testing.T) {
 	separator := []byte{0, 0, 0, 0}
 	good := record(0, 4, sha1.Sum(separator), separator)
 	code := record(0, 1, sha1.Sum([]byte("code")), []byte("POST CODE"))
-	for name, b := range map[string][]byte{"a separator": good, "after other events": append(slices.Clone(code), good...), "padded": append(slices.Clone(good), make([]byte, 64)...)} {
+	for name, b := range map[string][]byte{
+		"a separator":        good,
+		"after other events": append(slices.Clone(code), good...),
+		"padded":             append(slices.Clone(good), make([]byte, 64)...),
+	} {
 		if _, ok := eventlog.Recognize(b); !ok {
 			t.Errorf("%s is not recognised", name)
 		}

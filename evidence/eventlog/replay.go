@@ -128,7 +128,8 @@ func (l *Log) mismatch(r *Replay, register uint32, quoted []byte) *Mismatch {
 		start[len(start)-1] = l.Locality
 	}
 	if bytes.Equal(start, quoted) {
-		m.Hint = fmt.Sprintf("no event of it was extended: event %d is the first that is not in the register", at[0]+1)
+		m.Hint = fmt.Sprintf("no event of it was extended: event %d is the first that is not in the register",
+			at[0]+1)
 		return m
 	}
 	before := start

@@ -74,7 +74,8 @@ func ParseVariable(b []byte) (*Variable, error) {
 	}
 	end := 32 + 2*name + size
 	if !zeros(b[end:]) {
-		return nil, fmt.Errorf("a variable of %d bytes with %d bytes after it that are not zero padding", end, uint64(len(b))-end)
+		return nil, fmt.Errorf("a variable of %d bytes with %d bytes after it that are not zero padding", end,
+			uint64(len(b))-end)
 	}
 	return &Variable{
 		Vendor: GUID(b[:16]),

@@ -89,7 +89,8 @@ func (p *Proof) windowsLog(f *Facts) (list windowsItems, err error) {
 	case !f.WindowsBooted:
 		f.LeftOut = append(f.LeftOut, "events of Windows: "+f.whyNotWindows())
 	case !ended[pcrWindows] || !ended[pcrWindowsModules]:
-		f.LeftOut = append(f.LeftOut, "events of Windows: PCR 12 and 13 are not both quoted and closed by its separator, so events that show a worse state could be missing")
+		f.LeftOut = append(f.LeftOut, "events of Windows: PCR 12 and 13 are not both quoted and closed "+
+			"by its separator, so events that show a worse state could be missing")
 	default:
 		f.Windows = true
 	}
@@ -109,7 +110,8 @@ func (p *Proof) written(register uint32, ended [Registers]bool) bool {
 func (f *Facts) whyNotWindows() string {
 	switch {
 	case !f.SecureBoot:
-		return "secure boot is not proven to be on (" + f.WhyNotSecureBoot + "), so any software could have measured them"
+		return "secure boot is not proven to be on (" + f.WhyNotSecureBoot +
+			"), so any software could have measured them"
 	case !f.AuthoritiesProven:
 		return "PCR 7 has an entry that is not a proven authority, so any software could have measured them"
 	}

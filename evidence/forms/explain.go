@@ -73,7 +73,8 @@ func remedyInside(kind evidence.Kind, d Decoded) string {
 // explainUnknown describes bytes in which there is no evidence.
 func explainUnknown(b []byte) (found, remedy string) {
 	if isDump(b) {
-		return "a hex dump with offsets, and no evidence in it", "make it again with xxd -p, and check that it is complete"
+		return "a hex dump with offsets, and no evidence in it",
+			"make it again with xxd -p, and check that it is complete"
 	}
 	if text := trim(b); utf8.Valid(text) && isText(text) {
 		return fmt.Sprintf("text of %d bytes that begins with %q, and no evidence in it", len(b),

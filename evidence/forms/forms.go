@@ -75,7 +75,10 @@ func snpForm(b []byte) Form {
 		return f
 	}
 	if isSNPResponse(b) {
-		return Form{Name: "a SEV-SNP report after the 32 byte header of the firmware's response", Hint: "leave out the first 32 bytes"}
+		return Form{
+			Name: "a SEV-SNP report after the 32 byte header of the firmware's response",
+			Hint: "leave out the first 32 bytes",
+		}
 	}
 	return Form{}
 }
@@ -116,7 +119,11 @@ func azureForm(b []byte) Form {
 	if !bytes.HasPrefix(b, []byte("HCLA")) {
 		return Form{}
 	}
-	f := Form{Name: "a report of Azure's paravisor (HCL)", Hint: "it is evidence only together with its TPM's quote: send the guest's attestation info as AzureGuest, or cut out the hardware report after its 32 byte header and verify that as SevSnpVm"}
+	f := Form{
+		Name: "a report of Azure's paravisor (HCL)",
+		Hint: "it is evidence only together with its TPM's quote: send the guest's attestation info as " +
+			"AzureGuest, or cut out the hardware report after its 32 byte header and verify that as SevSnpVm",
+	}
 	if len(b) < 32+snpReportSize+20 {
 		f.Cut = fmt.Sprintf("ends after %d bytes, and has at least %d", len(b), 32+snpReportSize+20)
 	}
@@ -201,7 +208,9 @@ func derForm(b []byte) Form {
 			} else if inner := Recognize(unwrap(e.Value)); inner.Kind != "" {
 				f.Kind = inner.Kind
 			}
-			f.Hint = fmt.Sprintf("to take the evidence out: openssl asn1parse -inform DER -in FILE shows the offset of the OCTET STRING after %s; add -strparse OFFSET -noout -out quote.bin", known.oid)
+			f.Hint = fmt.Sprintf("to take the evidence out: openssl asn1parse -inform DER -in FILE shows "+
+				"the offset of the OCTET STRING after %s; add -strparse OFFSET -noout -out quote.bin",
+				known.oid)
 			return f
 		}
 	}

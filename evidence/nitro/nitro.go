@@ -176,7 +176,9 @@ func (v *Verifier) verify(result *evidence.Result, ev evidence.Evidence) error {
 	result.Pass(CheckSignature, "ES384 by the enclave's certificate", "verified")
 	made := time.UnixMilli(int64(min(d.Timestamp, 1<<52)))
 	if made.After(ev.Time.Add(skew)) || made.After(leaf.NotAfter) || made.Before(leaf.NotBefore.Add(-skew)) {
-		return result.Fail(CheckTimestamp, "a timestamp within the validity of the enclave's certificate, not after "+stamp(ev.Time), stamp(made))
+		return result.Fail(CheckTimestamp,
+			"a timestamp within the validity of the enclave's certificate, not after "+stamp(ev.Time),
+			stamp(made))
 	}
 	result.Pass(CheckTimestamp, "a timestamp within the validity of the enclave's certificate", stamp(made))
 	if err := v.bind(result, d, ev); err != nil {
@@ -248,7 +250,8 @@ func verifyPath(ders [][]byte) (*chain, error) {
 			}
 		} else if !cert.IsCA || !cert.BasicConstraintsValid || cert.KeyUsage&x509.KeyUsageCertSign == 0 {
 			return nil, fmt.Errorf("%s is not a CA", name)
-		} else if below := len(ders) - 2 - i; (cert.MaxPathLen > 0 || cert.MaxPathLenZero) && below > cert.MaxPathLen {
+		} else if below := len(ders) - 2 - i; (cert.MaxPathLen > 0 || cert.MaxPathLenZero) &&
+			below > cert.MaxPathLen {
 			return nil, fmt.Errorf("the path below %s is longer than it allows", name)
 		}
 		c.certs = append(c.certs, cert)
@@ -260,7 +263,8 @@ func verifyPath(ders [][]byte) (*chain, error) {
 
 func (v *Verifier) bind(result *evidence.Result, d *Document, ev evidence.Evidence) error {
 	if ev.InitTimeData != nil {
-		return result.FailErr(CheckInitTimeData, "no init-time data", errors.New("init-time data, which a document cannot bind"))
+		return result.FailErr(CheckInitTimeData, "no init-time data",
+			errors.New("init-time data, which a document cannot bind"))
 	}
 	data := ev.RuntimeData
 	if data == nil {

@@ -116,45 +116,148 @@ func TestMustRefuse(t *testing.T) {
 		ev   evidence.Evidence
 		want string
 	}{
-		"nothing":                   {evidence.Evidence{}, "nitro.format"},
-		"trailing bytes":            {evidence.Evidence{Raw: append(bytes.Clone(good), make([]byte, 16)...)}, "nitro.format"},
-		"cut short":                 {evidence.Evidence{Raw: good[:len(good)-1]}, "nitro.format"},
-		"larger than any":           {evidence.Evidence{Raw: make([]byte, 65<<10)}, "nitro.format"},
-		"signature altered":         {evidence.Evidence{Raw: append(bytes.Clone(good[:len(good)-1]), good[len(good)-1]^1)}, "nitro.signature"},
-		"signed by another key":     {evidence.Evidence{Raw: n.Document(evidencetest.DocumentConfig{Key: other})}, "nitro.signature"},
-		"another algorithm":         {evidence.Evidence{Raw: n.Document(evidencetest.DocumentConfig{EditHeader: func(h map[any]any) { h[int64(1)] = int64(-7) }})}, "nitro.format"},
-		"more in the header":        {evidence.Evidence{Raw: n.Document(evidencetest.DocumentConfig{EditHeader: func(h map[any]any) { h[int64(4)] = []byte{1} }})}, "nitro.format"},
-		"an unprotected header":     {evidence.Evidence{Raw: n.Document(evidencetest.DocumentConfig{Unprotected: map[any]any{int64(4): []byte{1}}})}, "nitro.format"},
-		"an unknown member":         {evidence.Evidence{Raw: edit(func(p map[string]any) { p["future"] = 1 })}, "nitro.format"},
-		"a document of NitroTPM":    {evidence.Evidence{Raw: edit(func(p map[string]any) { p["nitrotpm_pcrs"] = p["pcrs"]; delete(p, "pcrs") })}, "nitro.format"},
-		"no module id":              {evidence.Evidence{Raw: edit(func(p map[string]any) { p["module_id"] = "" })}, "nitro.format"},
-		"no digest":                 {evidence.Evidence{Raw: edit(func(p map[string]any) { delete(p, "digest") })}, "nitro.format"},
-		"another digest":            {evidence.Evidence{Raw: edit(func(p map[string]any) { p["digest"] = "SHA256" })}, "nitro.format"},
-		"no timestamp":              {evidence.Evidence{Raw: edit(func(p map[string]any) { p["timestamp"] = 0 })}, "nitro.format"},
-		"no PCRs":                   {evidence.Evidence{Raw: edit(func(p map[string]any) { p["pcrs"] = map[int][]byte{} })}, "nitro.format"},
-		"PCR 1 left out":            {evidence.Evidence{Raw: edit(func(p map[string]any) { delete(pcrs(p), 1) })}, "nitro.format"},
-		"PCR 32":                    {evidence.Evidence{Raw: edit(func(p map[string]any) { pcrs(p)[32] = make([]byte, 48) })}, "nitro.format"},
-		"a PCR of 47 bytes":         {evidence.Evidence{Raw: edit(func(p map[string]any) { pcrs(p)[4] = make([]byte, 47) })}, "nitro.format"},
-		"user data too large":       {evidence.Evidence{Raw: n.Document(evidencetest.DocumentConfig{UserData: make([]byte, 1025)})}, "nitro.format"},
-		"no CA":                     {evidence.Evidence{Raw: edit(func(p map[string]any) { p["cabundle"] = [][]byte{} })}, "nitro.format"},
-		"no certificate":            {evidence.Evidence{Raw: edit(func(p map[string]any) { p["certificate"] = []byte{} })}, "nitro.format"},
-		"the root missing":          {evidence.Evidence{Raw: edit(func(p map[string]any) { p["cabundle"] = certs(p)[1:] })}, "nitro.root"},
-		"the root last":             {evidence.Evidence{Raw: edit(func(p map[string]any) { c := certs(p); p["cabundle"] = [][]byte{c[3], c[2], c[1], c[0]} })}, "nitro.root"},
-		"a CA missing":              {evidence.Evidence{Raw: edit(func(p map[string]any) { c := certs(p); p["cabundle"] = [][]byte{c[0], c[1], c[3]} })}, "nitro.chain"},
-		"a CA twice":                {evidence.Evidence{Raw: edit(func(p map[string]any) { c := certs(p); p["cabundle"] = [][]byte{c[0], c[1], c[1], c[2], c[3]} })}, "nitro.chain"},
-		"a CA as the signer":        {evidence.Evidence{Raw: n.Document(evidencetest.DocumentConfig{Key: n.Chain[3].Key.(*ecdsa.PrivateKey), Edit: func(p map[string]any) { p["certificate"] = n.Chain[3].Cert.Raw; p["cabundle"] = certs(p)[:3] }})}, "nitro.chain"},
-		"garbage for a CA":          {evidence.Evidence{Raw: edit(func(p map[string]any) { certs(p)[2] = []byte{1, 2} })}, "nitro.chain"},
-		"a day later":               {evidence.Evidence{Raw: good, Time: now.AddDate(0, 0, 1)}, "nitro.validity"},
-		"before it was made":        {evidence.Evidence{Raw: good, Time: now.Add(-30 * time.Minute)}, "nitro.validity"},
-		"a timestamp in the future": {evidence.Evidence{Raw: edit(func(p map[string]any) { p["timestamp"] = uint64(now.Add(time.Hour).UnixMilli()) })}, "nitro.timestamp"},
-		"a timestamp of yesterday":  {evidence.Evidence{Raw: edit(func(p map[string]any) { p["timestamp"] = uint64(now.AddDate(0, 0, -1).UnixMilli()) })}, "nitro.timestamp"},
-		"a timestamp beyond all":    {evidence.Evidence{Raw: edit(func(p map[string]any) { p["timestamp"] = uint64(1<<64 - 1) })}, "nitro.timestamp"},
-		"other runtime data":        {evidence.Evidence{Raw: n.Document(evidencetest.DocumentConfig{UserData: sum[:]}), RuntimeData: &evidence.Data{Bytes: []byte("b")}}, "nitro.user-data.runtime-data"},
-		"no user data to bind":      {evidence.Evidence{Raw: good, RuntimeData: &evidence.Data{Bytes: data}}, "nitro.user-data.runtime-data"},
-		"a prefix of the hash":      {evidence.Evidence{Raw: n.Document(evidencetest.DocumentConfig{UserData: sum[:31]}), RuntimeData: &evidence.Data{Bytes: data}}, "nitro.user-data.runtime-data"},
-		"something after the hash":  {evidence.Evidence{Raw: n.Document(evidencetest.DocumentConfig{UserData: append(sum[:], 1)}), RuntimeData: &evidence.Data{Bytes: data}}, "nitro.user-data.runtime-data"},
-		"init-time data":            {evidence.Evidence{Raw: good, InitTimeData: &evidence.Data{Bytes: data}}, "nitro.init-time-data"},
-		"JSON that is none":         {evidence.Evidence{Raw: n.Document(evidencetest.DocumentConfig{UserData: sum[:]}), RuntimeData: &evidence.Data{Bytes: data, Type: evidence.JSON}}, "nitro.runtime-data.json"},
+		"nothing": {evidence.Evidence{}, "nitro.format"},
+		"trailing bytes": {
+			evidence.Evidence{Raw: append(bytes.Clone(good), make([]byte, 16)...)}, "nitro.format",
+		},
+		"cut short":       {evidence.Evidence{Raw: good[:len(good)-1]}, "nitro.format"},
+		"larger than any": {evidence.Evidence{Raw: make([]byte, 65<<10)}, "nitro.format"},
+		"signature altered": {
+			evidence.Evidence{Raw: append(bytes.Clone(good[:len(good)-1]), good[len(good)-1]^1)},
+			"nitro.signature",
+		},
+		"signed by another key": {
+			evidence.Evidence{Raw: n.Document(evidencetest.DocumentConfig{Key: other})},
+			"nitro.signature",
+		},
+		"another algorithm": {evidence.Evidence{Raw: n.Document(evidencetest.DocumentConfig{
+			EditHeader: func(h map[any]any) { h[int64(1)] = int64(-7) },
+		})}, "nitro.format"},
+		"more in the header": {evidence.Evidence{Raw: n.Document(evidencetest.DocumentConfig{
+			EditHeader: func(h map[any]any) { h[int64(4)] = []byte{1} },
+		})}, "nitro.format"},
+		"an unprotected header": {
+			evidence.Evidence{
+				Raw: n.Document(evidencetest.DocumentConfig{Unprotected: map[any]any{int64(4): []byte{1}}}),
+			},
+			"nitro.format",
+		},
+		"an unknown member": {
+			evidence.Evidence{Raw: edit(func(p map[string]any) { p["future"] = 1 })}, "nitro.format",
+		},
+		"a document of NitroTPM": {evidence.Evidence{Raw: edit(func(p map[string]any) {
+			p["nitrotpm_pcrs"] = p["pcrs"]
+			delete(p, "pcrs")
+		})}, "nitro.format"},
+		"no module id": {
+			evidence.Evidence{Raw: edit(func(p map[string]any) { p["module_id"] = "" })},
+			"nitro.format",
+		},
+		"no digest": {
+			evidence.Evidence{Raw: edit(func(p map[string]any) { delete(p, "digest") })},
+			"nitro.format",
+		},
+		"another digest": {
+			evidence.Evidence{Raw: edit(func(p map[string]any) { p["digest"] = "SHA256" })},
+			"nitro.format",
+		},
+		"no timestamp": {
+			evidence.Evidence{Raw: edit(func(p map[string]any) { p["timestamp"] = 0 })},
+			"nitro.format",
+		},
+		"no PCRs": {
+			evidence.Evidence{Raw: edit(func(p map[string]any) { p["pcrs"] = map[int][]byte{} })},
+			"nitro.format",
+		},
+		"PCR 1 left out": {
+			evidence.Evidence{Raw: edit(func(p map[string]any) { delete(pcrs(p), 1) })},
+			"nitro.format",
+		},
+		"PCR 32": {
+			evidence.Evidence{Raw: edit(func(p map[string]any) { pcrs(p)[32] = make([]byte, 48) })},
+			"nitro.format",
+		},
+		"a PCR of 47 bytes": {
+			evidence.Evidence{Raw: edit(func(p map[string]any) { pcrs(p)[4] = make([]byte, 47) })},
+			"nitro.format",
+		},
+		"user data too large": {
+			evidence.Evidence{Raw: n.Document(evidencetest.DocumentConfig{UserData: make([]byte, 1025)})},
+			"nitro.format",
+		},
+		"no CA": {
+			evidence.Evidence{Raw: edit(func(p map[string]any) { p["cabundle"] = [][]byte{} })},
+			"nitro.format",
+		},
+		"no certificate": {
+			evidence.Evidence{Raw: edit(func(p map[string]any) { p["certificate"] = []byte{} })},
+			"nitro.format",
+		},
+		"the root missing": {
+			evidence.Evidence{Raw: edit(func(p map[string]any) { p["cabundle"] = certs(p)[1:] })},
+			"nitro.root",
+		},
+		"the root last": {evidence.Evidence{Raw: edit(func(p map[string]any) {
+			c := certs(p)
+			p["cabundle"] = [][]byte{c[3], c[2], c[1], c[0]}
+		})}, "nitro.root"},
+		"a CA missing": {evidence.Evidence{Raw: edit(func(p map[string]any) {
+			c := certs(p)
+			p["cabundle"] = [][]byte{c[0], c[1], c[3]}
+		})}, "nitro.chain"},
+		"a CA twice": {evidence.Evidence{Raw: edit(func(p map[string]any) {
+			c := certs(p)
+			p["cabundle"] = [][]byte{c[0], c[1], c[1], c[2], c[3]}
+		})}, "nitro.chain"},
+		"a CA as the signer": {evidence.Evidence{Raw: n.Document(evidencetest.DocumentConfig{
+			Key: n.Chain[3].Key.(*ecdsa.PrivateKey),
+			Edit: func(p map[string]any) {
+				p["certificate"] = n.Chain[3].Cert.Raw
+				p["cabundle"] = certs(p)[:3]
+			},
+		})}, "nitro.chain"},
+		"garbage for a CA": {
+			evidence.Evidence{Raw: edit(func(p map[string]any) { certs(p)[2] = []byte{1, 2} })},
+			"nitro.chain",
+		},
+		"a day later": {evidence.Evidence{Raw: good, Time: now.AddDate(0, 0, 1)}, "nitro.validity"},
+		"before it was made": {
+			evidence.Evidence{Raw: good, Time: now.Add(-30 * time.Minute)}, "nitro.validity",
+		},
+		"a timestamp in the future": {evidence.Evidence{Raw: edit(func(p map[string]any) {
+			p["timestamp"] = uint64(now.Add(time.Hour).UnixMilli())
+		})}, "nitro.timestamp"},
+		"a timestamp of yesterday": {evidence.Evidence{Raw: edit(func(p map[string]any) {
+			p["timestamp"] = uint64(now.AddDate(0, 0, -1).UnixMilli())
+		})}, "nitro.timestamp"},
+		"a timestamp beyond all": {
+			evidence.Evidence{Raw: edit(func(p map[string]any) { p["timestamp"] = uint64(1<<64 - 1) })},
+			"nitro.timestamp",
+		},
+		"other runtime data": {evidence.Evidence{
+			Raw:         n.Document(evidencetest.DocumentConfig{UserData: sum[:]}),
+			RuntimeData: &evidence.Data{Bytes: []byte("b")},
+		}, "nitro.user-data.runtime-data"},
+		"no user data to bind": {
+			evidence.Evidence{Raw: good, RuntimeData: &evidence.Data{Bytes: data}},
+			"nitro.user-data.runtime-data",
+		},
+		"a prefix of the hash": {evidence.Evidence{
+			Raw:         n.Document(evidencetest.DocumentConfig{UserData: sum[:31]}),
+			RuntimeData: &evidence.Data{Bytes: data},
+		}, "nitro.user-data.runtime-data"},
+		"something after the hash": {evidence.Evidence{
+			Raw:         n.Document(evidencetest.DocumentConfig{UserData: append(sum[:], 1)}),
+			RuntimeData: &evidence.Data{Bytes: data},
+		}, "nitro.user-data.runtime-data"},
+		"init-time data": {
+			evidence.Evidence{Raw: good, InitTimeData: &evidence.Data{Bytes: data}},
+			"nitro.init-time-data",
+		},
+		"JSON that is none": {evidence.Evidence{
+			Raw:         n.Document(evidencetest.DocumentConfig{UserData: sum[:]}),
+			RuntimeData: &evidence.Data{Bytes: data, Type: evidence.JSON},
+		}, "nitro.runtime-data.json"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, got := run(t, n, tc.ev); got != tc.want {

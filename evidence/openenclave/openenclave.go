@@ -92,7 +92,8 @@ func (v *Verifier) bindFraming(result *evidence.Result, framed *Framed) error {
 	}
 	// The hash comes first: bytes that are not bound are not parsed.
 	buffer := evidence.Data{Bytes: framed.CustomClaims}
-	if framed.Header && len(bytes.TrimLeft(framed.CustomClaims, "\x00")) == 0 && !buffer.BoundBy(report.ReportData[:]) {
+	if framed.Header && len(bytes.TrimLeft(framed.CustomClaims, "\x00")) == 0 &&
+		!buffer.BoundBy(report.ReportData[:]) {
 		buffer.Bytes = nil // zero padding after the quote: the buffer is empty
 	}
 	err = buffer.CheckBound(result, CheckCustom, "custom claims", "REPORTDATA", report.ReportData[:])

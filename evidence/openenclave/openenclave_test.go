@@ -94,42 +94,71 @@ func TestFramings(t *testing.T) {
 		raw, runtime []byte
 		want         string
 	}{
-		"report":                              {report, data, ""},
-		"bare quote":                          {l.quote(data), data, ""},
-		"bare quote with zero padding":        {append(l.quote(data), make([]byte, 64)...), data, ""},
-		"evidence without header":             {withClaims, nil, ""},
-		"evidence with header":                {evidencetest.AttestationHeader(formatECDSA, withClaims), nil, ""},
-		"legacy report in a header":           {evidencetest.AttestationHeader(formatLegacy, report), data, ""},
-		"raw quote in a header":               {evidencetest.AttestationHeader(formatRaw, l.quote(data)), data, ""},
-		"custom claims as runtime data":       {withClaims, claims, ""},
-		"21 local report":                     {edit(report, 4, 1), nil, "openenclave.format"},
-		"21 report size larger":               {edit(report, 8, report[8]+1), nil, "openenclave.format"},
-		"21 report size smaller":              {edit(report, 8, report[8]-1), nil, "openenclave.format"},
-		"21 report size of 2^63":              {edit(report, 15, 0x80), nil, "openenclave.format"},
-		"21 report version 2":                 {edit(report, 0, 2), nil, "openenclave.format"},
-		"21 custom claims changed":            {edit(withClaims, len(withClaims)-1, 'X'), nil, "openenclave.custom-claims.binding"},
-		"21 custom claims that are not bound": {slices.Concat(l.quote(nil), claims), nil, "openenclave.custom-claims.binding"},
-		"21 custom claims cut short":          {withClaims[:len(withClaims)-1], nil, "openenclave.custom-claims.binding"},
-		"an opaque buffer":                    {slices.Concat(l.quote([]byte("no list")), []byte("no list")), nil, ""},
-		"an opaque buffer after a header":     {evidencetest.AttestationHeader(formatECDSA, slices.Concat(l.quote([]byte("no list")), []byte("no list"))), nil, ""},
-		"an opaque buffer of one zero byte":   {evidencetest.AttestationHeader(formatECDSA, append(l.quote([]byte{0}), 0)), nil, ""},
-		"a header and an empty buffer":        {evidencetest.AttestationHeader(formatECDSA, l.quote([]byte{})), nil, ""},
-		"the same with zero padding":          {evidencetest.AttestationHeader(formatECDSA, append(l.quote([]byte{}), 0, 0, 0)), nil, ""},
-		"21 custom claims cut off":            {evidencetest.AttestationHeader(formatECDSA, l.quote(claims)), nil, "openenclave.custom-claims.binding"},
-		"21 the same with zero padding":       {evidencetest.AttestationHeader(formatECDSA, append(l.quote(claims), 0, 0)), nil, "openenclave.custom-claims.binding"},
-		"21 cut off, sent as runtime data":    {evidencetest.AttestationHeader(formatECDSA, l.quote(claims)), claims, "openenclave.custom-claims.binding"},
-		"21 a header and nothing bound":       {evidencetest.AttestationHeader(formatECDSA, l.quote(nil)), nil, "openenclave.custom-claims.binding"},
-		"21 an opaque buffer changed":         {slices.Concat(l.quote([]byte("no list")), []byte("No list")), nil, "openenclave.custom-claims.binding"},
-		"21 local evidence":                   {evidencetest.AttestationHeader(formatLocal, withClaims), nil, "openenclave.format"},
-		"21 EPID evidence":                    {evidencetest.AttestationHeader([16]byte{0xf2, 0x28, 0xaa, 0x3f}, withClaims), nil, "openenclave.format"},
-		"21 header size larger":               {edit(evidencetest.AttestationHeader(formatECDSA, withClaims), 20, 0), nil, "openenclave.format"},
-		"header version 2":                    {edit(evidencetest.AttestationHeader(formatECDSA, withClaims), 0, 2), nil, "openenclave.format"},
-		"header alone":                        {evidencetest.AttestationHeader(formatECDSA, nil)[:27], nil, "openenclave.format"},
-		"empty":                               {nil, nil, "openenclave.format"},
-		"20 other runtime data":               {report, []byte("runtime data"), "sgx.report-data.runtime-data"},
-		"20 runtime data of another length":   {report, append(data, 0), "sgx.report-data.runtime-data"},
-		"20 no bytes do not match by lack":    {report, []byte{}, "sgx.report-data.runtime-data"},
-		"quote changed":                       {edit(report, 16+48+64, report[16+48+64]^1), nil, "dcap.quote.signature"},
+		"report":                        {report, data, ""},
+		"bare quote":                    {l.quote(data), data, ""},
+		"bare quote with zero padding":  {append(l.quote(data), make([]byte, 64)...), data, ""},
+		"evidence without header":       {withClaims, nil, ""},
+		"evidence with header":          {evidencetest.AttestationHeader(formatECDSA, withClaims), nil, ""},
+		"legacy report in a header":     {evidencetest.AttestationHeader(formatLegacy, report), data, ""},
+		"raw quote in a header":         {evidencetest.AttestationHeader(formatRaw, l.quote(data)), data, ""},
+		"custom claims as runtime data": {withClaims, claims, ""},
+		"21 local report":               {edit(report, 4, 1), nil, "openenclave.format"},
+		"21 report size larger":         {edit(report, 8, report[8]+1), nil, "openenclave.format"},
+		"21 report size smaller":        {edit(report, 8, report[8]-1), nil, "openenclave.format"},
+		"21 report size of 2^63":        {edit(report, 15, 0x80), nil, "openenclave.format"},
+		"21 report version 2":           {edit(report, 0, 2), nil, "openenclave.format"},
+		"21 custom claims changed": {
+			edit(withClaims, len(withClaims)-1, 'X'), nil, "openenclave.custom-claims.binding",
+		},
+		"21 custom claims that are not bound": {
+			slices.Concat(l.quote(nil), claims), nil, "openenclave.custom-claims.binding",
+		},
+		"21 custom claims cut short": {
+			withClaims[:len(withClaims)-1], nil, "openenclave.custom-claims.binding",
+		},
+		"an opaque buffer": {
+			slices.Concat(l.quote([]byte("no list")), []byte("no list")), nil, "",
+		},
+		"an opaque buffer after a header": {evidencetest.AttestationHeader(formatECDSA,
+			slices.Concat(l.quote([]byte("no list")), []byte("no list"))), nil, ""},
+		"an opaque buffer of one zero byte": {
+			evidencetest.AttestationHeader(formatECDSA, append(l.quote([]byte{0}), 0)), nil, "",
+		},
+		"a header and an empty buffer": {
+			evidencetest.AttestationHeader(formatECDSA, l.quote([]byte{})), nil, "",
+		},
+		"the same with zero padding": {
+			evidencetest.AttestationHeader(formatECDSA, append(l.quote([]byte{}), 0, 0, 0)), nil, "",
+		},
+		"21 custom claims cut off": {evidencetest.AttestationHeader(formatECDSA,
+			l.quote(claims)), nil, "openenclave.custom-claims.binding"},
+		"21 the same with zero padding": {evidencetest.AttestationHeader(formatECDSA,
+			append(l.quote(claims), 0, 0)), nil, "openenclave.custom-claims.binding"},
+		"21 cut off, sent as runtime data": {evidencetest.AttestationHeader(formatECDSA,
+			l.quote(claims)), claims, "openenclave.custom-claims.binding"},
+		"21 a header and nothing bound": {evidencetest.AttestationHeader(formatECDSA,
+			l.quote(nil)), nil, "openenclave.custom-claims.binding"},
+		"21 an opaque buffer changed": {slices.Concat(l.quote([]byte("no list")),
+			[]byte("No list")), nil, "openenclave.custom-claims.binding"},
+		"21 local evidence": {
+			evidencetest.AttestationHeader(formatLocal, withClaims), nil, "openenclave.format",
+		},
+		"21 EPID evidence": {evidencetest.AttestationHeader([16]byte{0xf2, 0x28, 0xaa, 0x3f},
+			withClaims), nil, "openenclave.format"},
+		"21 header size larger": {edit(evidencetest.AttestationHeader(formatECDSA, withClaims), 20,
+			0), nil, "openenclave.format"},
+		"header version 2": {edit(evidencetest.AttestationHeader(formatECDSA, withClaims), 0,
+			2), nil, "openenclave.format"},
+		"header alone": {
+			evidencetest.AttestationHeader(formatECDSA, nil)[:27], nil, "openenclave.format",
+		},
+		"empty":                             {nil, nil, "openenclave.format"},
+		"20 other runtime data":             {report, []byte("runtime data"), "sgx.report-data.runtime-data"},
+		"20 runtime data of another length": {report, append(data, 0), "sgx.report-data.runtime-data"},
+		"20 no bytes do not match by lack":  {report, []byte{}, "sgx.report-data.runtime-data"},
+		"quote changed": {
+			edit(report, 16+48+64, report[16+48+64]^1), nil, "dcap.quote.signature",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			result, got := l.verify(tc.raw, tc.runtime)
@@ -235,7 +264,8 @@ func TestEndorsementsServeAsCollateral(t *testing.T) {
 	}
 	for name, b := range map[string][]byte{
 		"empty": nil, "version 2": edit(blob, 0, 2), "type 1": edit(blob, 4, 1), "eight items": edit(blob, 12, 8),
-		"size too large": edit(blob, 8, blob[8]+1), "trailing byte": append(slices.Clone(blob), 0), "first offset not zero": edit(blob, 16, 1),
+		"size too large": edit(blob, 8, blob[8]+1), "trailing byte": append(slices.Clone(blob), 0),
+		"first offset not zero": edit(blob, 16, 1),
 		"offsets not ascending": edit(blob, 20, 0xff), "offset after the end": edit(blob, 16+4*8+3, 0x7f),
 	} {
 		if _, err := openenclave.ParseEndorsements(b); err == nil {
@@ -284,8 +314,14 @@ func TestTDXEndorsementsAreRead(t *testing.T) {
 		}
 	}
 	blob := l.structBlob(4)
-	for name, b := range map[string][]byte{"version 9": edit(blob, 0, 9), "cut off": blob[:len(blob)-1], "only a header": blob[:120], "a size too large": edit(blob, 19, 0xff),
-		"a size too small": edit(blob, 16, blob[16]-5), "bytes after": append(slices.Clone(blob), 1)} {
+	for name, b := range map[string][]byte{
+		"version 9":        edit(blob, 0, 9),
+		"cut off":          blob[:len(blob)-1],
+		"only a header":    blob[:120],
+		"a size too large": edit(blob, 19, 0xff),
+		"a size too small": edit(blob, 16, blob[16]-5),
+		"bytes after":      append(slices.Clone(blob), 1),
+	} {
 		if _, err := openenclave.ParseEndorsements(b); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
@@ -330,24 +366,48 @@ func TestCertificatesCarryEvidence(t *testing.T) {
 		raw  []byte
 		want string
 	}{
-		"report under the new identifier":   {good, ""},
-		"bare quote under the old":          {issue(key, pkix.Extension{Id: oldOID, Value: quote}), ""},
-		"report in a further octet string":  {issue(key, pkix.Extension{Id: oldOID, Value: wrap(report)}), ""},
-		"evidence in another's certificate": {issue(other.Key, pkix.Extension{Id: newOID, Value: report}), "openenclave.certificate.key"},
-		"no evidence":                       {issue(key), "openenclave.format"},
-		"evidence twice":                    {issue(key, pkix.Extension{Id: newOID, Value: report}, pkix.Extension{Id: oldOID, Value: quote}), "openenclave.format"},
-		"certificate inside":                {issue(key, pkix.Extension{Id: newOID, Value: good}), "openenclave.format"},
-		"certificate changed after signing": {edit(good, len(good)-1, good[len(good)-1]^1), "openenclave.certificate.key"},
-		"certificate without evidence":      {l.m.PCK.Cert.Raw, "openenclave.format"},
-		"issued by a parent":                {evidencetest.TLSCertificate(key, other.Key, evidencetest.OIDOpenEnclave(), report), ""},
-		"another's, issued by a parent":     {evidencetest.TLSCertificate(other.Key, key, evidencetest.OIDOpenEnclave(), report), "openenclave.certificate.key"},
-		"key bound by the hash of its DER":  {issue(key, pkix.Extension{Id: newOID, Value: evidencetest.OpenEnclaveReport(l.quote(spki))}), ""},
-		"in PEM":                            {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: good}), ""},
-		"attested TLS, version 2":           {issue(key, pkix.Extension{Id: newOID, Value: evidencetest.AttestationHeader(formatECDSA, slices.Concat(quote, bound))}), ""},
-		"the same without the key":          {issue(key, pkix.Extension{Id: newOID, Value: evidencetest.AttestationHeader(formatECDSA, quote)}), "openenclave.custom-claims.binding"},
-		"Gramine":                           {evidencetest.TLSCertificate(key, nil, evidencetest.OIDGramine(), l.quote(spki)), ""},
-		"SEV-SNP in DICE":                   {evidencetest.TLSCertificate(key, nil, evidencetest.OIDDICE(), evidencetest.DICE(0x1a7504, make([]byte, 1184), keyClaims)), "openenclave.format"},
-		"bytes after the certificate":       {append(slices.Clone(good), 0), "openenclave.format"},
+		"report under the new identifier":  {good, ""},
+		"bare quote under the old":         {issue(key, pkix.Extension{Id: oldOID, Value: quote}), ""},
+		"report in a further octet string": {issue(key, pkix.Extension{Id: oldOID, Value: wrap(report)}), ""},
+		"evidence in another's certificate": {
+			issue(other.Key, pkix.Extension{Id: newOID, Value: report}), "openenclave.certificate.key",
+		},
+		"no evidence": {issue(key), "openenclave.format"},
+		"evidence twice": {
+			issue(key, pkix.Extension{Id: newOID, Value: report}, pkix.Extension{Id: oldOID, Value: quote}),
+			"openenclave.format",
+		},
+		"certificate inside": {
+			issue(key, pkix.Extension{Id: newOID, Value: good}), "openenclave.format",
+		},
+		"certificate changed after signing": {
+			edit(good, len(good)-1, good[len(good)-1]^1), "openenclave.certificate.key",
+		},
+		"certificate without evidence": {l.m.PCK.Cert.Raw, "openenclave.format"},
+		"issued by a parent": {
+			evidencetest.TLSCertificate(key, other.Key, evidencetest.OIDOpenEnclave(), report), "",
+		},
+		"another's, issued by a parent": {
+			evidencetest.TLSCertificate(other.Key, key, evidencetest.OIDOpenEnclave(), report),
+			"openenclave.certificate.key",
+		},
+		"key bound by the hash of its DER": {issue(key,
+			pkix.Extension{Id: newOID, Value: evidencetest.OpenEnclaveReport(l.quote(spki))}), ""},
+		"in PEM": {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: good}), ""},
+		"attested TLS, version 2": {issue(key, pkix.Extension{
+			Id:    newOID,
+			Value: evidencetest.AttestationHeader(formatECDSA, slices.Concat(quote, bound)),
+		}), ""},
+		"the same without the key": {
+			issue(key, pkix.Extension{Id: newOID, Value: evidencetest.AttestationHeader(formatECDSA, quote)}),
+			"openenclave.custom-claims.binding",
+		},
+		"Gramine": {
+			evidencetest.TLSCertificate(key, nil, evidencetest.OIDGramine(), l.quote(spki)), "",
+		},
+		"SEV-SNP in DICE": {evidencetest.TLSCertificate(key, nil, evidencetest.OIDDICE(),
+			evidencetest.DICE(0x1a7504, make([]byte, 1184), keyClaims)), "openenclave.format"},
+		"bytes after the certificate": {append(slices.Clone(good), 0), "openenclave.format"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, got := l.verify(tc.raw, nil); got != tc.want {

@@ -32,8 +32,13 @@ var (
 		"send the certificate as the TEE made it, in DER or PEM, or take the evidence out of its "+
 			"extension and send that")
 	CheckKey = checks.Define("ratls.certificate.key",
-		"the evidence binds the certificate's own key in a way that is known: SHA-256 of the PEM public key with its NUL (Open Enclave), a hash of the DER SubjectPublicKeyInfo (EGo, Gramine), or the claims of TCG DICE tagged evidence; and a certificate that names itself as its issuer is signed by this key",
-		"ask the TEE for a new certificate; if its key is still not bound, the certificate belongs to someone else, or the software binds the key in a way that is not known here: then send the evidence alone, with the bound bytes as runtime data")
+		"the evidence binds the certificate's own key in a way that is known: "+
+			"SHA-256 of the PEM public key with its NUL (Open Enclave), a hash of the DER "+
+			"SubjectPublicKeyInfo (EGo, Gramine), or the claims of TCG DICE tagged evidence; "+
+			"and a certificate that names itself as its issuer is signed by this key",
+		"ask the TEE for a new certificate; if its key is still not bound, the certificate belongs to "+
+			"someone else, or the software binds the key in a way that is not known here: "+
+			"then send the evidence alone, with the bound bytes as runtime data")
 )
 
 // Catalogue lists the checks of this package, which the packages of the evidence make.

@@ -63,11 +63,14 @@ func TestBindings(t *testing.T) {
 		field []byte
 		found string
 	}{
-		"PEM and NUL":           {plain, field(sum(text)), "SHA-256 of the PEM public key with its NUL"},
-		"DER":                   {plain, field(sum(der)), "SHA-256 of the DER public key"},
-		"DER, SHA-384":          {plain, field(sum384(der)), "SHA-384 of the DER public key"},
-		"DER, SHA-512":          {plain, field(sum512(der)), "SHA-512 of the DER public key"},
-		"DICE":                  {dice, field(sum(claims)), "SHA-256 of the claims, which contain a hash of the DER public key"},
+		"PEM and NUL":  {plain, field(sum(text)), "SHA-256 of the PEM public key with its NUL"},
+		"DER":          {plain, field(sum(der)), "SHA-256 of the DER public key"},
+		"DER, SHA-384": {plain, field(sum384(der)), "SHA-384 of the DER public key"},
+		"DER, SHA-512": {plain, field(sum512(der)), "SHA-512 of the DER public key"},
+		"DICE": {
+			dice, field(sum(claims)),
+			"SHA-256 of the claims, which contain a hash of the DER public key",
+		},
 		"PEM without NUL":       {plain, field(sum(text[:len(text)-1])), ""},
 		"another key":           {plain, field(sum(spki(t, newKey(t)))), ""},
 		"zeros":                 {plain, make([]byte, 64), ""},
@@ -123,36 +126,78 @@ func TestParse(t *testing.T) {
 		want string // text of the error
 		form ratls.Form
 	}{
-		"Gramine":                     {self, "", ratls.Gramine},
-		"in PEM":                      {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: self}), "", ratls.Gramine},
-		"in PEM after white space":    {append([]byte("\r\n "), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: self})...), "", ratls.Gramine},
-		"issued by a parent":          {evidencetest.TLSCertificate(key, parent, evidencetest.OIDGramine(), []byte("quote")), "", ratls.Gramine},
-		"Open Enclave":                {evidencetest.TLSCertificate(key, nil, evidencetest.OIDOpenEnclave(), []byte("report")), "", ratls.OpenEnclave},
-		"in a further octet string":   {evidencetest.TLSCertificate(key, nil, evidencetest.OIDOpenEnclave(), wrapped), "", ratls.OpenEnclave},
-		"DICE":                        {dice(tagged.Value), "", ratls.DICE},
-		"DICE with SHA-384":           {dice(evidencetest.DICE(60000, []byte("quote"), evidencetest.DICEClaims(7, good384[:]))), "", ratls.DICE},
-		"DICE beside Gramine":         {evidencetest.TLSCertificateWith(key, nil, tagged, gramine), "", ratls.DICE},
-		"Gramine beside DICE":         {evidencetest.TLSCertificateWith(key, nil, gramine, tagged), "", ratls.DICE},
-		"not a certificate":           {[]byte{0x30, 0x82, 0, 1, 0}, "not a certificate", ""},
-		"empty PEM":                   {[]byte("-----BEGIN CERTIFICATE-----\n"), "PEM that cannot be read", ""},
-		"bytes after it":              {append(slices.Clone(self), 0), "trailing data", ""},
-		"without evidence":            {evidencetest.TLSCertificate(key, nil, asn1.ObjectIdentifier{1, 2, 3}, nil), "no evidence", ""},
-		"evidence twice":              {evidencetest.TLSCertificateWith(key, nil, gramine, pkix.Extension{Id: evidencetest.OIDOpenEnclave(), Value: []byte("report")}), "evidence twice", ""},
-		"a certificate inside":        {evidencetest.TLSCertificate(key, nil, evidencetest.OIDGramine(), self), "a certificate inside", ""},
-		"a certificate inside DICE":   {dice(evidencetest.DICE(60000, self, claims)), "a certificate inside", ""},
-		"a huge RSA key":              {huge, "at most 8192", ""},
-		"DICE without tag":            {dice(cborText([][]byte{{1}, claims})), "not one tagged", ""},
-		"DICE with another tag":       {dice(evidencetest.DICE(60001, []byte("report"), claims)), "tag 60001 is not known", ""},
-		"DICE of three":               {dice(cborText(cbor.Tag{Number: 60000, Content: [][]byte{{1}, claims, {1}}})), "not an array of evidence and claims", ""},
-		"DICE with bytes after":       {dice(append(slices.Clone(tagged.Value), 0)), "not one tagged", ""},
-		"DICE claims of no form":      {dice(evidencetest.DICE(60000, []byte("quote"), []byte{1})), "not a CBOR map", ""},
-		"DICE without a key hash":     {dice(evidencetest.DICE(60000, []byte("quote"), cborText(map[string]any{"nonce": []byte{1}}))), "no pubkey-hash", ""},
-		"DICE with another key":       {dice(evidencetest.DICE(60000, []byte("quote"), evidencetest.DICEClaims(1, make([]byte, 32)))), "the certificate's key has", ""},
-		"DICE with an empty hash":     {dice(evidencetest.DICE(60000, []byte("quote"), evidencetest.DICEClaims(1, nil))), "the certificate's key has", ""},
-		"DICE with a hash cut short":  {dice(evidencetest.DICE(60000, []byte("quote"), evidencetest.DICEClaims(1, sum[:8]))), "the certificate's key has", ""},
-		"DICE with another algorithm": {dice(evidencetest.DICE(60000, []byte("quote"), evidencetest.DICEClaims(2, sum[:16]))), "hash algorithm 2 is not known", ""},
-		"DICE with a hash of no form": {dice(evidencetest.DICE(60000, []byte("quote"), cborText(map[string]any{"pubkey-hash": sum[:]}))), "not an array", ""},
-		"DICE with two key hashes":    {dice(evidencetest.DICE(60000, []byte("quote"), append([]byte{0xa2}, append(claims[1:], claims[1:]...)...))), "not a CBOR map", ""},
+		"Gramine": {self, "", ratls.Gramine},
+		"in PEM": {
+			pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: self}), "", ratls.Gramine,
+		},
+		"in PEM after white space": {append([]byte("\r\n "),
+			pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: self})...), "", ratls.Gramine},
+		"issued by a parent": {evidencetest.TLSCertificate(key, parent, evidencetest.OIDGramine(),
+			[]byte("quote")), "", ratls.Gramine},
+		"Open Enclave": {evidencetest.TLSCertificate(key, nil, evidencetest.OIDOpenEnclave(),
+			[]byte("report")), "", ratls.OpenEnclave},
+		"in a further octet string": {evidencetest.TLSCertificate(key, nil, evidencetest.OIDOpenEnclave(),
+			wrapped), "", ratls.OpenEnclave},
+		"DICE": {dice(tagged.Value), "", ratls.DICE},
+		"DICE with SHA-384": {
+			dice(evidencetest.DICE(60000, []byte("quote"), evidencetest.DICEClaims(7, good384[:]))),
+			"", ratls.DICE,
+		},
+		"DICE beside Gramine": {evidencetest.TLSCertificateWith(key, nil, tagged, gramine), "", ratls.DICE},
+		"Gramine beside DICE": {evidencetest.TLSCertificateWith(key, nil, gramine, tagged), "", ratls.DICE},
+		"not a certificate":   {[]byte{0x30, 0x82, 0, 1, 0}, "not a certificate", ""},
+		"empty PEM":           {[]byte("-----BEGIN CERTIFICATE-----\n"), "PEM that cannot be read", ""},
+		"bytes after it":      {append(slices.Clone(self), 0), "trailing data", ""},
+		"without evidence": {evidencetest.TLSCertificate(key, nil, asn1.ObjectIdentifier{1, 2, 3},
+			nil), "no evidence", ""},
+		"evidence twice": {evidencetest.TLSCertificateWith(key, nil, gramine, pkix.Extension{
+			Id:    evidencetest.OIDOpenEnclave(),
+			Value: []byte("report"),
+		}), "evidence twice", ""},
+		"a certificate inside": {evidencetest.TLSCertificate(key, nil, evidencetest.OIDGramine(),
+			self), "a certificate inside", ""},
+		"a certificate inside DICE": {
+			dice(evidencetest.DICE(60000, self, claims)), "a certificate inside", "",
+		},
+		"a huge RSA key":   {huge, "at most 8192", ""},
+		"DICE without tag": {dice(cborText([][]byte{{1}, claims})), "not one tagged", ""},
+		"DICE with another tag": {
+			dice(evidencetest.DICE(60001, []byte("report"), claims)), "tag 60001 is not known", "",
+		},
+		"DICE of three": {
+			dice(cborText(cbor.Tag{Number: 60000, Content: [][]byte{{1}, claims, {1}}})),
+			"not an array of evidence and claims", "",
+		},
+		"DICE with bytes after": {dice(append(slices.Clone(tagged.Value), 0)), "not one tagged", ""},
+		"DICE claims of no form": {
+			dice(evidencetest.DICE(60000, []byte("quote"), []byte{1})), "not a CBOR map", "",
+		},
+		"DICE without a key hash": {
+			dice(evidencetest.DICE(60000, []byte("quote"), cborText(map[string]any{"nonce": []byte{1}}))),
+			"no pubkey-hash", "",
+		},
+		"DICE with another key": {
+			dice(evidencetest.DICE(60000, []byte("quote"), evidencetest.DICEClaims(1, make([]byte, 32)))),
+			"the certificate's key has", "",
+		},
+		"DICE with an empty hash": {
+			dice(evidencetest.DICE(60000, []byte("quote"), evidencetest.DICEClaims(1, nil))),
+			"the certificate's key has", "",
+		},
+		"DICE with a hash cut short": {
+			dice(evidencetest.DICE(60000, []byte("quote"), evidencetest.DICEClaims(1, sum[:8]))),
+			"the certificate's key has", "",
+		},
+		"DICE with another algorithm": {
+			dice(evidencetest.DICE(60000, []byte("quote"), evidencetest.DICEClaims(2, sum[:16]))),
+			"hash algorithm 2 is not known", "",
+		},
+		"DICE with a hash of no form": {
+			dice(evidencetest.DICE(60000, []byte("quote"), cborText(map[string]any{"pubkey-hash": sum[:]}))),
+			"not an array", "",
+		},
+		"DICE with two key hashes": {dice(evidencetest.DICE(60000, []byte("quote"),
+			append([]byte{0xa2}, append(claims[1:], claims[1:]...)...))), "not a CBOR map", ""},
 	} {
 		c, err := ratls.Parse(tc.raw)
 		switch {

@@ -75,7 +75,9 @@ func (v *Verifier) Verify(ctx context.Context, ev evidence.Evidence) (*evidence.
 
 // VerifyQuote verifies a quote that was taken out of a framing, adding to the checks and facts
 // that result contains already. The caller ends it with [evidence.Result.Conclude].
-func (v *Verifier) VerifyQuote(ctx context.Context, result *evidence.Result, quote []byte, ev evidence.Evidence) error {
+func (v *Verifier) VerifyQuote(
+	ctx context.Context, result *evidence.Result, quote []byte, ev evidence.Evidence,
+) error {
 	return v.verify(ctx, result, quote, nil, ev)
 }
 

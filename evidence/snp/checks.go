@@ -30,7 +30,8 @@ var (
 		"send the report as the guest device returned it")
 	CheckVMPL = checks.Define("snp.report.vmpl",
 		"the guest asked for the report, at VMPL 0 to 3",
-		"ask for the report inside the guest; a report that the host asked for proves nothing about its report data")
+		"ask for the report inside the guest;"+
+			" a report that the host asked for proves nothing about its report data")
 	CheckCertificates = checks.Define("snp.certificates",
 		"the certificates sent along can be read",
 		remedyChain)

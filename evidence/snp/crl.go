@@ -72,7 +72,9 @@ func (v *Verifier) revocation(
 		if v.cfg.RequireCRL && !published.Stale {
 			return "", false, result.FailWith(CheckCRL,
 				"a revocation list that is current at "+stamp(ev.Time), "a list valid from "+window,
-				fmt.Sprintf("the list for %s expired on %s; run: probity collateral fetch --amd %s, or import a newer bundle", e.leaf.Line, stamp(list.nextUpdate), e.leaf.Line))
+				fmt.Sprintf("the list for %s expired on %s; run: probity collateral fetch --amd %s, "+
+					"or import a newer bundle",
+					e.leaf.Line, stamp(list.nextUpdate), e.leaf.Line))
 		}
 		result.Pass(CheckCRL, "a revocation list", "stale: "+window)
 		return revocationStale, published.Stale, nil

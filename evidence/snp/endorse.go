@@ -223,9 +223,13 @@ func otherRoot(sent []*x509.Certificate, root *ca, err error) error {
 		switch {
 		case cert.Subject.CommonName != root.cert.Subject.CommonName || cert.Equal(root.cert):
 		case simulated.Root(cert):
-			return fmt.Errorf("%w: it leads to a simulated root named %s, whose key is not that of the trusted root", err, cert.Subject.CommonName)
+			return fmt.Errorf(
+				"%w: it leads to a simulated root named %s, whose key is not that of the trusted root",
+				err, cert.Subject.CommonName,
+			)
 		default:
-			return fmt.Errorf("%w: it leads to a root named %s, whose key is not that of the trusted root", err, cert.Subject.CommonName)
+			return fmt.Errorf("%w: it leads to a root named %s, whose key is not that of the trusted root",
+				err, cert.Subject.CommonName)
 		}
 	}
 	return err
@@ -238,7 +242,8 @@ func (v *Verifier) trusted(cert *x509.Certificate, root *ca) (*ca, error) {
 		return ca, nil
 	}
 	switch {
-	case !cert.IsCA || !cert.BasicConstraintsValid || cert.KeyUsage != 0 && cert.KeyUsage&x509.KeyUsageCertSign == 0:
+	case !cert.IsCA || !cert.BasicConstraintsValid ||
+		cert.KeyUsage != 0 && cert.KeyUsage&x509.KeyUsageCertSign == 0:
 		return nil, errors.New("the certificate is not a CA")
 	case len(cert.UnhandledCriticalExtensions) > 0:
 		return nil, fmt.Errorf("critical extension %s is not understood", cert.UnhandledCriticalExtensions[0])

@@ -155,6 +155,7 @@ func (e extensions) spl(what string, arc int) (uint8, error) {
 // validAt reports whether a certificate is valid at the time, and if not, what
 // its window is.
 func validAt(cert *x509.Certificate, at time.Time) (string, bool) {
-	window := fmt.Sprintf("%s is valid from %s to %s", cert.Subject.CommonName, cert.NotBefore.UTC().Format(time.RFC3339), cert.NotAfter.UTC().Format(time.RFC3339))
+	window := fmt.Sprintf("%s is valid from %s to %s", cert.Subject.CommonName,
+		cert.NotBefore.UTC().Format(time.RFC3339), cert.NotAfter.UTC().Format(time.RFC3339))
 	return window, !at.Before(cert.NotBefore) && !at.After(cert.NotAfter)
 }

@@ -53,35 +53,65 @@ func TestMustRefuseReports(t *testing.T) {
 			copy(b[0x2a0:], bytes.Repeat([]byte{255}, 48))
 			copy(b[0x2e8:], bytes.Repeat([]byte{255}, 48))
 		}}, "snp.report.signature"},
-		"report data altered":                                {flip(0x50), "snp.report.signature"},
-		"host data altered":                                  {flip(0xc0), "snp.report.signature"},
-		"the debug bit cleared":                              {evidencetest.ReportConfig{Policy: 0xb0000, After: func(b []byte) { b[10] &^= 8 }}, "snp.report.signature"},
-		"version 1":                                          {set(0, 1), "snp.report.format"},
-		"version 6":                                          {set(0, 6), "snp.report.format"},
-		"signature algorithm 0":                              {set(0x34, 0), "snp.report.signature-algorithm"},
-		"signature algorithm 2":                              {set(0x34, 2), "snp.report.signature-algorithm"},
-		"signed with no key":                                 {set(0x48, 7<<2), "snp.report.signing-key"},
-		"an unknown signing key":                             {set(0x48, 2<<2), "snp.report.signing-key"},
-		"reserved bits beside the signing key":               {set(0x48, 0x20), "snp.report.reserved"},
-		"reserved bytes after the signing key":               {set(0x4c, 1), "snp.report.reserved"},
-		"CPUID fields in version 2":                          {evidencetest.ReportConfig{Version: 2, Edit: func(b []byte) { b[0x188] = 0x19 }}, "snp.report.reserved"},
-		"mitigation vectors in version 3":                    {set(0x1f8, 1), "snp.report.reserved"},
-		"reserved policy bits":                               {evidencetest.ReportConfig{Policy: 1<<17 | 1<<26}, "snp.report.policy"},
-		"bit 17 of the policy not set":                       {evidencetest.ReportConfig{Policy: 1 << 16}, "snp.report.policy"},
-		"requested by the host":                              {set(0x30, 255, 255, 255, 255), "snp.report.vmpl"},
-		"VMPL 4":                                             {set(0x30, 4), "snp.report.vmpl"},
-		"CHIP_ID not compared with HWID":                     {set(0x1a0, 1, 2, 3), "snp.vcek.hwid"},
-		"SPLs not compared with REPORTED_TCB":                {evidencetest.ReportConfig{Reported: &snp.RawTCB{4, 0, 0, 0, 0, 0, 25, 219}, Committed: &snp.RawTCB{4, 0, 0, 0, 0, 0, 25, 219}}, "snp.vcek.tcb"},
-		"a key of an old TCB":                                {evidencetest.ReportConfig{Reported: &snp.RawTCB{4, 0, 0, 0, 0, 0, 23, 219}}, "snp.vcek.tcb"},
-		"a reserved byte in REPORTED_TCB":                    {evidencetest.ReportConfig{Reported: &snp.RawTCB{4, 0, 1, 0, 0, 0, 24, 219}}, "snp.vcek.tcb"},
-		"COMMITTED_TCB below REPORTED_TCB":                   {evidencetest.ReportConfig{Committed: &snp.RawTCB{4, 0, 0, 0, 0, 0, 23, 219}}, "snp.report.tcb-order"},
-		"committed firmware above the current":               {evidencetest.ReportConfig{Edit: func(b []byte) { b[0x1ec] = 42 }}, "snp.report.firmware-order"},
-		"a reserved byte of COMMITTED_TCB above CURRENT_TCB": {evidencetest.ReportConfig{Edit: func(b []byte) { b[0x1e4] = 1 }}, "snp.report.tcb-order"},
-		"CURRENT_TCB below COMMITTED_TCB":                    {evidencetest.ReportConfig{Edit: func(b []byte) { b[0x38] = 3 }}, "snp.report.tcb-order"},
-		"a CPU of another line":                              {evidencetest.ReportConfig{Family: 0x19, Model: 0x11}, "snp.product"},
-		"a CPU of another family":                            {evidencetest.ReportConfig{Family: 0x1a, Model: 1}, "snp.product"},
-		"a CPU that is not known":                            {evidencetest.ReportConfig{Family: 0x19, Model: 0x50}, "snp.product"},
-		"a report of a VLEK with a VCEK":                     {set(0x48, 1<<2), "snp.vcek.kind"},
+		"report data altered": {flip(0x50), "snp.report.signature"},
+		"host data altered":   {flip(0xc0), "snp.report.signature"},
+		"the debug bit cleared": {
+			evidencetest.ReportConfig{Policy: 0xb0000, After: func(b []byte) { b[10] &^= 8 }},
+			"snp.report.signature",
+		},
+		"version 1":                            {set(0, 1), "snp.report.format"},
+		"version 6":                            {set(0, 6), "snp.report.format"},
+		"signature algorithm 0":                {set(0x34, 0), "snp.report.signature-algorithm"},
+		"signature algorithm 2":                {set(0x34, 2), "snp.report.signature-algorithm"},
+		"signed with no key":                   {set(0x48, 7<<2), "snp.report.signing-key"},
+		"an unknown signing key":               {set(0x48, 2<<2), "snp.report.signing-key"},
+		"reserved bits beside the signing key": {set(0x48, 0x20), "snp.report.reserved"},
+		"reserved bytes after the signing key": {set(0x4c, 1), "snp.report.reserved"},
+		"CPUID fields in version 2": {evidencetest.ReportConfig{Version: 2, Edit: func(b []byte) {
+			b[0x188] = 0x19
+		}}, "snp.report.reserved"},
+		"mitigation vectors in version 3": {set(0x1f8, 1), "snp.report.reserved"},
+		"reserved policy bits": {
+			evidencetest.ReportConfig{Policy: 1<<17 | 1<<26}, "snp.report.policy",
+		},
+		"bit 17 of the policy not set": {
+			evidencetest.ReportConfig{Policy: 1 << 16}, "snp.report.policy",
+		},
+		"requested by the host":          {set(0x30, 255, 255, 255, 255), "snp.report.vmpl"},
+		"VMPL 4":                         {set(0x30, 4), "snp.report.vmpl"},
+		"CHIP_ID not compared with HWID": {set(0x1a0, 1, 2, 3), "snp.vcek.hwid"},
+		"SPLs not compared with REPORTED_TCB": {evidencetest.ReportConfig{Reported: &snp.RawTCB{
+			4, 0, 0, 0, 0, 0, 25, 219,
+		}, Committed: &snp.RawTCB{4, 0, 0, 0, 0, 0, 25, 219}}, "snp.vcek.tcb"},
+		"a key of an old TCB": {
+			evidencetest.ReportConfig{Reported: &snp.RawTCB{4, 0, 0, 0, 0, 0, 23, 219}},
+			"snp.vcek.tcb",
+		},
+		"a reserved byte in REPORTED_TCB": {
+			evidencetest.ReportConfig{Reported: &snp.RawTCB{4, 0, 1, 0, 0, 0, 24, 219}},
+			"snp.vcek.tcb",
+		},
+		"COMMITTED_TCB below REPORTED_TCB": {
+			evidencetest.ReportConfig{Committed: &snp.RawTCB{4, 0, 0, 0, 0, 0, 23, 219}},
+			"snp.report.tcb-order",
+		},
+		"committed firmware above the current": {evidencetest.ReportConfig{Edit: func(b []byte) {
+			b[0x1ec] = 42
+		}}, "snp.report.firmware-order"},
+		"a reserved byte of COMMITTED_TCB above CURRENT_TCB": {
+			evidencetest.ReportConfig{Edit: func(b []byte) { b[0x1e4] = 1 }}, "snp.report.tcb-order",
+		},
+		"CURRENT_TCB below COMMITTED_TCB": {
+			evidencetest.ReportConfig{Edit: func(b []byte) { b[0x38] = 3 }}, "snp.report.tcb-order",
+		},
+		"a CPU of another line": {
+			evidencetest.ReportConfig{Family: 0x19, Model: 0x11}, "snp.product",
+		},
+		"a CPU of another family": {evidencetest.ReportConfig{Family: 0x1a, Model: 1}, "snp.product"},
+		"a CPU that is not known": {
+			evidencetest.ReportConfig{Family: 0x19, Model: 0x50}, "snp.product",
+		},
+		"a report of a VLEK with a VCEK": {set(0x48, 1<<2), "snp.vcek.kind"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, snp.Milan, evidencetest.ChipConfig{})

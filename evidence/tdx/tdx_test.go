@@ -134,27 +134,60 @@ func TestMustRefuse(t *testing.T) {
 		check string
 		edit  func(*scene)
 	}{
-		"03 foreign TDX module":               {"dcap.tdx-module.identity", func(s *scene) { s.td.MRSignerSEAM[0] = 1 }},
-		"03 attributes of the module":         {"dcap.tdx-module.identity", func(s *scene) { s.td.SEAMAttributes[0] = 1 }},
-		"03 attributes outside the mask":      {"dcap.tdx-module.identity", func(s *scene) { s.td.SEAMAttributes[7] = 1; s.edit = mask }},
-		"03 unknown module version":           {"dcap.tdx-module.identity", func(s *scene) { s.td.TEETCBSVN[1] = 3 }},
-		"03 no module of version 1.0":         {"dcap.tdx-module.identity", func(s *scene) { s.td.TEETCBSVN[1] = 0; s.tcb.Modules = s.tcb.Modules[1:] }},
-		"03 unknown module now":               {"dcap.tdx-module.identity", func(s *scene) { s.td.V15 = true; s.td.TEETCBSVN2[1] = 3 }},
-		"03 module below every level":         {"dcap.tdx-module.tcb", func(s *scene) { s.td.TEETCBSVN[0] = 0 }},
-		"03 module revoked":                   {"dcap.tcb.revoked", func(s *scene) { s.td.TEETCBSVN[0] = 1 }},
-		"05 module revoked now":               {"dcap.tcb.revoked", func(s *scene) { s.td.V15 = true; s.td.TEETCBSVN2[0] = 1 }},
-		"03 module below every level now":     {"dcap.tdx-module.tcb", func(s *scene) { s.td.V15 = true; s.td.TEETCBSVN2[0] = 0 }},
-		"05 unknown status of a module":       {"dcap.tcbinfo.format", func(s *scene) { s.tcb.Modules[1].Levels[0].Status = "Good" }},
-		"07 module levels out of order":       {"dcap.tcbinfo.format", func(s *scene) { slices.Reverse(s.tcb.Modules[1].Levels) }},
-		"08 module twice":                     {"dcap.tcbinfo.format", func(s *scene) { s.tcb.Modules = append(s.tcb.Modules, s.tcb.Modules[1]) }},
-		"06 fifteen TDX components":           {"dcap.tcbinfo.format", func(s *scene) { s.tcb.Levels[0].TDX = s.tcb.Levels[0].TDX[:15] }},
-		"06 no TDX components":                {"dcap.tcbinfo.format", func(s *scene) { s.tcb.Levels[0].TDX = nil }},
-		"09 reserved bit beside DEBUG":        {"tdx.attributes.reserved", func(s *scene) { s.td.Attributes |= 1 << 3 }},
-		"14 SGX TCB info":                     {"dcap.tcbinfo.tee", func(s *scene) { s.tcb.TEE = "SGX" }},
-		"14 TCB info of version 2":            {"dcap.tcbinfo.tee", func(s *scene) { s.tcb.Version, s.tcb.Modules = 2, nil }},
-		"14 identity of the SGX QE":           {"dcap.qe-identity.id", func(s *scene) { s.tcb.QEID = "QE" }},
-		"01 SGX QE in the place of the TD QE": {"dcap.qe.identity", func(s *scene) { s.quote.QE = evidencetest.HealthyQE() }},
-		"02 PCESVN below every level":         {"dcap.tcb.level", func(s *scene) { s.platform.PCESVN = 4 }},
+		"03 foreign TDX module": {"dcap.tdx-module.identity", func(s *scene) {
+			s.td.MRSignerSEAM[0] = 1
+		}},
+		"03 attributes of the module": {"dcap.tdx-module.identity", func(s *scene) {
+			s.td.SEAMAttributes[0] = 1
+		}},
+		"03 attributes outside the mask": {
+			"dcap.tdx-module.identity", func(s *scene) { s.td.SEAMAttributes[7] = 1; s.edit = mask },
+		},
+		"03 unknown module version": {"dcap.tdx-module.identity", func(s *scene) {
+			s.td.TEETCBSVN[1] = 3
+		}},
+		"03 no module of version 1.0": {
+			"dcap.tdx-module.identity",
+			func(s *scene) { s.td.TEETCBSVN[1] = 0; s.tcb.Modules = s.tcb.Modules[1:] },
+		},
+		"03 unknown module now": {
+			"dcap.tdx-module.identity", func(s *scene) { s.td.V15 = true; s.td.TEETCBSVN2[1] = 3 },
+		},
+		"03 module below every level": {"dcap.tdx-module.tcb", func(s *scene) { s.td.TEETCBSVN[0] = 0 }},
+		"03 module revoked":           {"dcap.tcb.revoked", func(s *scene) { s.td.TEETCBSVN[0] = 1 }},
+		"05 module revoked now": {
+			"dcap.tcb.revoked", func(s *scene) { s.td.V15 = true; s.td.TEETCBSVN2[0] = 1 },
+		},
+		"03 module below every level now": {
+			"dcap.tdx-module.tcb", func(s *scene) { s.td.V15 = true; s.td.TEETCBSVN2[0] = 0 },
+		},
+		"05 unknown status of a module": {"dcap.tcbinfo.format", func(s *scene) {
+			s.tcb.Modules[1].Levels[0].Status = "Good"
+		}},
+		"07 module levels out of order": {"dcap.tcbinfo.format", func(s *scene) {
+			slices.Reverse(s.tcb.Modules[1].Levels)
+		}},
+		"08 module twice": {"dcap.tcbinfo.format", func(s *scene) {
+			s.tcb.Modules = append(s.tcb.Modules, s.tcb.Modules[1])
+		}},
+		"06 fifteen TDX components": {"dcap.tcbinfo.format", func(s *scene) {
+			s.tcb.Levels[0].TDX = s.tcb.Levels[0].TDX[:15]
+		}},
+		"06 no TDX components": {"dcap.tcbinfo.format", func(s *scene) {
+			s.tcb.Levels[0].TDX = nil
+		}},
+		"09 reserved bit beside DEBUG": {"tdx.attributes.reserved", func(s *scene) {
+			s.td.Attributes |= 1 << 3
+		}},
+		"14 SGX TCB info": {"dcap.tcbinfo.tee", func(s *scene) { s.tcb.TEE = "SGX" }},
+		"14 TCB info of version 2": {"dcap.tcbinfo.tee", func(s *scene) {
+			s.tcb.Version, s.tcb.Modules = 2, nil
+		}},
+		"14 identity of the SGX QE": {"dcap.qe-identity.id", func(s *scene) { s.tcb.QEID = "QE" }},
+		"01 SGX QE in the place of the TD QE": {"dcap.qe.identity", func(s *scene) {
+			s.quote.QE = evidencetest.HealthyQE()
+		}},
+		"02 PCESVN below every level": {"dcap.tcb.level", func(s *scene) { s.platform.PCESVN = 4 }},
 		"16 v5 with the size of another body": {"dcap.quote.format", func(s *scene) {
 			s.quote.Version = 5
 			s.raw = func(q []byte) { binary.LittleEndian.PutUint32(q[50:], 648) } // type 2 is 584 bytes

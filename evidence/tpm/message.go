@@ -249,7 +249,9 @@ func (a *attestationJSON) quote() (*Quote, error) {
 		bank := eventlog.Bank{Algorithm: eventlog.Algorithm(sent.Algorithm)}
 		for _, v := range sent.Values {
 			if v.Index < 0 || v.Index >= eventlog.Registers || bank.Values[v.Index] != nil || len(v.Digest) == 0 {
-				return nil, fmt.Errorf("PCR %d: the index is repeated or not below %d, or the digest is missing", v.Index, eventlog.Registers)
+				return nil,
+					fmt.Errorf("PCR %d: the index is repeated or not below %d, or the digest is missing",
+						v.Index, eventlog.Registers)
 			}
 			bank.Values[v.Index] = v.Digest
 		}

@@ -141,7 +141,10 @@ func (a *assembly) chooseKey(given *Key) error {
 		case a.r.Key == nil:
 			a.r.Key = &Key{Public: f.Key.Public, Area: f.Key.Area, Certificate: f.Key.Certificate}
 		case !a.r.Key.Same(f.Key):
-			return fmt.Errorf("%s: a key other than the one in the earlier files; give the attestation key of the quote", f.Path)
+			return fmt.Errorf(
+				"%s: a key other than the one in the earlier files; give the attestation key of the quote",
+				f.Path,
+			)
 		case a.r.Key.Certificate == nil:
 			a.r.Key.Certificate = f.Key.Certificate
 		}

@@ -261,9 +261,14 @@ func TestEachFileIsNamed(t *testing.T) {
 		"platform parameters of go-attestation":                         goAttestation(l),
 		"a TPM's certification of a key (TPMS_ATTEST)":                  l.m.Certify(l.area, nil),
 		"a log of measured boot, 21 events":                             l.boot.Log,
-		`a certificate of an attestation key (issued by "Simulated TPM CA"), with 9 bytes after it that are not part of it`: append(slices.Clone(l.m.AKCert.Raw), make([]byte, 9)...),
-		"a certificate of an authority (CN=Simulated TPM CA)":                                                               l.m.Root.Cert.Raw,
-		"a saved key context of tpm2-tools, which only its own TPM can load":                                                append([]byte{0xba, 0xdc, 0xc0, 0xde, 0, 0, 0, 1}, make([]byte, 100)...),
+		`a certificate of an attestation key (issued by "Simulated TPM CA"), with 9 bytes after it that are not part of it`: append(slices.Clone(
+			l.m.AKCert.Raw,
+		),
+			make([]byte, 9)...),
+		"a certificate of an authority (CN=Simulated TPM CA)": l.m.Root.Cert.Raw,
+		"a saved key context of tpm2-tools, which only its own TPM can load": append([]byte{
+			0xba, 0xdc, 0xc0, 0xde, 0, 0, 0, 1,
+		}, make([]byte, 100)...),
 	} {
 		if f, ok := tpmfiles.Identify(b); !ok || f.Name != want {
 			t.Errorf("%q (%v), want %q", f.Name, ok, want)
@@ -285,28 +290,68 @@ func TestFilesThatDoNotFitAreRefused(t *testing.T) {
 		files [][]byte
 		want  string
 	}{
-		"nothing":                        {nil, "no file"},
-		"no key":                         {[][]byte{l.message, l.signature, l.pcrs}, "the attestation key is missing"},
-		"no message":                     {[][]byte{l.signature, l.pcrs, der}, "the quote message is missing"},
-		"no signature":                   {[][]byte{l.message, l.pcrs, der}, "the signature of the quote is missing"},
-		"no PCR values":                  {[][]byte{l.message, l.signature, der}, "the PCR values are missing"},
-		"two messages":                   {[][]byte{l.message, other.message, l.signature, l.pcrs, der}, "file1 and file2: two files of the same type (quote message)"},
-		"two quotes of Keylime":          {[][]byte{keylime(l, false), keylime(other, false), der}, "two files of the same type"},
-		"two keys":                       {[][]byte{l.message, l.signature, l.pcrs, der, spki(t, other)}, "file5: a key other than"},
-		"an endorsement key":             {[][]byte{l.message, l.signature, l.pcrs, ek}, "cannot sign quotes"},
-		"a key that signs anything":      {[][]byte{l.message, l.signature, l.pcrs, unrestricted}, "not an attestation key"},
-		"an authority":                   {[][]byte{l.message, l.signature, l.pcrs, der, l.m.Root.Cert.Raw}, "--root"},
-		"random bytes":                   {[][]byte{l.message, l.signature, l.pcrs, der, []byte("just some text")}, "file5: 14 bytes that are not recognised"},
-		"a certification":                {[][]byte{l.m.Certify(l.area, nil), l.signature, l.pcrs, der}, "give the quote"},
-		"signatures of another message":  {[][]byte{l.message, other.signature, l.pcrs, der}, "tpm.quote.signature"},
-		"a plain one of another":         {[][]byte{l.message, other.m.RawSign(l.message), l.pcrs, der}, "tpm.quote.signature"},
-		"other values":                   {[][]byte{l.message, l.signature, serialized(binary.LittleEndian, [24][32]byte{}, mask), der}, "tpm.quote.pcrs"},
-		"fewer values":                   {[][]byte{l.message, l.signature, serialized(binary.LittleEndian, l.boot.PCRs, 0xff), der}, "tpm.quote.selection"},
-		"bare values of another boot":    {[][]byte{l.message, l.signature, bare([24][32]byte{}, mask), der}, "tpm.quote.pcrs"},
-		"an IMA list that was shortened": {[][]byte{l.message, l.signature, l.pcrs, der, l.boot.Log, l.list[:len(l.list)/2]}, "not recognised"},
-		"an IMA list of other files":     {[][]byte{l.message, l.signature, l.pcrs, der, l.boot.Log, otherList}, "tpm.event-log"},
-		"a log of another boot":          {[][]byte{l.message, l.signature, l.pcrs, der, evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: true}).Log}, "tpm.event-log"},
-		"a certificate of another key":   {[][]byte{l.message, l.signature, l.pcrs, der, other.m.AKCert.Raw}, "a key other than"},
+		"nothing": {nil, "no file"},
+		"no key": {
+			[][]byte{l.message, l.signature, l.pcrs}, "the attestation key is missing",
+		},
+		"no message": {[][]byte{l.signature, l.pcrs, der}, "the quote message is missing"},
+		"no signature": {
+			[][]byte{l.message, l.pcrs, der}, "the signature of the quote is missing",
+		},
+		"no PCR values": {[][]byte{l.message, l.signature, der}, "the PCR values are missing"},
+		"two messages": {
+			[][]byte{l.message, other.message, l.signature, l.pcrs, der},
+			"file1 and file2: two files of the same type (quote message)",
+		},
+		"two quotes of Keylime": {
+			[][]byte{keylime(l, false), keylime(other, false), der}, "two files of the same type",
+		},
+		"two keys": {
+			[][]byte{l.message, l.signature, l.pcrs, der, spki(t, other)}, "file5: a key other than",
+		},
+		"an endorsement key": {[][]byte{l.message, l.signature, l.pcrs, ek}, "cannot sign quotes"},
+		"a key that signs anything": {
+			[][]byte{l.message, l.signature, l.pcrs, unrestricted}, "not an attestation key",
+		},
+		"an authority": {
+			[][]byte{l.message, l.signature, l.pcrs, der, l.m.Root.Cert.Raw}, "--root",
+		},
+		"random bytes": {
+			[][]byte{l.message, l.signature, l.pcrs, der, []byte("just some text")},
+			"file5: 14 bytes that are not recognised",
+		},
+		"a certification": {
+			[][]byte{l.m.Certify(l.area, nil), l.signature, l.pcrs, der}, "give the quote",
+		},
+		"signatures of another message": {
+			[][]byte{l.message, other.signature, l.pcrs, der}, "tpm.quote.signature",
+		},
+		"a plain one of another": {
+			[][]byte{l.message, other.m.RawSign(l.message), l.pcrs, der}, "tpm.quote.signature",
+		},
+		"other values": {
+			[][]byte{l.message, l.signature, serialized(binary.LittleEndian, [24][32]byte{}, mask), der},
+			"tpm.quote.pcrs",
+		},
+		"fewer values": {
+			[][]byte{l.message, l.signature, serialized(binary.LittleEndian, l.boot.PCRs, 0xff), der},
+			"tpm.quote.selection",
+		},
+		"bare values of another boot": {
+			[][]byte{l.message, l.signature, bare([24][32]byte{}, mask), der}, "tpm.quote.pcrs",
+		},
+		"an IMA list that was shortened": {
+			[][]byte{l.message, l.signature, l.pcrs, der, l.boot.Log, l.list[:len(l.list)/2]},
+			"not recognised",
+		},
+		"an IMA list of other files": {
+			[][]byte{l.message, l.signature, l.pcrs, der, l.boot.Log, otherList}, "tpm.event-log",
+		},
+		"a log of another boot": {[][]byte{l.message, l.signature, l.pcrs, der,
+			evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: true}).Log}, "tpm.event-log"},
+		"a certificate of another key": {
+			[][]byte{l.message, l.signature, l.pcrs, der, other.m.AKCert.Raw}, "a key other than",
+		},
 	} {
 		if _, _, err := verify(t, nil, tc.files...); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v, want %q", name, err, tc.want)

@@ -319,7 +319,8 @@ func checkCertificates(chain []*x509.Certificate, at time.Time) error {
 			}
 			continue
 		}
-		if !cert.IsCA || !cert.BasicConstraintsValid || cert.KeyUsage != 0 && cert.KeyUsage&x509.KeyUsageCertSign == 0 {
+		if !cert.IsCA || !cert.BasicConstraintsValid ||
+			cert.KeyUsage != 0 && cert.KeyUsage&x509.KeyUsageCertSign == 0 {
 			return fmt.Errorf("%s is not a CA", cert.Subject.CommonName)
 		}
 		if (cert.MaxPathLen > 0 || cert.MaxPathLenZero) && i-1 > cert.MaxPathLen {

@@ -114,33 +114,77 @@ func TestMustRefuse(t *testing.T) {
 		b    []byte
 		want string
 	}{
-		"nothing":                               {nil, "uvm.format"},
-		"more than anyone needs":                {make([]byte, uvm.MaxSize+1), "uvm.format"},
-		"trailing bytes":                        {append(bytes.Clone(good), 0), "uvm.format"},
-		"cut short":                             {good[:len(good)-1], "uvm.format"},
-		"altered signature":                     {append(bytes.Clone(good[:len(good)-1]), good[len(good)-1]^1), "uvm.signature"},
-		"signed by another key":                 {p.Endorse(measurement, evidencetest.EndorsementConfig{Key: other}), "uvm.signature"},
-		"another publisher with its own issuer": {foreign.Endorse(measurement, evidencetest.EndorsementConfig{}), "uvm.issuer"},
-		"another publisher with our issuer":     {foreign.Endorse(measurement, evidencetest.EndorsementConfig{DID: p.DID()}), "uvm.issuer"},
-		"the right root put after a foreign chain": {foreign.Endorse(measurement, evidencetest.EndorsementConfig{DID: p.DID(), EditHeader: func(h map[any]any) {
-			h[int64(33)] = [][]byte{foreign.Leaf.Cert.Raw, foreign.CA.Cert.Raw, foreign.Root.Cert.Raw, p.Root.Cert.Raw}
-		}}), "uvm.chain"},
-		"an issuer that asks for another usage": {p.Endorse(measurement, evidencetest.EndorsementConfig{DID: strings.TrimSuffix(p.DID(), "2") + "5"}), "uvm.issuer"},
-		"an issuer that is none":                {p.Endorse(measurement, evidencetest.EndorsementConfig{DID: "did:web:example.org"}), "uvm.issuer"},
-		"no issuer":                             {header(func(h map[any]any) { delete(h, "iss") }), "uvm.format"},
-		"no feed":                               {header(func(h map[any]any) { delete(h, "feed") }), "uvm.format"},
-		"no signing time":                       {header(func(h map[any]any) { delete(h, "signingtime") }), "uvm.format"},
-		"another content type":                  {header(func(h map[any]any) { h[int64(3)] = "text/plain" }), "uvm.format"},
-		"no algorithm":                          {header(func(h map[any]any) { delete(h, int64(1)) }), "uvm.format"},
-		"an algorithm for another key":          {header(func(h map[any]any) { h[int64(1)] = int64(-35) }), "uvm.signature"},
-		"an unknown algorithm":                  {header(func(h map[any]any) { h[int64(1)] = int64(-257) }), "uvm.signature"},
-		"critical parameters":                   {header(func(h map[any]any) { h[int64(2)] = []any{"x"} }), "uvm.format"},
-		"no chain":                              {header(func(h map[any]any) { delete(h, int64(33)) }), "uvm.format"},
-		"a chain of one":                        {header(func(h map[any]any) { h[int64(33)] = [][]byte{p.Leaf.Cert.Raw} }), "uvm.format"},
-		"a chain with a gap":                    {header(func(h map[any]any) { h[int64(33)] = [][]byte{p.Leaf.Cert.Raw, p.Root.Cert.Raw} }), "uvm.chain"},
-		"a chain of garbage":                    {header(func(h map[any]any) { h[int64(33)] = [][]byte{{1}, {2}} }), "uvm.format"},
-		"the CA as the signer":                  {p.Endorse(measurement, evidencetest.EndorsementConfig{Key: p.CA.Key, EditHeader: func(h map[any]any) { h[int64(33)] = [][]byte{p.CA.Cert.Raw, p.Root.Cert.Raw} }}), "uvm.chain"},
-		"a leaf expired at the signing time":    {variant(func(c *x509.Certificate) { setLeaf(c, func() { c.NotAfter = now.AddDate(0, 0, -1) }) }), "uvm.chain"},
+		"nothing":                {nil, "uvm.format"},
+		"more than anyone needs": {make([]byte, uvm.MaxSize+1), "uvm.format"},
+		"trailing bytes":         {append(bytes.Clone(good), 0), "uvm.format"},
+		"cut short":              {good[:len(good)-1], "uvm.format"},
+		"altered signature": {
+			append(bytes.Clone(good[:len(good)-1]), good[len(good)-1]^1), "uvm.signature",
+		},
+		"signed by another key": {
+			p.Endorse(measurement, evidencetest.EndorsementConfig{Key: other}), "uvm.signature",
+		},
+		"another publisher with its own issuer": {
+			foreign.Endorse(measurement, evidencetest.EndorsementConfig{}), "uvm.issuer",
+		},
+		"another publisher with our issuer": {
+			foreign.Endorse(measurement, evidencetest.EndorsementConfig{DID: p.DID()}), "uvm.issuer",
+		},
+		"the right root put after a foreign chain": {foreign.Endorse(measurement,
+			evidencetest.EndorsementConfig{DID: p.DID(), EditHeader: func(h map[any]any) {
+				h[int64(33)] = [][]byte{
+					foreign.Leaf.Cert.Raw, foreign.CA.Cert.Raw, foreign.Root.Cert.Raw, p.Root.Cert.Raw,
+				}
+			}}), "uvm.chain"},
+		"an issuer that asks for another usage": {p.Endorse(measurement,
+			evidencetest.EndorsementConfig{DID: strings.TrimSuffix(p.DID(), "2") + "5"}), "uvm.issuer"},
+		"an issuer that is none": {
+			p.Endorse(measurement, evidencetest.EndorsementConfig{DID: "did:web:example.org"}),
+			"uvm.issuer",
+		},
+		"no issuer": {header(func(h map[any]any) {
+			delete(h, "iss")
+		}), "uvm.format"},
+		"no feed": {header(func(h map[any]any) {
+			delete(h, "feed")
+		}), "uvm.format"},
+		"no signing time": {header(func(h map[any]any) {
+			delete(h, "signingtime")
+		}), "uvm.format"},
+		"another content type": {header(func(h map[any]any) {
+			h[int64(3)] = "text/plain"
+		}), "uvm.format"},
+		"no algorithm": {header(func(h map[any]any) {
+			delete(h, int64(1))
+		}), "uvm.format"},
+		"an algorithm for another key": {header(func(h map[any]any) {
+			h[int64(1)] = int64(-35)
+		}), "uvm.signature"},
+		"an unknown algorithm": {header(func(h map[any]any) {
+			h[int64(1)] = int64(-257)
+		}), "uvm.signature"},
+		"critical parameters": {header(func(h map[any]any) {
+			h[int64(2)] = []any{"x"}
+		}), "uvm.format"},
+		"no chain": {header(func(h map[any]any) {
+			delete(h, int64(33))
+		}), "uvm.format"},
+		"a chain of one": {header(func(h map[any]any) {
+			h[int64(33)] = [][]byte{p.Leaf.Cert.Raw}
+		}), "uvm.format"},
+		"a chain with a gap": {header(func(h map[any]any) {
+			h[int64(33)] = [][]byte{p.Leaf.Cert.Raw, p.Root.Cert.Raw}
+		}), "uvm.chain"},
+		"a chain of garbage": {header(func(h map[any]any) {
+			h[int64(33)] = [][]byte{{1}, {2}}
+		}), "uvm.format"},
+		"the CA as the signer": {p.Endorse(measurement, evidencetest.EndorsementConfig{
+			Key:        p.CA.Key,
+			EditHeader: func(h map[any]any) { h[int64(33)] = [][]byte{p.CA.Cert.Raw, p.Root.Cert.Raw} },
+		}), "uvm.chain"},
+		"a leaf expired at the signing time": {variant(func(c *x509.Certificate) {
+			setLeaf(c, func() { c.NotAfter = now.AddDate(0, 0, -1) })
+		}), "uvm.chain"},
 		"a CA that is none": {variant(func(c *x509.Certificate) {
 			setCA(c, func() { c.IsCA, c.KeyUsage = false, x509.KeyUsageDigitalSignature })
 		}), "uvm.chain"},

@@ -124,11 +124,15 @@ func TestOnlyWindowsVouchesForAnEnclave(t *testing.T) {
 		PCR: 23, Type: 6, Data: evidencetest.SIPA(0x40010001, kernel.Measured()),
 	})
 	for name, boot := range map[string]*evidencetest.Boot{
-		"Linux":                       events(evidencetest.HealthyBoot(evidencetest.BootConfig{})),
-		"Linux with Windows's signer": events(evidencetest.HealthyBoot(evidencetest.BootConfig{}), evidencetest.Authority(evidencetest.WindowsAuthority())),
-		"secure boot off":             evidencetest.HealthyBoot(evidencetest.BootConfig{SecureBootOff: true, Windows: evidencetest.HealthyWindows(kernel.Measured())}),
-		"after Windows's separator":   capped,
-		"another register":            elsewhere,
+		"Linux": events(evidencetest.HealthyBoot(evidencetest.BootConfig{})),
+		"Linux with Windows's signer": events(evidencetest.HealthyBoot(evidencetest.BootConfig{}),
+			evidencetest.Authority(evidencetest.WindowsAuthority())),
+		"secure boot off": evidencetest.HealthyBoot(evidencetest.BootConfig{
+			SecureBootOff: true,
+			Windows:       evidencetest.HealthyWindows(kernel.Measured()),
+		}),
+		"after Windows's separator": capped,
+		"another register":          elsewhere,
 	} {
 		c := config(evidencetest.EnclaveReport{SVN: 99}, nil)
 		c.Boot = boot
@@ -149,23 +153,53 @@ func TestRefuses(t *testing.T) {
 		id string
 		ev evidencetest.TPMEvidence
 	}{
-		"no report":              {"vbs.format", config(evidencetest.EnclaveReport{}, func([]byte) []byte { return nil })},
-		"cut":                    {"vbs.format", config(evidencetest.EnclaveReport{}, func(b []byte) []byte { return b[:len(b)-1] })},
-		"bytes after it":         {"vbs.format", config(evidencetest.EnclaveReport{}, func(b []byte) []byte { return append(b, 0) })},
-		"another version":        {"vbs.format", config(evidencetest.EnclaveReport{}, put(4, 2))},
-		"another scheme":         {"vbs.format", config(evidencetest.EnclaveReport{}, put(8, 2))},
-		"reserved bits":          {"vbs.format", config(evidencetest.EnclaveReport{}, put(20, 1))},
-		"a huge statement":       {"vbs.format", config(evidencetest.EnclaveReport{}, put(12, 0xfffffff0))},
-		"another report version": {"vbs.format", config(evidencetest.EnclaveReport{Edit: func(s []byte) { s[4] = 2 }}, nil)},
-		"another report size":    {"vbs.format", config(evidencetest.EnclaveReport{Edit: func(s []byte) { s[0]++ }}, nil)},
-		"a module beyond it":     {"vbs.format", config(evidencetest.EnclaveReport{Edit: func(s []byte) { s[228] = 0xff; s[229] = 0xff }}, nil)},
-		"altered identity":       {"vbs.signature", config(evidencetest.EnclaveReport{}, func(b []byte) []byte { b[24+80] ^= 1; return b })},
-		"another kernel's log":   {"vbs.signature", config(evidencetest.EnclaveReport{}, nil, other.Measured())},
-		"no key in the log":      {"vbs.signing-key", config(evidencetest.EnclaveReport{}, nil, []byte{})},
-		"two keys in the log":    {"vbs.signing-key", config(evidencetest.EnclaveReport{}, nil, kernel.Measured(), other.Measured())},
-		"a key of no form":       {"vbs.signing-key", config(evidencetest.EnclaveReport{}, nil, evidencetest.SIPA(0x00050023, make([]byte, 30)))},
-		"other data":             {"vbs.enclave-data", config(evidencetest.EnclaveReport{Edit: func(s []byte) { s[8] ^= 1 }}, nil)},
-		"no enclave at all":      {"tpm.format", evidencetest.TPMEvidence{Boot: evidencetest.HealthyBoot(evidencetest.BootConfig{}), Challenge: challenge}},
+		"no report": {
+			"vbs.format", config(evidencetest.EnclaveReport{}, func([]byte) []byte { return nil }),
+		},
+		"cut": {"vbs.format", config(evidencetest.EnclaveReport{}, func(b []byte) []byte {
+			return b[:len(b)-1]
+		})},
+		"bytes after it": {"vbs.format", config(evidencetest.EnclaveReport{}, func(b []byte) []byte {
+			return append(b, 0)
+		})},
+		"another version":  {"vbs.format", config(evidencetest.EnclaveReport{}, put(4, 2))},
+		"another scheme":   {"vbs.format", config(evidencetest.EnclaveReport{}, put(8, 2))},
+		"reserved bits":    {"vbs.format", config(evidencetest.EnclaveReport{}, put(20, 1))},
+		"a huge statement": {"vbs.format", config(evidencetest.EnclaveReport{}, put(12, 0xfffffff0))},
+		"another report version": {
+			"vbs.format", config(evidencetest.EnclaveReport{Edit: func(s []byte) { s[4] = 2 }}, nil),
+		},
+		"another report size": {
+			"vbs.format", config(evidencetest.EnclaveReport{Edit: func(s []byte) { s[0]++ }}, nil),
+		},
+		"a module beyond it": {
+			"vbs.format",
+			config(evidencetest.EnclaveReport{Edit: func(s []byte) { s[228] = 0xff; s[229] = 0xff }}, nil),
+		},
+		"altered identity": {
+			"vbs.signature",
+			config(evidencetest.EnclaveReport{}, func(b []byte) []byte { b[24+80] ^= 1; return b }),
+		},
+		"another kernel's log": {
+			"vbs.signature", config(evidencetest.EnclaveReport{}, nil, other.Measured()),
+		},
+		"no key in the log": {"vbs.signing-key", config(evidencetest.EnclaveReport{}, nil, []byte{})},
+		"two keys in the log": {
+			"vbs.signing-key",
+			config(evidencetest.EnclaveReport{}, nil, kernel.Measured(), other.Measured()),
+		},
+		"a key of no form": {
+			"vbs.signing-key",
+			config(evidencetest.EnclaveReport{}, nil, evidencetest.SIPA(0x00050023, make([]byte, 30))),
+		},
+		"other data": {
+			"vbs.enclave-data",
+			config(evidencetest.EnclaveReport{Edit: func(s []byte) { s[8] ^= 1 }}, nil),
+		},
+		"no enclave at all": {"tpm.format", evidencetest.TPMEvidence{
+			Boot:      evidencetest.HealthyBoot(evidencetest.BootConfig{}),
+			Challenge: challenge,
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := verify(t, machine.Evidence(tc.ev))

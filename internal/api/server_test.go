@@ -77,9 +77,16 @@ func newBench(t *testing.T, edit func(*Config), settings ...func(*provider.Confi
 	}
 	log := slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	clock := func() time.Time { return now }
-	b.settings = provider.Config{Store: db, Signing: keys.Config{Master: master, Random: rand.Reader}, URL: issuer,
+	b.settings = provider.Config{
+		Store:     db,
+		Signing:   keys.Config{Master: master, Random: rand.Reader},
+		URL:       issuer,
 		Defaults:  provider.Defaults{Concurrent: 4},
-		Baselines: source.List, Poll: time.Hour, Now: clock, Log: log}
+		Baselines: source.List,
+		Poll:      time.Hour,
+		Now:       clock,
+		Log:       log,
+	}
 	b.db = db
 	secret, verifier, err := ledger.NewKey(rand.Reader, "attest.example.org")
 	if err != nil {

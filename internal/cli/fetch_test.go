@@ -58,17 +58,53 @@ func TestCollateralFetch(t *testing.T) {
 		{"into a bundle", []string{"collateral", "fetch", "--evidence", quote, "--evidence", report,
 			"--evidence", sent, "--out", bundle, "--config", cfg}, 0, "[4/4]"},
 		{"the bundle holds", []string{"collateral", "verify", bundle, "--config", cfg}, 0, "✓ amd/vlek/Milan"},
-		{"TDX with the bundle", []string{"verify", "evidence", "TdxVm", quote, "--collateral", bundle, "--root", intelRoot}, 0, "accepted"},
-		{"SNP with the bundle", []string{"verify", "evidence", "SevSnpVm", report, "--collateral", bundle, "--root", amdRoots}, 0, "✓ snp.crl"},
-		{"into the data directory", []string{"collateral", "fetch", "--amd", "milan", "--config", cfg}, 0, "amd/vcek/Milan"},
-		{"it is there", []string{"collateral", "list", "--config", cfg, "--format", "json"}, 0, `"key": "amd/vlek/Milan"`},
-		{"by FMSPC", []string{"collateral", "fetch", "--fmspc", "00906ED50000", "--config", cfg}, 0, "evaluation 20"},
-		{"a number that is not offered", []string{"collateral", "fetch", "--fmspc", "00906ED50000", "--number", "19", "--config", cfg}, 1, "not found"},
-		{"what Intel does not know", []string{"collateral", "fetch", "--fmspc", "000000000000", "--config", cfg}, 1, "not found"},
-		{"a machine of another CA", []string{"collateral", "fetch", "--evidence", single, "--config", cfg}, 1, "Intel: SGX FMSPC 00906ed50000 (processor CA)"},
-		{"the vendors' roots, not ours", []string{"collateral", "fetch", "--amd", "Milan", "--amd-url", vendor.URL, "--data", filepath.Join(dir, "other")}, 1, "not kept"},
-		{"no evidence", []string{"collateral", "fetch", "--evidence", intelRoot, "--config", cfg}, 2, "neither an SGX or TDX quote"},
-		{"no list of numbers", []string{"collateral", "fetch", "--numbers", "--config", cfg}, 2, "evaluation numbers"},
+		{
+			"TDX with the bundle",
+			[]string{"verify", "evidence", "TdxVm", quote, "--collateral", bundle, "--root", intelRoot},
+			0, "accepted",
+		},
+		{
+			"SNP with the bundle",
+			[]string{"verify", "evidence", "SevSnpVm", report, "--collateral", bundle, "--root", amdRoots},
+			0, "✓ snp.crl",
+		},
+		{
+			"into the data directory",
+			[]string{"collateral", "fetch", "--amd", "milan", "--config", cfg}, 0, "amd/vcek/Milan",
+		},
+		{
+			"it is there", []string{"collateral", "list", "--config", cfg, "--format", "json"}, 0,
+			`"key": "amd/vlek/Milan"`,
+		},
+		{
+			"by FMSPC", []string{"collateral", "fetch", "--fmspc", "00906ED50000", "--config", cfg}, 0,
+			"evaluation 20",
+		},
+		{
+			"a number that is not offered",
+			[]string{"collateral", "fetch", "--fmspc", "00906ED50000", "--number", "19", "--config", cfg},
+			1, "not found",
+		},
+		{
+			"what Intel does not know",
+			[]string{"collateral", "fetch", "--fmspc", "000000000000", "--config", cfg}, 1,
+			"not found",
+		},
+		{
+			"a machine of another CA",
+			[]string{"collateral", "fetch", "--evidence", single, "--config", cfg}, 1,
+			"Intel: SGX FMSPC 00906ed50000 (processor CA)",
+		},
+		{"the vendors' roots, not ours", []string{"collateral", "fetch", "--amd", "Milan", "--amd-url",
+			vendor.URL, "--data", filepath.Join(dir, "other")}, 1, "not kept"},
+		{
+			"no evidence", []string{"collateral", "fetch", "--evidence", intelRoot, "--config", cfg},
+			2, "neither an SGX or TDX quote",
+		},
+		{
+			"no list of numbers", []string{"collateral", "fetch", "--numbers", "--config", cfg}, 2,
+			"evaluation numbers",
+		},
 	} {
 		t.Run(step.name, func(t *testing.T) {
 			var out bytes.Buffer

@@ -235,7 +235,8 @@ func (p *Plane) keep(ctx context.Context, e *entry, older bool) error {
 	p.mu.Lock()
 	if held := p.entries[e.Key]; held != nil && !older && behind(e, held) {
 		p.mu.Unlock()
-		return fmt.Errorf("%s: evaluation %d of %s, stored is %d of %s: %w", e.Key, e.EvaluationNumber, e.Issued.UTC().Format(time.RFC3339),
+		return fmt.Errorf("%s: evaluation %d of %s, stored is %d of %s: %w", e.Key, e.EvaluationNumber,
+			e.Issued.UTC().Format(time.RFC3339),
 			held.EvaluationNumber, held.Issued.UTC().Format(time.RFC3339), ErrOlder)
 	}
 	if e.vcek == nil {

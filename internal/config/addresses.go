@@ -34,7 +34,8 @@ func (c *Config) checkAddresses(problem func(format string, args ...any)) {
 		case err != nil:
 			problem("operations.listen: %w", err)
 		case !LoopbackHost(ownHost):
-			problem("operations.listen: %q is not on the loopback interface, such as 127.0.0.1:9090: it shows chip identities without asking who calls", c.Operations.Listen)
+			problem("operations.listen: %q is not on the loopback interface, such as 127.0.0.1:9090: "+
+				"it shows chip identities without asking who calls", c.Operations.Listen)
 		case ownPort != 0 && ownPort == port && overlap(host, ownHost):
 			problem("operations.listen: %q is the address of listen, %q; choose another port",
 				c.Operations.Listen, c.Listen)

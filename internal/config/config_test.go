@@ -171,7 +171,10 @@ func FuzzRead(f *testing.F) {
 
 // TestMessagesContainNoPassword: whatever is wrong with the address.
 func TestMessagesContainNoPassword(t *testing.T) {
-	for _, text := range []string{"https://ann:secret@x", "http://ann:secret@x", "https://ann:secret@x?q", "ht tps://ann:secret@x", "https://ann:secret@x:70000"} {
+	for _, text := range []string{
+		"https://ann:secret@x", "http://ann:secret@x", "https://ann:secret@x?q",
+		"ht tps://ann:secret@x", "https://ann:secret@x:70000",
+	} {
 		if _, err := load(t, `{"url":"`+text+`"}`, false); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v", text, err)
 		}

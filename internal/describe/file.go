@@ -67,7 +67,8 @@ func inspectPEM(b []byte) Fields {
 		}
 	}
 	// Quotes contain PEM text too; files of certificates have other text between the blocks.
-	if !utf8.Valid(b) || bytes.IndexByte(b, 0) >= 0 || !bytes.HasPrefix(b, []byte("-----BEGIN ")) && !bytes.Contains(b, []byte("\n-----BEGIN ")) {
+	if !utf8.Valid(b) || bytes.IndexByte(b, 0) >= 0 ||
+		!bytes.HasPrefix(b, []byte("-----BEGIN ")) && !bytes.Contains(b, []byte("\n-----BEGIN ")) {
 		return nil
 	}
 	switch certs := pemFields(b); len(certs) {

@@ -11,8 +11,10 @@ import (
 // sealedAs is the row whose fields the seal of a checkpoint key authenticates: the first
 // versions kept these keys among those of tokens, and their seals must stay valid.
 func sealedAs(k store.CheckpointKey) store.SigningKey {
-	return store.SigningKey{ID: k.ID, Sealed: k.Sealed, Created: k.Created, Algorithm: "checkpoint", SignFrom: k.SignFrom,
-		SignUntil: k.SignUntil, Version: k.Version, Seal: k.Seal}
+	return store.SigningKey{
+		ID: k.ID, Sealed: k.Sealed, Created: k.Created, Algorithm: "checkpoint", SignFrom: k.SignFrom,
+		SignUntil: k.SignUntil, Version: k.Version, Seal: k.Seal,
+	}
 }
 
 func (c Config) putCheckpointKey(tx store.Tx, k store.CheckpointKey) error {
@@ -23,7 +25,9 @@ func (c Config) putCheckpointKey(tx store.Tx, k store.CheckpointKey) error {
 
 // StoredCheckpointKey returns the key that signs checkpoints, in the forms of the
 // note library: the secret and what verifies; ok is false if there is none.
-func StoredCheckpointKey(stored []store.CheckpointKey, cfg Config) (secret, public string, ok bool, err error) {
+func StoredCheckpointKey(
+	stored []store.CheckpointKey, cfg Config,
+) (secret, public string, ok bool, err error) {
 	k, ok := inUse(stored)
 	if !ok {
 		return "", "", false, nil
@@ -76,7 +80,9 @@ func CheckpointKey(tx store.Tx, cfg Config, name string, now time.Time) (secret,
 
 // RotateCheckpointKey makes the key that signs checkpoints from now on, of the same
 // name, and ends the one before it, which still verifies.
-func RotateCheckpointKey(tx store.Tx, cfg Config, name string, now time.Time) (secret, public string, err error) {
+func RotateCheckpointKey(
+	tx store.Tx, cfg Config, name string, now time.Time,
+) (secret, public string, err error) {
 	stored, err := tx.CheckpointKeys()
 	if err != nil {
 		return "", "", err

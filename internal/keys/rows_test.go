@@ -177,7 +177,8 @@ func TestRowsOfTheFirstVersionsAreSealedAgainOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := []store.SigningKey{
-		{ID: "one", Algorithm: "ES256", Created: now, Sealed: firstSeal(t, 0, der, "signing key one"), Certificate: []byte{}},
+		{ID: "one", Algorithm: "ES256", Created: now, Sealed: firstSeal(t, 0, der,
+			"signing key one"), Certificate: []byte{}},
 		{ID: "hardware", Algorithm: "RS256", Label: "probity hardware", Created: now, Certificate: []byte{}},
 	}
 	putBack := func() {

@@ -50,7 +50,8 @@ func (w *Writer) told(provider string) {
 	}
 	delete(w.recalled, provider)
 	if err := w.cfg.Outside.Remove(lostPrefix + provider); err != nil {
-		w.cfg.Log.Warn("losses that the ledger recorded are still in a file", "provider", provider, "err", err.Error())
+		w.cfg.Log.Warn("losses that the ledger recorded are still in a file", "provider", provider, "err",
+			err.Error())
 	}
 }
 

@@ -184,7 +184,8 @@ func (r *Report) row(e *edge, row store.LedgerRow) {
 	}
 	e.push(leaf, nil)
 	if !bytes.Equal(e.chain, row.Chain) {
-		r.rowProblem("ledger.chain", row.Seq, "the chain of hashes is broken: a row before this one was changed or removed")
+		r.rowProblem("ledger.chain", row.Seq,
+			"the chain of hashes is broken: a row before this one was changed or removed")
 		// One broken link is one problem; the rows after it are judged by theirs.
 		e.chain = row.Chain
 	}

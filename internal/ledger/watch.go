@@ -216,7 +216,8 @@ func (w *Writer) retry(ctx context.Context, row store.LedgerState) error {
 	w.mu.Lock()
 	*w.of(row.Provider) = h
 	w.mu.Unlock()
-	w.cfg.Log.Warn("a stopped ledger continues", "provider", row.Provider, "size", row.Size, "accepted by the operator", h.accepted != nil)
+	w.cfg.Log.Warn("a stopped ledger continues", "provider", row.Provider, "size", row.Size,
+		"accepted by the operator", h.accepted != nil)
 	return w.announce(row.Provider)
 }
 

@@ -35,7 +35,8 @@ func OutsideOf(dataDir string) (*anchor.Folder, error) {
 // checkpoints. No provider has it.
 const CheckpointKeyFile = "key:checkpoint"
 
-const remedyCheckpointKey = "restore the database that this service used; if it is lost, move the folder %s away; changes of older entries can then not be detected"
+const remedyCheckpointKey = "restore the database that this service used; if it is lost, " +
+	"move the folder %s away; changes of older entries can then not be detected"
 
 // CheckpointSigner opens the key that signs checkpoints. It makes one at the first
 // start alone: a key that appears beside older ledgers, or that is not the one that

@@ -52,7 +52,8 @@ func KeysAtRest(ctx context.Context, db store.Store, cfg config.Config) (keys.Co
 		atRest.Token = opened
 		if p.MasterKey != "" {
 			if _, set := os.LookupEnv(masterKeyEnv); set {
-				return atRest, errors.New(masterKeyEnv + " and signing.pkcs11.masterKey are both set: set only one of them")
+				return atRest,
+					errors.New(masterKeyEnv + " and signing.pkcs11.masterKey are both set: set only one of them")
 			}
 			secret, err := opened.MasterSecret(p.MasterKey, create)
 			if err != nil {

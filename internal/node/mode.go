@@ -139,7 +139,8 @@ func listenOnLoopback(ctx context.Context, setting, address string) (net.Listene
 	}
 	if a, ok := l.Addr().(*net.TCPAddr); !ok || !config.LoopbackHost(a.IP.String()) {
 		l.Close()
-		return nil, fmt.Errorf("%s: %s is not a loopback address; it does not authenticate callers, so it listens on loopback only", setting, l.Addr())
+		return nil, fmt.Errorf("%s: %s is not a loopback address; it does not authenticate callers, "+
+			"so it listens on loopback only", setting, l.Addr())
 	}
 	return l, nil
 }

@@ -96,8 +96,9 @@ func (n *Node) openProviders(ctx context.Context, atRest keys.Config) (verifier 
 	}
 	n.sealed = seals.Guard(guarded)
 	n.registry, err = provider.New(ctx, provider.Config{
-		Store: n.sealed, Seals: seals, Signing: atRest, Rotation: rotation(cfg), URL: cfg.URL, HostSuffix: cfg.Providers.HostSuffix,
-		Defaults: providerDefaults(cfg), Poll: time.Duration(cfg.Store.Poll), Touched: n.Ledger.Touch,
+		Store: n.sealed, Seals: seals, Signing: atRest, Rotation: rotation(cfg), URL: cfg.URL,
+		HostSuffix: cfg.Providers.HostSuffix,
+		Defaults:   providerDefaults(cfg), Poll: time.Duration(cfg.Store.Poll), Touched: n.Ledger.Touch,
 		Baselines: n.baselines,
 		Now:       time.Now, Log: log, MinRetention: cfg.Ledger.MinRetentionDays,
 	})

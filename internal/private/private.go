@@ -135,5 +135,6 @@ func check(path string, info fs.FileInfo) error {
 	if !hasModes || open == 0 || !info.Mode().IsRegular() { // a pipe has its secret for one reader
 		return nil
 	}
-	return fmt.Errorf("%s contains a secret, and other users can read or change it (mode %04o); if you are sure that no one did, run: chmod 600 %s; otherwise make a new secret", path, mode, path)
+	return fmt.Errorf("%s contains a secret, and other users can read or change it (mode %04o); "+
+		"if you are sure that no one did, run: chmod 600 %s; otherwise make a new secret", path, mode, path)
 }

@@ -52,8 +52,10 @@ func refuse(reason Reason, check *evidence.Definition, expected, found, remedy s
 }
 
 const (
-	remedySigner     = "sign it with the key of a certificate that is registered at the provider: probity policy set --key FILE --cert FILE"
-	remedyPurpose    = "sign the change again, for what it does: probity policy set, reset, signers add or signers remove, with --key, --cert and --bind"
+	remedySigner = "sign it with the key of a certificate that is registered at the provider: " +
+		"probity policy set --key FILE --cert FILE"
+	remedyPurpose = "sign the change again, for what it does: probity policy set, reset, " +
+		"signers add or signers remove, with --key, --cert and --bind"
 	remedyConcurrent = "read the current version, and send the change again if it is still wanted"
 )
 
@@ -84,7 +86,9 @@ var (
 			"or of one that chains to a registered CA",
 		remedySigner)
 	CheckPurpose = checks.Define("policy.purpose",
-		"a signed change is used for what it was signed for: a reset has an empty payload; a change that names purpose, provider, type, version or time is submitted for that purpose, provider, type, version and time; certificates are not changed twice by one JWS",
+		"a signed change is used for what it was signed for: a reset has an empty payload; "+
+			"a change that names purpose, provider, type, version or time is submitted for that purpose, "+
+			"provider, type, version and time; certificates are not changed twice by one JWS",
 		remedyPurpose)
 	CheckVersion = checks.Define("policy.version",
 		"the version of the policy exists",

@@ -30,7 +30,8 @@ func (r *Registry) Enrol(ctx context.Context, k store.TPMKey, identity string, b
 			return err
 		}
 		if p.Identity() != identity {
-			return refuse(Conflict, CheckProvider, "the provider for which the TPM was challenged", "a new provider of the same name", "enrol again")
+			return refuse(Conflict, CheckProvider, "the provider for which the TPM was challenged",
+				"a new provider of the same name", "enrol again")
 		}
 		all, same, err := tx.CountTPMKeys(k)
 		if err != nil {

@@ -213,7 +213,10 @@ func inOrder(tx store.Tx, c policyChange) error {
 
 // put adds the version and records it.
 func (r *Registry) put(tx store.Tx, p store.Provider, c policyChange) (*Done, error) {
-	record := store.PolicyVersion{Provider: c.Provider, Kind: string(c.Kind), Action: c.Action, JWS: c.JWS, By: c.By.Caller, From: c.from, At: r.now()}
+	record := store.PolicyVersion{
+		Provider: c.Provider, Kind: string(c.Kind), Action: c.Action, JWS: c.JWS, By: c.By.Caller,
+		From: c.from, At: r.now(),
+	}
 	if len(c.submitted.Signer) > 0 {
 		sum := sha256.Sum256(c.submitted.Signer[0].Raw)
 		record.Signer = hex.EncodeToString(sum[:])
@@ -262,6 +265,13 @@ func (r *Registry) Rollback(
 	if err != nil {
 		return nil, err
 	}
-	asked := PolicyChange{Provider: providerName, Kind: kind, Action: earlier.Action, JWS: earlier.JWS, Match: match, By: by}
+	asked := PolicyChange{
+		Provider: providerName,
+		Kind:     kind,
+		Action:   earlier.Action,
+		JWS:      earlier.JWS,
+		Match:    match,
+		By:       by,
+	}
 	return r.change(ctx, asked, version)
 }

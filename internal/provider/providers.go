@@ -82,7 +82,8 @@ func (c *ProviderChange) check(minRetention int) error {
 		err = bounds.Check("ledgerRetentionDays", settings.Retention, minRetention, bounds.MaxRetention)
 	}
 	if err != nil {
-		return refuse(Invalid, CheckSettings, "settings as described in docs/guide/providers.md", err.Error(), "correct the setting")
+		return refuse(Invalid, CheckSettings, "settings as described in docs/guide/providers.md", err.Error(),
+			"correct the setting")
 	}
 	for _, v := range []*string{c.PublicNetworkAccess, c.TPMAuthentication} {
 		if v != nil && *v != "" && *v != "Enabled" && *v != "Disabled" {

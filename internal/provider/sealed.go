@@ -184,7 +184,8 @@ func (r *Registry) tell(what string, err error) {
 		r.cfg.Log.Info("the database is as this service wrote it again", "scope", what)
 	} else {
 		next[what] = err.Error()
-		r.cfg.Log.Error("DATABASE ALTERED: it contains rows that this service did not write; the last good state stays in use, and after a restart evidence is refused",
+		r.cfg.Log.Error("DATABASE ALTERED: it contains rows that this service did not write; "+
+			"the last good state stays in use, and after a restart evidence is refused",
 			"scope", what, "err", err.Error())
 	}
 	r.altered.Store(&next)

@@ -28,14 +28,22 @@ type CollateralCounts struct {
 }
 
 var (
-	collateralExpiry = prometheus.NewDesc("probity_collateral_expiry_seconds", "Seconds until the piece expires; negative when it has.", []string{"key"}, nil)
-	collateralAge    = prometheus.NewDesc("probity_collateral_age_seconds", "Seconds since the piece was fetched.", []string{"key"}, nil)
-	collateralNext   = prometheus.NewDesc("probity_collateral_next_expiry_seconds", "Seconds until the first piece of the vendor expires; negative when it has.", []string{"vendor"}, nil)
-	collateralChips  = prometheus.NewDesc("probity_collateral_chip_certificates", "Certificates of AMD chips that are stored in memory.", nil, nil)
-	collateralHits   = prometheus.NewDesc("probity_collateral_hits_total", "Questions answered from what is stored.", []string{"vendor"}, nil)
-	collateralFetch  = prometheus.NewDesc("probity_collateral_fetches_total", "Fetches from the vendor's service.", []string{"vendor"}, nil)
-	collateralFail   = prometheus.NewDesc("probity_collateral_fetch_failures_total", "Fetches that failed or returned data that does not verify.", []string{"vendor"}, nil)
-	collateralStale  = prometheus.NewDesc("probity_collateral_stale_total", "Questions answered with expired collateral (outage mode).", []string{"vendor"}, nil)
+	collateralExpiry = prometheus.NewDesc("probity_collateral_expiry_seconds",
+		"Seconds until the piece expires; negative when it has.", []string{"key"}, nil)
+	collateralAge = prometheus.NewDesc("probity_collateral_age_seconds",
+		"Seconds since the piece was fetched.", []string{"key"}, nil)
+	collateralNext = prometheus.NewDesc("probity_collateral_next_expiry_seconds",
+		"Seconds until the first piece of the vendor expires; negative when it has.", []string{"vendor"}, nil)
+	collateralChips = prometheus.NewDesc("probity_collateral_chip_certificates",
+		"Certificates of AMD chips that are stored in memory.", nil, nil)
+	collateralHits = prometheus.NewDesc("probity_collateral_hits_total",
+		"Questions answered from what is stored.", []string{"vendor"}, nil)
+	collateralFetch = prometheus.NewDesc("probity_collateral_fetches_total",
+		"Fetches from the vendor's service.", []string{"vendor"}, nil)
+	collateralFail = prometheus.NewDesc("probity_collateral_fetch_failures_total",
+		"Fetches that failed or returned data that does not verify.", []string{"vendor"}, nil)
+	collateralStale = prometheus.NewDesc("probity_collateral_stale_total",
+		"Questions answered with expired collateral (outage mode).", []string{"vendor"}, nil)
 )
 
 // pieceCollector tells of each piece, whose key names a platform.

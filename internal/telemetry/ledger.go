@@ -57,9 +57,11 @@ var (
 		"Ledgers that are stopped because their history does not extend the last checkpoint.", nil, nil)
 	stateAltered = prometheus.NewDesc("probity_database_altered",
 		"Providers, and the tokens of callers, in the database that the service did not write.", nil, nil)
-	ledgerCosigned    = prometheus.NewDesc("probity_ledger_cosigned_total", "Checkpoints that the witness cosigned.", nil, nil)
-	ledgerNotCosigned = prometheus.NewDesc("probity_ledger_witness_failures_total", "Attempts to have a checkpoint cosigned that failed.", nil, nil)
-	ledgerKept        = prometheus.NewDesc("probity_ledger_checkpoint_entries",
+	ledgerCosigned = prometheus.NewDesc("probity_ledger_cosigned_total",
+		"Checkpoints that the witness cosigned.", nil, nil)
+	ledgerNotCosigned = prometheus.NewDesc("probity_ledger_witness_failures_total",
+		"Attempts to have a checkpoint cosigned that failed.", nil, nil)
+	ledgerKept = prometheus.NewDesc("probity_ledger_checkpoint_entries",
 		"Size of the newest checkpoint that is kept outside the database, in entries.", []string{"provider"}, nil)
 )
 

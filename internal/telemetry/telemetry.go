@@ -80,8 +80,14 @@ func (m *Metrics) Load(bodies, connections func() float64) {
 // Reloads shows when the configuration was read, and whether the last try failed.
 func (m *Metrics) Reloads(at, failed func() float64) {
 	m.registry.MustRegister(
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "probity_config_read_timestamp_seconds", Help: "When the configuration in force was read."}, at),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "probity_config_reload_failed", Help: "1 if the last attempt to read the configuration again failed, else 0."}, failed))
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "probity_config_read_timestamp_seconds",
+			Help: "When the configuration in force was read.",
+		}, at),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "probity_config_reload_failed",
+			Help: "1 if the last attempt to read the configuration again failed, else 0.",
+		}, failed))
 }
 
 // Handler serves the metrics as text, without what names a chip, a platform or a provider.

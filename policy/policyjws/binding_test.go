@@ -86,7 +86,8 @@ func TestBindingsAreRead(t *testing.T) {
 	if p, err := Parse(policy); err != nil || p.Binding == nil || p.Binding.Kind != "Tpm" || !p.Randomised() {
 		t.Errorf("%+v, %v", p, err)
 	}
-	if plain, _ := Wrap(rand.Reader, "version=1.0;", key, chain); strings.Contains(plain, base64.RawURLEncoding.EncodeToString([]byte(bindingHeader))) {
+	plain, _ := Wrap(rand.Reader, "version=1.0;", key, chain)
+	if strings.Contains(plain, base64.RawURLEncoding.EncodeToString([]byte(bindingHeader))) {
 		t.Error("a binding that was not required")
 	}
 	encode := base64.RawURLEncoding.EncodeToString

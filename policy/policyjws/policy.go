@@ -310,7 +310,8 @@ func wrapSigned(
 	if len(chain) == 0 {
 		return "", errors.New("policy signature: a signed policy needs the certificate of its key")
 	}
-	if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(chain[0].PublicKey) {
+	public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
+	if !ok || !public.Equal(chain[0].PublicKey) {
 		return "", errors.New("policy signature: the certificate is not for the signing key")
 	}
 	x5c := make([]string, len(chain))

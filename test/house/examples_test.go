@@ -15,7 +15,10 @@ import (
 )
 
 // shown are the packages that a program of somebody else starts with, besides those of evidence.
-var shown = []string{"appraisal", "claims", "client", "collateral", "evidence", "evidence/evidencetest", "evidence/uvm", "policy", "token"}
+var shown = []string{
+	"appraisal", "claims", "client", "collateral", "evidence", "evidence/evidencetest", "evidence/uvm",
+	"policy", "token",
+}
 
 // examples returns the examples of each package by its folder, and checks that go test runs them.
 func examples(t *testing.T) map[string][]*doc.Example {
@@ -48,7 +51,9 @@ func examples(t *testing.T) map[string][]*doc.Example {
 		if !strings.HasSuffix(f.Name.Name, "_test") || !strings.HasPrefix(filepath.Base(file), "example_") {
 			t.Errorf("%s: examples are in an external package, in example_test.go: they use what all can use", file)
 		}
-		if f.GoVersion != "" || slices.ContainsFunc(f.Comments, func(c *ast.CommentGroup) bool { return strings.Contains(c.Text(), "go:build") }) {
+		if f.GoVersion != "" || slices.ContainsFunc(f.Comments, func(c *ast.CommentGroup) bool {
+			return strings.Contains(c.Text(), "go:build")
+		}) {
 			t.Errorf("%s is not compiled everywhere", file)
 		}
 		found[filepath.ToSlash(folder)] = append(found[filepath.ToSlash(folder)], list...)
@@ -92,7 +97,8 @@ func TestEveryKindOfEvidenceHasAnExample(t *testing.T) {
 
 // TestTheReadmeShowsAnExample: its program is text of an example, so that it compiles, and does what it says.
 func TestTheReadmeShowsAnExample(t *testing.T) {
-	_, section, ok := strings.Cut(string(read(t, filepath.Join(root, "README.md"))), "\n## In your own program\n")
+	_, section, ok := strings.Cut(string(read(t, filepath.Join(root, "README.md"))),
+		"\n## In your own program\n")
 	if !ok {
 		t.Fatal("the README does not say how to use the library")
 	}

@@ -98,8 +98,10 @@ var service = []wall{
 	{"internal/ledger", "internal/store internal/store/anchor", "os"},
 	{"internal/ledger/witness", "", "net/http"},
 	{"internal/private", "", "os"},
-	{"internal/provider", "appraisal collateral evidence internal/auth internal/keys internal/ledger internal/store internal/store/seal policy policy/policyjws token", ""},
-	{"internal/api", "appraisal collateral evidence internal/api/control internal/api/data internal/api/edge internal/auth internal/keys " +
+	{"internal/provider", "appraisal collateral evidence internal/auth internal/keys internal/ledger " +
+		"internal/store internal/store/seal policy policy/policyjws token", ""},
+	{"internal/api", "appraisal collateral evidence internal/api/control internal/api/data " +
+		"internal/api/edge internal/auth internal/keys " +
 		"internal/ledger internal/provider internal/telemetry", "net/http"},
 	{"internal/api/control", "appraisal collateral evidence internal/api/edge internal/auth " +
 		"internal/keys internal/ledger internal/provider " +
@@ -156,7 +158,8 @@ var service = []wall{
 	{"internal/node", "appraisal collateral collateral/kds collateral/pcs evidence/dcap evidence/snp " +
 		"internal/auth internal/auth/devissuer internal/buildinfo internal/collateralcache " +
 		"internal/config internal/files internal/keys internal/keys/hsm internal/ledger " +
-		"internal/ledger/witness internal/private internal/provider internal/api internal/api/data internal/api/edge " +
+		"internal/ledger/witness internal/private internal/provider internal/api internal/api/data " +
+		"internal/api/edge " +
 		"internal/store internal/store/anchor internal/store/postgres internal/store/seal " +
 		"internal/store/sqlite internal/telemetry", "net/http os math/rand/v2"},
 }

@@ -16,7 +16,9 @@ var phrases = []struct {
 }{
 	// github.com/fxamacker/cbor.
 	{re(`cbor: (\d+) bytes of extraneous data starting at index \d+`), "$1 bytes after the end of the CBOR"},
-	{re(`cbor: (?:cannot|unable to) unmarshal ([\w -]+?) into Go (?:struct field |value of type )?(?:struct \{.*\}|[^\s:]+)(?:\.\w+)?(?: of type [^\s:]+)?(?: \([^)]*\))?`), "CBOR: a $1 of the wrong type"},
+	{re(`cbor: (?:cannot|unable to) unmarshal ([\w -]+?) into Go (?:struct field |value of type ` +
+		`)?(?:struct \{.*\}|[^\s:]+)(?:\.\w+)?(?: of type [^\s:]+)?(?: \([^)]*\))?`),
+		"CBOR: a $1 of the wrong type"},
 	{re(`(^|[\s(:])cbor: `), "${1}CBOR: "},
 	// github.com/go-json-experiment/json, and encoding/json.
 	{re(`(?:json: )?(?:cannot|unable to) unmarshal JSON (\w+)(?: \S+)? into Go (?:struct \{.*\}|\S+?) ` +

@@ -46,12 +46,19 @@ func TestErrorsOfLibrariesAreWordedPlainly(t *testing.T) {
 	_, address := url.Parse(strings.TrimSuffix("http://[::1]", "]"))
 	_, file := os.Open("/nonexistent/file")
 	for name, err := range map[string]error{
-		"wrong type": unmarshal(`{"a":"x"}`), "not an object": unmarshal(`[1]`), "unknown member": unmarshal(`{"z":1}`), "member twice": unmarshal(`{"a":1,"a":2}`),
-		"cut": unmarshal(`{"a":`), "nothing": unmarshal(``), "no JSON": unmarshal(`hello`), "after the end": unmarshal(`{} x`), "number too large": unmarshal(`{"a":1e99}`),
-		"bad time": unmarshal(`{"t":"soon"}`), "bad bytes": unmarshal(`{"b":"!!"}`), "encoding/json": stdjson.Unmarshal([]byte(`{"a":"x"}`), &v), "its syntax": stdjson.Unmarshal([]byte(`{a}`), &v),
-		"base64": b64, "hex": hexErr, "odd hex": odd, "certificate": cert, "CRL": crl, "DER": der, "number": number, "large number": large, "time": when, "duration": span,
-		"URL": address, "file": file, "CBOR behind": cbor.Unmarshal([]byte{1, 2, 3}, new(int)), "CBOR type": cbor.Unmarshal([]byte{0x61, 0x61}, new(int)),
-		"CBOR field": cbor.Unmarshal([]byte{0xa1, 0x61, 0x61, 0x61, 0x62}, &v), "CBOR cut": cbor.Unmarshal([]byte{0x82, 1}, new([]int)),
+		"wrong type": unmarshal(`{"a":"x"}`), "not an object": unmarshal(`[1]`),
+		"unknown member": unmarshal(`{"z":1}`), "member twice": unmarshal(`{"a":1,"a":2}`),
+		"cut": unmarshal(`{"a":`), "nothing": unmarshal(``), "no JSON": unmarshal(`hello`),
+		"after the end": unmarshal(`{} x`), "number too large": unmarshal(`{"a":1e99}`),
+		"bad time": unmarshal(`{"t":"soon"}`), "bad bytes": unmarshal(`{"b":"!!"}`),
+		"encoding/json": stdjson.Unmarshal([]byte(`{"a":"x"}`), &v),
+		"its syntax":    stdjson.Unmarshal([]byte(`{a}`), &v),
+		"base64":        b64, "hex": hexErr, "odd hex": odd, "certificate": cert, "CRL": crl, "DER": der,
+		"number": number, "large number": large, "time": when, "duration": span,
+		"URL": address, "file": file, "CBOR behind": cbor.Unmarshal([]byte{1, 2, 3}, new(int)),
+		"CBOR type":  cbor.Unmarshal([]byte{0x61, 0x61}, new(int)),
+		"CBOR field": cbor.Unmarshal([]byte{0xa1, 0x61, 0x61, 0x61, 0x62}, &v),
+		"CBOR cut":   cbor.Unmarshal([]byte{0x82, 1}, new([]int)),
 	} {
 		if err == nil {
 			t.Errorf("%s: no error", name)

@@ -13,7 +13,8 @@ func LongHelp() kong.Vars {
 		"publicNetworkAccessHelp": "Enabled; Disabled answers to private networks alone.",
 		"signerHelp": "PEM files with certificates that may sign policies; with any, the provider is " +
 			"Isolated.",
-		"tpmAuthenticationHelp": "Enabled: TPMs attest for callers alone who may read, which is the default; Disabled:" +
+		"tpmAuthenticationHelp": "Enabled: TPMs attest for callers alone who may read, " +
+			"which is the default; Disabled:" +
 			" for anybody.",
 	}
 }

@@ -76,8 +76,10 @@ func (f *Folder) Path(name string) string {
 // Damaged returns the error for a file whose content cannot be read: what it means, and what
 // to do.
 func (f *Folder) Damaged(name string) error {
-	return fmt.Errorf("anchor: %s is damaged: it remembers a state before which the database must not go back; restore it from a backup of the data folder, "+
-		"or, if you are sure that no one changed the database, remove the file and start again: the state of the database is then trusted as it is", f.Path(name))
+	return fmt.Errorf("anchor: %s is damaged: it remembers a state before which the database must not go "+
+		"back; restore it from a backup of the data folder, "+
+		"or, if you are sure that no one changed the database, remove the file and start again: "+
+		"the state of the database is then trusted as it is", f.Path(name))
 }
 
 // Read returns what was written under a name. The error wraps [fs.ErrNotExist] if

@@ -93,7 +93,8 @@ func (g guarded) PolicyVersion(
 	p, err := g.Provider(ctx, provider)
 	id, err := identity(provider, p, err)
 	if err == nil && !g.seals.authentic(id, v, true) {
-		err = fmt.Errorf("%w: version %d of the policy of %s at %s does not match its seal; restore a backup of the database, or set the policy again", ErrAltered, version, kind, provider)
+		err = fmt.Errorf("%w: version %d of the policy of %s at %s does not match its seal; "+
+			"restore a backup of the database, or set the policy again", ErrAltered, version, kind, provider)
 	}
 	if err != nil {
 		return store.PolicyVersion{}, err

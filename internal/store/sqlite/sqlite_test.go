@@ -56,7 +56,8 @@ func TestADatabaseOfANewerVersionIsNotTouched(t *testing.T) {
 }
 
 func TestAFileThatIsNotADatabaseIsNotChanged(t *testing.T) {
-	for name, content := range map[string]string{"text": "this is not a database, but long enough to have a header of 100 bytes; this is not a database at all",
+	for name, content := range map[string]string{"text": "this is not a database, " +
+		"but long enough to have a header of 100 bytes; this is not a database at all",
 		"cut short": "SQLite format 3\x00"} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

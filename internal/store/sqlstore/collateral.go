@@ -22,15 +22,19 @@ func (s *Store) Collateral(ctx context.Context, prefix string) ([]store.Collater
 func (s *Store) PutCollateral(ctx context.Context, c store.Collateral) error {
 	ctx, cancel := s.bound(ctx)
 	defer cancel()
-	return s.exec(ctx, s.db, "collateral "+c.Key, `INSERT INTO collateral (key, data, fetched, next_update) VALUES ($1, $2, $3, $4)
+	return s.exec(ctx, s.db, "collateral "+c.Key,
+		`INSERT INTO collateral (key, data, fetched, next_update) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (key) DO UPDATE SET data = excluded.data, fetched = excluded.fetched, next_update = excluded.next_update`,
 		c.Key, c.Data, c.Fetched.UnixNano(), c.NextUpdate.Unix())
 }
 
 // NextSlot takes the next time at which a request to the vendor may be made.
-func (s *Store) NextSlot(ctx context.Context, vendor string, now time.Time, every time.Duration) (time.Time, error) {
+func (s *Store) NextSlot(
+	ctx context.Context, vendor string, now time.Time, every time.Duration,
+) (time.Time, error) {
 	// One statement: two processes never take one slot.
-	next, err := readOne(ctx, s, "slot of "+vendor, number, `INSERT INTO vendor_slots (vendor, next) VALUES ($1, CAST($2 AS BIGINT) + CAST($3 AS BIGINT))
+	next, err := readOne(ctx, s, "slot of "+vendor, number,
+		`INSERT INTO vendor_slots (vendor, next) VALUES ($1, CAST($2 AS BIGINT) + CAST($3 AS BIGINT))
 		ON CONFLICT (vendor) DO UPDATE SET next = (CASE WHEN vendor_slots.next > $2 THEN vendor_slots.next ELSE $2 END) + $3 RETURNING next`,
 		vendor, now.UnixNano(), int64(every))
 	return time.Unix(0, next-int64(every)), err
@@ -41,5 +45,6 @@ func (s *Store) HoldSlots(ctx context.Context, vendor string, until time.Time) e
 	ctx, cancel := s.bound(ctx)
 	defer cancel()
 	return s.exec(ctx, s.db, "slot of "+vendor, `INSERT INTO vendor_slots (vendor, next) VALUES ($1, $2)
-		ON CONFLICT (vendor) DO UPDATE SET next = CASE WHEN vendor_slots.next > excluded.next THEN vendor_slots.next ELSE excluded.next END`, vendor, until.UnixNano())
+		ON CONFLICT (vendor) DO UPDATE SET next = CASE WHEN vendor_slots.next > excluded.next THEN vendor_slots.next ELSE excluded.next END`,
+		vendor, until.UnixNano())
 }

@@ -42,7 +42,8 @@ func (s *Store) Tokens(ctx context.Context) ([]store.Token, error) {
 	return read(ctx, s, "tokens", scanToken, selectTokens)
 }
 
-const selectTPMKeys = `SELECT provider, key, endorsement_key, name, created FROM tpm_keys WHERE ($1 = '' OR provider = $1) ORDER BY provider, name, created, key`
+const selectTPMKeys = `SELECT provider, key, endorsement_key, name, created FROM tpm_keys ` +
+	`WHERE ($1 = '' OR provider = $1) ORDER BY provider, name, created, key`
 
 func scanTPMKey(r row) (k store.TPMKey, err error) {
 	var created int64
@@ -69,8 +70,10 @@ func (t *tx) PutSigningKey(k store.SigningKey) error {
 	}
 	// An empty value is not an absent one.
 	sealed, certificate := append([]byte{}, k.Sealed...), append([]byte{}, k.Certificate...)
-	return t.s.exec(t.ctx, t.q, "signing key", `INSERT INTO signing_keys (id, sealed, certificate, created, data) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, certificate = excluded.certificate, data = excluded.data`, k.ID, sealed, certificate, k.Created.Unix(), text)
+	return t.s.exec(t.ctx, t.q, "signing key",
+		`INSERT INTO signing_keys (id, sealed, certificate, created, data) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, certificate = excluded.certificate, data = excluded.data`,
+		k.ID, sealed, certificate, k.Created.Unix(), text)
 }
 
 // DeleteSigningKey implements [store.Tx].
@@ -84,7 +87,9 @@ func (t *tx) PutToken(k store.Token) error {
 	if err != nil {
 		return err
 	}
-	err = t.s.execSome(t.ctx, t.q, "token "+k.Name, `INSERT INTO tokens (name, hash, data) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, k.Name, k.Hash, text)
+	err = t.s.execSome(t.ctx, t.q, "token "+k.Name,
+		`INSERT INTO tokens (name, hash, data) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, k.Name, k.Hash,
+		text)
 	if errors.Is(err, store.ErrNotFound) { // nothing was inserted
 		return fmt.Errorf("store: token %q: %w", k.Name, store.ErrConflict)
 	}
@@ -99,15 +104,19 @@ func (t *tx) DeleteToken(name string) error {
 // PutTPMKey implements [store.Tx].
 func (t *tx) PutTPMKey(k store.TPMKey) error {
 	others, err := one(t.ctx, t.s, t.q, "TPM key", func(r row) (n int, err error) { return n, r.Scan(&n) },
-		`SELECT count(*) FROM tpm_keys WHERE provider = $1 AND (name = $2 OR key = $3) AND endorsement_key <> $4`, k.Provider, k.Name, k.Key, k.EndorsementKey)
+		`SELECT count(*) FROM tpm_keys WHERE provider = $1 AND (name = $2 OR key = $3) `+
+			`AND endorsement_key <> $4`,
+		k.Provider, k.Name, k.Key, k.EndorsementKey)
 	if err != nil {
 		return err
 	}
 	if others > 0 {
 		return fmt.Errorf("store: TPM key of %q: %w", k.Name, store.ErrConflict)
 	}
-	return t.s.exec(t.ctx, t.q, "TPM key", `INSERT INTO tpm_keys (provider, key, endorsement_key, name, created) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (provider, key) DO UPDATE SET name = excluded.name`, k.Provider, k.Key, k.EndorsementKey, k.Name, k.Created.Unix())
+	return t.s.exec(t.ctx, t.q, "TPM key",
+		`INSERT INTO tpm_keys (provider, key, endorsement_key, name, created) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (provider, key) DO UPDATE SET name = excluded.name`, k.Provider, k.Key, k.EndorsementKey,
+		k.Name, k.Created.Unix())
 }
 
 // CountTPMKeys implements [store.Tx].
@@ -117,13 +126,15 @@ func (t *tx) CountTPMKeys(k store.TPMKey) (all, same int, err error) {
 		err = r.Scan(&c.all, &c.same)
 		return c, err
 	},
-		`SELECT count(*), coalesce(sum(CASE WHEN endorsement_key = $3 THEN 1 ELSE 0 END), 0) FROM tpm_keys WHERE provider = $1 AND key <> $2`, k.Provider, k.Key, k.EndorsementKey)
+		`SELECT count(*), coalesce(sum(CASE WHEN endorsement_key = $3 THEN 1 ELSE 0 END), 0) `+
+			`FROM tpm_keys WHERE provider = $1 AND key <> $2`, k.Provider, k.Key, k.EndorsementKey)
 	return n.all, n.same, err
 }
 
 // DeleteTPMKeys implements [store.Tx].
 func (t *tx) DeleteTPMKeys(provider, name string) error {
-	return t.s.execSome(t.ctx, t.q, "TPM keys of "+name, `DELETE FROM tpm_keys WHERE provider = $1 AND name = $2`, provider, name)
+	return t.s.execSome(t.ctx, t.q, "TPM keys of "+name,
+		`DELETE FROM tpm_keys WHERE provider = $1 AND name = $2`, provider, name)
 }
 
 // Tokens implements [store.Tx].
@@ -165,6 +176,8 @@ func (t *tx) PutCheckpointKey(k store.CheckpointKey) error {
 	if err != nil {
 		return err
 	}
-	return t.s.exec(t.ctx, t.q, "checkpoint key", `INSERT INTO checkpoint_keys (id, sealed, created, data) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, data = excluded.data`, k.ID, append([]byte{}, k.Sealed...), k.Created.Unix(), text)
+	return t.s.exec(t.ctx, t.q, "checkpoint key",
+		`INSERT INTO checkpoint_keys (id, sealed, created, data) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, data = excluded.data`, k.ID,
+		append([]byte{}, k.Sealed...), k.Created.Unix(), text)
 }

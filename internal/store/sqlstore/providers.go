@@ -40,8 +40,10 @@ func (t *tx) PutProvider(p store.Provider) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return t.revision, t.s.exec(t.ctx, t.q, "provider "+p.Name, `INSERT INTO providers (name, data, revision) VALUES ($1, $2, $3)
-		ON CONFLICT (name) DO UPDATE SET data = excluded.data, revision = excluded.revision`, p.Name, text, t.revision)
+	return t.revision, t.s.exec(t.ctx, t.q, "provider "+p.Name,
+		`INSERT INTO providers (name, data, revision) VALUES ($1, $2, $3)
+		ON CONFLICT (name) DO UPDATE SET data = excluded.data, revision = excluded.revision`, p.Name,
+		text, t.revision)
 }
 
 // DeleteProvider implements [store.Tx].

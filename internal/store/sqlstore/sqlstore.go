@@ -201,6 +201,7 @@ func (s *Store) Changes(ctx context.Context, after int64) (changes store.Changes
 	}
 	changes.List, err = list(ctx, s, s.db, "changes", func(r row) (c store.Change, err error) {
 		return c, r.Scan(&c.Revision, &c.Topic, &c.Name)
-	}, `SELECT revision, topic, name FROM changes WHERE revision > $1 AND revision <= $2 ORDER BY revision`, after, changes.Latest)
+	}, `SELECT revision, topic, name FROM changes WHERE revision > $1 AND revision <= $2 ORDER BY revision`,
+		after, changes.Latest)
 	return changes, err
 }

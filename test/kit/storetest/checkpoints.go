@@ -11,13 +11,15 @@ import (
 func KeysBeforeTheirTable(sealed string) []string {
 	var statements []string
 	for id, data := range map[string]string{
-		"kid":        `{"algorithm":"RS256","version":1}`,
-		"old+1+key":  `{"algorithm":"checkpoint","signFrom":"2026-03-01T12:00:00Z","signUntil":"2026-03-02T12:00:00Z","version":2,"seal":"AQI="}`,
+		"kid": `{"algorithm":"RS256","version":1}`,
+		"old+1+key": `{"algorithm":"checkpoint","signFrom":"2026-03-01T12:00:00Z",` +
+			`"signUntil":"2026-03-02T12:00:00Z","version":2,"seal":"AQI="}`,
 		"new+2+key":  `{"algorithm":"checkpoint","signFrom":"2026-03-02T12:00:00Z","version":1,"seal":"AQI="}`,
 		"first+key1": `{"algorithm":"checkpoint"}`,
 	} {
-		statements = append(statements, `INSERT INTO signing_keys (id, sealed, certificate, created, data) VALUES ('`+id+`', `+
-			sealed+`, `+sealed+`, 1772366400, '`+data+`')`)
+		statements = append(statements,
+			`INSERT INTO signing_keys (id, sealed, certificate, created, data) VALUES ('`+id+`', `+
+				sealed+`, `+sealed+`, 1772366400, '`+data+`')`)
 	}
 	return statements
 }
@@ -35,7 +37,8 @@ func CheckKeysInTheirTable(t *testing.T, s store.Store) {
 		t.Fatalf("keys of checkpoints %+v, %v", stored, err)
 	}
 	k := stored[2] // by id, as they were made at one time
-	if k.ID != "old+1+key" || k.Version != 2 || k.SignUntil.Day() != 2 || k.SignFrom.Day() != 1 || len(k.Seal) != 2 || len(k.Sealed) != 1 ||
+	if k.ID != "old+1+key" || k.Version != 2 || k.SignUntil.Day() != 2 || k.SignFrom.Day() != 1 ||
+		len(k.Seal) != 2 || len(k.Sealed) != 1 ||
 		k.Created.Unix() != 1772366400 {
 		t.Errorf("%+v", k)
 	}
