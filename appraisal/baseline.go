@@ -9,7 +9,7 @@ import (
 
 // TCBBaseline returns the TCB evaluation data number that the configuration rules of a policy
 // pin (the property x-ms-sgx-tcbidentifier, see [policy.Policy.Settings]); 0 stands for the
-// newest one at hand. A value that is neither "azuredefault" nor such a number in decimal
+// newest one available. A value that is neither "azuredefault" nor such a number in decimal
 // digits is refused.
 func TCBBaseline(settings map[string]claims.Value) (number uint32, refused *evidence.Rejection) {
 	value, pinned := settings["x-ms-sgx-tcbidentifier"]

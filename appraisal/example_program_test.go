@@ -47,7 +47,7 @@ func attest(ctx context.Context, trust appraisal.Trust, source collateral.Source
 // Attest a guest in a program of your own, without a service: verify its report, judge the firmware
 // of its host and then its claims, and use what is proven.
 func Example_program() {
-	// A test hierarchy stands in for AMD's. In production, take appraisal.Trust{} and time.Now(), and
+	// A test hierarchy replaces AMD's. In production, take appraisal.Trust{} and time.Now(), and
 	// collateral from collateral.Load if reports come without the certificate of their chip.
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	amd := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now, Line: snp.Genoa})

@@ -15,7 +15,7 @@ import (
 
 // Send evidence to a service, and get a token.
 func ExampleClient_Attest() {
-	// A test server stands in for the service. In production, give the URL alone if the service's
+	// A test server replaces the service. In production, give the URL alone if the service's
 	// certificate comes from an authority that the system trusts.
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, `{"token": "eyJhbGciOiJSUzI1NiJ9.e30.c2lnbmF0dXJl"}`)

@@ -15,7 +15,7 @@ import (
 
 // Carry collateral to a site without a network: write a bundle, and read it there as a source.
 func ExampleBundle() {
-	// Test hierarchies stand in for the vendors'. In production, packages collateral/pcs and
+	// Test hierarchies replace the vendors'. In production, packages collateral/pcs and
 	// collateral/kds fetch collateral, and probity collateral export writes a bundle.
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	intel := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})

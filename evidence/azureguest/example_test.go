@@ -16,7 +16,7 @@ import (
 
 // Verify a confidential machine of Azure on SEV-SNP: its hardware, its paravisor, its TPM and its boot.
 func Example() {
-	// A simulated machine stands in for a real one. In production, take snp.Config{}, dcap.Config{} and
+	// A simulated machine replaces a real one. In production, take snp.Config{}, dcap.Config{} and
 	// tpmca.Named(tpmca.Azure).
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	amd := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})

@@ -13,7 +13,7 @@ import (
 
 // Verify a token of a realm with the key that the platform's maker vouches for.
 func Example() {
-	// A test platform stands in for a real one. In production, the key comes from its maker, and the
+	// A test platform replaces a real one. In production, the key comes from its maker, and the
 	// anchor names the ids of the platform.
 	platform := evidencetest.NewArm()
 	key := []byte("the realm's public key")
@@ -43,7 +43,7 @@ func ExampleVerifier_Verify_refused() {
 		Time: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
 	})
 	if errors.Is(err, cca.CheckPlatformSignature) {
-		fmt.Println("the platform is not one of ours")
+		fmt.Println("the platform is not one that we know")
 	}
-	// Output: the platform is not one of ours
+	// Output: the platform is not one that we know
 }

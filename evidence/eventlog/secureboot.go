@@ -193,7 +193,7 @@ func (r *bootReader) conclude() (why string) {
 	case !bytes.Equal(r.variables[0].Data, []byte{1}):
 		return "the variable SecureBoot is not 1: secure boot is off"
 	case f.AuthorityEvents == 0:
-		// Where secure boot is on, somebody allowed what was loaded.
+		// Where secure boot is on, an authority allowed what was loaded.
 		return "PCR 7 names no authority that allowed a boot loader, so that nothing was checked"
 	}
 	f.SecureBoot = true

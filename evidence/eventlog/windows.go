@@ -97,7 +97,7 @@ func (p *Proof) windowsLog(f *Facts) (list windowsItems, err error) {
 	return slices.DeleteFunc(list, func(t tagged) bool { return !p.written(t.register, ended) }), nil
 }
 
-// written reports whether what stands in a register is known to be Windows's: Windows closed
+// written reports whether the content of a register is known to be Windows's: Windows closed
 // it, or the machine was launched dynamically.
 func (p *Proof) written(register uint32, ended [Registers]bool) bool {
 	if register <= pcrWindowsAuthority {

@@ -68,7 +68,7 @@ type dumpReader struct {
 	base     int
 	lines    int    // with bytes
 	last     []byte // of the line before
-	repeats  bool   // an asterisk stands before this line
+	repeats  bool   // an asterisk comes before this line
 	repeated int    // bytes that asterisks stood for
 }
 

@@ -13,7 +13,7 @@ import (
 
 // Verify an attestation document and read the measurement of the enclave's image.
 func Example() {
-	// A test hierarchy stands in for AWS's. In production, take nitro.Config{} and time.Now().
+	// A test hierarchy replaces AWS's. In production, take nitro.Config{} and time.Now().
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	aws := evidencetest.NewNitro(evidencetest.NitroConfig{Now: now})
 	document := aws.Document(evidencetest.DocumentConfig{})

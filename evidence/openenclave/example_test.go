@@ -16,7 +16,7 @@ import (
 
 // Verify a report of oe_get_report with the data that the enclave put in.
 func Example() {
-	// A test hierarchy stands in for Intel's. In production, take dcap.Config{} and time.Now().
+	// A test hierarchy replaces Intel's. In production, take dcap.Config{} and time.Now().
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	intel := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
 	platform := intel.Platform(evidencetest.HealthyPlatform())

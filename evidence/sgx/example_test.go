@@ -15,7 +15,7 @@ import (
 
 // Verify a quote of an enclave against the collateral of its platform, and learn which enclave it is.
 func Example() {
-	// A test hierarchy stands in for Intel's. In production, take dcap.Config{} and time.Now(), and
+	// A test hierarchy replaces Intel's. In production, take dcap.Config{} and time.Now(), and
 	// collateral from collateral.Load or from package collateral/pcs.
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	intel := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})

@@ -13,7 +13,7 @@ import (
 
 // Verify a report that a guest sent with its public key, and read what it proves.
 func Example() {
-	// A test hierarchy stands in for AMD's. In production, take snp.Config{} and time.Now().
+	// A test hierarchy replaces AMD's. In production, take snp.Config{} and time.Now().
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	amd := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now, Line: snp.Genoa})
 	chip := amd.Chip(evidencetest.ChipConfig{})

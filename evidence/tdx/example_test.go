@@ -15,7 +15,7 @@ import (
 
 // Verify a quote of a trust domain against the collateral of its platform.
 func Example() {
-	// A test hierarchy stands in for Intel's. In production, take dcap.Config{} and time.Now(), and
+	// A test hierarchy replaces Intel's. In production, take dcap.Config{} and time.Now(), and
 	// collateral from collateral.Load or from package collateral/pcs.
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	intel := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
@@ -46,7 +46,7 @@ func Example() {
 	// platform: UpToDate since 2025-12-01
 }
 
-// A quote that does not bind the data that came with it is refused: the key may be somebody else's.
+// A quote that does not bind the data that came with it is refused: the key may be from another sender.
 func ExampleVerifier_Verify_refused() {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	intel := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})

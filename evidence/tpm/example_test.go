@@ -14,7 +14,7 @@ import (
 
 // Verify a machine's answer to a challenge: its quote, its attestation key and its log of measured boot.
 func Example() {
-	// A simulated TPM stands in for a real one. In production, the PEM text is that of the authority
+	// A simulated TPM replaces a real one. In production, the PEM text is that of the authority
 	// that certifies your attestation keys, such as tpmca.Named(tpmca.Azure).
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	machine := evidencetest.NewTPM(evidencetest.TPMConfig{Now: now})
@@ -39,7 +39,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	// What is measured are claims for policies, and stand beside those of the token.
+	// What is measured are claims for policies, beside those of the token.
 	secureBoot, _ := result.Aliases.Get("secureBootEnabled")
 	kernel, _ := result.Aliases.Text("x-probity-boot-kernel-command-line")
 	fmt.Println("secure boot:", secureBoot)

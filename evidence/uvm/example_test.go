@@ -15,7 +15,7 @@ import (
 // Verify confidential containers: a SEV-SNP report whose measurement a publisher of utility VMs
 // endorses, and whose host data are the hash of the policy of the containers.
 func Example() {
-	// Test hierarchies stand in for AMD's and Microsoft's. In production, take snp.Config{}, which
+	// Test hierarchies replace AMD's and Microsoft's. In production, take snp.Config{}, which
 	// trusts uvm.DefaultTrust, and time.Now().
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	amd := evidencetest.NewAMD(evidencetest.AMDConfig{Now: now})

@@ -14,7 +14,7 @@ import (
 
 // Verify an enclave of Windows, from the TPM's quote to the report of the enclave.
 func Example() {
-	// A simulated machine stands in for a real one. In production, the PEM text is that of the authority
+	// A simulated machine replaces a real one. In production, the PEM text is that of the authority
 	// that certifies your attestation keys, such as tpmca.Named(tpmca.Azure).
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	machine := evidencetest.NewTPM(evidencetest.TPMConfig{Now: now})
@@ -44,7 +44,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	// What is proven of the enclave are claims for policies, and stand beside those of the token.
+	// What is proven of the enclave are claims for policies, beside those of the token.
 	author, _ := result.Aliases.Text("enclaveAuthorId")
 	svn, _ := result.Aliases.Get("enclaveSvn")
 	fmt.Println("author:", author[:8])

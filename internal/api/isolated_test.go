@@ -130,7 +130,7 @@ func TestAnIsolatedProvider(t *testing.T) {
 	if w := send("PUT", policyPath, a.policy(t, denySVN)); w.Code != 400 {
 		t.Errorf("signed by a certificate that was removed: %d", w.Code)
 	}
-	// Rolling back is a change like any other: it needs a signer that still counts.
+	// Rolling back is a change like any other: it needs a signer that is still registered.
 	if w := send("POST", policyPath+":rollback", `{"version":1}`); w.Code != 400 {
 		t.Errorf("rolled back to what a removed certificate signed: %d %s", w.Code, w.Body)
 	}
@@ -141,7 +141,7 @@ func TestAnIsolatedProvider(t *testing.T) {
 	), 400, provider.CheckTrustModel.ID)
 }
 
-// otherForms are the forms of an ES256 signature that anybody can make from one of them.
+// otherForms are the forms of an ES256 signature that anyone can make from one of them.
 func otherForms(t *testing.T, body string) map[string]string {
 	t.Helper()
 	jws := strings.Trim(body, `"`)

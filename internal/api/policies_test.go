@@ -223,7 +223,7 @@ func TestAStoreThatFailsChangesNothing(t *testing.T) {
 		err    error
 		status int
 	}{
-		"for good":    {errors.New("disk full"), 500},
+		"permanently":    {errors.New("disk full"), 500},
 		"for a while": {fmt.Errorf("disk full: %w", store.ErrUnavailable), 503},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -286,7 +286,7 @@ func TestOnlyTheAdministratorManagesPolicies(t *testing.T) {
 					t.Errorf("%s: %d %s", request[0], w.Code, w.Body)
 				}
 				if tc.header != "" && strings.Contains(b.log.String(), adminToken[:10]) {
-					t.Error("the token stands in the log")
+					t.Error("the token is in the log")
 				}
 			}
 		})

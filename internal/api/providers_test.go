@@ -116,7 +116,7 @@ func TestEveryRouteSaysWhatItNeeds(t *testing.T) {
 		}
 	}
 	if len(routes(nil, nil, nil)) < 40 || anonymous != 11 {
-		t.Errorf("%d routes, %d for anybody: a new one needs a look", len(routes(nil, nil, nil)), anonymous)
+		t.Errorf("%d routes, %d without a role: a new one needs a look", len(routes(nil, nil, nil)), anonymous)
 	}
 }
 
@@ -177,7 +177,7 @@ func TestHostileNeighbours(t *testing.T) {
 	if w.Code != 200 {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	for _, path := range []string{"/p/nobody/certs", "/p//certs", "/p/", "/p/alpha/p/beta/certs"} {
+	for _, path := range []string{"/p/unknown/certs", "/p//certs", "/p/", "/p/alpha/p/beta/certs"} {
 		if w := b.do("GET", path, ""); w.Code != 404 {
 			t.Errorf("%s: %d", path, w.Code)
 		}
@@ -303,13 +303,13 @@ func TestConcurrentChanges(t *testing.T) {
 		provider.CheckMatch.ID)
 }
 
-// TestTheDefaultProviderIsKnownByName, also while it is read anew.
+// TestTheDefaultProviderIsKnownByName, also while it is read again.
 func TestTheDefaultProviderIsKnownByName(t *testing.T) {
 	b := newBench(t, nil)
 	before := b.registry.Default()
 	answered(t, b.admin("PUT", policyPath+apiVersion, wrap(t, denySVN)))
 	if before == b.registry.Default() {
-		t.Fatal("nothing was read anew")
+		t.Fatal("nothing was read again")
 	}
 	found, params, _ := b.server.Match("GET", "/tokens")
 	r := httptest.NewRequest("GET", "/tokens", nil)
@@ -337,7 +337,7 @@ func TestApprovals(t *testing.T) {
 		t.Fatalf("%+v, %v", list, err)
 	}
 	path := "/p/careful/proposals/" + list.Value[0].ID
-	wantCheck(t, b.as(alice, "POST", path+":approve", ""), 409, provider.CheckApproval.ID) // nobody counts twice
+	wantCheck(t, b.as(alice, "POST", path+":approve", ""), 409, provider.CheckApproval.ID) // a second approval of one caller is not accepted
 	if w := b.as(bob, "POST", path+":approve", ""); w.Code != 202 {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
@@ -435,7 +435,7 @@ func TestApprovalsOfCertificatesAndSettings(t *testing.T) {
 	}
 }
 
-// TestProposalsAreBounded: they wait in the store, and one that nobody looked at is
+// TestProposalsAreBounded: they wait in the store, and one without an approval is
 // forgotten in the end.
 func TestProposalsAreBounded(t *testing.T) {
 	at := now

@@ -16,13 +16,13 @@ import (
 	"github.com/probity-dev/probity/strict/ascii"
 )
 
-// readiness is the answer of GET /readyz to everybody. It names no chip, no platform and no
+// readiness is the answer of GET /readyz to all callers. It names no chip, no platform and no
 // provider: those who may see them ask the operations listener.
 type readiness struct {
 	Status string `json:"status"`
 	// Away lists what the service works without at the moment.
 	Away []away `json:"away,omitzero"`
-	// Collateral counts the pieces that are held.
+	// Collateral counts the pieces that are stored.
 	Collateral collateralCounts `json:"collateral"`
 	// StoppedLedgers counts alerts: the database was changed.
 	StoppedLedgers int `json:"stoppedLedgers"`
@@ -51,7 +51,7 @@ type details struct {
 	StoppedLedgers []stoppedLedger `json:"stoppedLedgers,omitzero"`
 	// AlteredState has the reasons, by what was altered.
 	AlteredState map[string]string `json:"alteredState,omitzero"`
-	// Problems are the errors behind what is away.
+	// Problems are the errors of the parts that are unavailable.
 	Problems []string `json:"problems,omitzero"`
 }
 
@@ -91,7 +91,7 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request, _ *edge.Call) er
 		if err := s.changes.ask(r.Context(), s.cfg.Changes); err != nil {
 			s.cfg.Log.WarnContext(r.Context(), "not ready for changes", "err", err.Error())
 			return &edge.Error{Status: http.StatusServiceUnavailable, Code: edge.CodeUnavailable,
-				Message: "the database takes no changes now: it is away, read-only or full; " +
+				Message: "the database takes no changes now: it is unavailable, read-only or full; " +
 					"attestation goes on",
 				Header: http.Header{"Retry-After": {"5"}}}
 		}
@@ -136,7 +136,7 @@ func (s *Server) readiness(ctx context.Context) (answer readiness, problems []st
 	return answer, problems
 }
 
-// items describes the collateral that is held.
+// items describes the collateral that is stored.
 func (s *Server) items() []collateralItem {
 	list := []collateralItem{}
 	at := s.now()
@@ -195,7 +195,7 @@ func (s *Server) Operations() http.Handler {
 	})
 }
 
-// probe asks at most once a second: everybody may ask, and each question writes.
+// probe asks at most once a second: any client may ask, and each question writes.
 type probe struct {
 	mu   sync.Mutex
 	at   time.Time

@@ -35,11 +35,11 @@ type Config struct {
 	// HostSuffix, if not empty, is what follows a provider's name in its host name.
 	HostSuffix string
 	Appraiser  *appraisal.Appraiser
-	// Baselines and Held describe the collateral at hand: Intel's sets, and
+	// Baselines and Held describe the collateral that is available: Intel's sets, and
 	// everything.
 	Baselines func() []collateral.About
 	Held      func() []collateral.Item
-	// WarnBefore is how long before its end collateral counts as about to
+	// WarnBefore is how long before its end collateral is reported as about to
 	// expire.
 	WarnBefore time.Duration
 	Limits     edge.Limits

@@ -289,7 +289,7 @@ func TestASuccessfulAttestation(t *testing.T) {
 			canary, base64.RawURLEncoding.EncodeToString([]byte(canary)), token[:80], b.quote()[:80],
 		} {
 			if strings.Contains(place, secret) {
-				t.Errorf("what must stay secret stands in:\n%s", place)
+				t.Errorf("what must stay secret is in:\n%s", place)
 			}
 		}
 	}

@@ -340,7 +340,7 @@ func TestEnrolment(t *testing.T) {
 	} {
 		wantCheck(t, enroll(members), 400, "request.body")
 	}
-	// What was enrolled is there for a service that starts anew.
+	// What was enrolled is there for a service that starts again.
 	again, err := provider.New(t.Context(), b.settings)
 	if err != nil {
 		t.Fatal(err)

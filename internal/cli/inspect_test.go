@@ -118,8 +118,8 @@ func TestInspectShowsEveryHeaderField(t *testing.T) {
 	}
 }
 
-// TestInspectReadsCertificatesWithBytesBehind: as they stand in the memory of a TPM.
-func TestInspectReadsCertificatesWithBytesBehind(t *testing.T) {
+// TestInspectReadsCertificatesWithBytesAfterThem: as they are in the memory of a TPM.
+func TestInspectReadsCertificatesWithBytesAfterThem(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +145,7 @@ func TestInspectReadsCertificatesWithBytesBehind(t *testing.T) {
 		}
 	}
 	if got := inspected(t, append(bytes.Clone(der), "hidden"...)); got != nil && got["bytesBehind"] != nil {
-		t.Errorf("other bytes behind were taken for padding: %v", got)
+		t.Errorf("other bytes after it were taken for padding: %v", got)
 	}
 	two := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
 		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)

@@ -135,7 +135,7 @@ func TestLedgerVerifyNeedsACheckpoint(t *testing.T) {
 	}
 }
 
-// A checkpoint of another provider, or that nobody signed, is no comparison.
+// A checkpoint of another provider, or without a signature, is no comparison.
 func TestLedgerVerifyRefusesForeignCheckpoints(t *testing.T) {
 	dir := t.TempDir()
 	if err := started(t, dir, func(s *node.Node, _ *bytes.Buffer) {
@@ -173,12 +173,12 @@ func TestACheckpointKeyFromNowhereIsRefused(t *testing.T) {
 		want      string
 	}{
 		"removed": {
-			`DELETE FROM signing_keys WHERE data LIKE '%"checkpoint"%'`, false, "no checkpoint key",
+			`DELETE FROM checkpoint_keys`, false, "no checkpoint key",
 		},
 		"removed, with an empty folder": {
-			`DELETE FROM signing_keys WHERE data LIKE '%"checkpoint"%'`, true, "no checkpoint key",
+			`DELETE FROM checkpoint_keys`, true, "no checkpoint key",
 		},
-		"removed with all of the ledger": {`DELETE FROM signing_keys WHERE data LIKE '%"checkpoint"%'; ` +
+		"removed with all of the ledger": {`DELETE FROM checkpoint_keys; ` +
 			`DELETE FROM ledger; DELETE FROM ledger_heads; DELETE FROM ledger_checkpoints`, false,
 			"no checkpoint key"},
 	} {
@@ -217,8 +217,8 @@ func TestACheckpointKeyFromNowhereIsRefused(t *testing.T) {
 		}
 	}
 	execute(t, dir, `ATTACH '`+filepath.Join(other,
-		sqlite.FileName)+`' AS other; DELETE FROM signing_keys WHERE data LIKE '%"checkpoint"%'; `+
-		`INSERT INTO signing_keys SELECT * FROM other.signing_keys WHERE data LIKE '%"checkpoint"%'`)
+		sqlite.FileName)+`' AS other; DELETE FROM checkpoint_keys; `+
+		`INSERT INTO checkpoint_keys SELECT * FROM other.checkpoint_keys`)
 	err := started(t, dir, func(*node.Node, *bytes.Buffer) {})
 	if err == nil || !strings.Contains(err.Error(), "the key was exchanged") {
 		t.Errorf("started: %v", err)

@@ -20,7 +20,7 @@ import (
 	"github.com/probity-dev/probity/internal/node"
 )
 
-// riddles are the words of Go and its libraries that no user shall read.
+// riddles are the words of Go and its libraries that users must not read.
 var riddles = regexp.MustCompile(`cannot unmarshal|into Go|invalid character|illegal base64|encoding/hex|` +
 	`asn1:|x509:|\bEOF\b|strconv\.|jsontext|cbor:|open /|parsing time|net/url|extraneous|runtime ` +
 	`error|panic|%!`)
@@ -128,7 +128,7 @@ func TestNoCommandSpeaksOfGo(t *testing.T) {
 	}
 }
 
-// flagWords are what libraries say of flags and connections.
+// flagWords are what libraries say about flags and connections.
 var flagWords = regexp.MustCompile(`bit (u?int|float)|invalid syntax|strconv|missing unit|unknown ` +
 	`unit|value out of range|\bdial (tcp|unix)|\btls: |x509: |PEM data|bool value must|expected duration`)
 

@@ -123,18 +123,18 @@ func TestAServiceThatFetches(t *testing.T) {
 		}
 	}
 	if !strings.Contains(logged.String(), "collateral is about to expire") {
-		t.Error("nobody was warned")
+		t.Error("there was no warning")
 	}
 	for _, path := range []string{"/readyz", "/metrics"} {
 		for _, identity := range []string{"00906ed50000", "Milan"} {
 			if text := do("GET", path, "").Body.String(); strings.Contains(text, identity) {
-				t.Errorf("%s tells everybody of %s: %s", path, identity, text)
+				t.Errorf("%s tells all callers of %s: %s", path, identity, text)
 			}
 		}
 	}
 	text := do("GET", "/metrics", "").Body.String()
 	if !strings.Contains(text, `probity_collateral_next_expiry_seconds{vendor="intel"} 1`) {
-		t.Error("the metrics for everybody lack the next expiry")
+		t.Error("the metrics for all callers lack the next expiry")
 	}
 	metrics := operate("/metrics").Body.String()
 	for _, want := range []string{

@@ -8,7 +8,7 @@ import (
 	"github.com/probity-dev/probity/appraisal"
 )
 
-// baselineHeld refuses a policy that pins a TCB baseline without collateral at hand: no
+// baselineHeld refuses a policy that pins a TCB baseline without available collateral: no
 // evidence could pass it.
 func (r *Registry) baselineHeld(in *PolicyInForce) error {
 	if r.cfg.Baselines == nil {

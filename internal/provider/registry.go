@@ -47,7 +47,7 @@ type Config struct {
 	Poll time.Duration
 	// Touched is told whose ledger got an entry with a change.
 	Touched func(provider string)
-	// Baselines, if not nil, describes the collateral at hand: a policy that pins another TCB
+	// Baselines, if not nil, describes the collateral that is available: a policy that pins another TCB
 	// baseline is refused.
 	Baselines func() []collateral.About
 	Now       func() time.Time

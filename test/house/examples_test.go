@@ -14,7 +14,7 @@ import (
 	"github.com/probity-dev/probity/appraisal"
 )
 
-// shown are the packages that a program of somebody else starts with, besides those of evidence.
+// shown are the packages that a program outside this module starts with, besides those of evidence.
 var shown = []string{
 	"appraisal", "claims", "client", "collateral", "evidence", "evidence/evidencetest", "evidence/uvm",
 	"policy", "token",
@@ -110,6 +110,6 @@ func TestTheReadmeShowsAnExample(t *testing.T) {
 	}
 	file := filepath.Join(root, "appraisal", "example_program_test.go")
 	if !strings.Contains(string(read(t, file)), code) {
-		t.Errorf("the program of the README is not in %s as it stands there", file)
+		t.Errorf("the program of the README is not in %s as it is there", file)
 	}
 }

@@ -240,7 +240,7 @@ func (p *Plane) DefaultProvider(w http.ResponseWriter, _ *http.Request, c *edge.
 		}
 	}
 	return edge.Failed(http.StatusNotFound, edge.CodeNotFound, provider.CheckProvider.FailedWith("a location",
-		"an unknown one", "list them: GET …/defaultProviders"))
+		fmt.Sprintf("%.64q, which is not a location", c.Params["location"]), "list them: GET …/defaultProviders"))
 }
 
 // Operations answers which operations there are.

@@ -125,7 +125,7 @@ func (p *Plane) ExportLedger(w http.ResponseWriter, r *http.Request, c *edge.Cal
 	defer free()
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	// A ledger may be long: its export may take longer than other requests, and ends
-	// when its reader goes. One that breaks off is found incomplete by whoever verifies
+	// when its reader goes. One that breaks off is found incomplete when it is verified
 	// it.
 	err = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(exportTime))
 	if err != nil && !errors.Is(err, http.ErrNotSupported) {

@@ -30,7 +30,7 @@ func (p *Plane) GetPolicy(w http.ResponseWriter, _ *http.Request, c *edge.Call) 
 
 func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 
-// An ETag stands in quotes (RFC 9110, section 8.8.3); many tools drop them.
+// An ETag is in quotes (RFC 9110, section 8.8.3); many tools drop them.
 var entityTag = regexp.MustCompile(`^(?:(?:0|[1-9][0-9]{0,17})|"(?:0|[1-9][0-9]{0,17})")$`)
 
 // ifMatch reads the version that the caller wants to replace.

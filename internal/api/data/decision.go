@@ -141,7 +141,7 @@ func digest(b []byte) string {
 
 // slot takes one of the provider's places for work and one of the service's, or
 // says that there is none. Only work takes one: a client that sends slowly keeps
-// nobody out, and a provider with many clients keeps no other one out.
+// no other client out, and a provider with many clients keeps no other provider out.
 func (p *Plane) slot(t *provider.Provider) (free func(), err error) {
 	busy := func(message string, wait time.Duration) error {
 		p.Metrics.Busy.Inc()

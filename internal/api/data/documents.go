@@ -54,7 +54,7 @@ var published = map[uint32]baseline{
 }
 
 // TCBBaselines answers GET /tcbbaselines/{type}: the TCB baselines that a policy
-// may name, newest first, from the collateral at hand.
+// may name, newest first, from the collateral that is available.
 func (p *Plane) TCBBaselines(w http.ResponseWriter, _ *http.Request, c *edge.Call) error {
 	kind := c.Kind
 	tee := collateral.SGX

@@ -27,7 +27,7 @@ import (
 // Library, part 1, section 24: credential protection).
 type Enrolment struct {
 	// Authorities certify endorsement keys; Keys lists them by the SHA-256 of their
-	// SubjectPublicKeyInfo in hex. With a list, no other key counts.
+	// SubjectPublicKeyInfo in hex. With a list, no other key is accepted.
 	Authorities *tpmca.Roots
 	Keys        []string
 }
@@ -147,7 +147,7 @@ func (e *Enrolment) begin(in enrolRequest, at time.Time) (*enrolment, *tpm.Crede
 	return pending, credential, err
 }
 
-// trust checks that an endorsement key counts.
+// trust checks that an endorsement key is trusted.
 func (e *Enrolment) trust(in enrolRequest, ek *tpm.Public, id string, at time.Time) error {
 	if err := tpm.CheckEK(ek, nil); err != nil {
 		return err
@@ -204,7 +204,7 @@ func (p *Plane) enrolled(w http.ResponseWriter, r *http.Request, c *edge.Call, i
 		return err
 	}
 	if !free {
-		return refuse("an answer that was not given before", "one that was")
+		return refuse("an answer that was not given before", "an answer that was given before")
 	}
 	key := store.TPMKey{
 		Provider: c.Provider.Name, Key: pending.Key, EndorsementKey: pending.EndorsementKey,

@@ -23,7 +23,7 @@ import (
 type Config struct {
 	Registry  *provider.Registry
 	Appraiser *appraisal.Appraiser
-	// Baselines describes Intel's collateral at hand.
+	// Baselines describes Intel's collateral that is available.
 	Baselines func() []collateral.About
 	// Concurrent bounds the attestations that run at once.
 	Concurrent int

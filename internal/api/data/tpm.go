@@ -203,7 +203,7 @@ func (p *Plane) report(
 	return tpmAnswer(w, map[string]string{"report": verdict.Token})
 }
 
-// once takes the challenge. A store that does not answer lets nobody pass.
+// once takes the challenge. A store that does not answer lets no answer pass.
 func (p *Plane) once(ctx context.Context, c challenge) error {
 	sum := sha256.Sum256(c.Challenge)
 	free, err := p.Store.UseOnce(ctx, c.Provider+"/"+hex.EncodeToString(sum[:]), p.Now(),

@@ -91,7 +91,7 @@ func (b *budgeted) Read(p []byte) (int, error) {
 		b.started = true
 		b.deadline(time.Now().Add(bodyGrace + time.Duration(min(max(b.declared, 0), b.most))*time.Second/bodyRate))
 		// A body that is too large is refused by its length and not read; should
-		// somebody read it all the same, it is charged as it comes.
+		// it be read all the same, it is charged as it comes.
 		if b.declared > 0 && b.declared <= b.most {
 			if err := b.charge(b.declared); err != nil {
 				return 0, err

@@ -90,7 +90,7 @@ var crossOrigin = http.NewCrossOriginProtection()
 
 // Allow finds the caller where a route needs one, and checks the role.
 func (s *Server) Allow(r *http.Request, found *Route, c *Call) error {
-	// By name: the provider may have been read anew since the request was located.
+	// By name: the provider may have been read again since the request was located.
 	isDefault := c.Provider.Name == store.DefaultProvider
 	if !isDefault && found.At != AtProvider {
 		return Failed(http.StatusNotFound, CodeNotFound,

@@ -114,7 +114,7 @@ func (c *Connections) warn(message string, args ...any) {
 	}
 }
 
-// network is what counts as one address.
+// network is the network that is treated as one address.
 func network(a net.Addr) netip.Prefix {
 	ap, err := netip.ParseAddrPort(a.String())
 	if err != nil {

@@ -72,7 +72,7 @@ func devCA(dir string, now time.Time) (*x509.Certificate, *ecdsa.PrivateKey, err
 		return pair.Leaf, key, nil
 	}
 	// Only where neither file exists is a CA made: half of one, or one that cannot be
-	// read, may be somebody's, and clients trust it.
+	// read, may be in use, and clients trust it.
 	for _, name := range []string{DevCAFile, devCAKeyFile} {
 		if _, statErr := os.Lstat(filepath.Join(dir, name)); err != nil && !errors.Is(statErr, fs.ErrNotExist) {
 			return nil, nil, fmt.Errorf("%w; to make a new CA, remove %s and %s from %s", err, DevCAFile,

@@ -90,8 +90,8 @@ var (
 		"the request body is a JSON object of the expected form, without duplicate members",
 		"compare the body with the documentation of the route")
 	CheckCollateral = checks.Define("collateral.available",
-		"the vendor's service could be reached for collateral that is not held; answered with 503, "+
-			"as the evidence is not refused for good",
+		"the vendor's service could be reached for collateral that is not stored; answered with 503, "+
+			"as the evidence is not refused permanently",
 		remedyCollateral)
 	CheckMessage = checks.Define("tpm.message",
 		"the member data is a message of the TPM protocol",
@@ -114,14 +114,14 @@ var (
 			"verifies with the certificate in its header",
 		"let the SDK make the body, or use probity policy sign")
 	CheckCaller = checks.Define("caller.known",
-		"the caller is known, on routes that are not for anybody",
-		"send a bearer token of an issuer that counts, or of probity token create")
+		"the caller is known, on routes that need a role",
+		"send a bearer token of an issuer that the configuration lists, or of probity token create")
 	CheckRole = checks.Define("caller.role",
 		"the caller has the role that the route needs, at the provider",
 		"let an owner grant the role")
 	CheckLedger = checks.Define("ledger.recorded",
 		"the decision is in the ledger, where the provider fails closed",
-		"try again later; see what the service's log says of its store")
+		"try again later; see what the service's log says about its store")
 	CheckIntact = checks.Define("ledger.intact",
 		"the provider's ledger in the database extends its last checkpoint, which is kept outside the database",
 		remedyIntact)
@@ -295,7 +295,7 @@ func WriteBody(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	w.Write(body) // a client that went away is no error of ours
+	w.Write(body) // a client that went away is not an error of the service
 }
 
 // WriteJSON sends v.

@@ -130,7 +130,7 @@ func (s *Server) timedOut(r *http.Request, err error) error {
 }
 
 // undelivered tells the route that its answer never left. A client that closes
-// the connection behind its answer has it: what counts is whether it was there when the
+// the connection behind its answer has it: what matters is whether it was there when the
 // answer was written, and whether it could be sent.
 func undelivered(c *Call, w *statusRecorder) {
 	if c.Undelivered == nil {
@@ -190,7 +190,7 @@ var traceparent = regexp.MustCompile(`^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$
 
 // newRequestID returns an id in the form of W3C Trace Context, as Azure's service
 // answers. It is always the service's own: with an id that a client may choose,
-// anybody could give entries of a ledger the id of another request.
+// any client could give entries of a ledger the id of another request.
 func newRequestID() string {
 	var b [24]byte
 	rand.Read(b[:]) // never fails

@@ -30,9 +30,9 @@ import (
 
 type Commands struct {
 	Fetch  fetchCommand  `cmd:"" help:"Fetch collateral from the vendors, verify it, and keep it."`
-	List   listCommand   `cmd:"" help:"List what is held, and until when it is valid."`
+	List   listCommand   `cmd:"" help:"List the stored collateral, and until when it is valid."`
 	Show   showCommand   `cmd:"" help:"Decode one piece."`
-	Export exportCommand `cmd:"" help:"Write what is held as a bundle for a site without a network."`
+	Export exportCommand `cmd:"" help:"Write the stored collateral as a bundle for a site without a network."`
 	Import importCommand `cmd:"" help:"Verify a bundle and keep what holds."`
 	Verify verifyCommand `cmd:"" help:"Verify a bundle without keeping anything."`
 }
@@ -164,7 +164,7 @@ func (c *listCommand) Run(e *term.Env) error {
 		return json.MarshalEncode(jsontext.NewEncoder(e.Out, jsontext.WithIndent("  ")), items)
 	}
 	if len(items) == 0 {
-		fmt.Fprintln(e.Out, "nothing is held")
+		fmt.Fprintln(e.Out, "no collateral is stored")
 		return nil
 	}
 	printItems(e, items, time.Now())
@@ -259,7 +259,7 @@ func (c *exportCommand) Run(e *term.Env) error {
 
 func writeBundle(e *term.Env, path string, b *collateral.Bundle) error {
 	if b.Len() == 0 {
-		return errors.New("nothing is held, so there is nothing to write")
+		return errors.New("no collateral is stored, so there is nothing to write")
 	}
 	text, err := b.Marshal()
 	if err != nil {

@@ -36,8 +36,8 @@ type agentEnrollCommand struct {
 // Help gives the examples of the help text.
 func (agentEnrollCommand) Help() string {
 	return `The service checks the endorsement key of the TPM, which its maker certified, and seals a
-secret that only this TPM can open, and only while it holds the attestation key. Once it was opened,
-evidence by that key counts. The name belongs to the first TPM that takes it.
+secret that only this TPM can open, and only while it contains the attestation key. Once it was opened,
+evidence by that key is accepted. The name belongs to the first TPM that takes it.
 
 Exit code 0: enrolled; 1: refused; 2: could not tell.
 
@@ -87,8 +87,8 @@ type agentRunCommand struct {
 // Help gives the examples of the help text.
 func (agentRunCommand) Help() string {
 	return `States: pending (nothing was attested yet), healthy, unhealthy (the service refused; the
-token is removed), unreachable (the service or the evidence could not be had; the last token stays
-until it expires). Each change stands in the log with the failed check.
+token is removed), unreachable (the service or the evidence was not available; the last token stays
+until it expires). Each change is in the log with the failed check.
 
 Example:
   probity agent run --service https://attest.example.org --health localhost:9797`
@@ -130,7 +130,7 @@ func (c *agentRunCommand) Run(e *term.Env) error {
 	return loop.Run(e.Ctx)
 }
 
-// once opens the host anew: a TPM is shared with others, and what says who attests
+// once opens the host again: a TPM is shared with others, and what says who attests
 // may have been renewed.
 func (c *agentRunCommand) once(ctx context.Context) (string, error) {
 	h, err := c.open()

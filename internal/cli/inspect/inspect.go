@@ -21,7 +21,7 @@ func (Command) Help() string {
 tokens, evidence of TPMs and Azure guests, of confidential containers (Trustee), reports of Azure's
 paravisor, logs of measured boot (TCG, IMA), collateral bundles, Open Enclave reports, evidence and
 endorsements, certificates and CRLs (PEM or DER), collateral, TCB info, enclave identities, tokens
-and policies. It verifies nothing: what it prints is what the file says of itself.
+and policies. It verifies nothing: what it prints is what the file says about itself.
 
 JSON has the names of the vendors' documents, with numbers, booleans and lists as such; bytes are hex.
 

@@ -118,7 +118,7 @@ func TestASessionWithAnEditor(t *testing.T) {
 			Value string `json:"value"`
 		} `json:"contents"`
 	}
-	// The clef counts as two UTF-16 units: one more than the characters.
+	// The clef is two UTF-16 units: one more than the characters.
 	inSVN := toPosition(text, strings.Index(text, "$svn")+2)
 	want := utf8.RuneCountInString(text[strings.Index(text, "\n")+1:strings.Index(text, "$svn")]) + 3
 	if inSVN != (position{1, want}) {

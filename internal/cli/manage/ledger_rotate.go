@@ -22,7 +22,7 @@ type ledgerRotateKeyCommand struct{ dataFlag }
 // Help gives the examples of the help text.
 func (ledgerRotateKeyCommand) Help() string {
 	return `Makes a new key for checkpoints. Each ledger gets an entry that names it, under a
-checkpoint that the old key signs too, so that whoever knows the old key can follow to the new one.
+checkpoint that the old key signs too, so that anyone who knows the old key can follow to the new one.
 Stop all nodes first, and start them afterwards. It needs the master key, as the service does.
 
 Examples:

@@ -238,7 +238,7 @@ func (f dataFlag) ledgers(e *term.Env, provider, key string) (v *verified, err e
 	if v.keys, err = node.EndorsedKeys(e.Ctx, db, trusted, keys.CheckpointVerifiers(records)); err != nil {
 		return nil, err
 	}
-	// A key that nobody signed over is said, and verifies nothing.
+	// A key that no known key signed over is reported, and verifies nothing.
 	if now, ok := keys.CheckpointVerifier(records); ok {
 		current, err := note.NewVerifier(now)
 		if err != nil || !slices.ContainsFunc(v.keys, func(k note.Verifier) bool {

@@ -15,6 +15,6 @@ func LongHelp() kong.Vars {
 			"Isolated.",
 		"tpmAuthenticationHelp": "Enabled: TPMs attest for callers alone who may read, " +
 			"which is the default; Disabled:" +
-			" for anybody.",
+			" for anyone.",
 	}
 }

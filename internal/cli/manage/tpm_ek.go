@@ -18,7 +18,7 @@ import (
 )
 
 type tpmEKCommand struct {
-	File string   `arg:"" help:"Certificate of an endorsement key: DER as it stands in the TPM, or PEM; - reads standard input."`
+	File string   `arg:"" help:"Certificate of an endorsement key: DER as it is in the TPM, or PEM; - reads standard input."`
 	Root []string `help:"PEM file with roots and intermediates of the vendor." placeholder:"FILE" required:""`
 	At   string   `help:"Judge at this time (RFC 3339) instead of now." placeholder:"TIME"`
 }

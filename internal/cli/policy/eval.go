@@ -124,7 +124,7 @@ func (c *evalCommand) print(e *term.Env, v *appraisal.Verdict) {
 
 type diffCommand struct {
 	Old    string `arg:"" help:"The policy as it was."`
-	New    string `arg:"" help:"The policy as it shall be."`
+	New    string `arg:"" help:"The new policy."`
 	Claims string `required:"" help:"Folder with recorded claims, one JSON object a file." placeholder:"DIR"`
 }
 

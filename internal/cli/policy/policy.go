@@ -30,7 +30,7 @@ type Commands struct {
 	Fmt     fmtCommand     `cmd:"" help:"Write policies in one form, comments included."`
 	Eval    evalCommand    `cmd:"" help:"Apply a policy to claims or evidence, and say why."`
 	Test    testCommand    `cmd:"" help:"Run test files of policies, with coverage of rules and conditions."`
-	Diff    diffCommand    `cmd:"" help:"Compare what two policies say of recorded claims."`
+	Diff    diffCommand    `cmd:"" help:"Compare what two policies say about recorded claims."`
 	Explain explainCommand `cmd:"" help:"Put a policy into plain words."`
 	Hash    hashCommand    `cmd:"" help:"Print the hash that tokens carry (x-ms-policy-hash)."`
 	Sign    signCommand    `cmd:"" help:"Wrap a policy into the JWS that the service takes, signed or not."`
@@ -105,7 +105,7 @@ func (c *checkCommand) Run(e *term.Env) error {
 	return nil
 }
 
-// checkPolicy returns all that can be said of a policy text.
+// checkPolicy returns all that can be said about a policy text.
 func checkPolicy(text, kind string, lenient bool) []policy.Diagnostic {
 	p, err := policy.ParseMode(text, term.Mode(lenient))
 	var parse *policy.ParseError

@@ -35,7 +35,7 @@ Examples:
   probity verify token "$(cat probity-demo/token.jwt)" --issuer https://localhost:8443 --ca probity-demo/ca.pem`
 }
 
-// refusals are the errors that mean no; all others mean that nobody knows.
+// refusals are the errors that mean no; all others mean that there is no answer.
 var refusals = []error{token.ErrFormat, token.ErrUnsecured, token.ErrKey, token.ErrSignature, token.ErrIssuer,
 	token.ErrExpired, token.ErrNotYet, token.ErrClaims}
 

@@ -18,7 +18,7 @@ import (
 )
 
 // Error is a body that was refused: what was expected, what was found, and how
-// to mend it.
+// to fix it.
 type Error struct{ Expected, Found, Remedy string }
 
 // Error gives what was found instead of what.
@@ -41,7 +41,7 @@ type AttestRequest struct {
 	DraftPolicy     string         `json:"draftPolicyForAttestation"`
 	Nonce           jsontext.Value `json:"nonce"`
 	EnclaveHeldData Bytes          `json:"enclaveHeldData"` // 2018-09-01-preview
-	// EventLog is ours: a log of measured boot beside a TDX quote.
+	// EventLog is Probity's own member: a log of measured boot beside a TDX quote.
 	EventLog Bytes `json:"eventLog"`
 }
 
@@ -52,7 +52,7 @@ type DataObject struct {
 }
 
 // Decode reads a request body: one JSON object, without duplicate members
-// or anything behind it. Unknown members are left alone, as clients of later
+// or anything after it. Unknown members are left alone, as clients of later
 // versions send them.
 func Decode(body []byte) (*AttestRequest, error) {
 	var req AttestRequest
@@ -89,7 +89,7 @@ func Decode(body []byte) (*AttestRequest, error) {
 	return &req, nil
 }
 
-// Decoded returns runtime or init-time data; an object without data counts as
+// Decoded returns runtime or init-time data; an object without data is treated as
 // absent, as some clients always send one.
 func (o *DataObject) Decoded() (*evidence.Data, error) {
 	if o == nil {
