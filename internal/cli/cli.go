@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -72,7 +73,7 @@ func Run(ctx context.Context, args []string, stdio term.IO) int {
 		kong.Name("probity"),
 		kong.Description("Probity proves what attestation evidence shows, judges it by policy, "+
 			"and answers with a signed token or the exact reason why not."),
-		collateral.LongHelp(), host.LongHelp(), manage.LongHelp(), simulate.LongHelp(), verify.LongHelp(),
+		longHelp(),
 		kong.Writers(stdio.Out, stdio.Err),
 		kong.Exit(func(n int) { code = n }),
 		kong.UsageOnError(),
@@ -117,6 +118,17 @@ func Run(ctx context.Context, args []string, stdio term.IO) int {
 		return term.Trouble
 	}
 	return term.Yes
+}
+
+// longHelp has the texts of flags that do not fit into their tags.
+func longHelp() kong.Vars {
+	all := kong.Vars{}
+	for _, texts := range []kong.Vars{
+		collateral.LongHelp(), host.LongHelp(), manage.LongHelp(), simulate.LongHelp(), verify.LongHelp(),
+	} {
+		maps.Copy(all, texts)
+	}
+	return all
 }
 
 func usageError(w io.Writer, args []string, err error) int {

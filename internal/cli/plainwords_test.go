@@ -137,7 +137,7 @@ var flagWords = regexp.MustCompile(`bit (u?int|float)|invalid syntax|strconv|mis
 func TestEveryFlagSaysPlainlyWhatItWants(t *testing.T) {
 	t.Chdir(t.TempDir())
 	var c commands
-	parser, err := kong.New(&c)
+	parser, err := kong.New(&c, longHelp())
 	if err != nil {
 		t.Fatal(err)
 	}
