@@ -253,14 +253,7 @@ func TestTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, err := token.InstanceCertificate(rand.Reader, "https://x", key, now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := token.NewSigner("https://x", key, cert, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	signer := instanceSigner(t, key)
 	today := now.AddDate(5, 0, 0)
 	provider := appraisal.Provider{
 		Policy:    parse(t, policy.Default("SgxEnclave")),

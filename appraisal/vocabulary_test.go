@@ -1,6 +1,7 @@
 package appraisal_test
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -53,7 +54,11 @@ func TestPoliciesKnowEveryClaim(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signer := instanceSigner(t)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer := instanceSigner(t, key)
 	provider := appraisal.Provider{
 		Signer: signer, TokenTime: now, Audience: []string{"a", "b"}, Subject: "x-ms-attestation-type",
 		PolicySigner: []byte(`{}`),
@@ -182,13 +187,9 @@ func checkVocabulary(t *testing.T, kind evidence.Kind, v *appraisal.Verdict) {
 	}
 }
 
-// instanceSigner signs tokens of https://x.
-func instanceSigner(t *testing.T) *token.Signer {
+// instanceSigner signs tokens of https://x with a key.
+func instanceSigner(t *testing.T, key crypto.Signer) *token.Signer {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
 	cert, err := token.InstanceCertificate(rand.Reader, "https://x", key, now)
 	if err != nil {
 		t.Fatal(err)

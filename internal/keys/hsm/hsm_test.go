@@ -114,7 +114,7 @@ func TestKeysOfAToken(t *testing.T) {
 	}
 }
 
-// signInToken makes a key of an algorithm in the token, and an attestation token with it.
+// signInToken makes a key of an algorithm in the token, and signs an attestation token with it.
 func signInToken(t *testing.T, db store.Store, cfg keys.Config, algorithm string, now time.Time) {
 	if err := db.Update(t.Context(), store.TopicKeys, "", func(tx store.Tx) error {
 		_, err := keys.Ensure(tx, cfg, nil, "", algorithm, false, now)
