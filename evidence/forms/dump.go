@@ -68,7 +68,7 @@ type dumpReader struct {
 	base     int
 	lines    int    // with bytes
 	last     []byte // of the line before
-	repeats  bool   // an asterisk comes before this line
+	repeats  bool   // the line before this one is an asterisk
 	repeated int    // bytes that asterisks stood for
 }
 
