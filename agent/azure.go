@@ -20,9 +20,9 @@ import (
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
 
-	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/azureguest"
 	"github.com/probity-dev/probity/evidence/eventlog"
+	"github.com/probity-dev/probity/strict/base64text"
 )
 
 // Handles and indices of the TPM of an Azure guest.
@@ -281,7 +281,7 @@ func (a *Azure) tdx(ctx context.Context, report []byte) ([]byte, error) {
 	if err := json.Unmarshal(b, &out); err != nil {
 		return nil, err
 	}
-	return evidence.DecodeBase64([]byte(out.Quote))
+	return base64text.Decode([]byte(out.Quote))
 }
 
 // ask asks the platform.

@@ -12,9 +12,9 @@ import (
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
 
-	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/eventlog"
 	"github.com/probity-dev/probity/evidence/tpm"
+	"github.com/probity-dev/probity/strict/base64text"
 )
 
 // TPM is an open TPM with the keys that the agent uses. It is not safe for
@@ -143,8 +143,8 @@ var akTemplate = tpm2.TPMTPublic{
 
 // keptKey is an attestation key as it is in its file.
 type keptKey struct {
-	Public  evidence.Bytes `json:"public"`
-	Private evidence.Bytes `json:"private"`
+	Public  base64text.Bytes `json:"public"`
+	Private base64text.Bytes `json:"private"`
 }
 
 func (m *TPM) attestationKey(path string) (*key, error) {

@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/strict/base64text"
 )
 
 // TPMChallenge is the service's first message of the TPM protocol.
@@ -22,7 +23,7 @@ type TPMChallenge struct {
 // message sends a message of the TPM protocol and returns the answer's members.
 func (c *Client) message(ctx context.Context, raw []byte) (map[string]string, error) {
 	var answer struct {
-		Data evidence.Bytes `json:"data"`
+		Data base64text.Bytes `json:"data"`
 	}
 	if err := c.do(ctx, http.MethodPost, c.base+"/attest/"+string(evidence.TPM)+"?api-version="+apiVersion,
 		map[string]string{"data": base64.RawURLEncoding.EncodeToString(raw)}, &answer); err != nil {
@@ -48,7 +49,7 @@ func (c *Client) ChallengeTPM(ctx context.Context, enrolled bool) (*TPMChallenge
 	if err != nil {
 		return nil, err
 	}
-	challenge, err := evidence.DecodeBase64([]byte(payload["challenge"]))
+	challenge, err := base64text.Decode([]byte(payload["challenge"]))
 	if err != nil || len(challenge) == 0 || payload["service_context"] == "" {
 		return nil, errors.New("client: the answer contains no challenge")
 	}
@@ -69,17 +70,17 @@ func (c *Client) AttestTPM(ctx context.Context, request []byte) (string, error) 
 
 // EnrolTPM is a TPM that asks to be enrolled. Keys are TPMT_PUBLIC.
 type EnrolTPM struct {
-	Name                   string         `json:"name"`
-	EndorsementKey         evidence.Bytes `json:"endorsementKey"`
-	EndorsementCertificate evidence.Bytes `json:"endorsementCertificate,omitempty"`
-	AttestationKey         evidence.Bytes `json:"attestationKey"`
+	Name                   string           `json:"name"`
+	EndorsementKey         base64text.Bytes `json:"endorsementKey"`
+	EndorsementCertificate base64text.Bytes `json:"endorsementCertificate,omitempty"`
+	AttestationKey         base64text.Bytes `json:"attestationKey"`
 }
 
 // Offer is a credential that only the TPM can open.
 type Offer struct {
-	Credential evidence.Bytes `json:"credential"`
-	Secret     evidence.Bytes `json:"secret"`
-	Context    string         `json:"context"`
+	Credential base64text.Bytes `json:"credential"`
+	Secret     base64text.Bytes `json:"secret"`
+	Context    string           `json:"context"`
 }
 
 // Enrolled is a key that was bound to its TPM.
@@ -114,5 +115,5 @@ func (c *Client) AttestGuest(ctx context.Context, info []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return evidence.DecodeBase64([]byte(sealed))
+	return base64text.Decode([]byte(sealed))
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/eventlog"
 	"github.com/probity-dev/probity/evidence/tpm"
+	"github.com/probity-dev/probity/strict/base64text"
 	"github.com/probity-dev/probity/strict/bounds"
 )
 
@@ -46,36 +46,36 @@ const (
 )
 
 type infoJSON struct {
-	Version   string         `json:"AttestationProtocolVersion"`
-	OSType    evidence.Bytes `json:"OSType"`
-	OSDistro  evidence.Bytes `json:"OSDistro"`
-	OSBuild   evidence.Bytes `json:"OSBuild"`
-	OSMajor   jsontext.Value `json:"OSVersionMajor"`
-	OSMinor   jsontext.Value `json:"OSVersionMinor"`
-	Log       evidence.Bytes `json:"TcgLogs"`
-	Payload   jsontext.Value `json:"ClientPayload"`
-	TPM       *tpmJSON       `json:"TpmInfo"`
+	Version   string           `json:"AttestationProtocolVersion"`
+	OSType    base64text.Bytes `json:"OSType"`
+	OSDistro  base64text.Bytes `json:"OSDistro"`
+	OSBuild   base64text.Bytes `json:"OSBuild"`
+	OSMajor   jsontext.Value   `json:"OSVersionMajor"`
+	OSMinor   jsontext.Value   `json:"OSVersionMinor"`
+	Log       base64text.Bytes `json:"TcgLogs"`
+	Payload   jsontext.Value   `json:"ClientPayload"`
+	TPM       *tpmJSON         `json:"TpmInfo"`
 	Isolation struct {
 		Type     string `json:"Type"`
 		Evidence struct {
-			Proof   evidence.Bytes `json:"Proof"`
-			Runtime evidence.Bytes `json:"RunTimeData"`
+			Proof   base64text.Bytes `json:"Proof"`
+			Runtime base64text.Bytes `json:"RunTimeData"`
 		} `json:"Evidence"`
 	} `json:"IsolationInfo"`
 }
 
 type tpmJSON struct {
-	AKCert        evidence.Bytes `json:"AikCert"`
-	AKPub         evidence.Bytes `json:"AikPub"`
-	Quote         evidence.Bytes `json:"PcrQuote"`
-	Signature     evidence.Bytes `json:"PcrSignature"`
-	Key           evidence.Bytes `json:"EncKeyPub"`
-	Certification evidence.Bytes `json:"EncKeyCertifyInfo"`
-	CertifiedBy   evidence.Bytes `json:"EncKeyCertifyInfoSignature"`
-	Set           []int          `json:"PcrSet"`
+	AKCert        base64text.Bytes `json:"AikCert"`
+	AKPub         base64text.Bytes `json:"AikPub"`
+	Quote         base64text.Bytes `json:"PcrQuote"`
+	Signature     base64text.Bytes `json:"PcrSignature"`
+	Key           base64text.Bytes `json:"EncKeyPub"`
+	Certification base64text.Bytes `json:"EncKeyCertifyInfo"`
+	CertifiedBy   base64text.Bytes `json:"EncKeyCertifyInfoSignature"`
+	Set           []int            `json:"PcrSet"`
 	PCRs          []struct {
-		Index  int            `json:"Index"`
-		Digest evidence.Bytes `json:"Digest"`
+		Index  int              `json:"Index"`
+		Digest base64text.Bytes `json:"Digest"`
 	} `json:"PCRs"`
 }
 

@@ -13,8 +13,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/ratls"
+	"github.com/probity-dev/probity/strict/base64text"
 	"github.com/probity-dev/probity/strict/pubkey"
 )
 
@@ -145,7 +145,7 @@ func decode(text string) ([]byte, error) {
 	if strings.Contains(text, `\`) {
 		return nil, errors.New("a backslash in base64") // which the decoder takes for an escape of JSON
 	}
-	return evidence.DecodeBase64([]byte(text))
+	return base64text.Decode([]byte(text))
 }
 
 // tableEntry is one row of a certificate table.

@@ -13,8 +13,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/eventlog"
+	"github.com/probity-dev/probity/strict/base64text"
 	"github.com/probity-dev/probity/strict/bounds"
 	"github.com/probity-dev/probity/strict/jws"
 )
@@ -40,14 +40,14 @@ type vbsJSON struct {
 }
 
 type evidenceJSON struct {
-	RelyingParty     string         `json:"rp_id"`
-	RelyingPartyData string         `json:"rp_data"`
-	Challenge        evidence.Bytes `json:"challenge"`
-	Context          jsontext.Value `json:"service_context"`
-	CustomClaims     []CustomClaim  `json:"custom_claims"`
-	TPM              *tpmJSON       `json:"tpm_att_data"`
-	RequestKey       *keyJSON       `json:"request_key"`
-	OtherKeys        []keyJSON      `json:"other_keys"`
+	RelyingParty     string           `json:"rp_id"`
+	RelyingPartyData string           `json:"rp_data"`
+	Challenge        base64text.Bytes `json:"challenge"`
+	Context          jsontext.Value   `json:"service_context"`
+	CustomClaims     []CustomClaim    `json:"custom_claims"`
+	TPM              *tpmJSON         `json:"tpm_att_data"`
+	RequestKey       *keyJSON         `json:"request_key"`
+	OtherKeys        []keyJSON        `json:"other_keys"`
 }
 
 type tpmJSON struct {
@@ -56,24 +56,24 @@ type tpmJSON struct {
 }
 
 type attestationJSON struct {
-	Logs      []logJSON      `json:"logs"`
-	AKCert    evidence.Bytes `json:"aik_cert"`
-	AKPub     jsontext.Value `json:"aik_pub"`
-	PCRs      []bankJSON     `json:"pcrs"`
-	Quote     evidence.Bytes `json:"quote"`
-	Signature evidence.Bytes `json:"signature"`
+	Logs      []logJSON        `json:"logs"`
+	AKCert    base64text.Bytes `json:"aik_cert"`
+	AKPub     jsontext.Value   `json:"aik_pub"`
+	PCRs      []bankJSON       `json:"pcrs"`
+	Quote     base64text.Bytes `json:"quote"`
+	Signature base64text.Bytes `json:"signature"`
 }
 
 type logJSON struct {
-	Type string         `json:"type"`
-	Log  evidence.Bytes `json:"log"`
+	Type string           `json:"type"`
+	Log  base64text.Bytes `json:"log"`
 }
 
 type bankJSON struct {
 	Algorithm uint16 `json:"algorithm"`
 	Values    []struct {
-		Index  int            `json:"index"`
-		Digest evidence.Bytes `json:"digest"`
+		Index  int              `json:"index"`
+		Digest base64text.Bytes `json:"digest"`
 	} `json:"values"`
 }
 
@@ -84,9 +84,9 @@ type keyJSON struct {
 			Hash string `json:"hash_alg"`
 		} `json:"tpm_quote"`
 		Certify *struct {
-			Public        evidence.Bytes `json:"public"`
-			Certification evidence.Bytes `json:"certification"`
-			Signature     evidence.Bytes `json:"signature"`
+			Public        base64text.Bytes `json:"public"`
+			Certification base64text.Bytes `json:"certification"`
+			Signature     base64text.Bytes `json:"signature"`
 		} `json:"tpm_certify"`
 	} `json:"info"`
 }
@@ -277,13 +277,13 @@ func (a *attestationJSON) logs() ([]eventlog.Sent, error) {
 // ParseJWK reads a public key (RFC 7517): RSA, or EC on P-256, P-384 or P-521.
 func ParseJWK(raw []byte) (crypto.PublicKey, error) {
 	var in struct {
-		Type  string         `json:"kty"`
-		Curve string         `json:"crv"`
-		N     evidence.Bytes `json:"n"`
-		E     evidence.Bytes `json:"e"`
-		X     evidence.Bytes `json:"x"`
-		Y     evidence.Bytes `json:"y"`
-		D     string         `json:"d"`
+		Type  string           `json:"kty"`
+		Curve string           `json:"crv"`
+		N     base64text.Bytes `json:"n"`
+		E     base64text.Bytes `json:"e"`
+		X     base64text.Bytes `json:"x"`
+		Y     base64text.Bytes `json:"y"`
+		D     string           `json:"d"`
 	}
 	if err := json.Unmarshal(raw, &in); err != nil {
 		return nil, fmt.Errorf("JWK: %w", err)

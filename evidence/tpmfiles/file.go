@@ -17,9 +17,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/eventlog"
 	"github.com/probity-dev/probity/evidence/tpm"
+	"github.com/probity-dev/probity/strict/base64text"
 )
 
 // Type is what a file is.
@@ -117,7 +117,7 @@ func decode(b []byte) (inner []byte, how string) {
 	if out, err := hex.DecodeString(string(bytes.TrimPrefix(text, []byte("0x")))); err == nil {
 		return out, "hex"
 	}
-	if out, err := evidence.DecodeBase64(text); err == nil {
+	if out, err := base64text.Decode(text); err == nil {
 		return out, "base64"
 	}
 	return nil, ""
@@ -262,5 +262,5 @@ func base64Text(s string) ([]byte, error) {
 	if b, err := base64.StdEncoding.DecodeString(s); err == nil {
 		return b, nil
 	}
-	return evidence.DecodeBase64([]byte(strings.TrimSpace(s)))
+	return base64text.Decode([]byte(strings.TrimSpace(s)))
 }

@@ -6,26 +6,26 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/tpm"
+	"github.com/probity-dev/probity/strict/base64text"
 )
 
 // goQuote is a quote of go-attestation (attest.Quote).
 type goQuote struct {
-	Quote     evidence.Bytes `json:"Quote"`
-	Signature evidence.Bytes `json:"Signature"`
+	Quote     base64text.Bytes `json:"Quote"`
+	Signature base64text.Bytes `json:"Signature"`
 }
 
 // goParameters is what go-attestation tells of a platform (attest.PlatformParameters), or
 // of a key (attest.AttestationParameters): those have Public in common.
 type goParameters struct {
 	// Public is the attestation key as TPMT_PUBLIC.
-	Public   evidence.Bytes `json:"Public"`
-	Quotes   []goQuote      `json:"Quotes"`
-	PCRs     []goPCR        `json:"PCRs"`
-	EventLog evidence.Bytes `json:"EventLog"`
+	Public   base64text.Bytes `json:"Public"`
+	Quotes   []goQuote        `json:"Quotes"`
+	PCRs     []goPCR          `json:"PCRs"`
+	EventLog base64text.Bytes `json:"EventLog"`
 	// Creation is a TPMS_ATTEST of a key's making.
-	Creation evidence.Bytes `json:"CreateAttestation"`
+	Creation base64text.Bytes `json:"CreateAttestation"`
 	goQuote
 }
 

@@ -13,9 +13,9 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/eventlog"
 	"github.com/probity-dev/probity/evidence/tpm"
+	"github.com/probity-dev/probity/strict/base64text"
 )
 
 // Sizes of the structures that tpm2_quote -o writes as they are in memory (tpm2-tools,
@@ -166,9 +166,9 @@ func setPrinted(bank *eventlog.Bank, number, value string) bool {
 
 // goPCR is a PCR of go-attestation (attest.PCR).
 type goPCR struct {
-	Index     int            `json:"Index"`
-	Digest    evidence.Bytes `json:"Digest"`
-	DigestAlg crypto.Hash    `json:"DigestAlg"`
+	Index     int              `json:"Index"`
+	Digest    base64text.Bytes `json:"Digest"`
+	DigestAlg crypto.Hash      `json:"DigestAlg"`
 }
 
 // parseGoPCRs reads a JSON list of attest.PCR.

@@ -29,6 +29,7 @@ import (
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/internal/statement"
 	"github.com/probity-dev/probity/evidence/tpm"
+	"github.com/probity-dev/probity/strict/base64text"
 	"github.com/probity-dev/probity/strict/pubkey"
 )
 
@@ -134,7 +135,7 @@ func (v *Verifier) verify(result *evidence.Result, ev evidence.Evidence) error {
 func enclaveReport(r *tpm.Request) ([]byte, error) {
 	var in struct {
 		Enclave struct {
-			Report evidence.Bytes `json:"report"`
+			Report base64text.Bytes `json:"report"`
 		} `json:"enclave"`
 	}
 	if err := json.Unmarshal(r.Report, &in); err != nil || len(in.Enclave.Report) == 0 {

@@ -73,6 +73,7 @@ var library = []wall{
 		"net/http os math/rand/v2",
 	}, // when it attests again is drawn,
 	{"strict/ascii", "", ""},
+	{"strict/base64text", "", ""},
 	{"strict/bounds", "", ""},
 	{"strict/jws", "", ""},
 	{"strict/pubkey", "", ""},

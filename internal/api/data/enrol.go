@@ -15,11 +15,11 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/probity-dev/probity/collateral/tpmca"
-	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/tpm"
 	"github.com/probity-dev/probity/internal/api/edge"
 	"github.com/probity-dev/probity/internal/provider"
 	"github.com/probity-dev/probity/internal/store"
+	"github.com/probity-dev/probity/strict/base64text"
 	"github.com/probity-dev/probity/wording/jsonerror"
 )
 
@@ -37,12 +37,12 @@ type enrolRequest struct {
 	// Name is the machine's name.
 	Name string `json:"name"`
 	// EndorsementKey and AttestationKey are TPMT_PUBLIC.
-	EndorsementKey evidence.Bytes `json:"endorsementKey"`
-	Certificate    evidence.Bytes `json:"endorsementCertificate"`
-	AttestationKey evidence.Bytes `json:"attestationKey"`
+	EndorsementKey base64text.Bytes `json:"endorsementKey"`
+	Certificate    base64text.Bytes `json:"endorsementCertificate"`
+	AttestationKey base64text.Bytes `json:"attestationKey"`
 	// Context and Answer are of the second message.
-	Context string         `json:"context"`
-	Answer  evidence.Bytes `json:"answer"`
+	Context string           `json:"context"`
+	Answer  base64text.Bytes `json:"answer"`
 }
 
 // enrolment is what the service remembers between the two, sealed.
@@ -98,8 +98,8 @@ func (p *Plane) Enroll(w http.ResponseWriter, r *http.Request, c *edge.Call) err
 		return err
 	}
 	return edge.WriteJSON(w, map[string]any{
-		"credential": evidence.Bytes(credential.IDObject),
-		"secret":     evidence.Bytes(credential.Secret),
+		"credential": base64text.Bytes(credential.IDObject),
+		"secret":     base64text.Bytes(credential.Secret),
 		"context":    sealed,
 	})
 }

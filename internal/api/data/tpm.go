@@ -19,6 +19,7 @@ import (
 	"github.com/probity-dev/probity/evidence/tpm"
 	"github.com/probity-dev/probity/internal/api/data/wire"
 	"github.com/probity-dev/probity/internal/api/edge"
+	"github.com/probity-dev/probity/strict/base64text"
 	"github.com/probity-dev/probity/wording/jsonerror"
 )
 
@@ -143,7 +144,7 @@ func (p *Plane) seal(v any, purpose string) (string, error) {
 }
 
 func (p *Plane) unseal(text, purpose string, v any) error {
-	sealed, err := evidence.DecodeBase64([]byte(text))
+	sealed, err := base64text.Decode([]byte(text))
 	if err != nil {
 		return err
 	}

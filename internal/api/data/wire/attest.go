@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/strict/base64text"
 	"github.com/probity-dev/probity/wording/jsonerror"
 )
 
@@ -106,4 +107,4 @@ func (o *DataObject) Decoded() (*evidence.Data, error) {
 }
 
 // Bytes decodes base64 text in either alphabet, with padding or without.
-type Bytes = evidence.Bytes
+type Bytes = base64text.Bytes

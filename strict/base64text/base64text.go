@@ -1,4 +1,6 @@
-package evidence
+// Package base64text reads base64 of requests and evidence: in either alphabet, with padding or without,
+// and nothing else. Bits behind the last byte must be zero.
+package base64text
 
 import (
 	"bytes"
@@ -36,7 +38,7 @@ func (b *Bytes) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	decoded := make([]byte, base64.RawURLEncoding.DecodedLen(len(text)))
 	n, err := strictBase64URL.Decode(decoded, text)
 	if err != nil {
-		*b, err = DecodeBase64(text)
+		*b, err = Decode(text)
 		return err
 	}
 	*b = decoded[:n:n]
@@ -47,9 +49,9 @@ var strictBase64URL = base64.RawURLEncoding.Strict()
 
 var errBase64 = errors.New("not base64url")
 
-// DecodeBase64 decodes the inside of a JSON string: either alphabet, padded or not,
+// Decode decodes the inside of a JSON string: either alphabet, padded or not,
 // and nothing else; bits after the last byte must be zero.
-func DecodeBase64(text []byte) ([]byte, error) {
+func Decode(text []byte) ([]byte, error) {
 	if bytes.IndexByte(text, '\\') >= 0 {
 		// Some encoders escape the characters + / and =.
 		unquoted, err := jsontext.AppendUnquote(nil, append(append([]byte{'"'}, text...), '"'))
