@@ -70,28 +70,3 @@ func (d *Data) BoundBy(field []byte) bool {
 	sum := sha256.Sum256(d.Bytes)
 	return len(field) >= len(sum) && subtle.ConstantTimeCompare(field[:len(sum)], sum[:]) == 1
 }
-
-// CheckFilled is [Data.CheckBound] for fields that contain the hash and nothing
-// else: what follows it must be zero.
-func (d *Data) CheckFilled(result *Result, check *Definition, what, name string, field []byte) error {
-	if err := d.CheckBound(result, check, what, name, field); err != nil {
-		return err
-	}
-	if rest := field[sha256.Size:]; len(bytes.TrimLeft(rest, "\x00")) > 0 {
-		return result.Fail(check, "zeros after the hash in "+name, fmt.Sprintf("%x", rest))
-	}
-	return nil
-}
-
-// CheckBound records whether field, of the given name, binds the data, which
-// what describes. A failure is a [*Rejection] of the check with the given
-// definition.
-func (d *Data) CheckBound(result *Result, check *Definition, what, name string, field []byte) error {
-	if !d.BoundBy(field) {
-		return result.Fail(check,
-			fmt.Sprintf("SHA-256 %x of the %d bytes of %s", sha256.Sum256(d.Bytes), len(d.Bytes), what),
-			fmt.Sprintf("%x in %s", field[:min(len(field), sha256.Size)], name))
-	}
-	result.Pass(check, "SHA-256 of "+what+" in "+name, fmt.Sprintf("SHA-256 of %d bytes", len(d.Bytes)))
-	return nil
-}

@@ -215,7 +215,7 @@ func (v *Verifier) bind(result *evidence.Result, t *Token, ev evidence.Evidence)
 		if item.data == nil {
 			continue
 		}
-		if err := item.data.CheckFilled(result, item.check, item.what, item.name, item.field); err != nil {
+		if err := statement.BoundAlone(result, item.check, item.data, item.what, item.name, item.field); err != nil {
 			return err
 		}
 	}

@@ -270,7 +270,7 @@ func (v *Verifier) bind(result *evidence.Result, d *Document, ev evidence.Eviden
 	if data == nil {
 		return nil
 	}
-	return data.CheckFilled(result, CheckRuntimeData, "runtime data", "user_data", d.UserData)
+	return statement.BoundAlone(result, CheckRuntimeData, data, "runtime data", "user_data", d.UserData)
 }
 
 // claims states what the token says about an enclave, in the names of AWS's

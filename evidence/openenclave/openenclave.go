@@ -16,6 +16,7 @@ import (
 	"github.com/probity-dev/probity/claims"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/dcap"
+	"github.com/probity-dev/probity/evidence/internal/statement"
 	"github.com/probity-dev/probity/evidence/ratls"
 	"github.com/probity-dev/probity/evidence/sgx"
 )
@@ -96,8 +97,7 @@ func (v *Verifier) bindFraming(result *evidence.Result, framed *Framed) error {
 		!buffer.BoundBy(report.ReportData[:]) {
 		buffer.Bytes = nil // zero padding after the quote: the buffer is empty
 	}
-	err = buffer.CheckBound(result, CheckCustom, "custom claims", "REPORTDATA", report.ReportData[:])
-	if err != nil {
+	if err := statement.Bound(result, CheckCustom, &buffer, "custom claims", "REPORTDATA", report.ReportData[:]); err != nil {
 		return err
 	}
 	// The enclave vouches for these, not the service.

@@ -119,8 +119,7 @@ func (v *Verifier) verify(
 // bind checks that the report binds the data that came with it.
 func (v *Verifier) bind(result *evidence.Result, report *dcap.Report, ev evidence.Evidence) error {
 	if d := ev.RuntimeData; d != nil {
-		err := d.CheckBound(result, CheckRuntimeData, "runtime data", "REPORTDATA", report.ReportData[:])
-		if err != nil {
+		if err := statement.Bound(result, CheckRuntimeData, d, "runtime data", "REPORTDATA", report.ReportData[:]); err != nil {
 			return err
 		}
 	}
@@ -128,7 +127,7 @@ func (v *Verifier) bind(result *evidence.Result, report *dcap.Report, ev evidenc
 		if !report.KSS() {
 			return result.Fail(CheckKSS, "an enclave with key separation and sharing", "ATTRIBUTES.KSS is not set")
 		}
-		return d.CheckBound(result, CheckInitTimeData, "init-time data", "CONFIGID", report.ConfigID[:])
+		return statement.Bound(result, CheckInitTimeData, d, "init-time data", "CONFIGID", report.ConfigID[:])
 	}
 	return nil
 }

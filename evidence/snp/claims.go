@@ -47,7 +47,7 @@ func assess(line Line, r *Report) *evidence.TCB {
 // facts are what was proven of a report.
 type facts struct {
 	report     *Report
-	leaf       *Leaf
+	leaf       *leafCert
 	revocation string
 	uvms       []*uvm.Endorsement
 }

@@ -18,7 +18,7 @@ import (
 // The signatures verify; what depends on time, on revocation and on the report is
 // checked for every report.
 type endorsement struct {
-	leaf *Leaf
+	leaf *leafCert
 	ca   *ca
 	root *ca
 }
@@ -167,10 +167,7 @@ func keyName(vlek bool) string {
 // intermediate returns the CA of the leaf's line and branch that signed the leaf. If certificates of
 // CAs were sent along, the right one must be among them: a chain that does not
 // fit is refused, not repaired.
-func (v *Verifier) intermediate(
-	ctx context.Context, result *evidence.Result, leaf *Leaf, sent []*x509.Certificate, root *ca,
-	ev evidence.Evidence,
-) (*ca, error) {
+func (v *Verifier) intermediate(ctx context.Context, result *evidence.Result, leaf *leafCert, sent []*x509.Certificate, root *ca, ev evidence.Evidence) (*ca, error) {
 	name := intermediateName(leaf.Line, leaf.VLEK)
 	candidates := slices.DeleteFunc(slices.Clone(sent),
 		func(c *x509.Certificate) bool { return c.Subject.CommonName == root.cert.Subject.CommonName })

@@ -13,8 +13,8 @@ import (
 	"github.com/probity-dev/probity/evidence/internal/sigverify"
 )
 
-// Leaf is a VCEK or VLEK certificate (AMD publications 57230 and 58369).
-type Leaf struct {
+// leafCert is a VCEK or VLEK certificate (AMD publications 57230 and 58369).
+type leafCert struct {
 	Cert *x509.Certificate
 	VLEK bool
 	// Product is the product name of the certificate, such as "Milan-B0".
@@ -43,8 +43,8 @@ func isLeaf(cert *x509.Certificate) bool {
 
 // parseLeaf reads the extensions of a VCEK or VLEK. Every one is looked up by
 // its identifier; missing and repeated ones are refused.
-func parseLeaf(cert *x509.Certificate) (*Leaf, error) {
-	l := &Leaf{Cert: cert, VLEK: cert.Subject.CommonName == subjectVLEK}
+func parseLeaf(cert *x509.Certificate) (*leafCert, error) {
+	l := &leafCert{Cert: cert, VLEK: cert.Subject.CommonName == subjectVLEK}
 	if !isLeaf(cert) {
 		return nil, fmt.Errorf("subject %q is neither %s nor %s", cert.Subject.CommonName, subjectVCEK, subjectVLEK)
 	}
@@ -81,7 +81,7 @@ func parseLeaf(cert *x509.Certificate) (*Leaf, error) {
 }
 
 // identity reads who the key belongs to: a chip or a cloud provider.
-func (l *Leaf) identity(fields extensions) (err error) {
+func (l *leafCert) identity(fields extensions) (err error) {
 	hwid, hasHWID := fields.get(4)
 	if l.VLEK {
 		if hasHWID {

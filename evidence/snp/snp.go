@@ -23,6 +23,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/internal/statement"
 	"github.com/probity-dev/probity/evidence/paravisor"
 	"github.com/probity-dev/probity/evidence/ratls"
 	"github.com/probity-dev/probity/evidence/uvm"
@@ -236,7 +237,7 @@ func (v *Verifier) windows(result *evidence.Result, e *endorsement, ev evidence.
 }
 
 // agree checks that certificate and report are of one machine and one TCB.
-func (v *Verifier) agree(result *evidence.Result, r *Report, leaf *Leaf) error {
+func (v *Verifier) agree(result *evidence.Result, r *Report, leaf *leafCert) error {
 	if r.Version >= 3 {
 		line, ok := lineOf(r.Family, r.Model)
 		if !ok || line != leaf.Line {
@@ -312,12 +313,12 @@ func matches(pattern, text string) bool {
 
 func (v *Verifier) bind(result *evidence.Result, r *Report, ev evidence.Evidence) error {
 	if d := ev.RuntimeData; d != nil {
-		if err := d.CheckFilled(result, CheckRuntimeData, "runtime data", "REPORT_DATA", r.ReportData); err != nil {
+		if err := statement.BoundAlone(result, CheckRuntimeData, d, "runtime data", "REPORT_DATA", r.ReportData); err != nil {
 			return err
 		}
 	}
 	if d := ev.InitTimeData; d != nil {
-		return d.CheckBound(result, CheckInitTimeData, "init-time data", "HOST_DATA", r.HostData)
+		return statement.Bound(result, CheckInitTimeData, d, "init-time data", "HOST_DATA", r.HostData)
 	}
 	return nil
 }

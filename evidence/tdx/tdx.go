@@ -132,8 +132,7 @@ func (v *Verifier) verify(ctx context.Context, result *evidence.Result, ev evide
 
 func (v *Verifier) bind(result *evidence.Result, td *dcap.TDReport, ev evidence.Evidence) error {
 	if d := ev.RuntimeData; d != nil {
-		err := d.CheckBound(result, CheckRuntimeData, "runtime data", "REPORTDATA", td.ReportData[:])
-		if err != nil {
+		if err := statement.Bound(result, CheckRuntimeData, d, "runtime data", "REPORTDATA", td.ReportData[:]); err != nil {
 			return err
 		}
 	}

@@ -42,7 +42,8 @@ var library = []wall{
 	{"evidence/internal/statement", "claims evidence", ""},
 	{"evidence/nitro", "claims evidence evidence/internal/cose evidence/internal/sigverify " +
 		"evidence/internal/simulated evidence/internal/statement", ""},
-	{"evidence/openenclave", "claims collateral evidence evidence/dcap evidence/ratls evidence/sgx", ""},
+	{"evidence/openenclave", "claims collateral evidence evidence/dcap evidence/internal/statement " +
+		"evidence/ratls evidence/sgx", ""},
 	{"evidence/paravisor", "", ""},
 	{"evidence/ratls", "evidence evidence/internal/cose", ""},
 	{"evidence/sgx", "claims collateral evidence evidence/dcap evidence/internal/statement " +

@@ -1,0 +1,33 @@
+package statement
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+
+	"github.com/probity-dev/probity/evidence"
+)
+
+// Bound records whether a field of evidence, of the given name, binds the data, which what describes.
+// A failure is an *[evidence.Rejection] of the given check.
+func Bound(result *evidence.Result, check *evidence.Definition, data *evidence.Data,
+	what, name string, field []byte) error {
+	if !data.BoundBy(field) {
+		expected := fmt.Sprintf("SHA-256 %x of the %d bytes of %s", sha256.Sum256(data.Bytes), len(data.Bytes), what)
+		return result.Fail(check, expected, fmt.Sprintf("%x in %s", field[:min(len(field), sha256.Size)], name))
+	}
+	result.Pass(check, "SHA-256 of "+what+" in "+name, fmt.Sprintf("SHA-256 of %d bytes", len(data.Bytes)))
+	return nil
+}
+
+// BoundAlone is [Bound] for a field that has the hash and nothing else: what follows it must be zero.
+func BoundAlone(result *evidence.Result, check *evidence.Definition, data *evidence.Data,
+	what, name string, field []byte) error {
+	if err := Bound(result, check, data, what, name, field); err != nil {
+		return err
+	}
+	if rest := field[sha256.Size:]; len(bytes.TrimLeft(rest, "\x00")) > 0 {
+		return result.Fail(check, "zeros behind the hash in "+name, fmt.Sprintf("%x", rest))
+	}
+	return nil
+}
