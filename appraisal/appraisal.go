@@ -1,13 +1,15 @@
-// Package appraisal is the product in one page: evidence → claims → policy →
-// token (RFC 9334: the verifier's appraisal of evidence).
+// Package appraisal is the product in one page: evidence → claims → policy → token
+// (RFC 9334: the verifier's appraisal of evidence). It needs no service.
 //
-// [Appraiser.Appraise] takes a [Request] and what its provider wants (a
-// [Provider]) and returns a [Verdict]: every check that was made, the claims
-// that were proven, the policy's trace, and a token or the exact reason why
-// not. The same request at the same time with the same collateral gives the
-// same verdict forever.
+// Start with an [Appraiser] whose verifiers are those of [Verifiers], and call [Appraiser.Appraise] with a
+// [Request] (the evidence, and what it must be bound to) and a [Provider] (what you accept: a
+// [TCBPolicy] for the platform, a [policy.Policy] for the claims, and, to issue tokens, a signer). The
+// [Verdict] has every check that was made, the claims that were proven, the policy's trace, and a token
+// or, by [Verdict.Err], the exact reason why not. [JudgeClaims] tries a policy on claims alone. To verify
+// without judging, use the package of the kind, such as evidence/snp.
 //
-// The package keeps nothing, dials nothing and reads no clock.
+// The same request at the same time with the same collateral always gives the same verdict. The package
+// keeps nothing, dials nothing and reads no clock.
 package appraisal
 
 import (
@@ -56,8 +58,9 @@ type Request struct {
 	Time time.Time
 }
 
-// Provider is what one attestation provider wants: its policy, which TCB statuses it
-// accepts, and how its tokens are made.
+// Provider is what the relying side wants: its policy, which TCB statuses it accepts, and how its
+// tokens are made. A service has one for each attestation provider (tenant). The zero value accepts all
+// evidence that passes the checks on a platform of [DefaultTCB], and makes no token.
 type Provider struct {
 	// Policy is applied to the claims. Nil accepts all evidence that passes
 	// the checks.
@@ -80,20 +83,25 @@ type Provider struct {
 	Subject string
 }
 
-// Verdict is the result of an appraisal.
+// Verdict is the result of an appraisal. What it has of refused evidence is for people who ask why;
+// see Accepted, or [Verdict.Err], first.
 type Verdict struct {
 	Accepted bool
-	Checks   []evidence.Check
-	Claims   claims.Set
+	// Checks are those that were made, in order; of refused evidence the last one failed.
+	Checks []evidence.Check
+	// Claims are what the evidence proves.
+	Claims claims.Set
 	// Known are Claims and all else that policies may read.
 	Known claims.Set
 	// Issued are the claims that the policy issued, and Properties those with which
 	// it steers the token; both are empty for evidence that is refused.
 	Issued, Properties claims.Set
-	TCB                *evidence.TCB
+	// TCB is the state of the platform, of kinds whose vendor defines one.
+	TCB *evidence.TCB
 	// Reservations are facts that evidence is refused for unless they are accepted by name.
 	Reservations []evidence.Reservation
-	Policy       policy.Trace
+	// Policy says what each rule did, and why.
+	Policy policy.Trace
 	// Token is the compact token, if one was made, and TokenID its jti.
 	Token, TokenID string
 	// Collateral identifies the endorsements that were used: SHA-256 over their
@@ -114,9 +122,10 @@ func (v *Verdict) Err() error {
 
 // Appraiser runs appraisals. It is safe for concurrent use.
 type Appraiser struct {
-	// Verifiers are the kinds of evidence that are understood.
+	// Verifiers are the kinds of evidence that are understood: [Verifiers], or some of them.
 	Verifiers []evidence.Verifier
-	// Collateral is where endorsements come from.
+	// Collateral is where endorsements come from, such as a [collateral.Static]. Nil means that there
+	// are none; Intel's kinds need them.
 	Collateral collateral.Source
 	// Random is the source of token identifiers. It may be nil where no tokens are made.
 	Random io.Reader

@@ -2,13 +2,16 @@
 // hardware and sign, and what evidence is verified against. Endorsements need
 // no trusted transport; verifiers check every signature themselves.
 //
-// [Intel] is one consistent set for an Intel platform, [AMD] what is published
-// for a line of AMD's processors, [VCEK] the certificate of one of its chips. A
-// [Source] finds them; [Fixed] and [Static] are sources without a network.
-// [Load] reads a [Bundle] of any mix of them from files.
+// Start with [Load], which reads a [Bundle] from a file or a folder in whatever form
+// the vendors and their tools write, and [NewStatic], which makes a [Source] of it
+// for evidence.Evidence and appraisal.Appraiser. [Fixed] is a source of one set.
+// [Bundle.Marshal] writes what a site without a network needs.
 //
-// The package does not verify anything: it only tells the pieces apart. Package
-// plane fetches, verifies and keeps them.
+// [Intel] is one consistent set for an Intel platform, [AMD] what is published
+// for a line of AMD's processors, [VCEK] the certificate of one of its chips.
+//
+// The package does not verify anything: it only tells the pieces apart. Packages
+// pcs and kds fetch them from Intel and AMD.
 package collateral
 
 import (

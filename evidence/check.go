@@ -8,14 +8,16 @@ import (
 	"github.com/probity-dev/probity/wording/plainerror"
 )
 
-// Check is one proven or failed fact about evidence. Its ID is stable: the
-// same word is in HTTP errors, on the command line and in records.
+// Check is one proven or failed fact about evidence.
 type Check struct {
-	ID       string `json:"id"`
-	OK       bool   `json:"ok"`
+	// ID is stable, and the same in HTTP errors, on the command line and in records:
+	// "snp.report.signature". docs/guide/checks.md lists all.
+	ID string `json:"id"`
+	OK bool   `json:"ok"`
+	// Expected and Found are for people; their wording may change.
 	Expected string `json:"expected"`
 	Found    string `json:"found"`
-	// Remedy says what to do about a failed check.
+	// Remedy says what to do about a failed check. It is empty for one that passed.
 	Remedy string `json:"remedy"`
 }
 
@@ -46,7 +48,8 @@ func (d *Definition) FailedWith(expected, found, remedy string) Check {
 	return Check{ID: d.ID, Expected: plainerror.Words(expected), Found: plainerror.Words(found), Remedy: remedy}
 }
 
-// Checks are the definitions of a package, in the order in which the checks are made.
+// Checks are the definitions of a package, in the order in which the checks are made. It is for those who
+// write verifiers.
 type Checks struct{ list []*Definition }
 
 // Define adds a check.
@@ -59,8 +62,9 @@ func (c *Checks) Define(id, meaning, remedy string) *Definition {
 // All returns the definitions. The caller must not change them.
 func (c *Checks) All() []*Definition { return c.list }
 
-// Rejection is the refusal of evidence: the first check that failed. Cause is
-// the underlying error, if there is one; it is for logs, not for clients.
+// Rejection is the refusal of evidence: the first check that failed. Compare it with the checks of the
+// packages by errors.Is, or get it by errors.As to say why. Cause is the underlying error, if there is
+// one; it is for logs, not for clients.
 type Rejection struct {
 	Check Check
 	Cause error
@@ -80,7 +84,7 @@ func (r *Rejection) Is(target error) bool {
 // Unwrap returns the cause.
 func (r *Rejection) Unwrap() error { return r.Cause }
 
-// Pass records a check that passed.
+// Pass records a check that passed. It and the methods that follow are for those who write verifiers.
 func (r *Result) Pass(check *Definition, expected, found string) {
 	r.Checks = append(r.Checks, check.Passed(expected, found))
 }

@@ -2,14 +2,24 @@
 // verifier answers, and how each proven or failed fact is reported. The words
 // are those of RFC 9334 (RATS).
 //
-// A [Verifier] turns [Evidence] of one [Kind] into a [Result]: the [Check]s it
-// made in order and the claims that they prove. The first failed check ends
-// the verification and is returned as a [Rejection].
+// Each kind of evidence has a package below this one with a New and a verifier: snp, tdx, sgx,
+// openenclave, azureguest, tpm, vbs, nitro and cca. Start with the example of the kind that you have;
+// to judge evidence by a policy, too, start with package appraisal.
 //
-// A verifier says what is proven. It refuses what a vendor's standard says must
-// never pass, and what the caller has to accept by name, such as a guest that its
-// host can read ([DebugGuest]). It has no opinion on measurements or an old TCB;
-// opinions belong to package policy and to the caller.
+// A [Verifier] turns [Evidence] of one [Kind] into a [Result]: every [Check] that it made, in order,
+// and the claims that they prove. The first failed check ends the verification and is returned as a
+// [*Rejection], which names the check, what was expected, what was found, and the remedy. Each check is
+// a value of its package, so that programs compare and do not parse:
+//
+//	if errors.Is(err, snp.CheckSignature) {
+//
+// A verifier says what is proven. It refuses what a vendor's standard says must never pass, and what
+// the caller has to accept by name in [Evidence].Accept, such as a guest that its host can read
+// ([DebugGuest]). It has no opinion on measurements or an old TCB; opinions belong to package policy
+// and to the caller.
+//
+// For those who write a verifier of their own: [Checks] defines its checks, and the methods of [Result]
+// record them. Importers need neither.
 package evidence
 
 import (
@@ -26,11 +36,13 @@ import (
 const MaxSize = 1 << 20
 
 // Evidence is what an attester sent, and the circumstances under which it is
-// to be verified.
+// to be verified. Raw and Time are always needed, and Collateral for Intel's kinds.
 type Evidence struct {
-	// Raw is the evidence in the vendor's own encoding.
+	// Raw is the evidence in the vendor's own encoding, at most [MaxSize] bytes. The verifier of each
+	// kind says which forms it reads.
 	Raw []byte
-	// RuntimeData, if not nil, must be bound by the evidence's report data.
+	// RuntimeData, if not nil, must be bound by the evidence's report data: their SHA-256 stands there.
+	// An attester puts the hash of its public key there, to prove that the key is its own.
 	RuntimeData *Data
 	// InitTimeData, if not nil, must be bound by the evidence's launch-time
 	// configuration field.
@@ -87,8 +99,9 @@ func (t TPMDemands) PCRMask() uint32 {
 // Verifier verifies one kind of evidence. Implementations are safe for
 // concurrent use and neither read the clock nor dial.
 type Verifier interface {
+	// Kind is the kind of evidence that is verified.
 	Kind() Kind
-	// Verify checks ev. The result is never nil and contains the checks made so
+	// Verify checks ev. The result is never nil and has the checks made so
 	// far. The error is a *[Rejection] if the evidence is refused, also by a
 	// reservation that ev does not accept; any other error means that no
 	// verdict was reached (for instance a cancelled context).
@@ -97,11 +110,13 @@ type Verifier interface {
 
 // Result is what a verification has proven.
 type Result struct {
+	// Checks are those that were made, in order; of refused evidence the last one failed.
 	Checks []Check
-	// Claims are the facts that go into the token and that policies read.
+	// Claims are the facts that go into the token and that policies read. docs/threat-model.md
+	// says for each claim which bytes of the evidence it comes from and who covers them.
 	Claims claims.Set
 	// Aliases are further claims that policies may read but that the service
-	// does not put into tokens by itself.
+	// does not put into tokens by itself. What a TPM measured is among them.
 	Aliases claims.Set
 	// TCB is the platform's patch level, where the vendor defines one.
 	TCB *TCB

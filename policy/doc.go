@@ -3,14 +3,17 @@
 // of an attester, decide whether it is accepted, and choose what its token
 // says.
 //
-// [Parse] reads and checks a policy; [Policy.Evaluate] applies it to a claim
-// set and gives the verdict, the issued claims and a [Trace] of every rule.
-// [Lint] finds what an author of a policy for one attestation type probably did
-// not mean, [Format] writes a policy in one form, comments included, and
-// [Explain] puts it into plain words.
-// [Policy.Settings] reads the configuration rules, which steer the appraisal
-// itself. [Default] gives the policy that is in force when none was set, and
-// [Hash] the value of the claim x-ms-policy-hash.
+// Start with [Parse], which reads and checks a policy, and [Policy.Evaluate],
+// which applies it to a claim set and gives an [Outcome]: whether it permits, the
+// issued claims, and a [Trace] of every rule, whose [Trace.Reason] says in one
+// line why. Package appraisal does both with evidence.
+//
+// For authors, [Lint] finds what one probably did not mean, [Vocabulary] lists the
+// claims of an attestation type, [Explain] puts a policy into plain words, and
+// [Format] writes it in one form, comments included. [Policy.Settings] reads the
+// configuration rules, which steer the appraisal itself. [Default] gives the policy
+// that is in force when none was set, and [Hash] the value of the claim
+// x-ms-policy-hash.
 //
 // A policy cannot loop, call out or read a clock: its work is bounded by its
 // size and that of the claims. The package does not verify evidence and knows

@@ -3,8 +3,11 @@
 // discovery document that relying parties read, and the service's self-signed
 // instance certificate.
 //
-// A [Signer] signs; an [Attestation] is the content of an attestation token;
-// [Verify] checks a token as a relying party does.
+// Relying parties start with [Verify], which checks signature, issuer and times
+// with the [KeySet] of the issuer, at a time that the caller names; client.Verify
+// also fetches the keys. Issuers start with [NewSigner]; an [Attestation] is the
+// content of a token, and [Keys] the key set to publish. [ParsePolicy] reads a
+// policy as clients submit it, and [WrapPolicy] makes one.
 //
 // The package does not decide who deserves a token, and it fetches nothing:
 // keys come from the caller, never from a token's own header.

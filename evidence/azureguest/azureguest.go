@@ -2,7 +2,7 @@
 // attestation: Trusted Launch machines, and confidential machines on SEV-SNP and
 // TDX with a paravisor that gives them a TPM.
 //
-// Start with [Verifier.Verify]. The chain is: hardware report → runtime data of the
+// Start with [New] and [Verifier.Verify]. The chain is: hardware report → runtime data of the
 // paravisor → attestation key → quote → registers → log of measured boot; and from
 // the attestation key to the ephemeral key that the answer is sealed to. A machine
 // of Trusted Launch has no hardware report: its attestation key must have a
@@ -39,7 +39,8 @@ import (
 	"github.com/probity-dev/probity/evidence/tpm"
 )
 
-// The checks of this package, in the order in which they are made.
+// The checks of this package, in the order in which they are made. Compare a refusal with them by
+// errors.Is.
 var (
 	checks evidence.Checks
 
@@ -112,7 +113,8 @@ func New(snp, tdx evidence.Verifier, cfg Config) *Verifier {
 // Kind returns AzureGuest.
 func (v *Verifier) Kind() evidence.Kind { return evidence.AzureGuest }
 
-// Verify verifies ev.Raw as the decoded AttestationInfo.
+// Verify verifies ev.Raw as the decoded AttestationInfo. The error is an
+// *[evidence.Rejection] if the evidence is refused.
 func (v *Verifier) Verify(ctx context.Context, ev evidence.Evidence) (*evidence.Result, error) {
 	result := &evidence.Result{}
 	err := v.verify(ctx, result, ev)

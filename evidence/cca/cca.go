@@ -2,7 +2,7 @@
 // (draft-ffm-rats-cca-token, and what TF-RMM made before it), and PSA tokens
 // (RFC 9783 and, before it, PSA_IOT_PROFILE_1), and states their claims in the names of those documents.
 //
-// Start with [Verifier.Verify]. A CCA token is two: the platform's, signed with a
+// Start with [New] and [Verifier.Verify]. A CCA token is two: the platform's, signed with a
 // key that its maker must be asked for (there is no chain), and the realm's,
 // signed with a key that it carries and that the platform's token binds. All
 // three of the two signatures and the binding are needed.
@@ -24,7 +24,8 @@ import (
 	"github.com/probity-dev/probity/evidence/internal/statement"
 )
 
-// The checks of this package, in the order in which they are made.
+// The checks of this package, in the order in which they are made. Compare a refusal with them by
+// errors.Is.
 var (
 	checks evidence.Checks
 
@@ -90,7 +91,8 @@ func New(cfg Config) *Verifier {
 // Kind returns ArmCca.
 func (v *Verifier) Kind() evidence.Kind { return evidence.ArmCCA }
 
-// Verify verifies ev.Raw as a token.
+// Verify verifies ev.Raw as a token. The error is an
+// *[evidence.Rejection] if the evidence is refused.
 func (v *Verifier) Verify(_ context.Context, ev evidence.Evidence) (*evidence.Result, error) {
 	result := &evidence.Result{}
 	return result, result.Conclude(ev, v.verify(result, ev))

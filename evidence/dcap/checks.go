@@ -12,7 +12,8 @@ const (
 		"production platform"
 )
 
-// The checks of this package, in the order in which they are made.
+// The checks of this package, in the order in which they are made. Compare a refusal with them by
+// errors.Is.
 var (
 	checks evidence.Checks
 

@@ -1,7 +1,7 @@
 // Package nitro verifies attestation documents of AWS Nitro Enclaves and states
 // their claims.
 //
-// Start with [Verifier.Verify]. The document carries its own chain, from AWS's
+// Start with [New] and [Verifier.Verify]. The document carries its own chain, from AWS's
 // root G1, which is pinned by its SHA-256, to a certificate of the enclave that
 // lives three hours; everything is judged at the evaluation time. AWS publishes
 // no revocation for these chains that it wants checked. Documents of NitroTPM
@@ -43,7 +43,8 @@ func IsRoot(der []byte) bool {
 // skew is how far the document's clock may run ahead of the evaluation time.
 const skew = time.Minute
 
-// The checks of this package, in the order in which they are made.
+// The checks of this package, in the order in which they are made. Compare a refusal with them by
+// errors.Is.
 var (
 	checks evidence.Checks
 
@@ -125,7 +126,8 @@ func New(cfg Config) *Verifier {
 // Kind returns NitroEnclave.
 func (v *Verifier) Kind() evidence.Kind { return evidence.NitroEnclave }
 
-// Verify verifies ev.Raw as an attestation document.
+// Verify verifies ev.Raw as an attestation document. The error is an
+// *[evidence.Rejection] if the evidence is refused.
 func (v *Verifier) Verify(_ context.Context, ev evidence.Evidence) (*evidence.Result, error) {
 	result := &evidence.Result{}
 	return result, result.Conclude(ev, v.verify(result, ev))

@@ -2,7 +2,7 @@
 // SDK: reports, evidence with custom claims, and certificates that carry
 // either. It also reads endorsements blobs.
 //
-// Start with [Verifier.Verify]. The framing is taken apart by [Parse] and the
+// Start with [New] and [Verifier.Verify]. The framing is taken apart by [Parse] and the
 // quote inside is verified by package sgx, whose claims and limits apply here
 // too: nothing about the enclave is judged.
 package openenclave
@@ -25,7 +25,8 @@ import (
 // serialised form (its name is that of OE_CLAIM_CUSTOM_CLAIMS_BUFFER).
 const claimBuffer = "openenclave.custom_claims_buffer"
 
-// The checks of this package, in the order in which they are made.
+// The checks of this package, in the order in which they are made. Compare a refusal with them by
+// errors.Is.
 var (
 	checks evidence.Checks
 
@@ -58,7 +59,8 @@ func New(v *sgx.Verifier) *Verifier {
 // Kind returns OpenEnclave.
 func (v *Verifier) Kind() evidence.Kind { return evidence.OpenEnclave }
 
-// Verify verifies ev.Raw in any framing that [Parse] reads.
+// Verify verifies ev.Raw in any framing that [Parse] reads. The error is an
+// *[evidence.Rejection] if the evidence is refused.
 func (v *Verifier) Verify(ctx context.Context, ev evidence.Evidence) (*evidence.Result, error) {
 	result := &evidence.Result{}
 	framed, err := Parse(ev.Raw)

@@ -23,7 +23,8 @@ import (
 	"github.com/probity-dev/probity/strict/pubkey"
 )
 
-// The checks of this package, in the order in which they are made.
+// The checks of this package, in the order in which they are made. Compare a refusal with them by
+// errors.Is.
 var (
 	checks evidence.Checks
 

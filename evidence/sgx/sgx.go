@@ -1,12 +1,12 @@
 // Package sgx verifies quotes of Intel SGX enclaves (DCAP, ECDSA) and states
 // their claims in the names of the Azure Attestation wire protocol.
 //
-// Start with [Verifier.Verify]. The work on the quote itself is that of
+// Start with [New] and [Verifier.Verify]. The work on the quote itself is that of
 // package dcap; this package adds the binding of runtime data (REPORTDATA) and
 // init-time data (CONFIGID), and the claims.
 //
-// It does not judge the enclave: measurements, product and SVN are claims, the TCB status
-// is a fact for the caller to judge, and a debug enclave is a reservation of the result.
+// It does not judge the enclave: measurements, product and SVN are claims, and the TCB status
+// is a fact for the caller to judge. A debug enclave is refused unless the caller accepts it by name.
 package sgx
 
 import (
@@ -23,7 +23,8 @@ import (
 	"github.com/probity-dev/probity/evidence/ratls"
 )
 
-// The checks of this package, in the order in which they are made.
+// The checks of this package, in the order in which they are made. Compare a refusal with them by
+// errors.Is.
 var (
 	checks evidence.Checks
 
@@ -63,7 +64,8 @@ func New(engine *dcap.Verifier) *Verifier {
 func (v *Verifier) Kind() evidence.Kind { return evidence.SGXEnclave }
 
 // Verify verifies ev.Raw as a bare quote, or as a certificate of attested TLS that carries
-// one.
+// one. Runtime and init-time data must be bound where ev has them. The error is an
+// *[evidence.Rejection] if the evidence is refused.
 func (v *Verifier) Verify(ctx context.Context, ev evidence.Evidence) (*evidence.Result, error) {
 	result := &evidence.Result{}
 	quote, cert, err := dcap.OpenCertificate(result, ev.Raw)

@@ -9,7 +9,8 @@ import (
 
 const remedyChain = "send VcekCertChain as AMD's service or the host gave it: VCEK or VLEK, then its CA"
 
-// The checks of this package, in the order in which they are made.
+// The checks of this package, in the order in which they are made. Compare a refusal with them by
+// errors.Is.
 var (
 	checks evidence.Checks
 

@@ -3,7 +3,7 @@
 // and Siena) and Turin, signed with a chip's key (VCEK) or one lent to a cloud
 // provider (VLEK), and states their claims in the names of Azure Attestation.
 //
-// Start with [Verifier.Verify]. The flow is: frame, report, certificate of the
+// Start with [New] and [Verifier.Verify]. The flow is: frame, report, certificate of the
 // key and its chain to AMD's pinned root, revocation, agreement of certificate
 // and report, signature, bindings, endorsement of the utility VM if one was sent.
 //
@@ -31,7 +31,7 @@ import (
 
 // Config says what the verifier trusts. Its zero value is for production.
 type Config struct {
-	// Roots replaces AMD's pinned roots, for tests.
+	// Roots replaces AMD's pinned roots ([AMDRoots]), for tests.
 	Roots *Roots
 	// CloudProviders lists the CSP ids of VLEKs that are accepted. One * stands for a
 	// part of a name without a dot. Nil stands for [DefaultCloudProviders].
@@ -112,7 +112,10 @@ func (m memory[K, V]) add(key K, v V) {
 // Kind returns SevSnpVm.
 func (v *Verifier) Kind() evidence.Kind { return evidence.SEVSNPVM }
 
-// Verify verifies ev.Raw in one of the forms that [Frame] reads.
+// Verify verifies ev.Raw in one of the forms that [Frame] reads. REPORT_DATA must begin with the SHA-256
+// of the runtime data and end in zeros, and HOST_DATA be that of the init-time data, where ev has them.
+// The certificate of the chip's key comes with the report or from ev.Collateral. The error is an
+// *[evidence.Rejection] if the evidence is refused.
 func (v *Verifier) Verify(ctx context.Context, ev evidence.Evidence) (*evidence.Result, error) {
 	result := &evidence.Result{}
 	return result, result.Conclude(ev, v.verify(ctx, result, ev))

@@ -2,14 +2,14 @@
 // 5; TD reports 1.0, 1.5 and extended) and states their claims in the names of
 // Azure Attestation's EAT profile for TDX.
 //
-// Start with [Verifier.Verify]. The work on the quote, including the TDX
+// Start with [New] and [Verifier.Verify]. The work on the quote, including the TDX
 // module's identity and the TCB at launch and now, is that of package dcap;
 // this package adds the binding of runtime data (REPORTDATA) and init-time data
 // (MRCONFIGID), the attributes that must not be there, and the claims.
 //
-// It does not judge the TD: measurements and the debug attribute are claims;
-// the TCB status, and whether a service TD is bound, are facts for the caller to
-// judge. An event log, if one is sent, must lead to the registers of the quote.
+// It does not judge the TD: measurements are claims, and the TCB status is a fact
+// for the caller to judge. A TD in debug mode, or with a bound service TD, is
+// refused unless the caller accepts that by name. An event log, if one is sent, must lead to the registers of the quote.
 package tdx
 
 import (
@@ -29,7 +29,8 @@ import (
 	"github.com/probity-dev/probity/evidence/ratls"
 )
 
-// The checks of this package, in the order in which they are made.
+// The checks of this package, in the order in which they are made. Compare a refusal with them by
+// errors.Is.
 var (
 	checks evidence.Checks
 
@@ -77,7 +78,8 @@ func New(engine *dcap.Verifier, trusted ...paravisor.Trust) *Verifier {
 func (v *Verifier) Kind() evidence.Kind { return evidence.TDXVM }
 
 // Verify verifies ev.Raw as a bare quote, or as a certificate of attested TLS that carries
-// one.
+// one. Runtime and init-time data must be bound where ev has them. The error is an
+// *[evidence.Rejection] if the evidence is refused.
 func (v *Verifier) Verify(ctx context.Context, ev evidence.Evidence) (*evidence.Result, error) {
 	result := &evidence.Result{}
 	return result, result.Conclude(ev, v.verify(ctx, result, ev))

@@ -2,7 +2,8 @@ package tpm
 
 import "github.com/probity-dev/probity/evidence"
 
-// The checks of this package, in the order in which they are made.
+// The checks of this package, in the order in which they are made. Compare a refusal with them by
+// errors.Is.
 var (
 	checks evidence.Checks
 

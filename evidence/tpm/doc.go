@@ -3,7 +3,7 @@
 // the quoted registers vouch for. It states the claims of Azure Attestation's
 // TPM type.
 //
-// Start with [Verifier.Verify]. The flow is: message, proof of possession of the
+// Start with [New] and [Verifier.Verify]. The flow is: message, proof of possession of the
 // request key, challenge, AK, quote, registers, logs, keys, claims. [Quote],
 // [Public] and [Certificate] serve other kinds of evidence that have a TPM in
 // them; [MakeCredential] and [ActivatedBy] are the verifier's part of binding an

@@ -51,7 +51,8 @@ func New(cfg Config) *Verifier {
 // Kind returns Tpm.
 func (v *Verifier) Kind() evidence.Kind { return evidence.TPM }
 
-// Verify verifies ev.Raw in one of the forms that [ParseRequest] reads.
+// Verify verifies ev.Raw in one of the forms that [ParseRequest] reads. The error is an
+// *[evidence.Rejection] if the evidence is refused.
 func (v *Verifier) Verify(_ context.Context, ev evidence.Evidence) (*evidence.Result, error) {
 	result := &evidence.Result{}
 	_, err := v.Prove(result, ev, false)

@@ -2,7 +2,7 @@
 // maker of the small VM in which confidential containers run on SEV-SNP, that
 // name its launch measurement, a feed and a security version number.
 //
-// Start with [Verifier.Verify]. The form is COSE_Sign1 (RFC 9052) whose issuer
+// Start with [New] and [Verifier.Verify]. The form is COSE_Sign1 (RFC 9052) whose issuer
 // is a did:x509 identifier. Two contents are in use: JSON text with headers
 // iss, feed and signingtime, and the bare measurement with CWT claims (RFC 9597).
 //
@@ -34,7 +34,8 @@ import (
 
 type pkixExtension = pkix.Extension
 
-// The checks of this package, in the order in which they are made.
+// The checks of this package, in the order in which they are made. Compare a refusal with them by
+// errors.Is.
 var (
 	checks evidence.Checks
 

@@ -1,7 +1,7 @@
 // Package vbs verifies reports of enclaves of Windows's virtualization-based
 // security, and states their claims in the names of Azure Attestation.
 //
-// Start with [Verifier.Verify]. A report proves nothing by itself: the key that
+// Start with [New] and [Verifier.Verify]. A report proves nothing by itself: the key that
 // signs reports is made by the secure kernel and measured at boot, so the evidence is
 // that of package tpm, with the report over it. The chain is: attestation key → quote
 // → registers → log → signing key of the secure kernel → report → enclave, and from
@@ -33,7 +33,8 @@ import (
 	"github.com/probity-dev/probity/strict/pubkey"
 )
 
-// The checks of this package, in the order in which they are made.
+// The checks of this package, in the order in which they are made. Compare a refusal with them by
+// errors.Is.
 var (
 	checks evidence.Checks
 
@@ -75,7 +76,8 @@ func New(t *tpm.Verifier) *Verifier {
 // Kind returns VbsEnclave.
 func (v *Verifier) Kind() evidence.Kind { return evidence.VBSEnclave }
 
-// Verify verifies ev.Raw, a request of the TPM protocol with att_type vbs.
+// Verify verifies ev.Raw, a request of the TPM protocol with att_type vbs. The error is an
+// *[evidence.Rejection] if the evidence is refused.
 func (v *Verifier) Verify(_ context.Context, ev evidence.Evidence) (*evidence.Result, error) {
 	result := &evidence.Result{}
 	return result, result.Conclude(ev, v.verify(result, ev))
