@@ -41,7 +41,7 @@ type Evidence struct {
 	// Raw is the evidence in the vendor's own encoding, at most [MaxSize] bytes. The verifier of each
 	// kind says which forms it reads.
 	Raw []byte
-	// RuntimeData, if not nil, must be bound by the evidence's report data: their SHA-256 stands there.
+	// RuntimeData, if not nil, must be bound by the evidence's report data: their SHA-256 is there.
 	// An attester puts the hash of its public key there, to prove that the key is its own.
 	RuntimeData *Data
 	// InitTimeData, if not nil, must be bound by the evidence's launch-time

@@ -217,7 +217,8 @@ func (v *Verifier) bind(result *evidence.Result, t *Token, ev evidence.Evidence)
 		if item.data == nil {
 			continue
 		}
-		if err := statement.BoundAlone(result, item.check, item.data, item.what, item.name, item.field); err != nil {
+		err := statement.BoundAlone(result, item.check, item.data, item.what, item.name, item.field)
+		if err != nil {
 			return err
 		}
 	}

@@ -99,7 +99,8 @@ func (v *Verifier) bindFraming(result *evidence.Result, framed *Framed) error {
 		!buffer.BoundBy(report.ReportData[:]) {
 		buffer.Bytes = nil // zero padding after the quote: the buffer is empty
 	}
-	if err := statement.Bound(result, CheckCustom, &buffer, "custom claims", "REPORTDATA", report.ReportData[:]); err != nil {
+	err = statement.Bound(result, CheckCustom, &buffer, "custom claims", "REPORTDATA", report.ReportData[:])
+	if err != nil {
 		return err
 	}
 	// The enclave vouches for these, not the service.

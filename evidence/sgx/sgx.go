@@ -121,7 +121,9 @@ func (v *Verifier) verify(
 // bind checks that the report binds the data that came with it.
 func (v *Verifier) bind(result *evidence.Result, report *dcap.Report, ev evidence.Evidence) error {
 	if d := ev.RuntimeData; d != nil {
-		if err := statement.Bound(result, CheckRuntimeData, d, "runtime data", "REPORTDATA", report.ReportData[:]); err != nil {
+		err := statement.Bound(result, CheckRuntimeData, d, "runtime data", "REPORTDATA",
+			report.ReportData[:])
+		if err != nil {
 			return err
 		}
 	}

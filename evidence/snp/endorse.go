@@ -167,7 +167,10 @@ func keyName(vlek bool) string {
 // intermediate returns the CA of the leaf's line and branch that signed the leaf. If certificates of
 // CAs were sent along, the right one must be among them: a chain that does not
 // fit is refused, not repaired.
-func (v *Verifier) intermediate(ctx context.Context, result *evidence.Result, leaf *leafCert, sent []*x509.Certificate, root *ca, ev evidence.Evidence) (*ca, error) {
+func (v *Verifier) intermediate(
+	ctx context.Context, result *evidence.Result, leaf *leafCert, sent []*x509.Certificate, root *ca,
+	ev evidence.Evidence,
+) (*ca, error) {
 	name := intermediateName(leaf.Line, leaf.VLEK)
 	candidates := slices.DeleteFunc(slices.Clone(sent),
 		func(c *x509.Certificate) bool { return c.Subject.CommonName == root.cert.Subject.CommonName })

@@ -316,7 +316,8 @@ func matches(pattern, text string) bool {
 
 func (v *Verifier) bind(result *evidence.Result, r *Report, ev evidence.Evidence) error {
 	if d := ev.RuntimeData; d != nil {
-		if err := statement.BoundAlone(result, CheckRuntimeData, d, "runtime data", "REPORT_DATA", r.ReportData); err != nil {
+		err := statement.BoundAlone(result, CheckRuntimeData, d, "runtime data", "REPORT_DATA", r.ReportData)
+		if err != nil {
 			return err
 		}
 	}

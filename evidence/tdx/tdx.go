@@ -134,7 +134,8 @@ func (v *Verifier) verify(ctx context.Context, result *evidence.Result, ev evide
 
 func (v *Verifier) bind(result *evidence.Result, td *dcap.TDReport, ev evidence.Evidence) error {
 	if d := ev.RuntimeData; d != nil {
-		if err := statement.Bound(result, CheckRuntimeData, d, "runtime data", "REPORTDATA", td.ReportData[:]); err != nil {
+		err := statement.Bound(result, CheckRuntimeData, d, "runtime data", "REPORTDATA", td.ReportData[:])
+		if err != nil {
 			return err
 		}
 	}

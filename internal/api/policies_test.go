@@ -223,7 +223,7 @@ func TestAStoreThatFailsChangesNothing(t *testing.T) {
 		err    error
 		status int
 	}{
-		"permanently":    {errors.New("disk full"), 500},
+		"permanently": {errors.New("disk full"), 500},
 		"for a while": {fmt.Errorf("disk full: %w", store.ErrUnavailable), 503},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -337,7 +337,8 @@ func TestApprovals(t *testing.T) {
 		t.Fatalf("%+v, %v", list, err)
 	}
 	path := "/p/careful/proposals/" + list.Value[0].ID
-	wantCheck(t, b.as(alice, "POST", path+":approve", ""), 409, provider.CheckApproval.ID) // a second approval of one caller is not accepted
+	wantCheck(t, b.as(alice, "POST", path+":approve", ""), 409,
+		provider.CheckApproval.ID) // a second approval of one caller is not accepted
 	if w := b.as(bob, "POST", path+":approve", ""); w.Code != 202 {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}

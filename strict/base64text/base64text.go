@@ -1,5 +1,5 @@
 // Package base64text reads base64 of requests and evidence: in either alphabet, with padding or without,
-// and nothing else. Bits behind the last byte must be zero.
+// and nothing else. Bits after the last byte must be zero.
 package base64text
 
 import (

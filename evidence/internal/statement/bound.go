@@ -13,7 +13,8 @@ import (
 func Bound(result *evidence.Result, check *evidence.Definition, data *evidence.Data,
 	what, name string, field []byte) error {
 	if !data.BoundBy(field) {
-		expected := fmt.Sprintf("SHA-256 %x of the %d bytes of %s", sha256.Sum256(data.Bytes), len(data.Bytes), what)
+		expected := fmt.Sprintf("SHA-256 %x of the %d bytes of %s", sha256.Sum256(data.Bytes),
+			len(data.Bytes), what)
 		return result.Fail(check, expected, fmt.Sprintf("%x in %s", field[:min(len(field), sha256.Size)], name))
 	}
 	result.Pass(check, "SHA-256 of "+what+" in "+name, fmt.Sprintf("SHA-256 of %d bytes", len(data.Bytes)))
@@ -27,7 +28,7 @@ func BoundAlone(result *evidence.Result, check *evidence.Definition, data *evide
 		return err
 	}
 	if rest := field[sha256.Size:]; len(bytes.TrimLeft(rest, "\x00")) > 0 {
-		return result.Fail(check, "zeros behind the hash in "+name, fmt.Sprintf("%x", rest))
+		return result.Fail(check, "zeros after the hash in "+name, fmt.Sprintf("%x", rest))
 	}
 	return nil
 }

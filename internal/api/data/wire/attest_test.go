@@ -52,7 +52,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"one character":             `{"quote":"A"}`,
 		"padding inside":            `{"quote":"-_8=-_8="}`,
 		"three times padding":       `{"quote":"-_8==="}`,
-		"bits after the last byte": `{"quote":"-_9"}`,
+		"bits after the last byte":  `{"quote":"-_9"}`,
 		"text as runtime data":      `{"runtimeData":"x"}`,
 		"object as nonce":           `{"nonce":{}}`,
 		"boolean as nonce":          `{"nonce":true}`,
@@ -82,15 +82,15 @@ func TestDataObjects(t *testing.T) {
 		want   string
 		fails  bool
 	}{
-		"absent":                   {`null`, "none", false},
-		"empty":                    {`{"data":"","dataType":""}`, "none", false},
-		"type without data":        {`{"dataType":"JSON"}`, "none", false},
-		"unknown type, no data":    {`{"data":"","dataType":"x"}`, "", true},
-		"null":                     {`{"data":null,"dataType":null}`, "none", false},
-		"Binary":                   {`{"data":"QQ","dataType":"Binary"}`, "A Binary", false},
-		"JSON in small letters":    {`{"data":"QQ","dataType":"json"}`, "A JSON", false},
+		"absent":                    {`null`, "none", false},
+		"empty":                     {`{"data":"","dataType":""}`, "none", false},
+		"type without data":         {`{"dataType":"JSON"}`, "none", false},
+		"unknown type, no data":     {`{"data":"","dataType":"x"}`, "", true},
+		"null":                      {`{"data":null,"dataType":null}`, "none", false},
+		"Binary":                    {`{"data":"QQ","dataType":"Binary"}`, "A Binary", false},
+		"JSON in small letters":     {`{"data":"QQ","dataType":"json"}`, "A JSON", false},
 		"no type is read as Binary": {`{"data":"QQ"}`, "A Binary", false},
-		"unknown type":             {`{"data":"QQ","dataType":"XML"}`, "", true},
+		"unknown type":              {`{"data":"QQ","dataType":"XML"}`, "", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, err := wire.Decode([]byte(`{"runtimeData":` + tc.object + `}`))
