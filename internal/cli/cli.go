@@ -50,6 +50,7 @@ type commands struct {
 	Collateral collateral.Commands `cmd:"" help:"Fetch, list, carry and verify what vendors publish about their hardware."`
 	Simulate   simulate.Command    `cmd:"" help:"Write evidence under test roots, for those without such hardware."`
 	Version    versionCommand      `cmd:"" help:"Print the version."`
+	Help       helpCommand         `cmd:"" help:"Explain a command."`
 }
 
 type verifyCommands struct {
@@ -69,23 +70,15 @@ func caFlag(args []string) string {
 func Run(ctx context.Context, args []string, stdio term.IO) int {
 	var c commands
 	code := -1
-	parser, err := kong.New(&c,
-		kong.Name("probity"),
-		kong.Description("Probity proves what attestation evidence shows, judges it by policy, "+
-			"and answers with a signed token or the exact reason why not."),
-		longHelp(),
+	parser, err := newParser(&c,
 		kong.Writers(stdio.Out, stdio.Err),
 		kong.Exit(func(n int) { code = n }),
-		kong.UsageOnError(),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 	)
 	if err != nil {
 		fmt.Fprintln(stdio.Err, "probity:", err)
 		return term.Trouble
 	}
-	if len(args) == 0 {
-		args = []string{"--help"}
-	}
+	args = spelledOut(args)
 	parsed, err := parser.Parse(args)
 	if code >= 0 { // --help
 		return code
@@ -118,6 +111,19 @@ func Run(ctx context.Context, args []string, stdio term.IO) int {
 		return term.Trouble
 	}
 	return term.Yes
+}
+
+// newParser returns the parser of the command tree.
+func newParser(c *commands, options ...kong.Option) (*kong.Kong, error) {
+	return kong.New(c, append([]kong.Option{
+		kong.Name("probity"),
+		kong.Description("Probity proves what attestation evidence shows, judges it by policy, " +
+			"and answers with a signed token or the exact reason why not."),
+		longHelp(),
+		kong.UsageOnError(),
+		kong.Help(printHelp),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+	}, options...)...)
 }
 
 // longHelp has the texts of flags that do not fit into their tags.

@@ -70,7 +70,7 @@ func TestLedgerVerifyAndAccept(t *testing.T) {
 		}
 	}
 	must(started(t, dir, func(s *node.Node, _ *bytes.Buffer) { record(t, s, 10) }))
-	code, out, _ := runCLI(t, "ledger", "verify", "--data-dir", dir)
+	code, out, _ := runCLI(t, "ledger", "verify", "--data", dir)
 	if code != 0 || !strings.Contains(out, "intact  default: 13 entries") ||
 		!strings.Contains(out, "compared with the checkpoint outside the database") {
 		t.Errorf("%d %s", code, out)
@@ -82,7 +82,7 @@ func TestLedgerVerifyAndAccept(t *testing.T) {
 
 	execute(t, dir, `DELETE FROM ledger WHERE seq >= 5`, `DELETE FROM ledger_checkpoints`,
 		`UPDATE ledger_heads SET size = 5, chain = (SELECT chain FROM ledger WHERE seq = 4)`)
-	code, out, _ = runCLI(t, "ledger", "verify", "--data-dir", dir)
+	code, out, _ = runCLI(t, "ledger", "verify", "--data", dir)
 	if code != 1 || !strings.Contains(out, "damaged  default") ||
 		!strings.Contains(out, "says 13 entries, but there are 5") ||
 		!strings.Contains(out, "no checkpoint covers entries 0 to 4") {
@@ -93,18 +93,18 @@ func TestLedgerVerifyAndAccept(t *testing.T) {
 			t.Errorf("stopped %v; log:\n%s", s.Ledger.Stopped(), log)
 		}
 	}))
-	if code, out, errText := runCLI(t, "ledger", "accept", "--data-dir", dir, "--provider",
+	if code, out, errText := runCLI(t, "ledger", "accept", "--data", dir, "--provider",
 		"default"); code != 0 ||
 		!strings.Contains(out, "accepted  default: 5 entries") {
 		t.Errorf("%d %s %s", code, out, errText)
 	}
 	must(started(t, dir, func(s *node.Node, _ *bytes.Buffer) { record(t, s, 1) }))
-	if code, out, _ := runCLI(t, "ledger", "verify", "--data-dir", dir); code != 0 ||
+	if code, out, _ := runCLI(t, "ledger", "verify", "--data", dir); code != 0 ||
 		!strings.Contains(out, "intact  default: 7 entries") {
 		t.Errorf("%d %s", code, out)
 	}
 	// A checkpoint that was kept elsewhere still tells.
-	if code, out, _ := runCLI(t, "ledger", "verify", "--data-dir", dir, "--checkpoint",
+	if code, out, _ := runCLI(t, "ledger", "verify", "--data", dir, "--checkpoint",
 		keptFile); code != 1 ||
 		!strings.Contains(out, "says 13 entries") {
 		t.Errorf("%d %s", code, out)
@@ -121,7 +121,7 @@ func TestLedgerVerifyNeedsACheckpoint(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(dir, anchor.Dir)); err != nil {
 		t.Fatal(err)
 	}
-	code, out, _ := runCLI(t, "ledger", "verify", "--data-dir", dir)
+	code, out, _ := runCLI(t, "ledger", "verify", "--data", dir)
 	if code != 1 || !strings.Contains(out, "no checkpoint of this key") ||
 		!strings.Contains(out, "an older copy of the whole database would look intact") {
 		t.Errorf("%d %s", code, out)
@@ -147,11 +147,11 @@ func TestLedgerVerifyRefusesForeignCheckpoints(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := filepath.Join(dir, anchor.Dir, node.LedgerFolder, "other")
-	code, out, _ := runCLI(t, "ledger", "verify", "--data-dir", dir, "--checkpoint", other)
+	code, out, _ := runCLI(t, "ledger", "verify", "--data", dir, "--checkpoint", other)
 	if code != 0 || strings.Count(out, "intact") != 2 {
 		t.Errorf("a checkpoint of one of two ledgers: %d %s", code, out)
 	}
-	if code, _, text := runCLI(t, "ledger", "verify", "--data-dir", dir, "--provider", "default",
+	if code, _, text := runCLI(t, "ledger", "verify", "--data", dir, "--provider", "default",
 		"--checkpoint", other); code != 2 || !strings.Contains(text, "not among the ledgers") {
 		t.Errorf("a checkpoint of another ledger: %d %s", code, text)
 	}
@@ -159,7 +159,7 @@ func TestLedgerVerifyRefusesForeignCheckpoints(t *testing.T) {
 	if err := os.WriteFile(bad, []byte("no note"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, text := runCLI(t, "ledger", "verify", "--data-dir", dir, "--checkpoint", bad); code != 2 ||
+	if code, _, text := runCLI(t, "ledger", "verify", "--data", dir, "--checkpoint", bad); code != 2 ||
 		!strings.Contains(text, "not a checkpoint signed by this key") {
 		t.Errorf("no checkpoint: %d %s", code, text)
 	}
@@ -238,7 +238,7 @@ func TestTheCheckpointKeyIsRotated(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		code, out, text := runCLI(t, "ledger", "rotate-key", "--data-dir", dir)
+		code, out, text := runCLI(t, "ledger", "rotate-key", "--data", dir)
 		if code != 0 || !strings.Contains(out, "localhost:8443+") ||
 			strings.Contains(string(old), strings.TrimSpace(out)) {
 			t.Fatalf("%d %s %s", code, out, text)
@@ -254,7 +254,7 @@ func TestTheCheckpointKeyIsRotated(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		if code, out, text := runCLI(t, "ledger", "verify", "--data-dir", dir); code != 0 || text != "" {
+		if code, out, text := runCLI(t, "ledger", "verify", "--data", dir); code != 0 || text != "" {
 			t.Errorf("%d %s %s", code, out, text)
 		}
 	}

@@ -180,7 +180,7 @@ func TestProcessesShareAMDsLimit(t *testing.T) {
 	e := &term.Env{Ctx: t.Context(), IO: term.IO{Err: &bytes.Buffer{}}}
 	var planes []*cmd.Workshop
 	for range 2 {
-		w, err := (&cmd.Held{Config: path}).Open(e, false, time.Time{}, nil)
+		w, err := (&cmd.Held{DataFlags: term.DataFlags{Config: path}}).Open(e, false, time.Time{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -148,7 +148,7 @@ var service = []wall{
 		"internal/buildinfo internal/cli/term internal/config internal/files internal/node " +
 		"internal/api/edge policy token", "os"},
 	{"internal/cli/simulate", "collateral evidence/... internal/cli/term internal/config", "os"},
-	{"internal/cli/term", "appraisal claims collateral evidence evidence/forms internal/files " +
+	{"internal/cli/term", "appraisal claims collateral evidence evidence/forms internal/config internal/files " +
 		"internal/store/sqlite policy", "os"},
 	{"internal/cli/verify",
 		"appraisal client collateral evidence evidence/forms evidence/snp evidence/tpmfiles " +

@@ -37,20 +37,9 @@ type Commands struct {
 	Verify verifyCommand `cmd:"" help:"Verify a bundle without keeping anything."`
 }
 
-// Held says where collateral is kept, and whom to trust.
-type Held struct {
-	Data   string `help:"Data directory of the service; it may be running." default:"probity-data" placeholder:"DIR"`
-	Config string `help:"Configuration of the service: its dataDir, fetch and development roots." placeholder:"FILE"`
-}
-
-// settings reads the configuration; --data is used unless that names a folder.
-func (h *Held) settings() (config.Config, error) {
-	cfg, err := config.Read(h.Config)
-	if cfg.DataDir == "" {
-		cfg.DataDir = h.Data
-	}
-	return cfg, err
-}
+// Held says where collateral is kept, and whom to trust: the configuration's fetch settings
+// and development roots.
+type Held struct{ term.DataFlags }
 
 // Workshop is a plane for one command.
 type Workshop struct {
@@ -68,7 +57,7 @@ func (w *Workshop) Close() {
 
 // Open opens the plane over the data directory, or, with memory, over nothing.
 func (h *Held) Open(e *term.Env, memory bool, at time.Time, edit func(*config.Config)) (*Workshop, error) {
-	cfg, err := h.settings()
+	cfg, err := h.Settings()
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +93,7 @@ func (h *Held) bundleAt(e *term.Env, file string) (*collateral.Bundle, error) {
 	if file != "" {
 		return e.LoadBundle(file)
 	}
-	cfg, err := h.settings()
+	cfg, err := h.Settings()
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +107,7 @@ func (h *Held) bundleAt(e *term.Env, file string) (*collateral.Bundle, error) {
 // addIntermediates gives AMD's revocation lists that came alone the known CAs of
 // their branches.
 func (h *Held) addIntermediates(b *collateral.Bundle) error {
-	cfg, err := h.settings()
+	cfg, err := h.Settings()
 	if err != nil {
 		return err
 	}
@@ -139,8 +128,8 @@ func (h *Held) addIntermediates(b *collateral.Bundle) error {
 }
 
 type listCommand struct {
-	File   string `arg:"" optional:"" help:"Bundle or other collateral instead of the data directory."`
-	Format string `help:"Output: text or json." enum:"text,json" default:"text"`
+	File string `arg:"" optional:"" help:"Bundle or other collateral instead of the data directory."`
+	term.Output
 	Held
 }
 
@@ -160,7 +149,7 @@ func (c *listCommand) Run(e *term.Env) error {
 		return err
 	}
 	items := describe.Items(b)
-	if c.Format == "json" {
+	if c.JSON() {
 		return json.MarshalEncode(jsontext.NewEncoder(e.Out, jsontext.WithIndent("  ")), items)
 	}
 	if len(items) == 0 {
@@ -191,9 +180,9 @@ func printItems(e *term.Env, items []collateral.Item, now time.Time) {
 }
 
 type showCommand struct {
-	Key    string `arg:"" help:"Key of the piece, or the beginning of one, as list prints it."`
-	File   string `arg:"" optional:"" help:"Bundle or other collateral instead of the data directory."`
-	Format string `help:"Output: text or json." enum:"text,json" default:"text"`
+	Key  string `arg:"" help:"Key of the piece, or the beginning of one, as list prints it."`
+	File string `arg:"" optional:"" help:"Bundle or other collateral instead of the data directory."`
+	term.Output
 	Held
 }
 
@@ -218,7 +207,7 @@ func (c *showCommand) Run(e *term.Env) error {
 		}
 		shown++
 		f := append(describe.Fields{{Name: "key", Value: item.Key}}, describe.Bundle(one)...)
-		if c.Format == "json" {
+		if c.JSON() {
 			if err := json.MarshalEncode(jsontext.NewEncoder(e.Out, jsontext.WithIndent("  ")), f); err != nil {
 				return err
 			}

@@ -201,7 +201,7 @@ func wishAMD(q collateral.AMDQuery) wish {
 
 // numbers lists the evaluation data numbers on offer.
 func (c *fetchCommand) numbers(e *term.Env) error {
-	cfg, err := c.settings()
+	cfg, err := c.Settings()
 	if err != nil {
 		return err
 	}

@@ -102,8 +102,8 @@ func refusedByService(e *term.Env, err error) error {
 		return err
 	}
 	d := answer.Details[0]
-	fmt.Fprintf(e.Err, "%s %s\n\n  expected  %s\n  found     %s\n  remedy    %s\n", e.UI.Bad("refused:"),
-		d.Check, d.Expected, d.Found, d.Remedy)
+	fmt.Fprintf(e.Err, "%s %s\n\n  expected  %s\n  found     %s\n  remedy    %s\n  see       %s\n",
+		e.UI.Bad("refused:"), d.Check, d.Expected, d.Found, d.Remedy, term.CheckPage(d.Check))
 	return term.Exit(term.No)
 }
 

@@ -11,8 +11,8 @@ import (
 )
 
 type Command struct {
-	File   string `arg:"" help:"File to look at; - reads standard input."`
-	Format string `help:"Output: text or json." enum:"text,json" default:"text"`
+	File string `arg:"" help:"File to look at; - reads standard input."`
+	term.Output
 }
 
 // Help gives the examples of the help text.
@@ -43,7 +43,7 @@ func (c *Command) Run(e *term.Env) error {
 	if found == nil {
 		return fmt.Errorf("%s: %d bytes of no form that is known here", c.File, len(b))
 	}
-	if c.Format == "json" {
+	if c.JSON() {
 		return found.Write(e.Out)
 	}
 	found.Print(e.Out, e.UI.Bold, "")

@@ -68,6 +68,13 @@ type ledgerTailCommand struct {
 	Follow bool `help:"Wait for new entries and show them." short:"f"`
 }
 
+// Help gives the examples of the help text.
+func (ledgerTailCommand) Help() string {
+	return "Examples:\n" +
+		"  probity ledger tail -n 50\n" +
+		"  probity ledger tail --follow --provider team-a"
+}
+
 // Run shows the end of a ledger.
 func (c *ledgerTailCommand) Run(e *term.Env) error {
 	api, err := c.At(c.ProviderFlag)
@@ -92,7 +99,7 @@ func (c *ledgerTailCommand) Run(e *term.Env) error {
 		}
 		away = false
 		for _, text := range page.Value {
-			if c.JSON {
+			if c.JSON() {
 				fmt.Fprintln(e.Out, string(text))
 			} else if err := show(e, text); err != nil {
 				return err
@@ -169,7 +176,7 @@ func (c *ledgerSearchCommand) Run(e *term.Env) error {
 		}
 		for _, text := range page.Value {
 			found++
-			if c.JSON {
+			if c.JSON() {
 				fmt.Fprintln(e.Out, string(text))
 			} else if err := show(e, text); err != nil {
 				return err
@@ -189,6 +196,12 @@ func (c *ledgerSearchCommand) Run(e *term.Env) error {
 
 type ledgerExportCommand struct{ ledgerFlags }
 
+// Help gives the examples of the help text.
+func (ledgerExportCommand) Help() string {
+	return "Example:\n" +
+		"  probity ledger export --provider team-a > team-a.ndjson"
+}
+
 // Run writes the ledger.
 func (c *ledgerExportCommand) Run(e *term.Env) error {
 	api, err := c.At(c.ProviderFlag)
@@ -203,6 +216,12 @@ func (c *ledgerExportCommand) Run(e *term.Env) error {
 
 type ledgerKeyCommand struct{ ledgerFlags }
 
+// Help gives the examples of the help text.
+func (ledgerKeyCommand) Help() string {
+	return "Example:\n" +
+		"  probity ledger key > checkpoint"
+}
+
 // Run prints verifier and checkpoint.
 func (c *ledgerKeyCommand) Run(e *term.Env) error {
 	api, err := c.At(c.ProviderFlag)
@@ -212,6 +231,9 @@ func (c *ledgerKeyCommand) Run(e *term.Env) error {
 	p, err := api.Checkpoint(e.Ctx)
 	if err != nil {
 		return remote.Refused(e, err)
+	}
+	if c.JSON() {
+		return term.PrintJSON(e.Out, p)
 	}
 	fmt.Fprintln(e.Err, p.Verifier)
 	fmt.Fprint(e.Out, p.Checkpoint)
@@ -224,6 +246,12 @@ func (c *ledgerKeyCommand) Run(e *term.Env) error {
 type ledgerProveCommand struct {
 	ledgerFlags
 	Seq int64 `arg:"" help:"Number of the entry."`
+}
+
+// Help gives the examples of the help text.
+func (ledgerProveCommand) Help() string {
+	return "Example:\n" +
+		"  probity ledger prove 41 > proof.json"
 }
 
 // Run prints and checks a proof.

@@ -31,11 +31,8 @@ Examples:
 
 // Run makes the key.
 func (c *ledgerRotateKeyCommand) Run(e *term.Env) error {
-	cfg, err := config.Read(c.Config)
+	cfg, err := c.Settings()
 	if err != nil {
-		return err
-	}
-	if cfg.DataDir, err = c.dir(); err != nil {
 		return err
 	}
 	db, err := c.openStore(e)

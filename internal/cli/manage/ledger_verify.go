@@ -29,7 +29,7 @@ type ledgerVerifyCommand struct {
 	Verifier   string   `help:"Key that verifies checkpoints, as ledger key prints it; by default the data directory's." placeholder:"KEY"`
 	From       string   `name:"verifier-from" help:"Data directory whose key verifies the checkpoints of an export." placeholder:"DIR"`
 	Checkpoint []string `help:"Files with checkpoints that were kept elsewhere." placeholder:"FILE"`
-	JSON       bool     `name:"json" help:"Answer in JSON."`
+	term.Output
 }
 
 // Help gives the examples of the help text.
@@ -44,7 +44,7 @@ A checkpoint kept elsewhere shows a forgery even by someone who has the database
 and the key.
 
 Examples:
-  probity ledger verify --data-dir /var/lib/probity
+  probity ledger verify --data /var/lib/probity
   probity ledger verify --export ledger.ndjson --verifier "$KEY" --checkpoint kept.txt`
 }
 
@@ -87,7 +87,7 @@ func (c *ledgerVerifyCommand) Run(e *term.Env) error {
 			return err
 		}
 		intact = intact && len(r.Problems) == 0
-		if c.JSON {
+		if c.JSON() {
 			err = term.PrintJSON(e.Out, r)
 		} else {
 			report(e, r, compared)
@@ -176,7 +176,7 @@ func (c *ledgerVerifyCommand) open(e *term.Env) (*verified, error) {
 	v := &verified{close: func() error { return nil }}
 	key := c.Verifier
 	if key == "" && c.From != "" {
-		from, err := (dataFlag{DataDir: c.From}).ledgers(e, "", "")
+		from, err := (dataFlag{term.DataFlags{Data: c.From}}).ledgers(e, "", "")
 		if err != nil {
 			return nil, err
 		}
@@ -345,8 +345,8 @@ backup. --damaged-rows accepts them as they are: ledger verify then counts them,
 that you accepted them.
 
 Examples:
-  probity ledger accept --data-dir /var/lib/probity --provider default
-  probity ledger accept --data-dir /var/lib/probity --provider default --damaged-rows`
+  probity ledger accept --data /var/lib/probity --provider default
+  probity ledger accept --data /var/lib/probity --provider default --damaged-rows`
 }
 
 // Run leaves the acceptance for the service.

@@ -36,6 +36,12 @@ func (f scopeFlags) scope() client.Scope {
 
 type providerListCommand struct{ scopeFlags }
 
+// Help gives the examples of the help text.
+func (providerListCommand) Help() string {
+	return "Example:\n" +
+		"  probity provider list"
+}
+
 // Run lists the providers.
 func (c *providerListCommand) Run(e *term.Env) error {
 	api, err := c.Client()
@@ -46,7 +52,7 @@ func (c *providerListCommand) Run(e *term.Env) error {
 	if err != nil {
 		return remote.Refused(e, err)
 	}
-	if c.JSON {
+	if c.JSON() {
 		return term.PrintJSON(e.Out, all)
 	}
 	if len(all) == 0 {
@@ -63,6 +69,12 @@ func (c *providerListCommand) Run(e *term.Env) error {
 type providerShowCommand struct {
 	scopeFlags
 	Name string `arg:"" help:"Name of the provider."`
+}
+
+// Help gives the examples of the help text.
+func (providerShowCommand) Help() string {
+	return "Example:\n" +
+		"  probity provider show team-a"
 }
 
 // Run shows a provider.
@@ -119,7 +131,7 @@ func (c *providerCreateCommand) Run(e *term.Env) error {
 	if err != nil {
 		return remote.Refused(e, err)
 	}
-	if c.JSON {
+	if c.JSON() {
 		return term.PrintJSON(e.Out, made)
 	}
 	fmt.Fprintf(e.Out, "%s  %s  %s\n", made.Name, made.Properties.TrustModel, made.Properties.AttestURI)
@@ -149,6 +161,12 @@ type providerUpdateCommand struct {
 	Settings string            `help:"JSON file with settings, instead of those it has." placeholder:"FILE"`
 }
 
+// Help gives the examples of the help text.
+func (providerUpdateCommand) Help() string {
+	return "Example:\n" +
+		"  probity provider update team-a --tag stage=test --settings settings.json"
+}
+
 // Run changes a provider.
 func (c *providerUpdateCommand) Run(e *term.Env) error {
 	api, err := c.Client()
@@ -172,6 +190,12 @@ type providerDeleteCommand struct {
 	Name string `arg:"" help:"Name of the provider."`
 }
 
+// Help gives the examples of the help text.
+func (providerDeleteCommand) Help() string {
+	return "Example:\n" +
+		"  probity provider delete team-a"
+}
+
 // Run deletes a provider.
 func (c *providerDeleteCommand) Run(e *term.Env) error {
 	api, err := c.Client()
@@ -181,8 +205,7 @@ func (c *providerDeleteCommand) Run(e *term.Env) error {
 	if err := api.DeleteProvider(e.Ctx, c.scope(), c.Name); err != nil {
 		return remote.Refused(e, err)
 	}
-	fmt.Fprintf(e.Out, "%s is not there any more\n", c.Name)
-	return nil
+	return c.Say(e, c.Name+" is deleted", map[string]any{"provider": c.Name})
 }
 
 type KeysCommands struct {
@@ -196,6 +219,13 @@ type keysListCommand struct {
 	remote.ProviderFlag
 }
 
+// Help gives the examples of the help text.
+func (keysListCommand) Help() string {
+	return "Examples:\n" +
+		"  probity keys list\n" +
+		"  probity keys list --provider team-a --format json"
+}
+
 // Run lists the keys.
 func (c *keysListCommand) Run(e *term.Env) error {
 	api, err := c.At(c.ProviderFlag)
@@ -206,7 +236,7 @@ func (c *keysListCommand) Run(e *term.Env) error {
 	if err != nil {
 		return remote.Refused(e, err)
 	}
-	if c.JSON {
+	if c.JSON() {
 		return term.PrintJSON(e.Out, keys)
 	}
 	for _, k := range keys {
@@ -231,6 +261,12 @@ type keysRotateCommand struct {
 	Now       bool   `help:"${nowHelp}"`
 }
 
+// Help gives the examples of the help text.
+func (keysRotateCommand) Help() string {
+	return "Example:\n" +
+		"  probity keys rotate --algorithm ES384"
+}
+
 // Run rotates.
 func (c *keysRotateCommand) Run(e *term.Env) error {
 	api, err := c.At(c.ProviderFlag)
@@ -241,13 +277,19 @@ func (c *keysRotateCommand) Run(e *term.Env) error {
 	if err != nil {
 		return remote.Refused(e, err)
 	}
-	fmt.Fprintf(e.Out, "%s  %s  signs from %s\n", k.ID, k.Algorithm, phrase.Stamp(k.SignFrom))
-	return nil
+	return c.Say(e, fmt.Sprintf("%s  %s  signs from %s", k.ID, k.Algorithm, phrase.Stamp(k.SignFrom)),
+		map[string]any{"kid": k.ID, "algorithm": k.Algorithm, "signFrom": k.SignFrom})
 }
 
 type keysRetireCommand struct {
 	remote.Flags
 	Key string `arg:"" help:"The key's id (kid)."`
+}
+
+// Help gives the examples of the help text.
+func (keysRetireCommand) Help() string {
+	return "Example:\n" +
+		"  probity keys retire wT4dzyqYwC3KmhMmX7ly93og42ugE"
 }
 
 // Run retires a key.
@@ -259,8 +301,7 @@ func (c *keysRetireCommand) Run(e *term.Env) error {
 	if err := api.RetireKey(e.Ctx, c.Key); err != nil {
 		return remote.Refused(e, err)
 	}
-	fmt.Fprintf(e.Out, "%s is retired: it does not sign, and is in no key set\n", c.Key)
-	return nil
+	return c.Say(e, c.Key+" is retired: it does not sign, and is in no key set", map[string]any{"kid": c.Key})
 }
 
 type TokenCommands struct {
@@ -303,11 +344,20 @@ func (c *tokenCreateCommand) Run(e *term.Env) error {
 	if err != nil {
 		return remote.Refused(e, err)
 	}
+	if c.JSON() {
+		return term.PrintJSON(e.Out, map[string]string{"name": c.Name, "token": secret})
+	}
 	fmt.Fprintln(e.Out, secret)
 	return nil
 }
 
 type tokenListCommand struct{ remote.Flags }
+
+// Help gives the examples of the help text.
+func (tokenListCommand) Help() string {
+	return "Example:\n" +
+		"  probity token list"
+}
 
 // Run lists the tokens.
 func (c *tokenListCommand) Run(e *term.Env) error {
@@ -319,7 +369,7 @@ func (c *tokenListCommand) Run(e *term.Env) error {
 	if err != nil {
 		return remote.Refused(e, err)
 	}
-	if c.JSON {
+	if c.JSON() {
 		return term.PrintJSON(e.Out, all)
 	}
 	for _, t := range all {
@@ -338,6 +388,12 @@ type tokenRevokeCommand struct {
 	Name string `arg:"" help:"Name of the token."`
 }
 
+// Help gives the examples of the help text.
+func (tokenRevokeCommand) Help() string {
+	return "Example:\n" +
+		"  probity token revoke ci"
+}
+
 // Run revokes a token.
 func (c *tokenRevokeCommand) Run(e *term.Env) error {
 	api, err := c.Client()
@@ -347,6 +403,5 @@ func (c *tokenRevokeCommand) Run(e *term.Env) error {
 	if err := api.RevokeToken(e.Ctx, c.Name); err != nil {
 		return remote.Refused(e, err)
 	}
-	fmt.Fprintf(e.Out, "%s is revoked\n", c.Name)
-	return nil
+	return c.Say(e, c.Name+" is revoked", map[string]any{"name": c.Name})
 }

@@ -42,23 +42,11 @@ type tpmKeysCommands struct {
 }
 
 // dataFlag names the data directory of a service.
-type dataFlag struct {
-	DataDir string `help:"Data directory of the service." placeholder:"DIR"`
-	Config  string `help:"Configuration of the service, which names the data directory." placeholder:"FILE"`
-}
+type dataFlag struct{ term.DataFlags }
 
 func (f dataFlag) dir() (string, error) {
-	if f.DataDir != "" {
-		return f.DataDir, nil
-	}
-	cfg, err := config.Read(f.Config)
-	if err != nil {
-		return "", err
-	}
-	if cfg.DataDir == "" {
-		return "probity-data", nil
-	}
-	return cfg.DataDir, nil
+	cfg, err := f.Settings()
+	return cfg.DataDir, err
 }
 
 type tpmRootsImportCommand struct {
@@ -156,6 +144,12 @@ func describeRoot(set *tpmca.Roots, raw []byte) string {
 
 type tpmRootsListCommand struct{ dataFlag }
 
+// Help gives the examples of the help text.
+func (tpmRootsListCommand) Help() string {
+	return "Example:\n" +
+		"  probity tpm roots list --data /var/lib/probity"
+}
+
 // Run lists the authorities.
 func (c *tpmRootsListCommand) Run(e *term.Env) error {
 	dir, err := c.dir()
@@ -192,6 +186,12 @@ func (c *tpmRootsListCommand) Run(e *term.Env) error {
 
 type tpmRootsVendorsCommand struct{}
 
+// Help gives the examples of the help text.
+func (tpmRootsVendorsCommand) Help() string {
+	return "Example:\n" +
+		"  probity tpm roots vendors"
+}
+
 // Run lists what vendors publish.
 func (tpmRootsVendorsCommand) Run(e *term.Env) error {
 	for _, v := range tpmca.Vendors() {
@@ -202,34 +202,27 @@ func (tpmRootsVendorsCommand) Run(e *term.Env) error {
 
 // openStore opens the database of a service that is there.
 func (f dataFlag) openStore(e *term.Env) (store.Store, error) {
-	cfg, err := config.Read(f.Config)
+	cfg, err := f.Settings()
 	if err != nil {
 		return nil, err
 	}
-	if url, err := cfg.Store.Postgres(); f.DataDir == "" && (url != "" || err != nil) {
+	if url, err := cfg.Store.Postgres(); f.Data == "" && (url != "" || err != nil) {
 		if err != nil {
 			return nil, err
 		}
 		return postgres.Open(e.Ctx, url)
 	}
-	dir, err := f.dir()
-	if err != nil {
-		return nil, err
+	if _, err := os.Stat(filepath.Join(cfg.DataDir, sqlite.FileName)); err != nil {
+		return nil, fmt.Errorf("%s is not the data directory of a service: %w", cfg.DataDir, err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, sqlite.FileName)); err != nil {
-		return nil, fmt.Errorf("%s is no data directory of a service: %w", dir, err)
-	}
-	return sqlite.Open(e.Ctx, dir)
+	return sqlite.Open(e.Ctx, cfg.DataDir)
 }
 
 // sealed returns the store of a service with sealed changes, for which its master key is
 // needed.
 func (f dataFlag) sealed(e *term.Env, db store.Store) (store.Store, error) {
-	cfg, err := config.Read(f.Config)
+	cfg, err := f.Settings()
 	if err != nil {
-		return nil, err
-	}
-	if cfg.DataDir, err = f.dir(); err != nil {
 		return nil, err
 	}
 	atRest, err := node.KeysAtRest(e.Ctx, db, cfg)
@@ -246,6 +239,12 @@ func (f dataFlag) sealed(e *term.Env, db store.Store) (store.Store, error) {
 type tpmKeysListCommand struct {
 	dataFlag
 	Provider string `help:"Attestation provider." default:"default" placeholder:"NAME"`
+}
+
+// Help gives the examples of the help text.
+func (tpmKeysListCommand) Help() string {
+	return "Example:\n" +
+		"  probity tpm keys list --provider team-a"
 }
 
 // Run lists the keys.
@@ -273,6 +272,12 @@ type tpmKeysRemoveCommand struct {
 	dataFlag
 	Provider string `help:"Attestation provider." default:"default" placeholder:"NAME"`
 	Name     string `arg:"" help:"Name of the machine."`
+}
+
+// Help gives the examples of the help text.
+func (tpmKeysRemoveCommand) Help() string {
+	return "Example:\n" +
+		"  probity tpm keys remove host-7 --provider team-a"
 }
 
 // Run removes the keys of a name.

@@ -20,8 +20,8 @@ type evalCommand struct {
 	Trace    bool   `help:"Show what each rule did."`
 	Lenient  bool   `help:"Read the policy leniently."`
 
-	File   string `arg:"" optional:"" help:"File with evidence, with --evidence."`
-	Format string `help:"Output: text or json." enum:"text,json" default:"text"`
+	File string `arg:"" optional:"" help:"File with evidence, with --evidence."`
+	term.Output
 	verify.EvidenceFlags
 }
 
@@ -54,7 +54,7 @@ func (c *evalCommand) Run(e *term.Env) error {
 	if err != nil {
 		return err
 	}
-	if c.Format == "json" {
+	if c.JSON() {
 		if err := term.PrintVerdict(e, verdict); err != nil {
 			return err
 		}

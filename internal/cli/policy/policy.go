@@ -53,7 +53,7 @@ type checkCommand struct {
 	Type    string   `help:"Attestation type whose claims the policy reads." placeholder:"TYPE"`
 	Lenient bool     `help:"Also accept a single = in conditions, and issue in authorizationrules, with a warning."`
 	Strict  bool     `help:"Warnings fail too."`
-	Format  string   `help:"Output: text or json." enum:"text,json" default:"text"`
+	term.Output
 }
 
 // Help gives the examples of the help text.
@@ -85,12 +85,12 @@ func (c *checkCommand) Run(e *term.Env) error {
 				warnings++
 			}
 			findings = append(findings, term.FindingOf(file, d))
-			if c.Format == "text" {
+			if !c.JSON() {
 				printDiagnostic(e, file, string(text), d)
 			}
 		}
 	}
-	if c.Format == "json" {
+	if c.JSON() {
 		b, err := json.Marshal(findings, jsontext.WithIndent("  "))
 		if err != nil {
 			return err

@@ -146,13 +146,19 @@ func (c *setCommand) Run(e *term.Env) error {
 	if _, err := api.SetPolicy(e.Ctx, kind, jws); err != nil {
 		return remote.Refused(e, err)
 	}
-	fmt.Fprintf(e.Out, "the policy of %s is in force\n", kind)
-	return nil
+	return c.Say(e, fmt.Sprintf("the policy of %s is in force", kind), map[string]any{"type": kind})
 }
 
 type resetCommand struct {
 	changeFlags
 	signFlags
+}
+
+// Help gives the examples of the help text.
+func (resetCommand) Help() string {
+	return "Examples:\n" +
+		"  probity policy reset SgxEnclave\n" +
+		"  probity policy reset SgxEnclave --key signer.key --cert signer.pem --bind"
 }
 
 // Run resets the policy.
@@ -176,11 +182,16 @@ func (c *resetCommand) Run(e *term.Env) error {
 	if _, err := api.ResetPolicy(e.Ctx, kind, jws); err != nil {
 		return remote.Refused(e, err)
 	}
-	fmt.Fprintf(e.Out, "the default policy of %s is in force\n", kind)
-	return nil
+	return c.Say(e, fmt.Sprintf("the default policy of %s is in force", kind), map[string]any{"type": kind})
 }
 
 type historyCommand struct{ policyFlags }
+
+// Help gives the examples of the help text.
+func (historyCommand) Help() string {
+	return "Example:\n" +
+		"  probity policy history SgxEnclave"
+}
 
 // Run lists the versions.
 func (c *historyCommand) Run(e *term.Env) error {
@@ -192,7 +203,7 @@ func (c *historyCommand) Run(e *term.Env) error {
 	if err != nil {
 		return remote.Refused(e, err)
 	}
-	if c.JSON {
+	if c.JSON() {
 		return term.PrintJSON(e.Out, history)
 	}
 	if len(history) == 0 {
@@ -220,6 +231,12 @@ type showCommand struct {
 	Version int64 `arg:"" help:"Number of the version."`
 }
 
+// Help gives the examples of the help text.
+func (showCommand) Help() string {
+	return "Example:\n" +
+		"  probity policy show SgxEnclave 3"
+}
+
 // Run prints the text of a version.
 func (c *showCommand) Run(e *term.Env) error {
 	api, kind, err := c.open()
@@ -230,7 +247,7 @@ func (c *showCommand) Run(e *term.Env) error {
 	if err != nil {
 		return remote.Refused(e, err)
 	}
-	if c.JSON {
+	if c.JSON() {
 		return term.PrintJSON(e.Out, v)
 	}
 	fmt.Fprintln(e.Out, strings.TrimSuffix(v.Text, "\n"))
@@ -243,6 +260,12 @@ type rollbackCommand struct {
 	Version int64 `arg:"" help:"Number of the version to put in force again."`
 }
 
+// Help gives the examples of the help text.
+func (rollbackCommand) Help() string {
+	return "Example:\n" +
+		"  probity policy rollback SgxEnclave 3"
+}
+
 // Run rolls back.
 func (c *rollbackCommand) Run(e *term.Env) error {
 	api, kind, err := c.open()
@@ -252,14 +275,19 @@ func (c *rollbackCommand) Run(e *term.Env) error {
 	if err := api.Rollback(e.Ctx, kind, c.Version); err != nil {
 		return remote.Refused(e, err)
 	}
-	fmt.Fprintf(e.Out, "what version %d of the policy of %s said is in force, as a new version\n",
-		c.Version, kind)
-	return nil
+	return c.Say(e, fmt.Sprintf("version %d of the policy of %s is in force, as a new version", c.Version, kind),
+		map[string]any{"type": kind, "version": c.Version})
 }
 
 type proposalsCommand struct {
 	remote.Flags
 	remote.ProviderFlag
+}
+
+// Help gives the examples of the help text.
+func (proposalsCommand) Help() string {
+	return "Example:\n" +
+		"  probity policy proposals --provider team-a"
 }
 
 // Run lists proposals.
@@ -272,7 +300,7 @@ func (c *proposalsCommand) Run(e *term.Env) error {
 	if err != nil {
 		return remote.Refused(e, err)
 	}
-	if c.JSON {
+	if c.JSON() {
 		return term.PrintJSON(e.Out, waiting)
 	}
 	for _, p := range waiting {
@@ -316,6 +344,13 @@ type approveCommand struct {
 	Reject   bool   `help:"Remove the proposal instead."`
 }
 
+// Help gives the examples of the help text.
+func (approveCommand) Help() string {
+	return "Examples:\n" +
+		"  probity policy approve 5QK7H2 --provider team-a\n" +
+		"  probity policy approve 5QK7H2 --provider team-a --reject"
+}
+
 // Run approves or rejects a proposal.
 func (c *approveCommand) Run(e *term.Env) error {
 	api, err := c.At(c.ProviderFlag)
@@ -326,20 +361,17 @@ func (c *approveCommand) Run(e *term.Env) error {
 		if err := api.Reject(e.Ctx, c.Proposal); err != nil {
 			return remote.Refused(e, err)
 		}
-		fmt.Fprintln(e.Out, "rejected")
-		return nil
+		return c.Say(e, "rejected", map[string]any{"proposal": c.Proposal})
 	}
 	err = api.Approve(e.Ctx, c.Proposal)
 	var answer *client.Error
 	if errors.As(err, &answer) && answer.Code == "ApprovalRequired" {
-		fmt.Fprintln(e.Out, "approved; more must agree")
-		return nil
+		return c.Say(e, "approved; more must agree", map[string]any{"proposal": c.Proposal})
 	}
 	if err != nil {
 		return remote.Refused(e, err)
 	}
-	fmt.Fprintln(e.Out, "approved; the change is in force")
-	return nil
+	return c.Say(e, "approved; the change is in force", map[string]any{"proposal": c.Proposal})
 }
 
 type signersCommands struct {
@@ -351,6 +383,12 @@ type signersCommands struct {
 type signersListCommand struct {
 	remote.Flags
 	remote.ProviderFlag
+}
+
+// Help gives the examples of the help text.
+func (signersListCommand) Help() string {
+	return "Example:\n" +
+		"  probity policy signers list --provider team-a"
 }
 
 // Run prints the certificates.
@@ -375,6 +413,12 @@ type signersChangeCommand struct {
 	remote.ProviderFlag
 	signFlags
 	Certificate string `arg:"" help:"PEM file with the certificate."`
+}
+
+// Help gives the examples of the help text.
+func (signersChangeCommand) Help() string {
+	return "Example:\n" +
+		"  probity policy signers add new.pem --provider team-a --key signer.key --cert signer.pem"
 }
 
 // Run adds the certificate.
@@ -413,12 +457,18 @@ func (c *signersChangeCommand) change(e *term.Env, add bool) error {
 	if _, err := api.ChangeCertificate(e.Ctx, jws, add); err != nil {
 		return remote.Refused(e, err)
 	}
-	fmt.Fprintf(e.Out, "%s  %s\n", policyjws.Thumbprint(subject[0]),
-		map[bool]string{true: "may sign policies", false: "may not sign policies"}[add])
-	return nil
+	thumbprint := policyjws.Thumbprint(subject[0])
+	may := map[bool]string{true: "may sign policies", false: "may not sign policies"}[add]
+	return c.Say(e, thumbprint+"  "+may, map[string]any{"thumbprint": thumbprint, "signs": add})
 }
 
 type signersRemoveCommand struct{ signersChangeCommand }
+
+// Help gives the examples of the help text.
+func (signersRemoveCommand) Help() string {
+	return "Example:\n" +
+		"  probity policy signers remove old.pem --provider team-a --key signer.key --cert signer.pem"
+}
 
 // Run removes the certificate.
 func (c *signersRemoveCommand) Run(e *term.Env) error { return c.change(e, false) }

@@ -22,7 +22,7 @@ type Flags struct {
 	Service   string `help:"URL of the service." env:"PROBITY_URL" default:"https://localhost:8443" placeholder:"URL"`
 	CA        string `name:"ca" help:"PEM file with the CA of the service, instead of the system's." env:"PROBITY_CA" placeholder:"FILE"`
 	TokenFile string `help:"File with the bearer token, instead of the environment variable PROBITY_TOKEN." placeholder:"FILE"`
-	JSON      bool   `name:"json" help:"Answer in JSON."`
+	term.Output
 	CertificateFlags
 }
 
@@ -105,8 +105,8 @@ func Refused(e *term.Env, err error) error {
 		word = "not done yet" // others must agree
 	}
 	for _, d := range answer.Details {
-		fmt.Fprintf(e.Out, "%s: %s\n  expected  %s\n  found     %s\n  remedy    %s\n", e.UI.Bold(word),
-			d.Check, d.Expected, d.Found, d.Remedy)
+		fmt.Fprintf(e.Out, "%s: %s\n  expected  %s\n  found     %s\n  remedy    %s\n  see       %s\n", e.UI.Bold(word),
+			d.Check, d.Expected, d.Found, d.Remedy, term.CheckPage(d.Check))
 	}
 	if answer.Status >= 500 || answer.Status == 429 {
 		return term.Exit(term.Trouble)

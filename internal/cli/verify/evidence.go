@@ -25,7 +25,7 @@ type EvidenceCommand struct {
 	More   []string `arg:"" optional:"" help:"${moreHelp}"`
 	Policy string   `help:"File with an attestation policy to apply." placeholder:"FILE"`
 	TCB    string   `name:"tcb" help:"Accepted TCB statuses, separated by commas; any asks for the facts alone." placeholder:"STATUSES"`
-	Format string   `help:"Output: text or json." enum:"text,json" default:"text"`
+	term.Output
 	EvidenceFlags
 
 	Lenient bool // read the policy leniently, for policy eval
@@ -78,7 +78,7 @@ func (c *EvidenceCommand) Run(e *term.Env) error {
 	if err != nil {
 		return err
 	}
-	if c.Format == "json" {
+	if c.JSON() {
 		err = term.PrintVerdict(e, verdict)
 	} else {
 		c.PrintText(e, verdict)
@@ -263,8 +263,8 @@ func (c *EvidenceCommand) PrintText(e *term.Env, v *appraisal.Verdict) {
 	}
 	fmt.Fprintln(e.Out)
 	if r := v.Rejection; r != nil {
-		fmt.Fprintf(e.Out, "  expected  %s\n  found     %s\n  remedy    %s\n", r.Check.Expected,
-			r.Check.Found, r.Check.Remedy)
+		fmt.Fprintf(e.Out, "  expected  %s\n  found     %s\n  remedy    %s\n  see       %s\n", r.Check.Expected,
+			r.Check.Found, r.Check.Remedy, term.CheckPage(r.Check.ID))
 		printShortfall(e, v.TCB)
 		fmt.Fprintln(e.Out)
 	}

@@ -22,7 +22,7 @@ type TokenCommand struct {
 	Token  string `arg:"" help:"The token itself, or a file that holds it; - reads standard input."`
 	Issuer string `required:"" help:"URL of the service that the token must come from." placeholder:"URL"`
 	CA     string `name:"ca" help:"PEM file with the CA of the service's certificate; the system's CAs otherwise." placeholder:"FILE"`
-	Format string `help:"Output: text or json." enum:"text,json" default:"text"`
+	term.Output
 }
 
 // Help gives the examples of the help text.
@@ -67,7 +67,7 @@ func (c *TokenCommand) Run(e *term.Env) error {
 	if err != nil {
 		return err
 	}
-	if c.Format == "json" {
+	if c.JSON() {
 		_, err = fmt.Fprintf(e.Out, `{"valid":true,"claims":%s}`+"\n", verified.Payload)
 		return err
 	}
@@ -79,7 +79,7 @@ func (c *TokenCommand) Run(e *term.Env) error {
 }
 
 func (c *TokenCommand) refuse(e *term.Env, reason error) error {
-	if c.Format == "json" {
+	if c.JSON() {
 		b, err := json.Marshal(map[string]any{"valid": false, "reason": plainerror.Text(reason)},
 			json.Deterministic(true))
 		if err != nil {
