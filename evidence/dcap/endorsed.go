@@ -14,6 +14,7 @@ import (
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/internal/crl"
 )
 
 // endorsements are collateral whose every signature was verified against the
@@ -21,8 +22,8 @@ import (
 // platform, so they are checked for each quote.
 type endorsements struct {
 	checks   []evidence.Check // to be repeated in each result
-	rootCRL  *revocationList
-	pckCRL   *revocationList
+	rootCRL  *crl.List
+	pckCRL   *crl.List
 	signers  []*x509.Certificate // of TCB info and QE identity
 	tcb      *TCBInfo
 	identity *Identity
@@ -48,16 +49,16 @@ func (v *Verifier) open(
 	var err error
 	// Security: the list must come from the anchor, and the PCK list from the
 	// CA in the quote's own chain, whatever chain was sent along with it.
-	if e.rootCRL, err = openCRL(c.RootCRL, v.anchor.named, v.anchor.signed); err != nil {
+	if e.rootCRL, err = readCRL(c.RootCRL, v.anchor.named, v.anchor.signed); err != nil {
 		return nil, result.FailErr(CheckRootCRL, "a CRL signed by "+v.anchor.Subject, err)
 	}
-	result.Pass(CheckRootCRL, "signed by the root CA", fmt.Sprintf("%d revoked", len(e.rootCRL.revoked)))
+	result.Pass(CheckRootCRL, "signed by the root CA", fmt.Sprintf("%d revoked", e.rootCRL.Len()))
 	isCA := func(rawName []byte) bool { return bytes.Equal(rawName, chain.ca.RawSubject) }
-	if e.pckCRL, err = openCRL(c.PCKCRL, isCA, signedBy(chain.caKey)); err != nil {
+	if e.pckCRL, err = readCRL(c.PCKCRL, isCA, signedBy(chain.caKey)); err != nil {
 		return nil, result.FailErr(CheckPCKCRL, "a CRL signed by "+chain.ca.Subject.CommonName, err)
 	}
 	result.Pass(CheckPCKCRL, "signed by "+chain.ca.Subject.CommonName,
-		fmt.Sprintf("%d revoked", len(e.pckCRL.revoked)))
+		fmt.Sprintf("%d revoked", e.pckCRL.Len()))
 	if err := v.openTCBInfo(result, e, c); err != nil {
 		return nil, err
 	}
@@ -67,6 +68,14 @@ func (v *Verifier) open(
 	e.hashes = hashesOf(c)
 	e.checks = append(e.checks, result.Checks[first:]...)
 	return e, nil
+}
+
+// readCRL reads a list of the named CA, which signs with ECDSA on P-256.
+func readCRL(der []byte, named func(rawName []byte) bool, signed signer) (*crl.List, error) {
+	return crl.Read(der, crl.Issuer{Named: named, Algorithm: x509.ECDSAWithSHA256, Signed: func(tbs, signature []byte) bool {
+		sum := sha256.Sum256(tbs)
+		return signed(sum[:], signature)
+	}})
 }
 
 func missingPieces(c *collateral.Intel) string {
@@ -197,11 +206,11 @@ func (v *Verifier) usable(
 		return err
 	}
 	serial := chain.leaf.SerialNumber.Text(16)
-	if e.pckCRL.has(chain.leaf.SerialNumber) {
+	if e.pckCRL.Has(chain.leaf.SerialNumber) {
 		return result.Fail(CheckPCKRevocation, "not revoked", "serial "+serial+" is on the PCK CRL")
 	}
 	result.Pass(CheckPCKRevocation, "not revoked",
-		"serial "+serial+" not in the PCK CRL of "+day(e.pckCRL.window.from))
+		"serial "+serial+" not in the PCK CRL of "+day(e.pckCRL.ThisUpdate))
 	return nil
 }
 
@@ -213,8 +222,8 @@ func (v *Verifier) fresh(result *evidence.Result, e *endorsements, at time.Time,
 		what  string
 		w     window
 	}{
-		{CheckRootCRLFresh, "a root CRL", e.rootCRL.window},
-		{CheckPCKCRLFresh, "a PCK CRL", e.pckCRL.window},
+		{CheckRootCRLFresh, "a root CRL", window{e.rootCRL.ThisUpdate, e.rootCRL.NextUpdate}},
+		{CheckPCKCRLFresh, "a PCK CRL", window{e.pckCRL.ThisUpdate, e.pckCRL.NextUpdate}},
 		{CheckTCBInfoFresh, "TCB info", window{e.tcb.IssueDate, e.tcb.NextUpdate}},
 		{CheckQEIDFresh, "a QE identity", window{e.identity.IssueDate, e.identity.NextUpdate}},
 		{CheckSigningValidity, "a TCB signing chain", window{v.anchor.NotBefore, v.anchor.NotAfter}.
@@ -236,13 +245,13 @@ func (v *Verifier) fresh(result *evidence.Result, e *endorsements, at time.Time,
 
 // unrevoked checks the CA and the signers against the root's list.
 func (v *Verifier) unrevoked(result *evidence.Result, e *endorsements, ca *x509.Certificate) error {
-	if e.rootCRL.has(ca.SerialNumber) {
+	if e.rootCRL.Has(ca.SerialNumber) {
 		return result.Fail(CheckCARevocation, "not revoked",
 			"serial "+ca.SerialNumber.Text(16)+" is on the root CRL")
 	}
 	result.Pass(CheckCARevocation, "not revoked", "not on the root CRL")
 	for _, signer := range e.signers {
-		if e.rootCRL.has(signer.SerialNumber) {
+		if e.rootCRL.Has(signer.SerialNumber) {
 			return result.Fail(CheckSigningRevoked, "not revoked",
 				"serial "+signer.SerialNumber.Text(16)+" is on the root CRL")
 		}

@@ -4,5 +4,4 @@ package dcap
 var (
 	ParsePEM          = parsePEM
 	ParseSGXExtension = parseSGXExtension
-	OpenCRL           = openCRL
 )

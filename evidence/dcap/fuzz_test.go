@@ -110,15 +110,6 @@ func FuzzParseIdentity(f *testing.F) {
 	})
 }
 
-func FuzzOpenCRL(f *testing.F) {
-	f.Add(newSamples().set.PCKCRL)
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if _, err := dcap.OpenCRL(b, func([]byte) bool { return false }, nil); err == nil {
-			t.Error("accepted a list whose signature did not verify")
-		}
-	})
-}
-
 // TestParsersAllocateLittle: what a parser allocates is bounded by
 // its input: four times its size, and a fixed amount for the result.
 func TestParsersAllocateLittle(t *testing.T) {

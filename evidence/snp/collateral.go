@@ -85,9 +85,9 @@ func (v *Verifier) CheckPublished(
 	if err != nil {
 		return thisUpdate, nextUpdate, fmt.Errorf("revocation list: %w", err)
 	}
-	if at.Before(list.thisUpdate) || at.After(list.nextUpdate) {
+	if at.Before(list.ThisUpdate) || at.After(list.NextUpdate) {
 		return thisUpdate, nextUpdate, fmt.Errorf("revocation list: %s to %s is not the window of %s",
-			stamp(list.thisUpdate), stamp(list.nextUpdate), stamp(at))
+			stamp(list.ThisUpdate), stamp(list.NextUpdate), stamp(at))
 	}
 	certs, err := parsePEM(c.Chain)
 	if err != nil {
@@ -101,7 +101,7 @@ func (v *Verifier) CheckPublished(
 		if _, err := v.trusted(cert, root); err != nil {
 			return thisUpdate, nextUpdate, fmt.Errorf("chain: %s: %w", cert.Subject.CommonName, err)
 		}
-		if list.serials[cert.SerialNumber.String()] {
+		if list.Has(cert.SerialNumber) {
 			return thisUpdate, nextUpdate, fmt.Errorf("chain: %s is revoked", cert.Subject.CommonName)
 		}
 		found = true
@@ -109,5 +109,5 @@ func (v *Verifier) CheckPublished(
 	if !found {
 		return thisUpdate, nextUpdate, fmt.Errorf("chain: no %s", intermediateName(Line(c.Line), c.VLEK))
 	}
-	return list.thisUpdate, list.nextUpdate, nil
+	return list.ThisUpdate, list.NextUpdate, nil
 }

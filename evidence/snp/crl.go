@@ -12,6 +12,7 @@ import (
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/internal/crl"
 )
 
 // What the claim x-probity-snp-revocation says.
@@ -20,12 +21,6 @@ const (
 	revocationStale   = "stale"
 	revocationUnknown = "unknown"
 )
-
-// crl is a revocation list whose signature verifies.
-type crl struct {
-	thisUpdate, nextUpdate time.Time
-	serials                map[string]bool
-}
 
 // withdrawn are intermediates that AMD has revoked, by line and serial, so that
 // they are refused without a list available too (Genoa list of 2024-10-23).
@@ -62,19 +57,19 @@ func (v *Verifier) revocation(
 		return "", false,
 			result.FailErr(CheckCRL, "a revocation list signed by "+e.root.cert.Subject.CommonName, err)
 	}
-	if list.serials[serial.String()] {
-		return "", false, revoked("on the list of " + stamp(list.thisUpdate))
+	if list.Has(serial) {
+		return "", false, revoked("on the list of " + stamp(list.ThisUpdate))
 	}
 	result.Pass(CheckRevoked, e.ca.cert.Subject.CommonName+" not revoked",
-		"not on the list of "+stamp(list.thisUpdate))
-	window := stamp(list.thisUpdate) + " to " + stamp(list.nextUpdate)
-	if ev.Time.Before(list.thisUpdate) || ev.Time.After(list.nextUpdate) {
+		"not on the list of "+stamp(list.ThisUpdate))
+	window := stamp(list.ThisUpdate) + " to " + stamp(list.NextUpdate)
+	if ev.Time.Before(list.ThisUpdate) || ev.Time.After(list.NextUpdate) {
 		if v.cfg.RequireCRL && !published.Stale {
 			return "", false, result.FailWith(CheckCRL,
 				"a revocation list that is current at "+stamp(ev.Time), "a list valid from "+window,
 				fmt.Sprintf("the list for %s expired on %s; run: probity collateral fetch --amd %s, "+
 					"or import a newer bundle",
-					e.leaf.Line, stamp(list.nextUpdate), e.leaf.Line))
+					e.leaf.Line, stamp(list.NextUpdate), e.leaf.Line))
 		}
 		result.Pass(CheckCRL, "a revocation list", "stale: "+window)
 		return revocationStale, published.Stale, nil
@@ -108,7 +103,7 @@ func (v *Verifier) published(
 }
 
 // parseCRL reads a list and checks the root's signature, once for each list.
-func (v *Verifier) parseCRL(der []byte, root *ca, line Line) (*crl, error) {
+func (v *Verifier) parseCRL(der []byte, root *ca, line Line) (*crl.List, error) {
 	var key [sha256.Size + 1]byte
 	sum := sha256.Sum256(der)
 	copy(key[:], sum[:])
@@ -123,29 +118,12 @@ func (v *Verifier) parseCRL(der []byte, root *ca, line Line) (*crl, error) {
 	return list, err
 }
 
-func readCRL(der []byte, root *ca) (*crl, error) {
-	parsed, err := x509.ParseRevocationList(der)
-	if err != nil {
-		return nil, err
-	}
-	if parsed.SignatureAlgorithm != x509.SHA384WithRSAPSS ||
-		!bytes.Equal(parsed.RawIssuer, root.cert.RawSubject) ||
-		!root.key.VerifyMessage(parsed.RawTBSRevocationList, parsed.Signature) {
-		return nil, errors.New("signature verification failed")
-	}
-	if parsed.NextUpdate.IsZero() {
-		return nil, errors.New("no nextUpdate")
-	}
-	for _, x := range parsed.Extensions {
-		if x.Critical {
-			return nil, fmt.Errorf("critical extension %s is not understood", x.Id)
-		}
-	}
-	list := &crl{thisUpdate: parsed.ThisUpdate, nextUpdate: parsed.NextUpdate, serials: map[string]bool{}}
-	for _, entry := range parsed.RevokedCertificateEntries {
-		list.serials[entry.SerialNumber.String()] = true
-	}
-	return list, nil
+func readCRL(der []byte, root *ca) (*crl.List, error) {
+	return crl.Read(der, crl.Issuer{
+		Named:     func(rawName []byte) bool { return bytes.Equal(rawName, root.cert.RawSubject) },
+		Algorithm: x509.SHA384WithRSAPSS,
+		Signed:    root.key.VerifyMessage,
+	})
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -23,6 +23,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/evidence/internal/crl"
 	"github.com/probity-dev/probity/evidence/internal/statement"
 	"github.com/probity-dev/probity/evidence/paravisor"
 	"github.com/probity-dev/probity/evidence/ratls"
@@ -62,7 +63,7 @@ type Verifier struct {
 	uvm   *uvm.Verifier
 	seen  memory[[sha256.Size + 1]byte, *endorsement]
 	cas   memory[[sha256.Size]byte, *ca]
-	crls  memory[[sha256.Size + 1]byte, *crl]
+	crls  memory[[sha256.Size + 1]byte, *crl.List]
 }
 
 // New returns a verifier.
@@ -79,7 +80,7 @@ func New(cfg Config) *Verifier {
 	return &Verifier{cfg: cfg, roots: cfg.Roots, uvm: uvm.New(cfg.UVM),
 		seen: newMemory[[sha256.Size + 1]byte, *endorsement](cfg.Memory),
 		cas:  newMemory[[sha256.Size]byte, *ca](min(cfg.Memory, 64)),
-		crls: newMemory[[sha256.Size + 1]byte, *crl](min(cfg.Memory, 64))}
+		crls: newMemory[[sha256.Size + 1]byte, *crl.List](min(cfg.Memory, 64))}
 }
 
 // memory is an LRU that may be absent.

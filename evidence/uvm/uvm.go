@@ -141,10 +141,11 @@ func (v *Verifier) Verify(result *evidence.Result, b, measurement []byte) (*Endo
 }
 
 func (v *Verifier) verify(result *evidence.Result, b []byte) (*Endorsement, error) {
-	m, e, chain, err := parse(b)
+	m, err := parse(b)
 	if err != nil {
 		return nil, result.FailErr(CheckFormat, "a UVM endorsement", err)
 	}
+	e, chain := m.says, m.chain
 	result.Pass(CheckFormat, "a UVM endorsement", fmt.Sprintf("feed %s, svn %d", e.Feed, e.SVN))
 	if err := checkCertificates(chain, e.Signed); err != nil {
 		return nil, result.FailErr(CheckChain,
@@ -159,7 +160,7 @@ func (v *Verifier) verify(result *evidence.Result, b []byte) (*Endorsement, erro
 	if err != nil {
 		return nil, result.FailErr(CheckIssuer, "an issuer that the chain proves", err)
 	}
-	if err := m.Verify(chain[0].PublicKey); err != nil {
+	if err := m.signed.Verify(chain[0].PublicKey); err != nil {
 		return nil, result.FailErr(CheckSignature, "the signature of "+chain[0].Subject.CommonName, err)
 	}
 	result.Pass(CheckSignature, "the signature of the leaf", chain[0].Subject.CommonName)
@@ -182,35 +183,41 @@ func (v *Verifier) verify(result *evidence.Result, b []byte) (*Endorsement, erro
 
 // Inspect reads an endorsement without verifying it.
 func Inspect(b []byte) (*Endorsement, error) {
-	_, e, _, err := parse(b)
-	return e, err
+	m, err := parse(b)
+	if err != nil {
+		return nil, err
+	}
+	return m.says, nil
 }
 
-func parse(b []byte) (*cose.Sign1, *Endorsement, []*x509.Certificate, error) {
+// message is an endorsement as it was sent: signed, with what it says and the chain that it
+// names. Nothing of it is verified.
+type message struct {
+	signed *cose.Sign1
+	says   *Endorsement
+	chain  []*x509.Certificate
+}
+
+func parse(b []byte) (m message, err error) {
 	if len(b) > MaxSize {
-		return nil, nil, nil, fmt.Errorf("%d bytes, at most %d are read", len(b), MaxSize)
+		return m, fmt.Errorf("%d bytes, at most %d are read", len(b), MaxSize)
 	}
-	m, err := cose.Parse(b)
-	if err != nil {
-		return nil, nil, nil, err
+	if m.signed, err = cose.Parse(b); err != nil {
+		return m, err
 	}
-	chain, err := certificates(m.Protected)
-	if err != nil {
-		return nil, nil, nil, err
+	if m.chain, err = certificates(m.signed.Protected); err != nil {
+		return m, err
 	}
-	e := &Endorsement{}
-	if _, envelope := m.Protected[cose.LabelCWTClaims]; envelope {
-		err = e.fromEnvelope(m)
+	m.says = &Endorsement{}
+	if _, envelope := m.signed.Protected[cose.LabelCWTClaims]; envelope {
+		err = m.says.fromEnvelope(m.signed)
 	} else {
-		err = e.fromJSON(m)
+		err = m.says.fromJSON(m.signed)
 	}
-	if err != nil {
-		return nil, nil, nil, err
+	if err == nil && len(m.says.Measurement) != 48 {
+		err = fmt.Errorf("a measurement of %d bytes, want 48", len(m.says.Measurement))
 	}
-	if len(e.Measurement) != 48 {
-		return nil, nil, nil, fmt.Errorf("a measurement of %d bytes, want 48", len(e.Measurement))
-	}
-	return m, e, chain, nil
+	return m, err
 }
 
 // certificates reads x5chain from the protected header, leaf first.

@@ -30,13 +30,14 @@ var library = []wall{
 	{"evidence/azureguest", "claims collateral/tpmca evidence evidence/eventlog " +
 		"evidence/internal/statement evidence/tpm", ""},
 	{"evidence/cca", "claims evidence evidence/internal/cose evidence/internal/statement", ""},
-	{"evidence/dcap", "collateral evidence evidence/internal/sigverify evidence/internal/simulated " +
+	{"evidence/dcap", "collateral evidence evidence/internal/crl evidence/internal/sigverify evidence/internal/simulated " +
 		"evidence/ratls", ""},
 	{"evidence/eventlog", "", ""},
 	{"evidence/evidencetest", "collateral evidence evidence/dcap evidence/internal/simulated " +
 		"evidence/snp", ""},
 	{"evidence/forms", "evidence evidence/dcap", ""},
 	{"evidence/internal/cose", "evidence/internal/sigverify", ""},
+	{"evidence/internal/crl", "", ""},
 	{"evidence/internal/sigverify", "", ""},
 	{"evidence/internal/simulated", "", ""},
 	{"evidence/internal/statement", "claims evidence", ""},
@@ -48,7 +49,7 @@ var library = []wall{
 	{"evidence/ratls", "evidence evidence/internal/cose", ""},
 	{"evidence/sgx", "claims collateral evidence evidence/dcap evidence/internal/statement " +
 		"evidence/ratls", ""},
-	{"evidence/snp", "claims collateral evidence evidence/internal/sigverify " +
+	{"evidence/snp", "claims collateral evidence evidence/internal/crl evidence/internal/sigverify " +
 		"evidence/internal/simulated evidence/internal/statement evidence/paravisor evidence/ratls " +
 		"evidence/uvm", ""},
 	{"evidence/tdx", "claims collateral evidence evidence/dcap evidence/eventlog " +

@@ -260,12 +260,8 @@ func (c *Command) goOn(e *term.Env, kind evidence.Kind, dir string, m *made) {
 	file := func(name string) string { return filepath.Join(dir, name) }
 	command := fmt.Sprintf("  probity verify evidence %s %s --config %s --runtime-data %s --data-type JSON",
 		kind, file(m.evidence), file("probity.json"), file("runtime-data.json"))
-	for _, extra := range []struct {
-		name, flag string
-	}{{"eventlog.bin", "--event-log"}, {"security-policy.rego", "--init-data"}} {
-		if m.files[extra.name] != nil && extra.flag != "--init-data" {
-			command += " " + extra.flag + " " + file(extra.name)
-		}
+	if m.files["eventlog.bin"] != nil {
+		command += " --event-log " + file("eventlog.bin")
 	}
 	fmt.Fprintln(e.Out, command)
 	if m.files["report.bin"] != nil {

@@ -1,0 +1,117 @@
+package crl_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/probity-dev/probity/evidence/internal/crl"
+)
+
+var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// ca makes lists and verifies them.
+type ca struct {
+	key  *ecdsa.PrivateKey
+	cert *x509.Certificate
+}
+
+func newCA(t testing.TB, name string) ca {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: now,
+		NotAfter: now.AddDate(1, 0, 0), IsCA: true, BasicConstraintsValid: true, SubjectKeyId: []byte{1}, KeyUsage: x509.KeyUsageCRLSign}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ca{key, cert}
+}
+
+func (c ca) list(t testing.TB, edit func(*x509.RevocationList)) []byte {
+	t.Helper()
+	list := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: now, NextUpdate: now.AddDate(0, 1, 0),
+		RevokedCertificateEntries: []x509.RevocationListEntry{{SerialNumber: big.NewInt(7), RevocationTime: now}}}
+	if edit != nil {
+		edit(list)
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, list, c.cert, c.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+func (c ca) issuer() crl.Issuer {
+	return crl.Issuer{Algorithm: x509.ECDSAWithSHA256,
+		Named: func(rawName []byte) bool { return string(rawName) == string(c.cert.RawSubject) },
+		Signed: func(tbs, signature []byte) bool {
+			sum := sha256.Sum256(tbs)
+			return ecdsa.VerifyASN1(&c.key.PublicKey, sum[:], signature)
+		}}
+}
+
+func TestAListTellsWhatIsRevoked(t *testing.T) {
+	c := newCA(t, "CA")
+	list, err := crl.Read(c.list(t, nil), c.issuer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !list.Has(big.NewInt(7)) || list.Has(big.NewInt(-7)) || list.Has(big.NewInt(8)) || list.Len() != 1 ||
+		!list.ThisUpdate.Equal(now) || !list.NextUpdate.Equal(now.AddDate(0, 1, 0)) {
+		t.Errorf("%+v", list)
+	}
+}
+
+func TestListsThatAreRefused(t *testing.T) {
+	c := newCA(t, "CA")
+	good := c.list(t, nil)
+	for name, tc := range map[string]struct {
+		der  []byte
+		by   crl.Issuer
+		want string
+	}{
+		"nothing":               {nil, c.issuer(), "x509"},
+		"bytes after the list":  {append(append([]byte{}, good...), 0), c.issuer(), "data after the list"},
+		"a changed byte":        {append(append([]byte{}, good[:len(good)-1]...), good[len(good)-1]^1), c.issuer(), "signature"},
+		"a CA of the same name": {newCA(t, "CA").list(t, nil), c.issuer(), "signature verification failed"},
+		"a CA of another name":  {newCA(t, "other").list(t, nil), c.issuer(), "a different CA"},
+		"another algorithm": {c.list(t, nil), crl.Issuer{Algorithm: x509.SHA384WithRSAPSS, Named: c.issuer().Named,
+			Signed: c.issuer().Signed}, "other than SHA384-RSAPSS"},
+		"a delta list": {c.list(t, func(l *x509.RevocationList) {
+			l.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 27}, Critical: true, Value: []byte{2, 1, 1}}}
+		}), c.issuer(), "critical extension 2.5.29.27"},
+	} {
+		if _, err := crl.Read(tc.der, tc.by); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v, want %q", name, err, tc.want)
+		}
+	}
+}
+
+// FuzzRead: without the signature of the issuer nothing is a list.
+func FuzzRead(f *testing.F) {
+	c := newCA(f, "CA")
+	f.Add(c.list(f, nil))
+	by := c.issuer()
+	by.Signed = func([]byte, []byte) bool { return false }
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if _, err := crl.Read(b, by); err == nil {
+			t.Error("accepted a list whose signature did not verify")
+		}
+	})
+}
