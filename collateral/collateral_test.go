@@ -149,7 +149,7 @@ func TestAFolderOfPiecesIsOneSet(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	sets, err := collateral.Load(dir)
+	sets, err := load(dir)
 	if err != nil || sets.Len() != 1 {
 		t.Fatalf("Load = %+v, %v", sets, err)
 	}
@@ -159,10 +159,10 @@ func TestAFolderOfPiecesIsOneSet(t *testing.T) {
 		!bytes.Equal(got.PCKCRL, c.PCKCRL) || !bytes.Equal(got.TCBInfoSignature, c.TCBInfoSignature) {
 		t.Error("pieces are missing or changed")
 	}
-	if _, err := collateral.Load(t.TempDir()); err == nil {
+	if _, err := load(t.TempDir()); err == nil {
 		t.Error("an empty folder gave collateral")
 	}
-	if _, err := collateral.Load(filepath.Join(dir, "absent")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := load(filepath.Join(dir, "absent")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("error = %v", err)
 	}
 }
@@ -224,7 +224,7 @@ func TestABundleComesBack(t *testing.T) {
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := collateral.Load(path); err != nil || got.Len() != 4 {
+	if got, err := load(path); err != nil || got.Len() != 4 {
 		t.Errorf("Load: %v", err)
 	}
 }

@@ -78,7 +78,7 @@ func ExampleLoad() {
 		return
 	}
 
-	bundle, err := collateral.Load(folder)
+	bundle, err := collateral.Load(os.DirFS(folder), ".")
 	if err != nil {
 		fmt.Println(err)
 		return

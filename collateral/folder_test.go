@@ -255,7 +255,7 @@ func TestOneSetInEveryForm(t *testing.T) {
 				path = filepath.Join(path, file)
 			}
 		}
-		b, err := collateral.Load(path)
+		b, err := load(path)
 		if err != nil || len(b.Intel) != 1 {
 			t.Errorf("%s: %v, %+v", name, err, b)
 			continue
@@ -277,7 +277,7 @@ func TestAFolderOfManyPlatformsGivesAllSets(t *testing.T) {
 	folder["qe_identity_19.json"] = qeResponse(old)
 	folder["sgx_tcb_info.json"], folder["sgx_qe_identity.json"] = tcbResponse(enclave), qeResponse(enclave)
 	folder["README.md"] = []byte("about this folder")
-	b, err := collateral.Load(write(t, folder))
+	b, err := load(write(t, folder))
 	if err != nil || len(b.Intel) != 4 {
 		t.Fatalf("%v, %d sets", err, len(b.Intel))
 	}
@@ -306,14 +306,14 @@ func TestAmbiguousPiecesAreRefusedAndOldOnesNamed(t *testing.T) {
 	twin := s.set(func(tcb *evidencetest.TCB) { tcb.QE.ProductID = 9 })
 	folder := pieces(c)
 	folder["other_identity.json"] = qeResponse(twin)
-	_, err := collateral.Load(write(t, folder))
+	_, err := load(write(t, folder))
 	if err == nil || !strings.Contains(err.Error(), "qe_identity.json") ||
 		!strings.Contains(err.Error(), "other_identity.json") {
 		t.Errorf("two identities of one date: %v", err)
 	}
 	old := s.set(func(tcb *evidencetest.TCB) { tcb.Issued = tcb.Issued.AddDate(0, 0, -3) })
 	folder["other_identity.json"] = qeResponse(old)
-	b, err := collateral.Load(write(t, folder))
+	b, err := load(write(t, folder))
 	if err != nil || !bytes.Equal(b.Intel[0].QEIdentity, c.QEIdentity) {
 		t.Fatalf("an older identity beside: %v", err)
 	}
@@ -330,7 +330,7 @@ func TestBothCAsGiveASetEach(t *testing.T) {
 	processor := s.pki.Collateral(s.pki.Platform(cfg), evidencetest.CollateralConfig{TCB: s.tcb})
 	folder := pieces(c)
 	folder["pck_crl_processor.der"] = processor.PCKCRL
-	b, err := collateral.Load(write(t, folder))
+	b, err := load(write(t, folder))
 	if err != nil || len(b.Intel) != 2 {
 		t.Fatalf("%v, %+v", err, b)
 	}
@@ -345,13 +345,13 @@ func TestAFolderWithoutTCBInfoSaysWhatIsThere(t *testing.T) {
 	c := newSite().set(nil)
 	folder := pieces(c)
 	delete(folder, "tcb_info.json")
-	_, err := collateral.Load(write(t, folder))
+	_, err := load(write(t, folder))
 	if err == nil || !strings.Contains(err.Error(), "no TCB info") ||
 		!strings.Contains(err.Error(), "enclave identity TD_QE") {
 		t.Error(err)
 	}
 	folder["tcb_info.json"] = []byte(`{"tcbInfo":` + string(c.TCBInfo) + `}`)
-	if _, err := collateral.Load(write(t, folder)); err == nil {
+	if _, err := load(write(t, folder)); err == nil {
 		t.Error("a TCB info without its signature is read")
 	}
 }
@@ -365,7 +365,7 @@ func TestAMDsPiecesAreRead(t *testing.T) {
 		"with the chain":     {"crl.der": der, "cert_chain.pem": amd.Chain(false)},
 		"certificates apart": {"crl.der": der, "ask.pem": amd.ASK.PEM(), "ark.der": amd.ARK.Cert.Raw},
 	} {
-		b, err := collateral.Load(write(t, folder))
+		b, err := load(write(t, folder))
 		if err != nil || len(b.AMD) != 2 {
 			t.Errorf("%s: %v, %+v", name, err, b)
 			continue
@@ -394,7 +394,7 @@ func FuzzLoad(f *testing.F) {
 			t.Fatal(err)
 		}
 		for _, p := range []string{path, dir} {
-			if bundle, err := collateral.Load(p); err == nil && bundle.Len() == 0 {
+			if bundle, err := load(p); err == nil && bundle.Len() == 0 {
 				t.Fatal("nothing, and no error")
 			}
 		}

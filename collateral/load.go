@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -36,9 +34,10 @@ type Loader struct {
 }
 
 // Load reads collateral with the zero [Loader].
-func Load(path string) (*Bundle, error) { return Loader{}.Load(path) }
+func Load(fsys fs.FS, name string) (*Bundle, error) { return Loader{}.Load(fsys, name) }
 
-// Load reads collateral from a file or a folder.
+// Load reads collateral from a file or a folder of a file system, for instance "collateral" in
+// os.DirFS("/etc/probity"); "." is the file system's whole.
 //
 // A file contains a bundle (see [ParseBundle]), sets (see [ParseSet]), the file of
 // Intel's PCCS admin tool (platform_collaterals.json), responses of Intel's service
@@ -51,49 +50,49 @@ func Load(path string) (*Bundle, error) { return Loader{}.Load(path) }
 // above, then others. Of two pieces that may both be meant the newer one is used; two
 // that differ and are of the same date are an error that names both. What was not
 // used is named in [Bundle.Notes].
-func (l Loader) Load(path string) (*Bundle, error) {
-	st, err := os.Stat(path)
+func (l Loader) Load(fsys fs.FS, name string) (*Bundle, error) {
+	st, err := fs.Stat(fsys, name)
 	if err != nil {
 		return nil, err
 	}
-	p := &pieces{loader: l, root: path}
+	p := &pieces{loader: l, root: name, files: fsys}
 	if !st.IsDir() {
-		b, err := readFile(path)
+		b, err := readFile(fsys, name)
 		if err != nil {
 			return nil, err
 		}
-		if found, err := p.take(path, b); err != nil || !found {
+		if found, err := p.take(name, b); err != nil || !found {
 			if err == nil {
 				err = errors.New("not a known form of collateral")
 			}
-			return nil, fmt.Errorf("%s: %w", path, err)
+			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		return p.bundle()
 	}
-	if err := p.folder(path); err != nil {
+	if err := p.folder(name); err != nil {
 		return nil, err
 	}
 	return p.bundle()
 }
 
-// folder takes every file below path.
-func (p *pieces) folder(path string) error {
+// folder takes every file below a folder.
+func (p *pieces) folder(folder string) error {
 	files := 0
-	return filepath.WalkDir(path, func(file string, entry fs.DirEntry, err error) error {
+	return fs.WalkDir(p.files, folder, func(file string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		if entry.IsDir() {
-			if depth := strings.Count(strings.TrimPrefix(file, path), string(filepath.Separator)); depth > maxFolders {
+			if below := strings.TrimPrefix(strings.TrimPrefix(file, folder), "/"); strings.Count(below, "/") >= maxFolders {
 				p.ignore(file, fmt.Sprintf("deeper than %d folders", maxFolders))
 				return fs.SkipDir
 			}
 			return nil
 		}
 		if files++; files > maxFiles {
-			return fmt.Errorf("%s: more than %d files", path, maxFiles)
+			return fmt.Errorf("%s: more than %d files", folder, maxFiles)
 		}
-		st, err := os.Stat(file) // follows links, as mounted secrets are
+		st, err := fs.Stat(p.files, file) // follows links, as mounted secrets are
 		switch {
 		case err != nil:
 			return err
@@ -106,7 +105,7 @@ func (p *pieces) folder(path string) error {
 			p.ignore(file, fmt.Sprintf("larger than %d bytes", maxFile))
 			return nil
 		}
-		b, err := readFile(file)
+		b, err := readFile(p.files, file)
 		if err != nil {
 			return err
 		}
@@ -120,8 +119,8 @@ func (p *pieces) folder(path string) error {
 	})
 }
 
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
+func readFile(fsys fs.FS, name string) ([]byte, error) {
+	f, err := fsys.Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +130,7 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	if len(b) > maxFile {
-		return nil, fmt.Errorf("%s: larger than %d bytes", path, maxFile)
+		return nil, fmt.Errorf("%s: larger than %d bytes", name, maxFile)
 	}
 	return b, nil
 }

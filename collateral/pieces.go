@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/big"
 	"path/filepath"
 	"slices"
@@ -21,6 +22,7 @@ import (
 // pieces collects what files contain, until sets are made of it.
 type pieces struct {
 	loader Loader
+	files  fs.FS
 	root   string
 	whole  Bundle // complete sets and bundles, as files contain them
 	infos  []*piece

@@ -54,7 +54,7 @@ func TestTwoTCBInfosThatContradictEachOtherAreRefusedByName(t *testing.T) {
 			[2]string{"two pieces", "a.json"},
 		},
 	} {
-		_, err := collateral.Load(write(t, test.folder))
+		_, err := load(write(t, test.folder))
 		if err == nil || !strings.Contains(err.Error(), test.files[0]) ||
 			!strings.Contains(err.Error(), test.files[1]) ||
 			!strings.Contains(err.Error(), "TDX TCB info of FMSPC") {
@@ -74,7 +74,7 @@ func TestTheNewerOfTwoSetsIsUsedWhateverTheFilesAreCalled(t *testing.T) {
 		loose := pieces(today)
 		delete(loose, "tcb_info.json")
 		loose[names[0]], loose[names[1]] = tcbResponse(today), tcbResponse(yesterday)
-		b, err := collateral.Load(write(t, loose))
+		b, err := load(write(t, loose))
 		if err != nil || len(b.Intel) != 1 || !bytes.Equal(b.Intel[0].TCBInfo, today.TCBInfo) ||
 			filepath.Base(b.Intel[0].File) != names[0] {
 			t.Fatalf("%v: %v, %+v", names, err, b)
@@ -92,7 +92,7 @@ func TestAContradictionIsIgnoredIfANewerSetExists(t *testing.T) {
 	newer := s.set(func(tcb *evidencetest.TCB) { tcb.Issued = tcb.Issued.AddDate(0, 0, 1) })
 	folder := pieces(newer)
 	folder["a.json"], folder["b.json"] = tcbResponse(a), tcbResponse(b)
-	got, err := collateral.Load(write(t, folder))
+	got, err := load(write(t, folder))
 	if err != nil || len(got.Intel) != 1 || !bytes.Equal(got.Intel[0].TCBInfo, newer.TCBInfo) ||
 		len(got.Notes) != 2 {
 		t.Errorf("%v, %+v", err, got)
@@ -116,7 +116,7 @@ func TestAMDsPiecesThatContradictEachOtherAreRefusedByName(t *testing.T) {
 			[]string{"x.pem", "y.pem", "SEV-Milan"},
 		},
 	} {
-		_, err := collateral.Load(write(t, test.folder))
+		_, err := load(write(t, test.folder))
 		for _, want := range test.want {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: no %q in %v", name, want, err)
@@ -143,7 +143,7 @@ func TestADamagedBlockAmongPEMIsNamed(t *testing.T) {
 	folder := pieces(c)
 	folder["extra.pem"] = append(bytes.Replace(s.pki.Root.PEM(), []byte("MI"), []byte("!!"), 1),
 		s.pki.Root.PEM()...)
-	b, err := collateral.Load(write(t, folder))
+	b, err := load(write(t, folder))
 	if err != nil || len(b.Notes) != 1 ||
 		!strings.Contains(b.Notes[0], "extra.pem: not used: 2 PEM blocks begin, and 1 decode") {
 		t.Errorf("%v, %q", err, b.Notes)

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,9 +21,25 @@ import (
 	"github.com/probity-dev/probity/strict/pubkey"
 )
 
-// Loader returns what reads collateral in every form that some kind of evidence brings.
-func Loader() collateral.Loader {
-	return collateral.Loader{Endorsements: openenclave.ParseEndorsements, VCEK: snp.VCEKOf}
+// Collateral reads collateral, in every form that some kind of evidence brings, from a file or a
+// folder of this host.
+func Collateral(path string) (*collateral.Bundle, error) {
+	return collateral.Loader{Endorsements: openenclave.ParseEndorsements, VCEK: snp.VCEKOf}.Load(host{}, path)
+}
+
+// host is the file system of this host. Names are paths as people give them, relative ones too,
+// so that messages have them.
+type host struct{}
+
+// Open implements [fs.FS].
+func (host) Open(name string) (fs.File, error) { return os.Open(name) }
+
+// Stat implements [fs.StatFS].
+func (host) Stat(name string) (fs.FileInfo, error) { return os.Stat(name) }
+
+// ReadDir implements [fs.ReadDirFS].
+func (host) ReadDir(name string) ([]fs.DirEntry, error) {
+	return os.ReadDir(name)
 }
 
 // InsteadOf adds to the error of a file's reader what the file is.

@@ -273,7 +273,7 @@ func (n *Node) authorization() (http.Handler, string) {
 func CollateralFiles(paths []string) (*collateral.Bundle, error) {
 	all := &collateral.Bundle{}
 	for _, path := range paths {
-		more, err := files.Loader().Load(path)
+		more, err := files.Collateral(path)
 		if err != nil {
 			return nil, fmt.Errorf("collateral: %w", err)
 		}

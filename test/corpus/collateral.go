@@ -32,9 +32,9 @@ func loadIntel(c caseJSON) (*collateral.Intel, [][]byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	path := c.folder
+	name := "."
 	if files["collateral.json"] != nil {
-		path = filepath.Join(path, "collateral.json")
+		name = "collateral.json"
 	} else {
 		for _, name := range ownFiles {
 			delete(files, name)
@@ -43,7 +43,7 @@ func loadIntel(c caseJSON) (*collateral.Intel, [][]byte, error) {
 			return nil, nil, nil
 		}
 	}
-	bundle, err := collateral.Load(path)
+	bundle, err := collateral.Load(os.DirFS(c.folder), name)
 	if err != nil {
 		return nil, nil, err
 	}

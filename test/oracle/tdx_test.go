@@ -251,7 +251,7 @@ func TestRecordedQuotes(t *testing.T) {
 	for _, c := range manifest.Cases {
 		folder := filepath.Join(corpus, c.Name)
 		quote, err := os.ReadFile(filepath.Join(folder, "quote.bin"))
-		bundle, loadErr := collateral.Load(filepath.Join(folder, "collateral.json"))
+		bundle, loadErr := collateral.Load(os.DirFS(folder), "collateral.json")
 		if err != nil || loadErr != nil || !strings.HasPrefix(c.Name, "tdx/") {
 			continue
 		}

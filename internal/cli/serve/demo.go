@@ -194,7 +194,7 @@ func explain(ctx context.Context, made *scene) (*appraisal.Verdict, error) {
 	if err != nil {
 		return nil, err
 	}
-	bundle, err := collateral.Load(made.collateralFile)
+	bundle, err := files.Collateral(made.collateralFile)
 	if err != nil {
 		return nil, err
 	}

@@ -102,7 +102,7 @@ func (e *Env) Source(paths []string, more ...*collateral.AMD) (collateral.Source
 
 // LoadBundle reads collateral, and says which files it did not use.
 func (e *Env) LoadBundle(path string) (*collateral.Bundle, error) {
-	bundle, err := files.Loader().Load(path)
+	bundle, err := files.Collateral(path)
 	if err != nil {
 		if b, readErr := e.ReadLimited(path, forms.MaxText); readErr == nil {
 			if f := forms.Recognize(b); f.Kind != "" {

@@ -103,7 +103,7 @@ func certificateFile(e *term.Env, file string) ([]*x509.Certificate, []*collater
 	if certErr == nil && len(list) > 0 {
 		return list, nil, nil
 	}
-	bundle, err := files.Loader().Load(file)
+	bundle, err := files.Collateral(file)
 	if err == nil {
 		e.Notes(bundle)
 	}
