@@ -51,6 +51,8 @@ type commands struct {
 	Simulate   simulate.Command    `cmd:"" help:"Write evidence under test roots, for those without such hardware."`
 	Version    versionCommand      `cmd:"" help:"Print the version."`
 	Help       helpCommand         `cmd:"" help:"Explain a command."`
+	Completion completionCommand   `cmd:"" help:"Print the completion script of a shell."`
+	Man        manCommand          `cmd:"" help:"Print the manual page."`
 }
 
 type verifyCommands struct {
@@ -77,6 +79,9 @@ func Run(ctx context.Context, args []string, stdio term.IO) int {
 	if err != nil {
 		fmt.Fprintln(stdio.Err, "probity:", err)
 		return term.Trouble
+	}
+	if complete(parser) {
+		return term.Yes
 	}
 	args = spelledOut(args)
 	parsed, err := parser.Parse(args)

@@ -36,6 +36,14 @@ func TestTheDebianPackageHasWhatItsUnitsNeed(t *testing.T) {
 	if !strings.HasPrefix(version, "probity ") {
 		t.Errorf("version: %s", version)
 	}
+	for _, file := range []string{
+		"usr/share/man/man1/probity.1.gz", "usr/share/bash-completion/completions/probity",
+		"usr/share/zsh/vendor-completions/_probity", "usr/share/fish/vendor_completions.d/probity.fish",
+	} {
+		if st, err := os.Stat(filepath.Join(root, file)); err != nil || st.Size() == 0 {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
 	for _, unit := range []string{"probity", "probity-agent"} {
 		b, err := os.ReadFile(filepath.Join(root, "usr/lib/systemd/system", unit+".service"))
 		if err != nil {
