@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"os"
 
-	mangokong "github.com/alecthomas/mango-kong"
 	"github.com/alecthomas/kong"
+	mangokong "github.com/alecthomas/mango-kong"
 	"github.com/muesli/roff"
 	"github.com/willabides/kongplete"
 

@@ -36,14 +36,7 @@ func TestTheDebianPackageHasWhatItsUnitsNeed(t *testing.T) {
 	if !strings.HasPrefix(version, "probity ") {
 		t.Errorf("version: %s", version)
 	}
-	for _, file := range []string{
-		"usr/share/man/man1/probity.1.gz", "usr/share/bash-completion/completions/probity",
-		"usr/share/zsh/vendor-completions/_probity", "usr/share/fish/vendor_completions.d/probity.fish",
-	} {
-		if st, err := os.Stat(filepath.Join(root, file)); err != nil || st.Size() == 0 {
-			t.Errorf("%s: %v", file, err)
-		}
-	}
+	generated(t, root)
 	for _, unit := range []string{"probity", "probity-agent"} {
 		b, err := os.ReadFile(filepath.Join(root, "usr/lib/systemd/system", unit+".service"))
 		if err != nil {
@@ -92,6 +85,19 @@ func TestTheDebianPackageHasWhatItsUnitsNeed(t *testing.T) {
 			if text := run(t, dir, "systemd-analyze", "verify", "--man=no", path); strings.Contains(text, unit) {
 				t.Errorf("systemd-analyze verify: %s", text)
 			}
+		}
+	}
+}
+
+// generated checks what the package makes out of the command tree.
+func generated(t *testing.T, root string) {
+	t.Helper()
+	for _, file := range []string{
+		"usr/share/man/man1/probity.1.gz", "usr/share/bash-completion/completions/probity",
+		"usr/share/zsh/vendor-completions/_probity", "usr/share/fish/vendor_completions.d/probity.fish",
+	} {
+		if st, err := os.Stat(filepath.Join(root, file)); err != nil || st.Size() == 0 {
+			t.Errorf("%s: %v", file, err)
 		}
 	}
 }
