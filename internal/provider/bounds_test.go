@@ -10,6 +10,7 @@ import (
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/provider"
+	"github.com/probity-dev/probity/internal/provider/settings"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/store/sqlite"
 )
@@ -71,7 +72,7 @@ func TestNumbersOfSettingsAreBounded(t *testing.T) {
 		"tcb":          {`"` + strings.Repeat("UpToDate,", 200) + `UpToDate"`},
 	} {
 		for _, value := range values {
-			if s, err := provider.ReadSettings(fmt.Appendf(nil, `{%q:%s}`, name, value)); err == nil {
+			if s, err := settings.Read(fmt.Appendf(nil, `{%q:%s}`, name, value)); err == nil {
 				t.Errorf("%s: %.40s is accepted: %+v", name, value, s)
 			}
 		}

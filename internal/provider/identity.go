@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/probity-dev/probity/internal/ledger"
+	"github.com/probity-dev/probity/internal/provider/settings"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/strict/ascii"
 )
@@ -32,10 +33,10 @@ func generation(head func(ledger string) (store.LedgerHead, error), name string)
 // ownKeys reports whether a provider signs with keys of its own: where its settings say
 // so, and where earlier providers had its name. Tokens of those are signed by shared keys,
 // or by keys that were removed with them, and must not verify as tokens of this one.
-func ownKeys(p store.Provider, s Settings) bool { return s.OwnKeys || p.Generation > 1 }
+func ownKeys(p store.Provider, s settings.Settings) bool { return s.OwnKeys || p.Generation > 1 }
 
 // ownKeys is the same before a provider is made; at is nil then.
-func (r *Registry) ownKeys(ctx context.Context, name string, at *Provider, wanted Settings) (bool, error) {
+func (r *Registry) ownKeys(ctx context.Context, name string, at *Provider, wanted settings.Settings) (bool, error) {
 	if at != nil {
 		return ownKeys(at.Provider, wanted), nil
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/probity-dev/probity/internal/keys"
+	"github.com/probity-dev/probity/internal/provider/settings"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/token"
 	"github.com/probity-dev/probity/wording/spelling"
@@ -20,7 +21,7 @@ func (t *Provider) uses(ring *keys.Ring) []store.KeyUse {
 	if len(t.KeyUses) > 0 {
 		return t.KeyUses
 	}
-	return []store.KeyUse{ring.Use(t.Name, t.Settings.algorithm())}
+	return []store.KeyUse{ring.Use(t.Name, t.Settings.SigningAlgorithm())}
 }
 
 // switchKeys returns the uses after a provider chose another kind of key. What it signed
@@ -50,15 +51,15 @@ func switchKeys(uses []store.KeyUse, next store.KeyUse, r keys.Rotation, now tim
 
 // keyUses are the uses of a provider whose settings change from before to after.
 func (r *Registry) keyUses(
-	p store.Provider, before, after Settings, records []store.SigningKey,
+	p store.Provider, before, after settings.Settings, records []store.SigningKey,
 ) []store.KeyUse {
 	uses := p.KeyUses
 	if len(uses) == 0 {
-		uses = []store.KeyUse{keys.NewRing(r.cfg.Signing, records, nil).Use(p.Name, before.algorithm())}
+		uses = []store.KeyUse{keys.NewRing(r.cfg.Signing, records, nil).Use(p.Name, before.SigningAlgorithm())}
 	}
 	rotation := r.cfg.Rotation
 	rotation.Overlap = max(rotation.Overlap, r.longest()+time.Hour)
-	return switchKeys(uses, store.KeyUse{Own: ownKeys(p, after), Algorithm: after.algorithm()},
+	return switchKeys(uses, store.KeyUse{Own: ownKeys(p, after), Algorithm: after.SigningAlgorithm()},
 		rotation, r.now())
 }
 

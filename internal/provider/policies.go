@@ -11,6 +11,7 @@ import (
 
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/ledger"
+	"github.com/probity-dev/probity/internal/provider/settings"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/policy/policyjws"
 )
@@ -169,12 +170,12 @@ func (r *Registry) signed(p store.Provider, submitted *policyjws.Submission) err
 // say binds nothing, unless the provider requires it.
 func (r *Registry) bound(p store.Provider, in *policyjws.Submission, use policyjws.Binding) error {
 	use.Provider = r.url(p.Name)
-	settings, err := ReadSettings(p.Settings)
+	chosen, err := settings.Read(p.Settings)
 	if err != nil {
 		return fmt.Errorf("provider: settings of %s: %w", p.Name, err)
 	}
 	err = in.Binding.Check(use, r.cfg.Now())
-	if err == nil && settings.BoundChanges && p.Isolated {
+	if err == nil && chosen.BoundChanges && p.Isolated {
 		err = in.Binding.Complete(use)
 	}
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/ledger"
+	"github.com/probity-dev/probity/internal/provider/settings"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/policy/policyjws"
 )
@@ -451,7 +452,7 @@ func (r *Registry) readyFor(ctx context.Context, providerName, id string) (*stor
 	if err := c.read(list[at].Change); err != nil || len(c.Settings) == 0 {
 		return nil, err
 	}
-	wanted, err := ReadSettings(c.Settings)
+	wanted, err := settings.Read(c.Settings)
 	if err != nil {
 		return nil, nil // refused in the transaction, with its reason
 	}
@@ -460,7 +461,7 @@ func (r *Registry) readyFor(ctx context.Context, providerName, id string) (*stor
 	if err != nil {
 		return nil, err
 	}
-	return r.readyKey(ctx, providerName, wanted.algorithm(), own)
+	return r.readyKey(ctx, providerName, wanted.SigningAlgorithm(), own)
 }
 
 // Difference is what a proposal changes: a member of the provider's settings or of the

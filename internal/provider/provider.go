@@ -18,6 +18,8 @@ import (
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/keys"
+	"github.com/probity-dev/probity/internal/provider/quota"
+	"github.com/probity-dev/probity/internal/provider/settings"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/policy"
 	"github.com/probity-dev/probity/policy/policyjws"
@@ -47,7 +49,7 @@ type Provider struct {
 	store.Provider
 	// URL is the attest URI, without a trailing slash; tokens name it as issuer.
 	URL      string
-	Settings Settings
+	Settings settings.Settings
 	TCB      appraisal.TCBPolicy
 	// Explain, MaxValidity are the settings with the service's defaults.
 	Explain     bool
@@ -57,7 +59,7 @@ type Provider struct {
 
 	policies map[evidence.Kind]*PolicyInForce
 	enrolled map[string]string // attestation key to endorsement key
-	quota    *quota
+	*quota.Quota
 	// tpmNeedsCaller says whether TPMs attest for callers alone.
 	tpmNeedsCaller bool
 	ring           *atomic.Pointer[keys.Ring]

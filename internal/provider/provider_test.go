@@ -11,6 +11,7 @@ import (
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/keys"
 	"github.com/probity-dev/probity/internal/provider"
+	"github.com/probity-dev/probity/internal/provider/settings"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/store/sqlite"
 	"github.com/probity-dev/probity/policy/policyjws"
@@ -204,11 +205,11 @@ func TestSettingsThatAreRefused(t *testing.T) {
 		`{"maxTokenValidityMinutes":1000000}`, `{"audience":[""]}`, `{"subjectClaim":"a b"}`,
 		`{"unknown":1}`, `{"tcb":"any","tcb":"any"}`, `[]`, `{`,
 	} {
-		if s, err := provider.ReadSettings([]byte(text)); err == nil {
+		if s, err := settings.Read([]byte(text)); err == nil {
 			t.Errorf("%s: %+v", text, s)
 		}
 	}
-	s, err := provider.ReadSettings(
+	s, err := settings.Read(
 		[]byte(`{"signingAlgorithm":"EdDSA","audience":["k8s"],"ledger":"failClosed"}`),
 	)
 	if err != nil || s.Algorithm != "EdDSA" {
@@ -219,7 +220,7 @@ func TestSettingsThatAreRefused(t *testing.T) {
 func FuzzReadSettings(f *testing.F) {
 	f.Add([]byte(`{"tcb":"any","audience":["a"]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if s, err := provider.ReadSettings(text); err == nil && (s.Approvals < 0 || s.Burst < 0) {
+		if s, err := settings.Read(text); err == nil && (s.Approvals < 0 || s.Burst < 0) {
 			t.Errorf("%+v", s)
 		}
 	})

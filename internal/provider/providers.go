@@ -12,6 +12,7 @@ import (
 
 	"github.com/probity-dev/probity/internal/keys"
 	"github.com/probity-dev/probity/internal/ledger"
+	"github.com/probity-dev/probity/internal/provider/settings"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/strict/ascii"
 	"github.com/probity-dev/probity/strict/bounds"
@@ -77,9 +78,9 @@ func (c *ProviderChange) check(minRetention int) error {
 		return refuse(Invalid, CheckName, "3 to 24 letters, digits and dashes, and no reserved word",
 			fmt.Sprintf("%q", c.Name), "choose another name")
 	}
-	settings, err := ReadSettings(c.Settings)
-	if err == nil && settings.Retention > 0 {
-		err = bounds.Check("ledgerRetentionDays", settings.Retention, minRetention, bounds.MaxRetention)
+	chosen, err := settings.Read(c.Settings)
+	if err == nil && chosen.Retention > 0 {
+		err = bounds.Check("ledgerRetentionDays", chosen.Retention, minRetention, bounds.MaxRetention)
 	}
 	if err != nil {
 		return refuse(Invalid, CheckSettings, "settings as described in docs/guide/providers.md", err.Error(),
@@ -169,7 +170,7 @@ func (r *Registry) PutProvider(
 func (r *Registry) keyAhead(
 	ctx context.Context, name string, c ProviderChange, mayCreate bool,
 ) (*store.SigningKey, error) {
-	wanted, _ := ReadSettings(c.Settings)
+	wanted, _ := settings.Read(c.Settings)
 	at, exists := r.Get(name)
 	switch {
 	case len(c.Settings) == 0, name == store.DefaultProvider && wanted.OwnKeys, !exists && !mayCreate,
@@ -180,7 +181,7 @@ func (r *Registry) keyAhead(
 	if err != nil {
 		return nil, err
 	}
-	return r.readyKey(ctx, name, wanted.algorithm(), own)
+	return r.readyKey(ctx, name, wanted.SigningAlgorithm(), own)
 }
 
 // target returns the provider that a change is about: a new one, or the one of the name if
@@ -225,30 +226,30 @@ func (r *Registry) target(
 func (r *Registry) putProvider(
 	tx store.Tx, p store.Provider, c ProviderChange, created bool, ready *store.SigningKey,
 ) (used bool, err error) {
-	before, _ := ReadSettings(p.Settings) // broken ones chose nothing
-	settings, err := r.apply(&p, c)
+	before, _ := settings.Read(p.Settings) // broken ones chose nothing
+	after, err := r.apply(&p, c)
 	if err != nil {
 		return false, err
 	}
-	if p.Name == store.DefaultProvider && settings.OwnKeys {
+	if p.Name == store.DefaultProvider && after.OwnKeys {
 		return false, refuse(Invalid, CheckSettings,
 			"ownKeys only at providers other than the default one", "ownKeys at the default provider",
 			"leave ownKeys out: the default provider signs with the keys that are shared")
 	}
 	if created {
-		p.KeyUses = []store.KeyUse{{Own: ownKeys(p, settings), Algorithm: settings.algorithm()}}
+		p.KeyUses = []store.KeyUse{{Own: ownKeys(p, after), Algorithm: after.SigningAlgorithm()}}
 	} else if len(c.Settings) > 0 &&
-		(ownKeys(p, settings) != ownKeys(p, before) || settings.algorithm() != before.algorithm()) {
+		(ownKeys(p, after) != ownKeys(p, before) || after.SigningAlgorithm() != before.SigningAlgorithm()) {
 		records, err := tx.SigningKeys()
 		if err != nil {
 			return false, err
 		}
-		p.KeyUses = r.keyUses(p, before, settings, records)
+		p.KeyUses = r.keyUses(p, before, after, records)
 	}
 	if _, err := tx.PutProvider(p); err != nil {
 		return false, err
 	}
-	used, err = keys.Ensure(tx, r.cfg.Signing, ready, p.Name, settings.algorithm(), ownKeys(p, settings),
+	used, err = keys.Ensure(tx, r.cfg.Signing, ready, p.Name, after.SigningAlgorithm(), ownKeys(p, after),
 		r.cfg.Now())
 	if err != nil {
 		return used, err
@@ -274,7 +275,7 @@ func (r *Registry) putProvider(
 }
 
 // apply writes the members of a change that are there.
-func (r *Registry) apply(p *store.Provider, c ProviderChange) (Settings, error) {
+func (r *Registry) apply(p *store.Provider, c ProviderChange) (settings.Settings, error) {
 	p.Updated, p.UpdatedBy = r.now(), c.By.Caller
 	if c.Location != nil {
 		p.Location = *c.Location
@@ -291,7 +292,7 @@ func (r *Registry) apply(p *store.Provider, c ProviderChange) (Settings, error) 
 	if len(c.Settings) > 0 {
 		p.Settings = c.Settings
 	}
-	return ReadSettings(p.Settings)
+	return settings.Read(p.Settings)
 }
 
 // sameSigners reports whether keys are those that a provider has: a creation that

@@ -20,6 +20,8 @@ import (
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/keys"
 	"github.com/probity-dev/probity/internal/ledger"
+	"github.com/probity-dev/probity/internal/provider/quota"
+	"github.com/probity-dev/probity/internal/provider/settings"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/store/seal"
 	"github.com/probity-dev/probity/policy/policyjws"
@@ -70,14 +72,14 @@ type Registry struct {
 	// refreshing is held while the memory is brought up to date.
 	refreshing sync.Mutex
 	revision   int64
-	quotas     quotas
+	quotas     quota.Quotas
 	defaults   atomic.Pointer[Defaults]
 }
 
 // New reads all providers. The default provider and its first key are created if they
 // do not exist, each with an entry in the ledger.
 func New(ctx context.Context, cfg Config) (*Registry, error) {
-	r := &Registry{cfg: cfg, making: make(chan struct{}, 1), quotas: quotas{}}
+	r := &Registry{cfg: cfg, making: make(chan struct{}, 1), quotas: quota.Quotas{}}
 	r.cfg.MinRetention = max(r.cfg.MinRetention, 1)
 	r.defaults.Store(&cfg.Defaults)
 	if err := r.first(ctx); err != nil {
@@ -204,7 +206,7 @@ func (r *Registry) build(
 	for _, record := range policies {
 		t.policies[evidence.Kind(record.Kind)] = r.inForce(record, earlier)
 	}
-	if t.Settings, err = ReadSettings(p.Settings); err != nil {
+	if t.Settings, err = settings.Read(p.Settings); err != nil {
 		broken(fmt.Errorf("settings: %w", err))
 	}
 	accepted := t.Settings.TCB
@@ -233,14 +235,16 @@ func (r *Registry) build(
 	if longest == 0 {
 		longest = token.Validity
 	}
-	t.MaxValidity = atMost(time.Duration(t.Settings.MaxValidity)*time.Minute, longest)
+	t.MaxValidity = quota.AtMost(time.Duration(t.Settings.MaxValidity)*time.Minute, longest)
 	if len(keys) > 0 {
 		t.enrolled = make(map[string]string, len(keys))
 		for _, k := range keys {
 			t.enrolled[k.Key] = k.EndorsementKey
 		}
 	}
-	t.quota = r.quotas.of(ascii.Lower(p.Name), t.Settings, d, r.cfg.Now())
+	t.Quota = r.quotas.Of(ascii.Lower(p.Name),
+		quota.Limits{Rate: t.Settings.Rate, Burst: t.Settings.Burst, Concurrent: t.Settings.Concurrent},
+		quota.Limits{Rate: d.Rate, Burst: d.Burst, Concurrent: d.Concurrent}, r.cfg.Now())
 	return t
 }
 

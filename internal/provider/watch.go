@@ -104,7 +104,7 @@ func (r *Registry) readSome(ctx context.Context, names map[string]bool) error {
 	}
 	r.remember(versions)
 	if len(r.quotas) > len(next) {
-		r.quotas.forget(next, r.cfg.Now())
+		r.quotas.Forget(func(name string) bool { return next[name] != nil }, r.cfg.Now())
 	}
 	r.providers.Store(&next)
 	return nil

@@ -102,17 +102,20 @@ var service = []wall{
 	{"internal/ledger/witness", "", "net/http"},
 	{"internal/private", "", "os"},
 	{"internal/provider", "appraisal collateral evidence internal/auth internal/keys internal/ledger " +
+		"internal/provider/quota internal/provider/settings " +
 		"internal/store internal/store/seal policy policy/policyjws token", ""},
+	{"internal/provider/quota", "", ""},
+	{"internal/provider/settings", "appraisal token", ""},
 	{"internal/api", "appraisal collateral evidence internal/api/control internal/api/data " +
 		"internal/api/edge internal/auth internal/keys " +
 		"internal/ledger internal/provider internal/telemetry", "net/http"},
 	{"internal/api/control", "appraisal collateral evidence internal/api/edge internal/auth " +
-		"internal/keys internal/ledger internal/provider " +
+		"internal/keys internal/ledger internal/provider internal/provider/settings " +
 		"internal/store policy/policyjws token", "net/http"},
 	{"internal/api/data",
 		"appraisal collateral collateral/tpmca evidence evidence/azureguest evidence/tpm " +
 			"internal/api/data/wire " +
-			"internal/api/edge internal/ledger internal/provider internal/store internal/telemetry " +
+			"internal/api/edge internal/ledger internal/provider internal/provider/settings internal/store internal/telemetry " +
 			"policy token",
 		"net/http"},
 	{"internal/api/data/wire", "evidence", ""},

@@ -14,6 +14,7 @@ import (
 	"github.com/probity-dev/probity/internal/api/edge"
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/provider"
+	"github.com/probity-dev/probity/internal/provider/settings"
 	"github.com/probity-dev/probity/strict/ascii"
 	"github.com/probity-dev/probity/wording/jsonerror"
 )
@@ -39,7 +40,7 @@ type resourceProperties struct {
 	PublicNetworkAccess string             `json:"publicNetworkAccess,omitzero"`
 	TPMAuthentication   string             `json:"tpmAttestationAuthentication,omitzero"`
 	Endpoints           []jsontext.Value   `json:"privateEndpointConnections,omitzero"`
-	Probity             *provider.Settings `json:"probity,omitzero"`
+	Probity             *settings.Settings `json:"probity,omitzero"`
 }
 
 type systemData struct {

@@ -15,6 +15,7 @@ import (
 	"github.com/probity-dev/probity/internal/api/edge"
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/provider"
+	"github.com/probity-dev/probity/internal/provider/settings"
 	"github.com/probity-dev/probity/policy"
 )
 
@@ -113,7 +114,7 @@ func (p *Plane) record(
 			e.Details = map[string]string{"reason": shortened(v.Rejection.Check.Found, maxReason)}
 		}
 	}
-	closed := c.Provider.Settings.Ledger == provider.LedgerFailClosed
+	closed := c.Provider.Settings.Ledger == settings.LedgerFailClosed
 	err := p.Ledger.Record(ctx, c.Provider.Identity(), e, closed)
 	if err == nil && e.Token != "" {
 		c.Undelivered = func(reason string) { p.Ledger.Withhold(c.Provider.Identity(), e, reason) }

@@ -1,4 +1,5 @@
-package provider
+// Package settings is what a provider may choose for itself, read strictly and within bounds.
+package settings
 
 import (
 	"errors"
@@ -62,8 +63,8 @@ const (
 	LedgerCount      = "count"
 )
 
-// ReadSettings reads settings strictly.
-func ReadSettings(text jsontext.Value) (Settings, error) {
+// Read reads settings strictly.
+func Read(text jsontext.Value) (Settings, error) {
 	var s Settings
 	if len(text) == 0 {
 		return s, nil
@@ -121,8 +122,8 @@ func (s *Settings) check() error {
 	return errors.Join(problems...)
 }
 
-// algorithm is the one that signs.
-func (s *Settings) algorithm() string {
+// SigningAlgorithm is the one that signs.
+func (s *Settings) SigningAlgorithm() string {
 	if s.Algorithm == "" {
 		return "RS256"
 	}

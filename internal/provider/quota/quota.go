@@ -1,4 +1,6 @@
-package provider
+// Package quota bounds what each provider may use of a node: attestations a second and at the
+// same time, and readers of its ledger.
+package quota
 
 import (
 	"sync"
@@ -7,9 +9,9 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// quota bounds what one provider may use of a node. It outlives changes of the provider:
+// Quota bounds what one provider may use of a node. It outlives changes of the provider:
 // what was used before a change is not given again, and what runs is still counted.
-type quota struct {
+type Quota struct {
 	// rate is without a bound where its limit is rate.Inf.
 	rate *rate.Limiter
 
@@ -24,22 +26,25 @@ type quota struct {
 // read many rows each.
 const maxReads = 4
 
+// Limits are how many attestations a second are taken, how many at once above that, and how
+// many run at the same time. Zero asks for all that is given, and gives without bound.
+type Limits struct {
+	Rate              float64
+	Burst, Concurrent int
+}
+
 // TakeRead takes a place for reading the ledger.
-func (t *Provider) TakeRead() (free func(), ok bool) {
+func (q *Quota) TakeRead() (free func(), ok bool) {
 	select {
-	case t.quota.reads <- struct{}{}:
-		return func() { <-t.quota.reads }, true
+	case q.reads <- struct{}{}:
+		return func() { <-q.reads }, true
 	default:
 		return nil, false
 	}
 }
 
 // Take takes a place for an attestation, or says after how long to come again.
-func (t *Provider) Take(now time.Time) (free func(), wait time.Duration, ok bool) {
-	return t.quota.take(now)
-}
-
-func (q *quota) take(now time.Time) (free func(), wait time.Duration, ok bool) {
+func (q *Quota) Take(now time.Time) (free func(), wait time.Duration, ok bool) {
 	r := q.rate.ReserveN(now, 1)
 	if wait := r.DelayFrom(now); !r.OK() || wait > 0 {
 		r.CancelAt(now)
@@ -58,31 +63,31 @@ func (q *quota) take(now time.Time) (free func(), wait time.Duration, ok bool) {
 	}), 0, true
 }
 
-// atMost is what a provider asks for within what the service gives; zero asks for
+// AtMost is what a provider asks for within what the service gives; zero asks for
 // all of it, and gives without bound.
-func atMost[T int | float64 | time.Duration](asked, given T) T {
+func AtMost[T int | float64 | time.Duration](asked, given T) T {
 	if asked == 0 || given > 0 && asked > given {
 		return given
 	}
 	return asked
 }
 
-// quotas are those of all providers by lower-case name, and of removed ones until they are
+// Quotas are those of all providers by lower-case name, and of removed ones until they are
 // at rest: to remove a provider and make it again gives nothing back.
-type quotas map[string]*quota
+type Quotas map[string]*Quota
 
-// of returns the quota of a provider with the bounds of its settings.
-func (all quotas) of(name string, s Settings, d Defaults, now time.Time) *quota {
+// Of returns the quota of a provider that asks for some limits, where the service gives others.
+func (all Quotas) Of(name string, asked, given Limits, now time.Time) *Quota {
 	// Security: a provider may ask for less than the service gives, never for more.
-	perSecond, burst, concurrent := atMost(s.Rate, d.Rate), atMost(s.Burst, d.Burst),
-		atMost(s.Concurrent, d.Concurrent)
+	perSecond, burst, concurrent := AtMost(asked.Rate, given.Rate), AtMost(asked.Burst, given.Burst),
+		AtMost(asked.Concurrent, given.Concurrent)
 	limit, burst := rate.Inf, max(burst, int(perSecond), 1)
 	if perSecond > 0 {
 		limit = rate.Limit(perSecond)
 	}
 	q := all[name]
 	if q == nil {
-		q = &quota{rate: rate.NewLimiter(limit, burst), reads: make(chan struct{}, maxReads)}
+		q = &Quota{rate: rate.NewLimiter(limit, burst), reads: make(chan struct{}, maxReads)}
 		all[name] = q
 	}
 	// Only what is different: each change settles what has come in since the last one.
@@ -98,16 +103,16 @@ func (all quotas) of(name string, s Settings, d Defaults, now time.Time) *quota 
 	return q
 }
 
-// forget drops the quotas of removed providers that are at rest.
-func (all quotas) forget(there map[string]*Provider, now time.Time) {
+// Forget drops the quotas of removed providers that are at rest.
+func (all Quotas) Forget(there func(name string) bool, now time.Time) {
 	for name, q := range all {
-		if there[name] == nil && q.rest(now) {
+		if !there(name) && q.rest(now) {
 			delete(all, name)
 		}
 	}
 }
 
-func (q *quota) rest(now time.Time) bool {
+func (q *Quota) rest(now time.Time) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.running == 0 && len(q.reads) == 0 &&
