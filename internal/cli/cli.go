@@ -80,7 +80,7 @@ func Run(ctx context.Context, args []string, stdio term.IO) int {
 		fmt.Fprintln(stdio.Err, "probity:", err)
 		return term.Trouble
 	}
-	if complete(parser) {
+	if complete(parser, args) {
 		return term.Yes
 	}
 	args = spelledOut(args)

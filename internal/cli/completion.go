@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/alecthomas/kong"
 	mangokong "github.com/alecthomas/mango-kong"
@@ -48,8 +49,11 @@ func (c *completionCommand) Run(e *term.Env) error {
 }
 
 // complete answers the shell that completes a command line. It reports whether one asked.
-func complete(parser *kong.Kong) (asked bool) {
-	if os.Getenv("COMP_LINE") == "" {
+func complete(parser *kong.Kong, args []string) (asked bool) {
+	words := strings.Fields(os.Getenv("COMP_LINE"))
+	// Security: a command that runs while a shell completes must not seem to succeed. The shell
+	// passes nothing, or the command's name, the word and the one before it.
+	if len(words) == 0 || len(args) != 0 && (len(args) != 3 || args[0] != words[0]) {
 		return false
 	}
 	kongplete.Complete(parser, kongplete.WithExitFunc(func(int) {}))

@@ -31,6 +31,17 @@ func TestTheShellIsAnsweredWithCommandsAndFlags(t *testing.T) {
 	}
 }
 
+// TestACommandRunsWhileAShellCompletes: it does not answer with words, and yes.
+func TestACommandRunsWhileAShellCompletes(t *testing.T) {
+	t.Setenv("COMP_LINE", "probity ver")
+	if code, _, _ := runCLI(t, "verify", "token", "absent"); code != term.Trouble {
+		t.Errorf("verify token of a file that is absent: %d", code)
+	}
+	if code, out, _ := runCLI(t, "probity", "ver", "probity"); code != term.Yes || !strings.Contains(out, "verify") {
+		t.Errorf("as bash asks: %d %q", code, out)
+	}
+}
+
 // TestCompletionScriptsLoad: each shell that is here reads its script.
 func TestCompletionScriptsLoad(t *testing.T) {
 	for shell, check := range map[string]string{"bash": "complete -p probity", "zsh": "true", "fish": "functions -q __complete_probity"} {
