@@ -1,6 +1,7 @@
 package crl_test
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -9,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,8 +88,12 @@ func TestListsThatAreRefused(t *testing.T) {
 		by   crl.Issuer
 		want string
 	}{
-		"nothing":               {nil, c.issuer(), "x509"},
-		"bytes after the list":  {append(append([]byte{}, good...), 0), c.issuer(), "data after the list"},
+		"nothing":              {nil, c.issuer(), "x509"},
+		"bytes after the list": {append(append([]byte{}, good...), 0), c.issuer(), "data after the list"},
+		"too large":            {make([]byte, crl.MaxSize+1), c.issuer(), "at most"},
+		"a negative serial": {c.list(t, func(l *x509.RevocationList) {
+			l.RevokedCertificateEntries[0].SerialNumber = big.NewInt(-7)
+		}), c.issuer(), "entry 1 has a negative serial number"},
 		"a changed byte":        {append(append([]byte{}, good[:len(good)-1]...), good[len(good)-1]^1), c.issuer(), "signature"},
 		"a CA of the same name": {newCA(t, "CA").list(t, nil), c.issuer(), "signature verification failed"},
 		"a CA of another name":  {newCA(t, "other").list(t, nil), c.issuer(), "a different CA"},
@@ -100,6 +106,89 @@ func TestListsThatAreRefused(t *testing.T) {
 		if _, err := crl.Read(tc.der, tc.by); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v, want %q", name, err, tc.want)
 		}
+	}
+}
+
+// parts returns the elements of a constructed element.
+func parts(t testing.TB, der []byte) (list [][]byte) {
+	t.Helper()
+	var whole asn1.RawValue
+	if _, err := asn1.Unmarshal(der, &whole); err != nil {
+		t.Fatal(err)
+	}
+	for rest := whole.Bytes; len(rest) > 0; {
+		var one asn1.RawValue
+		var err error
+		if rest, err = asn1.Unmarshal(rest, &one); err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, one.FullBytes)
+	}
+	return list
+}
+
+// joined makes an element with the class and tag of another one.
+func joined(t testing.TB, like []byte, list ...[]byte) []byte {
+	t.Helper()
+	var v asn1.RawValue
+	if _, err := asn1.Unmarshal(like, &v); err != nil {
+		t.Fatal(err)
+	}
+	v = asn1.RawValue{Class: v.Class, Tag: v.Tag, IsCompound: true, Bytes: bytes.Join(list, nil)}
+	der, err := asn1.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+// shifted moves the content of a BIT STRING two bits to the left and declares two unused bits.
+func shifted(bitString []byte) []byte {
+	b := slices.Clone(bitString)
+	b[2] = 2 // after tag and length
+	content := b[3:]
+	for i := range content {
+		content[i] <<= 2
+		if i+1 < len(content) {
+			content[i] |= content[i+1] >> 6
+		}
+	}
+	return b
+}
+
+// TestDataAfterAPartIsRefused uses lists that crypto/x509 accepts, with any signature.
+func TestDataAfterAPartIsRefused(t *testing.T) {
+	c, null := newCA(t, "CA"), []byte{5, 0}
+	by := c.issuer()
+	by.Signed = func([]byte, []byte) bool { return true }
+	der := c.list(t, nil)
+	outer := parts(t, der)
+	tbs := parts(t, outer[0]) // version, algorithm, issuer, two dates, entries, extensions
+	with := func(list ...[]byte) []byte {
+		return joined(t, der, joined(t, outer[0], list...), outer[1], outer[2])
+	}
+	wrapper := joined(t, tbs[6], append(parts(t, tbs[6]), null)...)
+	if _, err := crl.Read(with(tbs...), by); err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string][]byte{
+		"after the signature":               joined(t, der, outer[0], outer[1], outer[2], null),
+		"unused bits of the signature":      joined(t, der, outer[0], outer[1], shifted(outer[2])),
+		"after the extensions":              with(append(slices.Clone(tbs), null)...),
+		"in the wrapper of the extensions":  with(append(slices.Clone(tbs[:6]), wrapper)...),
+		"a third date":                      with(slices.Insert(slices.Clone(tbs), 5, tbs[4])...),
+		"between the dates and the entries": with(slices.Insert(slices.Clone(tbs), 5, null)...),
+	} {
+		if _, err := x509.ParseRevocationList(b); err != nil {
+			t.Errorf("%s: crypto/x509 refuses it: %v", name, err)
+		}
+		if _, err := crl.Read(b, by); err == nil || err.Error() != "data after a part of the list" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// The other encodings carry genuine signatures.
+	if _, err := crl.Read(joined(t, der, outer[0], outer[1], shifted(outer[2])), c.issuer()); err == nil {
+		t.Error("one signed list is accepted in two encodings")
 	}
 }
 
