@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -77,13 +78,14 @@ func (l Loader) Load(fsys fs.FS, name string) (*Bundle, error) {
 
 // folder takes every file below a folder.
 func (p *pieces) folder(folder string) error {
-	files := 0
+	files, cleaned := 0, path.Clean(folder) // what is in "./x" is "x/y"
 	return fs.WalkDir(p.files, folder, func(file string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		if entry.IsDir() {
-			if below := strings.TrimPrefix(strings.TrimPrefix(file, folder), "/"); strings.Count(below, "/") >= maxFolders {
+			below := strings.TrimPrefix(strings.TrimPrefix(file, cleaned), "/")
+			if strings.Count(below, "/") >= maxFolders {
 				p.ignore(file, fmt.Sprintf("deeper than %d folders", maxFolders))
 				return fs.SkipDir
 			}

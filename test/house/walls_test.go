@@ -230,7 +230,7 @@ func TestTheLibraryLinksOnlyWhatItNeeds(t *testing.T) {
 		t.Fatal(err)
 	}
 	linked := strings.Fields(string(out))
-	// Of this module nothing in the library touches files, neither by way of another package.
+	// No package of this module opens files in the library, not through another of its packages either.
 	for _, p := range packages(t) {
 		if slices.Contains(linked, module+"/"+p.path) && slices.Contains(p.imports, "os") {
 			t.Errorf("the library links %s, which imports os", p.path)
