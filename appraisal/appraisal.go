@@ -177,13 +177,14 @@ func (a *Appraiser) Appraise(ctx context.Context, req Request, p Provider) (*Ver
 
 	// Verify: what is proven?
 	used := &usedCollateral{source: a.Collateral}
-	result, err := a.Verifiers[at].Verify(ctx, evidence.Evidence{
+	ev := evidence.Evidence{
 		Raw: req.Evidence, RuntimeData: req.RuntimeData, InitTimeData: req.InitTimeData,
 		EventLog: req.EventLog, Challenge: req.Challenge,
 		TPM: asked.tpm, Enrolled: req.Enrolled, Collateral: used.orNil(), TCBEvaluationNumber: asked.tcb,
 		Time:   req.Time,
-		Accept: p.TCB.Accept, DebugByPolicy: p.TCB.EnclaveDebugByPolicy && enclave(req.Kind),
-	})
+		Accept: p.TCB.Accept, DebugByPolicy: p.TCB.EnclaveDebugByPolicy,
+	}
+	result, err := a.Verifiers[at].Verify(ctx, ev)
 	v.Collateral = used.sum()
 	v.Checks, v.Claims, v.TCB, v.Reservations = result.Checks, result.Claims, result.TCB, result.Reservations
 	if result.Stale {
@@ -207,6 +208,10 @@ func (a *Appraiser) Appraise(ctx context.Context, req Request, p Provider) (*Ver
 	}
 
 	// Judge: is it acceptable?
+	// Security: a verifier that forgot to refuse a debug guest must not have it accepted.
+	if rejection := result.Unaccepted(ev); rejection != nil {
+		return v.refuse(rejection), nil
+	}
 	for _, check := range p.TCB.judge(req.Kind, result.TCB) {
 		if !check.OK {
 			return v.refuse(&evidence.Rejection{Check: check}), nil
@@ -230,12 +235,6 @@ func (a *Appraiser) Appraise(ctx context.Context, req Request, p Provider) (*Ver
 		}
 	}
 	return v, nil
-}
-
-// enclave reports whether evidence of the kind shows an SGX enclave, whose debug flag
-// policies read.
-func enclave(kind evidence.Kind) bool {
-	return kind == evidence.SGXEnclave || kind == evidence.OpenEnclave
 }
 
 // explain says what evidence is that its verifier could not read at all: evidence of

@@ -125,18 +125,37 @@ func (r *Result) Conclude(ev Evidence, err error) error {
 		return err
 	}
 	for _, reservation := range r.Reservations {
-		check, word := reservation.Check, reservation.Accept
 		switch {
-		case word == DebugGuest && ev.DebugByPolicy:
-		case slices.Contains(ev.Accept, word):
-			check.OK, check.Expected, check.Remedy = true, check.Expected+", or "+word+" accepted", ""
+		case reservation.leftToPolicy(ev):
+		case slices.Contains(ev.Accept, reservation.Accept):
+			check := reservation.Check
+			check.OK, check.Expected, check.Remedy = true, check.Expected+", or "+reservation.Accept+" accepted", ""
 			r.Checks = append(r.Checks, check)
 		default:
-			if !strings.Contains(check.Remedy, word) {
-				check.Remedy += "; or accept it by name: " + word
-			}
-			return r.reject(check)
+			return r.reject(reservation.refusal())
 		}
 	}
 	return nil
+}
+
+// Unaccepted returns the refusal for the first reservation that ev does not accept, or nil. It
+// is for callers who do not rely on each verifier to have called [Result.Conclude].
+func (r *Result) Unaccepted(ev Evidence) *Rejection {
+	for _, reservation := range r.Reservations {
+		if !reservation.leftToPolicy(ev) && !slices.Contains(ev.Accept, reservation.Accept) {
+			return &Rejection{Check: reservation.refusal()}
+		}
+	}
+	return nil
+}
+
+func (r Reservation) leftToPolicy(ev Evidence) bool { return r.ByPolicy && ev.DebugByPolicy }
+
+// refusal is the failed check, which says how to accept the fact.
+func (r Reservation) refusal() Check {
+	check := r.Check
+	if !strings.Contains(check.Remedy, r.Accept) {
+		check.Remedy += "; or accept it by name: " + r.Accept
+	}
+	return check
 }

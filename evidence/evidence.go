@@ -67,8 +67,8 @@ type Evidence struct {
 	// Accept lists the reservations that are accepted, [BoundServiceTD] and [DebugGuest].
 	// Evidence with any other is refused.
 	Accept []string
-	// DebugByPolicy says that a policy judges whether evidence shows a debug enclave. It is
-	// then not refused for that, and the reservation stays in the result.
+	// DebugByPolicy leaves the debug flag of SGX enclaves to a policy. They are then not refused
+	// for it, and the reservation stays in the result. Guests are refused all the same.
 	DebugByPolicy bool
 	// Time is the instant at which everything is judged: certificate
 	// validity, CRL and collateral freshness.
@@ -134,6 +134,9 @@ type Reservation struct {
 	Accept string
 	// Check is the check that fails otherwise.
 	Check Check
+	// ByPolicy says that the fact may be left to a policy, see [Evidence].DebugByPolicy: the debug
+	// flag of SGX enclaves, which policies read.
+	ByPolicy bool
 }
 
 // The words with which reservations are accepted.

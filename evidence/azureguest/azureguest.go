@@ -117,8 +117,7 @@ func (v *Verifier) Kind() evidence.Kind { return evidence.AzureGuest }
 // *[evidence.Rejection] if the evidence is refused.
 func (v *Verifier) Verify(ctx context.Context, ev evidence.Evidence) (*evidence.Result, error) {
 	result := &evidence.Result{}
-	err := v.verify(ctx, result, ev)
-	return result, err
+	return result, result.Conclude(ev, v.verify(ctx, result, ev))
 }
 
 // guest is what is found on the way.
@@ -224,8 +223,14 @@ func (v *Verifier) isolation(
 	inner := ev
 	inner.Raw, inner.Challenge, inner.EventLog = i.Proof, nil, nil
 	inner.RuntimeData = &evidence.Data{Bytes: i.Runtime, Type: evidence.JSON}
+	// The reservations of the hardware are those of the guest, which come after all of its checks.
+	inner.Accept = []string{evidence.BoundServiceTD, evidence.DebugGuest}
 	found, err := hardware.Verify(ctx, inner)
-	result.Checks = append(result.Checks, found.Checks...)
+	made := found.Checks
+	if err == nil {
+		made = made[:len(made)-len(found.Reservations)] // without the reservations, accepted last
+	}
+	result.Checks = append(result.Checks, made...)
 	result.TCB, result.Stale, result.Reservations = found.TCB, found.Stale, found.Reservations
 	if err != nil {
 		return err

@@ -130,6 +130,36 @@ func TestDebugGuestsAreReserved(t *testing.T) {
 	}
 }
 
+// TestAnotherFaultOfADebugGuestIsReportedFirst: the reservation comes after all other checks,
+// and the claims stay for people to look at.
+func TestAnotherFaultOfADebugGuestIsReportedFirst(t *testing.T) {
+	cfg := onSNP()
+	cfg.Proof = func(runtime []byte) []byte {
+		return chip.Evidence(amd, chip.Report(evidencetest.ReportConfig{
+			ReportData: evidencetest.BindData(runtime), Policy: 0xb001f,
+		}))
+	}
+	info := guest.Info(cfg)
+	whole, debug := verify(t, info, nil)
+	if !errors.Is(debug, snp.CheckDebug) || whole.Claims.Len() == 0 {
+		t.Errorf("a debug guest: %v, %d claims", debug, whole.Claims.Len())
+	}
+	last := whole.Checks[len(whole.Checks)-1]
+	n := 0
+	for _, check := range whole.Checks {
+		if check.ID == snp.CheckDebug.ID {
+			n++
+		}
+	}
+	if last.ID != snp.CheckDebug.ID || last.OK || n != 1 {
+		t.Errorf("the last check is %s, and there are %d of the reservation", last.ID, n)
+	}
+	cfg.Edit = func(i map[string]any) { i["TcgLogs"] = "AAAA" }
+	if _, err := verify(t, guest.Info(cfg), nil); err == nil || errors.Is(err, snp.CheckDebug) {
+		t.Errorf("a debug guest with another fault: %v", err)
+	}
+}
+
 func part(name string, f func(map[string]any)) func(map[string]any) {
 	return func(i map[string]any) { f(i[name].(map[string]any)) }
 }

@@ -108,7 +108,10 @@ func (v *Verifier) verify(
 	}
 	result.TCB, result.Stale = proof.TCB, proof.Stale
 	if report.Debug() {
-		result.Reserve(evidence.DebugGuest, CheckDebug, "ATTRIBUTES without DEBUG", "a debug enclave")
+		result.Reservations = append(result.Reservations, evidence.Reservation{
+			Accept: evidence.DebugGuest, ByPolicy: true,
+			Check: CheckDebug.Failed("ATTRIBUTES without DEBUG", "a debug enclave"),
+		})
 	}
 	result.Claims, err = v.claims(result, proof, report, ev)
 	if err != nil {

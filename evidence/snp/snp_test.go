@@ -152,6 +152,10 @@ func TestADebugGuestIsAReservation(t *testing.T) {
 	if _, err := l.verify(t, report); !errors.Is(err, snp.CheckDebug) {
 		t.Errorf("a debug guest that is not accepted by name: %v", err)
 	}
+	l.ev.DebugByPolicy = true
+	if _, err := l.verify(t, report); !errors.Is(err, snp.CheckDebug) {
+		t.Errorf("a debug guest, where a policy judges the debug flag of enclaves: %v", err)
+	}
 	l.ev.Accept = []string{evidence.DebugGuest}
 	result, err := l.verify(t, report)
 	if err != nil || len(result.Reservations) != 1 || result.Reservations[0].Accept != evidence.DebugGuest {
