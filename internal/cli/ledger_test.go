@@ -237,6 +237,7 @@ func TestTheCheckpointKeyIsRotated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	execute(t, dir, `CREATE TABLE first_key AS SELECT * FROM checkpoint_keys`)
 	for range 2 {
 		code, out, text := runCLI(t, "ledger", "rotate-key", "--data", dir)
 		if code != 0 || !strings.Contains(out, "localhost:8443+") ||
@@ -258,6 +259,14 @@ func TestTheCheckpointKeyIsRotated(t *testing.T) {
 			t.Errorf("%d %s %s", code, out, text)
 		}
 	}
+	// The rotation is not undone by the old key's own row.
+	execute(t, dir, `CREATE TABLE kept AS SELECT * FROM checkpoint_keys`, `DELETE FROM checkpoint_keys`,
+		`INSERT INTO checkpoint_keys SELECT * FROM first_key`)
+	err = started(t, dir, func(*node.Node, *bytes.Buffer) {})
+	if err == nil || !strings.Contains(err.Error(), "the rotation was undone") {
+		t.Errorf("started: %v", err)
+	}
+	execute(t, dir, `DELETE FROM checkpoint_keys`, `INSERT INTO checkpoint_keys SELECT * FROM kept`)
 	// Without the checkpoints that both keys signed, the new key is one from nowhere.
 	if err := os.WriteFile(keyFile, old, 0o600); err != nil {
 		t.Fatal(err)

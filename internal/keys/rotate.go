@@ -282,11 +282,12 @@ func (c Config) Destroy(removed []store.SigningKey) error {
 }
 
 // Due returns the keys that a rotation every so often would replace: by provider
-// and algorithm, where the newest key has signed long enough.
+// and algorithm, where the newest key has signed long enough. Rows that are not as the service
+// wrote them are left out.
 func Due(
-	records []store.SigningKey, every time.Duration, r Rotation, now time.Time,
+	c Config, records []store.SigningKey, every time.Duration, r Rotation, now time.Time,
 ) (due []store.SigningKey) {
-	for _, k := range records {
+	for _, k := range c.authentic(records) {
 		from := k.SignFrom
 		if from.IsZero() { // a key of the first versions
 			from = k.Created

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/probity-dev/probity/internal/store"
+	"github.com/probity-dev/probity/token"
 )
 
 // ErrChanged is returned for a row of a signing key that this service did not
@@ -44,10 +45,19 @@ func (c Config) check(k store.SigningKey) error {
 	return c.Memory.check(k)
 }
 
+// checkSigning is check for a row among those of tokens. Security: the seal of a checkpoint key
+// is that of such a row, of an algorithm that signs no tokens; copied here it is not one.
+func (c Config) checkSigning(k store.SigningKey) error {
+	if k.Algorithm != "" && !slices.Contains(token.Algorithms(), k.Algorithm) {
+		return fmt.Errorf("signing: key %s: %w: its algorithm is %.40q", k.ID, ErrChanged, k.Algorithm)
+	}
+	return c.check(k)
+}
+
 // Authentic reports the first shared row that is not as the service wrote it.
 func Authentic(records []store.SigningKey, c Config) error {
 	for _, k := range records {
-		if err := c.check(k); err != nil && k.Provider == "" {
+		if err := c.checkSigning(k); err != nil && k.Provider == "" {
 			return err
 		}
 	}
@@ -66,7 +76,7 @@ func (c Config) rows(tx store.Tx) ([]store.SigningKey, error) {
 func (c Config) authentic(all []store.SigningKey) []store.SigningKey {
 	rows := make([]store.SigningKey, 0, len(all))
 	for _, k := range all {
-		if c.check(k) == nil {
+		if c.checkSigning(k) == nil {
 			rows = append(rows, k)
 		}
 	}

@@ -108,6 +108,23 @@ func TestARowThatWasChangedInTheDatabaseNeitherSignsNorIsPublished(t *testing.T)
 	}
 }
 
+// TestACheckpointKeyAmongSigningKeysIsNotOne: its seal is that of a row of signing keys, as the
+// first versions kept it there.
+func TestACheckpointKeyAmongSigningKeysIsNotOne(t *testing.T) {
+	s := open(t, t.TempDir(), 0)
+	s.ensure("", "ES256", false)
+	s.update(func(tx store.Tx) error { _, _, err := CheckpointKey(tx, s.cfg, "ledger.example", now); return err })
+	planted := sealedAs(s.checkpoints()[0])
+	s.update(func(tx store.Tx) error { return tx.PutSigningKey(planted) })
+	if ring := s.ring(); len(ring.keys) != 1 || len(ring.Broken()) != 1 || !errors.Is(ring.Broken()[0], ErrChanged) {
+		t.Errorf("%d keys, %v", len(ring.keys), ring.Broken())
+	}
+	due := Due(s.cfg, s.records(), 24*time.Hour, Rotation{}, now.AddDate(1, 0, 0))
+	if len(due) != 1 || due[0].Algorithm != "ES256" {
+		t.Errorf("due: %+v", due)
+	}
+}
+
 func TestAnOldRowThatWasPutBackIsNotUsed(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, 0)

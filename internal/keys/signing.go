@@ -87,7 +87,7 @@ func NewRing(cfg Config, records []store.SigningKey, earlier *Ring) *Ring {
 	for _, record := range records {
 		// Security: a row that someone changed in the database neither signs nor is
 		// published.
-		if err := cfg.check(record); err != nil {
+		if err := cfg.checkSigning(record); err != nil {
 			r.broken = append(r.broken, err)
 			continue
 		}

@@ -157,14 +157,19 @@ func TestPublishSignRetire(t *testing.T) {
 		records[0].ID != next.ID || len(removed) != 1 || removed[0].ID == next.ID {
 		t.Errorf("%d keys, %d removed, %v", len(records), len(removed), err)
 	}
-	old := []store.SigningKey{{ID: "of the first versions", Created: now}}
-	if due := Due(old, 30*24*time.Hour, rotation, now.Add(time.Hour)); len(due) != 0 {
+	first := store.SigningKey{ID: "of the first versions", Created: now}
+	first.Seal = s.cfg.Master.Authenticate(useKeyRows, fields(first)...)
+	old := []store.SigningKey{first}
+	if due := Due(s.cfg, old, 30*24*time.Hour, rotation, now.Add(time.Hour)); len(due) != 0 {
 		t.Errorf("an old key without dates is due at once: %+v", due)
 	}
-	if due := Due(records, 30*24*time.Hour, rotation, now.Add(29*24*time.Hour)); len(due) != 0 {
+	if due := Due(s.cfg, old, 30*24*time.Hour, rotation, now.Add(40*24*time.Hour)); len(due) != 1 {
+		t.Errorf("an old key without dates is not due: %+v", due)
+	}
+	if due := Due(s.cfg, records, 30*24*time.Hour, rotation, now.Add(29*24*time.Hour)); len(due) != 0 {
 		t.Errorf("due too early: %+v", due)
 	}
-	if due := Due(records, 30*24*time.Hour, rotation, now.Add(30*24*time.Hour)); len(due) != 1 {
+	if due := Due(s.cfg, records, 30*24*time.Hour, rotation, now.Add(30*24*time.Hour)); len(due) != 1 {
 		t.Errorf("not due: %+v", due)
 	}
 }

@@ -67,6 +67,11 @@ func CheckpointSigner(
 	if len(known) == 0 {
 		known = []string{public}
 	}
+	// Security: a key that a rotation ended does not come back, also not by its own old row.
+	if slices.Index(known, public) > 0 {
+		return nil, nil, fmt.Errorf("the checkpoint key in the database is %s, which this service replaced by %s: "+
+			"the rotation was undone, or the database is an older copy; %s", public, known[0], remedy)
+	}
 	verifiers, err := EndorsedKeys(ctx, db, known, append(keys.CheckpointVerifiers(records), public))
 	if err != nil {
 		return nil, nil, err
@@ -83,12 +88,22 @@ func CheckpointSigner(
 	}
 	verifiers[0], verifiers[i] = verifiers[i], verifiers[0]
 	if known[0] != public || b == nil {
-		known = append([]string{public}, slices.DeleteFunc(known, func(k string) bool { return k == public })...)
-		if err := outside.Write(CheckpointKeyFile, []byte(strings.Join(known, "\n")+"\n")); err != nil {
+		if err := RememberCheckpointKey(outside, public); err != nil {
 			return nil, nil, err
 		}
 	}
 	return signer, verifiers, nil
+}
+
+// RememberCheckpointKey keeps outside the database that a key signs checkpoints from now on,
+// before the ones that did.
+func RememberCheckpointKey(outside *anchor.Folder, public string) error {
+	b, err := outside.Read(CheckpointKeyFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	before := slices.DeleteFunc(strings.Fields(string(b)), func(k string) bool { return k == public })
+	return outside.Write(CheckpointKeyFile, []byte(strings.Join(append([]string{public}, before...), "\n")+"\n"))
 }
 
 // maxEndorsements is how many checkpoints are searched for one that two keys signed.

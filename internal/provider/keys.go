@@ -185,19 +185,19 @@ func (r *Registry) Tend(ctx context.Context, every time.Duration, rotation keys.
 	if err != nil {
 		return err
 	}
+	var problem error
 	if every > 0 {
 		rotation.Scheduled = true
-		for _, k := range keys.Due(records, every, rotation, r.cfg.Now()) {
+		for _, k := range keys.Due(r.cfg.Signing, records, every, rotation, r.cfg.Now()) {
 			algorithm := k.Algorithm
 			if algorithm == "" {
 				algorithm = keys.DefaultAlgorithm
 			}
-			if _, err := r.RotateKey(ctx, k.Provider, algorithm, rotation, By{Caller: "rotation"}); err != nil {
-				return err
-			}
+			_, err := r.RotateKey(ctx, k.Provider, algorithm, rotation, By{Caller: "rotation"})
+			problem = errors.Join(problem, err) // the other keys go on
 		}
 	}
-	if err := r.replaceUnusable(ctx); err != nil {
+	if err := errors.Join(problem, r.replaceUnusable(ctx)); err != nil {
 		return err
 	}
 	if !keys.Expired(records, r.cfg.Now()) {

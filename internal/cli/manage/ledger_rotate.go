@@ -95,5 +95,5 @@ func rotateCheckpointKey(
 	if err != nil {
 		return "", err
 	}
-	return public, errors.Join(w.KeepRotated(notes))
+	return public, errors.Join(w.KeepRotated(notes), node.RememberCheckpointKey(outside, public))
 }
