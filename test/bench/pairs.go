@@ -93,9 +93,9 @@ func realSizes(now time.Time, tcb evidencetest.TCB) evidencetest.CollateralConfi
 	}
 	return evidencetest.CollateralConfig{TCB: tcb, EditCRL: func(issuer string, crl *x509.RevocationList) {
 		if issuer == "Intel SGX Root CA" {
-			return // its list has been empty since 2022
+			return // its lists have no entry
 		}
-		for i := range 60 { // the platform CA's list had 57 entries in August 2026
+		for i := range 60 { // the Platform CA's lists have up to 57 entries, each with a reason
 			serial := new(big.Int).Lsh(big.NewInt(int64(i+1000)), 140)
 			crl.RevokedCertificateEntries = append(crl.RevokedCertificateEntries,
 				x509.RevocationListEntry{SerialNumber: serial, RevocationTime: now.AddDate(0, 0, -2), ReasonCode: 1})
