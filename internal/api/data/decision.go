@@ -127,12 +127,9 @@ func (p *Plane) record(
 	if errors.Is(err, ledger.ErrStopped) {
 		return edge.LedgerStopped()
 	}
-	e503 := edge.Failed(http.StatusServiceUnavailable, edge.CodeUnavailable,
-		edge.CheckLedger.FailedWith("the decision is recorded in the ledger before the token is sent",
-			"the ledger cannot be written now",
-			"try again later; the provider gives no token without an entry in its ledger"))
-	e503.Header = http.Header{"Retry-After": {"5"}}
-	return e503
+	return edge.Unavailable(5, edge.CheckLedger.FailedWith("the decision is recorded in the ledger before the token is sent",
+		"the ledger cannot be written now",
+		"try again later; the provider gives no token without an entry in its ledger"))
 }
 
 func digest(b []byte) string {

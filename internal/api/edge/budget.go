@@ -125,10 +125,8 @@ func (b *budgeted) charge(n int64) error {
 // outOfBudget is the answer to a request whose body has no place in memory now.
 func (b *Bodies) outOfBudget() *Error {
 	b.Refused()
-	e := Failed(http.StatusServiceUnavailable, CodeUnavailable, CheckMemory.FailedWith(
+	return Unavailable(2, CheckMemory.FailedWith(
 		"request bodies of at most "+strconv.FormatInt(b.Budget.limit.Load(), 10)+" bytes in memory at once",
 		"no place for this body now", remedyMemory,
 	))
-	e.Header = http.Header{"Retry-After": {"2"}}
-	return e
 }

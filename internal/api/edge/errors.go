@@ -180,6 +180,13 @@ func Failed(status int, code string, c evidence.Check) *Error {
 		}}}
 }
 
+// Unavailable is the answer to what may succeed later, after so many seconds.
+func Unavailable(seconds int, c evidence.Check) *Error {
+	e := Failed(http.StatusServiceUnavailable, CodeUnavailable, c)
+	e.Header = http.Header{"Retry-After": {strconv.Itoa(seconds)}}
+	return e
+}
+
 // Refused turns a rejection into an error with the code that Azure gives.
 func Refused(r *evidence.Rejection) *Error {
 	code := CodeInvalidParameter
@@ -223,26 +230,18 @@ func asAPIError(err error) (e *Error, internal bool) {
 	case errors.Is(err, ledger.ErrStopped):
 		return LedgerStopped(), true
 	case errors.Is(err, provider.ErrAltered):
-		e := Failed(http.StatusServiceUnavailable, CodeUnavailable,
-			CheckAltered.FailedWith("a state in the database that this service wrote",
-				"a state that was altered; nothing of it is trusted", remedyAltered))
-		e.Header = http.Header{"Retry-After": {"30"}}
-		return e, true
+		return Unavailable(30, CheckAltered.FailedWith("a state in the database that this service wrote",
+			"a state that was altered; nothing of it is trusted", remedyAltered)), true
 	case errors.Is(err, store.ErrUnavailable):
-		e := Failed(http.StatusServiceUnavailable, CodeUnavailable, CheckStore.FailedWith("a store that answers",
-			"the store does not answer", "try again after the time in Retry-After"))
-		e.Header = http.Header{"Retry-After": {"5"}}
-		return e, true
+		return Unavailable(5, CheckStore.FailedWith("a store that answers",
+			"the store does not answer", "try again after the time in Retry-After")), true
 	case errors.As(err, &body):
 		return BadRequest(CheckBody, body.Expected, body.Found, body.Remedy), false
 	case errors.Is(err, collateral.ErrUnavailable):
 		// Not a refusal: the same evidence may pass when the vendor's service is
 		// back.
-		e := Failed(http.StatusServiceUnavailable, CodeUnavailable,
-			CheckCollateral.FailedWith("collateral that is current",
-				"none, and the vendor's service fails", remedyCollateral))
-		e.Header = http.Header{"Retry-After": {"15"}}
-		return e, true // the log tells where it was looked for
+		return Unavailable(15, CheckCollateral.FailedWith("collateral that is current",
+			"none, and the vendor's service fails", remedyCollateral)), true // the log tells where it was looked for
 	case errors.As(err, &parse):
 		return policyError(parse), false
 	default:
@@ -318,9 +317,6 @@ func InvalidOperation(found string) *Error {
 // LedgerStopped is the answer where a ledger's history in the database is not the
 // one that was signed.
 func LedgerStopped() *Error {
-	e := Failed(http.StatusServiceUnavailable, CodeUnavailable,
-		CheckIntact.FailedWith("the ledger in the database extends its last checkpoint",
-			"it does not, and the provider's ledger is stopped", remedyIntact))
-	e.Header = http.Header{"Retry-After": {"300"}} // it takes an operator
-	return e
+	return Unavailable(300, CheckIntact.FailedWith("the ledger in the database extends its last checkpoint",
+		"it does not, and the provider's ledger is stopped", remedyIntact)) // it takes an operator
 }

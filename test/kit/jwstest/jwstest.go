@@ -3,7 +3,9 @@
 package jwstest
 
 import (
+	"crypto/rsa"
 	"iter"
+	"math/big"
 	"slices"
 	"strings"
 )
@@ -54,6 +56,18 @@ func Neighbours(compact string) iter.Seq[string] {
 }
 
 // places are the indices at which a text is changed.
+// KeysOutOfBounds are keys whose signatures take long to check, by what must be said about them.
+func KeysOutOfBounds() map[string]*rsa.PublicKey {
+	n := func(bits int) *big.Int {
+		n := new(big.Int).Lsh(big.NewInt(1), uint(bits-1))
+		return n.SetBit(n, 0, 1)
+	}
+	return map[string]*rsa.PublicKey{
+		"RSA key of 65536 bits": {N: n(65536), E: 65537}, "RSA key of 8193 bits": {N: n(8193), E: 3},
+		"exponent 2147483647": {N: n(2048), E: 1<<31 - 1},
+	}
+}
+
 func places(compact string) (list []int) {
 	step := 1
 	if len(compact) > 2000 {

@@ -1,7 +1,9 @@
 package storetest
 
 import (
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/probity-dev/probity/internal/store"
 )
@@ -41,5 +43,29 @@ func CheckKeysInTheirTable(t *testing.T, s store.Store) {
 		len(k.Seal) != 2 || len(k.Sealed) != 1 ||
 		k.Created.Unix() != 1772366400 {
 		t.Errorf("%+v", k)
+	}
+}
+
+// checkpointKeys come back, the newest first, and are no signing keys.
+func checkpointKeys(t *testing.T, open Open) {
+	s, reopen := open(t)
+	older := store.CheckpointKey{ID: "a+1+k", Sealed: []byte{1}, Created: created, SignFrom: created, Version: 1, Seal: []byte{2}}
+	newer := store.CheckpointKey{ID: "a+2+k", Sealed: []byte{3}, Created: created.Add(time.Hour), SignFrom: created.Add(time.Hour)}
+	update(t, s, func(tx store.Tx) error { return errors.Join(tx.PutCheckpointKey(older), tx.PutCheckpointKey(newer)) })
+	older.SignUntil, older.Version, older.Seal = created.Add(time.Hour), 2, []byte{4}
+	update(t, s, func(tx store.Tx) error {
+		if err := tx.PutCheckpointKey(older); err != nil {
+			return err
+		}
+		inside, err := tx.CheckpointKeys()
+		same(t, []store.CheckpointKey{newer, older}, inside)
+		return err
+	})
+	s = reopen()
+	stored, err := s.CheckpointKeys(t.Context())
+	must(t, err)
+	same(t, []store.CheckpointKey{newer, older}, stored)
+	if signing, err := s.SigningKeys(t.Context()); err != nil || len(signing) != 0 {
+		t.Errorf("signing keys %+v, %v", signing, err)
 	}
 }
