@@ -213,7 +213,8 @@ func (f dataFlag) openStore(e *term.Env) (store.Store, error) {
 		return postgres.Open(e.Ctx, url)
 	}
 	if _, err := os.Stat(filepath.Join(cfg.DataDir, sqlite.FileName)); err != nil {
-		return nil, fmt.Errorf("%s is not the data directory of a service: %w", cfg.DataDir, err)
+		return nil, fmt.Errorf("%s is not the data directory of a service; name it with --data, or its configuration "+
+			"with --config: %w", cfg.DataDir, err)
 	}
 	return sqlite.Open(e.Ctx, cfg.DataDir)
 }
