@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -18,12 +17,11 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -31,20 +29,31 @@ import (
 
 	"github.com/probity-dev/probity/evidence/eventlog"
 	"github.com/probity-dev/probity/evidence/evidencetest"
-	"github.com/probity-dev/probity/internal/cli"
-	"github.com/probity-dev/probity/internal/cli/term"
 	"github.com/probity-dev/probity/policy/policyjws"
 	"github.com/probity-dev/probity/test/kit/swtpm"
 	"github.com/probity-dev/probity/token"
 )
 
+// TestMain builds the program, and puts it where the scripts look for commands.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"probity": func() {
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-		defer stop()
-		os.Exit(cli.Run(ctx, os.Args[1:], term.IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
-	}})
+	dir, err := os.MkdirTemp("", "probity-e2e")
+	if err != nil {
+		panic(err)
+	}
+	program = filepath.Join(dir, "probity")
+	out, err := exec.Command("go", "build", "-o", program, "../../cmd/probity").CombinedOutput()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+		os.Exit(1)
+	}
+	os.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
 }
+
+// program is the path of the program under test.
+var program string
 
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{

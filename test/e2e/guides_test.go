@@ -96,21 +96,12 @@ func runPage(t *testing.T, script string) {
 	script = strings.ReplaceAll(script, "probity serve --dev", "probity serve --dev --listen localhost:"+port)
 	script = strings.ReplaceAll(script, "localhost:8443", "localhost:"+port)
 
-	bin := t.TempDir()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	// The test program is the command, as in the scripts.
-	if err := os.Symlink(self, filepath.Join(bin, "probity")); err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	dir := t.TempDir()
 	cmd := exec.CommandContext(ctx, "bash", "-x", "-c", script)
 	cmd.Dir = dir
-	cmd.Env = []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + dir}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output

@@ -64,12 +64,7 @@ func newFleet(t *testing.T) *fleet {
 // newAlone is for nodes with an embedded store each.
 func newAlone(t *testing.T) *fleet {
 	t.Helper()
-	f := &fleet{binary: filepath.Join(t.TempDir(), "probity")}
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", f.binary,
-		"../../cmd/probity").CombinedOutput()
-	if err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	f := &fleet{binary: program}
 	now := time.Now()
 	pki := evidencetest.NewIntel(evidencetest.IntelConfig{Now: now})
 	m := pki.Platform(evidencetest.HealthyPlatform())

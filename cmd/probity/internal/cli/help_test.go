@@ -1,0 +1,117 @@
+package internal
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/probity-dev/probity/cmd/probity/internal/term"
+)
+
+// leaves are the commands that do something.
+func leaves(t *testing.T) (list []*kong.Node) {
+	t.Helper()
+	parser, err := newParser(&commands{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var walk func(*kong.Node)
+	walk = func(n *kong.Node) {
+		if n.Type == kong.CommandNode && n.Leaf() {
+			list = append(list, n)
+		}
+		for _, child := range n.Children {
+			walk(child)
+		}
+	}
+	walk(parser.Model.Node)
+	if len(list) < 50 {
+		t.Fatalf("only %d commands", len(list))
+	}
+	return list
+}
+
+var exampleLine = regexp.MustCompile(`(?m)^ +(probity (?:.*\\\n)*.*)$`)
+
+// TestEachHelpHasExamplesThatParse: an example with a flag that does not exist misleads.
+func TestEachHelpHasExamplesThatParse(t *testing.T) {
+	for _, n := range leaves(t) {
+		examples := exampleLine.FindAllStringSubmatch(n.Detail, -1)
+		own := 0
+		for _, example := range examples {
+			line := strings.ReplaceAll(example[1], "\\\n", " ")
+			line, _, _ = strings.Cut(line, " | ")
+			line, _, _ = strings.Cut(line, " > ")
+			line, _, _ = strings.Cut(line, " # ")
+			args := shellWords(line)[1:]
+			if strings.HasPrefix(line, n.FullPath()) {
+				own++
+			}
+			explained := false
+			parser, err := newParser(&commands{}, kong.Exit(func(int) { explained = true }),
+				kong.Writers(&bytes.Buffer{}, &bytes.Buffer{}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := parser.Parse(spelledOut(args)); err != nil && !explained {
+				t.Errorf("%s: %q: %v", n.FullPath(), line, err)
+			}
+		}
+		if own == 0 {
+			t.Errorf("%s has no example of its own", n.FullPath())
+		}
+	}
+}
+
+// shellWords splits a line of the shell; quotes keep spaces.
+func shellWords(line string) (list []string) {
+	for _, m := range regexp.MustCompile(`(?:'[^']*'|"[^"]*"|[^ '"])+`).FindAllString(line, -1) {
+		list = append(list, strings.NewReplacer("'", "", `"`, "").Replace(m))
+	}
+	return list
+}
+
+// TestEachHelpSaysTheExitCodes: by the flag, and by the command help.
+func TestEachHelpSaysTheExitCodes(t *testing.T) {
+	for _, n := range leaves(t) {
+		path := strings.Fields(n.FullPath())[1:]
+		if n.Name == "help" {
+			continue // its help is that of the whole
+		}
+		for _, args := range [][]string{append(append([]string{}, path...), "--help"), append([]string{"help"}, path...)} {
+			code, out, _ := runCLI(t, args...)
+			if code != term.Yes || !strings.Contains(out, "Exit codes:") || !strings.Contains(strings.Join(strings.Fields(out), " "), n.Help) {
+				t.Errorf("%q: %d %.200s", args, code, out)
+			}
+		}
+	}
+}
+
+// TestOneSpellingOfOutputAndData: no command has a flag of its own for JSON or the data directory.
+func TestOneSpellingOfOutputAndData(t *testing.T) {
+	for _, n := range leaves(t) {
+		for _, group := range n.AllFlags(true) {
+			for _, flag := range group {
+				switch flag.Name {
+				case "json", "output", "data-dir", "datadir", "token":
+					t.Errorf("%s has --%s", n.FullPath(), flag.Name)
+				case "format":
+					if flag.Enum != "text,json" || flag.Default != "text" {
+						t.Errorf("%s: --format takes %q", n.FullPath(), flag.Enum)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestTheVersionIsAFlagToo(t *testing.T) {
+	code, out, _ := runCLI(t, "--version")
+	_, same, _ := runCLI(t, "version")
+	if code != term.Yes || out != same || !strings.HasPrefix(out, "probity ") {
+		t.Errorf("%d %q, %q", code, out, same)
+	}
+}

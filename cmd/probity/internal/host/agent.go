@@ -1,0 +1,142 @@
+// Package host is the commands of the attested machine: attest and agent.
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/probity-dev/probity/agent"
+	"github.com/probity-dev/probity/cmd/probity/internal/remote"
+	"github.com/probity-dev/probity/cmd/probity/internal/term"
+	"github.com/probity-dev/probity/strict/bounds"
+)
+
+type AgentCommands struct {
+	Run    agentRunCommand    `cmd:"" help:"Attest this host on a schedule, and keep the token fresh in a file."`
+	Enroll agentEnrollCommand `cmd:"" help:"Bind the attestation key of this host to its TPM at a service."`
+}
+
+type agentEnrollCommand struct {
+	Service string `help:"URL of the attestation service." required:"" placeholder:"URL"`
+	CA      string `name:"ca" help:"PEM file with the CA of the service, instead of the system's." placeholder:"FILE"`
+	TPM     string `name:"tpm" help:"${tpmHelp}" default:"/dev/tpmrm0" placeholder:"TPM"`
+	State   string `help:"${stateHelp}" default:"/var/lib/probity" placeholder:"DIR"`
+	Name    string `help:"Name of this machine; by default its host name." placeholder:"NAME"`
+
+	BearerFile string `help:"File with a bearer token, for a provider that asks who enrols." placeholder:"FILE"`
+	remote.CertificateFlags
+}
+
+// Help gives the examples of the help text.
+func (agentEnrollCommand) Help() string {
+	return `The service checks the endorsement key of the TPM, which its maker certified, and seals a
+secret that only this TPM can open, and only while it contains the attestation key. Once it was opened,
+evidence by that key is accepted. The name belongs to the first TPM that takes it.
+
+Exit code 0: enrolled; 1: refused; 2: could not tell.
+
+Example:
+  probity agent enroll --service https://attest.example.org`
+}
+
+// Run enrols the host.
+func (c *agentEnrollCommand) Run(e *term.Env) error {
+	if c.Name == "" {
+		var err error
+		if c.Name, err = os.Hostname(); err != nil {
+			return fmt.Errorf("%w; name the machine with --name", err)
+		}
+	}
+	flags := hostFlags{
+		Service: c.Service, CA: c.CA, TPM: c.TPM, State: c.State, BearerFile: c.BearerFile,
+		CertificateFlags: c.CertificateFlags,
+	}
+	service, err := flags.connect()
+	if err != nil {
+		return err
+	}
+	t, err := agent.OpenTPM(c.TPM, c.State)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	done, err := agent.Enrol(e.Ctx, service, t, c.Name)
+	if err != nil {
+		return refusedByService(e, err)
+	}
+	fmt.Fprintf(e.Out, "%s as %s\n\n  attestation key  %s\n  endorsement key  %s\n", e.UI.Good("enrolled"),
+		done.Name, done.AttestationKey, done.EndorsementKey)
+	return nil
+}
+
+type agentRunCommand struct {
+	hostFlags
+	Every     time.Duration `help:"Time between attestations." default:"1h"`
+	Jitter    time.Duration `help:"Up to so much is added at random, so that a fleet does not ask all at once." default:"5m"`
+	Retry     time.Duration `help:"Time after a failure." default:"1m"`
+	TokenFile string        `help:"${tokenFileHelp}" default:"/run/probity/token" placeholder:"FILE"`
+	Health    string        `help:"${healthHelp}" placeholder:"ADDRESS"`
+}
+
+// Help gives the examples of the help text.
+func (agentRunCommand) Help() string {
+	return `States: pending (nothing was attested yet), healthy, unhealthy (the service refused; the
+token is removed), unreachable (the service or the evidence was not available; the last token stays
+until it expires). Each change is in the log with the failed check.
+
+Example:
+  probity agent run --service https://attest.example.org --health localhost:9797`
+}
+
+// Run attests until it is told to stop.
+func (c *agentRunCommand) Run(e *term.Env) error {
+	if c.Service == "" {
+		return errors.New("name the service with --service")
+	}
+	if err := errors.Join(bounds.Check("--every", c.Every, time.Second, 30*24*time.Hour),
+		bounds.Check("--retry", c.Retry, time.Millisecond, 24*time.Hour),
+		bounds.Check("--jitter", c.Jitter, 0, 24*time.Hour)); err != nil {
+		return err
+	}
+	if err := writable(c.TokenFile); err != nil {
+		return fmt.Errorf("--token-file: %w", err)
+	}
+	if _, err := c.connect(); err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(e.Err, &slog.HandlerOptions{ReplaceAttr: term.PlainError}))
+	loop := &agent.Loop{
+		Every: c.Every, Jitter: c.Jitter, Retry: c.Retry, TokenFile: c.TokenFile, Log: log,
+		Attest: c.once,
+	}
+	if c.Health != "" {
+		l, err := (&net.ListenConfig{}).Listen(e.Ctx, "tcp", c.Health)
+		if err != nil {
+			return fmt.Errorf("--health: %w", err)
+		}
+		s := &http.Server{
+			Handler: loop, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second,
+			WriteTimeout: 5 * time.Second, IdleTimeout: time.Minute,
+		}
+		go s.Serve(l)
+		defer s.Close()
+	}
+	return loop.Run(e.Ctx)
+}
+
+// once opens the host again: a TPM is shared with others, and what says who attests
+// may have been renewed.
+func (c *agentRunCommand) once(ctx context.Context) (string, error) {
+	h, err := c.open()
+	if err != nil {
+		return "", err
+	}
+	defer h.close()
+	return h.attest(ctx)
+}

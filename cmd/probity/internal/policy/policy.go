@@ -1,0 +1,342 @@
+// Package policy is the commands about policies: check, format, evaluate, test and sign them, and
+// set them at a service.
+package policy
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/probity-dev/probity/cmd/probity/internal/term"
+	"github.com/probity-dev/probity/internal/files"
+	"github.com/probity-dev/probity/policy/policyjws"
+	"github.com/probity-dev/probity/strict/bounds"
+	"github.com/probity-dev/probity/wording/phrase"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/policy"
+)
+
+type Commands struct {
+	Check   checkCommand   `cmd:"" help:"Check policies: every mistake with its place and how to fix it."`
+	Fmt     fmtCommand     `cmd:"" help:"Write policies in one form, comments included."`
+	Eval    evalCommand    `cmd:"" help:"Apply a policy to claims or evidence, and say why."`
+	Test    testCommand    `cmd:"" help:"Run test files of policies, with coverage of rules and conditions."`
+	Diff    diffCommand    `cmd:"" help:"Compare what two policies say about recorded claims."`
+	Explain explainCommand `cmd:"" help:"Put a policy into plain words."`
+	Hash    hashCommand    `cmd:"" help:"Print the hash that tokens carry (x-ms-policy-hash)."`
+	Sign    signCommand    `cmd:"" help:"Wrap a policy into the JWS that the service takes, signed or not."`
+	Unwrap  unwrapCommand  `cmd:"" help:"Take a policy out of its JWS and verify the signature."`
+
+	Set       setCommand       `cmd:"" help:"Put a policy in force at a service."`
+	Reset     resetCommand     `cmd:"" help:"Put the default policy in force again."`
+	History   historyCommand   `cmd:"" help:"List all versions of a policy: when, by whom, signed by whom."`
+	Show      showCommand      `cmd:"" help:"Print one version of a policy."`
+	Rollback  rollbackCommand  `cmd:"" help:"Put an earlier version in force again."`
+	Proposals proposalsCommand `cmd:"" help:"List changes of policies, certificates and settings that wait for approvals."`
+	Approve   approveCommand   `cmd:"" help:"Agree to a change, or reject it."`
+	Signers   signersCommands  `cmd:"" help:"Certificates that may sign policies of an Isolated provider."`
+
+	LSP lSPCommand `cmd:"" name:"lsp" help:"Serve editors over standard input and output (Language Server Protocol)."`
+}
+
+type checkCommand struct {
+	Files   []string `arg:"" help:"Policy files; - reads standard input."`
+	Type    string   `help:"Attestation type whose claims the policy reads." placeholder:"TYPE"`
+	Lenient bool     `help:"Also accept a single = in conditions, and issue in authorizationrules, with a warning."`
+	Strict  bool     `help:"Warnings fail too."`
+	term.Output
+}
+
+// Help gives the examples of the help text.
+func (checkCommand) Help() string {
+	return `Exit code 0: every policy can be used; 1: one cannot; 2: a file cannot be read.
+
+Examples:
+  probity policy check enclave.policy --type SgxEnclave
+  probity policy check policies/*.policy --strict --format json`
+}
+
+// Run checks the files.
+func (c *checkCommand) Run(e *term.Env) error {
+	if c.Type != "" {
+		if _, err := evidence.ParseKind(c.Type); err != nil {
+			return err
+		}
+	}
+	findings, failures, warnings := []term.Finding{}, 0, 0
+	for _, file := range c.Files {
+		text, err := e.ReadLimited(file, policy.MaxText)
+		if err != nil {
+			return err
+		}
+		for _, d := range checkPolicy(string(text), c.Type, c.Lenient) {
+			if d.Severity == policy.Error {
+				failures++
+			} else {
+				warnings++
+			}
+			findings = append(findings, term.FindingOf(file, d))
+			if !c.JSON() {
+				printDiagnostic(e, file, string(text), d)
+			}
+		}
+	}
+	if c.JSON() {
+		b, err := json.Marshal(findings, jsontext.WithIndent("  "))
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(e.Out, "%s\n", b)
+	} else if !e.Quiet || failures+warnings > 0 {
+		fmt.Fprintf(e.Out, "%s, %s\n", phrase.Plural(failures, "error"), phrase.Plural(warnings, "warning"))
+	}
+	if failures > 0 || c.Strict && warnings > 0 {
+		return term.Exit(term.No)
+	}
+	return nil
+}
+
+// checkPolicy returns all that can be said about a policy text.
+func checkPolicy(text, kind string, lenient bool) []policy.Diagnostic {
+	p, err := policy.ParseMode(text, term.Mode(lenient))
+	var parse *policy.ParseError
+	if errors.As(err, &parse) {
+		return parse.Diagnostics
+	}
+	return policy.Lint(p, kind)
+}
+
+// printDiagnostic shows a finding with its line and a mark below its place.
+func printDiagnostic(e *term.Env, file, text string, d policy.Diagnostic) {
+	severity := e.UI.Bad(string(d.Severity))
+	if d.Severity == policy.Warning {
+		severity = e.UI.Bold(string(d.Severity))
+	}
+	rest := strings.TrimPrefix(d.String(), fmt.Sprintf("%d:%d: %s: ", d.Pos.Line, d.Pos.Column, d.Severity))
+	fmt.Fprintf(e.Out, "%s:%d:%d: %s: %s\n", file, d.Pos.Line, d.Pos.Column, severity, rest)
+	lines := strings.Split(text, "\n")
+	if d.Pos.Line > len(lines) {
+		return
+	}
+	line := strings.TrimRight(lines[d.Pos.Line-1], "\r")
+	if len(line) > 160 || strings.TrimSpace(line) == "" {
+		return
+	}
+	var indent strings.Builder
+	for i, r := range []rune(line) {
+		if i+1 >= d.Pos.Column {
+			break
+		}
+		if r == '\t' {
+			indent.WriteByte('\t')
+		} else {
+			indent.WriteByte(' ')
+		}
+	}
+	fmt.Fprintf(e.Out, "    %s\n    %s^\n", line, indent.String())
+}
+
+type fmtCommand struct {
+	Files []string `arg:"" help:"Policy files; - reads standard input."`
+	Write bool     `short:"w" help:"Write the result back to the file."`
+	Diff  bool     `short:"d" help:"Print names of files that would change, and fail if there are any."`
+}
+
+// Help gives the examples of the help text.
+func (fmtCommand) Help() string {
+	return `Formatting never changes what a policy decides; it does change its hash.
+
+Examples:
+  probity policy fmt enclave.policy
+  probity policy fmt -w policies/*.policy`
+}
+
+// Run formats the files.
+func (c *fmtCommand) Run(e *term.Env) error {
+	changed := false
+	for _, file := range c.Files {
+		p, err := e.ReadPolicy(file, false)
+		if err != nil {
+			return err
+		}
+		text := policy.Format(p)
+		switch {
+		case c.Diff:
+			if text != p.Text {
+				changed = true
+				fmt.Fprintln(e.Out, file)
+			}
+		case c.Write && file != "-":
+			if text == p.Text {
+				continue
+			}
+			if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+				return err
+			}
+		default:
+			fmt.Fprint(e.Out, text)
+		}
+	}
+	if changed {
+		return term.Exit(term.No)
+	}
+	return nil
+}
+
+type explainCommand struct {
+	File string `arg:"" help:"Policy file; - reads standard input."`
+}
+
+// Help gives the examples of the help text.
+func (explainCommand) Help() string {
+	return "Examples:\n  probity policy explain enclave.policy"
+}
+
+// Run prints the policy in plain words.
+func (c *explainCommand) Run(e *term.Env) error {
+	p, err := e.ReadPolicy(c.File, false)
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(e.Out, policy.Explain(p))
+	return nil
+}
+
+type hashCommand struct {
+	File string `arg:"" help:"Policy file; - reads standard input."`
+}
+
+// Help gives the examples of the help text.
+func (hashCommand) Help() string {
+	return "The hash is over the exact text: one line break more or less changes it.\n\nExamples:\n" +
+		"  probity policy hash enclave.policy"
+}
+
+// Run prints the hash.
+func (c *hashCommand) Run(e *term.Env) error {
+	text, err := e.ReadLimited(c.File, policy.MaxText)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(e.Out, policy.Hash(string(text)))
+	return nil
+}
+
+type signCommand struct {
+	File string `arg:"" help:"Policy file; - reads standard input."`
+	Key  string `help:"PEM file with the private key (PKCS#8, RSA or EC); without it the JWS is not signed." placeholder:"FILE"`
+	Cert string `help:"PEM file with the key's certificate chain, leaf first." placeholder:"FILE"`
+
+	For      string        `help:"Sign for this provider alone: its attest URI." placeholder:"URL"`
+	Type     string        `help:"With --for: the attestation type." placeholder:"TYPE"`
+	Replaces int64         `help:"With --for: the version that is in force before; 0 is the default policy." placeholder:"N"`
+	Valid    time.Duration `help:"With --for: how long it can be submitted, at most 744h." default:"24h" placeholder:"DURATION"`
+}
+
+func (c *signCommand) binding(signed bool) ([]policyjws.Binding, error) {
+	if c.For == "" {
+		return nil, nil
+	}
+	if !signed {
+		return nil, errors.New("--for needs --key and --cert: only a signature binds")
+	}
+	kind, err := evidence.ParseKind(c.Type)
+	if err == nil {
+		err = errors.Join(bounds.Check("--valid", c.Valid, time.Second, 744*time.Hour),
+			bounds.Check[int64]("--replaces", c.Replaces, 0, 1<<53))
+	}
+	now := time.Now()
+	return []policyjws.Binding{{
+		Purpose: policyjws.PurposeSet, Provider: strings.TrimSuffix(c.For, "/"), Kind: string(kind),
+		Version: &c.Replaces, Issued: now.Unix(), Expires: now.Add(c.Valid).Unix(),
+	}}, err
+}
+
+// Help gives the examples of the help text.
+func (signCommand) Help() string {
+	return `Prints the compact JWS that PUT /policies/{type} takes.
+
+Examples:
+  probity policy sign enclave.policy > enclave.jws
+  probity policy sign enclave.policy --key signer-key.pem --cert signer.pem > enclave.jws
+  probity policy sign enclave.policy --key signer-key.pem --cert signer.pem ` +
+		`--for https://localhost:8443/p/payments --type SgxEnclave > enclave.jws`
+}
+
+// Run prints the JWS.
+func (c *signCommand) Run(e *term.Env) error {
+	p, err := e.ReadPolicy(c.File, false)
+	if err != nil {
+		return err
+	}
+	if (c.Key == "") != (c.Cert == "") {
+		return errors.New("--key and --cert belong together")
+	}
+	var key crypto.Signer
+	var chain []*x509.Certificate
+	if c.Key != "" {
+		if key, err = files.ReadKey(c.Key); err != nil {
+			return err
+		}
+		if chain, err = files.ReadChain(c.Cert); err != nil {
+			return err
+		}
+	}
+	binding, err := c.binding(key != nil)
+	if err != nil {
+		return err
+	}
+	jws, err := policyjws.Wrap(rand.Reader, p.Text, key, chain, binding...)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(e.Out, jws)
+	return nil
+}
+
+type unwrapCommand struct {
+	File string `arg:"" help:"File with the compact JWS; - reads standard input."`
+}
+
+// Help gives the examples of the help text.
+func (unwrapCommand) Help() string {
+	return `Prints the policy text on standard output, and who signed it on standard error.
+
+Examples:
+  probity policy unwrap enclave.jws`
+}
+
+// Run prints the policy.
+func (c *unwrapCommand) Run(e *term.Env) error {
+	b, err := e.ReadLimited(c.File, policyjws.MaxSize)
+	if err != nil {
+		return err
+	}
+	p, err := policyjws.Parse(strings.Trim(strings.TrimSpace(string(b)), `"`))
+	if errors.Is(err, policyjws.ErrFormat) {
+		fmt.Fprintln(e.Err, "probity:", err)
+		return term.Exit(term.No)
+	}
+	if err != nil {
+		return err
+	}
+	signer := "not signed"
+	if len(p.Signer) > 0 {
+		signer = "signed by " + p.Signer[0].Subject.String() +
+			"; whether that is the right signer is for you to say"
+	}
+	if !e.Quiet {
+		fmt.Fprintf(e.Err, "%s\ntoken hash %s\n", signer, p.Hash())
+	}
+	fmt.Fprint(e.Out, p.Text)
+	return nil
+}

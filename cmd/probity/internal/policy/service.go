@@ -1,0 +1,474 @@
+package policy
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/probity-dev/probity/client"
+	"github.com/probity-dev/probity/cmd/probity/internal/remote"
+	"github.com/probity-dev/probity/cmd/probity/internal/term"
+	"github.com/probity-dev/probity/evidence"
+	"github.com/probity-dev/probity/internal/files"
+	"github.com/probity-dev/probity/policy/policyjws"
+	"github.com/probity-dev/probity/token"
+	"github.com/probity-dev/probity/wording/phrase"
+)
+
+// policyFlags say which policy of which service.
+type policyFlags struct {
+	remote.Flags
+	remote.ProviderFlag
+	Type string `arg:"" help:"Attestation type, for instance SgxEnclave."`
+}
+
+func (f policyFlags) open() (*client.Client, evidence.Kind, error) {
+	kind, err := evidence.ParseKind(f.Type)
+	if err != nil {
+		return nil, "", err
+	}
+	c, err := f.At(f.ProviderFlag)
+	return c, kind, err
+}
+
+// changeFlags say what a change replaces.
+type changeFlags struct {
+	policyFlags
+	IfVersion *int64 `help:"Change nothing unless this version is in force; policy history lists them, 0 is the default." placeholder:"N"`
+}
+
+func (f changeFlags) open() (*client.Client, evidence.Kind, error) {
+	c, kind, err := f.policyFlags.open()
+	if err == nil && f.IfVersion != nil {
+		c = c.IfMatch(*f.IfVersion)
+	}
+	return c, kind, err
+}
+
+// signFlags name the key that signs, for Isolated providers.
+type signFlags struct {
+	Key  string `help:"PEM file with the private key that signs, for an Isolated provider." placeholder:"FILE"`
+	Cert string `help:"PEM file with the key's certificate chain, leaf first." placeholder:"FILE"`
+	Bind bool   `help:"Sign what the change is for, too: purpose, provider, type, the version that it replaces, one hour."`
+}
+
+// binding says what a change is for, if it was asked to. Kind is empty for
+// certificates.
+func (f signFlags) binding(
+	ctx context.Context, api *client.Client, purpose string, kind evidence.Kind, version *int64,
+) ([]policyjws.Binding, error) {
+	if !f.Bind {
+		return nil, nil
+	}
+	if f.Key == "" {
+		return nil, errors.New("--bind needs --key and --cert: only a signature binds")
+	}
+	d, err := api.Discovery(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	b := policyjws.Binding{Purpose: purpose, Provider: strings.TrimSuffix(d.Issuer,
+		"/"), Kind: string(kind), Version: version, Issued: now.Unix(), Expires: now.Add(time.Hour).Unix()}
+	if kind != "" && version == nil {
+		history, err := api.PolicyHistory(ctx, kind)
+		if err != nil {
+			return nil, err
+		}
+		b.Version = new(int64)
+		if len(history) > 0 {
+			*b.Version = history[0].Version
+		}
+	}
+	return []policyjws.Binding{b}, nil
+}
+
+func (f signFlags) open() (crypto.Signer, []*x509.Certificate, error) {
+	if (f.Key == "") != (f.Cert == "") {
+		return nil, nil, errors.New("--key and --cert belong together")
+	}
+	if f.Key == "" {
+		return nil, nil, nil
+	}
+	key, err := files.ReadKey(f.Key)
+	if err != nil {
+		return nil, nil, err
+	}
+	chain, err := files.ReadChain(f.Cert)
+	return key, chain, err
+}
+
+type setCommand struct {
+	changeFlags
+	signFlags
+	File string `arg:"" help:"Policy file; - reads standard input."`
+}
+
+// Help gives the examples of the help text.
+func (setCommand) Help() string {
+	return `Puts a policy in force at a service. PROBITY_URL, PROBITY_CA and PROBITY_TOKEN may stand
+for the flags.
+
+Examples:
+  probity policy set SgxEnclave enclave.policy
+  probity policy set SgxEnclave enclave.policy --provider payments --key signer-key.pem --cert signer.pem`
+}
+
+// Run sets the policy.
+func (c *setCommand) Run(e *term.Env) error {
+	api, kind, err := c.changeFlags.open()
+	if err != nil {
+		return err
+	}
+	p, err := e.ReadPolicy(c.File, false)
+	if err != nil {
+		return err
+	}
+	key, chain, err := c.signFlags.open()
+	if err != nil {
+		return err
+	}
+	binding, err := c.binding(e.Ctx, api, policyjws.PurposeSet, kind, c.IfVersion)
+	if err != nil {
+		return remote.Refused(e, err)
+	}
+	jws, err := policyjws.Wrap(rand.Reader, p.Text, key, chain, binding...)
+	if err != nil {
+		return err
+	}
+	if _, err := api.SetPolicy(e.Ctx, kind, jws); err != nil {
+		return remote.Refused(e, err)
+	}
+	return c.Say(e, fmt.Sprintf("the policy of %s is in force", kind), map[string]any{"type": kind})
+}
+
+type resetCommand struct {
+	changeFlags
+	signFlags
+}
+
+// Help gives the examples of the help text.
+func (resetCommand) Help() string {
+	return "Examples:\n" +
+		"  probity policy reset SgxEnclave\n" +
+		"  probity policy reset SgxEnclave --key signer.key --cert signer.pem --bind"
+}
+
+// Run resets the policy.
+func (c *resetCommand) Run(e *term.Env) error {
+	api, kind, err := c.changeFlags.open()
+	if err != nil {
+		return err
+	}
+	key, chain, err := c.signFlags.open()
+	if err != nil {
+		return err
+	}
+	binding, err := c.binding(e.Ctx, api, policyjws.PurposeReset, kind, c.IfVersion)
+	if err != nil {
+		return remote.Refused(e, err)
+	}
+	jws, err := policyjws.WrapReset(rand.Reader, key, chain, binding...)
+	if err != nil {
+		return err
+	}
+	if _, err := api.ResetPolicy(e.Ctx, kind, jws); err != nil {
+		return remote.Refused(e, err)
+	}
+	return c.Say(e, fmt.Sprintf("the default policy of %s is in force", kind), map[string]any{"type": kind})
+}
+
+type historyCommand struct{ policyFlags }
+
+// Help gives the examples of the help text.
+func (historyCommand) Help() string {
+	return "Example:\n" +
+		"  probity policy history SgxEnclave"
+}
+
+// Run lists the versions.
+func (c *historyCommand) Run(e *term.Env) error {
+	api, kind, err := c.open()
+	if err != nil {
+		return err
+	}
+	history, err := api.PolicyHistory(e.Ctx, kind)
+	if err != nil {
+		return remote.Refused(e, err)
+	}
+	if c.JSON() {
+		return term.PrintJSON(e.Out, history)
+	}
+	if len(history) == 0 {
+		fmt.Fprintf(e.Out, "the policy of %s was never changed\n", kind)
+	}
+	for _, v := range history {
+		what := v.Action
+		if v.From > 0 {
+			what = fmt.Sprintf("back to %d", v.From)
+		}
+		signer := ""
+		if v.Signer != "" {
+			signer = ", signed by " + phrase.Shorten(v.Signer, 17)
+		}
+		if v.Altered {
+			signer += "; altered in the database: it cannot be put in force again"
+		}
+		fmt.Fprintf(e.Out, "%4d  %s  %-10s  %s%s\n", v.Version, phrase.Stamp(v.At), what, v.By, signer)
+	}
+	return nil
+}
+
+type showCommand struct {
+	policyFlags
+	Version int64 `arg:"" help:"Number of the version."`
+}
+
+// Help gives the examples of the help text.
+func (showCommand) Help() string {
+	return "Example:\n" +
+		"  probity policy show SgxEnclave 3"
+}
+
+// Run prints the text of a version.
+func (c *showCommand) Run(e *term.Env) error {
+	api, kind, err := c.open()
+	if err != nil {
+		return err
+	}
+	v, err := api.PolicyVersion(e.Ctx, kind, c.Version)
+	if err != nil {
+		return remote.Refused(e, err)
+	}
+	if c.JSON() {
+		return term.PrintJSON(e.Out, v)
+	}
+	fmt.Fprintln(e.Out, strings.TrimSuffix(v.Text, "\n"))
+	fmt.Fprintf(e.Err, "version %d, %s, of %s by %s\n", v.Version, v.Action, phrase.Stamp(v.At), v.By)
+	return nil
+}
+
+type rollbackCommand struct {
+	changeFlags
+	Version int64 `arg:"" help:"Number of the version to put in force again."`
+}
+
+// Help gives the examples of the help text.
+func (rollbackCommand) Help() string {
+	return "Example:\n" +
+		"  probity policy rollback SgxEnclave 3"
+}
+
+// Run rolls back.
+func (c *rollbackCommand) Run(e *term.Env) error {
+	api, kind, err := c.open()
+	if err != nil {
+		return err
+	}
+	if err := api.Rollback(e.Ctx, kind, c.Version); err != nil {
+		return remote.Refused(e, err)
+	}
+	return c.Say(e, fmt.Sprintf("version %d of the policy of %s is in force, as a new version", c.Version, kind),
+		map[string]any{"type": kind, "version": c.Version})
+}
+
+type proposalsCommand struct {
+	remote.Flags
+	remote.ProviderFlag
+}
+
+// Help gives the examples of the help text.
+func (proposalsCommand) Help() string {
+	return "Example:\n" +
+		"  probity policy proposals --provider team-a"
+}
+
+// Run lists proposals.
+func (c *proposalsCommand) Run(e *term.Env) error {
+	api, err := c.At(c.ProviderFlag)
+	if err != nil {
+		return err
+	}
+	waiting, err := api.Proposals(e.Ctx)
+	if err != nil {
+		return remote.Refused(e, err)
+	}
+	if c.JSON() {
+		return term.PrintJSON(e.Out, waiting)
+	}
+	for _, p := range waiting {
+		fmt.Fprintf(e.Out, "%s  %s  %d of %d agree: %s  until %s\n", p.ID, proposalText(p), len(p.Approvals),
+			p.Needed, strings.Join(p.Approvals, ", "), phrase.Stamp(p.Expires))
+		for _, d := range p.Changes {
+			fmt.Fprintf(e.Out, "    %s: %s → %s\n", d.Name, orNotSet(d.From), orNotSet(d.To))
+		}
+	}
+	return nil
+}
+
+func orNotSet(v jsontext.Value) string {
+	if len(v) == 0 {
+		return "not set"
+	}
+	return v.String()
+}
+
+// proposalText says what a proposal does.
+func proposalText(p client.Proposal) string {
+	switch p.Action {
+	case "settings":
+		return "change settings"
+	case "delete":
+		return "delete the provider"
+	case "addCertificate", "removeCertificate":
+		text := strings.TrimSuffix(p.Action, "Certificate") + " a policy signing certificate"
+		if in, err := policyjws.ParseCertificate(p.JWS); err == nil {
+			text += " (" + in.Certificate.Subject.String() + ")"
+		}
+		return text
+	}
+	return p.Action + " the policy of " + string(p.Type)
+}
+
+type approveCommand struct {
+	remote.Flags
+	remote.ProviderFlag
+	Proposal string `arg:"" help:"Id of the proposal."`
+	Reject   bool   `help:"Remove the proposal instead."`
+}
+
+// Help gives the examples of the help text.
+func (approveCommand) Help() string {
+	return "Examples:\n" +
+		"  probity policy approve 5QK7H2 --provider team-a\n" +
+		"  probity policy approve 5QK7H2 --provider team-a --reject"
+}
+
+// Run approves or rejects a proposal.
+func (c *approveCommand) Run(e *term.Env) error {
+	api, err := c.At(c.ProviderFlag)
+	if err != nil {
+		return err
+	}
+	if c.Reject {
+		if err := api.Reject(e.Ctx, c.Proposal); err != nil {
+			return remote.Refused(e, err)
+		}
+		return c.Say(e, "rejected", map[string]any{"proposal": c.Proposal})
+	}
+	err = api.Approve(e.Ctx, c.Proposal)
+	var answer *client.Error
+	if errors.As(err, &answer) && answer.Code == "ApprovalRequired" {
+		return c.Say(e, "approved; more must agree", map[string]any{"proposal": c.Proposal})
+	}
+	if err != nil {
+		return remote.Refused(e, err)
+	}
+	return c.Say(e, "approved; the change is in force", map[string]any{"proposal": c.Proposal})
+}
+
+type signersCommands struct {
+	List   signersListCommand   `cmd:"" help:"List the certificates that may sign policies."`
+	Add    signersChangeCommand `cmd:"" help:"Add a certificate."`
+	Remove signersRemoveCommand `cmd:"" help:"Remove a certificate; the last one stays."`
+}
+
+type signersListCommand struct {
+	remote.Flags
+	remote.ProviderFlag
+}
+
+// Help gives the examples of the help text.
+func (signersListCommand) Help() string {
+	return "Example:\n" +
+		"  probity policy signers list --provider team-a"
+}
+
+// Run prints the certificates.
+func (c *signersListCommand) Run(e *term.Env) error {
+	api, err := c.At(c.ProviderFlag)
+	if err != nil {
+		return err
+	}
+	compact, err := api.Certificates(e.Ctx)
+	if err != nil {
+		return remote.Refused(e, err)
+	}
+	_, payload, err := token.Decode(compact)
+	if err != nil {
+		return err
+	}
+	return term.PrintJSON(e.Out, payload)
+}
+
+type signersChangeCommand struct {
+	remote.Flags
+	remote.ProviderFlag
+	signFlags
+	Certificate string `arg:"" help:"PEM file with the certificate."`
+}
+
+// Help gives the examples of the help text.
+func (signersChangeCommand) Help() string {
+	return "Example:\n" +
+		"  probity policy signers add new.pem --provider team-a --key signer.key --cert signer.pem"
+}
+
+// Run adds the certificate.
+func (c *signersChangeCommand) Run(e *term.Env) error { return c.change(e, true) }
+
+func (c *signersChangeCommand) change(e *term.Env, add bool) error {
+	if c.Key == "" || c.Cert == "" {
+		return errors.New(
+			"name a registered certificate and its key, which sign the request: --cert FILE --key FILE",
+		)
+	}
+	api, err := c.At(c.ProviderFlag)
+	if err != nil {
+		return err
+	}
+	key, chain, err := c.signFlags.open()
+	if err != nil {
+		return err
+	}
+	subject, err := files.ReadChain(c.Certificate)
+	if err != nil {
+		return err
+	}
+	purpose := policyjws.PurposeRemoveCertificate
+	if add {
+		purpose = policyjws.PurposeAddCertificate
+	}
+	binding, err := c.binding(e.Ctx, api, purpose, "", nil)
+	if err != nil {
+		return remote.Refused(e, err)
+	}
+	jws, err := policyjws.WrapCertificate(rand.Reader, subject[0], key, chain, binding...)
+	if err != nil {
+		return err
+	}
+	if _, err := api.ChangeCertificate(e.Ctx, jws, add); err != nil {
+		return remote.Refused(e, err)
+	}
+	thumbprint := policyjws.Thumbprint(subject[0])
+	may := map[bool]string{true: "may sign policies", false: "may not sign policies"}[add]
+	return c.Say(e, thumbprint+"  "+may, map[string]any{"thumbprint": thumbprint, "signs": add})
+}
+
+type signersRemoveCommand struct{ signersChangeCommand }
+
+// Help gives the examples of the help text.
+func (signersRemoveCommand) Help() string {
+	return "Example:\n" +
+		"  probity policy signers remove old.pem --provider team-a --key signer.key --cert signer.pem"
+}
+
+// Run removes the certificate.
+func (c *signersRemoveCommand) Run(e *term.Env) error { return c.change(e, false) }

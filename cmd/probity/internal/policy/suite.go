@@ -1,0 +1,280 @@
+package policy
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/probity-dev/probity/appraisal"
+	"github.com/probity-dev/probity/claims"
+	"github.com/probity-dev/probity/cmd/probity/internal/term"
+	"github.com/probity-dev/probity/policy"
+	"github.com/probity-dev/probity/wording/jsonerror"
+)
+
+type testCommand struct {
+	Dir string `arg:"" help:"Folder with test files, or one test file."`
+}
+
+// Help gives the examples of the help text.
+func (testCommand) Help() string {
+	return `A test file is JSON and its name ends in .test.json:
+
+  {"policyFile": "enclave.policy",                       or "policy": the text
+   "claims": {"good": {"x-ms-sgx-svn": 3}, "old": {"x-ms-sgx-svn": 1}},
+   "cases":  [{"claims": "good", "want": "permit", "issued": {"svn": 3}},
+              {"claims": "old",  "want": "deny",   "reason": "svn"}]}
+
+want is permit, deny or error (a rule that fails, or configuration rules with wrong values); issued,
+if given, is all that the policy issues; reason is part of the reason. Paths are relative to the
+test file. The coverage names rules and conditions that no case made true, or none made false.
+
+Examples:
+  probity policy test policies/
+  probity policy test enclave.test.json`
+}
+
+type suite struct {
+	PolicyFile string                    `json:"policyFile"`
+	Policy     string                    `json:"policy"`
+	Claims     map[string]jsontext.Value `json:"claims"`
+	Cases      []suiteCase               `json:"cases"`
+}
+
+type suiteCase struct {
+	Name   string         `json:"name"`
+	Claims string         `json:"claims"`
+	Want   string         `json:"want"`
+	Issued jsontext.Value `json:"issued"`
+	Reason string         `json:"reason"`
+}
+
+// Run runs the tests.
+func (c *testCommand) Run(e *term.Env) error {
+	files, err := suiteFiles(e, c.Dir)
+	if err != nil {
+		return err
+	}
+	passed, failed := 0, 0
+	for _, file := range files {
+		p, f, err := runSuite(e, file)
+		if err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		passed, failed = passed+p, failed+f
+	}
+	fmt.Fprintf(e.Out, "%d passed, %d failed\n", passed, failed)
+	if failed > 0 {
+		return term.Exit(term.No)
+	}
+	return nil
+}
+
+func suiteFiles(e *term.Env, path string) ([]string, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !st.IsDir() {
+		return []string{path}, nil
+	}
+	var files []string
+	err = filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil || d.IsDir():
+		case strings.HasSuffix(name, ".test.json"):
+			files = append(files, name)
+		case strings.HasSuffix(name, ".json") && !e.Quiet:
+			fmt.Fprintf(e.Err, "probity: %s: not used: its name does not end in .test.json\n", name)
+		}
+		return err
+	})
+	if err == nil && len(files) == 0 {
+		err = fmt.Errorf("%s: no files whose names end in .test.json", path)
+	}
+	return files, err
+}
+
+func runSuite(e *term.Env, file string) (passed, failed int, err error) {
+	b, err := e.ReadLimited(file, 4<<20)
+	if err != nil {
+		return 0, 0, err
+	}
+	var s suite
+	if err := json.Unmarshal(b, &s, json.RejectUnknownMembers(true)); err != nil {
+		return 0, 0, errors.New(jsonerror.Text(err))
+	}
+	p, err := s.policy(e, file)
+	if err != nil {
+		return 0, 0, err
+	}
+	sets := map[string]claims.Set{}
+	for name, raw := range s.Claims {
+		if sets[name], err = claims.ParseSet(raw, claims.AttestationService); err != nil {
+			return 0, 0, fmt.Errorf("claims %q: %w", name, err)
+		}
+	}
+	if len(s.Cases) == 0 {
+		return 0, 0, errors.New("no cases")
+	}
+	cover := newCoverage(p)
+	for i, test := range s.Cases {
+		set, ok := sets[test.Claims]
+		if !ok {
+			return 0, 0, fmt.Errorf("case %d: there are no claims %q", i+1, test.Claims)
+		}
+		verdict := appraisal.JudgeClaims(set, p)
+		cover.add(&verdict.Policy)
+		problem, err := test.judge(verdict)
+		if err != nil {
+			return 0, 0, fmt.Errorf("case %d: %w", i+1, err)
+		}
+		if problem == "" {
+			passed++
+			continue
+		}
+		failed++
+		name := test.Name
+		if name == "" {
+			name = fmt.Sprintf("case %d (%s)", i+1, test.Claims)
+		}
+		fmt.Fprintf(e.Out, "%s %s: %s: %s\n", e.UI.Bad("FAILED"), file, name, problem)
+	}
+	cover.print(e, file)
+	return passed, failed, nil
+}
+
+func (s *suite) policy(e *term.Env, file string) (*policy.Policy, error) {
+	if (s.Policy == "") == (s.PolicyFile == "") {
+		return nil, errors.New("give either policy or policyFile")
+	}
+	if s.PolicyFile != "" {
+		return e.ReadPolicy(filepath.Join(filepath.Dir(file), s.PolicyFile), false)
+	}
+	return policy.Parse(s.Policy)
+}
+
+// judge returns what is wrong with a verdict, or "".
+func (c *suiteCase) judge(v *appraisal.Verdict) (string, error) {
+	got, reason := "permit", v.Policy.Reason()
+	if !v.Accepted {
+		got, reason = "deny", v.Rejection.Check.Found
+		if v.Rejection.Cause != nil || !v.Rejection.Is(appraisal.CheckPolicy) {
+			got = "error"
+		}
+	}
+	if !slices.Contains([]string{"permit", "deny", "error"}, c.Want) {
+		return "", fmt.Errorf("want is %q, not permit, deny or error", c.Want)
+	}
+	if got != c.Want {
+		return fmt.Sprintf("want %s, got %s: %s", c.Want, got, reason), nil
+	}
+	if !strings.Contains(reason, c.Reason) {
+		return fmt.Sprintf("the reason %q does not contain %q", reason, c.Reason), nil
+	}
+	if c.Issued == nil {
+		return "", nil
+	}
+	issued, err := v.Issued.MarshalJSON()
+	if err != nil {
+		return "", err
+	}
+	want := c.Issued.Clone()
+	if err := want.Format(jsontext.ReorderRawObjects(true)); err != nil {
+		return "", err
+	}
+	if !bytes.Equal(want, issued) {
+		return fmt.Sprintf("issued %s, want %s", issued, want), nil
+	}
+	return "", nil
+}
+
+// coverage counts how often each condition was true and false, by section and
+// rule.
+type coverage struct {
+	rules []ruleCoverage
+}
+
+type ruleCoverage struct {
+	section      string
+	number, line int
+	action       string
+	ran          int
+	held, failed []int // by condition
+	matched      int
+}
+
+func newCoverage(p *policy.Policy) *coverage {
+	c := &coverage{}
+	for _, s := range p.Sections {
+		if s.Name == policy.Configuration {
+			continue
+		}
+		for i, r := range s.Rules {
+			c.rules = append(c.rules,
+				ruleCoverage{section: s.Name, number: i + 1, line: r.Pos.Line, action: r.Action.Name,
+					held: make([]int, len(r.Conditions)), failed: make([]int, len(r.Conditions))})
+		}
+	}
+	return c
+}
+
+func (c *coverage) add(trace *policy.Trace) {
+	for i := range trace.Rules {
+		r := &trace.Rules[i]
+		at := slices.IndexFunc(c.rules,
+			func(rule ruleCoverage) bool { return rule.section == r.Section() && rule.number == r.Number() })
+		rule := &c.rules[at]
+		rule.ran++
+		if r.Matched {
+			rule.matched++
+		}
+		for k := range rule.held {
+			switch {
+			case r.Failed() == k+1:
+				rule.failed[k]++
+			case r.Matched || k+1 < r.Failed():
+				rule.held[k]++
+			}
+		}
+	}
+}
+
+func (c *coverage) print(e *term.Env, file string) {
+	points, seen := 0, 0
+	var gaps []string
+	point := func(covered bool, format string, args ...any) {
+		points++
+		if covered {
+			seen++
+		} else {
+			gaps = append(gaps, fmt.Sprintf(format, args...))
+		}
+	}
+	for _, r := range c.rules {
+		where := fmt.Sprintf("%s rule %d (line %d, %s)", r.section, r.number, r.line, r.action)
+		if len(r.held) == 0 {
+			point(r.matched > 0, "%s never ran", where)
+		}
+		for k := range r.held {
+			point(r.held[k] > 0, "%s: condition %d was never true", where, k+1)
+			point(r.failed[k] > 0, "%s: condition %d was never false", where, k+1)
+		}
+	}
+	if points == 0 {
+		return
+	}
+	fmt.Fprintf(e.Out, "%s: coverage %d %% (%d of %d: each condition true and false, each rule run)\n", file,
+		100*seen/points, seen, points)
+	for _, gap := range gaps {
+		fmt.Fprintln(e.Out, "  "+gap)
+	}
+}

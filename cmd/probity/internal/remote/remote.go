@@ -1,0 +1,131 @@
+// Package remote is what commands share that talk to a service: its address, who asks, and its refusals.
+package remote
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/probity-dev/probity/client"
+	"github.com/probity-dev/probity/cmd/probity/internal/term"
+	"github.com/probity-dev/probity/internal/files"
+	"github.com/probity-dev/probity/policy/policyjws"
+)
+
+// tokenEnv holds the bearer token of commands that manage a service.
+const tokenEnv = "PROBITY_TOKEN"
+
+// Flags say which service, and who asks.
+type Flags struct {
+	Service   string `help:"URL of the service." env:"PROBITY_URL" default:"https://localhost:8443" placeholder:"URL"`
+	CA        string `name:"ca" help:"PEM file with the CA of the service, instead of the system's." env:"PROBITY_CA" placeholder:"FILE"`
+	TokenFile string `help:"File with the bearer token, instead of the environment variable PROBITY_TOKEN." placeholder:"FILE"`
+	term.Output
+	CertificateFlags
+}
+
+// CertificateFlags name a client certificate.
+type CertificateFlags struct {
+	ClientCert string `help:"PEM file with a client certificate, for services that know callers by theirs." placeholder:"FILE"`
+	ClientKey  string `help:"PEM file with the client certificate's key." placeholder:"FILE"`
+}
+
+// Certificate returns nil if none is named.
+func (f CertificateFlags) Certificate() (*tls.Certificate, error) {
+	if (f.ClientCert == "") != (f.ClientKey == "") {
+		return nil, errors.New("--client-cert and --client-key belong together")
+	}
+	if f.ClientCert == "" {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(f.ClientCert, f.ClientKey)
+	if err != nil {
+		return nil, fmt.Errorf("client certificate: %w", err)
+	}
+	return &cert, nil
+}
+
+// ProviderFlag names the provider that a command is about.
+type ProviderFlag struct {
+	Provider string `help:"Attestation provider; by default the one of the service's own address." placeholder:"NAME"`
+}
+
+func (f Flags) Client() (*client.Client, error) {
+	pool, err := files.CertPool(f.CA)
+	if err != nil {
+		return nil, err
+	}
+	bearer := os.Getenv(tokenEnv)
+	if f.TokenFile != "" {
+		b, err := os.ReadFile(f.TokenFile)
+		if err != nil {
+			return nil, err
+		}
+		bearer = string(b)
+	}
+	cfg := client.Config{URL: f.Service, Roots: pool, Token: strings.TrimSpace(bearer)}
+	if cfg.Certificate, err = f.Certificate(); err != nil {
+		return nil, err
+	}
+	if cfg.Certificate != nil && f.TokenFile == "" {
+		cfg.Token = "" // a flag says more than the environment, and services look at tokens first
+	}
+	if cfg.Token == "" && cfg.Certificate == nil {
+		return nil,
+			errors.New(
+				"no bearer token: set PROBITY_TOKEN, or name a file with --token-file, " +
+					"or show a certificate with --client-cert; the first one is the administrator's " +
+					"(adminTokenFile of the service), others are made by: probity token create",
+			)
+	}
+	return client.New(cfg)
+}
+
+func (f Flags) At(p ProviderFlag) (*client.Client, error) {
+	c, err := f.Client()
+	if err == nil && p.Provider != "" && p.Provider != "default" {
+		c = c.ForProvider(p.Provider)
+	}
+	return c, err
+}
+
+// Refused shows why the service did not do it.
+func Refused(e *term.Env, err error) error {
+	var answer *client.Error
+	if !errors.As(err, &answer) {
+		return err
+	}
+	if len(answer.Details) == 0 {
+		fmt.Fprintf(e.Out, "%s: %s: %s\n", e.UI.Bold("refused"), answer.Code, answer.Message)
+	}
+	word := "refused"
+	if answer.Code == "ApprovalRequired" {
+		word = "not done yet" // others must agree
+	}
+	for _, d := range answer.Details {
+		fmt.Fprintf(e.Out, "%s: %s\n  expected  %s\n  found     %s\n  remedy    %s\n  see       %s\n", e.UI.Bold(word),
+			d.Check, d.Expected, d.Found, d.Remedy, term.CheckPage(d.Check))
+	}
+	if answer.Status >= 500 || answer.Status == 429 {
+		return term.Exit(term.Trouble)
+	}
+	return term.Exit(term.No)
+}
+
+// SignerSet reads certificates as JSON Web Keys.
+func SignerSet(paths []string) (*client.SignerSet, error) {
+	if len(paths) == 0 {
+		return nil, nil
+	}
+	set := &client.SignerSet{}
+	for _, file := range paths {
+		chain, err := files.ReadChain(file)
+		if err != nil {
+			return nil, err
+		}
+		set.Keys = append(set.Keys, policyjws.CertificateKey(chain[0]))
+	}
+	return set, nil
+}

@@ -1,0 +1,80 @@
+// Package serve is the commands that run the service: serve, demo, config check.
+package serve
+
+import (
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/probity-dev/probity/cmd/probity/internal/term"
+	"github.com/probity-dev/probity/internal/buildinfo"
+	"github.com/probity-dev/probity/internal/config"
+	"github.com/probity-dev/probity/internal/node"
+)
+
+type Command struct {
+	Config string `help:"Configuration file (JSON)." placeholder:"FILE"`
+	Dev    bool   `help:"Development: make a CA for localhost, allow development settings. Not for production."`
+	Listen string `help:"Address to listen on, instead of the configuration's." placeholder:"HOST:PORT"`
+	Data   string `help:"Data directory, instead of the configuration's." placeholder:"DIR"`
+}
+
+// Help gives the examples of the help text.
+func (Command) Help() string {
+	return `Reads the configuration file and the environment variable PROBITY_MASTER_KEY (base64 of 32
+bytes, instead of the key file). Logs go to standard error as JSON.
+
+SIGTERM drains: /readyz answers 503, and after limits.drain running requests end. SIGHUP reads the
+configuration and its files again.
+
+Examples:
+  probity serve --config probity.json
+  probity serve --dev --data ./probity-data`
+}
+
+// Run runs the service until the process is asked to stop.
+func (c *Command) Run(e *term.Env) error {
+	cfg, err := c.read()
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewJSONHandler(e.Err, &slog.HandlerOptions{ReplaceAttr: term.PlainError}))
+	node.LimitMemory(cfg.Limits.Memory, os.Getenv("GOMEMLIMIT"), os.DirFS("/sys/fs/cgroup"), log)
+	s, err := node.Open(e.Ctx, cfg, c.Dev, log)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	log.Info("listening", "address", s.Address(), "url", cfg.URL, "data", cfg.DataDir,
+		"collateral", s.Held(), "version", buildinfo.Version())
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	go func(inForce config.Config) {
+		for {
+			select {
+			case <-e.Ctx.Done():
+				return
+			case <-hangup:
+				inForce = s.Reload(e.Ctx, inForce, c.read, log)
+			}
+		}
+	}(cfg)
+	return s.Run(e.Ctx)
+}
+
+// read reads the configuration with what the command line says.
+func (c *Command) read() (config.Config, error) {
+	cfg, err := config.Read(c.Config)
+	if err != nil {
+		return cfg, err
+	}
+	if c.Listen != "" {
+		cfg.Listen = c.Listen
+	}
+	if c.Data != "" {
+		cfg.DataDir = c.Data
+	}
+	return cfg, cfg.Complete(c.Dev)
+}
