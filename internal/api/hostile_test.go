@@ -94,7 +94,7 @@ func TestPathsAreComparedInASCII(t *testing.T) {
 }
 
 func TestAnUnknownHostUnderTheSuffixIsMisdirected(t *testing.T) {
-	b := newBench(t, func(c *Config) { c.HostSuffix = "attest.example.org" },
+	b := newBench(t, func(c *Config) { c.Callers.HostSuffix = "attest.example.org" },
 		func(c *provider.Config) { c.HostSuffix = "attest.example.org" })
 	b.provider(t, "acme", "")
 	for host, want := range map[string]int{
@@ -122,7 +122,7 @@ func TestTheAddressOfAProviderHasThePort(t *testing.T) {
 		{"https://attest.example.org:8443", "attest.example.org:9443", "https://acme.attest.example.org:9443"},
 		{"https://attest.example.org", "attest.example.org:9443", "https://acme.attest.example.org:9443"},
 	} {
-		b := newBench(t, func(c *Config) { c.HostSuffix = tc.suffix },
+		b := newBench(t, func(c *Config) { c.Callers.HostSuffix = tc.suffix },
 			func(c *provider.Config) { c.URL, c.HostSuffix = tc.url, tc.suffix })
 		b.provider(t, "acme", "")
 		w := b.send("", "GET", "/.well-known/openid-configuration", strings.TrimPrefix(tc.want, "https://"), "")

@@ -267,7 +267,7 @@ func TestOnlyTheAdministratorManagesPolicies(t *testing.T) {
 		"token without a scheme": {nil, adminToken},
 		"empty token":            {nil, "Bearer "},
 		"no token is configured": {
-			func(c *Config) { c.Auth = auth.New(auth.Config{Now: time.Now}) }, "Bearer " + adminToken,
+			func(c *Config) { c.Callers.Auth = auth.New(auth.Config{Now: time.Now}) }, "Bearer " + adminToken,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

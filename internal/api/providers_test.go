@@ -610,7 +610,7 @@ func TestATPMNeedsACallerUnlessTheProviderSaysOtherwise(t *testing.T) {
 }
 
 func TestProvidersByHostName(t *testing.T) {
-	b := newBench(t, func(c *Config) { c.HostSuffix = "attest.example.org" },
+	b := newBench(t, func(c *Config) { c.Callers.HostSuffix = "attest.example.org" },
 		func(c *provider.Config) { c.HostSuffix = "attest.example.org" })
 	b.provider(t, "alpha", "")
 	for host, want := range map[string]string{

@@ -88,7 +88,7 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request, _ *edge.Call) er
 		return err
 	}
 	if purpose == "changes" {
-		if err := s.changes.ask(r.Context(), s.cfg.Changes); err != nil {
+		if err := s.changes.ask(r.Context(), s.cfg.Health.Changes); err != nil {
 			s.cfg.Log.WarnContext(r.Context(), "not ready for changes", "err", err.Error())
 			return &edge.Error{Status: http.StatusServiceUnavailable, Code: edge.CodeUnavailable,
 				Message: "the database takes no changes now: it is unavailable, read-only or full; " +
@@ -125,8 +125,8 @@ func (s *Server) readiness(ctx context.Context) (answer readiness, problems []st
 			answer.Collateral.Expiring++
 		}
 	}
-	if s.cfg.Ready != nil {
-		if err := s.cfg.Ready(ctx); err != nil {
+	if s.cfg.Health.Ready != nil {
+		if err := s.cfg.Health.Ready(ctx); err != nil {
 			s.cfg.Log.WarnContext(ctx, "the database does not answer", "err", err.Error())
 			problems = append(problems, "database: "+err.Error())
 			answer.Away = append(answer.Away, away{"database", "attestation goes on; " +
@@ -140,9 +140,9 @@ func (s *Server) readiness(ctx context.Context) (answer readiness, problems []st
 func (s *Server) items() []collateralItem {
 	list := []collateralItem{}
 	at := s.now()
-	for _, item := range s.cfg.Held() {
+	for _, item := range s.cfg.Health.Held() {
 		list = append(list,
-			collateralItem{item, at.After(item.NextUpdate), at.After(item.NextUpdate.Add(-s.cfg.WarnBefore))})
+			collateralItem{item, at.After(item.NextUpdate), at.After(item.NextUpdate.Add(-s.cfg.Health.WarnBefore))})
 	}
 	return list
 }

@@ -28,23 +28,27 @@ import (
 // Config is what the service works with.
 type Config struct {
 	Registry *provider.Registry
-	// Auth tells who calls, Authorization is what a refused caller is pointed to: a
-	// token endpoint's base, or empty.
-	Auth          *auth.Authenticator
-	Authorization string
-	// HostSuffix, if not empty, is what follows a provider's name in its host name.
-	HostSuffix string
-	Appraiser  *appraisal.Appraiser
-	// Baselines and Held describe the collateral that is available: Intel's sets, and
-	// everything.
+	Store    Store
+	// Ledger takes decisions; CheckpointKey verifies its checkpoints.
+	Ledger        Ledger
+	CheckpointKey string
+	// Rotation says how signing keys follow each other.
+	Rotation keys.Rotation
+
+	Appraiser *appraisal.Appraiser
+	// Baselines describes Intel's sets of collateral that are available.
 	Baselines func() []collateral.About
-	Held      func() []collateral.Item
-	// WarnBefore is how long before its end collateral is reported as about to
-	// expire.
-	WarnBefore time.Duration
-	Limits     edge.Limits
+	// Sealer keeps what clients bring back: challenges and enrolments.
+	Sealer data.Sealer
+	// TPM says how TPMs are challenged and enrolled.
+	TPM data.TPM
+
+	Callers Callers
+	Health  Health
+	Limits  edge.Limits
 	// Bodies bounds the memory of request bodies; nil bounds nothing.
-	Bodies  *edge.Budget
+	Bodies *edge.Budget
+
 	Log     *slog.Logger
 	Metrics *telemetry.Metrics
 	// Now is the clock of tokens.
@@ -54,20 +58,27 @@ type Config struct {
 	AppraisalTime time.Time
 	// Version names the program in answers.
 	Version string
-	Store   Store
-	// Ledger takes decisions; CheckpointKey verifies its checkpoints.
-	Ledger        Ledger
-	CheckpointKey string
-	// Rotation says how signing keys follow each other.
-	Rotation keys.Rotation
-	// Sealer keeps what clients bring back: challenges and enrolments.
-	Sealer data.Sealer
-	// TPM says how TPMs are challenged and enrolled.
-	TPM data.TPM
 	// Extra, if not nil, answers below ExtraPrefix on the service's own address, and
 	// nothing that a route does.
 	Extra       http.Handler
 	ExtraPrefix string
+}
+
+// Callers says who calls, and by which host name a provider is addressed.
+type Callers struct {
+	Auth *auth.Authenticator
+	// Authorization is what a refused caller is pointed to: a token endpoint's base, or empty.
+	Authorization string
+	// HostSuffix, if not empty, is what follows a provider's name in its host name.
+	HostSuffix string
+}
+
+// Health is what the health routes report besides the state of the server itself.
+type Health struct {
+	// Held describes all collateral that is available. WarnBefore is how long before its end collateral
+	// is reported as about to expire.
+	Held       func() []collateral.Item
+	WarnBefore time.Duration
 	// Ready returns an error while the database does not answer. Attestation goes on without
 	// it. Changes returns an error while it takes no changes.
 	Ready, Changes func(context.Context) error
@@ -113,8 +124,8 @@ func New(cfg Config) *Server {
 		Bodies:   bodies, Now: cfg.Now,
 	}
 	s.Server = edge.New(edge.Config{
-		Routes: routes(s, d, c), Registry: cfg.Registry, Auth: cfg.Auth,
-		Authorization: cfg.Authorization, HostSuffix: cfg.HostSuffix,
+		Routes: routes(s, d, c), Registry: cfg.Registry, Auth: cfg.Callers.Auth,
+		Authorization: cfg.Callers.Authorization, HostSuffix: cfg.Callers.HostSuffix,
 		Limits: cfg.Limits, Bodies: bodies, Log: cfg.Log, Metrics: cfg.Metrics,
 		AppraisalTime: cfg.AppraisalTime, Version: cfg.Version,
 		Extra: cfg.Extra, ExtraPrefix: cfg.ExtraPrefix,

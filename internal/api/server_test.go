@@ -124,10 +124,10 @@ func newBench(t *testing.T, edit func(*Config), settings ...func(*provider.Confi
 			Collateral: source,
 			Random:     rand.Reader,
 		},
-		Baselines: source.List, Held: source.Items,
+		Baselines: source.List, Health: Health{Held: source.Items, Ready: db.Ping},
 		Limits: edge.Limits{Body: 64 << 10, Concurrent: 4, Time: 5 * time.Second, Shutdown: time.Second},
 		Log:    log, Metrics: telemetry.New(nil),
-		Now: clock, Version: "test", Ready: db.Ping, Store: db, Sealer: master, Ledger: b.ledger,
+		Now: clock, Version: "test", Store: db, Sealer: master, Ledger: b.ledger,
 		CheckpointKey: verifier,
 	}
 	if edit != nil {
@@ -142,8 +142,8 @@ func newBench(t *testing.T, edit func(*Config), settings ...func(*provider.Confi
 		t.Fatal(err)
 	}
 	cfg.Registry = b.registry
-	if cfg.Auth == nil {
-		cfg.Auth = auth.New(auth.Config{Tokens: func() []auth.StaticToken {
+	if cfg.Callers.Auth == nil {
+		cfg.Callers.Auth = auth.New(auth.Config{Tokens: func() []auth.StaticToken {
 			return append(b.registry.Tokens(), admin)
 		}, Now: clock})
 	}
@@ -487,7 +487,7 @@ func TestInternalErrorsLeakNothing(t *testing.T) {
 
 func TestAServiceWithoutItsDatabaseIsReadyToAttest(t *testing.T) {
 	gone := func(context.Context) error { return errors.New("gone at 10.1.2.3") }
-	b := newBench(t, func(c *Config) { c.Ready, c.Changes = gone, gone })
+	b := newBench(t, func(c *Config) { c.Health.Ready, c.Health.Changes = gone, gone })
 	w := b.do("GET", "/readyz", "")
 	if w.Code != 200 || !strings.Contains(w.Body.String(), `"what":"database"`) ||
 		strings.Contains(w.Body.String(), "10.1.2.3") {

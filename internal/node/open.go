@@ -97,19 +97,19 @@ func Open(ctx context.Context, cfg config.Config, dev bool, log *slog.Logger) (_
 	}
 	extra, authorization := n.authorization()
 	n.Server = api.New(api.Config{
-		Extra: extra, ExtraPrefix: "/" + devissuer.Tenant + "/", Authorization: authorization,
-		Registry: n.registry, Auth: callers, HostSuffix: cfg.Providers.HostSuffix,
+		Registry: n.registry, Store: n.sealed, Ledger: n.Ledger, CheckpointKey: checkpointKey, Rotation: rotation(cfg),
 		Appraiser: &appraisal.Appraiser{
 			Verifiers:  appraisal.Verifiers(trust),
 			Collateral: n.Plane,
 			Random:     rand.Reader,
 		},
-		Limits: limits(cfg), Bodies: bodies, Baselines: n.baselines,
-		Held: n.held, WarnBefore: warnBefore(cfg.Fetch),
-		Log: log, Metrics: metrics, Now: time.Now, AppraisalTime: cfg.Development.Time,
-		Version: buildinfo.Version(),
-		Ready:   n.store.Ping, Changes: n.store.Writable, Store: n.sealed, Ledger: n.Ledger,
-		CheckpointKey: checkpointKey, Rotation: rotation(cfg), Sealer: atRest.Master, TPM: tpms,
+		Baselines: n.baselines, Sealer: atRest.Master, TPM: tpms,
+		Callers: api.Callers{Auth: callers, Authorization: authorization, HostSuffix: cfg.Providers.HostSuffix},
+		Health: api.Health{Held: n.held, WarnBefore: warnBefore(cfg.Fetch), Ready: n.store.Ping,
+			Changes: n.store.Writable},
+		Limits: limits(cfg), Bodies: bodies, Log: log, Metrics: metrics, Now: time.Now,
+		AppraisalTime: cfg.Development.Time, Version: buildinfo.Version(),
+		Extra: extra, ExtraPrefix: "/" + devissuer.Tenant + "/",
 	})
 	return n, nil
 }
