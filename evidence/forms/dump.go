@@ -147,9 +147,9 @@ func (d dumped) swapped() []byte {
 // assignment is the head of a line such as "quote = " or "unsigned char quote[] = ".
 var assignment = regexp.MustCompile(`^(?:[A-Za-z_][\w<>*&\[\]'.-]{0,40} ?){1,4}(?:=|:=|:) *`)
 
-// literalHead is the head of a list of numbers as programs print or declare it:
-// "[]byte{", "Uint8Array(4238) [", "vec![", "new byte[] {", "&[".
-var literalHead = regexp.MustCompile(`^[&\w :!\[\]().;]{0,40}?[\[{]`)
+// literalHead is the head of a list of numbers as programs print or declare it, and the first digit:
+// "[]byte{1", "Uint8Array(4238) [ 1", "vec![1", "new byte[] {1", "&[1".
+var literalHead = regexp.MustCompile(`^[&\w :!\[\]().;]{0,40}[\[{]\s*[0-9]`)
 
 // fromLiteral reads how programming languages write bytes down, and the value of one
 // assignment.
@@ -169,7 +169,7 @@ func fromLiteral(p piece, text []byte) (list []piece) {
 		list = append(list, p.inside(s, "a quoted string"))
 	}
 	if head := literalHead.FindIndex(text); head != nil {
-		if b, ok := decimals(bytes.TrimRight(text[head[1]:], "]}); \r\n")); ok {
+		if b, ok := decimals(bytes.TrimRight(text[head[1]-1:], "]}); \r\n")); ok {
 			list = append(list, p.inside(b, "a list of numbers"))
 		}
 	}

@@ -112,7 +112,7 @@ func pemForm(text []byte) Form {
 			return Form{} // decoded, and then named
 		}
 		if f.Name == "" {
-			f.Name = "a certificate"
+			return Form{Name: "a certificate in PEM that cannot be read", Hint: "copy the whole file again"}
 		}
 		f.Name += " in PEM"
 		return f
