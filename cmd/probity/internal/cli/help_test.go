@@ -90,20 +90,37 @@ func TestEachHelpSaysTheExitCodes(t *testing.T) {
 	}
 }
 
-// TestOneSpellingOfOutputAndData: no command has a flag of its own for JSON or the data directory.
-func TestOneSpellingOfOutputAndData(t *testing.T) {
+// TestOneSpellingOfEachFlag: --format, --data (the data directory), --bearer-file (who asks), --out
+// (what a command writes) and --runtime-data are the only names of what they are.
+func TestOneSpellingOfEachFlag(t *testing.T) {
 	for _, n := range leaves(t) {
 		for _, group := range n.AllFlags(true) {
 			for _, flag := range group {
 				switch flag.Name {
-				case "json", "output", "data-dir", "datadir", "token":
+				case "json", "output", "data-dir", "datadir", "token", "token-file", "verifier-from":
 					t.Errorf("%s has --%s", n.FullPath(), flag.Name)
+				case "data":
+					if flag.PlaceHolder != "DIR" {
+						t.Errorf("%s: --data takes %s", n.FullPath(), flag.PlaceHolder)
+					}
 				case "format":
 					if flag.Enum != "text,json" || flag.Default != "text" {
 						t.Errorf("%s: --format takes %q", n.FullPath(), flag.Enum)
 					}
 				}
 			}
+		}
+	}
+}
+
+// TestEarlierNamesOfFlagsStillWork: units and scripts use them.
+func TestEarlierNamesOfFlagsStillWork(t *testing.T) {
+	for line, now := range map[string]string{
+		"agent run --service https://localhost:1 --token-file /no-such-folder/token": "--out: ",
+		"keys list --token-file no-such-file":                                        "no-such-file: no such file",
+	} {
+		if code, _, text := runCLI(t, strings.Fields(line)...); code != term.Trouble || !strings.Contains(text, now) {
+			t.Errorf("%s: %d %s", line, code, text)
 		}
 	}
 }

@@ -77,11 +77,11 @@ func (c *agentEnrollCommand) Run(e *term.Env) error {
 
 type agentRunCommand struct {
 	hostFlags
-	Every     time.Duration `help:"Time between attestations." default:"1h"`
-	Jitter    time.Duration `help:"Up to so much is added at random, so that a fleet does not ask all at once." default:"5m"`
-	Retry     time.Duration `help:"Time after a failure." default:"1m"`
-	TokenFile string        `help:"${tokenFileHelp}" default:"/run/probity/token" placeholder:"FILE"`
-	Health    string        `help:"${healthHelp}" placeholder:"ADDRESS"`
+	Every  time.Duration `help:"Time between attestations." default:"1h"`
+	Jitter time.Duration `help:"Up to so much is added at random, so that a fleet does not ask all at once." default:"5m"`
+	Retry  time.Duration `help:"Time after a failure." default:"1m"`
+	Out    string        `help:"${outHelp}" default:"/run/probity/token" aliases:"token-file" placeholder:"FILE"`
+	Health string        `help:"${healthHelp}" placeholder:"ADDRESS"`
 }
 
 // Help gives the examples of the help text.
@@ -104,15 +104,15 @@ func (c *agentRunCommand) Run(e *term.Env) error {
 		bounds.Check("--jitter", c.Jitter, 0, 24*time.Hour)); err != nil {
 		return err
 	}
-	if err := writable(c.TokenFile); err != nil {
-		return fmt.Errorf("--token-file: %w", err)
+	if err := writable(c.Out); err != nil {
+		return fmt.Errorf("--out: %w", err)
 	}
 	if _, err := c.connect(); err != nil {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(e.Err, &slog.HandlerOptions{ReplaceAttr: term.PlainError}))
 	loop := &agent.Loop{
-		Every: c.Every, Jitter: c.Jitter, Retry: c.Retry, TokenFile: c.TokenFile, Log: log,
+		Every: c.Every, Jitter: c.Jitter, Retry: c.Retry, TokenFile: c.Out, Log: log,
 		Attest: c.once,
 	}
 	if c.Health != "" {

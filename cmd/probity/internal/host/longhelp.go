@@ -10,13 +10,13 @@ func LongHelp() kong.Vars {
 			"healthy, otherwise 503.",
 		"nonceHelp": "Text that comes back in the token: rp_data of a TPM's, nonce of a guest's. Without " +
 			"--service it is the challenge: text, or hex:HEX.",
+		"outHelp": "File in which the token is kept, for its owner alone; by default /run/probity/token." +
+			" It is removed when the service refuses.",
 		"printEvidenceHelp": "Write the evidence to this file, which verify evidence reads; without --service " +
 			"nothing is sent.",
 		"runtimeDataHelp": "File with the data that the report of a guest binds, or that come back in the token " +
 			"of an Azure guest (JSON).",
 		"stateHelp": "Folder in which the attestation key is kept; by default /var/lib/probity.",
-		"tokenFileHelp": "File in which the token is kept, for its owner alone; by default /run/probity/token." +
-			" It is removed when the service refuses.",
 		"tpmHelp": "TPM device, or the socket of a simulator: tcp:HOST:PORT, unix:PATH; by default " +
 			"/dev/tpmrm0.",
 	}

@@ -25,9 +25,8 @@ import (
 type ledgerVerifyCommand struct {
 	dataFlag
 	Provider   string   `help:"Attestation provider; by default all that have a ledger." placeholder:"NAME"`
-	Export     string   `help:"Verify this export instead of a database." placeholder:"FILE"`
+	Export     string   `help:"${exportHelp}" placeholder:"FILE"`
 	Verifier   string   `help:"Key that verifies checkpoints, as ledger key prints it; by default the data directory's." placeholder:"KEY"`
-	From       string   `name:"verifier-from" help:"Data directory whose key verifies the checkpoints of an export." placeholder:"DIR"`
 	Checkpoint []string `help:"Files with checkpoints that were kept elsewhere." placeholder:"FILE"`
 	term.Output
 }
@@ -45,6 +44,7 @@ and the key.
 
 Examples:
   probity ledger verify --data /var/lib/probity
+  probity ledger verify --export ledger.ndjson --data /var/lib/probity
   probity ledger verify --export ledger.ndjson --verifier "$KEY" --checkpoint kept.txt`
 }
 
@@ -175,8 +175,8 @@ func (c *ledgerVerifyCommand) open(e *term.Env) (*verified, error) {
 	}
 	v := &verified{close: func() error { return nil }}
 	key := c.Verifier
-	if key == "" && c.From != "" {
-		from, err := (dataFlag{term.DataFlags{Data: c.From}}).ledgers(e, "", "")
+	if key == "" && (c.Data != "" || c.Config != "") {
+		from, err := c.dataFlag.ledgers(e, "", "")
 		if err != nil {
 			return nil, err
 		}
@@ -187,7 +187,7 @@ func (c *ledgerVerifyCommand) open(e *term.Env) (*verified, error) {
 	}
 	if key == "" && v.keys == nil {
 		return nil, errors.New("an export does not contain the key that verifies it: " +
-			"give it with --verifier, as probity ledger key printed it, or with --verifier-from")
+			"give it with --verifier, as probity ledger key printed it, or name the data directory with --data")
 	}
 	if key != "" {
 		verifier, err := note.NewVerifier(key)

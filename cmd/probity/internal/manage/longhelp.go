@@ -6,6 +6,8 @@ import "github.com/alecthomas/kong"
 // give them.
 func LongHelp() kong.Vars {
 	return kong.Vars{
+		"exportHelp": "Verify this export instead of a database; --data or --config then names the data " +
+			"directory whose key verifies it.",
 		"forHelp": "What they certify: attestation (keys that sign quotes) or endorsement (TPMs that may" +
 			" enrol).",
 		"nowHelp": "Sign with the new key at once. Clients that hold key sets may refuse its tokens " +

@@ -19,9 +19,9 @@ const tokenEnv = "PROBITY_TOKEN"
 
 // Flags say which service, and who asks.
 type Flags struct {
-	Service   string `help:"URL of the service." env:"PROBITY_URL" default:"https://localhost:8443" placeholder:"URL"`
-	CA        string `name:"ca" help:"PEM file with the CA of the service, instead of the system's." env:"PROBITY_CA" placeholder:"FILE"`
-	TokenFile string `help:"File with the bearer token, instead of the environment variable PROBITY_TOKEN." placeholder:"FILE"`
+	Service    string `help:"URL of the service." env:"PROBITY_URL" default:"https://localhost:8443" placeholder:"URL"`
+	CA         string `name:"ca" help:"PEM file with the CA of the service, instead of the system's." env:"PROBITY_CA" placeholder:"FILE"`
+	BearerFile string `help:"File with the bearer token, instead of the one in PROBITY_TOKEN." aliases:"token-file" placeholder:"FILE"`
 	term.Output
 	CertificateFlags
 }
@@ -58,8 +58,8 @@ func (f Flags) Client() (*client.Client, error) {
 		return nil, err
 	}
 	bearer := os.Getenv(tokenEnv)
-	if f.TokenFile != "" {
-		b, err := os.ReadFile(f.TokenFile)
+	if f.BearerFile != "" {
+		b, err := os.ReadFile(f.BearerFile)
 		if err != nil {
 			return nil, err
 		}
@@ -69,13 +69,13 @@ func (f Flags) Client() (*client.Client, error) {
 	if cfg.Certificate, err = f.Certificate(); err != nil {
 		return nil, err
 	}
-	if cfg.Certificate != nil && f.TokenFile == "" {
+	if cfg.Certificate != nil && f.BearerFile == "" {
 		cfg.Token = "" // a flag says more than the environment, and services look at tokens first
 	}
 	if cfg.Token == "" && cfg.Certificate == nil {
 		return nil,
 			errors.New(
-				"no bearer token: set PROBITY_TOKEN, or name a file with --token-file, " +
+				"no bearer token: set PROBITY_TOKEN, or name a file with --bearer-file, " +
 					"or show a certificate with --client-cert; the first one is the administrator's " +
 					"(adminTokenFile of the service), others are made by: probity token create",
 			)

@@ -20,9 +20,11 @@ import (
 )
 
 type Command struct {
-	Kind  string `arg:"" help:"Attestation type: SgxEnclave, OpenEnclave, TdxVm, SevSnpVm, Tpm, VbsEnclave, AzureGuest, NitroEnclave, ArmCca."`
-	Out   string `help:"Folder to write; by default simulated-KIND." placeholder:"DIR"`
-	Data  string `help:"File with the runtime data to bind, instead of an example." placeholder:"FILE"`
+	Kind string `arg:"" help:"Attestation type: SgxEnclave, OpenEnclave, TdxVm, SevSnpVm, Tpm, VbsEnclave, AzureGuest, NitroEnclave, ArmCca."`
+	Out  string `help:"Folder to write; by default simulated-KIND." placeholder:"DIR"`
+
+	RuntimeData string `help:"File with the runtime data to bind, instead of an example." placeholder:"FILE"`
+
 	Line  string `help:"Product line, with SevSnpVm." enum:"Milan,Genoa,Turin" default:"Milan"`
 	VLEK  bool   `name:"vlek" help:"Sign with a VLEK, with SevSnpVm."`
 	Debug bool   `help:"Make the guest debuggable; boot a TPM's machine without secure boot."`
@@ -41,7 +43,7 @@ unless it is told to.
 Examples:
   probity simulate SevSnpVm
   probity simulate SevSnpVm --line Turin --out turin
-  probity simulate TdxVm --debug --data runtime.json
+  probity simulate TdxVm --debug --runtime-data runtime.json
   probity simulate SgxEnclave --tcb OutOfDate --out outdated`
 }
 
@@ -64,8 +66,8 @@ func (c *Command) Run(e *term.Env) error {
 		return err
 	}
 	data := []byte(`{"purpose":"simulation","greeting":"these bytes are bound by the evidence"}`)
-	if c.Data != "" {
-		if data, err = e.ReadLimited(c.Data, evidence.MaxSize); err != nil {
+	if c.RuntimeData != "" {
+		if data, err = e.ReadLimited(c.RuntimeData, evidence.MaxSize); err != nil {
 			return err
 		}
 	}
