@@ -12,6 +12,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -25,6 +26,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/probity-dev/probity/evidence/eventlog"
@@ -60,7 +62,7 @@ func TestScripts(t *testing.T) {
 		Dir:   "testdata/script",
 		Setup: setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"waitready": waitReady, "keep": keep, "flip": flip, "starttpm": startTPM, "extendpcr": extendPCR,
+			"waitready": waitReady, "keep": keep, "json": answersInJSON, "flip": flip, "starttpm": startTPM, "extendpcr": extendPCR,
 			"putpolicy": putPolicy, "waitfor": waitFor,
 		},
 		Condition: func(condition string) (bool, error) {
@@ -256,6 +258,28 @@ func keep(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: keep FILE")
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(ts.ReadFile("stdout")), 0o600))
+}
+
+// answersInJSON runs a command with --format json: what it prints is JSON, whether it succeeds or
+// not.
+func answersInJSON(ts *testscript.TestScript, neg bool, args []string) {
+	err := ts.Exec("probity", append(args, "--format", "json")...)
+	if neg != (err != nil) {
+		ts.Fatalf("json %s: %v", strings.Join(args, " "), err)
+	}
+	dec, values := jsontext.NewDecoder(strings.NewReader(ts.ReadFile("stdout"))), 0
+	for {
+		_, err := dec.ReadValue()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if values++; err != nil {
+			ts.Fatalf("json %s: no JSON: %v", strings.Join(args, " "), err)
+		}
+	}
+	if values == 0 {
+		ts.Fatalf("json %s: it printed nothing", strings.Join(args, " "))
+	}
 }
 
 // startTPM starts a TPM with the boot of a Linux machine in it; its address is $TPM,

@@ -98,7 +98,8 @@ func Run(ctx context.Context, args []string, stdio term.IO) int {
 	ui := term.NewUI(stdio.Out, c.NoColor)
 	out := &term.Counted{Writer: stdio.Out}
 	stdio.Out = out
-	err = parsed.Run(&term.Env{IO: stdio, Ctx: ctx, UI: ui, Quiet: c.Quiet})
+	asJSON = formatOf(parsed) == "json"
+	err = parsed.Run(&term.Env{IO: stdio, Ctx: ctx, UI: ui, Quiet: c.Quiet, JSON: asJSON})
 	var own term.Exit
 	switch {
 	case errors.As(err, &own):
@@ -116,6 +117,17 @@ func Run(ctx context.Context, args []string, stdio term.IO) int {
 		return term.Trouble
 	}
 	return term.Yes
+}
+
+// formatOf returns the value of --format, or "" for a command without it.
+func formatOf(parsed *kong.Context) string {
+	for _, flag := range parsed.Flags() {
+		if flag.Name == "format" {
+			format, _ := parsed.FlagValue(flag).(string)
+			return format
+		}
+	}
+	return ""
 }
 
 // newParser returns the parser of the command tree.

@@ -65,7 +65,7 @@ func (versionCommand) Help() string {
 // Run prints the version.
 func (c *versionCommand) Run(e *term.Env) error {
 	info := buildinfo.Read()
-	if c.JSON() {
+	if e.JSON {
 		return term.PrintJSON(e.Out, info)
 	}
 	_, err := fmt.Fprintf(e.Out, "probity %s\ncommit  %s\ndate    %s\ngo      %s\n", info.Version, info.Commit, info.Date, info.Go)

@@ -3,6 +3,7 @@ package internal
 import (
 	"bytes"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -110,6 +111,38 @@ func TestOneSpellingOfEachFlag(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// formless are the commands without --format, and why.
+var formless = map[string]string{
+	"serve":             "it runs until it is stopped, and logs JSON",
+	"demo":              "it shows a person how attestation goes",
+	"agent run":         "it runs until it is stopped",
+	"policy fmt":        "its answer is a policy",
+	"policy lsp":        "it speaks the protocol of editors",
+	"collateral export": "its answer is a file",
+	"ledger export":     "its answer is NDJSON",
+	"help":              "its answer is a page",
+	"completion":        "its answer is a script",
+	"man":               "its answer is a page",
+}
+
+// TestEveryAnswerHasAFormat: a program reads the answer of each command.
+func TestEveryAnswerHasAFormat(t *testing.T) {
+	seen := 0
+	for _, n := range leaves(t) {
+		name := strings.TrimPrefix(n.FullPath(), "probity ")
+		has := slices.ContainsFunc(n.Flags, func(f *kong.Flag) bool { return f.Name == "format" })
+		if formless[name] != "" {
+			seen++
+		}
+		if has == (formless[name] != "") {
+			t.Errorf("%s: --format %t, but %q", name, has, formless[name])
+		}
+	}
+	if seen != len(formless) {
+		t.Errorf("%d of %d commands without --format were found", seen, len(formless))
 	}
 }
 

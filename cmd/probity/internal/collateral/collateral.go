@@ -25,7 +25,6 @@ import (
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/store/sqlite"
 	"github.com/probity-dev/probity/wording/phrase"
-	"github.com/probity-dev/probity/wording/plainerror"
 )
 
 type Commands struct {
@@ -149,7 +148,7 @@ func (c *listCommand) Run(e *term.Env) error {
 		return err
 	}
 	items := describe.Items(b)
-	if c.JSON() {
+	if e.JSON {
 		return json.MarshalEncode(jsontext.NewEncoder(e.Out, jsontext.WithIndent("  ")), items)
 	}
 	if len(items) == 0 {
@@ -207,7 +206,7 @@ func (c *showCommand) Run(e *term.Env) error {
 		}
 		shown++
 		f := append(describe.Fields{{Name: "key", Value: item.Key}}, describe.Bundle(one)...)
-		if c.JSON() {
+		if e.JSON {
 			if err := json.MarshalEncode(jsontext.NewEncoder(e.Out, jsontext.WithIndent("  ")), f); err != nil {
 				return err
 			}
@@ -270,6 +269,7 @@ func writeBundle(e *term.Env, path string, b *collateral.Bundle) error {
 type importCommand struct {
 	File  string `arg:"" help:"${fileHelp}"`
 	Older bool   `help:"Let an older release replace a newer one."`
+	term.Output
 	Held
 }
 
@@ -303,6 +303,7 @@ func (c *importCommand) Run(e *term.Env) error {
 type verifyCommand struct {
 	File string `arg:"" help:"Bundle or other collateral."`
 	At   string `help:"Judge at this time (RFC 3339) instead of now." placeholder:"TIME"`
+	term.Output
 	Held
 }
 
@@ -336,30 +337,4 @@ func (c *verifyCommand) Run(e *term.Env) error {
 	}
 	defer w.Close()
 	return printOutcomes(e, c.File, w.Import(e.Ctx, b, true), "holds")
-}
-
-// printOutcomes prints what became of each piece, and where a folder held it.
-func printOutcomes(e *term.Env, path string, outcomes []collateralcache.Outcome, word string) error {
-	bad := 0
-	for _, out := range outcomes {
-		from := ""
-		if out.File != "" && out.File != path {
-			from = "  (" + out.File + ")"
-		}
-		if out.Err != nil {
-			bad++
-			fmt.Fprintf(e.Out, "%s %s%s\n    %s\n", e.UI.Bad("✗"), out.Item.Key, from, plainerror.Text(out.Err))
-			continue
-		}
-		fmt.Fprintf(e.Out, "%s %s  %s until %s%s\n", e.UI.Good("✓"), out.Item.Key, word,
-			phrase.Stamp(out.Item.NextUpdate), from)
-	}
-	if len(outcomes) == 0 {
-		return errors.New("the bundle is empty")
-	}
-	if bad > 0 {
-		fmt.Fprintf(e.Out, "%d of %d pieces failed verification\n", bad, len(outcomes))
-		return term.Exit(term.No)
-	}
-	return nil
 }

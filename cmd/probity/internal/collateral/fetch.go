@@ -33,6 +33,7 @@ type fetchCommand struct {
 	TLSCA    string   `name:"tls-ca" help:"PEM file with the CAs of the TLS certificate of Intel's service, for a PCCS." placeholder:"FILE"`
 	Update   string   `help:"standard or early; empty leaves it to the service." enum:",standard,early" default:""`
 	Out      string   `help:"Write a bundle to this file instead of keeping it in the data directory." placeholder:"FILE"`
+	term.Output
 	Held
 }
 
@@ -72,18 +73,24 @@ func (c *fetchCommand) Run(e *term.Env) error {
 		return err
 	}
 	defer w.Close()
-	failed := 0
+	answer := fetched{Stored: []collateral.Item{}, Failed: []failure{}}
 	for i, wish := range wishes {
 		if !e.Quiet {
 			fmt.Fprintf(e.Err, "[%d/%d] %s\n", i+1, len(wishes), wish.name)
 		}
 		if err := wish.fetch(e.Ctx, w); err != nil {
-			failed++
-			fmt.Fprintf(e.Out, "%s %s\n    %s\n", e.UI.Bad("✗"), wish.name, plainerror.Text(err))
+			answer.Failed = append(answer.Failed, failure{wish.name, plainerror.Text(err)})
+			if !e.JSON {
+				printFailure(e, wish.name, err)
+			}
 		}
 	}
-	printItems(e, w.List(), time.Now())
-	if c.Out != "" && failed < len(wishes) {
+	if answer.Stored = append(answer.Stored, w.List()...); !e.JSON {
+		printItems(e, answer.Stored, time.Now())
+	} else if err := term.PrintJSON(e.Out, answer); err != nil {
+		return err
+	}
+	if c.Out != "" && len(answer.Failed) < len(wishes) {
 		b, err := w.Export(e.Ctx)
 		if err != nil {
 			return err
@@ -92,7 +99,7 @@ func (c *fetchCommand) Run(e *term.Env) error {
 			return err
 		}
 	}
-	if failed > 0 {
+	if len(answer.Failed) > 0 {
 		return term.Exit(term.No)
 	}
 	return nil
@@ -221,6 +228,9 @@ func (c *fetchCommand) numbers(e *term.Env) error {
 	list, err := client.EvaluationNumbers(e.Ctx, collateral.TEE(c.TEE))
 	if err != nil {
 		return err
+	}
+	if e.JSON {
+		return term.PrintJSON(e.Out, list)
 	}
 	for _, n := range list {
 		fmt.Fprintf(e.Out, "%d  TCB of %s, recovery event of %s\n", n.Number, n.Date.Format(time.DateOnly),

@@ -31,6 +31,7 @@ type agentEnrollCommand struct {
 
 	BearerFile string `help:"File with a bearer token, for a provider that asks who enrols." placeholder:"FILE"`
 	remote.CertificateFlags
+	term.Output
 }
 
 // Help gives the examples of the help text.
@@ -70,9 +71,8 @@ func (c *agentEnrollCommand) Run(e *term.Env) error {
 	if err != nil {
 		return refusedByService(e, err)
 	}
-	fmt.Fprintf(e.Out, "%s as %s\n\n  attestation key  %s\n  endorsement key  %s\n", e.UI.Good("enrolled"),
+	return e.Answer(done, "%s as %s\n\n  attestation key  %s\n  endorsement key  %s\n", e.UI.Good("enrolled"),
 		done.Name, done.AttestationKey, done.EndorsementKey)
-	return nil
 }
 
 type agentRunCommand struct {

@@ -26,6 +26,7 @@ type AttestCommand struct {
 	Env           string   `help:"Write PROBITY_TOKEN=TOKEN to this file, for its owner alone." placeholder:"FILE"`
 	Exec          bool     `help:"Run the command behind --, with PROBITY_TOKEN in its environment, only if the host was attested."`
 	Command       []string `arg:"" optional:"" help:"With --exec: the command and its arguments, behind --."`
+	term.Output
 }
 
 // hostFlags say where the service is and what of the host to attest.
@@ -83,6 +84,9 @@ func (c *AttestCommand) Run(e *term.Env) error {
 		if err := os.WriteFile(c.PrintEvidence, b, 0o644); err != nil {
 			return err
 		}
+		if e.JSON {
+			return term.PrintJSON(e.Out, collected{h.kind, c.PrintEvidence, len(b)})
+		}
 		fmt.Fprintf(e.Err, "%s evidence of %d bytes in %s; look at it with: probity verify evidence %s %s\n",
 			h.kind, len(b), c.PrintEvidence, h.kind, c.PrintEvidence)
 		return nil
@@ -92,7 +96,22 @@ func (c *AttestCommand) Run(e *term.Env) error {
 	if err != nil {
 		return refusedByService(e, err)
 	}
-	return c.deliver(e, token)
+	return c.deliver(e, h.kind, token)
+}
+
+// collected is evidence that was written without asking a service, for programs.
+type collected struct {
+	Kind  evidence.Kind `json:"kind"`
+	File  string        `json:"file"`
+	Bytes int           `json:"bytes"`
+}
+
+// attested is where a token is, for programs: in the answer itself unless a file was named.
+type attested struct {
+	Kind  evidence.Kind `json:"kind"`
+	Token string        `json:"token,omitzero"`
+	Out   string        `json:"out,omitzero"`
+	Env   string        `json:"env,omitzero"`
 }
 
 // refusedByService prints the failed check of a refusal.
@@ -101,32 +120,32 @@ func refusedByService(e *term.Env, err error) error {
 	if !errors.As(err, &answer) || answer.Status < 400 || answer.Status >= 500 || len(answer.Details) == 0 {
 		return err
 	}
+	if e.JSON {
+		return remote.Refused(e, err)
+	}
 	d := answer.Details[0]
 	fmt.Fprintf(e.Err, "%s %s\n\n  expected  %s\n  found     %s\n  remedy    %s\n  see       %s\n",
 		e.UI.Bad("refused:"), d.Check, d.Expected, d.Found, d.Remedy, term.CheckPage(d.Check))
 	return term.Exit(term.No)
 }
 
-// deliver hands the token on.
-func (c *AttestCommand) deliver(e *term.Env, token string) error {
+// deliver hands the token on. With --exec, standard output is the command's.
+func (c *AttestCommand) deliver(e *term.Env, kind evidence.Kind, token string) error {
 	if c.Env != "" {
 		if err := agent.WriteSecret(c.Env, []byte("PROBITY_TOKEN="+token+"\n")); err != nil {
 			return err
 		}
 	}
-	switch {
-	case c.Out != "":
+	if c.Out != "" {
 		if err := agent.WriteSecret(c.Out, []byte(token+"\n")); err != nil {
 			return err
 		}
 		if !e.Quiet {
 			fmt.Fprintf(e.Err, "attested; token in %s\n", c.Out)
 		}
-	case c.Env == "" && !c.Exec:
-		fmt.Fprintln(e.Out, token)
 	}
 	if !c.Exec {
-		return nil
+		return c.answer(e, kind, token)
 	}
 	cmd := exec.CommandContext(e.Ctx, c.Command[0], c.Command[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = e.In, e.Out, e.Err
@@ -137,6 +156,17 @@ func (c *AttestCommand) deliver(e *term.Env, token string) error {
 		return term.Exit(failed.ExitCode())
 	}
 	return err
+}
+
+// answer prints the token, unless a file has it.
+func (c *AttestCommand) answer(e *term.Env, kind evidence.Kind, token string) error {
+	done := attested{Kind: kind, Out: c.Out, Env: c.Env}
+	if c.Out == "" && c.Env == "" {
+		done.Token = token
+	} else if !e.JSON {
+		return nil
+	}
+	return e.Answer(done, "%s\n", token)
 }
 
 // host is what is attested, and by whom.

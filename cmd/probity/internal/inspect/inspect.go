@@ -43,7 +43,7 @@ func (c *Command) Run(e *term.Env) error {
 	if found == nil {
 		return fmt.Errorf("%s: %d bytes of no form that is known here", c.File, len(b))
 	}
-	if c.JSON() {
+	if e.JSON {
 		return found.Write(e.Out)
 	}
 	found.Print(e.Out, e.UI.Bold, "")

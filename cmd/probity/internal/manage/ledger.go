@@ -17,6 +17,7 @@ import (
 	"github.com/probity-dev/probity/cmd/probity/internal/term"
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/wording/phrase"
+	"github.com/probity-dev/probity/wording/plainerror"
 )
 
 type LedgerCommands struct {
@@ -99,7 +100,7 @@ func (c *ledgerTailCommand) Run(e *term.Env) error {
 		}
 		away = false
 		for _, text := range page.Value {
-			if c.JSON() {
+			if e.JSON {
 				fmt.Fprintln(e.Out, string(text))
 			} else if err := show(e, text); err != nil {
 				return err
@@ -176,7 +177,7 @@ func (c *ledgerSearchCommand) Run(e *term.Env) error {
 		}
 		for _, text := range page.Value {
 			found++
-			if c.JSON() {
+			if e.JSON {
 				fmt.Fprintln(e.Out, string(text))
 			} else if err := show(e, text); err != nil {
 				return err
@@ -194,7 +195,10 @@ func (c *ledgerSearchCommand) Run(e *term.Env) error {
 	return nil
 }
 
-type ledgerExportCommand struct{ ledgerFlags }
+type ledgerExportCommand struct {
+	remote.Connection
+	remote.ProviderFlag
+}
 
 // Help gives the examples of the help text.
 func (ledgerExportCommand) Help() string {
@@ -232,7 +236,7 @@ func (c *ledgerKeyCommand) Run(e *term.Env) error {
 	if err != nil {
 		return remote.Refused(e, err)
 	}
-	if c.JSON() {
+	if e.JSON {
 		return term.PrintJSON(e.Out, p)
 	}
 	fmt.Fprintln(e.Err, p.Verifier)
@@ -251,7 +255,8 @@ type ledgerProveCommand struct {
 // Help gives the examples of the help text.
 func (ledgerProveCommand) Help() string {
 	return "Example:\n" +
-		"  probity ledger prove 41 > proof.json"
+		"  probity ledger prove 41\n" +
+		"  probity ledger prove 41 --format json > proof.json"
 }
 
 // Run prints and checks a proof.
@@ -277,8 +282,13 @@ func (c *ledgerProveCommand) Run(e *term.Env) error {
 		return err
 	}
 	if err := p.Check(verifier); err != nil {
-		fmt.Fprintf(e.Out, "%s: %v\n", e.UI.Bold("refused"), err)
-		return term.Exit(term.No)
+		answer := map[string]string{"verdict": term.VerdictRejected, "message": plainerror.Text(err)}
+		return errors.Join(e.Answer(answer, "%s: %v\n", e.UI.Bold("refused"), err), term.Exit(term.No))
 	}
-	return term.PrintJSON(e.Out, text)
+	checkpoint, err := ledger.OpenCheckpoint(p.Checkpoint, verifier)
+	if err != nil {
+		return err
+	}
+	return e.Answer(text, "%s  entry %d is in %s, among the first %s\n", e.UI.Good("proven"), p.Seq,
+		checkpoint.Origin, entries(checkpoint.Size))
 }

@@ -17,7 +17,10 @@ import (
 	"github.com/probity-dev/probity/internal/store"
 )
 
-type ledgerRotateKeyCommand struct{ dataFlag }
+type ledgerRotateKeyCommand struct {
+	dataFlag
+	term.Output
+}
 
 // Help gives the examples of the help text.
 func (ledgerRotateKeyCommand) Help() string {
@@ -48,8 +51,7 @@ func (c *ledgerRotateKeyCommand) Run(e *term.Env) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(e.Out, public)
-	return nil
+	return e.Answer(map[string]string{"verifier": public}, "%s\n", public)
 }
 
 func rotateCheckpointKey(

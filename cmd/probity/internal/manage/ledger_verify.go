@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
-	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/probity-dev/probity/cmd/probity/internal/term"
 	"github.com/probity-dev/probity/internal/keys"
@@ -87,12 +86,7 @@ func (c *ledgerVerifyCommand) Run(e *term.Env) error {
 			return err
 		}
 		intact = intact && len(r.Problems) == 0
-		if c.JSON() {
-			err = term.PrintJSON(e.Out, r)
-		} else {
-			report(e, r, compared)
-		}
-		if err != nil {
+		if err := report(e, r, compared); err != nil {
 			return err
 		}
 	}
@@ -126,7 +120,11 @@ func (c *ledgerVerifyCommand) kept(v *verified) (map[string][]string, error) {
 	return all, nil
 }
 
-func report(e *term.Env, r *ledger.Report, compared string) {
+// report prints what was found in a ledger.
+func report(e *term.Env, r *ledger.Report, compared string) error {
+	if e.JSON {
+		return term.PrintJSON(e.Out, r)
+	}
 	word := "intact"
 	if len(r.Problems) > 0 {
 		word = "damaged"
@@ -159,6 +157,7 @@ func report(e *term.Env, r *ledger.Report, compared string) {
 		fmt.Fprintln(e.Out, "  no checkpoint outside the database was there to compare with: "+
 			"an older copy of the whole database would look intact")
 	}
+	return nil
 }
 
 // rows shows progress on a terminal.
@@ -322,106 +321,4 @@ func damagedRows(n int64) string {
 		return "1 row is"
 	}
 	return fmt.Sprintf("%d rows are", n)
-}
-
-type ledgerAcceptCommand struct {
-	dataFlag
-	Provider string `help:"Attestation provider." required:"" placeholder:"NAME"`
-	Damaged  bool   `name:"damaged-rows" help:"Accept rows whose text or hash was changed or removed, too; the ledger records which."`
-}
-
-// Help gives the examples of the help text.
-func (ledgerAcceptCommand) Help() string {
-	return `A ledger is stopped when the database does not have the history that was signed. After an
-older backup was restored, this accepts the history as it is now. Run it on each node, as the
-service's user; the service goes on within a minute, and records that you did so. The last
-checkpoint is kept beside the new one, and checkpoints in the database that contradict the history
-are moved to a file there.
-
-Do not use it before you know who changed the database: entries that are missing then stay missing.
-
-Rows whose text was changed or removed while their hashes stayed cannot be recovered without a
-backup. --damaged-rows accepts them as they are: ledger verify then counts them, and the ledger says
-that you accepted them.
-
-Examples:
-  probity ledger accept --data /var/lib/probity --provider default
-  probity ledger accept --data /var/lib/probity --provider default --damaged-rows`
-}
-
-// Run leaves the acceptance for the service.
-func (c *ledgerAcceptCommand) Run(e *term.Env) error {
-	v, err := c.ledgers(e, c.Provider, "")
-	if err != nil {
-		return err
-	}
-	defer v.close()
-	if v.outside == nil {
-		return errors.New("the data directory has no checkpoints outside the database: " +
-			"the service has not been started with it")
-	}
-	r, err := ledger.Verify(e.Ctx, v.history, c.Provider, v.keys, nil, rows(e))
-	if err != nil {
-		return err
-	}
-	contradicted, damaged := false, ledger.Rows(nil)
-	for _, p := range r.Problems {
-		switch row := p.Check == "ledger.row" || p.Check == "ledger.chain"; {
-		case p.Check == "ledger.fork" || p.Check == "ledger.checkpoint":
-			contradicted = true
-		case row && c.Damaged:
-		case row:
-			report(e, r, "")
-			return fmt.Errorf("rows of the ledger are damaged (%s at %d): restore the database from a "+
-				"backup, or accept them as they are: --damaged-rows", p.Check, p.Seq)
-		default:
-			report(e, r, "")
-			return fmt.Errorf("the rows of the ledger do not fit together (%s at %d): "+
-				"restore the database from a backup first",
-				p.Check, p.Seq)
-		}
-	}
-	if damaged, err = r.Damaged(); err != nil {
-		return err
-	}
-	db := v.history.(store.Store)
-	if contradicted {
-		if err := moveCheckpoints(e, db, v.outside, c.Provider); err != nil {
-			return err
-		}
-	}
-	root, err := tlog.ParseHash(r.Root)
-	if err != nil {
-		return err
-	}
-	err = ledger.Accept(v.outside, c.Provider, ledger.Acceptance{Size: r.Size, Root: root, Damaged: damaged})
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(e.Out,
-		"accepted  %s: %s, root %s; the service goes on with it within a minute, or at its next start\n",
-		c.Provider, entries(r.Size), r.Root)
-	return nil
-}
-
-// moveCheckpoints moves the checkpoints of a ledger from the database to a file.
-func moveCheckpoints(e *term.Env, db store.Store, outside *anchor.Folder, provider string) error {
-	list, err := db.Checkpoints(e.Ctx, provider, 1_000_000)
-	if err != nil || len(list) == 0 {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(outside.Path(provider)), provider+".removed-*.txt")
-	if err != nil {
-		return err
-	}
-	for _, c := range list {
-		if _, err = fmt.Fprintln(f, c.Note); err != nil {
-			break
-		}
-	}
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	fmt.Fprintf(e.Err, "checkpoints that contradict the history were moved to %s\n", f.Name())
-	return db.DeleteCheckpoints(e.Ctx, provider)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/asn1"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -21,6 +22,7 @@ type tpmEKCommand struct {
 	File string   `arg:"" help:"Certificate of an endorsement key: DER as it is in the TPM, or PEM; - reads standard input."`
 	Root []string `help:"PEM file with roots and intermediates of the vendor." placeholder:"FILE" required:""`
 	At   string   `help:"Judge at this time (RFC 3339) instead of now." placeholder:"TIME"`
+	term.Output
 }
 
 // Help gives the examples of the help text.
@@ -68,12 +70,12 @@ func (c *tpmEKCommand) Run(e *term.Env) error {
 	}
 	cert, err := tpm.VerifyEK(roots, file.Bytes, at)
 	if err != nil {
-		fmt.Fprintf(e.Out, "%s\n\n  found     %s\n  remedy    give the vendor's root and all "+
-			"intermediates with --root; compare their fingerprints with: probity tpm roots vendors\n",
-			e.UI.Bad("refused"), err)
-		return term.Exit(term.No)
+		const remedy = "give the vendor's root and all intermediates with --root; compare their " +
+			"fingerprints with: probity tpm roots vendors"
+		answer := map[string]string{"verdict": term.VerdictRejected, "found": err.Error(), "remedy": remedy}
+		return errors.Join(e.Answer(answer, "%s\n\n  found     %s\n  remedy    %s\n", e.UI.Bad("refused"),
+			err, remedy), term.Exit(term.No))
 	}
-	fmt.Fprintf(e.Out, "%s\n\n", e.UI.Good("verified"))
 	chain, err := roots.Verify(cert, at)
 	if err != nil {
 		return err
@@ -94,6 +96,10 @@ func (c *tpmEKCommand) Run(e *term.Env) error {
 	if names := tpmOf(cert); len(names) > 0 {
 		f.Add("tpm", names)
 	}
+	if e.JSON {
+		return append(describe.Fields{{Name: "verdict", Value: term.VerdictAccepted}}, f...).Write(e.Out)
+	}
+	fmt.Fprintf(e.Out, "%s\n\n", e.UI.Good("verified"))
 	f.Print(e.Out, e.UI.Bold, "  ")
 	if !e.Quiet {
 		fmt.Fprintln(e.Err, "\nThis says nothing about attestation keys: a TPM proves that a key is in "+

@@ -2,9 +2,6 @@ package policy
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
-	"slices"
 
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/claims"
@@ -54,7 +51,7 @@ func (c *evalCommand) Run(e *term.Env) error {
 	if err != nil {
 		return err
 	}
-	if c.JSON() {
+	if e.JSON {
 		if err := term.PrintVerdict(e, verdict); err != nil {
 			return err
 		}
@@ -120,97 +117,4 @@ func (c *evalCommand) print(e *term.Env, v *appraisal.Verdict) {
 			fmt.Fprintf(e.Out, "  %-28s %s\n", claim.Type, phrase.Shorten(claim.Value.String(), 80))
 		}
 	}
-}
-
-type diffCommand struct {
-	Old    string `arg:"" help:"The policy as it was."`
-	New    string `arg:"" help:"The new policy."`
-	Claims string `required:"" help:"Folder with recorded claims, one JSON object a file." placeholder:"DIR"`
-}
-
-// Help gives the examples of the help text.
-func (diffCommand) Help() string {
-	return `Exit code 0: no recorded claim set changes its verdict or what is issued; 1: some do.
-
-Examples:
-  probity policy diff old.policy new.policy --claims recorded/`
-}
-
-// Run compares the policies.
-func (c *diffCommand) Run(e *term.Env) error {
-	before, err := e.ReadPolicy(c.Old, false)
-	if err != nil {
-		return err
-	}
-	after, err := e.ReadPolicy(c.New, false)
-	if err != nil {
-		return err
-	}
-	files, err := filepath.Glob(filepath.Join(c.Claims, "*.json"))
-	if err != nil {
-		return err
-	}
-	if len(files) == 0 {
-		return fmt.Errorf("%s: no *.json files with claims", c.Claims)
-	}
-	slices.Sort(files)
-	if all, err := os.ReadDir(c.Claims); err == nil && !e.Quiet {
-		for _, entry := range all {
-			if !slices.Contains(files, filepath.Join(c.Claims, entry.Name())) {
-				fmt.Fprintf(e.Err, "probity: %s: not used: its name does not end in .json\n",
-					filepath.Join(c.Claims, entry.Name()))
-			}
-		}
-	}
-	changed := 0
-	for _, file := range files {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		set, err := claims.ParseSet(b, claims.AttestationService)
-		if err != nil {
-			return fmt.Errorf("%s: %w", file, err)
-		}
-		was, is := appraisal.JudgeClaims(set, before), appraisal.JudgeClaims(set, after)
-		if lines := differences(was, is); len(lines) > 0 {
-			changed++
-			fmt.Fprintln(e.Out, e.UI.Bold(file))
-			for _, line := range lines {
-				fmt.Fprintln(e.Out, "  "+line)
-			}
-		}
-	}
-	fmt.Fprintf(e.Out, "%d of %s changed\n", changed, phrase.Plural(len(files), "claim set"))
-	if changed > 0 {
-		return term.Exit(term.No)
-	}
-	return nil
-}
-
-func differences(was, is *appraisal.Verdict) []string {
-	word := map[bool]string{true: "permitted", false: "denied"}
-	var lines []string
-	if was.Accepted != is.Accepted {
-		reason := is.Policy.Reason()
-		if is.Rejection != nil {
-			reason = is.Rejection.Check.Found
-		}
-		lines = append(lines, fmt.Sprintf("%s → %s: %s", word[was.Accepted], word[is.Accepted], reason))
-	}
-	if !was.Accepted || !is.Accepted {
-		return lines
-	}
-	old, current := was.Issued.All(), is.Issued.All()
-	for _, c := range old {
-		if !slices.Contains(current, c) {
-			lines = append(lines, "- "+c.Type+" = "+c.Value.String())
-		}
-	}
-	for _, c := range current {
-		if !slices.Contains(old, c) {
-			lines = append(lines, "+ "+c.Type+" = "+c.Value.String())
-		}
-	}
-	return lines
 }

@@ -18,7 +18,6 @@ import (
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/files"
 	"github.com/probity-dev/probity/policy/policyjws"
-	"github.com/probity-dev/probity/token"
 	"github.com/probity-dev/probity/wording/phrase"
 )
 
@@ -146,7 +145,7 @@ func (c *setCommand) Run(e *term.Env) error {
 	if _, err := api.SetPolicy(e.Ctx, kind, jws); err != nil {
 		return remote.Refused(e, err)
 	}
-	return c.Say(e, fmt.Sprintf("the policy of %s is in force", kind), map[string]any{"type": kind})
+	return e.Say(fmt.Sprintf("the policy of %s is in force", kind), map[string]any{"type": kind})
 }
 
 type resetCommand struct {
@@ -182,7 +181,7 @@ func (c *resetCommand) Run(e *term.Env) error {
 	if _, err := api.ResetPolicy(e.Ctx, kind, jws); err != nil {
 		return remote.Refused(e, err)
 	}
-	return c.Say(e, fmt.Sprintf("the default policy of %s is in force", kind), map[string]any{"type": kind})
+	return e.Say(fmt.Sprintf("the default policy of %s is in force", kind), map[string]any{"type": kind})
 }
 
 type historyCommand struct{ policyFlags }
@@ -203,7 +202,7 @@ func (c *historyCommand) Run(e *term.Env) error {
 	if err != nil {
 		return remote.Refused(e, err)
 	}
-	if c.JSON() {
+	if e.JSON {
 		return term.PrintJSON(e.Out, history)
 	}
 	if len(history) == 0 {
@@ -247,7 +246,7 @@ func (c *showCommand) Run(e *term.Env) error {
 	if err != nil {
 		return remote.Refused(e, err)
 	}
-	if c.JSON() {
+	if e.JSON {
 		return term.PrintJSON(e.Out, v)
 	}
 	fmt.Fprintln(e.Out, strings.TrimSuffix(v.Text, "\n"))
@@ -275,7 +274,7 @@ func (c *rollbackCommand) Run(e *term.Env) error {
 	if err := api.Rollback(e.Ctx, kind, c.Version); err != nil {
 		return remote.Refused(e, err)
 	}
-	return c.Say(e, fmt.Sprintf("version %d of the policy of %s is in force, as a new version", c.Version, kind),
+	return e.Say(fmt.Sprintf("version %d of the policy of %s is in force, as a new version", c.Version, kind),
 		map[string]any{"type": kind, "version": c.Version})
 }
 
@@ -300,7 +299,7 @@ func (c *proposalsCommand) Run(e *term.Env) error {
 	if err != nil {
 		return remote.Refused(e, err)
 	}
-	if c.JSON() {
+	if e.JSON {
 		return term.PrintJSON(e.Out, waiting)
 	}
 	for _, p := range waiting {
@@ -361,114 +360,15 @@ func (c *approveCommand) Run(e *term.Env) error {
 		if err := api.Reject(e.Ctx, c.Proposal); err != nil {
 			return remote.Refused(e, err)
 		}
-		return c.Say(e, "rejected", map[string]any{"proposal": c.Proposal})
+		return e.Say("rejected", map[string]any{"proposal": c.Proposal})
 	}
 	err = api.Approve(e.Ctx, c.Proposal)
 	var answer *client.Error
 	if errors.As(err, &answer) && answer.Code == "ApprovalRequired" {
-		return c.Say(e, "approved; more must agree", map[string]any{"proposal": c.Proposal})
+		return e.Say("approved; more must agree", map[string]any{"proposal": c.Proposal})
 	}
 	if err != nil {
 		return remote.Refused(e, err)
 	}
-	return c.Say(e, "approved; the change is in force", map[string]any{"proposal": c.Proposal})
+	return e.Say("approved; the change is in force", map[string]any{"proposal": c.Proposal})
 }
-
-type signersCommands struct {
-	List   signersListCommand   `cmd:"" help:"List the certificates that may sign policies."`
-	Add    signersChangeCommand `cmd:"" help:"Add a certificate."`
-	Remove signersRemoveCommand `cmd:"" help:"Remove a certificate; the last one stays."`
-}
-
-type signersListCommand struct {
-	remote.Flags
-	remote.ProviderFlag
-}
-
-// Help gives the examples of the help text.
-func (signersListCommand) Help() string {
-	return "Example:\n" +
-		"  probity policy signers list --provider team-a"
-}
-
-// Run prints the certificates.
-func (c *signersListCommand) Run(e *term.Env) error {
-	api, err := c.At(c.ProviderFlag)
-	if err != nil {
-		return err
-	}
-	compact, err := api.Certificates(e.Ctx)
-	if err != nil {
-		return remote.Refused(e, err)
-	}
-	_, payload, err := token.Decode(compact)
-	if err != nil {
-		return err
-	}
-	return term.PrintJSON(e.Out, payload)
-}
-
-type signersChangeCommand struct {
-	remote.Flags
-	remote.ProviderFlag
-	signFlags
-	Certificate string `arg:"" help:"PEM file with the certificate."`
-}
-
-// Help gives the examples of the help text.
-func (signersChangeCommand) Help() string {
-	return "Example:\n" +
-		"  probity policy signers add new.pem --provider team-a --key signer.key --cert signer.pem"
-}
-
-// Run adds the certificate.
-func (c *signersChangeCommand) Run(e *term.Env) error { return c.change(e, true) }
-
-func (c *signersChangeCommand) change(e *term.Env, add bool) error {
-	if c.Key == "" || c.Cert == "" {
-		return errors.New(
-			"name a registered certificate and its key, which sign the request: --cert FILE --key FILE",
-		)
-	}
-	api, err := c.At(c.ProviderFlag)
-	if err != nil {
-		return err
-	}
-	key, chain, err := c.signFlags.open()
-	if err != nil {
-		return err
-	}
-	subject, err := files.ReadChain(c.Certificate)
-	if err != nil {
-		return err
-	}
-	purpose := policyjws.PurposeRemoveCertificate
-	if add {
-		purpose = policyjws.PurposeAddCertificate
-	}
-	binding, err := c.binding(e.Ctx, api, purpose, "", nil)
-	if err != nil {
-		return remote.Refused(e, err)
-	}
-	jws, err := policyjws.WrapCertificate(rand.Reader, subject[0], key, chain, binding...)
-	if err != nil {
-		return err
-	}
-	if _, err := api.ChangeCertificate(e.Ctx, jws, add); err != nil {
-		return remote.Refused(e, err)
-	}
-	thumbprint := policyjws.Thumbprint(subject[0])
-	may := map[bool]string{true: "may sign policies", false: "may not sign policies"}[add]
-	return c.Say(e, thumbprint+"  "+may, map[string]any{"thumbprint": thumbprint, "signs": add})
-}
-
-type signersRemoveCommand struct{ signersChangeCommand }
-
-// Help gives the examples of the help text.
-func (signersRemoveCommand) Help() string {
-	return "Example:\n" +
-		"  probity policy signers remove old.pem --provider team-a --key signer.key --cert signer.pem"
-}
-
-// Run removes the certificate.
-func (c *signersRemoveCommand) Run(e *term.Env) error { return c.change(e, false) }

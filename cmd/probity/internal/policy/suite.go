@@ -22,6 +22,7 @@ import (
 
 type testCommand struct {
 	Dir string `arg:"" help:"Folder with test files, or one test file."`
+	term.Output
 }
 
 // Help gives the examples of the help text.
@@ -63,16 +64,22 @@ func (c *testCommand) Run(e *term.Env) error {
 	if err != nil {
 		return err
 	}
-	passed, failed := 0, 0
+	all := testResults{Files: []testResult{}}
 	for _, file := range files {
-		p, f, err := runSuite(e, file)
+		r, err := runSuite(e, file)
 		if err != nil {
 			return fmt.Errorf("%s: %w", file, err)
 		}
-		passed, failed = passed+p, failed+f
+		if !e.JSON {
+			r.print(e)
+		}
+		all.Files = append(all.Files, *r)
+		all.Passed, all.Failed = all.Passed+r.passed, all.Failed+len(r.Failures)
 	}
-	fmt.Fprintf(e.Out, "%d passed, %d failed\n", passed, failed)
-	if failed > 0 {
+	if err := e.Answer(all, "%d passed, %d failed\n", all.Passed, all.Failed); err != nil {
+		return err
+	}
+	if all.Failed > 0 {
 		return term.Exit(term.No)
 	}
 	return nil
@@ -103,53 +110,52 @@ func suiteFiles(e *term.Env, path string) ([]string, error) {
 	return files, err
 }
 
-func runSuite(e *term.Env, file string) (passed, failed int, err error) {
+func runSuite(e *term.Env, file string) (*testResult, error) {
 	b, err := e.ReadLimited(file, 4<<20)
 	if err != nil {
-		return 0, 0, err
+		return nil, err
 	}
 	var s suite
 	if err := json.Unmarshal(b, &s, json.RejectUnknownMembers(true)); err != nil {
-		return 0, 0, errors.New(jsonerror.Text(err))
+		return nil, errors.New(jsonerror.Text(err))
 	}
 	p, err := s.policy(e, file)
 	if err != nil {
-		return 0, 0, err
+		return nil, err
 	}
 	sets := map[string]claims.Set{}
 	for name, raw := range s.Claims {
 		if sets[name], err = claims.ParseSet(raw, claims.AttestationService); err != nil {
-			return 0, 0, fmt.Errorf("claims %q: %w", name, err)
+			return nil, fmt.Errorf("claims %q: %w", name, err)
 		}
 	}
 	if len(s.Cases) == 0 {
-		return 0, 0, errors.New("no cases")
+		return nil, errors.New("no cases")
 	}
-	cover := newCoverage(p)
+	r, cover := &testResult{File: file, Failures: []testFailure{}, Gaps: []string{}}, newCoverage(p)
 	for i, test := range s.Cases {
 		set, ok := sets[test.Claims]
 		if !ok {
-			return 0, 0, fmt.Errorf("case %d: there are no claims %q", i+1, test.Claims)
+			return nil, fmt.Errorf("case %d: there are no claims %q", i+1, test.Claims)
 		}
 		verdict := appraisal.JudgeClaims(set, p)
 		cover.add(&verdict.Policy)
 		problem, err := test.judge(verdict)
 		if err != nil {
-			return 0, 0, fmt.Errorf("case %d: %w", i+1, err)
+			return nil, fmt.Errorf("case %d: %w", i+1, err)
 		}
 		if problem == "" {
-			passed++
+			r.passed++
 			continue
 		}
-		failed++
 		name := test.Name
 		if name == "" {
 			name = fmt.Sprintf("case %d (%s)", i+1, test.Claims)
 		}
-		fmt.Fprintf(e.Out, "%s %s: %s: %s\n", e.UI.Bad("FAILED"), file, name, problem)
+		r.Failures = append(r.Failures, testFailure{name, problem})
 	}
-	cover.print(e, file)
-	return passed, failed, nil
+	cover.report(r)
+	return r, nil
 }
 
 func (s *suite) policy(e *term.Env, file string) (*policy.Policy, error) {
@@ -195,86 +201,4 @@ func (c *suiteCase) judge(v *appraisal.Verdict) (string, error) {
 		return fmt.Sprintf("issued %s, want %s", issued, want), nil
 	}
 	return "", nil
-}
-
-// coverage counts how often each condition was true and false, by section and
-// rule.
-type coverage struct {
-	rules []ruleCoverage
-}
-
-type ruleCoverage struct {
-	section      string
-	number, line int
-	action       string
-	ran          int
-	held, failed []int // by condition
-	matched      int
-}
-
-func newCoverage(p *policy.Policy) *coverage {
-	c := &coverage{}
-	for _, s := range p.Sections {
-		if s.Name == policy.Configuration {
-			continue
-		}
-		for i, r := range s.Rules {
-			c.rules = append(c.rules,
-				ruleCoverage{section: s.Name, number: i + 1, line: r.Pos.Line, action: r.Action.Name,
-					held: make([]int, len(r.Conditions)), failed: make([]int, len(r.Conditions))})
-		}
-	}
-	return c
-}
-
-func (c *coverage) add(trace *policy.Trace) {
-	for i := range trace.Rules {
-		r := &trace.Rules[i]
-		at := slices.IndexFunc(c.rules,
-			func(rule ruleCoverage) bool { return rule.section == r.Section() && rule.number == r.Number() })
-		rule := &c.rules[at]
-		rule.ran++
-		if r.Matched {
-			rule.matched++
-		}
-		for k := range rule.held {
-			switch {
-			case r.Failed() == k+1:
-				rule.failed[k]++
-			case r.Matched || k+1 < r.Failed():
-				rule.held[k]++
-			}
-		}
-	}
-}
-
-func (c *coverage) print(e *term.Env, file string) {
-	points, seen := 0, 0
-	var gaps []string
-	point := func(covered bool, format string, args ...any) {
-		points++
-		if covered {
-			seen++
-		} else {
-			gaps = append(gaps, fmt.Sprintf(format, args...))
-		}
-	}
-	for _, r := range c.rules {
-		where := fmt.Sprintf("%s rule %d (line %d, %s)", r.section, r.number, r.line, r.action)
-		if len(r.held) == 0 {
-			point(r.matched > 0, "%s never ran", where)
-		}
-		for k := range r.held {
-			point(r.held[k] > 0, "%s: condition %d was never true", where, k+1)
-			point(r.failed[k] > 0, "%s: condition %d was never false", where, k+1)
-		}
-	}
-	if points == 0 {
-		return
-	}
-	fmt.Fprintf(e.Out, "%s: coverage %d %% (%d of %d: each condition true and false, each rule run)\n", file,
-		100*seen/points, seen, points)
-	for _, gap := range gaps {
-		fmt.Fprintln(e.Out, "  "+gap)
-	}
 }

@@ -17,12 +17,17 @@ import (
 // tokenEnv holds the bearer token of commands that manage a service.
 const tokenEnv = "PROBITY_TOKEN"
 
-// Flags say which service, and who asks.
+// Flags say which service, who asks, and how the answer is printed.
 type Flags struct {
+	Connection
+	term.Output
+}
+
+// Connection says which service, and who asks.
+type Connection struct {
 	Service    string `help:"URL of the service." env:"PROBITY_URL" default:"https://localhost:8443" placeholder:"URL"`
 	CA         string `name:"ca" help:"PEM file with the CA of the service, instead of the system's." env:"PROBITY_CA" placeholder:"FILE"`
 	BearerFile string `help:"File with the bearer token, instead of the one in PROBITY_TOKEN." aliases:"token-file" placeholder:"FILE"`
-	term.Output
 	CertificateFlags
 }
 
@@ -52,7 +57,7 @@ type ProviderFlag struct {
 	Provider string `help:"Attestation provider; by default the one of the service's own address." placeholder:"NAME"`
 }
 
-func (f Flags) Client() (*client.Client, error) {
+func (f Connection) Client() (*client.Client, error) {
 	pool, err := files.CertPool(f.CA)
 	if err != nil {
 		return nil, err
@@ -83,7 +88,7 @@ func (f Flags) Client() (*client.Client, error) {
 	return client.New(cfg)
 }
 
-func (f Flags) At(p ProviderFlag) (*client.Client, error) {
+func (f Connection) At(p ProviderFlag) (*client.Client, error) {
 	c, err := f.Client()
 	if err == nil && p.Provider != "" && p.Provider != "default" {
 		c = c.ForProvider(p.Provider)
@@ -97,6 +102,13 @@ func Refused(e *term.Env, err error) error {
 	if !errors.As(err, &answer) {
 		return err
 	}
+	code := term.No
+	if answer.Status >= 500 || answer.Status == 429 {
+		code = term.Trouble
+	}
+	if e.JSON {
+		return errors.Join(term.PrintJSON(e.Out, refusalOf(answer, code)), term.Exit(code))
+	}
 	if len(answer.Details) == 0 {
 		fmt.Fprintf(e.Out, "%s: %s: %s\n", e.UI.Bold("refused"), answer.Code, answer.Message)
 	}
@@ -108,10 +120,29 @@ func Refused(e *term.Env, err error) error {
 		fmt.Fprintf(e.Out, "%s: %s\n  expected  %s\n  found     %s\n  remedy    %s\n  see       %s\n", e.UI.Bold(word),
 			d.Check, d.Expected, d.Found, d.Remedy, term.CheckPage(d.Check))
 	}
-	if answer.Status >= 500 || answer.Status == 429 {
-		return term.Exit(term.Trouble)
+	return term.Exit(code)
+}
+
+// refusal is printed with --format json, in the form of a verdict.
+type refusal struct {
+	Verdict string `json:"verdict"`
+	// Code is the id of the failed check, else the code of the service.
+	Code    string          `json:"code"`
+	Message string          `json:"message"`
+	Details []client.Detail `json:"details,omitzero"`
+}
+
+func refusalOf(answer *client.Error, code int) refusal {
+	r := refusal{
+		Verdict: term.VerdictRejected, Code: answer.Code, Message: answer.Message, Details: answer.Details,
 	}
-	return term.Exit(term.No)
+	if code == term.Trouble {
+		r.Verdict = term.VerdictError
+	}
+	if len(answer.Details) > 0 {
+		r.Code = answer.Details[0].Check
+	}
+	return r
 }
 
 // SignerSet reads certificates as JSON Web Keys.

@@ -1,7 +1,8 @@
 package serve
 
 import (
-	"fmt"
+	"errors"
+	"strings"
 
 	"github.com/probity-dev/probity/cmd/probity/internal/term"
 	"github.com/probity-dev/probity/collateral"
@@ -18,7 +19,8 @@ type ConfigCommands struct {
 type configCheckCommand struct {
 	File string `arg:"" help:"Configuration file (JSON)."`
 	Dev  bool   `help:"As for serve --dev."`
-	Show bool   `help:"Print the configuration with its defaults."`
+	Show bool   `help:"Print the configuration with its defaults, as JSON."`
+	term.Output
 }
 
 // Help gives the examples of the help text.
@@ -48,13 +50,22 @@ func (c *configCheckCommand) Run(e *term.Env) error {
 		}
 	}
 	if err != nil {
-		fmt.Fprintln(e.Out, plainerror.Text(err))
-		return term.Exit(term.No)
+		text := plainerror.Text(err)
+		answer := checked{Problems: strings.Split(text, "\n")}
+		return errors.Join(e.Answer(answer, "%s\n", text), term.Exit(term.No))
 	}
 	e.Notes(bundle)
 	if c.Show {
 		return term.PrintJSON(e.Out, cfg)
 	}
-	fmt.Fprintf(e.Out, "%s is good: the service listens on %s and answers as %s\n", c.File, cfg.Listen, cfg.URL)
-	return nil
+	return e.Answer(checked{Valid: true, Listen: cfg.Listen, URL: cfg.URL},
+		"%s is good: the service listens on %s and answers as %s\n", c.File, cfg.Listen, cfg.URL)
+}
+
+// checked is what config check prints with --format json.
+type checked struct {
+	Valid    bool     `json:"valid"`
+	Listen   string   `json:"listen,omitzero"`
+	URL      string   `json:"url,omitzero"`
+	Problems []string `json:"problems,omitzero"`
 }

@@ -3,8 +3,10 @@ package simulate
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -31,6 +33,7 @@ type Command struct {
 
 	TCB       string `name:"tcb" help:"${tcbHelp}" enum:"UpToDate,OutOfDate,TDRelaunchAdvised" default:"UpToDate"`
 	ServiceTD bool   `name:"service-td" help:"Bind a service TD, with TdxVm."`
+	term.Output
 }
 
 // Help gives the examples of the help text.
@@ -97,8 +100,18 @@ func (c *Command) Run(e *term.Env) error {
 			return err
 		}
 	}
+	if e.JSON {
+		return term.PrintJSON(e.Out, written{kind, dir, slices.Sorted(maps.Keys(m.files))})
+	}
 	c.goOn(e, kind, dir, m)
 	return nil
+}
+
+// written is what a simulation wrote, for programs.
+type written struct {
+	Kind   evidence.Kind `json:"kind"`
+	Folder string        `json:"folder"`
+	Files  []string      `json:"files"`
 }
 
 // applies refuses a state that evidence of the kind cannot be in.

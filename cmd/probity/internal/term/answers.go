@@ -19,9 +19,9 @@ import (
 
 // Verdicts in JSON output.
 const (
-	verdictAccepted = "accepted"
-	verdictRejected = "rejected"
-	verdictError    = "error"
+	VerdictAccepted = "accepted"
+	VerdictRejected = "rejected"
+	VerdictError    = "error"
 )
 
 // verdictJSON is what verify evidence and policy eval print with --format json. The
@@ -52,11 +52,11 @@ type errorJSON struct {
 
 func PrintVerdict(e *Env, v *appraisal.Verdict) error {
 	out := verdictJSON{
-		Verdict: verdictAccepted, Checks: v.Checks, TCB: v.TCB, Claims: v.Claims, Incoming: v.Known,
+		Verdict: VerdictAccepted, Checks: v.Checks, TCB: v.TCB, Claims: v.Claims, Incoming: v.Known,
 		Issued: v.Issued, Properties: v.Properties,
 	}
 	if !v.Accepted {
-		out.Verdict, out.Code = verdictRejected, v.Rejection.Check.ID
+		out.Verdict, out.Code = VerdictRejected, v.Rejection.Check.ID
 	}
 	if len(v.Policy.Rules) > 0 {
 		report := v.Policy.Report()
@@ -82,7 +82,7 @@ func (p *policyFault) Error() string { return p.file + ": the policy does not pa
 
 // PrintError writes an error as JSON for a program that asked for JSON.
 func PrintError(w io.Writer, err error) {
-	out := errorJSON{Verdict: verdictError, Code: "input", Message: plainerror.Text(err)}
+	out := errorJSON{Verdict: VerdictError, Code: "input", Message: plainerror.Text(err)}
 	var usage UsageFault
 	var parse *policyFault
 	var path *fs.PathError

@@ -27,6 +27,8 @@ type Env struct {
 	Ctx   context.Context
 	UI    UI
 	Quiet bool
+	// JSON is set where the answer is asked for as JSON: --format json.
+	JSON bool
 }
 
 // Exit is how a command ends with a code of its own.

@@ -78,7 +78,7 @@ func (c *EvidenceCommand) Run(e *term.Env) error {
 	if err != nil {
 		return err
 	}
-	if c.JSON() {
+	if e.JSON {
 		err = term.PrintVerdict(e, verdict)
 	} else {
 		c.PrintText(e, verdict)

@@ -67,7 +67,7 @@ func (c *TokenCommand) Run(e *term.Env) error {
 	if err != nil {
 		return err
 	}
-	if c.JSON() {
+	if e.JSON {
 		_, err = fmt.Fprintf(e.Out, `{"valid":true,"claims":%s}`+"\n", verified.Payload)
 		return err
 	}
@@ -79,7 +79,7 @@ func (c *TokenCommand) Run(e *term.Env) error {
 }
 
 func (c *TokenCommand) refuse(e *term.Env, reason error) error {
-	if c.JSON() {
+	if e.JSON {
 		b, err := json.Marshal(map[string]any{"valid": false, "reason": plainerror.Text(reason)},
 			json.Deterministic(true))
 		if err != nil {

@@ -3,16 +3,16 @@ package manage
 
 import (
 	"fmt"
+	"maps"
 	"os"
-	"strings"
-	"time"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/probity-dev/probity/client"
 	"github.com/probity-dev/probity/cmd/probity/internal/remote"
 	"github.com/probity-dev/probity/cmd/probity/internal/term"
-	"github.com/probity-dev/probity/strict/bounds"
+	"github.com/probity-dev/probity/internal/describe"
 	"github.com/probity-dev/probity/wording/phrase"
 )
 
@@ -52,7 +52,7 @@ func (c *providerListCommand) Run(e *term.Env) error {
 	if err != nil {
 		return remote.Refused(e, err)
 	}
-	if c.JSON() {
+	if e.JSON {
 		return term.PrintJSON(e.Out, all)
 	}
 	if len(all) == 0 {
@@ -87,7 +87,35 @@ func (c *providerShowCommand) Run(e *term.Env) error {
 	if err != nil {
 		return remote.Refused(e, err)
 	}
-	return term.PrintJSON(e.Out, p)
+	return printProvider(e, p)
+}
+
+// printProvider prints a provider with its settings.
+func printProvider(e *term.Env, p *client.Provider) error {
+	if e.JSON {
+		return term.PrintJSON(e.Out, p)
+	}
+	f := describe.Fields{}
+	for _, item := range []struct{ name, value string }{
+		{"name", p.Name}, {"trust model", p.Properties.TrustModel}, {"status", p.Properties.Status},
+		{"attest URI", p.Properties.AttestURI}, {"location", p.Location},
+		{"public network", p.Properties.PublicNetworkAccess}, {"TPM callers", p.Properties.TPMAuthentication},
+	} {
+		if item.value != "" {
+			f.Add(item.name, item.value)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Tags)) {
+		f.Add("tag "+name, p.Tags[name])
+	}
+	if s := p.Properties.Signers; s != nil && len(s.Keys) > 0 {
+		f.Add("policy signers", phrase.Plural(len(s.Keys), "certificate")+" (probity policy signers list)")
+	}
+	if len(p.Properties.Probity) > 0 {
+		f.Add("settings", p.Properties.Probity)
+	}
+	f.Print(e.Out, e.UI.Bold, "")
+	return nil
 }
 
 // accessFlags are properties that Azure's providers have too.
@@ -131,11 +159,7 @@ func (c *providerCreateCommand) Run(e *term.Env) error {
 	if err != nil {
 		return remote.Refused(e, err)
 	}
-	if c.JSON() {
-		return term.PrintJSON(e.Out, made)
-	}
-	fmt.Fprintf(e.Out, "%s  %s  %s\n", made.Name, made.Properties.TrustModel, made.Properties.AttestURI)
-	return nil
+	return e.Answer(made, "%s  %s  %s\n", made.Name, made.Properties.TrustModel, made.Properties.AttestURI)
 }
 
 func settingsFile(path string) (jsontext.Value, error) {
@@ -182,7 +206,7 @@ func (c *providerUpdateCommand) Run(e *term.Env) error {
 	if err != nil {
 		return remote.Refused(e, err)
 	}
-	return term.PrintJSON(e.Out, changed)
+	return printProvider(e, changed)
 }
 
 type providerDeleteCommand struct {
@@ -205,203 +229,5 @@ func (c *providerDeleteCommand) Run(e *term.Env) error {
 	if err := api.DeleteProvider(e.Ctx, c.scope(), c.Name); err != nil {
 		return remote.Refused(e, err)
 	}
-	return c.Say(e, c.Name+" is deleted", map[string]any{"provider": c.Name})
-}
-
-type KeysCommands struct {
-	List   keysListCommand   `cmd:"" help:"List the keys that sign tokens, and their dates."`
-	Rotate keysRotateCommand `cmd:"" help:"Make the next key: published now, signing later."`
-	Retire keysRetireCommand `cmd:"" help:"End a key at once; tokens that it signed are refused from then on."`
-}
-
-type keysListCommand struct {
-	remote.Flags
-	remote.ProviderFlag
-}
-
-// Help gives the examples of the help text.
-func (keysListCommand) Help() string {
-	return "Examples:\n" +
-		"  probity keys list\n" +
-		"  probity keys list --provider team-a --format json"
-}
-
-// Run lists the keys.
-func (c *keysListCommand) Run(e *term.Env) error {
-	api, err := c.At(c.ProviderFlag)
-	if err != nil {
-		return err
-	}
-	keys, err := api.SigningKeys(e.Ctx)
-	if err != nil {
-		return remote.Refused(e, err)
-	}
-	if c.JSON() {
-		return term.PrintJSON(e.Out, keys)
-	}
-	for _, k := range keys {
-		whose := "own"
-		if k.Shared {
-			whose = "shared"
-		}
-		until := ""
-		if !k.SignUntil.IsZero() {
-			until = ", until " + phrase.Stamp(k.SignUntil) + ", published until " + phrase.Stamp(k.PublishUntil)
-		}
-		fmt.Fprintf(e.Out, "%s  %-5s  %-6s  %-9s  signs from %s%s\n", k.ID, k.Algorithm, whose, k.State,
-			phrase.Stamp(k.SignFrom), until)
-	}
-	return nil
-}
-
-type keysRotateCommand struct {
-	remote.Flags
-	remote.ProviderFlag
-	Algorithm string `help:"Algorithm of the keys." default:"RS256" placeholder:"ALG"`
-	Now       bool   `help:"${nowHelp}"`
-}
-
-// Help gives the examples of the help text.
-func (keysRotateCommand) Help() string {
-	return "Example:\n" +
-		"  probity keys rotate --algorithm ES384"
-}
-
-// Run rotates.
-func (c *keysRotateCommand) Run(e *term.Env) error {
-	api, err := c.At(c.ProviderFlag)
-	if err != nil {
-		return err
-	}
-	k, err := api.RotateKey(e.Ctx, c.Algorithm, c.Now)
-	if err != nil {
-		return remote.Refused(e, err)
-	}
-	return c.Say(e, fmt.Sprintf("%s  %s  signs from %s", k.ID, k.Algorithm, phrase.Stamp(k.SignFrom)),
-		map[string]any{"kid": k.ID, "algorithm": k.Algorithm, "signFrom": k.SignFrom})
-}
-
-type keysRetireCommand struct {
-	remote.Flags
-	Key string `arg:"" help:"The key's id (kid)."`
-}
-
-// Help gives the examples of the help text.
-func (keysRetireCommand) Help() string {
-	return "Example:\n" +
-		"  probity keys retire wT4dzyqYwC3KmhMmX7ly93og42ugE"
-}
-
-// Run retires a key.
-func (c *keysRetireCommand) Run(e *term.Env) error {
-	api, err := c.Client()
-	if err != nil {
-		return err
-	}
-	if err := api.RetireKey(e.Ctx, c.Key); err != nil {
-		return remote.Refused(e, err)
-	}
-	return c.Say(e, c.Key+" is retired: it does not sign, and is in no key set", map[string]any{"kid": c.Key})
-}
-
-type TokenCommands struct {
-	Create tokenCreateCommand `cmd:"" help:"Make a static bearer token; it is shown once."`
-	List   tokenListCommand   `cmd:"" help:"List the static tokens, without their secrets."`
-	Revoke tokenRevokeCommand `cmd:"" help:"Remove a static token."`
-}
-
-type tokenCreateCommand struct {
-	remote.Flags
-	Name     string        `arg:"" help:"Name of the token."`
-	Role     string        `help:"reader, contributor or owner." required:""`
-	Provider []string      `help:"Providers at which the token has the role; * means all." default:"*" placeholder:"NAME"`
-	For      time.Duration `help:"How long it is good for, as 720h; by default until it is revoked." placeholder:"DURATION"`
-}
-
-// Help gives the examples of the help text.
-func (tokenCreateCommand) Help() string {
-	return `Prints the token alone on standard output. The service keeps its hash.
-
-Examples:
-  probity token create ci --role contributor --provider team-a > ci.token
-  probity token create auditor --role reader --for 720h`
-}
-
-// Run makes a token.
-func (c *tokenCreateCommand) Run(e *term.Env) error {
-	api, err := c.Client()
-	if err != nil {
-		return err
-	}
-	t := client.StaticToken{Name: c.Name, Role: c.Role, Providers: c.Provider}
-	if err := bounds.Optional("--for", c.For, time.Second, 10*365*24*time.Hour); err != nil {
-		return err
-	}
-	if c.For > 0 {
-		t.Expires = time.Now().Add(c.For).UTC().Truncate(time.Second)
-	}
-	secret, err := api.CreateToken(e.Ctx, t)
-	if err != nil {
-		return remote.Refused(e, err)
-	}
-	if c.JSON() {
-		return term.PrintJSON(e.Out, map[string]string{"name": c.Name, "token": secret})
-	}
-	fmt.Fprintln(e.Out, secret)
-	return nil
-}
-
-type tokenListCommand struct{ remote.Flags }
-
-// Help gives the examples of the help text.
-func (tokenListCommand) Help() string {
-	return "Example:\n" +
-		"  probity token list"
-}
-
-// Run lists the tokens.
-func (c *tokenListCommand) Run(e *term.Env) error {
-	api, err := c.Client()
-	if err != nil {
-		return err
-	}
-	all, err := api.Tokens(e.Ctx)
-	if err != nil {
-		return remote.Refused(e, err)
-	}
-	if c.JSON() {
-		return term.PrintJSON(e.Out, all)
-	}
-	for _, t := range all {
-		end := "no end"
-		if !t.Expires.IsZero() {
-			end = "until " + phrase.Stamp(t.Expires)
-		}
-		fmt.Fprintf(e.Out, "%-24s  %-11s  %-24s  %s, by %s\n", t.Name, t.Role, strings.Join(t.Providers, ","),
-			end, t.CreatedBy)
-	}
-	return nil
-}
-
-type tokenRevokeCommand struct {
-	remote.Flags
-	Name string `arg:"" help:"Name of the token."`
-}
-
-// Help gives the examples of the help text.
-func (tokenRevokeCommand) Help() string {
-	return "Example:\n" +
-		"  probity token revoke ci"
-}
-
-// Run revokes a token.
-func (c *tokenRevokeCommand) Run(e *term.Env) error {
-	api, err := c.Client()
-	if err != nil {
-		return err
-	}
-	if err := api.RevokeToken(e.Ctx, c.Name); err != nil {
-		return remote.Refused(e, err)
-	}
-	return c.Say(e, c.Name+" is revoked", map[string]any{"name": c.Name})
+	return e.Say(c.Name+" is deleted", map[string]any{"provider": c.Name})
 }
