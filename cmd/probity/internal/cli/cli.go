@@ -132,7 +132,7 @@ func formatOf(parsed *kong.Context) string {
 
 // newParser returns the parser of the command tree.
 func newParser(c *commands, options ...kong.Option) (*kong.Kong, error) {
-	return kong.New(c, append([]kong.Option{
+	parser, err := kong.New(c, append([]kong.Option{
 		kong.Name("probity"),
 		kong.Description("Probity proves what attestation evidence shows, judges it by policy, " +
 			"and answers with a signed token or the exact reason why not."),
@@ -141,6 +141,11 @@ func newParser(c *commands, options ...kong.Option) (*kong.Kong, error) {
 		kong.Help(printHelp),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 	}, options...)...)
+	if err != nil {
+		return nil, err
+	}
+	addDetails(parser.Model.Node)
+	return parser, nil
 }
 
 // longHelp has the texts of flags that do not fit into their tags.

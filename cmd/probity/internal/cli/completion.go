@@ -32,14 +32,16 @@ type completionCommand struct {
 	Shell string `arg:"" help:"bash, zsh or fish." enum:"bash,zsh,fish"`
 }
 
-// Help gives the examples of the help text.
-func (completionCommand) Help() string {
-	return `Prints what makes a shell complete commands and flags of probity, which must be in the PATH.
-
-Examples:
-  probity completion bash > /etc/bash_completion.d/probity
-  probity completion zsh > ~/.zshrc.d/probity
-  probity completion fish > ~/.config/fish/completions/probity.fish`
+func (completionCommand) Page() term.Page {
+	return term.Page{
+		About: "Prints what makes a shell complete commands and flags of probity, which must be in the PATH.",
+		Examples: `
+probity completion bash > /etc/bash_completion.d/probity
+probity completion zsh > ~/.zshrc.d/probity
+probity completion fish > ~/.config/fish/completions/probity.fish`,
+		Yes:     "the script is printed",
+		Trouble: "wrong usage",
+	}
 }
 
 // Run prints the script.
@@ -62,9 +64,14 @@ func complete(parser *kong.Kong, args []string) (asked bool) {
 
 type manCommand struct{}
 
-// Help gives the examples of the help text.
-func (manCommand) Help() string {
-	return "Examples:\n  probity man > probity.1\n  probity man | man -l -"
+func (manCommand) Page() term.Page {
+	return term.Page{
+		Examples: `
+probity man > probity.1
+probity man | man -l -`,
+		Yes:     "the page is printed",
+		Trouble: "wrong usage",
+	}
 }
 
 // Run prints the manual page.

@@ -9,23 +9,39 @@ import (
 	"github.com/probity-dev/probity/internal/buildinfo"
 )
 
-// exitCodes are at the end of the help of each command.
-const exitCodes = `
-Exit codes:
-  0  yes: done, accepted, valid
-  1  no, with the reason: refused, not valid, different
-  2  no answer: wrong flags, a file or a service that could not be read
-`
+// Page is the page of the program itself.
+func (commands) Page() term.Page {
+	return term.Page{
+		About: "Answers go to standard output, everything else to standard error.",
+		Examples: `
+probity inspect quote.bin
+probity help verify evidence
+probity verify evidence --help`,
+		Yes:     "yes: done, accepted, valid",
+		No:      "no, with the reason: refused, not valid, different",
+		Trouble: "no answer: wrong usage, a file or a service that could not be read",
+	}
+}
 
-// printHelp prints the help of a command, with its exit codes.
+// addDetails gives each command what its page says about it.
+func addDetails(node *kong.Node) {
+	node.Detail = term.PageOf(node).About
+	for _, child := range node.Children {
+		addDetails(child)
+	}
+}
+
+// printHelp prints the help of a command. Examples and exit codes are at its end.
 func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
 	if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
 		return err
 	}
-	if selected := ctx.Selected(); selected == nil || selected.Leaf() {
-		fmt.Fprint(ctx.Stdout, exitCodes)
+	node := ctx.Selected()
+	if node == nil {
+		node = ctx.Model.Node
 	}
-	return nil
+	_, err := fmt.Fprint(ctx.Stdout, term.PageOf(node).End())
+	return err
 }
 
 // spelledOut turns "help [COMMAND …]" and "--version" into what the parser knows.
@@ -45,9 +61,15 @@ type helpCommand struct {
 	Command []string `arg:"" optional:"" help:"Command to explain."`
 }
 
-// Help gives the examples of the help text.
-func (helpCommand) Help() string {
-	return "Examples:\n  probity help\n  probity help verify evidence"
+func (helpCommand) Page() term.Page {
+	return term.Page{
+		About: "The same as --help behind the command.",
+		Examples: `
+probity help
+probity help verify evidence`,
+		Yes:     "the help is printed",
+		Trouble: "there is no such command",
+	}
 }
 
 // Run is not reached: [spelledOut] asks the command itself.
@@ -57,17 +79,20 @@ type versionCommand struct {
 	term.Output
 }
 
-// Help gives the examples of the help text.
-func (versionCommand) Help() string {
-	return "Examples:\n  probity version\n  probity --version\n  probity version --format json"
+func (versionCommand) Page() term.Page {
+	return term.Page{
+		Examples: `
+probity version
+probity --version
+probity version --format json`,
+		Yes:     "the version is printed",
+		Trouble: "wrong usage",
+	}
 }
 
 // Run prints the version.
 func (c *versionCommand) Run(e *term.Env) error {
 	info := buildinfo.Read()
-	if e.JSON {
-		return term.PrintJSON(e.Out, info)
-	}
-	_, err := fmt.Fprintf(e.Out, "probity %s\ncommit  %s\ndate    %s\ngo      %s\n", info.Version, info.Commit, info.Date, info.Go)
-	return err
+	return e.Answer(info, "probity %s\ncommit  %s\ndate    %s\ngo      %s\n",
+		info.Version, info.Commit, info.Date, info.Go)
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/probity-dev/probity/cmd/probity/internal/term"
 )
 
-// leaves are the commands that do something.
-func leaves(t *testing.T) (list []*kong.Node) {
+// nodes are all commands and groups, and the program.
+func nodes(t *testing.T) (list []*kong.Node) {
 	t.Helper()
 	parser, err := newParser(&commands{})
 	if err != nil {
@@ -21,33 +21,41 @@ func leaves(t *testing.T) (list []*kong.Node) {
 	}
 	var walk func(*kong.Node)
 	walk = func(n *kong.Node) {
-		if n.Type == kong.CommandNode && n.Leaf() {
-			list = append(list, n)
-		}
+		list = append(list, n)
 		for _, child := range n.Children {
 			walk(child)
 		}
 	}
 	walk(parser.Model.Node)
+	return list
+}
+
+// leaves are the commands that do something.
+func leaves(t *testing.T) (list []*kong.Node) {
+	t.Helper()
+	for _, n := range nodes(t) {
+		if n.Leaf() {
+			list = append(list, n)
+		}
+	}
 	if len(list) < 50 {
 		t.Fatalf("only %d commands", len(list))
 	}
 	return list
 }
 
-var exampleLine = regexp.MustCompile(`(?m)^ +(probity (?:.*\\\n)*.*)$`)
-
-// TestEachHelpHasExamplesThatParse: an example with a flag that does not exist misleads.
-func TestEachHelpHasExamplesThatParse(t *testing.T) {
-	for _, n := range leaves(t) {
-		examples := exampleLine.FindAllStringSubmatch(n.Detail, -1)
+// TestEachExampleParses: an example with a flag that does not exist misleads.
+func TestEachExampleParses(t *testing.T) {
+	for _, n := range nodes(t) {
 		own := 0
-		for _, example := range examples {
-			line := strings.ReplaceAll(example[1], "\\\n", " ")
-			line, _, _ = strings.Cut(line, " | ")
-			line, _, _ = strings.Cut(line, " > ")
-			line, _, _ = strings.Cut(line, " # ")
-			args := shellWords(line)[1:]
+		for _, example := range term.PageOf(n).Lines() {
+			line := example
+			for _, end := range []string{" | ", " > ", " # "} {
+				line, _, _ = strings.Cut(line, end)
+			}
+			if !strings.HasPrefix(line, "probity ") {
+				continue // what a shell does before
+			}
 			if strings.HasPrefix(line, n.FullPath()) {
 				own++
 			}
@@ -57,7 +65,7 @@ func TestEachHelpHasExamplesThatParse(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := parser.Parse(spelledOut(args)); err != nil && !explained {
+			if _, err := parser.Parse(spelledOut(shellWords(line)[1:])); err != nil && !explained {
 				t.Errorf("%s: %q: %v", n.FullPath(), line, err)
 			}
 		}
@@ -75,17 +83,44 @@ func shellWords(line string) (list []string) {
 	return list
 }
 
-// TestEachHelpSaysTheExitCodes: by the flag, and by the command help.
-func TestEachHelpSaysTheExitCodes(t *testing.T) {
-	for _, n := range leaves(t) {
+// TestEachHelpEndsWithExamplesAndExitCodes: of commands, of groups and of the program; by the flag,
+// and by the command help.
+func TestEachHelpEndsWithExamplesAndExitCodes(t *testing.T) {
+	for _, n := range nodes(t) {
 		path := strings.Fields(n.FullPath())[1:]
 		if n.Name == "help" {
 			continue // its help is that of the whole
 		}
-		for _, args := range [][]string{append(append([]string{}, path...), "--help"), append([]string{"help"}, path...)} {
+		page := term.PageOf(n)
+		if page.Examples == "" || page.Yes == "" {
+			t.Errorf("%s: %+v", n.FullPath(), page)
+		}
+		for _, args := range [][]string{
+			append(slices.Clip(path), "--help"), append([]string{"help"}, path...),
+		} {
 			code, out, _ := runCLI(t, args...)
-			if code != term.Yes || !strings.Contains(out, "Exit codes:") || !strings.Contains(strings.Join(strings.Fields(out), " "), n.Help) {
-				t.Errorf("%q: %d %.200s", args, code, out)
+			summary := strings.Contains(strings.Join(strings.Fields(out), " "), n.Help)
+			if code != term.Yes || !summary || !strings.HasSuffix(out, page.End()) {
+				t.Errorf("%q: %d %s", args, code, out)
+			}
+		}
+	}
+}
+
+// TestEachSummaryIsASentence: of commands, flags and arguments.
+func TestEachSummaryIsASentence(t *testing.T) {
+	for _, n := range nodes(t) {
+		if n.Help == "" || !strings.HasSuffix(n.Help, ".") || strings.Contains(n.Help, "\n") {
+			t.Errorf("%s: %q", n.FullPath(), n.Help)
+		}
+		for _, f := range n.Flags {
+			if f.Help == "" {
+				t.Errorf("%s --%s has no help", n.FullPath(), f.Name)
+			}
+		}
+		for _, p := range n.Positional {
+			if p.Help == "" {
+				t.Errorf("%s: the argument %s has no help", n.FullPath(), p.Name)
 			}
 		}
 	}

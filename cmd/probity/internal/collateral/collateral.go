@@ -132,15 +132,6 @@ type listCommand struct {
 	Held
 }
 
-// Help gives the examples of the help text.
-func (listCommand) Help() string {
-	return `Nothing is verified: see probity collateral verify.
-
-Examples:
-  probity collateral list
-  probity collateral list bundle.json --format json`
-}
-
 // Run prints a line for each piece.
 func (c *listCommand) Run(e *term.Env) error {
 	b, err := c.bundleAt(e, c.File)
@@ -185,13 +176,6 @@ type showCommand struct {
 	Held
 }
 
-// Help gives the examples of the help text.
-func (showCommand) Help() string {
-	return `Examples:
-  probity collateral show amd/vcek/Milan
-  probity collateral show intel/TDX bundle.json --format json`
-}
-
 // Run decodes the pieces whose key begins so.
 func (c *showCommand) Run(e *term.Env) error {
 	b, err := c.bundleAt(e, c.File)
@@ -223,15 +207,6 @@ func (c *showCommand) Run(e *term.Env) error {
 type exportCommand struct {
 	File string `arg:"" help:"File to write; - writes standard output."`
 	Held
-}
-
-// Help gives the examples of the help text.
-func (exportCommand) Help() string {
-	return `The bundle holds the pieces as their vendors signed them, for any mix of vendors. Carry it
-to the other site and import it there: every piece is verified again.
-
-Examples:
-  probity collateral export bundle.json --data /var/lib/probity`
 }
 
 // Run writes the bundle.
@@ -273,16 +248,6 @@ type importCommand struct {
 	Held
 }
 
-// Help gives the examples of the help text.
-func (importCommand) Help() string {
-	return `Every signature, window and revocation in the bundle is checked up to the vendors' roots
-before a piece is kept; what does not hold changes nothing. A running service takes it over within a
-minute. Exit code 1 if a piece was refused.
-
-Examples:
-  probity collateral import bundle.json --data /var/lib/probity`
-}
-
 // Run imports the bundle.
 func (c *importCommand) Run(e *term.Env) error {
 	b, err := e.LoadBundle(c.File)
@@ -305,15 +270,6 @@ type verifyCommand struct {
 	At   string `help:"Judge at this time (RFC 3339) instead of now." placeholder:"TIME"`
 	term.Output
 	Held
-}
-
-// Help gives the examples of the help text.
-func (verifyCommand) Help() string {
-	return `Exit code 0: every piece holds; 1: one does not.
-
-Examples:
-  probity collateral verify bundle.json
-  probity collateral verify bundle.json --at 2026-12-24T00:00:00Z`
 }
 
 // Run verifies the bundle.

@@ -37,19 +37,6 @@ type fetchCommand struct {
 	Held
 }
 
-// Help gives the examples of the help text.
-func (fetchCommand) Help() string {
-	return `Asks the vendors' own services unless the flags or the configuration name others. What
-comes is verified up to the vendors' roots before it is kept. AMD allows one request in ten seconds.
-
-Examples:
-  probity collateral fetch --evidence tdquote.bin --evidence report.bin
-  probity collateral fetch --fmspc 00806F050000 --tee TDX --out bundle.json
-  probity collateral fetch --amd Milan --amd Genoa --out amd.json
-  probity collateral fetch --fmspc 00806F050000 --intel-url https://pccs.example.org:8081 --tls-ca pccs.pem
-  probity collateral fetch --numbers --tee TDX`
-}
-
 // wish is one thing to fetch.
 type wish struct {
 	name  string

@@ -34,18 +34,6 @@ type agentEnrollCommand struct {
 	term.Output
 }
 
-// Help gives the examples of the help text.
-func (agentEnrollCommand) Help() string {
-	return `The service checks the endorsement key of the TPM, which its maker certified, and seals a
-secret that only this TPM can open, and only while it contains the attestation key. Once it was opened,
-evidence by that key is accepted. The name belongs to the first TPM that takes it.
-
-Exit code 0: enrolled; 1: refused; 2: could not tell.
-
-Example:
-  probity agent enroll --service https://attest.example.org`
-}
-
 // Run enrols the host.
 func (c *agentEnrollCommand) Run(e *term.Env) error {
 	if c.Name == "" {
@@ -82,16 +70,6 @@ type agentRunCommand struct {
 	Retry  time.Duration `help:"Time after a failure." default:"1m"`
 	Out    string        `help:"${outHelp}" default:"/run/probity/token" aliases:"token-file" placeholder:"FILE"`
 	Health string        `help:"${healthHelp}" placeholder:"ADDRESS"`
-}
-
-// Help gives the examples of the help text.
-func (agentRunCommand) Help() string {
-	return `States: pending (nothing was attested yet), healthy, unhealthy (the service refused; the
-token is removed), unreachable (the service or the evidence was not available; the last token stays
-until it expires). Each change is in the log with the failed check.
-
-Example:
-  probity agent run --service https://attest.example.org --health localhost:9797`
 }
 
 // Run attests until it is told to stop.

@@ -43,21 +43,6 @@ type hostFlags struct {
 	remote.CertificateFlags
 }
 
-// Help gives the examples of the help text.
-func (AttestCommand) Help() string {
-	return `Collects evidence of this host, has it appraised, and prints the token. Exit code 0:
-attested; 1: refused; 2: could not tell.
-
-A TPM's attestation key is made at the first use and kept in --state, encrypted by the TPM. A
-service takes it once it has a certificate, or was enrolled: probity agent enroll.
-
-Examples:
-  probity attest --service https://attest.example.org --out token.jwt
-  probity attest --service https://attest.example.org --nonce "$NONCE" --exec -- ./server --listen :8080
-  probity attest --tpm tcp:127.0.0.1:2321 --state ./state --print-evidence evidence.json --nonce challenge
-  probity verify evidence Tpm evidence.json --challenge challenge --root roots.pem`
-}
-
 // Run attests the host.
 func (c *AttestCommand) Run(e *term.Env) error {
 	if c.Exec != (len(c.Command) > 0) {

@@ -15,21 +15,6 @@ type Command struct {
 	term.Output
 }
 
-// Help gives the examples of the help text.
-func (Command) Help() string {
-	return `Knows SGX and TDX quotes, SEV-SNP reports, UVM endorsements, Nitro documents, CCA and PSA
-tokens, evidence of TPMs and Azure guests, of confidential containers (Trustee), reports of Azure's
-paravisor, logs of measured boot (TCG, IMA), collateral bundles, Open Enclave reports, evidence and
-endorsements, certificates and CRLs (PEM or DER), collateral, TCB info, enclave identities, tokens
-and policies. It verifies nothing: what it prints is what the file says about itself.
-
-JSON has the names of the vendors' documents, with numbers, booleans and lists as such; bytes are hex.
-
-Examples:
-  probity inspect quote.bin
-  probity inspect token.jwt --format json`
-}
-
 // Run decodes the file and prints what it is.
 func (c *Command) Run(e *term.Env) error {
 	b, err := e.ReadLimited(c.File, evidence.MaxSize*4)

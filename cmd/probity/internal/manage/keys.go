@@ -19,13 +19,6 @@ type keysListCommand struct {
 	remote.ProviderFlag
 }
 
-// Help gives the examples of the help text.
-func (keysListCommand) Help() string {
-	return "Examples:\n" +
-		"  probity keys list\n" +
-		"  probity keys list --provider team-a --format json"
-}
-
 // Run lists the keys.
 func (c *keysListCommand) Run(e *term.Env) error {
 	api, err := c.At(c.ProviderFlag)
@@ -61,12 +54,6 @@ type keysRotateCommand struct {
 	Now       bool   `help:"${nowHelp}"`
 }
 
-// Help gives the examples of the help text.
-func (keysRotateCommand) Help() string {
-	return "Example:\n" +
-		"  probity keys rotate --algorithm ES384"
-}
-
 // Run rotates.
 func (c *keysRotateCommand) Run(e *term.Env) error {
 	api, err := c.At(c.ProviderFlag)
@@ -84,12 +71,6 @@ func (c *keysRotateCommand) Run(e *term.Env) error {
 type keysRetireCommand struct {
 	remote.Flags
 	Key string `arg:"" help:"The key's id (kid)."`
-}
-
-// Help gives the examples of the help text.
-func (keysRetireCommand) Help() string {
-	return "Example:\n" +
-		"  probity keys retire wT4dzyqYwC3KmhMmX7ly93og42ugE"
 }
 
 // Run retires a key.

@@ -69,13 +69,6 @@ type ledgerTailCommand struct {
 	Follow bool `help:"Wait for new entries and show them." short:"f"`
 }
 
-// Help gives the examples of the help text.
-func (ledgerTailCommand) Help() string {
-	return "Examples:\n" +
-		"  probity ledger tail -n 50\n" +
-		"  probity ledger tail --follow --provider team-a"
-}
-
 // Run shows the end of a ledger.
 func (c *ledgerTailCommand) Run(e *term.Env) error {
 	api, err := c.At(c.ProviderFlag)
@@ -154,13 +147,6 @@ type ledgerSearchCommand struct {
 	From     int64  `help:"Row to begin with." placeholder:"N"`
 }
 
-// Help gives the examples of the help text.
-func (ledgerSearchCommand) Help() string {
-	return `Examples:
-  probity ledger search --outcome refused --check dcap.tcb.status
-  probity ledger search --type change --provider team-a`
-}
-
 // Run finds entries.
 func (c *ledgerSearchCommand) Run(e *term.Env) error {
 	api, err := c.At(c.ProviderFlag)
@@ -200,12 +186,6 @@ type ledgerExportCommand struct {
 	remote.ProviderFlag
 }
 
-// Help gives the examples of the help text.
-func (ledgerExportCommand) Help() string {
-	return "Example:\n" +
-		"  probity ledger export --provider team-a > team-a.ndjson"
-}
-
 // Run writes the ledger.
 func (c *ledgerExportCommand) Run(e *term.Env) error {
 	api, err := c.At(c.ProviderFlag)
@@ -219,12 +199,6 @@ func (c *ledgerExportCommand) Run(e *term.Env) error {
 }
 
 type ledgerKeyCommand struct{ ledgerFlags }
-
-// Help gives the examples of the help text.
-func (ledgerKeyCommand) Help() string {
-	return "Example:\n" +
-		"  probity ledger key > checkpoint"
-}
 
 // Run prints verifier and checkpoint.
 func (c *ledgerKeyCommand) Run(e *term.Env) error {
@@ -250,13 +224,6 @@ func (c *ledgerKeyCommand) Run(e *term.Env) error {
 type ledgerProveCommand struct {
 	ledgerFlags
 	Seq int64 `arg:"" help:"Number of the entry."`
-}
-
-// Help gives the examples of the help text.
-func (ledgerProveCommand) Help() string {
-	return "Example:\n" +
-		"  probity ledger prove 41\n" +
-		"  probity ledger prove 41 --format json > proof.json"
 }
 
 // Run prints and checks a proof.

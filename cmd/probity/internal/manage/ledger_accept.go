@@ -21,25 +21,6 @@ type ledgerAcceptCommand struct {
 	term.Output
 }
 
-// Help gives the examples of the help text.
-func (ledgerAcceptCommand) Help() string {
-	return `A ledger is stopped when the database does not have the history that was signed. After an
-older backup was restored, this accepts the history as it is now. Run it on each node, as the
-service's user; the service goes on within a minute, and records that you did so. The last
-checkpoint is kept beside the new one, and checkpoints in the database that contradict the history
-are moved to a file there.
-
-Do not use it before you know who changed the database: entries that are missing then stay missing.
-
-Rows whose text was changed or removed while their hashes stayed cannot be recovered without a
-backup. --damaged-rows accepts them as they are: ledger verify then counts them, and the ledger says
-that you accepted them.
-
-Examples:
-  probity ledger accept --data /var/lib/probity --provider default
-  probity ledger accept --data /var/lib/probity --provider default --damaged-rows`
-}
-
 // Run leaves the acceptance for the service.
 func (c *ledgerAcceptCommand) Run(e *term.Env) error {
 	v, err := c.ledgers(e, c.Provider, "")

@@ -22,16 +22,6 @@ type ledgerRotateKeyCommand struct {
 	term.Output
 }
 
-// Help gives the examples of the help text.
-func (ledgerRotateKeyCommand) Help() string {
-	return `Makes a new key for checkpoints. Each ledger gets an entry that names it, under a
-checkpoint that the old key signs too, so that anyone who knows the old key can follow to the new one.
-Stop all nodes first, and start them afterwards. It needs the master key, as the service does.
-
-Examples:
-  probity ledger rotate-key --config /etc/probity/probity.json`
-}
-
 // Run makes the key.
 func (c *ledgerRotateKeyCommand) Run(e *term.Env) error {
 	cfg, err := c.Settings()

@@ -30,23 +30,6 @@ type ledgerVerifyCommand struct {
 	term.Output
 }
 
-// Help gives the examples of the help text.
-func (ledgerVerifyCommand) Help() string {
-	return `Reads a database, a copy of one, or an export, and changes nothing. Each ledger is compared
-with its checkpoints in the database, with the one that the service keeps outside it (anchor/ledger
-in the data directory), and with those of --checkpoint.
-
-Exit code 0: intact; 1: damaged, with every row that is wrong; 2: could not be verified.
-
-A checkpoint kept elsewhere shows a forgery even by someone who has the database, the data directory
-and the key.
-
-Examples:
-  probity ledger verify --data /var/lib/probity
-  probity ledger verify --export ledger.ndjson --data /var/lib/probity
-  probity ledger verify --export ledger.ndjson --verifier "$KEY" --checkpoint kept.txt`
-}
-
 // verified is what a ledger is verified with.
 type verified struct {
 	history   ledger.History

@@ -36,12 +36,6 @@ func (f scopeFlags) scope() client.Scope {
 
 type providerListCommand struct{ scopeFlags }
 
-// Help gives the examples of the help text.
-func (providerListCommand) Help() string {
-	return "Example:\n" +
-		"  probity provider list"
-}
-
 // Run lists the providers.
 func (c *providerListCommand) Run(e *term.Env) error {
 	api, err := c.Client()
@@ -69,12 +63,6 @@ func (c *providerListCommand) Run(e *term.Env) error {
 type providerShowCommand struct {
 	scopeFlags
 	Name string `arg:"" help:"Name of the provider."`
-}
-
-// Help gives the examples of the help text.
-func (providerShowCommand) Help() string {
-	return "Example:\n" +
-		"  probity provider show team-a"
 }
 
 // Run shows a provider.
@@ -134,13 +122,6 @@ type providerCreateCommand struct {
 	Settings string            `help:"JSON file with settings; see docs/guide/providers.md." placeholder:"FILE"`
 }
 
-// Help gives the examples of the help text.
-func (providerCreateCommand) Help() string {
-	return `Examples:
-  probity provider create team-a
-  probity provider create payments --signer policy-signer.pem --settings payments.json`
-}
-
 // Run creates a provider.
 func (c *providerCreateCommand) Run(e *term.Env) error {
 	api, err := c.Client()
@@ -185,12 +166,6 @@ type providerUpdateCommand struct {
 	Settings string            `help:"JSON file with settings, instead of those it has." placeholder:"FILE"`
 }
 
-// Help gives the examples of the help text.
-func (providerUpdateCommand) Help() string {
-	return "Example:\n" +
-		"  probity provider update team-a --tag stage=test --settings settings.json"
-}
-
 // Run changes a provider.
 func (c *providerUpdateCommand) Run(e *term.Env) error {
 	api, err := c.Client()
@@ -212,12 +187,6 @@ func (c *providerUpdateCommand) Run(e *term.Env) error {
 type providerDeleteCommand struct {
 	scopeFlags
 	Name string `arg:"" help:"Name of the provider."`
-}
-
-// Help gives the examples of the help text.
-func (providerDeleteCommand) Help() string {
-	return "Example:\n" +
-		"  probity provider delete team-a"
 }
 
 // Run deletes a provider.

@@ -26,15 +26,6 @@ type tokenCreateCommand struct {
 	For      time.Duration `help:"How long it is good for, as 720h; by default until it is revoked." placeholder:"DURATION"`
 }
 
-// Help gives the examples of the help text.
-func (tokenCreateCommand) Help() string {
-	return `Prints the token alone on standard output. The service keeps its hash.
-
-Examples:
-  probity token create ci --role contributor --provider team-a > ci.token
-  probity token create auditor --role reader --for 720h`
-}
-
 // Run makes a token.
 func (c *tokenCreateCommand) Run(e *term.Env) error {
 	api, err := c.Client()
@@ -56,12 +47,6 @@ func (c *tokenCreateCommand) Run(e *term.Env) error {
 }
 
 type tokenListCommand struct{ remote.Flags }
-
-// Help gives the examples of the help text.
-func (tokenListCommand) Help() string {
-	return "Example:\n" +
-		"  probity token list"
-}
 
 // Run lists the tokens.
 func (c *tokenListCommand) Run(e *term.Env) error {
@@ -90,12 +75,6 @@ func (c *tokenListCommand) Run(e *term.Env) error {
 type tokenRevokeCommand struct {
 	remote.Flags
 	Name string `arg:"" help:"Name of the token."`
-}
-
-// Help gives the examples of the help text.
-func (tokenRevokeCommand) Help() string {
-	return "Example:\n" +
-		"  probity token revoke ci"
 }
 
 // Run revokes a token.

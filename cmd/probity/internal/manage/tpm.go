@@ -43,17 +43,6 @@ type tpmRootsImportCommand struct {
 	term.Output
 }
 
-// Help gives the examples of the help text.
-func (tpmRootsImportCommand) Help() string {
-	return `Roots of endorsement keys are compared with the list of what vendors publish; others need
---unknown. A service reads them at its next start.
-
-Examples:
-  probity tpm roots import infineon.pem --for endorsement
-  probity tpm roots import azure --for attestation
-  probity tpm roots import site-root.pem --for attestation --unknown`
-}
-
 // Run imports the authorities.
 func (c *tpmRootsImportCommand) Run(e *term.Env) error {
 	dir, err := c.dir()
@@ -177,12 +166,6 @@ type tpmRootsListCommand struct {
 	term.Output
 }
 
-// Help gives the examples of the help text.
-func (tpmRootsListCommand) Help() string {
-	return "Example:\n" +
-		"  probity tpm roots list --data /var/lib/probity"
-}
-
 // Run lists the authorities.
 func (c *tpmRootsListCommand) Run(e *term.Env) error {
 	dir, err := c.dir()
@@ -221,12 +204,6 @@ func (c *tpmRootsListCommand) Run(e *term.Env) error {
 }
 
 type tpmRootsVendorsCommand struct{ term.Output }
-
-// Help gives the examples of the help text.
-func (tpmRootsVendorsCommand) Help() string {
-	return "Example:\n" +
-		"  probity tpm roots vendors"
-}
 
 // published is an authority in the list of vendors, for programs.
 type published struct {

@@ -25,20 +25,6 @@ type tpmEKCommand struct {
 	term.Output
 }
 
-// Help gives the examples of the help text.
-func (tpmEKCommand) Help() string {
-	return `Verifies, without a network, that a certificate is for an endorsement key and leads to a
-root that you give. Says which root it is, and whether vendors publish it. Exit code 0: verified; 1:
-refused.
-
-It proves that there is a TPM of this vendor with this key. It does not say which attestation keys
-are in it, and so nothing about a quote: for that the TPM opens a credential (probity agent enroll).
-
-Examples:
-  tpm2_nvread 0x1c00002 -o ek.der
-  probity tpm ek ek.der --root vendor-ca.pem`
-}
-
 // Run verifies the certificate.
 func (c *tpmEKCommand) Run(e *term.Env) error {
 	at := time.Now()

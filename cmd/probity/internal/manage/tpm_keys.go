@@ -19,12 +19,6 @@ type tpmKeysListCommand struct {
 	term.Output
 }
 
-// Help gives the examples of the help text.
-func (tpmKeysListCommand) Help() string {
-	return "Example:\n" +
-		"  probity tpm keys list --provider team-a"
-}
-
 // enrolledKey is an enrolled key, for programs.
 type enrolledKey struct {
 	Name           string    `json:"name"`
@@ -66,12 +60,6 @@ type tpmKeysRemoveCommand struct {
 	Provider string `help:"Attestation provider." default:"default" placeholder:"NAME"`
 	Name     string `arg:"" help:"Name of the machine."`
 	term.Output
-}
-
-// Help gives the examples of the help text.
-func (tpmKeysRemoveCommand) Help() string {
-	return "Example:\n" +
-		"  probity tpm keys remove host-7 --provider team-a"
 }
 
 // Run removes the keys of a name.

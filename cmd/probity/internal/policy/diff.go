@@ -19,14 +19,6 @@ type diffCommand struct {
 	term.Output
 }
 
-// Help gives the examples of the help text.
-func (diffCommand) Help() string {
-	return `Exit code 0: no recorded claim set changes its verdict or what is issued; 1: some do.
-
-Examples:
-  probity policy diff old.policy new.policy --claims recorded/`
-}
-
 // Run compares the policies.
 func (c *diffCommand) Run(e *term.Env) error {
 	before, err := e.ReadPolicy(c.Old, false)

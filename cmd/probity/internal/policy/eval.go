@@ -22,19 +22,6 @@ type evalCommand struct {
 	verify.EvidenceFlags
 }
 
-// Help gives the examples of the help text.
-func (evalCommand) Help() string {
-	return `Exit code 0: permitted; 1: denied, or the evidence is refused before the policy sees it; 2:
-could not tell. With --evidence the verdict is that of verify evidence --policy and of the service:
-the policy's configuration rules are obeyed. --format json prints the object that verify evidence
-prints, in every outcome.
-
-Examples:
-  probity policy eval --policy enclave.policy --claims claims.json --trace
-  probity policy eval --policy enclave.policy --evidence SgxEnclave quote.bin --collateral collateral.json --trace
-  probity policy eval --policy aci.policy --evidence SevSnpVm report.bin --certs certs/ --uvm reference_info.cose --trace`
-}
-
 // Run evaluates the policy. Evidence takes the way of verify evidence and of the
 // service: the policy's configuration rules decide what is asked of it.
 func (c *evalCommand) Run(e *term.Env) error {

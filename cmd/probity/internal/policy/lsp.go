@@ -9,14 +9,6 @@ type lSPCommand struct {
 	Type string `help:"Attestation type of policies that do not name theirs in a comment." placeholder:"TYPE"`
 }
 
-// Help gives the examples of the help text.
-func (lSPCommand) Help() string {
-	return `Editors start this command. A comment "// type: SgxEnclave" in a policy says whose claims it reads.
-
-Examples:
-  probity policy lsp --type SgxEnclave`
-}
-
 // Run serves one editor.
 func (c *lSPCommand) Run(e *term.Env) error {
 	return lsp.Serve(e.Ctx, e.In, e.Out, c.Type)

@@ -48,15 +48,6 @@ type checkCommand struct {
 	term.Output
 }
 
-// Help gives the examples of the help text.
-func (checkCommand) Help() string {
-	return `Exit code 0: every policy can be used; 1: one cannot; 2: a file cannot be read.
-
-Examples:
-  probity policy check enclave.policy --type SgxEnclave
-  probity policy check policies/*.policy --strict --format json`
-}
-
 // Run checks the files.
 func (c *checkCommand) Run(e *term.Env) error {
 	if c.Type != "" {
@@ -143,15 +134,6 @@ type fmtCommand struct {
 	Diff  bool     `short:"d" help:"Print names of files that would change, and fail if there are any."`
 }
 
-// Help gives the examples of the help text.
-func (fmtCommand) Help() string {
-	return `Formatting never changes what a policy decides; it does change its hash.
-
-Examples:
-  probity policy fmt enclave.policy
-  probity policy fmt -w policies/*.policy`
-}
-
 // Run formats the files.
 func (c *fmtCommand) Run(e *term.Env) error {
 	changed := false
@@ -189,11 +171,6 @@ type explainCommand struct {
 	term.Output
 }
 
-// Help gives the examples of the help text.
-func (explainCommand) Help() string {
-	return "Examples:\n  probity policy explain enclave.policy"
-}
-
 // Run prints the policy in plain words.
 func (c *explainCommand) Run(e *term.Env) error {
 	p, err := e.ReadPolicy(c.File, false)
@@ -207,12 +184,6 @@ func (c *explainCommand) Run(e *term.Env) error {
 type hashCommand struct {
 	File string `arg:"" help:"Policy file; - reads standard input."`
 	term.Output
-}
-
-// Help gives the examples of the help text.
-func (hashCommand) Help() string {
-	return "The hash is over the exact text: one line break more or less changes it.\n\nExamples:\n" +
-		"  probity policy hash enclave.policy"
 }
 
 // Run prints the hash.

@@ -110,16 +110,6 @@ type setCommand struct {
 	File string `arg:"" help:"Policy file; - reads standard input."`
 }
 
-// Help gives the examples of the help text.
-func (setCommand) Help() string {
-	return `Puts a policy in force at a service. PROBITY_URL, PROBITY_CA and PROBITY_TOKEN may stand
-for the flags.
-
-Examples:
-  probity policy set SgxEnclave enclave.policy
-  probity policy set SgxEnclave enclave.policy --provider payments --key signer-key.pem --cert signer.pem`
-}
-
 // Run sets the policy.
 func (c *setCommand) Run(e *term.Env) error {
 	api, kind, err := c.changeFlags.open()
@@ -153,13 +143,6 @@ type resetCommand struct {
 	signFlags
 }
 
-// Help gives the examples of the help text.
-func (resetCommand) Help() string {
-	return "Examples:\n" +
-		"  probity policy reset SgxEnclave\n" +
-		"  probity policy reset SgxEnclave --key signer.key --cert signer.pem --bind"
-}
-
 // Run resets the policy.
 func (c *resetCommand) Run(e *term.Env) error {
 	api, kind, err := c.changeFlags.open()
@@ -185,12 +168,6 @@ func (c *resetCommand) Run(e *term.Env) error {
 }
 
 type historyCommand struct{ policyFlags }
-
-// Help gives the examples of the help text.
-func (historyCommand) Help() string {
-	return "Example:\n" +
-		"  probity policy history SgxEnclave"
-}
 
 // Run lists the versions.
 func (c *historyCommand) Run(e *term.Env) error {
@@ -230,12 +207,6 @@ type showCommand struct {
 	Version int64 `arg:"" help:"Number of the version."`
 }
 
-// Help gives the examples of the help text.
-func (showCommand) Help() string {
-	return "Example:\n" +
-		"  probity policy show SgxEnclave 3"
-}
-
 // Run prints the text of a version.
 func (c *showCommand) Run(e *term.Env) error {
 	api, kind, err := c.open()
@@ -259,12 +230,6 @@ type rollbackCommand struct {
 	Version int64 `arg:"" help:"Number of the version to put in force again."`
 }
 
-// Help gives the examples of the help text.
-func (rollbackCommand) Help() string {
-	return "Example:\n" +
-		"  probity policy rollback SgxEnclave 3"
-}
-
 // Run rolls back.
 func (c *rollbackCommand) Run(e *term.Env) error {
 	api, kind, err := c.open()
@@ -281,12 +246,6 @@ func (c *rollbackCommand) Run(e *term.Env) error {
 type proposalsCommand struct {
 	remote.Flags
 	remote.ProviderFlag
-}
-
-// Help gives the examples of the help text.
-func (proposalsCommand) Help() string {
-	return "Example:\n" +
-		"  probity policy proposals --provider team-a"
 }
 
 // Run lists proposals.
@@ -341,13 +300,6 @@ type approveCommand struct {
 	remote.ProviderFlag
 	Proposal string `arg:"" help:"Id of the proposal."`
 	Reject   bool   `help:"Remove the proposal instead."`
-}
-
-// Help gives the examples of the help text.
-func (approveCommand) Help() string {
-	return "Examples:\n" +
-		"  probity policy approve 5QK7H2 --provider team-a\n" +
-		"  probity policy approve 5QK7H2 --provider team-a --reject"
 }
 
 // Run approves or rejects a proposal.

@@ -48,17 +48,6 @@ func (c *signCommand) binding(signed bool) ([]policyjws.Binding, error) {
 	}}, err
 }
 
-// Help gives the examples of the help text.
-func (signCommand) Help() string {
-	return `Prints the compact JWS that PUT /policies/{type} takes.
-
-Examples:
-  probity policy sign enclave.policy > enclave.jws
-  probity policy sign enclave.policy --key signer-key.pem --cert signer.pem > enclave.jws
-  probity policy sign enclave.policy --key signer-key.pem --cert signer.pem ` +
-		`--for https://localhost:8443/p/payments --type SgxEnclave > enclave.jws`
-}
-
 // Run prints the JWS.
 func (c *signCommand) Run(e *term.Env) error {
 	p, err := e.ReadPolicy(c.File, false)
@@ -92,14 +81,6 @@ func (c *signCommand) Run(e *term.Env) error {
 type unwrapCommand struct {
 	File string `arg:"" help:"File with the compact JWS; - reads standard input."`
 	term.Output
-}
-
-// Help gives the examples of the help text.
-func (unwrapCommand) Help() string {
-	return `Prints the policy text on standard output, and who signed it on standard error.
-
-Examples:
-  probity policy unwrap enclave.jws`
 }
 
 // unwrapped is a policy out of its JWS, for programs.

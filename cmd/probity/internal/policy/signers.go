@@ -27,12 +27,6 @@ type signersListCommand struct {
 	remote.ProviderFlag
 }
 
-// Help gives the examples of the help text.
-func (signersListCommand) Help() string {
-	return "Example:\n" +
-		"  probity policy signers list --provider team-a"
-}
-
 // Run prints the certificates.
 func (c *signersListCommand) Run(e *term.Env) error {
 	api, err := c.At(c.ProviderFlag)
@@ -77,12 +71,6 @@ type signersChangeCommand struct {
 	Certificate string `arg:"" help:"PEM file with the certificate."`
 }
 
-// Help gives the examples of the help text.
-func (signersChangeCommand) Help() string {
-	return "Example:\n" +
-		"  probity policy signers add new.pem --provider team-a --key signer.key --cert signer.pem"
-}
-
 // Run adds the certificate.
 func (c *signersChangeCommand) Run(e *term.Env) error { return c.change(e, true) }
 
@@ -125,12 +113,6 @@ func (c *signersChangeCommand) change(e *term.Env, add bool) error {
 }
 
 type signersRemoveCommand struct{ signersChangeCommand }
-
-// Help gives the examples of the help text.
-func (signersRemoveCommand) Help() string {
-	return "Example:\n" +
-		"  probity policy signers remove old.pem --provider team-a --key signer.key --cert signer.pem"
-}
 
 // Run removes the certificate.
 func (c *signersRemoveCommand) Run(e *term.Env) error { return c.change(e, false) }

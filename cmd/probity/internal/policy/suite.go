@@ -25,24 +25,6 @@ type testCommand struct {
 	term.Output
 }
 
-// Help gives the examples of the help text.
-func (testCommand) Help() string {
-	return `A test file is JSON and its name ends in .test.json:
-
-  {"policyFile": "enclave.policy",                       or "policy": the text
-   "claims": {"good": {"x-ms-sgx-svn": 3}, "old": {"x-ms-sgx-svn": 1}},
-   "cases":  [{"claims": "good", "want": "permit", "issued": {"svn": 3}},
-              {"claims": "old",  "want": "deny",   "reason": "svn"}]}
-
-want is permit, deny or error (a rule that fails, or configuration rules with wrong values); issued,
-if given, is all that the policy issues; reason is part of the reason. Paths are relative to the
-test file. The coverage names rules and conditions that no case made true, or none made false.
-
-Examples:
-  probity policy test policies/
-  probity policy test enclave.test.json`
-}
-
 type suite struct {
 	PolicyFile string                    `json:"policyFile"`
 	Policy     string                    `json:"policy"`

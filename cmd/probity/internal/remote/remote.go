@@ -96,6 +96,12 @@ func (f Connection) At(p ProviderFlag) (*client.Client, error) {
 	return c, err
 }
 
+// What the exit codes 1 and 2 of commands mean that ask a service.
+const (
+	HelpRefused = "the service refused, with the check that failed"
+	HelpTrouble = "there is no answer: wrong usage, or the service cannot be reached"
+)
+
 // Refused shows why the service did not do it.
 func Refused(e *term.Env, err error) error {
 	var answer *client.Error

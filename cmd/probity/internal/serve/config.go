@@ -23,16 +23,6 @@ type configCheckCommand struct {
 	term.Output
 }
 
-// Help gives the examples of the help text.
-func (configCheckCommand) Help() string {
-	return `Exit code 0: good; 1: not, with every mistake. Files that it names are read; databases,
-networks and PKCS#11 tokens are not asked.
-
-Examples:
-  probity config check probity.json
-  probity config check probity.json --show`
-}
-
 // Run checks a configuration.
 func (c *configCheckCommand) Run(e *term.Env) error {
 	cfg, err := config.Load(c.File, c.Dev)

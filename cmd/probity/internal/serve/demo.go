@@ -36,17 +36,6 @@ type DemoCommand struct {
 	Once   bool   `help:"End after the token was shown instead of staying up."`
 }
 
-// Help gives the examples of the help text.
-func (DemoCommand) Help() string {
-	return `Starts the service on the embedded store, makes genuine-shaped SGX evidence under a test
-root, attests it over HTTPS and prints every check, the token and how to go on. It then stays up
-until Ctrl-C. Nothing in it proves anything about real hardware.
-
-Examples:
-  probity demo
-  probity demo --listen localhost:9443 --once`
-}
-
 // scene is what the demonstration made.
 type scene struct {
 	quote, runtimeData []byte

@@ -20,19 +20,6 @@ type Command struct {
 	Data   string `help:"Data directory, instead of the configuration's." placeholder:"DIR"`
 }
 
-// Help gives the examples of the help text.
-func (Command) Help() string {
-	return `Reads the configuration file and the environment variable PROBITY_MASTER_KEY (base64 of 32
-bytes, instead of the key file). Logs go to standard error as JSON.
-
-SIGTERM drains: /readyz answers 503, and after limits.drain running requests end. SIGHUP reads the
-configuration and its files again.
-
-Examples:
-  probity serve --config probity.json
-  probity serve --dev --data ./probity-data`
-}
-
 // Run runs the service until the process is asked to stop.
 func (c *Command) Run(e *term.Env) error {
 	cfg, err := c.read()

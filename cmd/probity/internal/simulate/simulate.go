@@ -36,20 +36,6 @@ type Command struct {
 	term.Output
 }
 
-// Help gives the examples of the help text.
-func (Command) Help() string {
-	return `Writes genuine-shaped evidence under fresh test roots for those who have no such hardware:
-the evidence, the data that it binds, the root, a bundle of collateral, and the configuration with
-which a service accepts it. It proves nothing about real hardware, and no service trusts its roots
-unless it is told to.
-
-Examples:
-  probity simulate SevSnpVm
-  probity simulate SevSnpVm --line Turin --out turin
-  probity simulate TdxVm --debug --runtime-data runtime.json
-  probity simulate SgxEnclave --tcb OutOfDate --out outdated`
-}
-
 // made is what a simulation wrote.
 type made struct {
 	files map[string][]byte

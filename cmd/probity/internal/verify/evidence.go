@@ -28,7 +28,7 @@ type EvidenceCommand struct {
 	term.Output
 	EvidenceFlags
 
-	Lenient bool // read the policy leniently, for policy eval
+	Lenient bool `help:"Read the policy leniently."`
 }
 
 // EvidenceFlags say what belongs to a piece of evidence, and what to trust.
@@ -45,31 +45,6 @@ type EvidenceFlags struct {
 	Config      string   `help:"${configHelp}" placeholder:"FILE"`
 	TrustKey    string   `name:"trust-key" help:"${trustKeyHelp}" placeholder:"FILE"`
 	Root        string   `help:"${rootHelp}" placeholder:"FILE"`
-}
-
-// Help gives the examples of the help text.
-func (EvidenceCommand) Help() string {
-	return `Verifies without a network. Exit code 0: accepted; 1: refused; 2: could not tell (usage,
-unreadable input).
-
-Without --policy, the TCB statuses UpToDate, SWHardeningNeeded, ConfigurationNeeded and
-ConfigurationAndSWHardeningNeeded are accepted. With --policy the policy judges (it can read
-x-probity-tcb-status), and --tcb, if given, judges besides. Revoked never passes. A trust domain
-with a bound service TD, and a debug guest, are refused unless --tcb names BoundServiceTD or
-DebugGuest, also beside any and with --policy; the debug flag of SGX enclaves is left to the policy.
-
-Examples:
-  probity verify evidence SgxEnclave quote.bin --collateral collateral.json
-  probity verify evidence OpenEnclave report.bin --collateral endorsements.bin --runtime-data key.pem ` +
-		`--at 2025-06-11T19:18:17Z --tcb any --format json
-  probity verify evidence TdxVm tdquote.bin --collateral bundle.json --event-log /sys/firmware/acpi/tables/data/CCEL
-  probity verify evidence SevSnpVm report.bin --certs certs/ --runtime-data runtime.json --data-type JSON
-  probity verify evidence SevSnpVm outblob --certs auxblob --uvm reference_info.cose --init-data policy.rego
-  probity verify evidence Tpm evidence.json --challenge hex:00112233 --root ak-authorities.pem --policy boot.policy
-  probity verify evidence Tpm quote.msg quote.sig pcrs.bin ak.pem --trust-key ak.pem --challenge hex:00112233
-  probity verify evidence AzureGuest attestation-info.json --root azure
-  probity verify evidence NitroEnclave document.cbor --at 2026-03-01T12:00:00Z
-  probity verify evidence ArmCca token.cbor --root cpak.pem`
 }
 
 // Run verifies the evidence and prints the verdict.

@@ -25,16 +25,6 @@ type TokenCommand struct {
 	term.Output
 }
 
-// Help gives the examples of the help text.
-func (TokenCommand) Help() string {
-	return `Fetches the issuer's metadata and keys, then checks signature, issuer and times. Exit code
-0: valid; 1: not valid; 2: could not tell (usage, unreachable service).
-
-Examples:
-  probity verify token token.jwt --issuer https://attest.example.org
-  probity verify token "$(cat probity-demo/token.jwt)" --issuer https://localhost:8443 --ca probity-demo/ca.pem`
-}
-
 // refusals are the errors that mean no; all others mean that there is no answer.
 var refusals = []error{token.ErrFormat, token.ErrUnsecured, token.ErrKey, token.ErrSignature, token.ErrIssuer,
 	token.ErrExpired, token.ErrNotYet, token.ErrClaims}

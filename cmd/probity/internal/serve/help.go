@@ -1,0 +1,45 @@
+package serve
+
+import "github.com/probity-dev/probity/cmd/probity/internal/term"
+
+// What --help says about each command of this package.
+
+func (Command) Page() term.Page {
+	return term.Page{
+		About: `Reads the configuration file and the environment variable PROBITY_MASTER_KEY (base64 of 32 bytes,
+instead of the key file). Logs go to standard error as JSON.
+
+SIGTERM drains: /readyz answers 503, and after limits.drain running requests end. SIGHUP reads the
+configuration and its files again.`,
+		Examples: `
+probity serve --config probity.json
+probity serve --dev --data ./probity-data`,
+		Yes:     "the service was asked to stop, and stopped",
+		Trouble: "the service could not start, or failed",
+	}
+}
+
+func (DemoCommand) Page() term.Page {
+	return term.Page{
+		About: `Starts the service on the embedded store, makes genuine-shaped SGX evidence under a test root,
+attests it over HTTPS and prints every check, the token and how to go on. It then stays up until
+Ctrl-C. Nothing in it proves anything about real hardware.`,
+		Examples: `
+probity demo
+probity demo --listen localhost:9443 --once`,
+		Yes:     "the evidence was attested",
+		Trouble: "the demonstration could not start, or failed",
+	}
+}
+
+func (configCheckCommand) Page() term.Page {
+	return term.Page{
+		About: "Reads the files that the configuration names, but asks no databases, networks or PKCS#11 tokens.",
+		Examples: `
+probity config check probity.json
+probity config check probity.json --show`,
+		Yes:     "the configuration is valid",
+		No:      "it is not, with every mistake",
+		Trouble: "wrong usage",
+	}
+}
