@@ -130,6 +130,15 @@ func formatOf(parsed *kong.Context) string {
 	return ""
 }
 
+// Model is the tree of all commands.
+func Model() (*kong.Application, error) {
+	parser, err := newParser(&commands{})
+	if err != nil {
+		return nil, err
+	}
+	return parser.Model, nil
+}
+
 // newParser returns the parser of the command tree.
 func newParser(c *commands, options ...kong.Option) (*kong.Kong, error) {
 	parser, err := kong.New(c, append([]kong.Option{
