@@ -44,8 +44,14 @@ func toOffset(text string, p position) int {
 	return offset
 }
 
-// stringAt returns the string literal around an offset, without quotes.
-func stringAt(text string, offset int) (value string, from, to int, ok bool) {
+// literal is the text of a string between its quotes, and where that is.
+type literal struct {
+	value    string
+	from, to int
+}
+
+// stringAt returns the string literal around an offset, or nil if there is none.
+func stringAt(text string, offset int) *literal {
 	start := strings.LastIndexByte(text[:offset], '\n') + 1
 	inside, open := false, 0
 	for i := start; i < len(text) && text[i] != '\n'; i++ {
@@ -54,7 +60,10 @@ func stringAt(text string, offset int) (value string, from, to int, ok bool) {
 			i++
 		case text[i] == '"' && inside:
 			if offset <= i {
-				return text[open:i], open, i, offset >= open
+				if offset < open {
+					return nil
+				}
+				return &literal{text[open:i], open, i}
 			}
 			inside = false
 		case text[i] == '"':
@@ -69,9 +78,9 @@ func stringAt(text string, offset int) (value string, from, to int, ok bool) {
 		for end < len(text) && isName(text[end]) {
 			end++
 		}
-		return text[open:max(end, min(offset, len(text)))], open, end, true
+		return &literal{text[open:max(end, min(offset, len(text)))], open, end}
 	}
-	return "", 0, 0, false
+	return nil
 }
 
 func isName(c byte) bool {
@@ -110,10 +119,10 @@ func (s *session) hover(uri string, at position) any {
 		return map[string]any{"contents": map[string]string{"kind": "markdown", "value": markdown},
 			"range": span{toPosition(text, from), toPosition(text, to)}}
 	}
-	if value, from, to, ok := stringAt(text, offset); ok {
+	if in := stringAt(text, offset); in != nil {
 		for _, term := range policy.Vocabulary(s.kindOf(text)) {
-			if term.Name == value {
-				return answer("**"+term.Name+"** · "+string(term.Type)+"\n\n"+term.Meaning, from, to)
+			if term.Name == in.value {
+				return answer("**"+term.Name+"** · "+string(term.Type)+"\n\n"+term.Meaning, in.from, in.to)
 			}
 		}
 		return nil
@@ -145,12 +154,12 @@ func (s *session) complete(uri string, at position) []completion {
 	text := s.texts[uri]
 	offset := toOffset(text, at)
 	list := []completion{}
-	if _, from, to, ok := stringAt(text, offset); ok {
-		typed := strings.ToLower(text[from:offset])
+	if in := stringAt(text, offset); in != nil {
+		typed := strings.ToLower(text[in.from:offset])
 		for _, term := range policy.Vocabulary(s.kindOf(text)) {
 			if strings.Contains(strings.ToLower(term.Name), typed) {
 				list = append(list, completion{term.Name, kindValue, string(term.Type), term.Meaning,
-					edit{span{toPosition(text, from), toPosition(text, to)}, term.Name}})
+					edit{span{toPosition(text, in.from), toPosition(text, in.to)}, term.Name}})
 			}
 		}
 		return list
