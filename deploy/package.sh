@@ -23,16 +23,16 @@ done
 put 644 deploy/systemd/probity.sysusers usr/lib/sysusers.d/probity.conf
 put 644 deploy/probity.json usr/share/doc/probity/examples/probity.json
 put 644 LICENSE usr/share/doc/probity/copyright
-"$out/probity" man > "$out/probity.1"
-put 644 "$out/probity.1" usr/share/man/man1/probity.1
-gzip -9n "$root/usr/share/man/man1/probity.1"
+"$out/probity" man --out "$root/usr/share/man/man1"
+chmod 644 "$root"/usr/share/man/man1/*.1
+gzip -9n "$root"/usr/share/man/man1/*.1
 for shell in bash zsh fish; do
   "$out/probity" completion "$shell" > "$out/completion.$shell"
 done
 put 644 "$out/completion.bash" usr/share/bash-completion/completions/probity
 put 644 "$out/completion.zsh" usr/share/zsh/vendor-completions/_probity
 put 644 "$out/completion.fish" usr/share/fish/vendor_completions.d/probity.fish
-rm "$out/probity.1" "$out"/completion.*
+rm "$out"/completion.*
 for page in README.md CHANGELOG.md docs/guide/*.md; do
   put 644 "$page" "usr/share/doc/probity/$page"
 done

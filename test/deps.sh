@@ -28,6 +28,10 @@ need swtpm_setup swtpm-tools
 need haproxy haproxy
 need softhsm2-util softhsm2
 need gcc gcc libc6-dev
+need zsh zsh
+need fish fish
+need groff groff-base
+[ -r /usr/share/bash-completion/bash_completion ] || need bash-completion bash-completion
 need tpm2_quote tpm2-tools libtss2-tcti-swtpm0
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need initdb postgresql
 

@@ -157,8 +157,8 @@ func TestTheExamplesOfTheHelpWork(t *testing.T) {
 	}
 	first, lines, last := exampleLines(t)
 	here := strings.NewReplacer("/var/lib/probity-service", "probity-data", "/etc/probity/", "",
-		"/sys/firmware/acpi/tables/data/", "", "--follow ", "", "/etc/bash_completion.d/", "",
-		"~/.zshrc.d/", "", "~/.config/fish/completions/", "", "man -l -", "cat")
+		"/sys/firmware/acpi/tables/data/", "", "--follow ", "", "~/.local/share/bash-completion/completions/", "",
+		"~/.zfunc/", "", "~/.config/fish/completions/", "", "/usr/local/share/man/man1", "man1", "man -l -", "cat")
 	said := map[string]bool{}
 	try := func(line string) {
 		t.Helper()

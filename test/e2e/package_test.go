@@ -93,7 +93,8 @@ func TestTheDebianPackageHasWhatItsUnitsNeed(t *testing.T) {
 func generated(t *testing.T, root string) {
 	t.Helper()
 	for _, file := range []string{
-		"usr/share/man/man1/probity.1.gz", "usr/share/bash-completion/completions/probity",
+		"usr/share/man/man1/probity.1.gz", "usr/share/man/man1/probity-verify-evidence.1.gz",
+		"usr/share/bash-completion/completions/probity",
 		"usr/share/zsh/vendor-completions/_probity", "usr/share/fish/vendor_completions.d/probity.fish",
 	} {
 		if st, err := os.Stat(filepath.Join(root, file)); err != nil || st.Size() == 0 {

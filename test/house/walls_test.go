@@ -168,6 +168,8 @@ var commands = []struct{ pkg, commands, may, also string }{
 		"appraisal client collateral evidence evidence/dcap evidence/evidencetest " +
 			"internal/api/edge internal/buildinfo internal/config internal/files internal/node " +
 			"policy token", "os"},
+	{"shell", "term",
+		"evidence", "os"},
 	{"simulate", "term",
 		"collateral evidence/... internal/config", "os"},
 	{"term", "",

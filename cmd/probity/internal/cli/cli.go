@@ -20,6 +20,7 @@ import (
 	"github.com/probity-dev/probity/cmd/probity/internal/manage"
 	"github.com/probity-dev/probity/cmd/probity/internal/policy"
 	"github.com/probity-dev/probity/cmd/probity/internal/serve"
+	"github.com/probity-dev/probity/cmd/probity/internal/shell"
 	"github.com/probity-dev/probity/cmd/probity/internal/simulate"
 	"github.com/probity-dev/probity/cmd/probity/internal/term"
 	"github.com/probity-dev/probity/cmd/probity/internal/verify"
@@ -52,7 +53,7 @@ type commands struct {
 	Version    versionCommand      `cmd:"" help:"Print the version."`
 	Help       helpCommand         `cmd:"" help:"Explain a command."`
 	Completion completionCommand   `cmd:"" help:"Print the completion script of a shell."`
-	Man        manCommand          `cmd:"" help:"Print the manual page."`
+	Man        manCommand          `cmd:"" help:"Print the manual page of a command."`
 }
 
 type verifyCommands struct {
@@ -80,7 +81,11 @@ func Run(ctx context.Context, args []string, stdio term.IO) int {
 		fmt.Fprintln(stdio.Err, "probity:", err)
 		return term.Trouble
 	}
-	if complete(parser, args) {
+	if shell.Asks(args) {
+		if err := shell.Answer(parser.Model, args, stdio.Out, stdio.Err); err != nil {
+			fmt.Fprintln(stdio.Err, "probity:", err)
+			return term.Trouble
+		}
 		return term.Yes
 	}
 	args = spelledOut(args)

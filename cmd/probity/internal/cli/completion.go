@@ -1,32 +1,16 @@
 package internal
 
 import (
+	"errors"
 	"fmt"
-	"os"
-	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
-	mangokong "github.com/alecthomas/mango-kong"
-	"github.com/muesli/roff"
-	"github.com/willabides/kongplete"
 
+	"github.com/probity-dev/probity/cmd/probity/internal/shell"
 	"github.com/probity-dev/probity/cmd/probity/internal/term"
+	"github.com/probity-dev/probity/internal/buildinfo"
 )
-
-// scripts make a shell ask the program itself, so that completion always fits the program.
-var scripts = map[string]string{
-	"bash": "complete -o default -o bashdefault -C probity probity\n",
-	"zsh": "#compdef probity\nautoload -U +X bashcompinit && bashcompinit\n" +
-		"complete -o default -C probity probity\n",
-	"fish": `function __complete_probity
-    set -lx COMP_LINE (commandline -cp)
-    test -z (commandline -ct)
-    and set COMP_LINE "$COMP_LINE "
-    probity
-end
-complete -c probity -a "(__complete_probity)"
-`,
-}
 
 type completionCommand struct {
 	Shell string `arg:"" help:"bash, zsh or fish." enum:"bash,zsh,fish"`
@@ -34,10 +18,11 @@ type completionCommand struct {
 
 func (completionCommand) Page() term.Page {
 	return term.Page{
-		About: "Prints what makes a shell complete commands and flags of probity, which must be in the PATH.",
+		About: `Prints a script that completes commands, flags, attestation types and files. The shell reads it at
+its start; probity must be in the PATH, and bash needs the package bash-completion.`,
 		Examples: `
-probity completion bash > /etc/bash_completion.d/probity
-probity completion zsh > ~/.zshrc.d/probity
+probity completion bash > ~/.local/share/bash-completion/completions/probity
+probity completion zsh > ~/.zfunc/_probity
 probity completion fish > ~/.config/fish/completions/probity.fish`,
 		Yes:     "the script is printed",
 		Trouble: "wrong usage",
@@ -45,40 +30,66 @@ probity completion fish > ~/.config/fish/completions/probity.fish`,
 }
 
 // Run prints the script.
-func (c *completionCommand) Run(e *term.Env) error {
-	_, err := fmt.Fprint(e.Out, scripts[c.Shell])
-	return err
+func (c *completionCommand) Run(e *term.Env, parser *kong.Kong) error {
+	return shell.WriteScript(parser.Model, c.Shell, e.Out)
 }
 
-// complete answers the shell that completes a command line. It reports whether one asked.
-func complete(parser *kong.Kong, args []string) (asked bool) {
-	words := strings.Fields(os.Getenv("COMP_LINE"))
-	// Security: a command that runs while a shell completes must not seem to succeed. The shell
-	// passes nothing, or the command's name, the word and the one before it.
-	if len(words) == 0 || len(args) != 0 && (len(args) != 3 || args[0] != words[0]) {
-		return false
-	}
-	kongplete.Complete(parser, kongplete.WithExitFunc(func(int) {}))
-	return true
+type manCommand struct {
+	Command []string `arg:"" optional:"" help:"Command whose page to print, instead of that of the program."`
+	Out     string   `help:"Write the pages of all commands into this folder." placeholder:"DIR"`
 }
-
-type manCommand struct{}
 
 func (manCommand) Page() term.Page {
 	return term.Page{
+		About: "Each command has a page, as probity-verify-evidence(1). They say what --help says.",
 		Examples: `
-probity man > probity.1
-probity man | man -l -`,
-		Yes:     "the page is printed",
-		Trouble: "wrong usage",
+probity man | man -l -
+probity man verify evidence | man -l -
+probity man --out /usr/local/share/man/man1`,
+		Yes:     "the page is printed, or the pages are written",
+		Trouble: "there is no such command, or a folder that cannot be written to",
 	}
 }
 
-// Run prints the manual page.
-func (*manCommand) Run(e *term.Env, parser *kong.Kong) error {
-	page := mangokong.NewManPage(1, parser.Model).
-		WithSection("Exit Status", "0: done, accepted, valid. 1: refused, not valid, different, with the reason. "+
-			"2: no answer, as flags are wrong, or a file or a service could not be read.")
-	_, err := fmt.Fprint(e.Out, page.Build(roff.NewDocument()))
-	return err
+// Run prints a page, or writes all.
+func (c *manCommand) Run(e *term.Env, parser *kong.Kong) error {
+	info := buildinfo.Read()
+	edition := shell.Edition{Version: info.Version, Date: day(info.Date)}
+	if c.Out != "" {
+		if len(c.Command) > 0 {
+			return errors.New("--out writes the pages of all commands: name a command or the folder")
+		}
+		return shell.WriteManPages(parser.Model, edition, c.Out)
+	}
+	node, err := find(parser.Model.Node, c.Command)
+	if err != nil {
+		return err
+	}
+	return shell.WriteManPage(node, edition, e.Out)
+}
+
+// day is the date of a time of RFC 3339, or "" for a build that knows none.
+func day(date string) string {
+	t, err := time.Parse(time.RFC3339, date)
+	if err != nil {
+		return ""
+	}
+	return t.UTC().Format(time.DateOnly)
+}
+
+// find returns a command by its name.
+func find(node *kong.Node, path []string) (*kong.Node, error) {
+	for _, name := range path {
+		var next *kong.Node
+		for _, child := range node.Children {
+			if child.Name == name {
+				next = child
+			}
+		}
+		if next == nil {
+			return nil, fmt.Errorf("%s has no command %q", node.FullPath(), name)
+		}
+		node = next
+	}
+	return node, nil
 }

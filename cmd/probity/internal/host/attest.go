@@ -33,7 +33,7 @@ type AttestCommand struct {
 type hostFlags struct {
 	Service     string `help:"URL of the attestation service." placeholder:"URL"`
 	CA          string `name:"ca" help:"PEM file with the CA of the service, instead of the system's." placeholder:"FILE"`
-	Kind        string `help:"Attestation type: Tpm, AzureGuest, SevSnpVm, TdxVm; by default what the host has." default:"auto"`
+	Kind        string `complete:"kind" help:"${hostKindHelp}" default:"auto"`
 	TPM         string `name:"tpm" help:"${tpmHelp}" default:"/dev/tpmrm0" placeholder:"TPM"`
 	State       string `help:"${stateHelp}" default:"/var/lib/probity" placeholder:"DIR"`
 	RuntimeData string `help:"${runtimeDataHelp}" placeholder:"FILE"`

@@ -8,6 +8,7 @@ func LongHelp() kong.Vars {
 	return kong.Vars{
 		"healthHelp": "Address at which the agent says how it is, for instance localhost:9797: 200 while " +
 			"healthy, otherwise 503.",
+		"hostKindHelp": "Attestation type: Tpm, AzureGuest, SevSnpVm, TdxVm; by default what the host has.",
 		"nonceHelp": "Text that comes back in the token: rp_data of a TPM's, nonce of a guest's. Without " +
 			"--service it is the challenge: text, or hex:HEX.",
 		"outHelp": "File in which the token is kept, for its owner alone; by default /run/probity/token." +

@@ -13,7 +13,7 @@ import (
 type evalCommand struct {
 	Policy   string `required:"" help:"Policy file." placeholder:"FILE"`
 	Claims   string `help:"JSON file with the claims: an object of strings, integers, booleans and arrays of these." placeholder:"FILE"`
-	Evidence string `help:"Attestation type of the evidence in FILE, instead of claims." placeholder:"TYPE"`
+	Evidence string `complete:"kind" help:"Attestation type of the evidence in FILE, instead of claims." placeholder:"TYPE"`
 	Trace    bool   `help:"Show what each rule did."`
 	Lenient  bool   `help:"Read the policy leniently."`
 

@@ -6,7 +6,7 @@ import (
 )
 
 type lSPCommand struct {
-	Type string `help:"Attestation type of policies that do not name theirs in a comment." placeholder:"TYPE"`
+	Type string `complete:"kind" help:"Attestation type of policies that do not name theirs in a comment." placeholder:"TYPE"`
 }
 
 // Run serves one editor.

@@ -42,7 +42,7 @@ type Commands struct {
 
 type checkCommand struct {
 	Files   []string `arg:"" help:"Policy files; - reads standard input."`
-	Type    string   `help:"Attestation type whose claims the policy reads." placeholder:"TYPE"`
+	Type    string   `complete:"kind" help:"Attestation type whose claims the policy reads." placeholder:"TYPE"`
 	Lenient bool     `help:"Also accept a single = in conditions, and issue in authorizationrules, with a warning."`
 	Strict  bool     `help:"Warnings fail too."`
 	term.Output

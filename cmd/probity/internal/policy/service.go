@@ -25,7 +25,7 @@ import (
 type policyFlags struct {
 	remote.Flags
 	remote.ProviderFlag
-	Type string `arg:"" help:"Attestation type, for instance SgxEnclave."`
+	Type string `arg:"" complete:"kind" help:"Attestation type, for instance SgxEnclave."`
 }
 
 func (f policyFlags) open() (*client.Client, evidence.Kind, error) {

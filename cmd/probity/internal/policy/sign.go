@@ -23,7 +23,7 @@ type signCommand struct {
 	Cert string `help:"PEM file with the key's certificate chain, leaf first." placeholder:"FILE"`
 
 	For      string        `help:"Sign for this provider alone: its attest URI." placeholder:"URL"`
-	Type     string        `help:"With --for: the attestation type." placeholder:"TYPE"`
+	Type     string        `complete:"kind" help:"With --for: the attestation type." placeholder:"TYPE"`
 	Replaces int64         `help:"With --for: the version that is in force before; 0 is the default policy." placeholder:"N"`
 	Valid    time.Duration `help:"With --for: how long it can be submitted, at most 744h." default:"24h" placeholder:"DURATION"`
 	term.Output

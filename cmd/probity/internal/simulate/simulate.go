@@ -22,7 +22,7 @@ import (
 )
 
 type Command struct {
-	Kind string `arg:"" help:"Attestation type: SgxEnclave, OpenEnclave, TdxVm, SevSnpVm, Tpm, VbsEnclave, AzureGuest, NitroEnclave, ArmCca."`
+	Kind string `arg:"" complete:"kind" help:"${kindHelp}"`
 	Out  string `help:"Folder to write; by default simulated-KIND." placeholder:"DIR"`
 
 	RuntimeData string `help:"File with the runtime data to bind, instead of an example." placeholder:"FILE"`

@@ -20,7 +20,7 @@ import (
 )
 
 type EvidenceCommand struct {
-	Kind   string   `arg:"" help:"${kindHelp}"`
+	Kind   string   `arg:"" complete:"kind" help:"${kindHelp}"`
 	File   string   `arg:"" help:"File with the evidence, raw or as hex, base64, JSON or PEM; - reads standard input."`
 	More   []string `arg:"" optional:"" help:"${moreHelp}"`
 	Policy string   `help:"File with an attestation policy to apply." placeholder:"FILE"`
