@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -27,13 +28,11 @@ func TestMain(m *testing.M) {
 // the files of tpm2-tools are missing, too.
 var elsewhere = map[string]string{
 	"serve":             "it runs until it is stopped",
-	"demo":              "it runs until it is stopped",
 	"attest":            "a TPM or a guest",
 	"agent run":         "a TPM or a guest",
 	"agent enroll":      "a TPM",
 	"tpm ek":            "a certificate of a vendor of TPMs",
 	"collateral fetch":  "the vendors' services",
-	"verify token":      "the service that the example names",
 	"policy lsp":        "an editor",
 	"tpm keys remove":   "an enrolled TPM",
 	"ledger rotate-key": "a service that is stopped",
@@ -93,7 +92,7 @@ for name in signer new-signer old-signer; do
 done
 cp signer.pem policy-signer.pem; cp signer-key.pem key.pem; chmod 600 *-key.pem
 echo '{}' > payments.json; cp payments.json team-a.json
-probity policy sign enclave.policy > enclave.jws; cp enclave.jws token.jwt
+probity policy sign enclave.policy > enclave.jws
 for kind in TdxVm SevSnpVm; do
   probity collateral import $kind/bundle.json --config $kind/probity.json --data probity-data > imported.txt
 done
@@ -107,6 +106,8 @@ for n in 1 2 3 4; do
   probity policy set SgxEnclave new.policy --provider team-a
 done
 probity policy signers add old-signer.pem --provider payments --cert signer.pem --key signer-key.pem
+curl -sf --cacert $PROBITY_CA "$PROBITY_URL/attest/SgxEnclave?api-version=2022-08-01" \
+  -d "{\"quote\":\"$(base64 -w0 quote.bin)\"}" | sed 's/.*"token":"\([^"]*\)".*/\1/' > token.jwt
 probity ledger export --provider team-a > ledger.ndjson
 probity ledger key --provider team-a > kept.txt 2> key.txt
 `
@@ -122,16 +123,12 @@ func TestTheExamplesOfTheHelpWork(t *testing.T) {
 	if err := os.Symlink(self, filepath.Join(bin, "probity")); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "localhost:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
+	address := freeAddress(t)
 	env := []string{
 		"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + dir,
 		"PROBITY_ADMIN_TOKEN=administrator-of-the-examples", "PROBITY_TOKEN=administrator-of-the-examples",
-		"PROBITY_URL=https://" + address, "PROBITY_CA=probity-data/ca.pem", "KEY=",
+		"PROBITY_URL=https://" + address, "PROBITY_CA=probity-data/ca.pem",
+		"SSL_CERT_FILE=probity-data/ca.pem", "KEY=",
 	}
 	sh := func(script string) (int, string) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -144,7 +141,8 @@ func TestTheExamplesOfTheHelpWork(t *testing.T) {
 	if code, out := sh(examplesFolder); code != 0 {
 		t.Fatal(out)
 	}
-	service := exec.CommandContext(t.Context(), filepath.Join(bin, "probity"), "serve", "--dev", "--listen", address)
+	service := exec.CommandContext(t.Context(), filepath.Join(bin, "probity"), "serve", "--dev",
+		"--config", "SgxEnclave/probity.json", "--listen", address)
 	service.Dir, service.Env = dir, env
 	if err := service.Start(); err != nil {
 		t.Fatal(err)
@@ -158,7 +156,10 @@ func TestTheExamplesOfTheHelpWork(t *testing.T) {
 	first, lines, last := exampleLines(t)
 	here := strings.NewReplacer("/var/lib/probity-service", "probity-data", "/etc/probity/", "",
 		"/sys/firmware/acpi/tables/data/", "", "--follow ", "", "~/.local/share/bash-completion/completions/", "",
-		"~/.zfunc/", "", "~/.config/fish/completions/", "", "/usr/local/share/man/man1", "man1", "man -l -", "cat")
+		"~/.zfunc/", "", "~/.config/fish/completions/", "", "/usr/local/share/man/man1", "man1", "man -l -", "cat",
+		"https://attest.example.org", "https://"+address, "https://localhost:8443", "https://"+address,
+		"probity-demo/token.jwt", "token.jwt", "probity-demo/ca.pem", "probity-data/ca.pem",
+		"localhost:9443", freeAddress(t))
 	said := map[string]bool{}
 	try := func(line string) {
 		t.Helper()
@@ -195,6 +196,17 @@ func TestTheExamplesOfTheHelpWork(t *testing.T) {
 	}
 }
 
+// freeAddress returns an address of this host at which nothing listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return "localhost:" + strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+}
+
 // exampleLines returns the examples that run here: those that make providers, most, and those
 // that remove providers.
 func exampleLines(t *testing.T) (first, lines, last []string) {
@@ -209,6 +221,7 @@ func exampleLines(t *testing.T) (first, lines, last []string) {
 			switch {
 			case elsewhere[name] != "":
 			case strings.Contains(line, "infineon.pem") || strings.Contains(line, "quote.msg"):
+			case line == "probity demo": // it runs until it is stopped
 			case name == "provider create":
 				first = append(first, line)
 			case name == "provider delete":
