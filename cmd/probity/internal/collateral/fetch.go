@@ -55,6 +55,9 @@ func (c *fetchCommand) Run(e *term.Env) error {
 	if len(wishes) == 0 {
 		return errors.New("nothing to fetch; name --evidence, --fmspc or --amd")
 	}
+	if e.JSON && c.Out == "-" {
+		return term.Usage("--out - writes the bundle where --format json writes the answer; name a file")
+	}
 	w, err := c.Open(e, c.Out != "", time.Time{}, c.services)
 	if err != nil {
 		return err
@@ -74,8 +77,6 @@ func (c *fetchCommand) Run(e *term.Env) error {
 	}
 	if answer.Stored = append(answer.Stored, w.List()...); !e.JSON {
 		printItems(e, answer.Stored, time.Now())
-	} else if err := term.PrintJSON(e.Out, answer); err != nil {
-		return err
 	}
 	if c.Out != "" && len(answer.Failed) < len(wishes) {
 		b, err := w.Export(e.Ctx)
@@ -83,6 +84,11 @@ func (c *fetchCommand) Run(e *term.Env) error {
 			return err
 		}
 		if err := writeBundle(e, c.Out, b); err != nil {
+			return err
+		}
+	}
+	if e.JSON {
+		if err := term.PrintJSON(e.Out, answer); err != nil {
 			return err
 		}
 	}
