@@ -211,7 +211,7 @@ func freeAddress(t *testing.T) string {
 // that remove providers.
 func exampleLines(t *testing.T) (first, lines, last []string) {
 	t.Helper()
-	model, err := internal.Model()
+	model, err := cli.Model()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -123,7 +123,7 @@ const Administrator = "administrator"
 var (
 	ErrAnonymous = errors.New("the request names no caller")
 	ErrRefused   = errors.New("the credential is not accepted")
-	// ErrUnavailable means that it cannot be told now.
+	// ErrUnavailable means that the caller cannot be checked now.
 	ErrUnavailable = errors.New("the issuer of the token cannot be reached")
 )
 

@@ -1,7 +1,7 @@
-// Package internal is the command line: one file a command. Answers go to standard
+// Package cli is the command line: one file a command. Answers go to standard
 // output, everything else to standard error; the exit code is 0 for yes, 1 for
-// no with the reason, 2 when it could not be told.
-package internal
+// no with the reason, 2 when there is no verdict.
+package cli
 
 import (
 	"context"

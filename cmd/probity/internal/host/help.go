@@ -19,7 +19,7 @@ probity attest --tpm tcp:127.0.0.1:2321 --state ./state --print-evidence evidenc
 probity verify evidence Tpm evidence.json --challenge challenge --root roots.pem`,
 		Yes:     "the host was attested",
 		No:      "the service refused, with the check that failed",
-		Trouble: "it could not be told: wrong usage, no evidence, or the service cannot be reached",
+		Trouble: "no verdict: wrong usage, no evidence, or the service cannot be reached",
 	}
 }
 
@@ -31,7 +31,7 @@ evidence by that key is accepted. The name belongs to the first TPM that takes i
 		Examples: "probity agent enroll --service https://attest.example.org",
 		Yes:      "the key is enrolled",
 		No:       "the service refused, with the check that failed",
-		Trouble:  "it could not be told: wrong usage, no TPM, or the service cannot be reached",
+		Trouble:  "no verdict: wrong usage, no TPM, or the service cannot be reached",
 	}
 }
 

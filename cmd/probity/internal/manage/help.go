@@ -307,6 +307,6 @@ tpm2_nvread 0x1c00002 -o ek.der
 probity tpm ek ek.der --root vendor-ca.pem`,
 		Yes:     "the certificate is verified",
 		No:      "it is refused, with the reason",
-		Trouble: "it could not be told: wrong usage, or a file that is no certificate",
+		Trouble: "no verdict: wrong usage, or a file that is no certificate",
 	}
 }

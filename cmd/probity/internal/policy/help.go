@@ -46,7 +46,7 @@ probity policy eval --policy aci.policy --evidence SevSnpVm report.bin --certs c
   --uvm reference_info.cose --trace`,
 		Yes:     "the policy permits",
 		No:      "it denies, or the evidence is refused before the policy sees it",
-		Trouble: "it could not be told: wrong usage, or a file that cannot be read",
+		Trouble: "no verdict: wrong usage, or a file that cannot be read",
 	}
 }
 

@@ -13,7 +13,7 @@ probity verify token "$(cat probity-demo/token.jwt)" --issuer https://localhost:
   --ca probity-demo/ca.pem`,
 		Yes:     "the token is valid",
 		No:      "it is not, with the reason",
-		Trouble: "it could not be told: wrong usage, or the service cannot be reached",
+		Trouble: "no verdict: wrong usage, or the service cannot be reached",
 	}
 }
 
@@ -42,6 +42,6 @@ probity verify evidence NitroEnclave document.cbor --at 2026-03-01T12:00:00Z
 probity verify evidence ArmCca token.cbor --root cpak.pem`,
 		Yes:     "the evidence is accepted",
 		No:      "it is refused, with the check that failed",
-		Trouble: "it could not be told: wrong usage, or input that cannot be read",
+		Trouble: "no verdict: wrong usage, or input that cannot be read",
 	}
 }
