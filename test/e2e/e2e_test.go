@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	program = filepath.Join(dir, "probity")
-	out, err := exec.Command("go", "build", "-o", program, "../../cmd/probity").CombinedOutput()
+	out, err := exec.Command("go", "build", "-tags", tags, "-o", program, "../../cmd/probity").CombinedOutput()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
 		os.Exit(1)

@@ -13,6 +13,9 @@ import (
 	"github.com/probity-dev/probity/test/kit/softhsm"
 )
 
+// tags are those that the program is built with.
+const tags = "pkcs11"
+
 func TestPKCS11(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/pkcs11", Setup: setupPKCS11, RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"waitready": waitReady, "keep": keep}})
