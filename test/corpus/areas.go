@@ -74,15 +74,13 @@ func checksOf(why string) ([]string, error) {
 	var patterns []string
 	for part := range strings.SplitSeq(strings.ReplaceAll(why, "/", " or "), " or ") {
 		text := " " + plain(part)
-		for _, a := range areas {
-			if slices.ContainsFunc(a.words, func(word string) bool { return strings.Contains(text, " "+word) }) {
-				patterns = append(patterns, a.checks...)
-				break
-			}
+		at := slices.IndexFunc(areas, func(a area) bool {
+			return slices.ContainsFunc(a.words, func(word string) bool { return strings.Contains(text, " "+word) })
+		})
+		if at < 0 {
+			return nil, fmt.Errorf("the reason %q names no area that the runner knows", part)
 		}
-	}
-	if len(patterns) == 0 {
-		return nil, fmt.Errorf("the reason %q names no area that the runner knows", why)
+		patterns = append(patterns, areas[at].checks...)
 	}
 	return patterns, nil
 }

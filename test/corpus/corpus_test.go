@@ -2,13 +2,16 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/evidencetest"
 )
 
@@ -217,4 +220,96 @@ func TestFoldersWithoutManifests(t *testing.T) {
 	if code != 2 || !strings.Contains(errs.String(), "no MANIFEST.json") {
 		t.Errorf("code %d\n%s", code, &errs)
 	}
+}
+
+// TestWhatIsStatedIsCompared: a fact, a file or an alternative that the runner does not know fails the case.
+func TestWhatIsStatedIsCompared(t *testing.T) {
+	accept := func(name string, value any) object { return object{"outcome": "accept", name: value} }
+	listing := func(c object, files any) object { c["files"] = files; return c }
+	for name, tc := range map[string]struct {
+		c    object
+		want string
+	}{
+		"a debug enclave that is simply accepted": {at("debug", object{"outcome": "accept"}, nil), "refused: sgx.debug"},
+		"a debug enclave that is not one":         {at("debug", accept("debug", false), nil), "refused: sgx.debug"},
+		"a status of the module of an enclave": {at("one", accept("tdx_module", object{"status": "Revoked"}), nil),
+			"tdx_module.status"},
+		"an advisory of the module": {at("one", accept("tdx_module", object{"status": "", "advisories": []string{"A"}}), nil),
+			"tdx_module.advisories"},
+		"an alternative without an area": {at("broken", rejected("the weather or the signature"), nil), "names no area"},
+		"a file that is not listed": {listing(at("one", object{"outcome": "accept"}, nil), []string{"quote.bin"}),
+			"the folder has collateral.json, quote.bin"},
+		"a file that is missing": {listing(at("two", object{"outcome": "incomplete"}, nil),
+			object{"quote.bin": 1, "x": 1}), "the manifest lists"},
+	} {
+		dir, pki := simulated(t, map[string]object{"MANIFEST.json": {"cases": []object{tc.c}}})
+		var out, errs bytes.Buffer
+		if code := run(dir, pki.Anchor(), &out, &errs); code != 1 || !strings.Contains(errs.String(), tc.want) {
+			t.Errorf("%s: code %d\n%s%s", name, code, &out, &errs)
+		}
+	}
+	for name, expected := range map[string]object{
+		"a misspelt fact":      accept("tcb_staus", "OutOfDate"),
+		"an unknown fact":      accept("x", 1),
+		"a fact of the module": accept("tdx_module", object{"staus": "UpToDate"}),
+	} {
+		dir, pki := simulated(t, map[string]object{"MANIFEST.json": {"cases": []object{at("one", expected, nil)}}})
+		var out, errs bytes.Buffer
+		if code := run(dir, pki.Anchor(), &out, &errs); code != 2 || !strings.Contains(errs.String(), "unknown field") {
+			t.Errorf("%s: code %d\n%s%s", name, code, &out, &errs)
+		}
+	}
+}
+
+// TestAReservedCaseIsRefusedWithoutItsReservation: the second run must refuse, by the check that the reason names.
+func TestAReservedCaseIsRefusedWithoutItsReservation(t *testing.T) {
+	c := at("debug", object{"outcome": "accept-crypto", "why": "DEBUG"}, nil)
+	dir, pki := simulated(t, map[string]object{"MANIFEST.json": {"cases": []object{c}}})
+	all, err := readCorpus(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRunner(all, pki.Anchor())
+	if out := r.judge(all.cases[0]); len(out.problems) != 0 {
+		t.Fatalf("%v", out.problems)
+	}
+	// Verifiers that reserve nothing accept it twice.
+	for i, v := range r.verifiers {
+		r.verifiers[i] = unreserved{v}
+	}
+	if out := r.judge(all.cases[0]); len(out.problems) == 0 {
+		t.Error("evidence without its reservation passes")
+	}
+	// Verifiers whose reservations everyone accepts pass the first run alone.
+	for i, v := range r.verifiers {
+		r.verifiers[i] = open{v.(unreserved).Verifier}
+	}
+	if out := r.judge(all.cases[0]); !slices.Contains(out.problems, "accepted") {
+		t.Errorf("the second run is not judged: %v", out.problems)
+	}
+}
+
+// unreserved drops the reservations of a verifier.
+type unreserved struct{ evidence.Verifier }
+
+func (u unreserved) Verify(ctx context.Context, ev evidence.Evidence) (*evidence.Result, error) {
+	ev.Accept = []string{evidence.DebugGuest, evidence.BoundServiceTD}
+	r, err := u.Verifier.Verify(ctx, ev)
+	if r != nil {
+		r.Reservations = nil
+	}
+	return r, err
+}
+
+// open accepts what no caller accepted, and keeps its reservations only for those who did.
+type open struct{ evidence.Verifier }
+
+func (o open) Verify(ctx context.Context, ev evidence.Evidence) (*evidence.Result, error) {
+	unasked := len(ev.Accept) == 0
+	ev.Accept = []string{evidence.DebugGuest, evidence.BoundServiceTD}
+	r, err := o.Verifier.Verify(ctx, ev)
+	if r != nil && unasked {
+		r.Reservations = nil
+	}
+	return r, err
 }

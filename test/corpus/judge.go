@@ -55,32 +55,40 @@ func judge(c caseJSON, e expectation, v *appraisal.Verdict) []string {
 }
 
 func factProblems(e expectedJSON, v *appraisal.Verdict) []string {
-	if v.TCB == nil {
-		return nil
-	}
 	var problems []string
 	differs := func(what string, want, got any) {
 		problems = append(problems, fmt.Sprintf("%s: want %v, got %v", what, want, got))
 	}
+	tcb := v.TCB
+	if tcb == nil {
+		tcb = &evidence.TCB{} // what is stated of it is missed
+	}
 	for _, fact := range []struct{ what, want, got string }{
-		{"tcb_status", e.Status, v.TCB.Status},
-		{"platform_tcb_status", e.PlatformStatus, v.TCB.PlatformStatus},
-		{"platform_tcb_date", e.PlatformDate, v.TCB.PlatformDate.UTC().Format(time.RFC3339)},
-		{"qe_tcb_status", e.QEStatus, v.TCB.QEStatus},
-		{"launch_status", e.LaunchStatus, v.TCB.LaunchStatus},
-		{"current_status", e.CurrentStatus, v.TCB.CurrentStatus},
+		{"tcb_status", e.Status, tcb.Status},
+		{"platform_tcb_status", e.PlatformStatus, tcb.PlatformStatus},
+		{"platform_tcb_date", e.PlatformDate, tcb.PlatformDate.UTC().Format(time.RFC3339)},
+		{"qe_tcb_status", e.QEStatus, tcb.QEStatus},
+		{"launch_status", e.LaunchStatus, tcb.LaunchStatus},
+		{"current_status", e.CurrentStatus, tcb.CurrentStatus},
 	} {
 		if fact.want != "" && fact.want != fact.got {
 			differs(fact.what, fact.want, fact.got)
 		}
 	}
-	if e.Module != nil && v.TCB.ModuleStatus != "" && e.Module.Status != v.TCB.ModuleStatus {
-		differs("tdx_module.status", e.Module.Status, v.TCB.ModuleStatus)
+	if e.Module != nil && e.Module.Status != tcb.ModuleStatus {
+		differs("tdx_module.status", e.Module.Status, tcb.ModuleStatus)
+	}
+	if e.Module != nil {
+		for _, id := range e.Module.Advisories {
+			if !slices.Contains(tcb.Advisories, id) {
+				differs("tdx_module.advisories", id, tcb.Advisories)
+			}
+		}
 	}
 	if e.Advisories != nil {
 		want := slices.Sorted(slices.Values(e.Advisories))
-		if !slices.Equal(want, v.TCB.Advisories) {
-			differs("advisory_ids", want, v.TCB.Advisories)
+		if !slices.Equal(want, tcb.Advisories) {
+			differs("advisory_ids", want, tcb.Advisories)
 		}
 	}
 	if e.Debug != nil {

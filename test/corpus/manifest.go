@@ -1,13 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/probity-dev/probity/evidence"
 )
 
 // manifestJSON covers the forms of manifests: cases of evidence, and policies.
@@ -24,6 +29,8 @@ type caseJSON struct {
 	ExpectedFields map[string]any `json:"expected_fields"`
 	Product        string         `json:"product"`
 	KeyFields      map[string]any `json:"key_fields"`
+	// Files are the names of the files of the case, where the manifest lists them.
+	Files fileNames `json:"files"`
 
 	// folder is where the files of the case are, read from the manifest's place.
 	folder string
@@ -45,10 +52,29 @@ type expectedJSON struct {
 	LaunchStatus   string `json:"launch_status"`
 	CurrentStatus  string `json:"current_status"`
 	Module         *struct {
-		Status string `json:"status"`
+		Status     string   `json:"status"`
+		Advisories []string `json:"advisories"`
 	} `json:"tdx_module"`
 	Advisories []string `json:"advisory_ids"`
 	Debug      *bool    `json:"debug"`
+
+	// Remarks of the manifests, which are not facts of the evidence to compare.
+	Findings any `json:"parser_findings"`
+	Runtime  any `json:"runtime_binding"`
+	Custom   any `json:"custom_claims_binding"`
+	Trailing any `json:"trailing_bytes"`
+	Zero     any `json:"trailing_all_zero"`
+}
+
+// UnmarshalJSON refuses members that the runner would not compare.
+func (e *expectedJSON) UnmarshalJSON(b []byte) error {
+	type plain expectedJSON
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode((*plain)(e)); err != nil {
+		return fmt.Errorf("expected: %w", err)
+	}
+	return nil
 }
 
 // words is the outcome as the manifest writes it.
@@ -133,6 +159,17 @@ func findManifests(folder string) ([]string, error) {
 	return slices.Compact(found), nil
 }
 
+// stated returns the reservations that an accepted case needs because of facts that its manifest states.
+func (c caseJSON) stated() (accept []string) {
+	if c.Expected.Debug != nil && *c.Expected.Debug {
+		accept = append(accept, evidence.DebugGuest)
+	}
+	if td, ok := c.ExpectedFields["mrservicetd"].(string); ok && strings.Trim(td, "0") != "" {
+		accept = append(accept, evidence.BoundServiceTD)
+	}
+	return accept
+}
+
 // time returns when the case is to be judged: a date, or seconds since 1970;
 // now, if the manifest names no time.
 func (c caseJSON) time() (time.Time, error) {
@@ -189,5 +226,34 @@ func (c caseJSON) files() (map[string][]byte, error) {
 	if len(files) == 0 {
 		return nil, fmt.Errorf("the case has no files in %s", c.label)
 	}
-	return files, nil
+	return files, c.listed(files)
+}
+
+// listed checks that the folder has the files that the manifest lists, and no others.
+func (c caseJSON) listed(files map[string][]byte) error {
+	if c.Files == nil {
+		return nil
+	}
+	have := slices.Sorted(maps.Keys(files))
+	if want := slices.Sorted(slices.Values(c.Files)); !slices.Equal(have, want) {
+		return fmt.Errorf("the manifest lists the files %s, the folder has %s", strings.Join(want, ", "),
+			strings.Join(have, ", "))
+	}
+	return nil
+}
+
+// fileNames are a list of names, or an object whose members are named like the files.
+type fileNames []string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (f *fileNames) UnmarshalJSON(b []byte) error {
+	if json.Unmarshal(b, (*[]string)(f)) == nil {
+		return nil
+	}
+	var object map[string]any
+	if err := json.Unmarshal(b, &object); err != nil {
+		return errors.New("files: want a list of names, or an object with a member for each file")
+	}
+	*f = slices.Collect(maps.Keys(object))
+	return nil
 }

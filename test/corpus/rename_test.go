@@ -213,3 +213,20 @@ func TestTheFirstAreaThatAReasonNamesDecides(t *testing.T) {
 		}
 	}
 }
+
+func TestAMissingPieceIsMissedByItsOwnCheck(t *testing.T) {
+	for outcome, tc := range map[string]struct {
+		f         form
+		by, other string
+	}{
+		"incomplete":              {formSGX, "dcap.collateral", "dcap.quote.signature"},
+		"crypto-ok-no-collateral": {formTDX, "dcap.collateral", "tdx.debug"},
+		"incomplete: quote signature valid; AK not bound to hardware evidence": {formGuest, "azureguest.ak.certificate",
+			"azureguest.runtime-data"},
+	} {
+		e, err := expect(expectedJSON{Outcome: outcome}, tc.f)
+		if err != nil || e.refusal(tc.by) != nil || e.refusal(tc.other) == nil {
+			t.Errorf("%s: %v, %v", outcome, e.checks, err)
+		}
+	}
+}
