@@ -114,11 +114,17 @@ type Verdict struct {
 // Err returns nil if the evidence is accepted, and otherwise why not, a *[evidence.Rejection]:
 // errors.Is compares it with the checks of the packages, as in errors.Is(err, snp.CheckSignature).
 func (v *Verdict) Err() error {
-	if v.Rejection == nil {
-		return nil
+	switch {
+	case v.Rejection != nil:
+		return v.Rejection
+	case !v.Accepted:
+		return errNotAppraised
 	}
-	return v.Rejection
+	return nil
 }
+
+// errNotAppraised is the error of a verdict that no appraisal made.
+var errNotAppraised = errors.New("appraisal: the evidence was not appraised")
 
 // Appraiser runs appraisals. It is safe for concurrent use.
 type Appraiser struct {

@@ -42,3 +42,12 @@ func TestAVerifierThatForgetsToRefuse(t *testing.T) {
 		}
 	}
 }
+
+func TestAVerdictThatNoAppraisalMadeIsAnError(t *testing.T) {
+	if err := (&appraisal.Verdict{}).Err(); err == nil {
+		t.Error("the zero verdict accepts")
+	}
+	if err := (&appraisal.Verdict{Accepted: true}).Err(); err != nil {
+		t.Error(err)
+	}
+}

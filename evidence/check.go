@@ -60,7 +60,7 @@ func (c *Checks) Define(id, meaning, remedy string) *Definition {
 }
 
 // All returns the definitions. The caller must not change them.
-func (c *Checks) All() []*Definition { return c.list }
+func (c *Checks) All() []*Definition { return slices.Clone(c.list) }
 
 // Rejection is the refusal of evidence: the first check that failed. Compare it with the checks of the
 // packages by errors.Is, or get it by errors.As to say why. Cause is the underlying error, if there is

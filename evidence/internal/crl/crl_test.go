@@ -2,6 +2,7 @@ package crl_test
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -99,6 +100,7 @@ func TestListsThatAreRefused(t *testing.T) {
 		"a CA of another name":  {newCA(t, "other").list(t, nil), c.issuer(), "a different CA"},
 		"another algorithm": {c.list(t, nil), crl.Issuer{Algorithm: x509.SHA384WithRSAPSS, Named: c.issuer().Named,
 			Signed: c.issuer().Signed}, "other than SHA384-RSAPSS"},
+		"no nextUpdate": {c.unlimited(t), c.issuer(), "no nextUpdate"},
 		"a delta list": {c.list(t, func(l *x509.RevocationList) {
 			l.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 27}, Critical: true, Value: []byte{2, 1, 1}}}
 		}), c.issuer(), "critical extension 2.5.29.27"},
@@ -140,6 +142,24 @@ func joined(t testing.TB, like []byte, list ...[]byte) []byte {
 		t.Fatal(err)
 	}
 	return der
+}
+
+// unlimited is a list without nextUpdate, which crypto/x509 does not make.
+func (c ca) unlimited(t testing.TB) []byte {
+	t.Helper()
+	list := parts(t, c.list(t, nil))
+	fields := parts(t, list[0]) // version, algorithm, issuer, thisUpdate, nextUpdate, entries, extensions
+	tbs := joined(t, list[0], slices.Delete(fields, 4, 5)...)
+	sum := sha256.Sum256(tbs)
+	signature, err := c.key.Sign(rand.Reader, sum[:], crypto.SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bits, err := asn1.Marshal(asn1.BitString{Bytes: signature, BitLength: 8 * len(signature)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return joined(t, c.list(t, nil), tbs, list[1], bits)
 }
 
 // shifted moves the content of a BIT STRING two bits to the left and declares two unused bits.
