@@ -67,7 +67,7 @@ func acceptable() []string {
 
 // ParseTCBPolicy reads a comma-separated list of statuses and reservations. "any" accepts
 // all statuses but Revoked, "default" or nothing gives the default. Reservations are
-// accepted by name only, also beside any.
+// accepted by name only: any does not include it.
 func ParseTCBPolicy(text string) (TCBPolicy, error) {
 	if text = strings.TrimSpace(text); text == "" || text == "default" {
 		return TCBPolicy{}, nil
@@ -84,8 +84,8 @@ func ParseTCBPolicy(text string) (TCBPolicy, error) {
 			if strings.EqualFold(name, string(dcap.Revoked)) {
 				return TCBPolicy{}, fmt.Errorf("status Revoked cannot be accepted")
 			}
-			return TCBPolicy{}, fmt.Errorf("unknown TCB status %q; did you mean %s? (statuses: any, %s)",
-				name, spelling.Nearest(name, acceptable()), strings.Join(acceptable(), ", "))
+			return TCBPolicy{}, fmt.Errorf("unknown TCB status %q%s (statuses: any, %s)",
+				name, spelling.After("; ", name, acceptable()), strings.Join(acceptable(), ", "))
 		}
 		p.Accept = append(p.Accept, acceptable()[at])
 	}

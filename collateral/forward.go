@@ -60,7 +60,7 @@ func NewerCRL(a, b []byte) bool {
 }
 
 // newerIdentity reports whether the QE identity of o replaces that of c: both sets are for
-// one platform, and o's is of the same release and was issued later. Releases stand side by
+// one platform, and o's is of the same release and was issued later. Releases are side by
 // side: a policy may ask for one.
 func newerIdentity(o, c *Intel) bool {
 	a, err := o.About()

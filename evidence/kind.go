@@ -61,6 +61,6 @@ func ParseKind(name string) (Kind, error) {
 	for _, k := range Kinds() {
 		names = append(names, string(k))
 	}
-	return "", fmt.Errorf("unknown attestation type %q; did you mean %s? (types: %s)",
-		name, spelling.Nearest(name, names), strings.Join(names, ", "))
+	return "", fmt.Errorf("unknown attestation type %q%s (types: %s)",
+		name, spelling.After("; ", name, names), strings.Join(names, ", "))
 }

@@ -89,7 +89,7 @@ func (p *parser) checkExpr(e Expr, bound map[string]bool) {
 			d := Diagnostic{Pos: e.Pos, Severity: Error, Rule: "expression", Found: e.Name,
 				Message: "identifier " + e.Name + " is not bound by an earlier condition of this rule"}
 			if names := slices.Sorted(maps.Keys(bound)); len(names) > 0 {
-				d.Suggestion = "did you mean " + spelling.Nearest(e.Name, names) + "?"
+				d.Suggestion = spelling.Hint(e.Name, names)
 			}
 			p.report(d)
 		}
@@ -103,7 +103,7 @@ func (p *parser) checkExpr(e Expr, bound map[string]bool) {
 				Rule:       "expression",
 				Found:      e.Name,
 				Message:    "unknown function " + e.Name,
-				Suggestion: "did you mean " + spelling.Nearest(e.Name, slices.Sorted(maps.Keys(arity))) + "?",
+				Suggestion: spelling.Hint(e.Name, slices.Sorted(maps.Keys(arity))),
 			})
 		case len(e.Args) != want:
 			p.errorAt(e.Pos, "expression", fmt.Sprintf("%s takes %d arguments, not %d", e.Name, want, len(e.Args)))
@@ -190,7 +190,7 @@ func (p *parser) checkNames(s *Section, a *Action, typ, value *Argument) {
 				Rule:       "argument",
 				Found:      text,
 				Message:    "unknown configuration property " + text,
-				Suggestion: "did you mean " + spelling.Nearest(text, slices.Sorted(maps.Keys(settings))) + "?",
+				Suggestion: spelling.Hint(text, slices.Sorted(maps.Keys(settings))),
 			})
 			return
 		}

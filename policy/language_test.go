@@ -299,7 +299,7 @@ func TestLint(t *testing.T) {
 			"SgxEnclave",
 			`[type=="x-ms-sgx-mrsiner"] => permit();`,
 			"3:1 warning",
-			"nearest: x-ms-sgx-mrsigner",
+			"did you mean x-ms-sgx-mrsigner?",
 		},
 		"known claim": {"SgxEnclave", `[type=="x-ms-sgx-mrsigner"] => permit();`, "", ""},
 		"old name":    {"openenclave", `[type=="$svn", value>=1] => permit();`, "", ""},

@@ -131,7 +131,7 @@ func (l *linter) unknown(c *Condition, name string) {
 	slices.Sort(names)
 	l.report(c.Pos, Warning,
 		fmt.Sprintf("no %s evidence has the claim %q, and no earlier rule makes it", l.kind, name),
-		"nearest: "+spelling.Nearest(name, names))
+		spelling.Hint(name, names))
 }
 
 func (l *linter) value(prop *Property, term Term) {

@@ -151,7 +151,7 @@ func (p *parser) parsePolicy() {
 		case p.tok.kind != tokIdent || at < 0:
 			suggestion := ""
 			if p.tok.kind == tokIdent {
-				suggestion = "did you mean " + spelling.Nearest(p.tok.text, order) + "?"
+				suggestion = spelling.Hint(p.tok.text, order)
 			}
 			p.unexpected("policy", strings.Join(order[next:], ", "), suggestion)
 			p.advance()
@@ -330,7 +330,7 @@ func (p *parser) parseProperty() (Property, bool) {
 	if p.tok.kind != tokIdent || !slices.Contains(propertyNames, p.tok.text) {
 		suggestion := ""
 		if p.tok.kind == tokIdent {
-			suggestion = "did you mean " + spelling.Nearest(p.tok.text, propertyNames) + "?"
+			suggestion = spelling.Hint(p.tok.text, propertyNames)
 		}
 		p.unexpected(rule, "type, value, valueType or issuer", suggestion)
 		return prop, false

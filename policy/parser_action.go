@@ -18,11 +18,11 @@ var otherWords = map[string]string{
 	"block": "deny", "forbid": "deny",
 }
 
-func nearestAction(name string) string {
+func hintOfAction(name string) string {
 	if known, ok := otherWords[strings.ToLower(name)]; ok {
-		return known
+		return "did you mean " + known + "?"
 	}
-	return spelling.Nearest(name, actionNames)
+	return spelling.Hint(name, actionNames)
 }
 
 func (p *parser) parseAction(a *Action) bool {
@@ -31,7 +31,7 @@ func (p *parser) parseAction(a *Action) bool {
 	if p.tok.kind != tokIdent || !slices.Contains(actionNames, p.tok.text) {
 		suggestion := ""
 		if p.tok.kind == tokIdent {
-			suggestion = "did you mean " + nearestAction(p.tok.text) + "?"
+			suggestion = hintOfAction(p.tok.text)
 		}
 		p.unexpected(rule, strings.Join(actionNames, ", "), suggestion)
 		return false

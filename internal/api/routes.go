@@ -28,7 +28,7 @@ const (
 )
 
 // routes is the table: everything that the service answers, in one place. A row with
-// attestation types stands above the row of all types.
+// attestation types comes before the row of all types.
 func routes(s *Server, d *data.Plane, c *control.Plane) (table []edge.Route) {
 	// A row has the fields of edge.Route, in their order.
 	type row struct {

@@ -63,8 +63,8 @@ func ParseRole(text string) (Role, error) {
 			return role, nil
 		}
 	}
-	return Nobody, fmt.Errorf("unknown role %q; want reader, contributor or owner; did you mean %s?", text,
-		spelling.Nearest(text, []string{"reader", "contributor", "owner"}))
+	return Nobody, fmt.Errorf("unknown role %q; want reader, contributor or owner%s", text,
+		spelling.After("; ", text, []string{"reader", "contributor", "owner"}))
 }
 
 // Everywhere stands for all providers.

@@ -219,8 +219,8 @@ func (c *Config) completeProviders(problem func(string, ...any)) {
 			problem("callers.certificates: %w", err)
 		}
 		if !slices.Contains(auth.CertificateClaims(), r.Claim) {
-			problem("callers.certificates: claim %q; want subject, dns, uri or sha256; did you mean %s?",
-				r.Claim, spelling.Nearest(r.Claim, auth.CertificateClaims()))
+			problem("callers.certificates: claim %q; want subject, dns, uri or sha256%s",
+				r.Claim, spelling.After("; ", r.Claim, auth.CertificateClaims()))
 		}
 	}
 	if (c.Callers.CertificateAuthorities == "") != (len(c.Callers.Certificates) == 0) {

@@ -31,8 +31,11 @@ func (r *Registry) baselineHeld(in *PolicyInForce) error {
 			held = append(held, n)
 		}
 	}
-	value := settings["x-ms-sgx-tcbidentifier"]
+	found := fmt.Sprint(number)
+	if refused != nil {
+		found = refused.Check.Found
+	}
 	return refuse(Invalid, appraisal.CheckTCBIdentifier,
-		"azuredefault, or a TCB evaluation data number with collateral: "+strings.Join(held, ", "), value.String(),
+		"azuredefault, or a TCB evaluation data number with collateral: "+strings.Join(held, ", "), found,
 		"provide collateral of that number first")
 }

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -128,7 +129,7 @@ func (r *Registry) RotateKey(
 	if known := token.Algorithms(); !slices.Contains(known, algorithm) {
 		return next, refuse(Invalid, CheckKey, "one of "+strings.Join(known, ", "),
 			fmt.Sprintf("the algorithm %.40q", algorithm),
-			"did you mean "+spelling.Nearest(algorithm, known)+"?")
+			cmp.Or(spelling.Hint(algorithm, known), CheckKey.Remedy))
 	}
 	err := r.make(ctx, func() (err error) {
 		records, err := r.keyRows(ctx)

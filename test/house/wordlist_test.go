@@ -37,6 +37,9 @@ var words = []word{
 		`alone|elsewhere|as|within|twice)\b`,
 		"is in, is at, is written"),
 	say(`\bat hand\b`, "available"),
+	say(`\bstands? (above|side)\b`, "is above, is beside"),
+	say(`\bbehind (--|the (command|flag))`, "after"),
+	say(`\bkeep what holds\b|\bthat holds it\b`, "verifies; contains"),
 	say(`\b(of|for|than|is|are) ours\b|\bof theirs\b|; ours\b`,
 		"name the owner: this module's, the service's"),
 

@@ -25,6 +25,26 @@ func Nearest(name string, candidates []string) string {
 	return best
 }
 
+// Hint asks whether the nearest candidate was meant: "did you mean permit?". It returns "" where none is near: where more
+// than half of the name would have to change.
+func Hint(name string, candidates []string) string {
+	near := Nearest(name, candidates)
+	lower, other := strings.ToLower(name), strings.ToLower(near)
+	cutShort := len(name) >= 3 && strings.HasPrefix(other, lower)
+	if near == "" || !cutShort && distance(lower, other) > max(1, len(name)/2) {
+		return ""
+	}
+	return "did you mean " + near + "?"
+}
+
+// After is [Hint] behind other words, or "".
+func After(words, name string, candidates []string) string {
+	if hint := Hint(name, candidates); hint != "" {
+		return words + hint
+	}
+	return ""
+}
+
 // distance is the Levenshtein distance of the beginnings of two names.
 func distance(a, b string) int {
 	a, b = a[:min(len(a), most)], b[:min(len(b), most)]

@@ -67,7 +67,7 @@ func devCA(dir string, now time.Time) (*x509.Certificate, *ecdsa.PrivateKey, err
 	if err == nil && !now.Before(pair.Leaf.NotBefore) && now.Before(pair.Leaf.NotAfter) {
 		key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
 		if !ok {
-			return nil, nil, errors.New(devCAKeyFile + " holds no EC key")
+			return nil, nil, errors.New(devCAKeyFile + " contains no EC key")
 		}
 		return pair.Leaf, key, nil
 	}

@@ -97,8 +97,8 @@ func (s *Settings) check() error {
 		problem("tcb: %w", err)
 	}
 	if s.Algorithm != "" && !slices.Contains(token.Algorithms(), s.Algorithm) {
-		problem("signingAlgorithm: %q; want one of %s; did you mean %s?", s.Algorithm,
-			strings.Join(token.Algorithms(), ", "), spelling.Nearest(s.Algorithm, token.Algorithms()))
+		problem("signingAlgorithm: %q; want one of %s%s", s.Algorithm,
+			strings.Join(token.Algorithms(), ", "), spelling.After("; ", s.Algorithm, token.Algorithms()))
 	}
 	if s.Ledger != "" && s.Ledger != LedgerFailClosed && s.Ledger != LedgerCount {
 		problem("ledger: %q; want %s or %s", s.Ledger, LedgerFailClosed, LedgerCount)

@@ -63,7 +63,7 @@ type helpCommand struct {
 
 func (helpCommand) Page() term.Page {
 	return term.Page{
-		About: "The same as --help behind the command.",
+		About: "The same as the command with --help.",
 		Examples: `
 probity help
 probity help verify evidence`,

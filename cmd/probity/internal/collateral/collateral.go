@@ -32,7 +32,7 @@ type Commands struct {
 	List   listCommand   `cmd:"" help:"List the stored collateral, and until when it is valid."`
 	Show   showCommand   `cmd:"" help:"Decode one piece."`
 	Export exportCommand `cmd:"" help:"Write the stored collateral as a bundle for a site without a network."`
-	Import importCommand `cmd:"" help:"Verify a bundle and keep what holds."`
+	Import importCommand `cmd:"" help:"Verify a bundle, and store the parts that pass."`
 	Verify verifyCommand `cmd:"" help:"Verify a bundle without keeping anything."`
 }
 
@@ -292,5 +292,5 @@ func (c *verifyCommand) Run(e *term.Env) error {
 		return err
 	}
 	defer w.Close()
-	return printOutcomes(e, c.File, w.Import(e.Ctx, b, true), "holds")
+	return printOutcomes(e, c.File, w.Import(e.Ctx, b, true), "verified")
 }

@@ -66,7 +66,7 @@ func (c *agentEnrollCommand) Run(e *term.Env) error {
 type agentRunCommand struct {
 	hostFlags
 	Every  time.Duration `help:"Time between attestations." default:"1h"`
-	Jitter time.Duration `help:"Up to so much is added at random, so that a fleet does not ask all at once." default:"5m"`
+	Jitter time.Duration `help:"The longest random delay that is added, so that a fleet does not ask all at once." default:"5m"`
 	Retry  time.Duration `help:"Time after a failure." default:"1m"`
 	Out    string        `help:"${outHelp}" default:"/run/probity/token" aliases:"token-file" placeholder:"FILE"`
 	Health string        `help:"${healthHelp}" placeholder:"ADDRESS"`

@@ -24,8 +24,8 @@ type AttestCommand struct {
 	PrintEvidence string   `help:"${printEvidenceHelp}" placeholder:"FILE"`
 	Out           string   `help:"Write the token to this file, for its owner alone, instead of standard output." placeholder:"FILE"`
 	Env           string   `help:"Write PROBITY_TOKEN=TOKEN to this file, for its owner alone." placeholder:"FILE"`
-	Exec          bool     `help:"Run the command behind --, with PROBITY_TOKEN in its environment, only if the host was attested."`
-	Command       []string `arg:"" optional:"" help:"With --exec: the command and its arguments, behind --."`
+	Exec          bool     `help:"Run the command after --, with PROBITY_TOKEN in its environment, only if the host was attested."`
+	Command       []string `arg:"" optional:"" help:"With --exec: the command and its arguments, after --."`
 	term.Output
 }
 
@@ -47,7 +47,7 @@ type hostFlags struct {
 func (c *AttestCommand) Run(e *term.Env) error {
 	if c.Exec != (len(c.Command) > 0) {
 		return errors.New(
-			"--exec and a command behind -- belong together, as in: probity attest --exec -- ./server",
+			"--exec and a command after -- belong together, as in: probity attest --exec -- ./server",
 		)
 	}
 	if c.Service == "" && c.PrintEvidence == "" {
@@ -62,7 +62,11 @@ func (c *AttestCommand) Run(e *term.Env) error {
 		return fmt.Errorf("--nonce: %s carries none here; bind what must be fresh with --runtime-data", h.kind)
 	}
 	if c.Service == "" {
-		b, err := h.evidence(e.Ctx, term.ChallengeBytes(c.Nonce))
+		nonce, err := term.ChallengeBytes("--nonce", c.Nonce)
+		if err != nil {
+			return err
+		}
+		b, err := h.evidence(e.Ctx, nonce)
 		if err != nil {
 			return err
 		}

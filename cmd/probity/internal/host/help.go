@@ -11,7 +11,7 @@ func (AttestCommand) Page() term.Page {
 A TPM's attestation key is made at the first use and kept in --state, encrypted by the TPM. A
 service takes it once it has a certificate, or was enrolled: probity agent enroll.
 
-With --exec, the exit code is that of the command behind --.`,
+With --exec, the exit code is that of the command after --.`,
 		Examples: `
 probity attest --service https://attest.example.org --out token.jwt
 probity attest --service https://attest.example.org --nonce "$NONCE" --exec -- ./server --listen :8080

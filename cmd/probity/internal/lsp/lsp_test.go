@@ -105,7 +105,7 @@ func TestASessionWithAnEditor(t *testing.T) {
 		"textDocument/didChange",
 		"version=1.0;\nauthorizationrules{ [type==\"x-ms-sgx-mrsiner\"] => permit(); };",
 	); len(got) != 1 || got[0].Severity != 2 ||
-		!strings.Contains(got[0].Message, "nearest: x-ms-sgx-mrsigner") {
+		!strings.Contains(got[0].Message, "did you mean x-ms-sgx-mrsigner") {
 		t.Errorf("diagnostics = %+v", got)
 	}
 	text := "version=1.0;\nauthorizationrules{ [type==\"𝄞\", issuer==\"CustomClaim\"] && " +

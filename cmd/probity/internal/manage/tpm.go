@@ -37,7 +37,7 @@ type tpmKeysCommands struct {
 
 type tpmRootsImportCommand struct {
 	dataFlag
-	File    string `arg:"" help:"PEM file with authorities; - reads standard input, azure stands for those of Azure's virtual TPMs."`
+	File    string `arg:"" help:"PEM file with authorities; - reads standard input, azure means those of Azure's virtual TPMs."`
 	For     string `help:"${forHelp}" placeholder:"USE" enum:"attestation,endorsement" required:""`
 	Unknown bool   `help:"Trust roots too that are in no list of vendors: those of clouds, of a site, of simulators."`
 	term.Output

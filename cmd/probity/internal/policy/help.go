@@ -124,7 +124,7 @@ func (unwrapCommand) Page() term.Page {
 
 func (setCommand) Page() term.Page {
 	return term.Page{
-		About: "PROBITY_URL, PROBITY_CA and PROBITY_TOKEN may stand for the flags.",
+		About: "The environment variables PROBITY_URL, PROBITY_CA and PROBITY_TOKEN replace the flags.",
 		Examples: `
 probity policy set SgxEnclave enclave.policy
 probity policy set SgxEnclave enclave.policy --provider payments --key signer-key.pem --cert signer.pem`,

@@ -74,7 +74,7 @@ func (c *checkCommand) Run(e *term.Env) error {
 		}
 	}
 	if e.JSON {
-		b, err := json.Marshal(findings, jsontext.WithIndent("  "))
+		b, err := json.Marshal(findings, jsontext.WithIndent("  "), jsontext.AllowInvalidUTF8(true))
 		if err != nil {
 			return err
 		}

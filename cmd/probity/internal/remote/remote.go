@@ -133,7 +133,9 @@ func Refused(e *term.Env, err error) error {
 type refusal struct {
 	Verdict string `json:"verdict"`
 	// Code is the id of the failed check, else the code of the service.
-	Code    string          `json:"code"`
+	Code string `json:"code"`
+	// See is the place in the guide of the failed check.
+	See     string          `json:"see,omitzero"`
 	Message string          `json:"message"`
 	Details []client.Detail `json:"details,omitzero"`
 }
@@ -147,6 +149,7 @@ func refusalOf(answer *client.Error, code int) refusal {
 	}
 	if len(answer.Details) > 0 {
 		r.Code = answer.Details[0].Check
+		r.See = term.CheckPage(r.Code)
 	}
 	return r
 }

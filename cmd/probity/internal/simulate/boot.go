@@ -45,6 +45,7 @@ func (c *Command) boot(m *made, kind evidence.Kind, data []byte, dir string, now
 			Edit:      func(i map[string]any) { i["ClientPayload"] = payload },
 			Proof: func(runtime []byte) []byte {
 				report := chip.Report(evidencetest.ReportConfig{
+					Policy:      guestPolicy(c.Debug),
 					ReportData:  evidencetest.BindData(runtime),
 					Measurement: [48]byte(evidencetest.Paravisor()),
 				})
@@ -70,6 +71,14 @@ func (c *Command) boot(m *made, kind evidence.Kind, data []byte, dir string, now
 	m.files["evidence.json"], m.files["eventlog.bin"], m.files["boot.policy"] = guest.Evidence(cfg), boot.Log,
 		[]byte(simulatedPolicy)
 	return nil
+}
+
+// guestPolicy is the policy of a confidential VM (SEV-SNP ABI, table 9); 0 stands for that of a healthy one.
+func guestPolicy(debug bool) uint64 {
+	if debug {
+		return 0x3001f | 1<<19
+	}
+	return 0
 }
 
 // isBoot reports whether evidence of the kind has a TPM in it.

@@ -29,7 +29,9 @@ const (
 type verdictJSON struct {
 	Verdict string `json:"verdict"`
 	// Code is the id of the failed check, or "".
-	Code   string           `json:"code"`
+	Code string `json:"code"`
+	// See is the place in the guide of the failed check.
+	See    string           `json:"see,omitzero"`
 	Checks []evidence.Check `json:"checks"`
 	TCB    *evidence.TCB    `json:"tcb"`
 	// Claims are those that the evidence proves and a token carries.
@@ -57,6 +59,7 @@ func PrintVerdict(e *Env, v *appraisal.Verdict) error {
 	}
 	if !v.Accepted {
 		out.Verdict, out.Code = VerdictRejected, v.Rejection.Check.ID
+		out.See = CheckPage(out.Code)
 	}
 	if len(v.Policy.Rules) > 0 {
 		report := v.Policy.Report()
@@ -128,7 +131,8 @@ func (c *Counted) Write(b []byte) (int, error) {
 }
 
 func PrintJSON(w io.Writer, v any) error {
-	b, err := json.Marshal(v, jsontext.WithIndent("  "), json.Deterministic(true))
+	b, err := json.Marshal(v, jsontext.WithIndent("  "), json.Deterministic(true),
+		jsontext.AllowInvalidUTF8(true)) // what was found may be bytes of a file
 	if err != nil {
 		return err
 	}

@@ -152,14 +152,17 @@ func (e *Env) ReadPolicy(file string, lenient bool) (*policy.Policy, error) {
 	return p, err
 }
 
-// ChallengeBytes reads a challenge: text, or hex behind "hex:".
-func ChallengeBytes(text string) []byte {
-	if rest, ok := strings.CutPrefix(text, "hex:"); ok {
-		if b, err := hex.DecodeString(rest); err == nil {
-			return b
-		}
+// ChallengeBytes reads the challenge of a flag: text, or hex after "hex:".
+func ChallengeBytes(flag, text string) ([]byte, error) {
+	rest, ok := strings.CutPrefix(text, "hex:")
+	if !ok {
+		return []byte(text), nil
 	}
-	return []byte(text)
+	b, err := hex.DecodeString(rest)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %q after hex: is not hex", flag, rest)
+	}
+	return b, nil
 }
 
 func Mode(lenient bool) policy.Mode {

@@ -130,7 +130,12 @@ func (c *EvidenceCommand) bound(e *term.Env, request *appraisal.Request) (err er
 			return fmt.Errorf("--challenge goes with %s, %s and %s; compare the runtime data of others",
 				evidence.TPM, evidence.VBSEnclave, evidence.AzureGuest)
 		}
-		request.Challenge = term.ChallengeBytes(c.Challenge)
+		if request.Challenge, err = term.ChallengeBytes("--challenge", c.Challenge); err != nil {
+			return err
+		}
+	}
+	if _, err := evidence.ParseDataType(c.DataType); err != nil {
+		return fmt.Errorf("--data-type: %w", err)
 	}
 	if request.RuntimeData, err = c.data(e, c.RuntimeData); err != nil {
 		return err

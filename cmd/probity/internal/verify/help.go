@@ -22,10 +22,11 @@ func (EvidenceCommand) Page() term.Page {
 		About: `Verifies without a network.
 
 Without --policy, the TCB statuses UpToDate, SWHardeningNeeded, ConfigurationNeeded and
-ConfigurationAndSWHardeningNeeded are accepted. With --policy the policy judges (it can read
-x-probity-tcb-status), and --tcb, if given, judges besides. Revoked never passes. A trust domain
-with a bound service TD, and a debug guest, are refused unless --tcb names BoundServiceTD or
-DebugGuest, also beside any and with --policy; the debug flag of SGX enclaves is left to the policy.`,
+ConfigurationAndSWHardeningNeeded are accepted. With --policy the policy decides (it can read
+x-probity-tcb-status); --tcb, if given, must accept the status as well. Revoked is always refused.
+A trust domain with a bound service TD and a debug guest are refused unless --tcb names
+BoundServiceTD or DebugGuest: "any" and a policy do not include them. With a policy, the debug
+flag of SGX enclaves is left to it.`,
 		Examples: `
 probity verify evidence SgxEnclave quote.bin --collateral collateral.json
 probity verify evidence OpenEnclave oe-report.bin --collateral endorsements.bin \

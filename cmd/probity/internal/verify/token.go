@@ -19,7 +19,7 @@ import (
 )
 
 type TokenCommand struct {
-	Token  string `arg:"" help:"The token itself, or a file that holds it; - reads standard input."`
+	Token  string `arg:"" help:"The token itself, or a file with it; - reads standard input."`
 	Issuer string `required:"" help:"URL of the service that the token must come from." placeholder:"URL"`
 	CA     string `name:"ca" help:"PEM file with the CA of the service's certificate; the system's CAs otherwise." placeholder:"FILE"`
 	term.Output
