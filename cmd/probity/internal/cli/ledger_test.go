@@ -277,3 +277,21 @@ func TestTheCheckpointKeyIsRotated(t *testing.T) {
 		t.Errorf("started: %v", err)
 	}
 }
+
+// TestARotationIsRememberedBeforeANodeStarts: the old row comes back after the rotation, before any node saw the new
+// key.
+func TestARotationIsRememberedBeforeANodeStarts(t *testing.T) {
+	dir := t.TempDir()
+	if err := started(t, dir, func(s *node.Node, _ *bytes.Buffer) { record(t, s, 1) }); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, dir, `CREATE TABLE first_key AS SELECT * FROM checkpoint_keys`)
+	if code, out, text := runCLI(t, "ledger", "rotate-key", "--data", dir); code != 0 {
+		t.Fatalf("%d %s %s", code, out, text)
+	}
+	execute(t, dir, `DELETE FROM checkpoint_keys`, `INSERT INTO checkpoint_keys SELECT * FROM first_key`)
+	err := started(t, dir, func(*node.Node, *bytes.Buffer) {})
+	if err == nil || !strings.Contains(err.Error(), "the rotation was undone") {
+		t.Errorf("started: %v", err)
+	}
+}
