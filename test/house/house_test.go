@@ -31,7 +31,7 @@ func TestSendersKeysAreBoundedBeforeUse(t *testing.T) {
 	unbounded := regexp.MustCompile(`\bx509\.(ParseCertificates?|ParsePKIXPublicKey|ParsePKCS1PublicKey)\(`)
 	found := 0
 	for _, tree := range []string{
-		"collateral", "evidence", "token", "appraisal", "internal/auth", "internal/config",
+		"collateral", "evidence", "token", "release", "appraisal", "internal/auth", "internal/config",
 		"internal/api", "internal/provider", "internal/keys", "agent", "client",
 	} {
 		for _, file := range goFiles(t, tree) {
@@ -112,7 +112,7 @@ func TestNoClockNoDialing(t *testing.T) {
 		`|\bnet\.(Dial|Listen|Lookup|DefaultResolver)|\bhttp\.(DefaultClient|DefaultTransport|Get\(|` +
 		`Head\(|Post\(|PostForm\()|\bos\.(Getenv|LookupEnv|Environ)\b`)
 	for _, tree := range []string{
-		"claims", "evidence", "policy", "token", "appraisal", "collateral", "strict", "wording",
+		"claims", "evidence", "policy", "token", "release", "appraisal", "collateral", "strict", "wording",
 		"internal/collateralcache",
 	} {
 		for _, file := range goFiles(t, tree) {

@@ -73,6 +73,7 @@ var library = []wall{
 	{"policy/jmespath", "", ""},
 	{"policy/policyjws", "", ""},
 	{"token", "claims", ""},
+	{"release", "", ""},
 	{"appraisal", "claims collateral evidence/... policy token", ""},
 	{"client", "evidence token", "net net/http"},
 	{
