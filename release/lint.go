@@ -58,8 +58,8 @@ func (l *linter) authority(a *Authority, known []string) {
 	}
 }
 
-// possible reports whether some claims meet a condition, and warns where none do. The conditions of an allOf
-// inside an allOf are compared with those of the outer one.
+// possible reports whether some claims meet a condition, and warns where none do. The conditions of
+// an allOf inside an allOf are compared with those of the outer one.
 func (l *linter) possible(condition Condition, insideAll bool) bool {
 	g, ok := condition.(*Group)
 	if !ok {

@@ -226,8 +226,8 @@ func numbers(n *node) (*rsa.PublicKey, error) {
 	return &rsa.PublicKey{N: list[0], E: int(list[1].Int64())}, nil
 }
 
-// certified returns the key of the first certificate of x5c. The chain is not verified: the machine chose it,
-// and the token says that it did.
+// certified returns the key of the first certificate of x5c. The chain is not verified: the machine
+// chose it, and the token says that it did.
 func certified(chain *node) (*rsa.PublicKey, error) {
 	if chain.kind != '[' || len(chain.items) == 0 || chain.items[0].kind != '"' ||
 		len(chain.items[0].text) > maxNumberText {
