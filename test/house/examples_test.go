@@ -17,7 +17,7 @@ import (
 // shown are the packages that a program outside this module starts with, besides those of evidence.
 var shown = []string{
 	"appraisal", "claims", "client", "collateral", "evidence", "evidence/evidencetest", "evidence/uvm",
-	"policy", "release", "token",
+	"policy", "release", "release/document", "token",
 }
 
 // examples returns the examples of each package by its folder, and checks that go test runs them.

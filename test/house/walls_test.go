@@ -74,6 +74,7 @@ var library = []wall{
 	{"policy/policyjws", "", ""},
 	{"token", "claims", ""},
 	{"release", "", ""},
+	{"release/document", "release release/keywrap", ""},
 	{"release/keywrap", "", ""},
 	{"appraisal", "claims collateral evidence/... policy token", ""},
 	{"client", "evidence token", "net net/http"},
