@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/probity-dev/probity/strict/base64text"
 	"github.com/probity-dev/probity/wording/spelling"
 )
 
@@ -42,6 +43,24 @@ func Parse(text []byte) (*Policy, error) {
 		return nil, &ParseError{p.found}
 	}
 	return policy, nil
+}
+
+// ParseData reads a release policy as keys carry it, in the member data of release_policy:
+// base64url without padding, or what other clients write, with padding or in the standard alphabet.
+// The error is a [*ParseError].
+func ParseData(data string) (*Policy, error) {
+	if len(data) > 2*MaxPolicySize {
+		return Parse(make([]byte, len(data)))
+	}
+	text, err := base64text.Decode([]byte(data))
+	if err != nil {
+		return nil, &ParseError{[]Diagnostic{{
+			Pos: Pos{0, 1, 1}, Severity: Error, Message: "the policy is not base64url",
+			Expected: "the JSON of the policy in base64url", Found: quoted(data),
+			Suggestion: "encode the JSON, without line breaks",
+		}}}
+	}
+	return Parse(text)
 }
 
 type parser struct {

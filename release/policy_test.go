@@ -1,6 +1,7 @@
 package release_test
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
@@ -60,6 +61,31 @@ func TestPoliciesInUseAreRead(t *testing.T) {
 				t.Errorf("policy = %+v", p)
 			}
 		})
+	}
+}
+
+// Clients write the data of a policy in base64url without padding, and one in standard base64 with it.
+func TestBothAlphabetsOfDataAreRead(t *testing.T) {
+	text := []byte(policyOf(`{"claim":"a?>","equals":"~~~>>>???"}`) + " ")
+	for name, encoding := range map[string]*base64.Encoding{
+		"base64url": base64.RawURLEncoding, "base64url with padding": base64.URLEncoding,
+		"base64": base64.RawStdEncoding, "base64 with padding": base64.StdEncoding,
+	} {
+		if _, err := release.ParseData(encoding.EncodeToString(text)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	good := base64.RawURLEncoding.EncodeToString(text)
+	for data, want := range map[string]string{
+		"": "ends early", "*": "not base64url", good[:4] + "\n" + good[4:]: "not base64url",
+		good + "===": "not base64url",
+		string(text): "not base64url", strings.Repeat("A", 200_000): "too long", "e30": "names no authority",
+	} {
+		_, err := release.ParseData(data)
+		var parse *release.ParseError
+		if !errors.As(err, &parse) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.20q: %v, want %s", data, err, want)
+		}
 	}
 }
 
