@@ -69,6 +69,9 @@ var (
 	CheckName = checks.Define("provider.name",
 		"a provider's name is 3 to 24 letters, digits and dashes, and no other provider has it",
 		"choose another name")
+	CheckVault = checks.Define("provider.vault",
+		"a provider is deleted only when its vault is empty: what its keys protect is lost without them",
+		"delete and purge its keys first: probity key list; probity key delete NAME; probity key purge NAME")
 	CheckSettings = checks.Define("provider.settings",
 		"a provider's settings are known and within their bounds",
 		"compare the settings with docs/guide/providers.md")

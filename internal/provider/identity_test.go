@@ -178,3 +178,19 @@ func (c careful) pendingDeletion() store.Proposal {
 	c.must(err)
 	return list[slices.IndexFunc(list, func(x store.Proposal) bool { return x.Action == store.ProviderDelete })]
 }
+
+// TestAProviderWithKeysInItsVaultIsNotDeleted: what they protect would be lost.
+func TestAProviderWithKeysInItsVaultIsNotDeleted(t *testing.T) {
+	n := newNode(t, open(t))
+	n.put("acme", `{}`)
+	n.must(n.sealed.Update(t.Context(), store.TopicVault, "acme/disk", func(tx store.Tx) error {
+		return tx.PutVaultKey(store.VaultKey{Provider: "acme", Name: "disk", Purge: time.Now()})
+	}))
+	err := n.DeleteProvider(t.Context(), "acme", provider.By{Caller: "token:owner"})
+	if !errors.Is(err, provider.CheckVault) || !strings.Contains(err.Error(), "acme with 1 key") {
+		t.Fatal(err)
+	}
+	n.must(n.sealed.Update(t.Context(), store.TopicVault, "acme/disk",
+		func(tx store.Tx) error { return tx.DeleteVaultKey("acme", "disk") }))
+	n.must(n.DeleteProvider(t.Context(), "acme", provider.By{Caller: "token:owner"}))
+}

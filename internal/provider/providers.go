@@ -16,6 +16,7 @@ import (
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/strict/ascii"
 	"github.com/probity-dev/probity/strict/bounds"
+	"github.com/probity-dev/probity/wording/phrase"
 )
 
 // providerName is what Azure's clients take.
@@ -342,6 +343,14 @@ func (r *Registry) DeleteProvider(ctx context.Context, name string, by By) error
 func (r *Registry) deleteProvider(tx store.Tx, p store.Provider, by By, agreed []string) error {
 	details := map[string]string{}
 	approvedBy(details, agreed)
+	keys, err := tx.CountVaultKeys(p.Name)
+	switch {
+	case err != nil:
+		return err
+	case keys > 0:
+		return refuse(Conflict, CheckVault, "a provider without keys in its vault",
+			fmt.Sprintf("%s with %s, deleted ones included", p.Name, phrase.Plural(keys, "key")), CheckVault.Remedy)
+	}
 	return errors.Join(r.strip(tx, p.Name, by), tx.DeleteProvider(p.Name),
 		ledger.Append(tx, p.Identity(), r.entry(by, "provider.delete", p.Name, details)))
 }

@@ -64,6 +64,7 @@ func (r *Registry) Refresh(ctx context.Context) error {
 			tokens = true
 		case store.TopicKeys:
 			keys = true
+		case store.TopicVault: // read when they are asked for
 		default:
 			providers[c.Name] = true
 			// A provider may come with keys, and goes with its callers' tokens.

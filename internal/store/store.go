@@ -1,5 +1,5 @@
 // Package store is what the service keeps: providers, the versions of their
-// policies, signing keys, callers' tokens, collateral, and the rows of the
+// policies, signing keys, keys of vaults, callers' tokens, collateral, and the rows of the
 // ledger. It defines the vocabulary and the errors. Packages sqlite and postgres
 // contain the engines, package sqlstore the statements that both share, and package
 // storetest the contract that every engine passes.
@@ -60,6 +60,7 @@ type Store interface {
 	ProviderStore
 	PolicyStore
 	KeyStore
+	VaultStore
 	CollateralStore
 	LedgerStore
 	WorkStore
@@ -71,5 +72,6 @@ type Tx interface {
 	ProviderTx
 	PolicyTx
 	KeyTx
+	VaultTx
 	LedgerTx
 }

@@ -56,6 +56,10 @@ func read(tx store.Tx, scope string) (st state, x *store.Seal, err error) {
 	case !errors.Is(err, store.ErrNotFound):
 		return st, nil, err
 	}
+	if strings.HasPrefix(scope, store.VaultScopes) {
+		st, err = readVault(tx, scope)
+		return st, x, err
+	}
 	part, name, _ := strings.Cut(scope, ":")
 	switch part + ":" {
 	case partProvider:

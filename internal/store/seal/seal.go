@@ -1,6 +1,6 @@
 // Package seal authenticates what the service trusts in its database: providers with
-// their settings and policies, enrolled TPM keys, proposals with their approvals, and
-// the tokens of callers. Anyone who can write the database but has no master key can
+// their settings and policies, enrolled TPM keys, proposals with their approvals, keys of
+// vaults with their release policies, and the tokens of callers. Anyone who can write the database but has no master key can
 // neither change these nor put back an earlier state unseen.
 //
 // The state has scopes, each with an HMAC over all that is in it and a version that
