@@ -25,7 +25,7 @@ type VaultKey struct {
 	Policy     *ReleasePolicy `json:"releasePolicy,omitzero"`
 	// Rotation is the rotation policy, as package vault reads it.
 	Rotation jsontext.Value `json:"rotation,omitzero"`
-	// Deleted is when the key was deleted, Purge when it is removed for good. Both are zero for a key
+	// Deleted is when the key was deleted, Purge when it is removed permanently. Both are zero for a key
 	// that is in use.
 	Deleted time.Time      `json:"deleted,omitzero"`
 	Purge   time.Time      `json:"purge,omitzero"`

@@ -11,6 +11,7 @@ import (
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/internal/api/edge"
 	"github.com/probity-dev/probity/internal/provider"
+	"github.com/probity-dev/probity/internal/vault"
 )
 
 // sections are the parts of the list of checks, with the first words of the ids in each.
@@ -30,6 +31,7 @@ var sections = []struct{ title, prefixes string }{
 	{"Policies", "policy"},
 	{"Requests, callers and the store", "request caller collateral store"},
 	{"Providers and signing keys", "provider change signing"},
+	{"Keys of a vault, and their release", "vault release"},
 	{"Ledger", "ledger"},
 }
 
@@ -51,7 +53,7 @@ func checksGuide(t *testing.T) string {
 			title[prefix] = s.title
 		}
 	}
-	for _, d := range slices.Concat(edge.Catalogue(), provider.Catalogue(), appraisal.Checks()) {
+	for _, d := range slices.Concat(edge.Catalogue(), provider.Catalogue(), vault.Catalogue(), appraisal.Checks()) {
 		prefix, _, _ := strings.Cut(d.ID, ".")
 		if title[prefix] == "" {
 			t.Errorf("no section of the list of checks takes %s", d.ID)

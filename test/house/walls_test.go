@@ -138,6 +138,7 @@ var service = []wall{
 	{"internal/store/sqlite", "internal/private internal/store internal/store/sqlstore", "database/sql os"},
 	{"internal/store/sqlstore", "internal/store", "database/sql"},
 	{"internal/telemetry", "", "net/http"},
+	{"internal/vault", "evidence internal/ledger internal/provider internal/store", ""},
 	{"internal/buildinfo", "", ""},
 	{"internal/describe", "collateral evidence/... policy token", ""},
 	{"internal/files", "appraisal collateral collateral/tpmca evidence/... internal/config internal/describe " +
