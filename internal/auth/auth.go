@@ -26,7 +26,7 @@ import (
 	"github.com/probity-dev/probity/wording/spelling"
 )
 
-// Role is what a caller may do at a provider. Each role includes those before it.
+// Role is what a caller may do at a provider. [Role.Includes] says which roles contain others.
 type Role int
 
 // The roles, named as Azure's.
@@ -37,15 +37,37 @@ const (
 	Reader
 	// Contributor changes policies and their certificates: Attestation Contributor.
 	Contributor
-	// Owner changes the provider itself, its keys, and who may call.
+	// Owner changes the provider itself, its keys, and who may call. It includes all other roles.
 	Owner
+	// Officer manages the keys of the provider's vault, and reads: Key Vault Crypto Officer.
+	Officer
+	// Releaser asks for the release of keys and does nothing else: Key Vault Crypto Service Release User.
+	Releaser
 )
+
+// Includes reports whether a caller with the role may do what another role needs.
+func (r Role) Includes(need Role) bool {
+	switch r {
+	case need, Owner:
+		return true
+	case Officer:
+		return need <= Reader
+	case Releaser:
+		return need == Nobody
+	case Nobody, Reader, Contributor:
+		return need < r
+	}
+	return false
+}
 
 // roleNames are the names, first the one that is written.
 var roleNames = map[Role][]string{
 	Reader:      {"reader", "Attestation Reader", "fd1bd22b-8476-40bc-a0bc-69b95687b9f3"},
 	Contributor: {"contributor", "Attestation Contributor", "bbf86eb8-f7b4-4cce-96e4-18cddf81d86e"},
 	Owner:       {"owner"},
+	Officer:     {"officer", "Key Vault Crypto Officer", "14b46e9e-c2b7-41b4-b07b-48a6ebf60603"},
+	Releaser: {"releaser", "Key Vault Crypto Service Release User", "Managed HSM Crypto Service Release User",
+		"08bbd89e-9f13-488c-ac41-acfcb10c90ab"},
 }
 
 // String gives the short name.
@@ -63,8 +85,8 @@ func ParseRole(text string) (Role, error) {
 			return role, nil
 		}
 	}
-	return Nobody, fmt.Errorf("unknown role %q; want reader, contributor or owner%s", text,
-		spelling.After("; ", text, []string{"reader", "contributor", "owner"}))
+	return Nobody, fmt.Errorf("unknown role %q; want reader, contributor, owner, officer or releaser%s", text,
+		spelling.After("; ", text, []string{"reader", "contributor", "owner", "officer", "releaser"}))
 }
 
 // Everywhere stands for all providers.
@@ -94,18 +116,17 @@ type Caller struct {
 // provider the grant must be for all.
 func (c *Caller) May(role Role, provider string) bool {
 	return role == Nobody ||
-		slices.ContainsFunc(c.Grants, func(g Grant) bool { return g.Role >= role && g.covers(provider) })
+		slices.ContainsFunc(c.Grants, func(g Grant) bool { return g.Role.Includes(role) && g.covers(provider) })
 }
 
-// RoleAt returns the highest role that the caller has at a provider.
+// RoleAt returns the highest of reader, contributor and owner that the caller may act as at a provider.
 func (c *Caller) RoleAt(provider string) Role {
-	highest := Nobody
-	for _, g := range c.Grants {
-		if g.covers(provider) {
-			highest = max(highest, g.Role)
+	for _, role := range []Role{Owner, Contributor, Reader} {
+		if c.May(role, provider) {
+			return role
 		}
 	}
-	return highest
+	return Nobody
 }
 
 // IsCaller reports whether a name is that of a caller: one with a static token, with a client
