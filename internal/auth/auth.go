@@ -22,6 +22,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/probity-dev/probity/internal/issuer"
 	"github.com/probity-dev/probity/strict/ascii"
 	"github.com/probity-dev/probity/wording/spelling"
 )
@@ -145,7 +146,7 @@ var (
 	ErrAnonymous = errors.New("the request names no caller")
 	ErrRefused   = errors.New("the credential is not accepted")
 	// ErrUnavailable means that the caller cannot be checked now.
-	ErrUnavailable = errors.New("the issuer of the token cannot be reached")
+	ErrUnavailable = issuer.ErrUnavailable
 )
 
 // StaticToken is a bearer token by its hash.

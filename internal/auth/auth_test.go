@@ -16,6 +16,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/go-json-experiment/json"
+
+	"github.com/probity-dev/probity/internal/issuer"
 )
 
 func hashOf(secret string) string {
@@ -171,12 +173,12 @@ func sign(t *testing.T, key any, alg jose.SignatureAlgorithm, claims map[string]
 
 func TestOpenIDConnect(t *testing.T) {
 	p := newProvider(t)
-	issuer := &Issuer{URL: p.URL, Audiences: []string{"https://attest.azure.net"}, Client: p.Client(),
+	own := &Issuer{Keys: issuer.Keys{URL: p.URL, Client: p.Client()}, Audiences: []string{"https://attest.azure.net"},
 		Rules: []Rule{
 			{"groups", "platform", Grant{Owner, []string{Everywhere}}},
 			{"role", "audit", Grant{Reader, []string{"alpha"}}},
 		}}
-	a := New(Config{Issuers: []*Issuer{issuer}, Now: time.Now})
+	a := New(Config{Issuers: []*Issuer{own}, Now: time.Now})
 	claims := func(edit func(map[string]any)) map[string]any {
 		c := map[string]any{
 			"iss": p.URL, "sub": "alice", "aud": "https://attest.azure.net",
@@ -244,7 +246,7 @@ func TestTokensThatDoNotVerifyAskTheIssuerSeldom(t *testing.T) {
 	now := time.Now()
 	clock := func() time.Time { return now }
 	a := New(Config{
-		Issuers: []*Issuer{{URL: p.URL, Audiences: []string{"a"}, Client: p.Client(), Now: clock}},
+		Issuers: []*Issuer{{Keys: issuer.Keys{URL: p.URL, Client: p.Client()}, Audiences: []string{"a"}, Now: clock}},
 		Now:     clock,
 	})
 	next, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -263,7 +265,7 @@ func TestTokensThatDoNotVerifyAskTheIssuerSeldom(t *testing.T) {
 	}
 	// The issuer rotates: its new key is found a little later.
 	p.key = next
-	now = now.Add(issuerAgain)
+	now = now.Add(issuer.Again)
 	for range 100 { // the library may still use what it fetched last
 		if _, err = a.Caller(bearer); err == nil {
 			break
@@ -276,7 +278,7 @@ func TestTokensThatDoNotVerifyAskTheIssuerSeldom(t *testing.T) {
 
 	// It is unavailable: that is remembered as well.
 	p.keysDown = true
-	now = now.Add(issuerAgain)
+	now = now.Add(issuer.Again)
 	other := request("Bearer " + sign(t, p.first, jose.ES256,
 		map[string]any{"iss": p.URL, "sub": "x", "aud": "a", "exp": now.Add(time.Hour).Unix()}))
 	for range 20 {
@@ -291,9 +293,9 @@ func TestTokensThatDoNotVerifyAskTheIssuerSeldom(t *testing.T) {
 
 func TestAnIssuerThatSaysTooMuch(t *testing.T) {
 	p := newProvider(t)
-	p.padding = strings.Repeat("x", maxDocument)
+	p.padding = strings.Repeat("x", issuer.MaxDocument)
 	a := New(Config{
-		Issuers: []*Issuer{{URL: p.URL, Audiences: []string{"a"}, Client: p.Client()}},
+		Issuers: []*Issuer{{Keys: issuer.Keys{URL: p.URL, Client: p.Client()}, Audiences: []string{"a"}}},
 		Now:     time.Now,
 	})
 	_, err := a.Caller(request("Bearer " + sign(t, p.key, jose.ES256,
@@ -308,7 +310,7 @@ func TestAnUnavailableIssuer(t *testing.T) {
 	p.down = true
 	now := time.Now()
 	a := New(Config{
-		Issuers: []*Issuer{{URL: p.URL, Audiences: []string{"a"}, Client: p.Client()}},
+		Issuers: []*Issuer{{Keys: issuer.Keys{URL: p.URL, Client: p.Client()}, Audiences: []string{"a"}}},
 		Now:     func() time.Time { return now },
 	})
 	bearer := request("Bearer " + sign(t, p.key, jose.ES256,
@@ -320,7 +322,7 @@ func TestAnUnavailableIssuer(t *testing.T) {
 	if _, err := a.Caller(bearer); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("it was asked again at once: %v", err)
 	}
-	now = now.Add(issuerAgain)
+	now = now.Add(issuer.Again)
 	if _, err := a.Caller(bearer); err != nil {
 		t.Errorf("after a while: %v", err)
 	}

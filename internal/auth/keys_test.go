@@ -14,6 +14,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-json-experiment/json"
+
+	"github.com/probity-dev/probity/internal/issuer"
 )
 
 // loggedIn is an issuer, an authenticator that accepts its tokens, and a clock that
@@ -29,7 +31,7 @@ func newLoggedIn(t *testing.T) *loggedIn {
 	l := &loggedIn{provider: newProvider(t), t: t, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	clock := func() time.Time { return l.now }
 	l.a = New(Config{
-		Issuers: []*Issuer{{URL: l.URL, Audiences: []string{"a"}, Client: l.Client(), Now: clock}},
+		Issuers: []*Issuer{{Keys: issuer.Keys{URL: l.URL, Client: l.Client()}, Audiences: []string{"a"}, Now: clock}},
 		Now:     clock,
 	})
 	return l
@@ -57,7 +59,7 @@ func TestAKeyThatItsIssuerWithdrewIsRefused(t *testing.T) {
 		cache           string
 		stillAt, goneAt time.Duration
 	}{
-		"no Cache-Control":              {"", freshDefault - time.Second, freshDefault},
+		"no Cache-Control":              {"", issuer.DefaultFresh - time.Second, issuer.DefaultFresh},
 		"an hour":                       {"public, max-age=3600", time.Hour - time.Second, time.Hour},
 		"a year is cut to an hour":      {"max-age=31536000, immutable", time.Hour - time.Second, time.Hour},
 		"two minutes":                   {"max-age=120", 2*time.Minute - time.Second, 2 * time.Minute},
@@ -95,10 +97,10 @@ func TestKeysOfAnIssuerThatCannotBeReachedExpire(t *testing.T) {
 	start := l.now
 	l.down = true
 	for after, want := range map[time.Duration]error{
-		freshMax:               nil,
-		staleMax - time.Second: nil,
-		staleMax:               ErrUnavailable,
-		30 * 24 * time.Hour:    ErrUnavailable,
+		issuer.MaxFresh:                   nil,
+		issuer.DefaultStale - time.Second: nil,
+		issuer.DefaultStale:               ErrUnavailable,
+		30 * 24 * time.Hour:               ErrUnavailable,
 	} {
 		l.now = start.Add(after)
 		if err := l.with(l.first); !errors.Is(err, want) {
@@ -177,7 +179,7 @@ func TestKeySetsThatAreRefused(t *testing.T) {
 			metadata, `{"keys":[],"keys":[` + string(public) + `]}`, ErrUnavailable,
 		},
 		"too many keys": {
-			metadata, `{"keys":[` + strings.Repeat("{},", maxKeys) + string(public) + `]}`,
+			metadata, `{"keys":[` + strings.Repeat("{},", issuer.MaxKeys) + string(public) + `]}`,
 			ErrUnavailable,
 		},
 		"a key for encryption":       {metadata, `{"keys":[` + other(`"use":"enc"`) + `]}`, ErrRefused},
@@ -194,7 +196,7 @@ func TestKeySetsThatAreRefused(t *testing.T) {
 		server := httptest.NewTLSServer(mux)
 		url = server.URL
 		a := New(Config{
-			Issuers: []*Issuer{{URL: url, Audiences: []string{"a"}, Client: server.Client()}},
+			Issuers: []*Issuer{{Keys: issuer.Keys{URL: url, Client: server.Client()}, Audiences: []string{"a"}}},
 			Now:     time.Now,
 		})
 		_, err := a.Caller(request("Bearer " + sign(t, key, jose.ES256,
@@ -203,18 +205,5 @@ func TestKeySetsThatAreRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		server.Close()
-	}
-}
-
-func TestFreshnessSubtractsTheAgeInCachesOnTheWay(t *testing.T) {
-	for want, h := range map[time.Duration]http.Header{
-		50 * time.Minute: {"Cache-Control": {"private", "Max-Age=3600"}, "Age": {"600"}},
-		time.Minute:      {"Cache-Control": {"max-age=600"}, "Age": {"600"}},
-		freshDefault:     {"Age": {"yesterday"}},
-		30 * time.Minute: {"Cache-Control": {`max-age="1800"`}},
-	} {
-		if got := freshness(h); got != want {
-			t.Errorf("%v: %s, want %s", h, got, want)
-		}
 	}
 }

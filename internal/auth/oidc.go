@@ -2,33 +2,32 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/probity-dev/probity/internal/issuer"
+	"github.com/probity-dev/probity/strict/jws"
 )
 
-// Issuer is an OpenID Connect issuer whose tokens count.
+// Issuer is an OpenID Connect issuer whose tokens are accepted.
 type Issuer struct {
-	// URL is the issuer exactly as tokens name it.
-	URL string
+	issuer.Keys
 	// Audiences are those that are accepted: a token must be for one of them.
 	Audiences []string
 	// Rules give roles.
 	Rules []Rule
-	// Client fetches the issuer's metadata and keys.
-	Client *http.Client
 	// TokenType, if it is [TokenTypeAccess], accepts access tokens of RFC 9068 alone;
 	// empty accepts those without a type and with the type JWT too, ID tokens among
 	// them.
 	TokenType string
 	// Now is the clock of tokens and keys. Nil means the authenticator's.
 	Now func() time.Time
-
-	published keySet
 }
 
 // openID verifies a bearer token by the keys of the issuer that it names, if that
@@ -43,27 +42,27 @@ func (a *Authenticator) openID(ctx context.Context, bearer string) (*Caller, err
 	if at < 0 {
 		return nil, fmt.Errorf("%w: its issuer %.200q is not in callers.issuers", ErrRefused, name)
 	}
-	issuer := a.cfg.Issuers[at]
-	clock := issuer.Now
+	by := a.cfg.Issuers[at]
+	clock := by.Now
 	if clock == nil {
 		clock = a.cfg.Now
 	}
 	// Cheap checks come first: what they refuse asks no issuer for keys.
-	if err := header.check(issuer.TokenType); err != nil {
+	if err := header.check(by.TokenType); err != nil {
 		return nil, err
 	}
 	if err := claimed.check(clock()); err != nil {
 		return nil, err
 	}
-	t, err := issuer.verify(ctx, bearer, clock)
+	t, err := by.verify(ctx, bearer, clock)
 	if err != nil {
 		return nil, err
 	}
 	if !slices.ContainsFunc(t.Audience, func(aud string) bool {
-		return slices.Contains(issuer.Audiences, strings.TrimSuffix(aud, "/"))
+		return slices.Contains(by.Audiences, strings.TrimSuffix(aud, "/"))
 	}) {
 		return nil, fmt.Errorf("%w: its audience is %.200q; want one of %s", ErrRefused,
-			strings.Join(t.Audience, " "), strings.Join(issuer.Audiences, " "))
+			strings.Join(t.Audience, " "), strings.Join(by.Audiences, " "))
 	}
 	var claims map[string]any
 	if err := t.Claims(&claims); err != nil {
@@ -73,7 +72,7 @@ func (a *Authenticator) openID(ctx context.Context, bearer string) (*Caller, err
 		return nil, fmt.Errorf("%w: it names no subject", ErrRefused)
 	}
 	c := &Caller{Name: "oidc:" + name + "#" + t.Subject}
-	for _, rule := range issuer.Rules {
+	for _, rule := range by.Rules {
 		if holds(claims[rule.Claim], rule.Value) {
 			c.Grants = append(c.Grants, rule.Grant)
 		}
@@ -96,7 +95,7 @@ func holds(claim any, value string) bool {
 // none of them fits.
 func (i *Issuer) verify(ctx context.Context, bearer string, clock func() time.Time) (*oidc.IDToken, error) {
 	for retry := false; ; retry = true {
-		keys, ok, err := i.current(ctx, clock(), retry)
+		keys, ok, err := i.Current(ctx, clock(), retry)
 		if err != nil {
 			return nil, err
 		}
@@ -108,7 +107,7 @@ func (i *Issuer) verify(ctx context.Context, bearer string, clock func() time.Ti
 		if err == nil {
 			return t, nil
 		}
-		if failure := i.published.lastFailure(); !ok && failure != nil {
+		if failure := i.Failure(); !ok && failure != nil {
 			// It may be signed with a new key, which cannot be fetched now.
 			return nil, failure
 		}
@@ -116,4 +115,39 @@ func (i *Issuer) verify(ctx context.Context, bearer string, clock func() time.Ti
 			return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 		}
 	}
+}
+
+// verifies implements [oidc.KeySet] with keys that were current at one time.
+type verifies []jose.JSONWebKey
+
+var errNoKey = errors.New("no key of the issuer verifies its signature")
+
+// VerifySignature implements [oidc.KeySet].
+func (keys verifies) VerifySignature(_ context.Context, text string) ([]byte, error) {
+	signed, err := jws.Parse(text, algorithms)
+	if err != nil {
+		return nil, err
+	}
+	header := signed.Signatures[0].Header
+	for _, k := range keys {
+		if header.KeyID != "" && k.KeyID != header.KeyID || k.Algorithm != "" && k.Algorithm != header.Algorithm {
+			continue
+		}
+		if payload, err := signed.Verify(k); err == nil {
+			return payload, nil
+		}
+	}
+	return nil, errNoKey
+}
+
+// algorithms are those that bearer tokens may be signed with: none with a shared
+// secret.
+var algorithms = []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.ES384, jose.EdDSA}
+
+func algorithmNames() (names []string) {
+	for _, a := range algorithms {
+		names = append(names, string(a))
+	}
+	slices.Sort(names)
+	return names
 }

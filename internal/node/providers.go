@@ -21,6 +21,7 @@ import (
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/auth/devissuer"
 	"github.com/probity-dev/probity/internal/config"
+	"github.com/probity-dev/probity/internal/issuer"
 	"github.com/probity-dev/probity/internal/keys"
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/ledger/witness"
@@ -242,36 +243,33 @@ func (n *Node) callers(cfg config.Config, log *slog.Logger) (*auth.Authenticator
 		if err != nil {
 			return nil, fmt.Errorf("callers.issuers: %s: ca: %w", i.URL, err)
 		}
-		issuer := &auth.Issuer{
-			URL:       i.URL,
-			Audiences: i.Audiences,
-			TokenType: i.TokenType,
-			Client:    &http.Client{Transport: transport, Timeout: 5 * time.Second},
+		client := &http.Client{Transport: transport, Timeout: 5 * time.Second}
+		one := &auth.Issuer{
+			Keys: issuer.Keys{URL: i.URL, Client: client}, Audiences: i.Audiences, TokenType: i.TokenType,
 		}
-		if issuer.Rules, err = rules(i.Rules); err != nil {
+		if one.Rules, err = rules(i.Rules); err != nil {
 			return nil, err
 		}
-		next[string(same)] = issuer
-		c.Issuers = append(c.Issuers, issuer)
+		next[string(same)] = one
+		c.Issuers = append(c.Issuers, one)
 	}
 	if n.issuer != nil {
-		issuer := &auth.Issuer{
-			URL:       n.issuer.URL,
+		own := &auth.Issuer{
+			Keys:      issuer.Keys{URL: n.issuer.URL, Client: &http.Client{Transport: within{n.issuer}}},
 			Audiences: []string{"https://attest.azure.net", cfg.URL, "https://management.azure.com"},
-			Client:    &http.Client{Transport: within{n.issuer}},
 		}
 		for _, role := range devissuer.Roles() {
 			parsed, err := auth.ParseRole(role)
 			if err != nil {
 				return nil, err
 			}
-			issuer.Rules = append(issuer.Rules, auth.Rule{
+			own.Rules = append(own.Rules, auth.Rule{
 				Claim: "roles",
 				Value: role,
 				Grant: auth.Grant{Role: parsed, Providers: []string{auth.Everywhere}},
 			})
 		}
-		c.Issuers = append(c.Issuers, issuer)
+		c.Issuers = append(c.Issuers, own)
 	}
 	if c.Certificates, err = rules(cfg.Callers.Certificates); err != nil {
 		return nil, err

@@ -136,7 +136,7 @@ func TestNoClockNoDialing(t *testing.T) {
 // proxied are the files whose HTTP clients obey the proxies of the environment, and why they may.
 var proxied = map[string]string{
 	"client/client.go":            "users reach the service through their network's proxy, in TLS",
-	"internal/auth/keys.go":       "issuers of callers are reached in TLS",
+	"internal/issuer/keys.go":     "issuers of tokens are reached in TLS",
 	"internal/node/collateral.go": "the vendors' services are reached in TLS, and their answers are signed",
 	"internal/node/providers.go":  "a witness signs its answers",
 }

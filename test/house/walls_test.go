@@ -96,7 +96,8 @@ var library = []wall{
 // service are the packages of the program. Files, and an environment, are theirs to use.
 var service = []wall{
 	{"cmd/probity", "cmd/probity/internal/cli cmd/probity/internal/term", "os"},
-	{"internal/auth", "", "net/http os"},
+	{"internal/auth", "internal/issuer", "net/http os"},
+	{"internal/issuer", "", "net/http"},
 	{"internal/auth/devissuer", "", "net/http"},
 	{"internal/collateralcache", "collateral", ""},
 	{
@@ -144,7 +145,7 @@ var service = []wall{
 	{"internal/files", "appraisal collateral collateral/tpmca evidence/... internal/config internal/describe " +
 		"internal/store/sqlite", "os"},
 	{"internal/node", "appraisal collateral collateral/kds collateral/pcs evidence/dcap evidence/snp " +
-		"internal/auth internal/auth/devissuer internal/buildinfo internal/collateralcache " +
+		"internal/auth internal/auth/devissuer internal/buildinfo internal/collateralcache internal/issuer " +
 		"internal/config internal/files internal/keys internal/keys/hsm internal/ledger " +
 		"internal/ledger/witness internal/private internal/provider internal/api internal/api/data " +
 		"internal/api/edge " +

@@ -1,13 +1,17 @@
-package auth
+// Package issuer fetches the keys that an issuer of tokens publishes (OpenID Connect Discovery 1.0, RFC 7517), and
+// keeps them within bounds: of the issuers of callers, and of the authorities that release policies name.
+//
+// The package verifies no token, and trusts no URL that a token names: who configures an issuer pins it.
+package issuer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,29 +21,46 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/probity-dev/probity/strict/jws"
 	"github.com/probity-dev/probity/strict/pubkey"
 )
 
 const (
-	// maxDocument bounds metadata and keys of issuers, in bytes, maxKeys the keys.
-	maxDocument = 1 << 20
-	maxKeys     = 100
-	// issuerAgain is how long an issuer is left alone after a request that failed, or
+	// MaxDocument bounds metadata and keys of issuers, in bytes, MaxKeys the keys.
+	MaxDocument = 1 << 20
+	MaxKeys     = 100
+	// Again is how long an issuer is left alone after a request that failed, or
 	// that brought no key for a token: anyone can send tokens that do not verify.
-	issuerAgain = 5 * time.Second
-	// issuerTimeout bounds one request to an issuer.
-	issuerTimeout = 10 * time.Second
+	Again = 5 * time.Second
+	// timeout bounds one request to an issuer.
+	timeout = 10 * time.Second
 
 	// Metadata and keys are fetched again at the age that their Cache-Control allows
 	// (RFC 9111, section 5.2.2), within these bounds.
-	freshMin     = time.Minute
-	freshDefault = 10 * time.Minute
-	freshMax     = time.Hour
-	// staleMax is how long after the last fetch the keys of an issuer that cannot be
-	// reached are used.
-	staleMax = 2 * time.Hour
+	minFresh     = time.Minute
+	DefaultFresh = 10 * time.Minute
+	MaxFresh     = time.Hour
+	// DefaultStale is how long after the last fetch the keys of an issuer that cannot be
+	// reached are used, unless it is configured.
+	DefaultStale = 2 * time.Hour
 )
+
+// ErrUnavailable means that the keys of an issuer cannot be known now.
+var ErrUnavailable = errors.New("the issuer of the token cannot be reached")
+
+// Keys fetches the keys of one issuer. It is safe for concurrent use.
+type Keys struct {
+	// URL is the issuer exactly as tokens name it.
+	URL string
+	// Discovery is where its metadata is; empty stands for the well-known path below URL.
+	Discovery string
+	// Client fetches metadata and keys. Nil stands for one that trusts the system's roots.
+	Client *http.Client
+	// Stale is for how long after the last fetch keys are used while the issuer cannot be reached. Zero
+	// stands for [DefaultStale].
+	Stale time.Duration
+
+	published keySet
+}
 
 // keySet is what an issuer published, while it may be used. Its size does not grow
 // with requests. The zero value knows nothing yet.
@@ -64,14 +85,14 @@ func (a age) within(now, end time.Time) bool {
 	return !a.fetched.IsZero() && !now.Before(a.fetched) && now.Before(end)
 }
 
-// current returns the keys, fetched again when they are no longer fresh. With retry
+// Current returns the keys, fetched again when they are no longer fresh. With retry
 // they brought no key for a token, and are fetched again unless that was just done;
 // ok then reports whether they were.
-func (i *Issuer) current(
+func (i *Keys) Current(
 	ctx context.Context, now time.Time, retry bool,
 ) (keys []jose.JSONWebKey, ok bool, err error) {
 	s := &i.published
-	keys, fresh, usable := s.look(now)
+	keys, fresh, usable := i.look(now)
 	if fresh && !retry {
 		return keys, true, nil
 	}
@@ -84,8 +105,8 @@ func (i *Issuer) current(
 	}
 	defer s.fetching.Unlock()
 	before := s.lastAsked()
-	if waited := now.Sub(before); !before.IsZero() && waited >= 0 && waited < issuerAgain {
-		keys, _, usable = s.look(now)
+	if waited := now.Sub(before); !before.IsZero() && waited >= 0 && waited < Again {
+		keys, _, usable = i.look(now)
 		if usable {
 			return keys, !retry, nil
 		}
@@ -94,27 +115,31 @@ func (i *Issuer) current(
 		}
 	}
 	failure := i.fetch(ctx, now)
-	if keys, _, usable = s.look(now); usable {
+	if keys, _, usable = i.look(now); usable {
 		return keys, failure == nil, nil
 	}
 	return nil, false, failure
 }
 
-func (s *keySet) look(now time.Time) (keys []jose.JSONWebKey, fresh, usable bool) {
+func (i *Keys) look(now time.Time) (keys []jose.JSONWebKey, fresh, usable bool) {
+	s := &i.published
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.keys, s.of.within(now, s.of.fresh), s.of.within(now, s.of.fetched.Add(staleMax))
+	return s.keys, s.of.within(now, s.of.fresh), s.of.within(now, s.of.fetched.Add(cmp.Or(i.Stale, DefaultStale)))
 }
+
+// Failure is the error of the last request to the issuer, or nil.
+func (i *Keys) Failure() error { return i.published.lastFailure() }
 
 func (s *keySet) lastAsked() time.Time { s.mu.Lock(); defer s.mu.Unlock(); return s.asked }
 func (s *keySet) lastFailure() error   { s.mu.Lock(); defer s.mu.Unlock(); return s.failure }
 
 // fetch reads the metadata, if it is no longer fresh, and the keys. What cannot be
 // fetched or read changes nothing.
-func (i *Issuer) fetch(ctx context.Context, now time.Time) (err error) {
+func (i *Keys) fetch(ctx context.Context, now time.Time) (err error) {
 	s := &i.published
 	// The answer serves others too: it does not end with the request that asked.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), issuerTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
 	s.mu.Lock()
 	keysURL, metadata := s.keysURL, s.metadata
@@ -141,8 +166,9 @@ func (i *Issuer) fetch(ctx context.Context, now time.Time) (err error) {
 
 // discover reads where the issuer's keys are (OpenID Connect Discovery 1.0, section
 // 4).
-func (i *Issuer) discover(ctx context.Context, now time.Time) (string, age, error) {
-	body, at, err := i.get(ctx, strings.TrimSuffix(i.URL, "/")+"/.well-known/openid-configuration", now)
+func (i *Keys) discover(ctx context.Context, now time.Time) (string, age, error) {
+	from := cmp.Or(i.Discovery, strings.TrimSuffix(i.URL, "/")+"/.well-known/openid-configuration")
+	body, at, err := i.get(ctx, from, now)
 	if err != nil {
 		return "", at, err
 	}
@@ -160,7 +186,7 @@ func (i *Issuer) discover(ctx context.Context, now time.Time) (string, age, erro
 }
 
 // fetchKeys reads a key set (RFC 7517). Keys of an unknown form are left out.
-func (i *Issuer) fetchKeys(ctx context.Context, from string, now time.Time) ([]jose.JSONWebKey, age, error) {
+func (i *Keys) fetchKeys(ctx context.Context, from string, now time.Time) ([]jose.JSONWebKey, age, error) {
 	body, at, err := i.get(ctx, from, now)
 	if err != nil {
 		return nil, at, err
@@ -171,22 +197,44 @@ func (i *Issuer) fetchKeys(ctx context.Context, from string, now time.Time) ([]j
 	if json.Unmarshal(body, &set) != nil {
 		return nil, at, errors.New("its key set is not a JSON object without duplicate members")
 	}
-	if len(set.Keys) > maxKeys {
-		return nil, at, fmt.Errorf("its key set has %d keys, more than %d", len(set.Keys), maxKeys)
+	if len(set.Keys) > MaxKeys {
+		return nil, at, fmt.Errorf("its key set has %d keys, more than %d", len(set.Keys), MaxKeys)
 	}
 	var keys []jose.JSONWebKey
 	for _, raw := range set.Keys {
-		var k jose.JSONWebKey
-		if k.UnmarshalJSON(raw) == nil && k.Valid() && pubkey.Check(k.Key) == nil && k.IsPublic() &&
-			(k.Use == "" || k.Use == "sig") {
+		if k, ok := readKey(raw); ok {
 			keys = append(keys, k)
 		}
 	}
 	return keys, at, nil
 }
 
+// readKey reads a key that may sign tokens. Azure Attestation publishes certificates without the
+// numbers of their keys.
+func readKey(raw jsontext.Value) (k jose.JSONWebKey, ok bool) {
+	if k.UnmarshalJSON(raw) != nil {
+		var m struct {
+			KeyID string   `json:"kid"`
+			Use   string   `json:"use"`
+			Alg   string   `json:"alg"`
+			N     string   `json:"n"`
+			X     string   `json:"x"`
+			X5C   [][]byte `json:"x5c"`
+		}
+		if json.Unmarshal(raw, &m) != nil || m.N+m.X != "" || len(m.X5C) == 0 {
+			return k, false
+		}
+		cert, err := pubkey.ParseCertificate(m.X5C[0])
+		if err != nil {
+			return k, false
+		}
+		k = jose.JSONWebKey{Key: cert.PublicKey, KeyID: m.KeyID, Use: m.Use, Algorithm: m.Alg}
+	}
+	return k, k.Valid() && pubkey.Check(k.Key) == nil && k.IsPublic() && (k.Use == "" || k.Use == "sig")
+}
+
 // get fetches a document. Redirects stay on https.
-func (i *Issuer) get(ctx context.Context, from string, now time.Time) ([]byte, age, error) {
+func (i *Keys) get(ctx context.Context, from string, now time.Time) ([]byte, age, error) {
 	at := age{now, now}
 	u, err := url.Parse(from)
 	if err != nil || u.Host == "" || u.Scheme != "https" {
@@ -214,12 +262,12 @@ func (i *Issuer) get(ctx context.Context, from string, now time.Time) ([]byte, a
 	if resp.StatusCode != http.StatusOK {
 		return nil, at, fmt.Errorf("%s answers with status %d", u.Host, resp.StatusCode)
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxDocument+1))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxDocument+1))
 	if err != nil {
 		return nil, at, err
 	}
-	if len(body) > maxDocument {
-		return nil, at, fmt.Errorf("%s answers with more than %d bytes", u.Host, maxDocument)
+	if len(body) > MaxDocument {
+		return nil, at, fmt.Errorf("%s answers with more than %d bytes", u.Host, MaxDocument)
 	}
 	at.fresh = now.Add(freshness(resp.Header))
 	return body, at, nil
@@ -227,16 +275,16 @@ func (i *Issuer) get(ctx context.Context, from string, now time.Time) ([]byte, a
 
 // freshness is how long an answer may be used without asking again.
 func freshness(h http.Header) time.Duration {
-	fresh := freshDefault
+	fresh := DefaultFresh
 	for directive := range strings.SplitSeq(strings.ToLower(strings.Join(h.Values("Cache-Control"), ",")), ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")
 		switch name {
 		case "no-store", "no-cache":
-			return freshMin
+			return minFresh
 		case "max-age":
 			n, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 31)
 			if err != nil {
-				return freshMin
+				return minFresh
 			}
 			fresh = time.Duration(n) * time.Second
 		}
@@ -244,40 +292,5 @@ func freshness(h http.Header) time.Duration {
 	if passed, err := strconv.ParseUint(h.Get("Age"), 10, 31); err == nil {
 		fresh -= time.Duration(passed) * time.Second
 	}
-	return min(max(fresh, freshMin), freshMax)
-}
-
-// verifies implements [oidc.KeySet] with keys that were current at one time.
-type verifies []jose.JSONWebKey
-
-var errNoKey = errors.New("no key of the issuer verifies its signature")
-
-// VerifySignature implements [oidc.KeySet].
-func (keys verifies) VerifySignature(_ context.Context, text string) ([]byte, error) {
-	signed, err := jws.Parse(text, algorithms)
-	if err != nil {
-		return nil, err
-	}
-	header := signed.Signatures[0].Header
-	for _, k := range keys {
-		if header.KeyID != "" && k.KeyID != header.KeyID || k.Algorithm != "" && k.Algorithm != header.Algorithm {
-			continue
-		}
-		if payload, err := signed.Verify(k); err == nil {
-			return payload, nil
-		}
-	}
-	return nil, errNoKey
-}
-
-// algorithms are those that bearer tokens may be signed with: none with a shared
-// secret.
-var algorithms = []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.ES384, jose.EdDSA}
-
-func algorithmNames() (names []string) {
-	for _, a := range algorithms {
-		names = append(names, string(a))
-	}
-	slices.Sort(names)
-	return names
+	return min(max(fresh, minFresh), MaxFresh)
 }
