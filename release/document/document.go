@@ -153,7 +153,11 @@ func (d *Document) Seal(random io.Reader, to *release.WrappingKey, m *Material) 
 	if kindOf(d.Key.Type) != m.kind() {
 		return fmt.Errorf("document: %w: expected a key of type %q, found %s", ErrMaterial, d.Key.Type, m.kind())
 	}
-	if err := d.Key.describe(m); err != nil {
+	if len(m.Octets) > keywrap.MaxSecret {
+		return fmt.Errorf("document: %w: expected at most %d octets, found %d", ErrMaterial, keywrap.MaxSecret,
+			len(m.Octets))
+	}
+	if err := d.Key.SetPublic(m.public()); err != nil {
 		return err
 	}
 	secret, err := m.marshal()
@@ -165,6 +169,12 @@ func (d *Document) Seal(random io.Reader, to *release.WrappingKey, m *Material) 
 	if err != nil {
 		return fmt.Errorf("document: %w", err)
 	}
+	return d.SetWrapped(to, ciphertext)
+}
+
+// SetWrapped fills Wrapped with a key that was wrapped elsewhere, for instance in an HSM, to the key of an attested
+// machine and by Request.Algorithm.
+func (d *Document) SetWrapped(to *release.WrappingKey, ciphertext []byte) (err error) {
 	wrapped := Wrapped{KeyID: to.ID, Algorithm: d.Request.Algorithm, Ciphertext: ciphertext}
 	d.Key.Wrapped, err = wrapped.encode()
 	return err

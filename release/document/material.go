@@ -2,6 +2,7 @@ package document
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rsa"
@@ -12,7 +13,6 @@ import (
 	"math/big"
 	"strings"
 
-	"github.com/probity-dev/probity/release/keywrap"
 	"github.com/probity-dev/probity/strict/pubkey"
 )
 
@@ -141,31 +141,40 @@ func parseMaterial(kty string, secret []byte) (*Material, error) {
 	return m, nil
 }
 
-// describe fills the public numbers of a key.
-func (k *Key) describe(m *Material) error {
+// SetPublic fills the public numbers of an RSA or EC key; nil stands for a symmetric key, which has none. The error
+// wraps [ErrMaterial].
+func (k *Key) SetPublic(public crypto.PublicKey) error {
 	k.N, k.E, k.Curve, k.X, k.Y = "", "", "", "", ""
 	number := base64.RawURLEncoding.EncodeToString
-	switch m.kind() {
-	case rsaKey:
-		if err := pubkey.Check(&m.RSA.PublicKey); err != nil {
+	switch public := public.(type) {
+	case nil:
+	case *rsa.PublicKey:
+		if err := pubkey.Check(public); err != nil {
 			return fmt.Errorf("document: %w: found %w", ErrMaterial, err)
 		}
-		k.N, k.E = number(m.RSA.N.Bytes()), number(big.NewInt(int64(m.RSA.E)).Bytes())
-	case ecKey:
-		point, err := m.EC.PublicKey.Bytes()
-		name := m.EC.Params().Name
+		k.N, k.E = number(public.N.Bytes()), number(big.NewInt(int64(public.E)).Bytes())
+	case *ecdsa.PublicKey:
+		point, err := public.Bytes()
+		name := public.Params().Name
 		if err != nil || curveOf(name) == nil {
 			return fmt.Errorf("document: %w: expected a key on P-256, P-384 or P-521, found %s", ErrMaterial, name)
 		}
 		size := len(point) / 2
 		k.Curve, k.X, k.Y = name, number(point[1:1+size]), number(point[1+size:])
-	case octets:
-		if len(m.Octets) > keywrap.MaxSecret {
-			return fmt.Errorf("document: %w: expected at most %d octets, found %d", ErrMaterial, keywrap.MaxSecret,
-				len(m.Octets))
-		}
-	case unknown:
-		return fmt.Errorf("document: %w: expected one key, found none or several", ErrMaterial)
+	default:
+		return fmt.Errorf("document: %w: expected an RSA or EC key, found %T", ErrMaterial, public)
+	}
+	return nil
+}
+
+// public is the public key of the material, or nil.
+func (m *Material) public() crypto.PublicKey {
+	switch m.kind() {
+	case rsaKey:
+		return &m.RSA.PublicKey
+	case ecKey:
+		return &m.EC.PublicKey
+	case octets, unknown:
 	}
 	return nil
 }
