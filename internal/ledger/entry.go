@@ -25,6 +25,8 @@ import (
 const (
 	Decision = "decision"
 	Change   = "change"
+	// Release is the release of a key, or its refusal.
+	Release = "release"
 	// Loss says how many decisions could not be recorded before it.
 	Loss = "loss"
 	// Withheld says that the token of an earlier decision never left the service.
@@ -32,7 +34,7 @@ const (
 )
 
 // Types returns the types of entries.
-func Types() []string { return []string{Decision, Change, Loss, Withheld} }
+func Types() []string { return []string{Decision, Change, Release, Loss, Withheld} }
 
 // Outcomes of decisions.
 const (

@@ -99,6 +99,9 @@ func (t *Provider) Signers(now time.Time) (*keys.Signers, error) {
 	return s, nil
 }
 
+// FailsClosed reports whether the provider gives no answer that is not in its ledger.
+func (t *Provider) FailsClosed() bool { return t.Settings.Ledger == settings.LedgerFailClosed }
+
 // TPMNeedsCaller reports whether POST /attest/Tpm and /tpm/enroll need a caller who may read: as at
 // Azure, unless the provider's tpmAttestationAuthentication is Disabled. Where the default
 // provider does not say, the service's configuration does.

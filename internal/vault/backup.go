@@ -52,7 +52,9 @@ func NewBackups(key []byte) (*Backups, error) {
 }
 
 // Backup returns a key with all of its versions, encrypted for this service alone.
-func (v *Vault) Backup(ctx context.Context, p *provider.Provider, name string, by provider.By) ([]byte, error) {
+func (v *Vault) Backup(
+	ctx context.Context, p *provider.Provider, name string, by provider.By,
+) ([]byte, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
@@ -97,7 +99,9 @@ func (v *Vault) Backup(ctx context.Context, p *provider.Provider, name string, b
 }
 
 // Restore brings a key back from a backup, at the provider that it was backed up at, if no key has its name.
-func (v *Vault) Restore(ctx context.Context, p *provider.Provider, blob []byte, by provider.By) (*Key, error) {
+func (v *Vault) Restore(
+	ctx context.Context, p *provider.Provider, blob []byte, by provider.By,
+) (*Key, error) {
 	b, err := v.open(p, blob)
 	if err != nil {
 		return nil, err
@@ -169,7 +173,8 @@ func (v *Vault) open(p *provider.Provider, blob []byte) (*backup, error) {
 	}
 	text, err := v.cfg.Backups.aead.Open(nil, nil, blob, []byte(backupFormat))
 	if err != nil {
-		return nil, bad(CheckBackup, "a backup that this service made", "bytes that do not open under its master key")
+		return nil, bad(CheckBackup, "a backup that this service made",
+			"bytes that do not open under its master key")
 	}
 	defer clear(text)
 	var b backup

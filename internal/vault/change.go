@@ -33,7 +33,8 @@ func (v *Vault) Update(
 		}
 		if r.Exportable != nil && *r.Exportable != k.Exportable {
 			return skr(1003, "Exportable attribute of a key cannot be changed.", CheckExportable,
-				fmt.Sprintf("exportable %t, as it was created", k.Exportable), fmt.Sprintf("exportable %t", *r.Exportable))
+				fmt.Sprintf("exportable %t, as it was created", k.Exportable),
+				fmt.Sprintf("exportable %t", *r.Exportable))
 		}
 		one, err := versionOf(tx, k, version)
 		if err != nil {
@@ -96,7 +97,9 @@ func (v *Vault) Delete(ctx context.Context, p *provider.Provider, name string, b
 }
 
 // Recover makes a deleted key usable again.
-func (v *Vault) Recover(ctx context.Context, p *provider.Provider, name string, by provider.By) (*Key, error) {
+func (v *Vault) Recover(
+	ctx context.Context, p *provider.Provider, name string, by provider.By,
+) (*Key, error) {
 	return v.mark(ctx, p, name, by, "key.recover", func(tx store.Tx) (store.VaultKey, error) {
 		k, err := gone(tx, p, name)
 		k.Deleted, k.Purge = time.Time{}, time.Time{}
@@ -176,8 +179,11 @@ func (v *Vault) purge(
 
 var errNotDue = errors.New("vault: the key was recovered")
 
-// PurgeDue purges the deleted keys whose time is over, and returns how many. Find returns a provider by its name.
-func (v *Vault) PurgeDue(ctx context.Context, find func(name string) (*provider.Provider, bool)) (int, error) {
+// PurgeDue purges the deleted keys whose time is over, and returns how many. Find returns a
+// provider by its name.
+func (v *Vault) PurgeDue(
+	ctx context.Context, find func(name string) (*provider.Provider, bool),
+) (int, error) {
 	n := 0
 	for {
 		due, err := v.cfg.Store.VaultKeysDue(ctx, v.now(), MaxPage)

@@ -46,7 +46,8 @@ func (a *Attributes) check(k Kind) error {
 	}
 	for name, value := range a.Tags {
 		if len(name) == 0 || len(name) > maxTagText || len(value) > maxTagText {
-			return bad(CheckAttributes, fmt.Sprintf("tags of at most %d bytes", maxTagText), "a longer one, or one without a name")
+			return bad(CheckAttributes, fmt.Sprintf("tags of at most %d bytes", maxTagText),
+				"a longer one, or one without a name")
 		}
 	}
 	for name, t := range map[string]*time.Time{"nbf": a.NotBefore, "exp": a.Expires} {
@@ -109,16 +110,17 @@ func (v *Vault) Create(ctx context.Context, p *provider.Provider, r Request, by 
 		return nil, err
 	}
 	var made *Key
-	err = v.change(ctx, p, r.Name, by, action(r.Import != nil), func(tx store.Tx, details map[string]string) error {
-		k, err := v.prepare(tx, p, r)
-		if err != nil {
-			return err
-		}
-		k.Current = version.ID
-		made = &Key{k, version}
-		describe(details, made)
-		return errors.Join(tx.PutVaultKey(k), tx.PutVaultVersion(version))
-	})
+	err = v.change(ctx, p, r.Name, by, action(r.Import != nil),
+		func(tx store.Tx, details map[string]string) error {
+			k, err := v.prepare(tx, p, r)
+			if err != nil {
+				return err
+			}
+			k.Current = version.ID
+			made = &Key{k, version}
+			describe(details, made)
+			return errors.Join(tx.PutVaultKey(k), tx.PutVaultVersion(version))
+		})
 	if err != nil {
 		return nil, errors.Join(err, v.discard(ctx, p, version))
 	}
@@ -134,7 +136,8 @@ func action(imported bool) string {
 
 // describe puts what a ledger should know of a version into an entry; never the key.
 func describe(details map[string]string, k *Key) {
-	details["version"], details["type"], details["protection"] = k.Version.ID, k.Version.Type, k.Version.Protection
+	details["version"], details["type"], details["protection"] = k.Version.ID, k.Version.Type,
+		k.Version.Protection
 	if k.Exportable {
 		details["releasePolicy"] = PolicyHash(k.Policy)
 	}

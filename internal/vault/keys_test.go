@@ -96,8 +96,14 @@ func jwks(t *testing.T) (rsaJWK, ecJWK, octJWK vault.JWK) {
 	r := must[*rsa.PrivateKey](t)(rsa.GenerateKey(rand.Reader, 2048))
 	e := must[*ecdsa.PrivateKey](t)(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))
 	point, d := must[[]byte](t)(e.PublicKey.Bytes()), must[[]byte](t)(e.Bytes())
-	return vault.JWK{Type: "RSA-HSM", N: b64(r.N.Bytes()), E: "AQAB", D: b64(r.D.Bytes()), P: b64(r.Primes[0].Bytes()),
-			Q: b64(r.Primes[1].Bytes())},
+	return vault.JWK{
+			Type: "RSA-HSM",
+			N:    b64(r.N.Bytes()),
+			E:    "AQAB",
+			D:    b64(r.D.Bytes()),
+			P:    b64(r.Primes[0].Bytes()),
+			Q:    b64(r.Primes[1].Bytes()),
+		},
 		vault.JWK{Type: "EC", Curve: "P-384", X: b64(point[1:49]), Y: b64(point[49:]), D: b64(d)},
 		vault.JWK{Type: "oct-HSM", K: b64([]byte("a passphrase"))}
 }
@@ -113,8 +119,14 @@ func TestKeysAreImported(t *testing.T) {
 		{ecJWK, vault.Kind{Type: "EC", Curve: "P-384"}},
 		{octJWK, vault.Kind{Type: "oct-HSM", Size: 96}},
 		{vault.JWK{Type: "oct", K: b64([]byte{1})}, vault.Kind{Type: "oct", Size: 8}},
-		{vault.JWK{Type: "oct", K: b64(make([]byte, vault.MaxOct))}, vault.Kind{Type: "oct", Size: 8 * vault.MaxOct}},
-		{vault.JWK{Type: "oct", K: base64.URLEncoding.EncodeToString([]byte("padded"))}, vault.Kind{Type: "oct", Size: 48}},
+		{
+			vault.JWK{Type: "oct", K: b64(make([]byte, vault.MaxOct))},
+			vault.Kind{Type: "oct", Size: 8 * vault.MaxOct},
+		},
+		{
+			vault.JWK{Type: "oct", K: base64.URLEncoding.EncodeToString([]byte("padded"))},
+			vault.Kind{Type: "oct", Size: 48},
+		},
 	} {
 		k := l.create(vault.Request{Name: "k", Import: &tc.jwk})
 		if got := (vault.Kind{Type: k.Version.Type, Size: k.Version.Size, Curve: k.Version.Curve}); got != tc.want {
@@ -164,7 +176,8 @@ func TestASecondCreateIsANewVersion(t *testing.T) {
 	first := l.create(exportable("Disk"))
 	l.now = start.Add(time.Hour)
 	second := l.create(vault.Request{Name: "dISK", Kind: vault.Kind{Type: "oct", Size: 128}})
-	if second.Version.ID == first.Version.ID || second.Spelling != "Disk" || !second.Exportable || second.Policy == nil {
+	if second.Version.ID == first.Version.ID || second.Spelling != "Disk" || !second.Exportable ||
+		second.Policy == nil {
 		t.Errorf("%+v", second)
 	}
 	newest := must[*vault.Key](t)(l.Get(t.Context(), l.p, "disk", ""))
@@ -179,7 +192,9 @@ func TestASecondCreateIsANewVersion(t *testing.T) {
 	if len(list.Keys) != 2 || list.Next != "" {
 		t.Errorf("%+v", list)
 	}
-	for name, id := range map[string]string{"another version": hex.EncodeToString(make([]byte, 16)), "no version": "x"} {
+	for name, id := range map[string]string{
+		"another version": hex.EncodeToString(make([]byte, 16)), "no version": "x",
+	} {
 		_, err := l.Get(t.Context(), l.p, "disk", id)
 		refused(t, name, err, vault.CodeNotFound, vault.CheckExists)
 	}
@@ -212,7 +227,8 @@ func TestKeysAreListedPageByPage(t *testing.T) {
 	if page := must[vault.Page](t)(l.List(t.Context(), l.p, "", true, 25)); len(page.Keys) != 3 {
 		t.Errorf("%d deleted keys", len(page.Keys))
 	}
-	if page := must[vault.Page](t)(l.List(t.Context(), l.provider("other"), "", false, 25)); len(page.Keys) != 0 {
+	page := must[vault.Page](t)(l.List(t.Context(), l.provider("other"), "", false, 25))
+	if len(page.Keys) != 0 {
 		t.Error("keys of another provider")
 	}
 }

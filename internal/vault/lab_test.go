@@ -2,6 +2,7 @@ package vault_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"database/sql"
 	"errors"
@@ -9,12 +10,14 @@ import (
 	"time"
 
 	"github.com/probity-dev/probity/internal/keys"
+	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/provider"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/store/anchor"
 	"github.com/probity-dev/probity/internal/store/seal"
 	"github.com/probity-dev/probity/internal/store/sqlite"
 	"github.com/probity-dev/probity/internal/vault"
+	"github.com/probity-dev/probity/release/document"
 )
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -66,7 +69,11 @@ func newLab(t *testing.T, edit ...func(*vault.Config)) *lab {
 		Store: l.store, New: vault.Software, Random: rand.Reader, Now: func() time.Time { return l.now },
 		Protections: map[string]vault.Protection{vault.Software: must[vault.Protection](t)(
 			vault.NewSoftware(l.master.Subkey("keys of vaults"), rand.Reader))},
-		Backups: must[*vault.Backups](t)(vault.NewBackups(l.master.Subkey("backups of vaults"))),
+		Challenges:  l.master,
+		Authorities: vault.Authorities{Own: func(string) (*provider.Provider, bool) { return nil, false }},
+		Signer:      func() *document.Signer { return nil },
+		Record:      func(context.Context, string, ledger.Entry, bool) error { return nil },
+		Backups:     must[*vault.Backups](t)(vault.NewBackups(l.master.Subkey("backups of vaults"))),
 	}
 	for _, f := range edit {
 		f(&l.cfg)

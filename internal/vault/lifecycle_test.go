@@ -28,12 +28,16 @@ func TestTheRulesOfReleasePolicies(t *testing.T) {
 	refused(t, "exportable without a policy (1004)", create("a", func(r *vault.Request) { r.Policy = nil }),
 		vault.CodeBadParameter, vault.CheckExportable)
 	refused(t, "a policy of a key that is not exportable (1005)",
-		create("a", func(r *vault.Request) { r.Exportable = ptr(false) }), vault.CodeBadParameter, vault.CheckExportable)
-	refused(t, "a policy and exportable left out (1005)", create("a", func(r *vault.Request) { r.Exportable = nil }),
+		create("a", func(r *vault.Request) { r.Exportable = ptr(false) }), vault.CodeBadParameter,
+		vault.CheckExportable)
+	refused(t, "a policy and exportable left out (1005)",
+		create("a", func(r *vault.Request) { r.Exportable = nil }),
 		vault.CodeBadParameter, vault.CheckExportable)
-	refused(t, "a policy over its bound", create("a", func(r *vault.Request) { r.Policy.Data = make([]byte, 32<<10+1) }),
+	refused(t, "a policy over its bound",
+		create("a", func(r *vault.Request) { r.Policy.Data = make([]byte, 32<<10+1) }),
 		vault.CodeBadParameter, vault.CheckPolicy)
-	refused(t, "a policy of another content type", create("a", func(r *vault.Request) { r.Policy.ContentType = "text/html" }),
+	refused(t, "a policy of another content type",
+		create("a", func(r *vault.Request) { r.Policy.ContentType = "text/html" }),
 		vault.CodeBadParameter, vault.CheckPolicy)
 
 	plain := l.create(vault.Request{Name: "plain", Kind: oct})
@@ -52,7 +56,8 @@ func TestTheRulesOfReleasePolicies(t *testing.T) {
 	}
 	other := policy(true)
 	other.Data = bytes.ReplaceAll(other.Data, []byte("sevsnpvm"), []byte("tdxvm"))
-	refused(t, "another exportable (1003)", update("plain", "", func(r *vault.Request) { r.Exportable = ptr(true) }),
+	refused(t, "another exportable (1003)",
+		update("plain", "", func(r *vault.Request) { r.Exportable = ptr(true) }),
 		vault.CodeBadParameter, vault.CheckExportable)
 	refused(t, "a policy of a version (1016)", update("open", open.Version.ID, set(other)),
 		vault.CodeBadParameter, vault.CheckVersionless)
@@ -68,8 +73,9 @@ func TestTheRulesOfReleasePolicies(t *testing.T) {
 		create("plain", func(r *vault.Request) {}), vault.CodeBadParameter, vault.CheckExportable)
 	for what, err := range map[string]error{
 		"the same policy of a frozen key": update("frozen", "", set(policy(true))),
-		"a new version of a frozen key":   create("frozen", func(r *vault.Request) { r.Policy, r.Exportable = nil, nil }),
-		"a stricter policy":               update("open", "", set(other)),
+		"a new version of a frozen key": create("frozen",
+			func(r *vault.Request) { r.Policy, r.Exportable = nil, nil }),
+		"a stricter policy": update("open", "", set(other)),
 	} {
 		if err != nil {
 			t.Errorf("%s: %v", what, err)
@@ -89,7 +95,10 @@ func TestAttributesAreChangedOneByOne(t *testing.T) {
 	second := l.create(vault.Request{Name: "a", Kind: vault.Kind{Type: "oct"}})
 	l.now = start.Add(time.Minute)
 	changed := must[*vault.Key](t)(l.Update(t.Context(), l.p, first.Version.ID,
-		vault.Request{Name: "A", Attributes: vault.Attributes{Enabled: ptr(false), Operations: []string{"decrypt"}}}, by))
+		vault.Request{
+			Name:       "A",
+			Attributes: vault.Attributes{Enabled: ptr(false), Operations: []string{"decrypt"}},
+		}, by))
 	v := changed.Version
 	if !v.Disabled || v.Tags["x"] != "y" || v.Expires.IsZero() || len(v.Operations) != 1 ||
 		!v.Updated.Equal(l.now) || !v.Created.Equal(start) {
@@ -114,7 +123,10 @@ func TestADeletedKeyIsRecoveredOrPurged(t *testing.T) {
 	if !deleted.Deleted.Equal(start) || !deleted.Purge.Equal(start.AddDate(0, 0, 90)) {
 		t.Errorf("%+v", deleted)
 	}
-	check := func(what string, err error, code string, check error) { t.Helper(); refused(t, what, err, code, check) }
+	check := func(what string, err error, code string, check error) {
+		t.Helper()
+		refused(t, what, err, code, check)
+	}
 	_, err := l.Get(t.Context(), l.p, "disk", "")
 	check("get", err, vault.CodeNotFound, vault.CheckExists)
 	_, err = l.Get(t.Context(), l.p, "disk", first.Version.ID)
@@ -141,7 +153,8 @@ func TestADeletedKeyIsRecoveredOrPurged(t *testing.T) {
 	}
 	_, err = l.Recover(t.Context(), l.p, "disk", by)
 	check("recover what is not deleted", err, vault.CodeNotFound, vault.CheckExists)
-	check("purge what is not deleted", l.Purge(t.Context(), l.p, "disk", by), vault.CodeNotFound, vault.CheckExists)
+	check("purge what is not deleted", l.Purge(t.Context(), l.p, "disk", by), vault.CodeNotFound,
+		vault.CheckExists)
 	_, err = l.Deleted(t.Context(), l.p, "disk")
 	check("deleted, of a key in use", err, vault.CodeNotFound, vault.CheckExists)
 
@@ -191,7 +204,8 @@ func TestABackupBringsAKeyBack(t *testing.T) {
 	r.Import = &vault.JWK{Type: "oct", K: b64(secret)}
 	second := l.create(r)
 	blob := must[[]byte](t)(l.Backup(t.Context(), l.p, "disk", by))
-	if bytes.Contains(blob, secret) || bytes.Contains(blob, []byte("disk")) || bytes.Contains(blob, []byte(b64(secret))) {
+	if bytes.Contains(blob, secret) || bytes.Contains(blob, []byte("disk")) ||
+		bytes.Contains(blob, []byte(b64(secret))) {
 		t.Error("the backup can be read")
 	}
 	_, err := l.Restore(t.Context(), l.p, blob, by)
@@ -210,7 +224,9 @@ func TestABackupBringsAKeyBack(t *testing.T) {
 		_, err := l.Restore(t.Context(), l.p, damaged, by)
 		refused(t, fmt.Sprint("damaged at ", i), err, vault.CodeBadParameter, vault.CheckBackup)
 	}
-	for name, other := range map[string][]byte{"empty": nil, "cut": blob[:len(blob)-1], "longer": append(bytes.Clone(blob), 0)} {
+	for name, other := range map[string][]byte{
+		"empty": nil, "cut": blob[:len(blob)-1], "longer": append(bytes.Clone(blob), 0),
+	} {
 		_, err := l.Restore(t.Context(), l.p, other, by)
 		refused(t, name, err, vault.CodeBadParameter, vault.CheckBackup)
 	}
@@ -292,14 +308,20 @@ func TestRotationPolicies(t *testing.T) {
 	for _, tc := range []struct {
 		at   time.Time
 		want int
-	}{{start.AddDate(0, 0, 29), 0}, {start.AddDate(0, 0, 30), 1}, {start.AddDate(0, 0, 31), 0}, {start.AddDate(0, 0, 60), 1}} {
+	}{
+		{start.AddDate(0, 0, 29), 0},
+		{start.AddDate(0, 0, 30), 1},
+		{start.AddDate(0, 0, 31), 0},
+		{start.AddDate(0, 0, 60), 1},
+	} {
 		l.now = tc.at
 		if got, err := l.RotateDue(t.Context(), l.p, by); err != nil || len(got) != tc.want {
 			t.Errorf("%s: %v, %v", tc.at, got, err)
 		}
 	}
 	k := must[*vault.Key](t)(l.Get(t.Context(), l.p, "a", ""))
-	if want := l.now.AddDate(0, 0, 90); !k.Version.Expires.Equal(want) || !k.Due("Notify", want.AddDate(0, 0, -10)) {
+	want := l.now.AddDate(0, 0, 90)
+	if !k.Version.Expires.Equal(want) || !k.Due("Notify", want.AddDate(0, 0, -10)) {
 		t.Errorf("expires %s, want %s", k.Version.Expires, want)
 	}
 	must[*vault.Key](t)(l.Update(t.Context(), l.p, "", vault.Request{Name: "a",
@@ -344,7 +366,8 @@ func TestEveryChangeIsInTheLedgerAndNoKeyIs(t *testing.T) {
 		}
 		actions = append(actions, e.Action)
 	}
-	if got := strings.Join(actions, " "); got != "key.import key.update key.backup key.delete key.recover key.delete "+
+	got := strings.Join(actions, " ")
+	if got != "key.import key.update key.backup key.delete key.recover key.delete "+
 		"key.purge" {
 		t.Error(got)
 	}

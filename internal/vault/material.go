@@ -112,7 +112,8 @@ func decode(name, text string, most int) ([]byte, error) {
 		return nil, bad(CheckMaterial, "base64url in "+name, "other characters")
 	}
 	if len(b) == 0 || len(b) > most {
-		return nil, bad(CheckMaterial, fmt.Sprintf("%s of 1 to %d bytes", name, most), fmt.Sprintf("%d bytes", len(b)))
+		return nil, bad(CheckMaterial, fmt.Sprintf("%s of 1 to %d bytes", name, most),
+			fmt.Sprintf("%d bytes", len(b)))
 	}
 	return b, nil
 }
@@ -135,7 +136,8 @@ func (j *JWK) rsa(k Kind) (*Material, error) {
 	}
 	n, e := numbers["n"], numbers["e"]
 	if k.Size = n.BitLen(); !slices.Contains(rsaSizes, k.Size) {
-		return nil, bad(CheckKeyType, fmt.Sprintf("an RSA key of %v bits", rsaSizes), fmt.Sprintf("%d bits", k.Size))
+		return nil, bad(CheckKeyType, fmt.Sprintf("an RSA key of %v bits", rsaSizes),
+			fmt.Sprintf("%d bits", k.Size))
 	}
 	if !e.IsInt64() || e.Int64() < 3 || e.Int64() > 1<<31-1 || e.Bit(0) == 0 {
 		return nil, bad(CheckMaterial, "an odd exponent e from 3 to 2147483647", fmt.Sprintf("%d bits", e.BitLen()))

@@ -4,10 +4,13 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/rsa"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/probity-dev/probity/release/keywrap"
 )
 
 // Software is the name of the protection by the master key.
@@ -41,6 +44,8 @@ type Protection interface {
 	// Open returns the private key in the clear, as [Material] has it. The caller wipes it. A protection
 	// that never gives keys out in the clear returns [ErrNotOpened].
 	Open(ctx context.Context, id ID, sealed []byte) ([]byte, error)
+	// Wrap wraps the private key to the key of an attested machine.
+	Wrap(ctx context.Context, id ID, sealed []byte, to *rsa.PublicKey, a keywrap.Algorithm) ([]byte, error)
 	// Destroy removes what the protection keeps itself of a key. It is no error if nothing is there.
 	Destroy(ctx context.Context, id ID, sealed []byte) error
 }
@@ -87,6 +92,17 @@ func (s *software) Open(_ context.Context, id ID, sealed []byte) ([]byte, error)
 		return nil, fmt.Errorf("key %s/%s of %s: %w", id.Name, id.Version, id.Provider, ErrSealed)
 	}
 	return b, nil
+}
+
+func (s *software) Wrap(
+	ctx context.Context, id ID, sealed []byte, to *rsa.PublicKey, a keywrap.Algorithm,
+) ([]byte, error) {
+	secret, err := s.Open(ctx, id, sealed)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(secret)
+	return keywrap.Wrap(s.random, a, to, secret)
 }
 
 func (s *software) Destroy(context.Context, ID, []byte) error { return nil }

@@ -19,7 +19,9 @@ func (v *Vault) Deleted(ctx context.Context, p *provider.Provider, name string) 
 	return v.get(ctx, p, name, "", true)
 }
 
-func (v *Vault) get(ctx context.Context, p *provider.Provider, name, version string, deleted bool) (*Key, error) {
+func (v *Vault) get(
+	ctx context.Context, p *provider.Provider, name, version string, deleted bool,
+) (*Key, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
@@ -46,14 +48,18 @@ const MaxPage = 25
 
 // List returns the keys of a provider with their newest versions, by name: those after a name, at most size of
 // them.
-func (v *Vault) List(ctx context.Context, p *provider.Provider, after string, deleted bool, size int) (Page, error) {
+func (v *Vault) List(
+	ctx context.Context, p *provider.Provider, after string, deleted bool, size int,
+) (Page, error) {
 	size = min(size, MaxPage)
 	items, err := v.cfg.Store.VaultKeys(ctx, p.Name, after, deleted, size+1)
 	return page(items, size, func(i store.VaultItem) string { return i.Key.Name }), err
 }
 
 // Versions returns the versions of a key, by id: those after an id, at most size of them.
-func (v *Vault) Versions(ctx context.Context, p *provider.Provider, name, after string, size int) (Page, error) {
+func (v *Vault) Versions(
+	ctx context.Context, p *provider.Provider, name, after string, size int,
+) (Page, error) {
 	if _, err := v.Get(ctx, p, name, ""); err != nil {
 		return Page{}, err
 	}

@@ -13,7 +13,7 @@ const (
 	CodeNotFound     = "KeyNotFound"
 	CodeConflict     = "Conflict"
 	CodeNotSupported = "NotSupported"
-	CodeTooMany      = "Throttled"
+	CodeUnavailable  = "ServiceUnavailable"
 )
 
 // Refusal says why a call to the vault was refused, in the words of Azure Key Vault and in our own.
@@ -110,14 +110,67 @@ func notFound(name, version string) *Refusal {
 	if version != "" {
 		what += "/" + version
 	}
-	return refuse(CodeNotFound, "A key with (name/id) "+what+" was not found in this key vault. If you recently "+
-		"deleted this key you may be able to recover it.", CheckExists, "a key that exists", "no key "+what)
+	return refuse(CodeNotFound,
+		"A key with (name/id) "+what+" was not found in this key vault. If you recently "+
+			"deleted this key you may be able to recover it.", CheckExists, "a key that exists",
+		"no key "+what)
 }
 
 func deletedKey(name string) *Refusal {
-	r := refuse(CodeConflict, "Key "+name+" is currently in a deleted but recoverable state, and its name cannot be "+
-		"reused; in this state, the key can only be recovered or purged.", CheckDeleted,
+	r := refuse(CodeConflict,
+		"Key "+name+" is currently in a deleted but recoverable state, and its name cannot be "+
+			"reused; in this state, the key can only be recovered or purged.", CheckDeleted,
 		"a name that is free", "the name of a deleted key")
 	r.Inner = "ObjectIsDeletedButRecoverable"
 	return r
+}
+
+// The checks of a release, in the order in which they are made.
+var (
+	CheckAlgorithm = checks.Define("release.algorithm",
+		"the key is wrapped by an algorithm that is known, and that the provider accepts",
+		"send enc as CKM_RSA_AES_KEY_WRAP, RSA_AES_KEY_WRAP_256 or RSA_AES_KEY_WRAP_384")
+	CheckReleasable = checks.Define("release.exportable",
+		"the key is exportable",
+		"create a key with exportable true and a release policy")
+	CheckEnabled = checks.Define("release.enabled",
+		"the version of the key is enabled, and the time is between its nbf and exp",
+		"enable the version, or release another one")
+	CheckIssuer = checks.Define("release.issuer",
+		"the token is of an issuer that is an authority of the key's release policy, and known to the service",
+		"attest at an authority of the policy; the operator adds issuers under vault.authorities")
+	CheckTokenSignature = checks.Define("release.token-signature",
+		"the issuer signed the token",
+		"send the token as the attestation service answered it; tokens of draft policies open nothing")
+	CheckTokenTimes = checks.Define("release.token-times",
+		"the token is valid now: at most 60 seconds before its nbf, and before its exp",
+		"attest again; compare the clocks of the issuer and of this service")
+	CheckTokenKind = checks.Define("release.token-kind",
+		"the token is about an attested machine",
+		"send the token of an attestation, not that of a policy")
+	CheckChallenge = checks.Define("release.challenge",
+		"where the provider wants it: the nonce of the attestation is a challenge of the provider, used once",
+		"ask for a challenge (POST /keys:challenge), and attest with it as the nonce, within its lifetime")
+	CheckConditions = checks.Define("release.policy",
+		"the claims of the token satisfy the key's release policy",
+		"compare the claims with the policy: probity key policy test")
+	CheckWrappingKey = checks.Define("release.wrapping-key",
+		"the token has an RSA key for encryption in x-ms-runtime.keys",
+		"attest with runtime data that have an RSA key of 2048 to 4096 bits: {\"keys\":[{\"kty\":\"RSA\", "+
+			"\"key_ops\":[\"encrypt\"], …}]}")
+	CheckOnce = checks.Define("release.once",
+		"where the provider wants it: a token releases a version of a key once",
+		"attest again")
+	CheckSigner = checks.Define("release.signer",
+		"the service has an RSA certificate that signs released keys",
+		"let the operator configure vault.certificate and vault.key, or an RSA certificate for TLS")
+	CheckRecorded = checks.Define("release.recorded",
+		"the release is in the provider's ledger before the key leaves",
+		"try again later; see what the service's log says about its store")
+)
+
+// unverified refuses a token that proves nothing.
+func unverified(check *evidence.Definition, expected, found string) *Refusal {
+	return refuse(CodeForbidden, "Target environment attestation statement cannot be verified.", check,
+		expected, found)
 }

@@ -55,7 +55,8 @@ var durationForm = regexp.MustCompile(`^P(?:(\d{1,4})Y)?(?:(\d{1,4})M)?(?:(\d{1,
 func parseDuration(name, text string) (d duration, err error) {
 	part := durationForm.FindStringSubmatch(text)
 	if part == nil || text == "P" {
-		return d, bad(CheckRotation, name+" as ISO 8601 years, months and days, for instance P90D", fmt.Sprintf("%.40q", text))
+		return d, bad(CheckRotation, name+" as ISO 8601 years, months and days, for instance P90D",
+			fmt.Sprintf("%.40q", text))
 	}
 	for i, n := range []*int{&d.years, &d.months, &d.days} {
 		if part[i+1] != "" {
@@ -199,7 +200,9 @@ func (v *Vault) SetRotation(
 }
 
 // RotateDue rotates the keys of a provider for which that is due, and returns their names.
-func (v *Vault) RotateDue(ctx context.Context, p *provider.Provider, by provider.By) (rotated []string, err error) {
+func (v *Vault) RotateDue(
+	ctx context.Context, p *provider.Provider, by provider.By,
+) (rotated []string, err error) {
 	for after := ""; ; {
 		list, err := v.List(ctx, p, after, false, MaxPage)
 		if err != nil {

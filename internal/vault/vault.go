@@ -21,6 +21,7 @@ import (
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/provider"
 	"github.com/probity-dev/probity/internal/store"
+	"github.com/probity-dev/probity/release/document"
 )
 
 // Store is what a vault needs of a store.
@@ -41,8 +42,20 @@ type Config struct {
 	Recoverable int
 	// MaxKeys is how many keys a provider may have, deleted ones included.
 	MaxKeys int
-	Random  io.Reader
-	Now     func() time.Time
+
+	// Authorities are the issuers of tokens that open keys.
+	Authorities Authorities
+	// Challenges authenticates challenges, which can be answered for ChallengeLifetime.
+	Challenges        Authenticator
+	ChallengeLifetime time.Duration
+	// Signer returns what signs released keys now, or nil.
+	Signer func() *document.Signer
+	// Record adds an entry to the ledger of a provider, by its identity. With wait it returns when the entry is
+	// there.
+	Record func(ctx context.Context, identity string, e ledger.Entry, wait bool) error
+
+	Random io.Reader
+	Now    func() time.Time
 }
 
 // The bounds of a vault.
@@ -64,11 +77,18 @@ func New(cfg Config) (*Vault, error) {
 	if cfg.MaxKeys == 0 {
 		cfg.MaxKeys = DefaultMaxKeys
 	}
+	if cfg.ChallengeLifetime == 0 {
+		cfg.ChallengeLifetime = DefaultChallengeLifetime
+	}
 	if cfg.Random == nil {
 		cfg.Random = rand.Reader
 	}
 	if cfg.Protections[cfg.New] == nil {
 		return nil, fmt.Errorf("vault: no protection named %q for new keys", cfg.New)
+	}
+	if cfg.Store == nil || cfg.Backups == nil || cfg.Challenges == nil || cfg.Authorities.Own == nil ||
+		cfg.Signer == nil || cfg.Record == nil || cfg.Now == nil {
+		return nil, errors.New("vault: the configuration is not complete")
 	}
 	return &Vault{cfg}, nil
 }

@@ -153,6 +153,9 @@ func (d *Document) Seal(random io.Reader, to *release.WrappingKey, m *Material) 
 	if kindOf(d.Key.Type) != m.kind() {
 		return fmt.Errorf("document: %w: expected a key of type %q, found %s", ErrMaterial, d.Key.Type, m.kind())
 	}
+	if m.kind() == unknown {
+		return fmt.Errorf("document: %w: expected one key, found none or several", ErrMaterial)
+	}
 	if len(m.Octets) > keywrap.MaxSecret {
 		return fmt.Errorf("document: %w: expected at most %d octets, found %d", ErrMaterial, keywrap.MaxSecret,
 			len(m.Octets))

@@ -114,7 +114,7 @@ var service = []wall{
 		"internal/provider/quota internal/provider/settings " +
 		"internal/store internal/store/seal policy policy/policyjws token", ""},
 	{"internal/provider/quota", "", ""},
-	{"internal/provider/settings", "appraisal token", ""},
+	{"internal/provider/settings", "appraisal release/keywrap token", ""},
 	{"internal/api", "appraisal collateral evidence internal/api/control internal/api/data " +
 		"internal/api/edge internal/auth internal/keys " +
 		"internal/ledger internal/provider internal/telemetry", "net/http"},
@@ -139,7 +139,8 @@ var service = []wall{
 	{"internal/store/sqlite", "internal/private internal/store internal/store/sqlstore", "database/sql os"},
 	{"internal/store/sqlstore", "internal/store", "database/sql"},
 	{"internal/telemetry", "", "net/http"},
-	{"internal/vault", "evidence internal/ledger internal/provider internal/store", ""},
+	{"internal/vault", "evidence internal/issuer internal/ledger internal/provider internal/provider/settings " +
+		"internal/store release release/document release/keywrap token", ""},
 	{"internal/buildinfo", "", ""},
 	{"internal/describe", "collateral evidence/... policy token", ""},
 	{"internal/files", "appraisal collateral collateral/tpmca evidence/... internal/config internal/describe " +

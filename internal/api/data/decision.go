@@ -15,7 +15,6 @@ import (
 	"github.com/probity-dev/probity/internal/api/edge"
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/provider"
-	"github.com/probity-dev/probity/internal/provider/settings"
 	"github.com/probity-dev/probity/policy"
 )
 
@@ -114,7 +113,7 @@ func (p *Plane) record(
 			e.Details = map[string]string{"reason": shortened(v.Rejection.Check.Found, maxReason)}
 		}
 	}
-	closed := c.Provider.Settings.Ledger == settings.LedgerFailClosed
+	closed := c.Provider.FailsClosed()
 	err := p.Ledger.Record(ctx, c.Provider.Identity(), e, closed)
 	if err == nil && e.Token != "" {
 		c.Undelivered = func(reason string) { p.Ledger.Withhold(c.Provider.Identity(), e, reason) }

@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/probity-dev/probity/appraisal"
+	"github.com/probity-dev/probity/release/keywrap"
 	"github.com/probity-dev/probity/strict/bounds"
 	"github.com/probity-dev/probity/token"
 	"github.com/probity-dev/probity/wording/jsonerror"
@@ -55,7 +56,32 @@ type Settings struct {
 	// Approvals is how many callers must agree to a change of a policy, the one who
 	// proposes it included. Zero and one mean that no other caller must.
 	Approvals int `json:"approvals,omitzero"`
+	// Vault is about the release of keys.
+	Vault Vault `json:"vault,omitzero"`
 }
+
+// Vault is what a provider may choose about the release of its keys.
+type Vault struct {
+	// Challenge wants the attestation to answer a challenge of POST /keys:challenge: "token" takes the
+	// nonce of the request for attestation or of the runtime data, "evidence" that of the runtime data
+	// alone, which the evidence covers. Empty wants none.
+	Challenge string `json:"challenge,omitzero"`
+	// Once lets a token release a version of a key once.
+	Once bool `json:"releaseOnce,omitzero"`
+	// MinimumWrapping is the weakest wrapping that is accepted, for instance RSA_AES_KEY_WRAP_256. Empty
+	// accepts all.
+	MinimumWrapping string `json:"minimumWrapping,omitzero"`
+	// Explain shows callers which condition of a release policy failed.
+	Explain bool `json:"explainReleases,omitzero"`
+	// Anonymous releases keys to callers without a credential: the release policy decides alone.
+	Anonymous bool `json:"anonymousRelease,omitzero"`
+}
+
+// Modes of [Vault.Challenge].
+const (
+	ChallengeToken    = "token"
+	ChallengeEvidence = "evidence"
+)
 
 // Modes of the ledger.
 const (
@@ -111,6 +137,14 @@ func (s *Settings) check() error {
 		bounds.Optional("concurrent", s.Concurrent, 1, bounds.MaxConcurrent),
 		bounds.Optional("ledgerRetentionDays", s.Retention, 1, bounds.MaxRetention),
 		bounds.Optional("approvals", s.Approvals, 1, maxApprovals))
+	if c := s.Vault.Challenge; c != "" && c != ChallengeToken && c != ChallengeEvidence {
+		problem("vault.challenge: %.40q; want %s or %s", c, ChallengeToken, ChallengeEvidence)
+	}
+	if w := s.Vault.MinimumWrapping; w != "" {
+		if _, err := keywrap.ParseAlgorithm(w); err != nil {
+			problem("vault.minimumWrapping: %.60q; want one of %v", w, keywrap.Algorithms())
+		}
+	}
 	if s.Subject != "" && !claimName.MatchString(s.Subject) {
 		problem("subjectClaim: %.140q is not the name of a claim", s.Subject)
 	}
