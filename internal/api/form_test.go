@@ -23,12 +23,14 @@ func TestNamesInPathsHaveTheirForm(t *testing.T) {
 		"token":        {strings.Repeat("t", 65), "-t", "t%20t"},
 		"version":      {"0", "-1", "+1", "01", "1.0", "x", "9223372036854775808"},
 		"seq":          {"-1", "+1", "01", "1.0", "x", "9223372036854775808"},
+		"key":          {strings.Repeat("k", 128), "k_k", "k.k", "k%20k", "%2e%2e"},
+		"keyversion":   {"x", strings.Repeat("0", 31), strings.Repeat("0", 33), strings.Repeat("g", 32)},
 	}
 	good := map[string]string{
 		"subscription": "s1", "group": "g1", "provider": "default", "location": "local",
 		"endpoint": "e", "proposal": "A", "token": "t",
 		"version": "1", "seq": "0",
-		"type": "SgxEnclave",
+		"type": "SgxEnclave", "key": "k", "keyversion": strings.Repeat("0", 32),
 	}
 	asked := map[string]bool{}
 	for _, r := range Routes() {
@@ -46,7 +48,11 @@ func TestNamesInPathsHaveTheirForm(t *testing.T) {
 				if name == "provider" {
 					check = provider.CheckName.ID
 				}
-				wantCheck(t, b.admin(r.Method, path+apiVersion, ""), 400, check)
+				version := apiVersion
+				if r.Versioned == edge.KeyVault {
+					version = "?api-version=7.4"
+				}
+				wantCheck(t, b.admin(r.Method, path+version, ""), 400, check)
 			}
 		}
 	}

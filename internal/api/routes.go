@@ -5,6 +5,7 @@ import (
 	"github.com/probity-dev/probity/internal/api/control"
 	"github.com/probity-dev/probity/internal/api/data"
 	"github.com/probity-dev/probity/internal/api/edge"
+	"github.com/probity-dev/probity/internal/api/vault"
 	"github.com/probity-dev/probity/internal/auth"
 )
 
@@ -14,11 +15,16 @@ const (
 	reader      = auth.Reader
 	contributor = auth.Contributor
 	owner       = auth.Owner
+	officer     = auth.Officer
+	releaser    = edge.ByVault
 
 	atProvider = edge.AtProvider
 	atNamed    = edge.AtNamed
 	atSome     = edge.AtSome
 	everywhere = edge.Everywhere
+
+	plain     = edge.Unversioned
+	versioned = edge.Attestation
 )
 
 const (
@@ -29,12 +35,12 @@ const (
 
 // routes is the table: everything that the service answers, in one place. A row with
 // attestation types comes before the row of all types.
-func routes(s *Server, d *data.Plane, c *control.Plane) (table []edge.Route) {
+func routes(s *Server, d *data.Plane, c *control.Plane, v *vault.Plane) (table []edge.Route) {
 	// A row has the fields of edge.Route, in their order.
 	type row struct {
 		Method, Path string
 		Types        []evidence.Kind
-		Versioned    bool
+		Versioned    edge.Versions
 		Role         auth.Role
 		At           edge.Where
 		Handle       edge.Handler
@@ -42,80 +48,117 @@ func routes(s *Server, d *data.Plane, c *control.Plane) (table []edge.Route) {
 	tpm := []evidence.Kind{evidence.TPM, evidence.VBSEnclave}
 	guest := []evidence.Kind{evidence.AzureGuest}
 	for _, r := range []row{
-		{"GET", "/.well-known/openid-configuration", nil, false, anybody, atProvider, d.Discovery},
-		{"GET", "/certs", nil, false, anybody, atProvider, d.KeySet},
-		{"POST", "/attest/{type}", tpm, true, byProvider, atProvider, d.AttestTPM},
-		{"POST", "/attest/{type}", guest, true, anybody, atProvider, d.AttestGuest},
-		{"POST", "/attest/{type}", nil, true, anybody, atProvider, d.Attest},
-		{"POST", "/attest/tee/{type}", tpm, true, byProvider, atProvider, d.AttestTPMLegacy},
-		{"POST", "/attest/tee/{type}", guest, true, anybody, atProvider, d.AttestGuestLegacy},
-		{"POST", "/attest/tee/{type}", nil, true, anybody, atProvider, d.AttestLegacy},
-		{"POST", "/tpm/enroll", nil, false, byProvider, atProvider, d.Enroll},
-		{"GET", "/tcbbaselines/{type}", nil, true, anybody, atProvider, d.TCBBaselines},
-		{"GET", "/healthz", nil, false, anybody, atProvider, s.healthz},
-		{"GET", "/readyz", nil, false, anybody, atProvider, s.readyz},
-		{"GET", "/metrics", nil, false, anybody, atProvider, s.metrics},
+		{"GET", "/.well-known/openid-configuration", nil, plain, anybody, atProvider, d.Discovery},
+		{"GET", "/certs", nil, plain, anybody, atProvider, d.KeySet},
+		{"POST", "/attest/{type}", tpm, versioned, byProvider, atProvider, d.AttestTPM},
+		{"POST", "/attest/{type}", guest, versioned, anybody, atProvider, d.AttestGuest},
+		{"POST", "/attest/{type}", nil, versioned, anybody, atProvider, d.Attest},
+		{"POST", "/attest/tee/{type}", tpm, versioned, byProvider, atProvider, d.AttestTPMLegacy},
+		{"POST", "/attest/tee/{type}", guest, versioned, anybody, atProvider, d.AttestGuestLegacy},
+		{"POST", "/attest/tee/{type}", nil, versioned, anybody, atProvider, d.AttestLegacy},
+		{"POST", "/tpm/enroll", nil, plain, byProvider, atProvider, d.Enroll},
+		{"GET", "/tcbbaselines/{type}", nil, versioned, anybody, atProvider, d.TCBBaselines},
+		{"GET", "/healthz", nil, plain, anybody, atProvider, s.healthz},
+		{"GET", "/readyz", nil, plain, anybody, atProvider, s.readyz},
+		{"GET", "/metrics", nil, plain, anybody, atProvider, s.metrics},
 
-		{"GET", "/policies/{type}", nil, true, reader, atProvider, c.GetPolicy},
-		{"PUT", "/policies/{type}", nil, true, contributor, atProvider, c.PutPolicy},
-		{"POST", "/policies/{type}:reset", nil, true, contributor, atProvider, c.ResetPolicy},
-		{"POST", "/policies/{type}:rollback", nil, false, contributor, atProvider, c.RollbackPolicy},
-		{"GET", "/policies/{type}/versions", nil, false, reader, atProvider, c.PolicyHistory},
-		{"GET", "/policies/{type}/versions/{version}", nil, false, reader, atProvider, c.PolicyVersion},
-		{"GET", "/proposals", nil, false, reader, atProvider, c.Proposals},
-		{"POST", "/proposals/{proposal}:approve", nil, false, contributor, atProvider, c.Approve},
-		{"DELETE", "/proposals/{proposal}", nil, false, contributor, atProvider, c.Reject},
-		{"GET", "/certificates", nil, true, reader, atProvider, c.GetCertificates},
-		{"POST", "/certificates:add", nil, true, contributor, atProvider, c.AddCertificate},
-		{"POST", "/certificates:remove", nil, true, contributor, atProvider, c.RemoveCertificate},
+		{"GET", "/policies/{type}", nil, versioned, reader, atProvider, c.GetPolicy},
+		{"PUT", "/policies/{type}", nil, versioned, contributor, atProvider, c.PutPolicy},
+		{"POST", "/policies/{type}:reset", nil, versioned, contributor, atProvider, c.ResetPolicy},
+		{"POST", "/policies/{type}:rollback", nil, plain, contributor, atProvider, c.RollbackPolicy},
+		{"GET", "/policies/{type}/versions", nil, plain, reader, atProvider, c.PolicyHistory},
+		{"GET", "/policies/{type}/versions/{version}", nil, plain, reader, atProvider, c.PolicyVersion},
+		{"GET", "/proposals", nil, plain, reader, atProvider, c.Proposals},
+		{"POST", "/proposals/{proposal}:approve", nil, plain, contributor, atProvider, c.Approve},
+		{"DELETE", "/proposals/{proposal}", nil, plain, contributor, atProvider, c.Reject},
+		{"GET", "/certificates", nil, versioned, reader, atProvider, c.GetCertificates},
+		{"POST", "/certificates:add", nil, versioned, contributor, atProvider, c.AddCertificate},
+		{"POST", "/certificates:remove", nil, versioned, contributor, atProvider, c.RemoveCertificate},
 
-		{"GET", "/ledger", nil, false, reader, atProvider, c.SearchLedger},
-		{"GET", "/ledger/export", nil, false, reader, atProvider, c.ExportLedger},
-		{"GET", "/ledger/checkpoint", nil, false, reader, atProvider, c.Checkpoint},
-		{"GET", "/ledger/proof/{seq}", nil, false, reader, atProvider, c.Proof},
+		{"GET", "/ledger", nil, plain, reader, atProvider, c.SearchLedger},
+		{"GET", "/ledger/export", nil, plain, reader, atProvider, c.ExportLedger},
+		{"GET", "/ledger/checkpoint", nil, plain, reader, atProvider, c.Checkpoint},
+		{"GET", "/ledger/proof/{seq}", nil, plain, reader, atProvider, c.Proof},
 
-		{"GET", "/signingkeys", nil, false, reader, atProvider, c.ListKeys},
-		{"POST", "/signingkeys:rotate", nil, false, owner, atProvider, c.RotateKey},
-		{"POST", "/signingkeys:retire", nil, false, owner, everywhere, c.RetireKey},
-		{"GET", "/tokens", nil, false, owner, everywhere, c.ListTokens},
-		{"POST", "/tokens", nil, false, owner, everywhere, c.CreateToken},
-		{"DELETE", "/tokens/{token}", nil, false, owner, everywhere, c.RevokeToken},
+		{"GET", "/signingkeys", nil, plain, reader, atProvider, c.ListKeys},
+		{"POST", "/signingkeys:rotate", nil, plain, owner, atProvider, c.RotateKey},
+		{"POST", "/signingkeys:retire", nil, plain, owner, everywhere, c.RetireKey},
+		{"GET", "/tokens", nil, plain, owner, everywhere, c.ListTokens},
+		{"POST", "/tokens", nil, plain, owner, everywhere, c.CreateToken},
+		{"DELETE", "/tokens/{token}", nil, plain, owner, everywhere, c.RevokeToken},
 
-		{"GET", "/providers/Microsoft.Attestation/operations", nil, true, anybody, atSome, c.Operations},
-		{"GET", armSubscription + "/attestationProviders", nil, true, reader, atSome, c.ListProviders},
-		{"GET", armGroup + "/attestationProviders", nil, true, reader, atSome, c.ListProviders},
-		{"GET", armSubscription + "/defaultProviders", nil, true, reader, atSome, c.ListDefaults},
+		{"GET", "/providers/Microsoft.Attestation/operations", nil, versioned, anybody, atSome, c.Operations},
+		{"GET", armSubscription + "/attestationProviders", nil, versioned, reader, atSome, c.ListProviders},
+		{"GET", armGroup + "/attestationProviders", nil, versioned, reader, atSome, c.ListProviders},
+		{"GET", armSubscription + "/defaultProviders", nil, versioned, reader, atSome, c.ListDefaults},
 		{
-			"GET", armSubscription + "/locations/{location}/defaultProvider", nil, true, reader,
+			"GET", armSubscription + "/locations/{location}/defaultProvider", nil, versioned, reader,
 			atSome, c.DefaultProvider,
 		},
-		{"GET", armProvider, nil, true, reader, atNamed, c.GetProvider},
-		{"PUT", armProvider, nil, true, owner, atNamed, c.CreateProvider},
-		{"PATCH", armProvider, nil, true, owner, atNamed, c.UpdateProvider},
-		{"DELETE", armProvider, nil, true, owner, atNamed, c.DeleteProvider},
-		{"GET", armProvider + "/privateEndpointConnections", nil, true, reader, atNamed, c.ListEndpoints},
-		{"GET", armProvider + "/privateEndpointConnections/{endpoint}", nil, true, reader, atNamed, c.GetEndpoint},
-		{"PUT", armProvider + "/privateEndpointConnections/{endpoint}", nil, true, owner, atNamed, c.PutEndpoint},
+		{"GET", armProvider, nil, versioned, reader, atNamed, c.GetProvider},
+		{"PUT", armProvider, nil, versioned, owner, atNamed, c.CreateProvider},
+		{"PATCH", armProvider, nil, versioned, owner, atNamed, c.UpdateProvider},
+		{"DELETE", armProvider, nil, versioned, owner, atNamed, c.DeleteProvider},
+		{"GET", armProvider + "/privateEndpointConnections", nil, versioned, reader, atNamed, c.ListEndpoints},
+		{"GET", armProvider + "/privateEndpointConnections/{endpoint}", nil, versioned, reader, atNamed, c.GetEndpoint},
+		{"PUT", armProvider + "/privateEndpointConnections/{endpoint}", nil, versioned, owner, atNamed, c.PutEndpoint},
 		{
-			"DELETE", armProvider + "/privateEndpointConnections/{endpoint}", nil, true, owner,
+			"DELETE", armProvider + "/privateEndpointConnections/{endpoint}", nil, versioned, owner,
 			atNamed, c.DeleteEndpoint,
 		},
-		{"GET", armProvider + "/privateLinkResources", nil, true, reader, atNamed, c.LinkResources},
+		{"GET", armProvider + "/privateLinkResources", nil, versioned, reader, atNamed, c.LinkResources},
 	} {
 		table = append(table, edge.Route(r))
 	}
-	return table
+	return append(table, vaultRoutes(v)...)
+}
+
+// vaultRoutes are the rows of Azure Key Vault's interface.
+func vaultRoutes(v *vault.Plane) (table []edge.Route) {
+	const key, deleted = "/keys/{key}", "/deletedkeys/{key}"
+	for _, r := range []struct {
+		method, path string
+		role         auth.Role
+		handle       edge.Handler
+	}{
+		{"GET", "/keys", reader, v.ListKeys},
+		{"POST", "/keys/restore", officer, v.RestoreKey},
+		{"POST", key + "/create", officer, v.CreateKey},
+		{"PUT", key, officer, v.ImportKey},
+		{"GET", key, reader, v.GetKey},
+		{"PATCH", key, officer, v.UpdateKey},
+		{"DELETE", key, officer, v.DeleteKey},
+		{"GET", key + "/versions", reader, v.ListVersions},
+		{"POST", key + "/rotate", officer, v.RotateKey},
+		{"GET", key + "/rotationpolicy", reader, v.GetRotationPolicy},
+		{"PUT", key + "/rotationpolicy", officer, v.PutRotationPolicy},
+		{"POST", key + "/backup", officer, v.BackupKey},
+		{"POST", key + "/release", releaser, v.ReleaseKey},
+		{"POST", key + "//release", releaser, v.ReleaseKey}, // as older clients write it
+		{"GET", key + "/{keyversion}", reader, v.GetKey},
+		{"PATCH", key + "/{keyversion}", officer, v.UpdateKey},
+		{"POST", key + "/{keyversion}/release", releaser, v.ReleaseKey},
+		{"GET", "/deletedkeys", reader, v.ListDeletedKeys},
+		{"GET", deleted, reader, v.GetDeletedKey},
+		{"POST", deleted + "/recover", officer, v.RecoverKey},
+		{"DELETE", deleted, officer, v.PurgeKey},
+	} {
+		table = append(table, edge.Route{Method: r.method, Path: r.path, Versioned: edge.KeyVault, Role: r.role,
+			At: atProvider, Handle: vault.Answer(r.handle)})
+	}
+	return append(table, edge.Route{Method: "POST", Path: "/keys:challenge", Role: releaser, At: atProvider,
+		Handle: vault.Answer(v.Challenge)})
 }
 
 // Routes returns what the service answers, for those who describe the interface: one row
 // for each method and path. Where the provider chooses the role, the row says the lowest one.
 func Routes() []edge.Route {
 	var out []edge.Route
-	for _, r := range routes(nil, nil, nil) {
+	for _, r := range routes(nil, nil, nil, nil) {
 		if r.Types != nil {
 			continue
 		}
-		if r.Role == byProvider {
+		if r.Role == byProvider || r.Role == releaser {
 			r.Role = anybody
 		}
 		out = append(out, r)

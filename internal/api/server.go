@@ -18,11 +18,13 @@ import (
 	"github.com/probity-dev/probity/internal/api/control"
 	"github.com/probity-dev/probity/internal/api/data"
 	"github.com/probity-dev/probity/internal/api/edge"
+	api "github.com/probity-dev/probity/internal/api/vault"
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/keys"
 	"github.com/probity-dev/probity/internal/ledger"
 	"github.com/probity-dev/probity/internal/provider"
 	"github.com/probity-dev/probity/internal/telemetry"
+	"github.com/probity-dev/probity/internal/vault"
 )
 
 // Config is what the service works with.
@@ -43,6 +45,8 @@ type Config struct {
 	// TPM says how TPMs are challenged and enrolled.
 	TPM data.TPM
 
+	Vault Vault
+
 	Callers Callers
 	Health  Health
 	Limits  edge.Limits
@@ -62,6 +66,13 @@ type Config struct {
 	// nothing that a route does.
 	Extra       http.Handler
 	ExtraPrefix string
+}
+
+// Vault is the keys of providers.
+type Vault struct {
+	*vault.Vault
+	// Authorities are the issuers that release policies may name besides the provider itself.
+	Authorities func() []string
 }
 
 // Callers says who calls, and by which host name a provider is addressed.
@@ -123,8 +134,12 @@ func New(cfg Config) *Server {
 		Rotation: cfg.Rotation,
 		Bodies:   bodies, Now: cfg.Now,
 	}
+	v := &api.Plane{Vault: cfg.Vault.Vault, Authorities: cfg.Vault.Authorities, Bodies: bodies}
+	if cfg.Ledger != nil {
+		v.Withhold = cfg.Ledger.Withhold
+	}
 	s.Server = edge.New(edge.Config{
-		Routes: routes(s, d, c), Registry: cfg.Registry, Auth: cfg.Callers.Auth,
+		Routes: routes(s, d, c, v), Registry: cfg.Registry, Auth: cfg.Callers.Auth,
 		Authorization: cfg.Callers.Authorization, HostSuffix: cfg.Callers.HostSuffix,
 		Limits: cfg.Limits, Bodies: bodies, Log: cfg.Log, Metrics: cfg.Metrics,
 		AppraisalTime: cfg.AppraisalTime, Version: cfg.Version,

@@ -142,6 +142,7 @@ func newBench(t *testing.T, edit func(*Config), settings ...func(*provider.Confi
 		t.Fatal(err)
 	}
 	cfg.Registry = b.registry
+	cfg.Vault = b.newVault(t, master, cfg.Now)
 	if cfg.Callers.Auth == nil {
 		cfg.Callers.Auth = auth.New(auth.Config{Tokens: func() []auth.StaticToken {
 			return append(b.registry.Tokens(), admin)
@@ -155,14 +156,25 @@ func newBench(t *testing.T, edit func(*Config), settings ...func(*provider.Confi
 }
 
 func (b *bench) do(method, target, body string) *httptest.ResponseRecorder {
+	return b.serve(newRequest(method, target, body))
+}
+
+func newRequest(method, target, body string) *http.Request {
+	return httptest.NewRequest(method, target, strings.NewReader(body))
+}
+
+func (b *bench) serve(r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	b.handler.ServeHTTP(w, httptest.NewRequest(method, target, strings.NewReader(body)))
+	b.handler.ServeHTTP(w, r)
 	return w
 }
 
-func (b *bench) quote() string {
+func (b *bench) quote() string { return b.quoteOf(canary) }
+
+// quoteOf is a quote that binds runtime data.
+func (b *bench) quoteOf(runtime string) string {
 	e := evidencetest.DemoEnclave()
-	e.ReportData = evidencetest.BindData([]byte(canary))
+	e.ReportData = evidencetest.BindData([]byte(runtime))
 	return base64.RawURLEncoding.EncodeToString(b.m.Quote(evidencetest.QuoteConfig{Enclave: e}))
 }
 

@@ -45,6 +45,9 @@ func (c *Config) bounds() []error {
 		span("fetch.warn", c.Fetch.Warn, time.Second, year),
 		span("fetch.outage", c.Fetch.Outage, time.Second, maxOutage),
 		span("fetch.amd.spacing", c.Fetch.AMD.Spacing, time.Millisecond, time.Hour),
+		bounds.Optional("vault.recoverableDays", c.Vault.RecoverableDays, 7, 90),
+		bounds.Optional("vault.maxKeys", c.Vault.MaxKeys, 1, 10_000_000),
+		span("vault.challengeLifetime", c.Vault.ChallengeLifetime, time.Second, maxChallengeLifetime),
 		span("tpm.challengeLifetime", c.TPM.ChallengeLifetime, time.Second, maxChallengeLifetime),
 	}
 	if at := c.Development.Time; !at.IsZero() {

@@ -66,6 +66,8 @@ type Config struct {
 	Ledger Ledger `json:"ledger,omitzero"`
 	// Signing says how signing keys follow each other.
 	Signing Signing `json:"signing,omitzero"`
+	// Vault says how keys are kept and released.
+	Vault Vault `json:"vault,omitzero"`
 	// ExplainDenials lets clients see, rule by rule, why a policy denied.
 	ExplainDenials bool `json:"explainDenials,omitzero"`
 	// MaxTokenValidity caps how long tokens are valid, for instance "24h": 8 hours, or what

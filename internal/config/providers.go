@@ -199,6 +199,7 @@ func (r Rule) Rule() (auth.Rule, error) {
 // completeProviders fills in defaults and checks.
 func (c *Config) completeProviders(problem func(string, ...any)) {
 	c.defaultProviders()
+	c.Vault.check(problem)
 	if err := c.Ledger.Witness.check(); err != nil {
 		problem("ledger.witness: %w", err)
 	}

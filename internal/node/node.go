@@ -22,6 +22,7 @@ import (
 	"github.com/probity-dev/probity/internal/ledger/witness"
 	"github.com/probity-dev/probity/internal/provider"
 	"github.com/probity-dev/probity/internal/store"
+	"github.com/probity-dev/probity/internal/vault"
 )
 
 // Node is everything that the service runs.
@@ -52,8 +53,11 @@ type Node struct {
 	operations net.Listener
 	read       *configRead
 	// stop ends the background work.
-	stop context.CancelFunc
-	work sync.WaitGroup
+	stop  context.CancelFunc
+	work  sync.WaitGroup
+	vault *vault.Vault
+	// keysRotated is when this node last looked at the rotation policies of keys.
+	keysRotated time.Time
 }
 
 // Close ends the background work and closes all parts.

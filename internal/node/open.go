@@ -95,6 +95,10 @@ func Open(ctx context.Context, cfg config.Config, dev bool, log *slog.Logger) (_
 			return nil, err
 		}
 	}
+	held, err := n.openVault(cfg, atRest)
+	if err != nil {
+		return nil, err
+	}
 	extra, authorization := n.authorization()
 	n.Server = api.New(api.Config{
 		Registry: n.registry, Store: n.sealed, Ledger: n.Ledger, CheckpointKey: checkpointKey, Rotation: rotation(cfg),
@@ -103,7 +107,7 @@ func Open(ctx context.Context, cfg config.Config, dev bool, log *slog.Logger) (_
 			Collateral: n.Plane,
 			Random:     rand.Reader,
 		},
-		Baselines: n.baselines, Sealer: atRest.Master, TPM: tpms,
+		Baselines: n.baselines, Sealer: atRest.Master, TPM: tpms, Vault: held,
 		Callers: api.Callers{Auth: callers, Authorization: authorization, HostSuffix: cfg.Providers.HostSuffix},
 		Health: api.Health{Held: n.held, WarnBefore: warnBefore(cfg.Fetch), Ready: n.store.Ping,
 			Changes: n.store.Writable},
@@ -335,7 +339,7 @@ func AdminTokenHash(cfg config.Config) (hash [sha256.Size]byte, err error) {
 
 func (n *Node) certificates(cfg config.Config, log *slog.Logger) (*tls.Config, error) {
 	if cfg.TLS.Certificate != "" {
-		c, err := edge.NewCertificates(cfg.TLS.Certificate, cfg.TLS.Key, log)
+		c, err := edge.NewCertificates("tls.certificate and tls.key", cfg.TLS.Certificate, cfg.TLS.Key, log)
 		if err != nil {
 			return nil, err
 		}

@@ -188,6 +188,9 @@ func (n *Node) tend(ctx context.Context) {
 					err = n.registry.Forget(ctx, t)
 				}
 			}
+			if err == nil {
+				err = n.tendVault(ctx, now)
+			}
 		}
 		if err != nil && ctx.Err() == nil {
 			n.log.Warn("background work is put off", "err", err.Error())

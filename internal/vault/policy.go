@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/probity-dev/probity/internal/store"
+	"github.com/probity-dev/probity/release"
 )
 
 // contentType is that of release policies.
@@ -27,6 +28,9 @@ func checkPolicy(p *store.ReleasePolicy) error {
 	if len(p.Data) > maxPolicy {
 		return bad(CheckPolicy, fmt.Sprintf("a release policy of at most %d bytes", maxPolicy),
 			fmt.Sprintf("%d bytes", len(p.Data)))
+	}
+	if _, err := release.Parse(p.Data); err != nil {
+		return bad(CheckPolicy, "a release policy of the grammar 1.0.0", err.Error())
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package vault
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -19,6 +18,7 @@ import (
 	"github.com/probity-dev/probity/release"
 	"github.com/probity-dev/probity/release/document"
 	"github.com/probity-dev/probity/release/keywrap"
+	"github.com/probity-dev/probity/strict/pubkey"
 	"github.com/probity-dev/probity/token"
 )
 
@@ -345,7 +345,7 @@ func (v *Vault) answer(
 			Data: base64.RawURLEncoding.EncodeToString(k.Policy.Data)},
 	}
 	if k.Version.Public != nil {
-		public, err := x509.ParsePKIXPublicKey(k.Version.Public)
+		public, err := pubkey.Parse(k.Version.Public)
 		if err == nil {
 			err = d.Key.SetPublic(public)
 		}

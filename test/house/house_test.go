@@ -32,7 +32,7 @@ func TestSendersKeysAreBoundedBeforeUse(t *testing.T) {
 	found := 0
 	for _, tree := range []string{
 		"collateral", "evidence", "token", "release", "appraisal", "internal/auth", "internal/config",
-		"internal/api", "internal/provider", "internal/keys", "agent", "client",
+		"internal/api", "internal/provider", "internal/keys", "internal/vault", "internal/issuer", "agent", "client",
 	} {
 		for _, file := range goFiles(t, tree) {
 			b := read(t, file)

@@ -116,8 +116,8 @@ var service = []wall{
 	{"internal/provider/quota", "", ""},
 	{"internal/provider/settings", "appraisal release/keywrap token", ""},
 	{"internal/api", "appraisal collateral evidence internal/api/control internal/api/data " +
-		"internal/api/edge internal/auth internal/keys " +
-		"internal/ledger internal/provider internal/telemetry", "net/http"},
+		"internal/api/edge internal/api/vault internal/auth internal/keys " +
+		"internal/ledger internal/provider internal/telemetry internal/vault", "net/http"},
 	{"internal/api/control", "appraisal collateral evidence internal/api/edge internal/auth " +
 		"internal/keys internal/ledger internal/provider internal/provider/settings " +
 		"internal/store policy/policyjws token", "net/http"},
@@ -128,6 +128,8 @@ var service = []wall{
 			"policy token",
 		"net/http"},
 	{"internal/api/data/wire", "evidence", ""},
+	{"internal/api/vault", "evidence internal/api/edge internal/issuer internal/ledger internal/store internal/vault " +
+		"release release/document", "net/http"},
 	{"internal/api/edge",
 		"appraisal collateral evidence internal/api/data/wire internal/auth internal/ledger " +
 			"internal/private " +
@@ -146,7 +148,8 @@ var service = []wall{
 	{"internal/files", "appraisal collateral collateral/tpmca evidence/... internal/config internal/describe " +
 		"internal/store/sqlite", "os"},
 	{"internal/node", "appraisal collateral collateral/kds collateral/pcs evidence/dcap evidence/snp " +
-		"internal/auth internal/auth/devissuer internal/buildinfo internal/collateralcache internal/issuer " +
+		"internal/auth internal/auth/devissuer internal/buildinfo internal/collateralcache " +
+		"internal/issuer internal/vault release release/document " +
 		"internal/config internal/files internal/keys internal/keys/hsm internal/ledger " +
 		"internal/ledger/witness internal/private internal/provider internal/api internal/api/data " +
 		"internal/api/edge " +

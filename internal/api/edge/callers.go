@@ -105,13 +105,7 @@ func (s *Server) Allow(r *http.Request, found *Route, c *Call) error {
 			Message: "the provider answers to private networks alone (publicNetworkAccess is Disabled)",
 		}
 	}
-	need := found.Role
-	if need == ByProvider {
-		need = auth.Nobody
-		if c.Provider.TPMNeedsCaller() {
-			need = auth.Reader
-		}
-	}
+	need := needed(found.Role, c)
 	if need == auth.Nobody {
 		return nil
 	}
@@ -125,7 +119,7 @@ func (s *Server) Allow(r *http.Request, found *Route, c *Call) error {
 	}
 	caller, err := s.callers.Load().Caller(r)
 	if err != nil {
-		return s.challenge401(r, err)
+		return s.challenge401(r, found, err)
 	}
 	c.Caller = caller
 	at, ok := c.Provider.Name, false
@@ -150,9 +144,38 @@ func (s *Server) Allow(r *http.Request, found *Route, c *Call) error {
 	return nil
 }
 
+// needed is the role that a row needs at the provider of a call.
+func needed(role auth.Role, c *Call) auth.Role {
+	switch {
+	case role == ByProvider && c.Provider.TPMNeedsCaller():
+		return auth.Reader
+	case role == ByVault && !c.Provider.Settings.Vault.Anonymous:
+		return auth.Releaser
+	case role == ByProvider, role == ByVault:
+		return auth.Nobody
+	}
+	return role
+}
+
+// resource is what tokens of callers are for. Clients of Key Vault compare its host with the end of the
+// vault's own.
+func (s *Server) resource(r *http.Request, found *Route) string {
+	if found.Versioned != KeyVault {
+		return "https://attest.azure.net"
+	}
+	host := r.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	if _, parent, ok := strings.Cut(host, "."); ok && net.ParseIP(host) == nil {
+		host = parent
+	}
+	return "https://" + printable(host)
+}
+
 // challenge401 says how to authenticate, in the form that Key Vault's clients
 // read.
-func (s *Server) challenge401(r *http.Request, err error) error {
+func (s *Server) challenge401(r *http.Request, found *Route, err error) error {
 	if errors.Is(err, auth.ErrUnavailable) {
 		s.Log.WarnContext(r.Context(), "a caller cannot be known", "err", err.Error())
 		return &Error{
@@ -168,9 +191,10 @@ func (s *Server) challenge401(r *http.Request, err error) error {
 			err.Error(),
 			"send Authorization: Bearer with a token of an issuer, or of probity token create",
 		))
-	challenge := `Bearer resource="https://attest.azure.net"`
+	resource := strings.ReplaceAll(s.resource(r, found), `"`, "")
+	challenge := `Bearer resource="` + resource + `"`
 	if s.Authorization != "" {
-		challenge = `Bearer authorization="` + s.Authorization + `", resource="https://attest.azure.net"`
+		challenge = `Bearer authorization="` + s.Authorization + `", resource="` + resource + `"`
 	}
 	e.Header = http.Header{"WWW-Authenticate": {challenge}}
 	return e

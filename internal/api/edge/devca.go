@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -13,6 +14,7 @@ import (
 	"io/fs"
 	"math/big"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -59,6 +61,34 @@ func DevCertificate(dir, host string, now time.Time) (*tls.Config, error) {
 		NextProtos:   []string{"h2", "http/1.1"},
 		Certificates: []tls.Certificate{{Certificate: [][]byte{der, ca.Raw}, PrivateKey: key}},
 	}, nil
+}
+
+// DevReleaseCertificate returns a certificate of the development CA that signs released keys: RSA, as clients want it,
+// for the host of the service, and for host and port as one name, which Microsoft's side-car compares.
+func DevReleaseCertificate(dir string, service *url.URL, now time.Time) (*tls.Certificate, error) {
+	ca, caKey, err := devCA(dir, now)
+	if err != nil {
+		return nil, fmt.Errorf("development CA: %w", err)
+	}
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: randomSerial(), Subject: pkix.Name{CommonName: "Probity development vault"},
+		NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(0, 3, 0),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		DNSNames:    []string{"localhost", service.Host},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+	}
+	if host := service.Hostname(); net.ParseIP(host) == nil && host != "localhost" {
+		template.DNSNames = append(template.DNSNames, host)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, ca, key.Public(), caKey)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Certificate{Certificate: [][]byte{der, ca.Raw}, PrivateKey: key}, nil
 }
 
 func devCA(dir string, now time.Time) (*x509.Certificate, *ecdsa.PrivateKey, error) {

@@ -148,7 +148,18 @@ type Error struct {
 	Code    string
 	Message string
 	Details []Detail
-	Header  http.Header
+	// Inner is the reason below Azure Key Vault's code, or nil.
+	Inner  *Inner
+	Header http.Header
+}
+
+// Inner is the member innererror of Azure Key Vault's errors: its code, and the check that failed.
+type Inner struct {
+	Code     string `json:"code,omitzero"`
+	Check    string `json:"check,omitzero"`
+	Expected string `json:"expected,omitzero"`
+	Found    string `json:"found,omitzero"`
+	Remedy   string `json:"remedy,omitzero"`
 }
 
 // Error gives code and message.
@@ -281,8 +292,9 @@ func (e *Error) write(w http.ResponseWriter) {
 		Code    string   `json:"code"`
 		Message string   `json:"message"`
 		Details []Detail `json:"details,omitzero"`
+		Inner   *Inner   `json:"innererror,omitzero"`
 	}
-	body, err := json.Marshal(map[string]document{"error": {e.Code, e.Message, e.Details}})
+	body, err := json.Marshal(map[string]document{"error": {e.Code, e.Message, e.Details, e.Inner}})
 	if err != nil {
 		body = []byte(`{"error":{"code":"InternalError","message":""}}`)
 	}

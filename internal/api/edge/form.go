@@ -42,8 +42,10 @@ var (
 		"proposal": Shaped(`[A-Za-z0-9]{1,64}`, "a proposal's id, of letters and digits"),
 		"token": Shaped(`[A-Za-z0-9][A-Za-z0-9._-]{0,63}`,
 			"a token's name of 1 to 64 letters, digits, dots, dashes and underscores"),
-		"version": Shaped(`[1-9][0-9]{0,17}`, "a version: a whole number from 1 on"),
-		"seq":     number,
+		"version":    Shaped(`[1-9][0-9]{0,17}`, "a version: a whole number from 1 on"),
+		"seq":        number,
+		"key":        Shaped(`[0-9A-Za-z-]{1,127}`, "a key's name of 1 to 127 letters, digits and dashes"),
+		"keyversion": Shaped(`[0-9A-Fa-f]{32}`, "a version of a key: 32 hex digits"),
 	}
 )
 

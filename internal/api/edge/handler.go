@@ -55,6 +55,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		e, internal := asAPIError(err)
+		if found != nil && found.Versioned == KeyVault && e.Code == CodeInvalidParameter {
+			e.Code = "BadParameter" // as that interface names it
+		}
 		if recorder.status == 0 {
 			e.write(recorder)
 		}
@@ -102,10 +105,8 @@ func (s *Server) run(
 	if err := checkPathForms(c.Params); err != nil {
 		return err
 	}
-	if found.Versioned {
-		if err := checkVersion(r); err != nil {
-			return err
-		}
+	if err := found.Versioned.check(r); err != nil {
+		return err
 	}
 	if typeName := c.Params["type"]; typeName != "" {
 		if c.Kind, err = evidence.ParseKind(typeName); err != nil {

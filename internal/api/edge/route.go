@@ -2,6 +2,7 @@ package edge
 
 import (
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -21,16 +22,32 @@ type Route struct {
 	Path string
 	// Types are the attestation types of the row; nil means all that no row above takes.
 	Types []evidence.Kind
-	// Versioned routes need the query parameter api-version.
-	Versioned bool
+	// Versioned says which values of the query parameter api-version the route needs, if any.
+	Versioned Versions
 	Role      auth.Role
 	At        Where
 	Handle    Handler
 }
 
-// ByProvider is the role of rows where the provider's settings say whether callers need one:
-// attestations and enrolments of TPMs.
-const ByProvider auth.Role = -1
+// Roles of rows where the provider's settings say whether callers need one.
+const (
+	// ByProvider is for attestations and enrolments of TPMs.
+	ByProvider auth.Role = -1
+	// ByVault is for the release of keys.
+	ByVault auth.Role = -2
+)
+
+// Versions are the versions of an interface.
+type Versions int
+
+const (
+	// Unversioned routes need no api-version.
+	Unversioned Versions = iota
+	// Attestation is the interface of Azure Attestation.
+	Attestation
+	// KeyVault is that of Azure Key Vault. Its callers are challenged as its clients expect.
+	KeyVault
+)
 
 // Where says at what a role is needed.
 type Where int
@@ -129,17 +146,33 @@ var apiVersions = []string{
 // APIVersions returns the versions that the service speaks.
 func APIVersions() []string { return slices.Clone(apiVersions) }
 
-// checkVersion checks the api-version of a versioned route. Elsewhere it is
+// keyVaultVersion is a version of Azure Key Vault from 7.3 on, or a date from 2025 on.
+var keyVaultVersion = regexp.MustCompile(`^(7\.([3-9]|[1-9][0-9])|20(2[5-9]|[3-9][0-9])-[01][0-9]-[0-3][0-9])` +
+	`(-preview(\.[0-9]{1,3})?)?$`)
+
+// check checks the api-version of a versioned route. Elsewhere it is
 // optional, and clients leave it out.
-func checkVersion(r *http.Request) error {
+func (v Versions) check(r *http.Request) error {
 	version := r.URL.Query().Get("api-version")
-	if slices.ContainsFunc(apiVersions, func(v string) bool { return ascii.EqualFold(v, version) }) {
+	expected, example := "", ""
+	switch v {
+	case Unversioned:
 		return nil
+	case Attestation:
+		if slices.ContainsFunc(apiVersions, func(v string) bool { return ascii.EqualFold(v, version) }) {
+			return nil
+		}
+		expected, example = "one of "+strings.Join(apiVersions, ", "), "2022-08-01"
+	case KeyVault:
+		if keyVaultVersion.MatchString(version) {
+			return nil
+		}
+		expected, example = "a version of Azure Key Vault from 7.3 on, or 2025-07-01", "7.4"
 	}
 	found := "api-version " + version
 	if version == "" {
 		found = "no api-version"
 	}
-	return BadRequest(CheckAPIVersion, "one of "+strings.Join(apiVersions, ", "), found,
-		"add the query parameter api-version, for instance ?api-version=2022-08-01")
+	return BadRequest(CheckAPIVersion, expected, found,
+		"add the query parameter api-version, for instance ?api-version="+example)
 }

@@ -18,8 +18,9 @@ const reloadEvery = 5 * time.Second
 // they change, so that a renewal needs no restart. A pair that does not load
 // is reported and the one before stays.
 type Certificates struct {
-	certFile, keyFile string
-	log               *slog.Logger
+	// settings names the files in messages.
+	settings, certFile, keyFile string
+	log                         *slog.Logger
 
 	mu      sync.Mutex // guards the rest
 	current *tls.Certificate
@@ -27,13 +28,13 @@ type Certificates struct {
 	looked  time.Time
 }
 
-// NewCertificates loads the files once; a failure then is an error.
-func NewCertificates(certFile, keyFile string, log *slog.Logger) (*Certificates, error) {
-	c := &Certificates{certFile: certFile, keyFile: keyFile, log: log, looked: time.Now()}
+// NewCertificates loads the files once; a failure then is an error, which begins with the names of the settings.
+func NewCertificates(settings, certFile, keyFile string, log *slog.Logger) (*Certificates, error) {
+	c := &Certificates{settings: settings, certFile: certFile, keyFile: keyFile, log: log, looked: time.Now()}
 	c.stamp = c.fileStamp()
 	pair, err := loadPair(certFile, keyFile)
 	if err != nil {
-		return nil, fmt.Errorf("tls.certificate and tls.key: %w", err)
+		return nil, fmt.Errorf("%s: %w", settings, err)
 	}
 	c.current = &pair
 	return c, nil
@@ -59,6 +60,9 @@ func (c *Certificates) Config() *tls.Config {
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.get(time.Now()), nil },
 	}
 }
+
+// Pair is the certificate of now.
+func (c *Certificates) Pair() *tls.Certificate { return c.get(time.Now()) }
 
 func (c *Certificates) get(now time.Time) *tls.Certificate {
 	c.mu.Lock()
@@ -87,7 +91,7 @@ func (c *Certificates) Reload() error {
 	defer c.mu.Unlock()
 	pair, err := loadPair(c.certFile, c.keyFile)
 	if err != nil {
-		return fmt.Errorf("tls.certificate and tls.key: %w", err)
+		return fmt.Errorf("%s: %w", c.settings, err)
 	}
 	c.current, c.stamp, c.looked = &pair, c.fileStamp(), time.Now()
 	return nil

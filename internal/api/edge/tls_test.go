@@ -73,7 +73,7 @@ func writePair(t *testing.T, dir string) (certFile, keyFile string) {
 
 func TestChangedCertificatesAreReloaded(t *testing.T) {
 	certFile, keyFile := writePair(t, t.TempDir())
-	c, err := NewCertificates(certFile, keyFile, quiet)
+	c, err := NewCertificates("tls", certFile, keyFile, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestChangedCertificatesAreReloaded(t *testing.T) {
 	if second == first || c.get(later(3)) != second {
 		t.Error("the new pair was not loaded once")
 	}
-	if _, err := NewCertificates("absent", "absent", quiet); err == nil {
+	if _, err := NewCertificates("tls", "absent", "absent", quiet); err == nil {
 		t.Error("absent files were accepted at start")
 	}
 }
