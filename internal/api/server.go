@@ -134,7 +134,8 @@ func New(cfg Config) *Server {
 		Rotation: cfg.Rotation,
 		Bodies:   bodies, Now: cfg.Now,
 	}
-	v := &api.Plane{Vault: cfg.Vault.Vault, Authorities: cfg.Vault.Authorities, Bodies: bodies}
+	v := &api.Plane{Vault: cfg.Vault.Vault, Authorities: cfg.Vault.Authorities, Bodies: bodies, Now: cfg.Now,
+		Concurrent: make(chan struct{}, max(1, cfg.Limits.Concurrent))}
 	if cfg.Ledger != nil {
 		v.Withhold = cfg.Ledger.Withhold
 	}

@@ -436,3 +436,17 @@ func TestWarningsAboutReleasePolicies(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+func TestWorkWithKeysIsWithinTheQuotaOfTheProvider(t *testing.T) {
+	b := newBench(t, nil)
+	b.provider(t, "slow", `"probity":{"requestsPerSecond":1,"burst":1}`)
+	const key = `{"key":{"kty":"oct","k":"AAAA"}}`
+	b.vault(t, "PUT", "/p/slow/keys/a", key, 200)
+	w := b.admin("PUT", "/p/slow/keys/a"+vaultVersion, key)
+	wantVaultError(t, "the second", w.Code, w.Body.Bytes(), 429, "Throttled", nil)
+	if w.Header().Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	b.vault(t, "GET", "/p/slow/keys/a", "", 200) // reading takes no place
+	b.vault(t, "PUT", "/keys/a", key, 200)
+}

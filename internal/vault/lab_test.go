@@ -25,7 +25,7 @@ var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // lab is a vault over a sealed SQLite database, with a clock that tests move.
 type lab struct {
 	*vault.Vault
-	t      *testing.T
+	t      testing.TB
 	db     *sql.DB
 	store  store.Store
 	master keys.MasterKey
@@ -36,7 +36,7 @@ type lab struct {
 
 var by = provider.By{Caller: "token:officer", Request: "00-1"}
 
-func must[T any](t *testing.T) func(T, error) T {
+func must[T any](t testing.TB) func(T, error) T {
 	return func(v T, err error) T {
 		t.Helper()
 		if err != nil {
@@ -46,7 +46,7 @@ func must[T any](t *testing.T) func(T, error) T {
 	}
 }
 
-func newLab(t *testing.T, edit ...func(*vault.Config)) *lab {
+func newLab(t testing.TB, edit ...func(*vault.Config)) *lab {
 	t.Helper()
 	dir := t.TempDir()
 	db := must[*sqlite.Store](t)(sqlite.Open(t.Context(), dir))

@@ -57,7 +57,7 @@ type releases struct {
 	noCert  bool
 }
 
-func newReleases(t *testing.T) *releases {
+func newReleases(t testing.TB) *releases {
 	t.Helper()
 	r := &releases{}
 	r.server = httptest.NewTLSServer(http.HandlerFunc(r.serve))
@@ -85,7 +85,7 @@ func newReleases(t *testing.T) *releases {
 	return r
 }
 
-func (r *releases) newSigner(t *testing.T, key crypto.Signer) *token.Signer {
+func (r *releases) newSigner(t testing.TB, key crypto.Signer) *token.Signer {
 	t.Helper()
 	cert := must[*x509.Certificate](t)(token.InstanceCertificate(rand.Reader, r.issuer, key,
 		start.AddDate(-1, 0, 0)))
@@ -105,7 +105,7 @@ func (r *releases) serve(w http.ResponseWriter, req *http.Request) {
 }
 
 // answers is what signs released keys, under a CA of the test's own.
-func (r *releases) answers(t *testing.T) *document.Signer {
+func (r *releases) answers(t testing.TB) *document.Signer {
 	t.Helper()
 	key := testKeys()[ofService]
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "vault"},

@@ -8,6 +8,8 @@ package vault
 import (
 	"errors"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -25,6 +27,9 @@ type Plane struct {
 	// Authorities are the issuers that release policies may name besides the provider itself.
 	Authorities func() []string
 	Bodies      *edge.Bodies
+	// Concurrent is how many calls that work with keys run at once, of all providers together.
+	Concurrent chan struct{}
+	Now        func() time.Time
 	// Withhold, if not nil, records that an answer never left the service.
 	Withhold func(provider string, e ledger.Entry, reason string)
 }
@@ -83,6 +88,33 @@ func (p *Plane) read(w http.ResponseWriter, r *http.Request, v any) error {
 		return bad(edge.CheckBody, "a JSON object as the documentation of the route has it", jsonerror.Text(err))
 	}
 	return nil
+}
+
+// Work is a handler that makes, opens or wraps keys: it takes one of the provider's places and one of the service's, so
+// that a provider with many callers keeps no other one out.
+func (p *Plane) Work(handle edge.Handler) edge.Handler {
+	return func(w http.ResponseWriter, r *http.Request, c *edge.Call) error {
+		free, wait, ok := c.Provider.Take(p.Now())
+		if !ok {
+			return throttled(wait)
+		}
+		defer free()
+		select {
+		case p.Concurrent <- struct{}{}:
+			defer func() { <-p.Concurrent }()
+			return handle(w, r, c)
+		default:
+			return throttled(time.Second)
+		}
+	}
+}
+
+// throttled is Azure Key Vault's answer to too many calls.
+func throttled(wait time.Duration) error {
+	seconds := max(1, int((wait+time.Second-1)/time.Second))
+	return &edge.Error{Status: http.StatusTooManyRequests, Code: "Throttled",
+		Message: "Too many calls that work with keys are running, or the provider's quota is used up.",
+		Header:  http.Header{"Retry-After": {strconv.Itoa(seconds)}}}
 }
 
 func bad(check *evidence.Definition, expected, found string) error {
