@@ -100,8 +100,8 @@ func (n *Node) openProviders(ctx context.Context, atRest keys.Config) (verifier 
 		Store: n.sealed, Seals: seals, Signing: atRest, Rotation: rotation(cfg), URL: cfg.URL,
 		HostSuffix: cfg.Providers.HostSuffix,
 		Defaults:   providerDefaults(cfg), Poll: time.Duration(cfg.Store.Poll), Touched: n.Ledger.Touch,
-		Baselines: n.baselines,
-		Now:       time.Now, Log: log, MinRetention: cfg.Ledger.MinRetentionDays,
+		Baselines: n.baselines, KeyChanged: n.keyChanged,
+		Now: time.Now, Log: log, MinRetention: cfg.Ledger.MinRetentionDays,
 	})
 	if err != nil {
 		return "", err

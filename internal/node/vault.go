@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -69,6 +70,15 @@ func (n *Node) openVault(cfg config.Config, atRest keys.Config) (api.Vault, erro
 		}
 		return trusted.Known(own...)
 	}}, nil
+}
+
+// keyChanged reads a key of a vault that changed, so that this node knows its newest version: it refuses an earlier state
+// that someone puts back into the database, also where another node made the change.
+func (n *Node) keyChanged(ctx context.Context, provider, key string) {
+	_, err := n.sealed.VaultItem(ctx, provider, key, "")
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		n.log.Error("a changed key of a vault cannot be read", "provider", provider, "key", key, "err", err.Error())
+	}
 }
 
 // authorities are the issuers of others that release policies may name.

@@ -49,6 +49,8 @@ type Config struct {
 	Poll time.Duration
 	// Touched is told whose ledger got an entry with a change.
 	Touched func(provider string)
+	// KeyChanged, if not nil, is told of each key of a vault that changed, on this node or another one.
+	KeyChanged func(ctx context.Context, provider, key string)
 	// Baselines, if not nil, describes the collateral that is available: a policy that pins another TCB
 	// baseline is refused.
 	Baselines func() []collateral.About

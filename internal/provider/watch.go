@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/probity-dev/probity/internal/auth"
@@ -64,7 +65,10 @@ func (r *Registry) Refresh(ctx context.Context) error {
 			tokens = true
 		case store.TopicKeys:
 			keys = true
-		case store.TopicVault: // read when they are asked for
+		case store.TopicVault:
+			if provider, key, ok := strings.Cut(c.Name, "/"); ok && r.cfg.KeyChanged != nil {
+				r.cfg.KeyChanged(ctx, provider, key)
+			}
 		default:
 			providers[c.Name] = true
 			// A provider may come with keys, and goes with its callers' tokens.
