@@ -55,7 +55,7 @@ const MaxOct = 64 << 10
 func checkType(kty string) error {
 	if !slices.Contains(types(), kty) {
 		return bad(CheckKeyType, "kty "+strings.Join(types(), ", "),
-			fmt.Sprintf("%.40q; did you mean %s?", kty, spelling.Nearest(kty, types())))
+			fmt.Sprintf("%.40q%s", kty, spelling.After("; ", kty, types())))
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ var library = []wall{
 	{"policy/policyjws", "", ""},
 	{"token", "claims", ""},
 	{"release", "", ""},
-	{"release/document", "release release/keywrap", ""},
+	{"release/document", "release release/keywrap", "net"},
 	{"release/keywrap", "", ""},
 	{"appraisal", "claims collateral evidence/... policy token", ""},
 	{"client", "evidence token", "net net/http"},
