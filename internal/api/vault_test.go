@@ -423,6 +423,26 @@ func TestAChallengeIsAnsweredOnce(t *testing.T) {
 	wantVaultError(t, "again", w.Code, w.Body.Bytes(), 403, "Forbidden", vault.CheckChallenge)
 }
 
+func TestAReleasePolicyIsChangedForAllVersions(t *testing.T) {
+	b := newBench(t, nil)
+	made := b.vault(t, "PUT", "/keys/disk", `{"key":{"kty":"oct","k":"c2VjcmV0"},"attributes":{"exportable":true},`+
+		policyBody(strings.Replace(simplePolicy, `"sgx"`, `"tdxvm"`, 1))+`}`, 200)
+	kid := made["key"].(map[string]any)["kid"].(string)
+	version := strings.TrimPrefix(kid, issuer)
+	token := b.attested(t, fmt.Sprintf(`{"keys":[{"kty":"RSA","kid":"m","use":"enc","n":%q,"e":"AQAB"}]}`,
+		base64.RawURLEncoding.EncodeToString(vaultKeys()[1].N.Bytes())))
+	release := func(status int) {
+		t.Helper()
+		b.vault(t, "POST", version+"/release", `{"target":"`+token+`"}`, status)
+	}
+	release(403)
+	b.vault(t, "PATCH", version, `{`+policyBody(simplePolicy)+`}`, 400)
+	b.vault(t, "PATCH", "/keys/disk", `{`+policyBody(simplePolicy)+`,"tags":{"a":"b"}}`, 200)
+	release(200)
+	b.vault(t, "PATCH", version, `{"attributes":{"enabled":false}}`, 200)
+	release(403)
+}
+
 func TestWarningsAboutReleasePolicies(t *testing.T) {
 	b := newBench(t, nil)
 	body := `{"kty":"oct","attributes":{"exportable":true},` +

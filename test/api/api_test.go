@@ -5,6 +5,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -27,12 +28,15 @@ import (
 	"github.com/probity-dev/probity/internal/api"
 	"github.com/probity-dev/probity/internal/api/edge"
 	"github.com/probity-dev/probity/internal/auth"
+	"github.com/probity-dev/probity/release/document"
+	"github.com/probity-dev/probity/release/keywrap"
 	"github.com/probity-dev/probity/test/kit/traffic"
 )
 
 const (
 	dataPlane    = "../../docs/api/dataplane.yaml"
 	controlPlane = "../../docs/api/controlplane.yaml"
+	vault        = "../../docs/api/vault.yaml"
 )
 
 func load(t *testing.T, file string) *openapi3.T {
@@ -64,7 +68,7 @@ var variable = regexp.MustCompile(`\{([^}]+)\}`)
 func operations(t *testing.T) []*described {
 	t.Helper()
 	var all []*described
-	for _, file := range []string{dataPlane, controlPlane} {
+	for _, file := range []string{dataPlane, controlPlane, vault} {
 		doc := load(t, file)
 		for path, item := range doc.Paths.Map() {
 			var names []string
@@ -87,6 +91,10 @@ func operations(t *testing.T) []*described {
 			}
 		}
 	}
+	// A path that names a segment comes before one that has a variable there.
+	slices.SortFunc(all, func(a, b *described) int {
+		return cmp.Or(len(a.names)-len(b.names), strings.Compare(a.path, b.path))
+	})
 	return all
 }
 
@@ -168,6 +176,40 @@ func TestTheVersionsAreThoseOfTheService(t *testing.T) {
 		if !slices.Equal(got, versions) {
 			t.Errorf("%s: versions %v, want %v", file, got, versions)
 		}
+	}
+	got := load(t, vault).Components.Parameters["ApiVersion"].Value.Schema.Value.Pattern
+	if want := edge.KeyVaultVersion(); got != want {
+		t.Errorf("%s: versions %s, want %s", vault, got, want)
+	}
+}
+
+// TestTheRolesAreThoseOfTheService compares the roles that static tokens can have.
+func TestTheRolesAreThoseOfTheService(t *testing.T) {
+	want := []any{}
+	for role := auth.Reader; role <= auth.Releaser; role++ {
+		want = append(want, role.String())
+	}
+	if got := load(t, dataPlane).Components.Schemas["Role"].Value.Enum; !slices.Equal(got, want) {
+		t.Errorf("roles %v, want %v", got, want)
+	}
+}
+
+// TestTheVaultsKeysAreThoseOfTheService compares the types of keys.
+func TestTheVaultsKeysAreThoseOfTheService(t *testing.T) {
+	var want []any
+	for _, kty := range document.Types() {
+		want = append(want, kty)
+	}
+	if got := load(t, vault).Components.Schemas["KeyType"].Value.Enum; !slices.Equal(got, want) {
+		t.Errorf("types %v, want %v", got, want)
+	}
+	want = nil
+	for _, a := range keywrap.Algorithms() {
+		want = append(want, string(a))
+	}
+	got := load(t, vault).Components.Schemas["Release"].Value.Properties["enc"].Value.Enum
+	if !slices.Equal(got, want) {
+		t.Errorf("wrapping %v, want %v", got, want)
 	}
 }
 

@@ -150,6 +150,10 @@ func APIVersions() []string { return slices.Clone(apiVersions) }
 var keyVaultVersion = regexp.MustCompile(`^(7\.([3-9]|[1-9][0-9])|20(2[5-9]|[3-9][0-9])-[01][0-9]-[0-3][0-9])` +
 	`(-preview(\.[0-9]{1,3})?)?$`)
 
+// KeyVaultVersion returns the form of the versions of Azure Key Vault that the service speaks, as a
+// regular expression.
+func KeyVaultVersion() string { return keyVaultVersion.String() }
+
 // check checks the api-version of a versioned route. Elsewhere it is
 // optional, and clients leave it out.
 func (v Versions) check(r *http.Request) error {

@@ -135,7 +135,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 
 type ledgerSearchCommand struct {
 	ledgerFlags
-	Type     string `help:"decision, change, loss or withheld." placeholder:"TYPE"`
+	Type     string `help:"decision, change, release, loss or withheld." placeholder:"TYPE"`
 	Kind     string `help:"Attestation type." placeholder:"KIND"`
 	Outcome  string `help:"accepted or refused." placeholder:"OUTCOME"`
 	Check    string `help:"The check that failed, for instance dcap.tcb.status." placeholder:"ID"`
