@@ -42,7 +42,7 @@ if [ ! -f "$stamp" ] || ! cmp -s js/package-lock.json "$stamp"; then
 	(cd js && npm ci --no-audit --no-fund --silent)
 	cp js/package-lock.json "$stamp"
 fi
-for folder in python contract; do
+for folder in python contract ../thirdparty; do
 	stamp=$folder/.venv/.stamp
 	if [ ! -f "$stamp" ] || ! cmp -s $folder/requirements.txt "$stamp"; then
 		echo "installing Python packages ($folder)"
