@@ -68,6 +68,6 @@ func TestTheLibraryOfVault(t *testing.T) {
 		t.Error("the issuer with a slash at its end is accepted")
 	}
 	if _, err := jwt.NewOIDCDiscoveryKeySet(t.Context(), issuer, ""); err == nil {
-		t.Error("a certificate that nobody trusts is accepted")
+		t.Error("a certificate of an unknown authority is accepted")
 	}
 }
