@@ -6,6 +6,7 @@ import (
 	"crypto/cipher"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/go-json-experiment/json"
 
@@ -113,27 +114,18 @@ func (v *Vault) Restore(
 	}()
 	k := b.Key
 	k.Provider, k.Name, k.Current = p.Name, b.Name, b.Current
-	var versions []store.VaultVersion
-	var newest *Key
-	for _, one := range b.Versions {
-		version := one.Version
-		version.Provider, version.Name, version.ID, version.Protection = p.Name, b.Name, one.ID, v.cfg.New
-		protection, err := v.protection(version.Protection)
-		if err != nil {
-			return nil, err
-		}
-		version.Sealed, err = protection.Seal(ctx, identify(p, &version), &Material{
-			Kind: Kind{version.Type, version.Size, version.Curve}, Private: one.Material, Public: version.Public})
-		if err != nil {
-			return nil, err
-		}
-		if version.ID == k.Current {
-			newest = &Key{k, version}
-		}
-		versions = append(versions, version)
-	}
-	if newest == nil {
+	if !slices.ContainsFunc(b.Versions, func(one backupOfOneKey) bool { return one.ID == k.Current }) {
 		return nil, bad(CheckBackup, "a backup with its newest version", "no version "+k.Current)
+	}
+	versions, err := v.restore(ctx, p, b)
+	if err != nil {
+		return nil, errors.Join(err, v.discardAll(ctx, p, versions))
+	}
+	newest := &Key{VaultKey: k}
+	for _, version := range versions {
+		if version.ID == k.Current {
+			newest.Version = version
+		}
 	}
 	err = v.change(ctx, p, k.Name, by, "key.restore", func(tx store.Tx, details map[string]string) error {
 		describe(details, newest)
@@ -158,12 +150,37 @@ func (v *Vault) Restore(
 		return err
 	})
 	if err != nil {
-		for _, version := range versions {
-			err = errors.Join(err, v.discard(ctx, p, version))
-		}
-		return nil, err
+		return nil, errors.Join(err, v.discardAll(ctx, p, versions))
 	}
 	return newest, nil
+}
+
+// restore seals the versions of a backup, and returns those that it sealed.
+func (v *Vault) restore(
+	ctx context.Context, p *provider.Provider, b *backup,
+) (versions []store.VaultVersion, err error) {
+	for _, one := range b.Versions {
+		version := one.Version
+		version.Provider, version.Name, version.ID = p.Name, b.Name, one.ID
+		kind := Kind{version.Type, version.Size, version.Curve}
+		err := v.protect(ctx, identify(p, &version), kind,
+			&Material{Kind: kind, Private: one.Material, Public: version.Public}, &version)
+		if err != nil {
+			return versions, err
+		}
+		versions = append(versions, version)
+	}
+	return versions, nil
+}
+
+// discardAll removes what protections keep of versions that were not stored.
+func (v *Vault) discardAll(
+	ctx context.Context, p *provider.Provider, versions []store.VaultVersion,
+) (err error) {
+	for _, version := range versions {
+		err = errors.Join(err, v.discard(ctx, p, version))
+	}
+	return err
 }
 
 // open decrypts a backup.

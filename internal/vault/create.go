@@ -148,24 +148,13 @@ func (v *Vault) make(
 	ctx context.Context, p *provider.Provider, r Request, material *Material,
 ) (store.VaultVersion, error) {
 	out := store.VaultVersion{Provider: p.Name, Name: fold(r.Name), Type: r.Kind.Type, Size: r.Kind.Size,
-		Curve: r.Kind.Curve, Protection: v.cfg.New, Created: v.now(), Updated: v.now()}
+		Curve: r.Kind.Curve, Created: v.now(), Updated: v.now()}
 	r.apply(&out)
 	var err error
 	if out.ID, err = v.newID(); err != nil {
 		return out, err
 	}
-	protection, err := v.protection(out.Protection)
-	if err != nil {
-		return out, err
-	}
-	id := identify(p, &out)
-	if material != nil {
-		out.Public = material.Public
-		out.Sealed, err = protection.Seal(ctx, id, material)
-		return out, err
-	}
-	out.Sealed, out.Public, err = protection.Generate(ctx, id, r.Kind)
-	return out, err
+	return out, v.protect(ctx, identify(p, &out), r.Kind, material, &out)
 }
 
 // identify says which key a version is, for its protection.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/release/keywrap"
 )
 
@@ -26,8 +27,8 @@ type ID struct {
 	Provider, Name, Version string
 }
 
-// bytes are what a seal covers besides the material, each part with its length.
-func (id ID) bytes() (b []byte) {
+// Bytes are what a seal covers besides the material, each part with its length.
+func (id ID) Bytes() (b []byte) {
 	for _, part := range []string{id.Provider, id.Name, id.Version} {
 		b = binary.BigEndian.AppendUint32(b, uint32(len(part)))
 		b = append(b, part...)
@@ -35,7 +36,8 @@ func (id ID) bytes() (b []byte) {
 	return b
 }
 
-// Protection makes keys and seals them.
+// Protection makes keys and seals them. What it cannot do it refuses by [CheckProtection]; while it cannot be reached,
+// its errors wrap [ErrUnavailable]. An id has one key: where one is kept already, no other one is.
 type Protection interface {
 	// Generate makes a key of a kind.
 	Generate(ctx context.Context, id ID, k Kind) (sealed, public []byte, err error)
@@ -52,6 +54,16 @@ type Protection interface {
 
 // ErrNotOpened is returned by protections that never give a key out in the clear.
 var ErrNotOpened = errors.New("the key never leaves its protection in the clear")
+
+// ErrUnavailable is wrapped by the errors of a protection that does not answer now.
+var ErrUnavailable = errors.New("what protects the key does not answer now")
+
+// CannotProtect is the refusal of a protection that cannot do what is asked. The remedy says how to
+// get it done.
+func CannotProtect(expected, found, remedy string) *Refusal {
+	return &Refusal{Code: CodeBadParameter, Message: "The key's protection cannot do that: " + found + "; expected " +
+		expected + ".", Check: CheckProtection.FailedWith(expected, found, remedy)}
+}
 
 // software seals with AES-256-GCM.
 type software struct {
@@ -83,11 +95,11 @@ func (s *software) Generate(ctx context.Context, id ID, k Kind) (sealed, public 
 }
 
 func (s *software) Seal(_ context.Context, id ID, m *Material) ([]byte, error) {
-	return s.aead.Seal(nil, nil, m.Private, id.bytes()), nil
+	return s.aead.Seal(nil, nil, m.Private, id.Bytes()), nil
 }
 
 func (s *software) Open(_ context.Context, id ID, sealed []byte) ([]byte, error) {
-	b, err := s.aead.Open(nil, nil, sealed, id.bytes())
+	b, err := s.aead.Open(nil, nil, sealed, id.Bytes())
 	if err != nil {
 		return nil, fmt.Errorf("key %s/%s of %s: %w", id.Name, id.Version, id.Provider, ErrSealed)
 	}
@@ -106,6 +118,35 @@ func (s *software) Wrap(
 }
 
 func (s *software) Destroy(context.Context, ID, []byte) error { return nil }
+
+// protect seals a key in the protection of its kind: material, or a new key if that is nil. It fills in where and how
+// the key is kept.
+func (v *Vault) protect(ctx context.Context, id ID, k Kind, m *Material, out *store.VaultVersion) error {
+	out.Protection = v.cfg.New
+	if k.Type != k.Family() {
+		out.Protection = v.cfg.HSM
+	}
+	err := v.protectBy(ctx, id, k, m, out)
+	if out.Protection != v.cfg.New && v.cfg.SoftwareWrapped && errors.Is(err, CheckProtection) {
+		out.Protection = v.cfg.New
+		err = v.protectBy(ctx, id, k, m, out)
+	}
+	return err
+}
+
+func (v *Vault) protectBy(ctx context.Context, id ID, k Kind, m *Material, out *store.VaultVersion) error {
+	p, err := v.protection(out.Protection)
+	if err != nil {
+		return err
+	}
+	if m == nil {
+		out.Sealed, out.Public, err = p.Generate(ctx, id, k)
+		return err
+	}
+	out.Public = m.Public
+	out.Sealed, err = p.Seal(ctx, id, m)
+	return err
+}
 
 // protection returns a protection by the name that is stored with a key.
 func (v *Vault) protection(name string) (Protection, error) {

@@ -85,6 +85,9 @@ var (
 	CheckProtection = checks.Define("vault.protection",
 		"the key's protection is configured, and can do what is asked",
 		"let the operator configure the protection under which the key was stored")
+	CheckAvailable = checks.Define("vault.protection-available",
+		"what protects the key answers: the PKCS#11 token, or the transit service",
+		"try again after the time in Retry-After; the operator finds the reason in the service's log")
 )
 
 // Catalogue lists the checks of the vault.

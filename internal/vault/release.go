@@ -132,10 +132,15 @@ func (v *Vault) release(
 		return "", unverified(CheckWrappingKey, "an RSA key for encryption in x-ms-runtime.keys", err.Error())
 	}
 	details["wrappingKey"], details["wrapping"] = to.Thumbprint, string(algorithm)
+	answer, err := v.answer(ctx, p, r, k, to, algorithm)
+	if err != nil {
+		return "", err
+	}
+	// Last: a protection that does not answer uses up no token.
 	if err := v.useUp(ctx, words); err != nil {
 		return "", err
 	}
-	return v.answer(ctx, p, r, k, to, algorithm)
+	return answer, nil
 }
 
 func (v *Vault) algorithm(r ReleaseRequest, minimum string) (keywrap.Algorithm, error) {

@@ -37,7 +37,12 @@ type Config struct {
 	// Protections seal key material, by the name that is stored with it; New names the one of new keys.
 	Protections map[string]Protection
 	New         string
-	Backups     *Backups
+	// HSM names the protection of new keys of the -HSM types. Empty means New.
+	HSM string
+	// SoftwareWrapped keeps those keys under New that the protection HSM cannot keep or wrap. Without it, they are
+	// refused.
+	SoftwareWrapped bool
+	Backups         *Backups
 	// Recoverable is for how many days a deleted key can be recovered, 7 to 90.
 	Recoverable int
 	// MaxKeys is how many keys a provider may have, deleted ones included.
@@ -83,8 +88,13 @@ func New(cfg Config) (*Vault, error) {
 	if cfg.Random == nil {
 		cfg.Random = rand.Reader
 	}
-	if cfg.Protections[cfg.New] == nil {
-		return nil, fmt.Errorf("vault: no protection named %q for new keys", cfg.New)
+	if cfg.HSM == "" {
+		cfg.HSM = cfg.New
+	}
+	for _, name := range []string{cfg.New, cfg.HSM} {
+		if cfg.Protections[name] == nil {
+			return nil, fmt.Errorf("vault: no protection named %q for new keys", name)
+		}
 	}
 	if cfg.Store == nil || cfg.Backups == nil || cfg.Challenges == nil || cfg.Authorities.Own == nil ||
 		cfg.Signer == nil || cfg.Record == nil || cfg.Now == nil {

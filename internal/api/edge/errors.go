@@ -151,6 +151,8 @@ type Error struct {
 	// Inner is the reason below Azure Key Vault's code, or nil.
 	Inner  *Inner
 	Header http.Header
+	// Cause, if not nil, is logged. It is not for the client.
+	Cause error
 }
 
 // Inner is the member innererror of Azure Key Vault's errors: its code, and the check that failed.
@@ -233,7 +235,7 @@ func asAPIError(err error) (e *Error, internal bool) {
 	var refused *provider.Refusal
 	switch {
 	case errors.As(err, &e):
-		return e, false
+		return e, e.Cause != nil
 	case errors.As(err, &refused):
 		return changeRefused(refused), false
 	case errors.Is(err, policyjws.ErrFormat):

@@ -66,6 +66,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			attrs = append(attrs, "check", e.Details[0].Check)
 		}
 		if internal {
+			if e.Cause != nil {
+				err = e.Cause
+			}
 			s.Log.ErrorContext(ctx, "request failed", append(attrs, "err", err.Error())...)
 		}
 	}

@@ -57,6 +57,10 @@ func refusal(err error, explain bool) error {
 	case errors.Is(err, issuer.ErrUnavailable):
 		return edge.Unavailable(15, vault.CheckIssuer.FailedWith("keys of the token's issuer",
 			"the issuer cannot be reached", "try again after the time in Retry-After"))
+	case errors.Is(err, vault.ErrUnavailable):
+		e := edge.Unavailable(15, vault.CheckAvailable.Failed("a protection that answers", "one that does not"))
+		e.Cause = err
+		return e
 	case !errors.As(err, &refused):
 		return err
 	}
