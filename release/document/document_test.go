@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"io"
@@ -239,13 +240,30 @@ func TestAPrivateKeyThatIsNotThatOfThePublicNumbersIsRefused(t *testing.T) {
 		"octets with a modulus": {change("oct", &document.Material{Octets: []byte{1}}, func(k *document.Key) { k.N = "AQ" }),
 			"no public numbers"},
 		"DER of no key":        {s.seal(t, unsealed("RSA"), []byte{0x30, 0}), "does not decode"},
-		"bytes after the DER":  {s.seal(t, unsealed("RSA"), []byte{0x30, 0, 0}), "one value in DER"},
+		"bytes after the DER":  {s.seal(t, unsealed("RSA"), []byte{0x30, 0, 1}), "one value in DER"},
+		"zeros and a byte":     {s.seal(t, unsealed("RSA"), []byte{0x30, 0, 0, 0, 1}), "one value in DER"},
+		"a block of zeros":     {s.seal(t, unsealed("RSA"), append([]byte{0x30, 0}, make([]byte, 8)...)), "one value in DER"},
 		"DER that is too long": {s.seal(t, unsealed("RSA"), make([]byte, 9000)), "at most 8192 bytes"},
 	} {
 		m, err := tc.d.Open(nil, s.machine)
 		bad := errors.Is(err, document.ErrMaterial) || errors.Is(err, document.ErrFormat)
 		if m != nil || !bad || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v, want %s", name, err, tc.want)
+		}
+	}
+}
+
+func TestTheZerosOfATokenAfterAKeyAreLeftOut(t *testing.T) {
+	s := newServer(t, nil)
+	der, err := x509.MarshalPKCS8PrivateKey(s.ec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 8 {
+		d := s.sealed(t, "EC", &document.Material{EC: s.ec})
+		d.Key.Wrapped = s.seal(t, unsealed("EC"), append(der[:len(der):len(der)], make([]byte, n)...)).Key.Wrapped
+		if m, err := d.Open(nil, s.machine); err != nil || !m.EC.Equal(s.ec) {
+			t.Errorf("%d zeros: %v", n, err)
 		}
 	}
 }

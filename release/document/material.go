@@ -115,13 +115,14 @@ func parseMaterial(kty string, secret []byte) (*Material, error) {
 		)
 	}
 	var whole asn1.RawValue
-	if rest, err := asn1.Unmarshal(secret, &whole); err != nil || len(rest) > 0 {
+	// Tokens that pad keys to blocks of 8 bytes before they wrap leave zeros behind them.
+	if rest, err := asn1.Unmarshal(secret, &whole); err != nil || len(rest) > 7 || bytes.Trim(rest, "\x00") != nil {
 		return nil, fmt.Errorf(
 			"document: %w: expected one value in DER (PKCS #8), found other bytes",
 			ErrMaterial,
 		)
 	}
-	key, err := x509.ParsePKCS8PrivateKey(secret)
+	key, err := x509.ParsePKCS8PrivateKey(whole.FullBytes)
 	if err != nil {
 		return nil, fmt.Errorf(
 			"document: %w: expected a private key in PKCS #8, which does not decode",
