@@ -15,7 +15,10 @@ import (
 	"slices"
 	"sync"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/miekg/pkcs11"
+
+	"github.com/probity-dev/probity/release/keywrap"
 )
 
 // Built reports whether the program knows PKCS#11.
@@ -31,6 +34,13 @@ type Token struct {
 	session pkcs11.SessionHandle
 	// logins counts sessions: handles of objects are good for one.
 	logins int
+
+	// ways are how this token exports keys, by algorithm; nil before that was tried. probe is what they were tried
+	// with, pads what was found about their padding. exported remembers the handles of exported keys.
+	ways     map[keywrap.Algorithm]way
+	probe    *rsa.PrivateKey
+	pads     bool
+	exported *lru.Cache[string, handle]
 }
 
 // Open loads a module and logs in to the token of a label.
@@ -53,6 +63,9 @@ func Open(module, label, pin string) (*Token, error) {
 			continue
 		}
 		t := &Token{module: ctx, slot: slot, pin: pin}
+		if t.exported, err = lru.New[string, handle](maxHandles); err != nil {
+			return nil, fmt.Errorf("pkcs11: %w", err)
+		}
 		if err := t.login(); err != nil {
 			return nil, fmt.Errorf("pkcs11: log in to %q: %w", label, err)
 		}
@@ -99,14 +112,20 @@ func (t *Token) turn(f func() error) error {
 	return err
 }
 
-// curves are the object identifiers of the curves that sign tokens.
-var curves = map[string]struct {
+// namedCurve is a curve with its object identifier (RFC 5480, section 2.1.1.1).
+type namedCurve struct {
 	oid   asn1.ObjectIdentifier
 	curve elliptic.Curve
-}{
-	"ES256": {asn1.ObjectIdentifier{1, 2, 840, 10045, 3, 1, 7}, elliptic.P256()},
-	"ES384": {asn1.ObjectIdentifier{1, 3, 132, 0, 34}, elliptic.P384()},
 }
+
+var named = map[string]namedCurve{
+	"P-256": {asn1.ObjectIdentifier{1, 2, 840, 10045, 3, 1, 7}, elliptic.P256()},
+	"P-384": {asn1.ObjectIdentifier{1, 3, 132, 0, 34}, elliptic.P384()},
+	"P-521": {asn1.ObjectIdentifier{1, 3, 132, 0, 35}, elliptic.P521()},
+}
+
+// curves are those that sign tokens.
+var curves = map[string]namedCurve{"ES256": named["P-256"], "ES384": named["P-384"]}
 
 // Generate makes a key pair that never leaves the token.
 func (t *Token) Generate(algorithm, label string) (crypto.Signer, error) {
@@ -229,12 +248,12 @@ func (t *Token) public(object pkcs11.ObjectHandle) (crypto.PublicKey, error) {
 	if err := errors.Join(oidErr, pointErr); err != nil {
 		return nil, fmt.Errorf("pkcs11: public key: %w", err)
 	}
-	for _, c := range curves {
+	for _, c := range named {
 		if oid.Equal(c.oid) {
 			return ecdsa.ParseUncompressedPublicKey(c.curve, point)
 		}
 	}
-	return nil, fmt.Errorf("pkcs11: the curve %s signs no tokens", oid)
+	return nil, fmt.Errorf("pkcs11: the curve %s is not P-256, P-384 or P-521", oid)
 }
 
 // key is a key pair of a token.
