@@ -24,8 +24,8 @@ type Material struct {
 // Wipe overwrites the key.
 func (m *Material) Wipe() { clear(m.Private) }
 
-// generate makes a key in software.
-func generate(random io.Reader, k Kind) (*Material, error) {
+// NewMaterial makes a key of a kind in software.
+func NewMaterial(random io.Reader, k Kind) (*Material, error) {
 	switch k.Family() {
 	case RSA:
 		key, err := rsa.GenerateKey(random, k.Size)

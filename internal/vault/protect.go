@@ -85,7 +85,7 @@ func NewSoftware(key []byte, random io.Reader) (Protection, error) {
 }
 
 func (s *software) Generate(ctx context.Context, id ID, k Kind) (sealed, public []byte, err error) {
-	m, err := generate(s.random, k)
+	m, err := NewMaterial(s.random, k)
 	if err != nil {
 		return nil, nil, err
 	}
