@@ -48,6 +48,7 @@ func (c *Config) bounds() []error {
 		bounds.Optional("vault.recoverableDays", c.Vault.RecoverableDays, 7, 90),
 		bounds.Optional("vault.maxKeys", c.Vault.MaxKeys, 1, 10_000_000),
 		span("vault.challengeLifetime", c.Vault.ChallengeLifetime, time.Second, maxChallengeLifetime),
+		span("vault.transit.timeout", c.Vault.Transit.Timeout, minTransitTimeout, maxTransitTimeout),
 		span("tpm.challengeLifetime", c.TPM.ChallengeLifetime, time.Second, maxChallengeLifetime),
 	}
 	if at := c.Development.Time; !at.IsZero() {

@@ -200,6 +200,7 @@ func (r Rule) Rule() (auth.Rule, error) {
 func (c *Config) completeProviders(problem func(string, ...any)) {
 	c.defaultProviders()
 	c.Vault.check(problem)
+	c.Vault.completeProtection(c.Signing.PKCS11 != (PKCS11{}), problem)
 	if err := c.Ledger.Witness.check(); err != nil {
 		problem("ledger.witness: %w", err)
 	}

@@ -21,6 +21,13 @@ type Vault struct {
 	// Authorities are issuers that release policies may name, besides the providers of this service: other
 	// instances, and Azure Attestation.
 	Authorities []Authority `json:"authorities,omitzero"`
+	// Protection is what keeps new keys: "software" (under the master key), "pkcs11" (those of the -HSM types in the
+	// token of signing.pkcs11) or "transit" (under a key of OpenBao or HashiCorp Vault). Empty means "software". Keys
+	// stay where they were made.
+	Protection string      `json:"protection,omitzero"`
+	PKCS11     VaultPKCS11 `json:"pkcs11,omitzero"`
+	// Transit names the service of the protection transit. It is needed for as long as keys are under it.
+	Transit Transit `json:"transit,omitzero"`
 }
 
 // Authority is an issuer of attestation tokens whose keys are fetched.

@@ -23,6 +23,7 @@ import (
 	"github.com/probity-dev/probity/internal/provider"
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/vault"
+	"github.com/probity-dev/probity/internal/vault/transit"
 )
 
 // Node is everything that the service runs.
@@ -56,6 +57,8 @@ type Node struct {
 	stop  context.CancelFunc
 	work  sync.WaitGroup
 	vault *vault.Vault
+	// transit protects keys of the vault, or is nil.
+	transit *transit.Client
 	// keysRotated is when this node last looked at the rotation policies of keys.
 	keysRotated time.Time
 }
@@ -107,6 +110,9 @@ func (n *Node) background(ctx context.Context) {
 	}
 	if n.operations != nil {
 		work = append(work, n.operate)
+	}
+	if n.transit != nil {
+		work = append(work, func(ctx context.Context) { n.transit.Run(ctx, n.log) })
 	}
 	for _, f := range work {
 		n.work.Go(func() { f(ctx) })

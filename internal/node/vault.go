@@ -30,13 +30,15 @@ import (
 // The uses of subkeys of the master key.
 const (
 	useVaultKeys    = "keys of vaults"
+	useVaultTokens  = "ids of keys of vaults in tokens"
+	useVaultTransit = "keys of vaults under transit"
 	useVaultBackups = "backups of vaults"
 )
 
 // openVault opens the keys of providers. The ledger and the providers are open.
 func (n *Node) openVault(cfg config.Config, atRest keys.Config) (api.Vault, error) {
 	var none api.Vault
-	software, err := vault.NewSoftware(atRest.Master.Subkey(useVaultKeys), rand.Reader)
+	kept, err := n.protections(cfg, atRest)
 	if err != nil {
 		return none, err
 	}
@@ -54,8 +56,9 @@ func (n *Node) openVault(cfg config.Config, atRest keys.Config) (api.Vault, erro
 	}
 	trusted := vault.Authorities{Own: n.providerOf, Others: others}
 	n.vault, err = vault.New(vault.Config{
-		Store: n.sealed, New: vault.Software, Protections: map[string]vault.Protection{vault.Software: software},
-		Backups: backups, Recoverable: cfg.Vault.RecoverableDays, MaxKeys: cfg.Vault.MaxKeys,
+		Store: n.sealed, Protections: kept.all, New: kept.plain, HSM: kept.hsm,
+		SoftwareWrapped: cfg.Vault.PKCS11.SoftwareWrapped,
+		Backups:         backups, Recoverable: cfg.Vault.RecoverableDays, MaxKeys: cfg.Vault.MaxKeys,
 		Authorities: trusted, Challenges: atRest.Master,
 		ChallengeLifetime: time.Duration(cfg.Vault.ChallengeLifetime),
 		Signer:            answers.get, Record: n.Ledger.Record, Random: rand.Reader, Now: time.Now,

@@ -115,7 +115,7 @@ func parseMaterial(kty string, secret []byte) (*Material, error) {
 		)
 	}
 	var whole asn1.RawValue
-	// Tokens that pad keys to blocks of 8 bytes before they wrap leave zeros behind them.
+	// Tokens that pad keys to blocks of 8 bytes before they wrap leave zeros after them.
 	if rest, err := asn1.Unmarshal(secret, &whole); err != nil || len(rest) > 7 || bytes.Trim(rest, "\x00") != nil {
 		return nil, fmt.Errorf(
 			"document: %w: expected one value in DER (PKCS #8), found other bytes",

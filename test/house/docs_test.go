@@ -87,7 +87,9 @@ func TestTheListOfChecksIsComplete(t *testing.T) {
 // configuration in the guide.
 func TestTheConfigurationGuideIsComplete(t *testing.T) {
 	guide, source := "", ""
-	for _, name := range []string{"run-the-service.md", "collateral.md", "providers.md", "keys.md"} {
+	for _, name := range []string{
+		"run-the-service.md", "collateral.md", "providers.md", "keys.md", "key-protection.md",
+	} {
 		guide += string(read(t, filepath.Join(root, "docs", "guide", name)))
 	}
 	for _, file := range goFiles(t, filepath.Join("internal", "config")) {

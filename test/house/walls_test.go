@@ -106,7 +106,7 @@ var service = []wall{
 		"os",
 	},
 	{"internal/keys", "internal/ledger internal/private internal/store internal/store/anchor token", "os"},
-	{"internal/keys/hsm", "internal/keys token", "os"},
+	{"internal/keys/hsm", "internal/keys release/keywrap token", "os"},
 	{"internal/ledger", "internal/store internal/store/anchor", "os"},
 	{"internal/ledger/witness", "", "net/http"},
 	{"internal/private", "", "os"},
@@ -143,13 +143,15 @@ var service = []wall{
 	{"internal/telemetry", "", "net/http"},
 	{"internal/vault", "evidence internal/issuer internal/ledger internal/provider internal/provider/settings " +
 		"internal/store release release/document release/keywrap token", ""},
+	{"internal/vault/pkcs11", "internal/keys/hsm internal/vault release/keywrap", ""},
+	{"internal/vault/transit", "internal/vault release/keywrap", "net/http"},
 	{"internal/buildinfo", "", ""},
 	{"internal/describe", "collateral evidence/... policy token", ""},
 	{"internal/files", "appraisal collateral collateral/tpmca evidence/... internal/config internal/describe " +
 		"internal/store/sqlite", "os"},
 	{"internal/node", "appraisal collateral collateral/kds collateral/pcs evidence/dcap evidence/snp " +
 		"internal/auth internal/auth/devissuer internal/buildinfo internal/collateralcache " +
-		"internal/issuer internal/vault release release/document " +
+		"internal/issuer internal/vault internal/vault/pkcs11 internal/vault/transit release release/document " +
 		"internal/config internal/files internal/keys internal/keys/hsm internal/ledger " +
 		"internal/ledger/witness internal/private internal/provider internal/api internal/api/data " +
 		"internal/api/edge " +

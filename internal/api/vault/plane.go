@@ -58,7 +58,8 @@ func refusal(err error, explain bool) error {
 		return edge.Unavailable(15, vault.CheckIssuer.FailedWith("keys of the token's issuer",
 			"the issuer cannot be reached", "try again after the time in Retry-After"))
 	case errors.Is(err, vault.ErrUnavailable):
-		e := edge.Unavailable(15, vault.CheckAvailable.Failed("a protection that answers", "one that does not"))
+		e := edge.Unavailable(15, vault.CheckAvailable.Failed("a PKCS#11 token or transit service that answers",
+			"no answer, or an answer of an error"))
 		e.Cause = err
 		return e
 	case !errors.As(err, &refused):

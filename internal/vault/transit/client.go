@@ -75,7 +75,7 @@ func (c *Client) read(again bool, used string) (token string, changed bool, err 
 		}
 		text = strings.TrimSpace(text)
 		if text == "" || len(text) > maxToken || strings.ContainsFunc(text, func(r rune) bool { return r < '!' || r > '~' }) {
-			return "", false, unavailable("its token file holds no token: expected one line of 1 to %d visible characters",
+			return "", false, unavailable("its token file is not a token: expected one line of 1 to %d visible characters",
 				maxToken)
 		}
 		c.token = text

@@ -16,7 +16,7 @@ const (
 
 func asAnswer(err error, no **answerError) bool { return errors.As(err, no) }
 
-// Renew renews the client's token, and returns for how long it is valid now; zero is for good. It is false for tokens that
+// Renew renews the client's token, and returns for how long it is valid now; zero stands for permanently. It is false for tokens that
 // cannot be renewed, which others replace in the file.
 func (c *Client) Renew(ctx context.Context) (valid time.Duration, renewable bool, err error) {
 	m, err := c.post(ctx, "auth/token/renew-self", map[string]string{})
@@ -33,7 +33,7 @@ func (c *Client) Renew(ctx context.Context) (valid time.Duration, renewable bool
 	return time.Duration(m.Auth.Duration) * time.Second, m.Auth.Renewable, nil
 }
 
-// maxLease bounds what an answer says of a token's life.
+// maxLease bounds the life of a token in an answer.
 const maxLease = 366 * 24 * time.Hour
 
 // Run renews the token until ctx ends, and logs what goes wrong. A token that cannot be renewed is read again from

@@ -32,6 +32,7 @@ func (c *configCheckCommand) Run(e *term.Env) error {
 		func() error { _, err := files.Trust(cfg); return err },
 		func() error { _, err := node.AdminTokenHash(cfg); return err },
 		func() error { _, err := node.TokenPIN(cfg); return err },
+		func() error { _, err := node.Transit(cfg.Vault.Transit); return err },
 		func() (err error) { bundle, err = node.CollateralFiles(cfg.Collateral); return err },
 		func() error { _, err := files.CertPool(cfg.Callers.CertificateAuthorities); return err },
 	} {
