@@ -246,7 +246,8 @@ func TestABoundOfKeysIsKept(t *testing.T) {
 func TestAlteredRowsAreNotReadAsKeys(t *testing.T) {
 	l := newLab(t)
 	l.create(exportable("a"))
-	if _, err := l.db.ExecContext(t.Context(), `UPDATE vault_versions SET sealed = x'00'`); err != nil {
+	if _, err := l.db.ExecContext(t.Context(), `UPDATE vault_versions SET sealed = $1`,
+		[]byte{0}); err != nil {
 		t.Fatal(err)
 	}
 	_, err := l.Get(t.Context(), l.p, "a", "")

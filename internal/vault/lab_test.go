@@ -15,14 +15,13 @@ import (
 	"github.com/probity-dev/probity/internal/store"
 	"github.com/probity-dev/probity/internal/store/anchor"
 	"github.com/probity-dev/probity/internal/store/seal"
-	"github.com/probity-dev/probity/internal/store/sqlite"
 	"github.com/probity-dev/probity/internal/vault"
 	"github.com/probity-dev/probity/release/document"
 )
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// lab is a vault over a sealed SQLite database, with a clock that tests move.
+// lab is a vault over a sealed database, with a clock that tests move.
 type lab struct {
 	*vault.Vault
 	t      testing.TB
@@ -49,7 +48,7 @@ func must[T any](t testing.TB) func(T, error) T {
 func newLab(t testing.TB, edit ...func(*vault.Config)) *lab {
 	t.Helper()
 	dir := t.TempDir()
-	db := must[*sqlite.Store](t)(sqlite.Open(t.Context(), dir))
+	db := openDatabase(t, dir)
 	t.Cleanup(func() { db.Close() })
 	l := &lab{t: t, db: db.DB(), now: start}
 	l.master = must[keys.MasterKey](t)(keys.NewMasterKey(bytes.Repeat([]byte{7}, 32)))

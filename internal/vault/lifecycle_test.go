@@ -371,6 +371,9 @@ func TestEveryChangeIsInTheLedgerAndNoKeyIs(t *testing.T) {
 		"key.purge" {
 		t.Error(got)
 	}
+	if overPostgres() { // its files are the server's
+		return
+	}
 	dir := filepath.Dir(databasePath(t, l))
 	err = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
