@@ -37,7 +37,7 @@ deps: ## install what the tests need: Node, Python and Maven packages, step-ca, 
 
 test: deps ## install what the tests need and run all of them, real clients included; with CORPUS=folder its evidence too
 	$(REQUIRE) $(GO) test ./...
-	CGO_ENABLED=1 $(GO) test -tags pkcs11 ./internal/keys/hsm ./internal/vault/pkcs11 ./test/e2e -run 'Token|PKCS11'
+	CGO_ENABLED=1 $(GO) test -tags pkcs11 ./internal/keys/hsm ./internal/vault/pkcs11 ./internal/node ./test/e2e -run 'Token|PKCS11'
 	@# The clients' traffic is recorded, and the OpenAPI documents are checked against it.
 	traffic=$$(mktemp -d) && trap 'rm -rf "$$traffic"' EXIT && export PROBITY_TRAFFIC="$$traffic" && \
 	  $(REQUIRE) PROBITY_CORPUS="$(abspath $(CORPUS))" $(GO) test -tags interop ./test/interop && \
@@ -55,7 +55,7 @@ format: ## the format of gofmt
 vet: ## go vet, with each build tag
 	@$(call EACH_MODULE,$(GO) vet ./...)
 	$(GO) vet -tags interop ./test/interop
-	CGO_ENABLED=1 $(GO) vet -tags pkcs11 ./internal/keys/... ./internal/vault/... ./test/e2e
+	CGO_ENABLED=1 $(GO) vet -tags pkcs11 ./internal/keys/... ./internal/vault/... ./internal/node ./test/e2e
 
 staticcheck: ## staticcheck
 	@$(call EACH_MODULE,$(GO) run $(STATICCHECK) ./...)

@@ -38,7 +38,9 @@ func fields(k store.SigningKey) [][]byte {
 func (c Config) check(k store.SigningKey) error {
 	if !c.Master.Authentic(k.Seal, useKeyRows, fields(k)...) {
 		return fmt.Errorf(
-			"signing: key %s: %w: it was changed there, or the master key is not the one of this database",
+			"signing: key %s: %w: it was changed there, or the master key is not the one of this database: "+
+				"start with the master key of this data directory (masterKeyFile, PROBITY_MASTER_KEY or signing.pkcs11.masterKey), "+
+				"or restore a backup of the database",
 			k.ID, ErrChanged,
 		)
 	}
