@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/probity-dev/probity/internal/api/edge"
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/auth/devissuer"
 	"github.com/probity-dev/probity/internal/config"
@@ -260,6 +262,9 @@ func (n *Node) callers(cfg config.Config, log *slog.Logger) (*auth.Authenticator
 		own := &auth.Issuer{
 			Keys:      issuer.Keys{URL: n.issuer.URL, Client: &http.Client{Transport: within{n.issuer}}},
 			Audiences: []string{"https://attest.azure.net", cfg.URL, "https://management.azure.com"},
+		}
+		if u, err := url.Parse(cfg.URL); err == nil {
+			own.Audiences = append(own.Audiences, edge.VaultResource(u.Host))
 		}
 		for _, role := range devissuer.Roles() {
 			parsed, err := auth.ParseRole(role)

@@ -52,7 +52,9 @@ func (a *Attributes) check(k Kind) error {
 	}
 	for name, t := range map[string]*time.Time{"nbf": a.NotBefore, "exp": a.Expires} {
 		if t != nil && (t.Unix() <= 0 || t.Year() > 9999) {
-			return bad(CheckAttributes, name+" in seconds since 1970, until the year 9999", "another time")
+			return bad(CheckAttributes, name+" in seconds since 1970, until the year 9999",
+				fmt.Sprintf("%s %d (Azure's client for JavaScript sends such numbers for times after 2038-01-19)",
+					name, t.Unix()))
 		}
 	}
 	if a.NotBefore != nil && a.Expires != nil && !a.NotBefore.Before(*a.Expires) {

@@ -157,20 +157,24 @@ func needed(role auth.Role, c *Call) auth.Role {
 	return role
 }
 
-// resource is what tokens of callers are for. Clients of Key Vault compare its host with the end of the
-// vault's own.
-func (s *Server) resource(r *http.Request, found *Route) string {
-	if found.Versioned != KeyVault {
-		return "https://attest.azure.net"
-	}
-	host := r.Host
+// VaultResource is what tokens of callers of a vault are for, by the host (HOST or HOST:PORT) at which they call it: the
+// parent domain, if there is one. Clients of Key Vault compare it with the end of the vault's own name.
+func VaultResource(host string) string {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
 	if _, parent, ok := strings.Cut(host, "."); ok && net.ParseIP(host) == nil {
 		host = parent
 	}
-	return "https://" + printable(host)
+	return "https://" + host
+}
+
+// resource is what tokens of callers are for.
+func (s *Server) resource(r *http.Request, found *Route) string {
+	if found.Versioned != KeyVault {
+		return "https://attest.azure.net"
+	}
+	return printable(VaultResource(r.Host))
 }
 
 // challenge401 says how to authenticate, in the form that Key Vault's clients

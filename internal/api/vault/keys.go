@@ -254,7 +254,7 @@ func (p *Plane) ReleaseKey(w http.ResponseWriter, r *http.Request, c *edge.Call)
 		Nonce     string `json:"nonce"`
 		Algorithm string `json:"enc"`
 	}
-	if err := json.Unmarshal(body, &in); err != nil || in.Target == "" {
+	if err := json.Unmarshal(body, &in, members); err != nil || in.Target == "" {
 		return bad(edge.CheckBody, `{"target": TOKEN, "nonce": TEXT, "enc": ALGORITHM}, the last two if wanted`,
 			"a body without target, or with members of other types")
 	}

@@ -83,13 +83,16 @@ func refusal(err error, explain bool) error {
 	return e
 }
 
+// members reads the names of members in any case, as Azure does: its client for JavaScript imports with Hsm.
+var members = json.MatchCaseInsensitiveNames(true)
+
 // read reads the body of a request. Members that this service does not know are ignored, as Azure does.
 func (p *Plane) read(w http.ResponseWriter, r *http.Request, v any) error {
 	body, err := p.Bodies.Read(w, r)
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(body, v); err != nil {
+	if err := json.Unmarshal(body, v, members); err != nil {
 		return bad(edge.CheckBody, "a JSON object as the documentation of the route has it", jsonerror.Text(err))
 	}
 	return nil

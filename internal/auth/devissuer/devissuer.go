@@ -4,7 +4,8 @@
 // can log in to `probity serve --dev`; it checks no secret, keeps its key in
 // memory, and must not run anywhere else.
 //
-// The client id says which role the token is for: reader, contributor or owner.
+// The client id says which role the token is for: reader, contributor, owner, officer or
+// releaser.
 package devissuer
 
 import (
@@ -33,7 +34,7 @@ const (
 )
 
 // Roles are the client ids that get a token.
-func Roles() []string { return []string{"reader", "contributor", "owner"} }
+func Roles() []string { return []string{"reader", "contributor", "owner", "officer", "releaser"} }
 
 // Issuer answers under /dev/. It is safe for concurrent use.
 type Issuer struct {

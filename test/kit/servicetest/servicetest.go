@@ -186,6 +186,9 @@ func Simulated(t *testing.T, more ...map[string]any) Instance {
 	for _, members := range more {
 		maps.Copy(cfg, members)
 	}
+	for name, b := range machine(t, m, evidencetest.DemoEnclave()) {
+		write(t, filepath.Join(files, name), b)
+	}
 	i := Start(t, cfg)
 	i.Folder = files
 	return i
