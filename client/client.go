@@ -1,8 +1,8 @@
-// Package client is a Go client of the attestation service: attest an enclave,
-// verify tokens, and manage providers, policies, keys, callers and the ledger.
+// Package client is a Go client of the attestation service: attest an enclave, verify tokens, get keys that
+// are released to attested machines, and manage providers, policies, keys, callers and the ledger.
 //
-// Start with [New]. Redirects are not followed. Answers other than success are [*Error]s that contain the
-// service's code and the failed check.
+// Start with [New]; [Client.Vault] has the keys that are released, and [Vault.Unlock] gets one. Redirects are
+// not followed. Answers other than success are [*Error]s that contain the service's code and the failed check.
 package client
 
 import (
@@ -56,6 +56,7 @@ type Client struct {
 	base    string
 	bearer  string
 	ifMatch string
+	roots   *x509.CertPool
 	http    *http.Client
 }
 
@@ -76,12 +77,14 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Certificate != nil {
 		transport.TLSClientConfig.Certificates = []tls.Certificate{*cfg.Certificate}
 	}
-	return &Client{base: strings.TrimSuffix(cfg.URL, "/"), bearer: cfg.Token, http: &http.Client{
+	c := &Client{base: strings.TrimSuffix(cfg.URL, "/"), bearer: cfg.Token, roots: cfg.Roots}
+	c.http = &http.Client{
 		Transport: transport, Timeout: cfg.Timeout,
 		// Security: a redirect could send evidence, or the search for keys, to
 		// another host or out of TLS. It becomes an [*Error].
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
+	}
+	return c, nil
 }
 
 // Error is an answer other than success.
@@ -91,7 +94,18 @@ type Error struct {
 	RetryAfter time.Duration `json:"-"`
 	Code       string        `json:"code"`
 	Message    string        `json:"message"`
-	Details    []Detail      `json:"details"`
+	// Details has the check of Inner, too.
+	Details []Detail `json:"details"`
+	// Inner is the reason within the code, which the vault's errors have; nil if there is none.
+	Inner *InnerError `json:"innererror"`
+}
+
+// InnerError is the reason of a refusal by the vault. Providers may leave the check out of refusals of
+// releases.
+type InnerError struct {
+	// Code is Azure's, or the id of the check.
+	Code string `json:"code"`
+	Detail
 }
 
 // Detail explains a failed check.
@@ -267,14 +281,22 @@ func (c *Client) send(ctx context.Context, method, target string, body any) (*ht
 
 // do sends a request and reads its answer, unless answer is nil.
 func (c *Client) do(ctx context.Context, method, target string, body, answer any) error {
+	return c.within(ctx, maxAnswer, method, target, body, answer)
+}
+
+// within is do with another bound of the answer, in bytes.
+func (c *Client) within(ctx context.Context, limit int64, method, target string, body, answer any) error {
 	resp, err := c.send(ctx, method, target, body)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	b, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	if err != nil {
 		return fmt.Errorf("client: %w", err)
+	}
+	if int64(len(b)) > limit {
+		return fmt.Errorf("client: answer of %s: expected at most %d bytes, found more", target, limit)
 	}
 	switch resp.StatusCode {
 	case http.StatusOK, http.StatusCreated:
@@ -313,5 +335,8 @@ func asError(status int, body []byte) error {
 		return &Error{Status: status, Code: http.StatusText(status), Message: "the answer is not an error document"}
 	}
 	document.Error.Status = status
+	if inner := document.Error.Inner; inner != nil && inner.Check != "" {
+		document.Error.Details = append(document.Error.Details, inner.Detail)
+	}
 	return &document.Error
 }

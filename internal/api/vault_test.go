@@ -36,7 +36,7 @@ var vaultKeys = sync.OnceValue(func() (keys [2]*rsa.PrivateKey) {
 var vaultCertificate = sync.OnceValue(func() *x509.Certificate {
 	key := vaultKeys()[0]
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "vault"},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(1, 0, 0), DNSNames: []string{"attest.example.org"},
+		NotBefore: now.AddDate(-10, 0, 0), NotAfter: now.AddDate(50, 0, 0), DNSNames: []string{"attest.example.org"},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, IsCA: true, BasicConstraintsValid: true}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {

@@ -77,7 +77,7 @@ var library = []wall{
 	{"release/document", "release release/keywrap", "net"},
 	{"release/keywrap", "", ""},
 	{"appraisal", "claims collateral evidence/... policy token", ""},
-	{"client", "evidence token", "net net/http"},
+	{"client", "evidence release/document release/keywrap token", "net net/http"},
 	{
 		"agent", "client evidence evidence/azureguest evidence/eventlog evidence/tpm",
 		"log/slog math/rand/v2 net net/http os unsafe",
