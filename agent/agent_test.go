@@ -2,7 +2,9 @@ package agent
 
 import (
 	"context"
+	"crypto"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"errors"
 	"log/slog"
@@ -22,6 +24,7 @@ import (
 	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/evidence/snp"
 	"github.com/probity-dev/probity/evidence/tpm"
+	"github.com/probity-dev/probity/release/keywrap"
 	"github.com/probity-dev/probity/test/kit/swtpm"
 )
 
@@ -228,10 +231,61 @@ func TestAzureGuest(t *testing.T) {
 	if token, err := a.Open(sealed); err != nil || token != "the.to.ken" {
 		t.Errorf("%q, %v", token, err)
 	}
+	released := releasedTo(t, a, raw)
 	extend(t, m, []evidencetest.BootEvent{{PCR: 4, Data: []byte("later")}})
 	if token, err := a.Open(sealed); err == nil {
 		t.Errorf("opened in another state: %q", token)
 	}
+	if b, err := released(); err == nil {
+		t.Errorf("unwrapped in another state: %q", b)
+	}
+}
+
+// releasedTo wraps a secret to the key of the guest, unwraps it with each algorithm, and returns how the
+// last one is unwrapped again.
+func releasedTo(t *testing.T, a *Azure, raw []byte) (again func() ([]byte, error)) {
+	t.Helper()
+	key, err := a.EncryptionKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := azureguest.ParseInfo(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, ok := key.Public().(*rsa.PublicKey)
+	if !ok || !public.Equal(info.Key.Public.Key) {
+		t.Fatal("the key is not the one that the evidence names")
+	}
+	for _, algorithm := range keywrap.Algorithms() {
+		wrapped, err := keywrap.Wrap(rand.Reader, algorithm, public, []byte("secret"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		again = func() ([]byte, error) { return keywrap.Unwrap(nil, algorithm, key, wrapped) }
+		if b, err := again(); err != nil || string(b) != "secret" {
+			t.Errorf("%s: %q, %v", algorithm, b, err)
+		}
+		wrapped[7] ^= 1
+		if b, err := keywrap.Unwrap(nil, algorithm, key, wrapped); err == nil {
+			t.Errorf("%s: changed, and unwrapped: %q", algorithm, b)
+		}
+		wrapped[7] ^= 1
+	}
+	for name, options := range map[string]crypto.DecrypterOpts{
+		"no padding named": nil, "another padding": &rsa.PKCS1v15DecryptOptions{},
+		"a label":      &rsa.OAEPOptions{Hash: crypto.SHA256, Label: []byte("x")},
+		"two hashes":   &rsa.OAEPOptions{Hash: crypto.SHA256, MGFHash: crypto.SHA1},
+		"another hash": &rsa.OAEPOptions{Hash: crypto.SHA512},
+	} {
+		if b, err := key.Decrypt(nil, make([]byte, 256), options); err == nil {
+			t.Errorf("%s: %q", name, b)
+		}
+	}
+	if b, err := key.Decrypt(nil, make([]byte, 8), &rsa.OAEPOptions{Hash: crypto.SHA256}); err == nil {
+		t.Errorf("too short: %q", b)
+	}
+	return again
 }
 
 // write defines an index of the TPM's memory and fills it.

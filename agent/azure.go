@@ -18,7 +18,6 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-tpm/tpm2"
-	"github.com/google/go-tpm/tpm2/transport"
 
 	"github.com/probity-dev/probity/evidence/azureguest"
 	"github.com/probity-dev/probity/evidence/eventlog"
@@ -333,32 +332,12 @@ func (a *Azure) Open(sealed []byte) (string, error) {
 		}
 		parts[i] = b
 	}
-	bank, err := a.m.registers(a.m.pcrMask)
+	key, err := a.decrypt(parts[0], tpm2.TPMTRSADecrypt{Scheme: tpm2.TPMAlgRSAES})
 	if err != nil {
 		return "", err
 	}
-	k, err := a.ephemeral(bank)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _, _ = tpm2.FlushContext{FlushHandle: k.handle}.Execute(a.m.t) }()
-	policy := tpm2.Policy(tpm2.TPMAlgSHA256, 16,
-		func(t transport.TPM, session tpm2.TPMISHPolicy, _ tpm2.TPM2BNonce) error {
-			_, err := tpm2.PolicyPCR{PolicySession: session, Pcrs: selection(a.m.pcrMask)}.Execute(t)
-			return err
-		})
-	opened, err := tpm2.RSADecrypt{
-		KeyHandle:  tpm2.AuthHandle{Handle: k.handle, Name: k.name, Auth: policy},
-		CipherText: tpm2.TPM2BPublicKeyRSA{Buffer: parts[0]},
-		InScheme:   tpm2.TPMTRSADecrypt{Scheme: tpm2.TPMAlgRSAES},
-	}.Execute(a.m.t)
-	if err != nil {
-		return "", fmt.Errorf(
-			"the TPM does not open the answer: its registers changed since, or it is for another machine: %w",
-			err,
-		)
-	}
-	block, err := aes.NewCipher(opened.Message.Buffer)
+	defer clear(key)
+	block, err := aes.NewCipher(key)
 	if err != nil {
 		return "", err
 	}
