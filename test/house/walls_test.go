@@ -167,9 +167,11 @@ var commands = []struct{ pkg, commands, may, also string }{
 			"internal/collateralcache internal/config internal/describe internal/files " +
 			"internal/node internal/store internal/store/sqlite", "os"},
 	{"host", "remote term",
-		"agent client evidence internal/files", "net/http os os/exec"},
+		"agent client evidence internal/files release/document", "net/http os os/exec"},
 	{"inspect", "term",
 		"evidence internal/describe", ""},
+	{"key", "host remote term",
+		"agent client internal/describe internal/files release release/document release/keywrap token", "os"},
 	{"lsp", "",
 		"policy", ""},
 	{"manage", "remote term",

@@ -17,6 +17,7 @@ import (
 	"github.com/probity-dev/probity/cmd/probity/internal/collateral"
 	"github.com/probity-dev/probity/cmd/probity/internal/host"
 	"github.com/probity-dev/probity/cmd/probity/internal/inspect"
+	"github.com/probity-dev/probity/cmd/probity/internal/key"
 	"github.com/probity-dev/probity/cmd/probity/internal/manage"
 	"github.com/probity-dev/probity/cmd/probity/internal/policy"
 	"github.com/probity-dev/probity/cmd/probity/internal/serve"
@@ -43,6 +44,7 @@ type commands struct {
 	TPM    manage.TpmCommands `cmd:"" name:"tpm" help:"Authorities and enrolled keys of TPMs, at the service."`
 
 	Provider manage.ProviderCommands `cmd:"" help:"Attestation providers of a service."`
+	Key      key.Commands            `cmd:"" help:"Keys that are released to attested machines."`
 	Keys     manage.KeysCommands     `cmd:"" help:"Keys that sign tokens."`
 	Token    manage.TokenCommands    `cmd:"" help:"Static bearer tokens of those who manage a service."`
 	Ledger   manage.LedgerCommands   `cmd:"" help:"The record of decisions and changes."`
@@ -182,7 +184,7 @@ func usageError(w io.Writer, args []string, err error) int {
 	} else if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		names := []string{
 			"serve", "demo", "verify", "policy", "inspect", "attest", "agent", "tpm", "provider",
-			"keys", "token", "ledger", "config", "collateral", "simulate", "version",
+			"key", "keys", "token", "ledger", "config", "collateral", "simulate", "version",
 		}
 		if near := spelling.Nearest(args[0], names); near != args[0] {
 			fmt.Fprintf(w, "did you mean: probity %s\n", near)

@@ -65,6 +65,7 @@ func (c *agentEnrollCommand) Run(e *term.Env) error {
 
 type agentRunCommand struct {
 	hostFlags
+	dataFlag
 	Every  time.Duration `help:"Time between attestations." default:"1h"`
 	Jitter time.Duration `help:"The longest random delay that is added, so that a fleet does not ask all at once." default:"5m"`
 	Retry  time.Duration `help:"Time after a failure." default:"1m"`
@@ -111,7 +112,7 @@ func (c *agentRunCommand) Run(e *term.Env) error {
 // once opens the host again: a TPM is shared with others, and what says who attests
 // may have been renewed.
 func (c *agentRunCommand) once(ctx context.Context) (string, error) {
-	h, err := c.open()
+	h, err := c.open(c.RuntimeData)
 	if err != nil {
 		return "", err
 	}

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 
 type AttestCommand struct {
 	hostFlags
+	dataFlag
 	Nonce         string   `help:"${nonceHelp}" placeholder:"TEXT"`
 	PrintEvidence string   `help:"${printEvidenceHelp}" placeholder:"FILE"`
 	Out           string   `help:"Write the token to this file, for its owner alone, instead of standard output." placeholder:"FILE"`
@@ -31,16 +33,20 @@ type AttestCommand struct {
 
 // hostFlags say where the service is and what of the host to attest.
 type hostFlags struct {
-	Service     string `help:"URL of the attestation service." placeholder:"URL"`
-	CA          string `name:"ca" help:"PEM file with the CA of the service, instead of the system's." placeholder:"FILE"`
-	Kind        string `complete:"kind" help:"${hostKindHelp}" default:"auto"`
-	TPM         string `name:"tpm" help:"${tpmHelp}" default:"/dev/tpmrm0" placeholder:"TPM"`
-	State       string `help:"${stateHelp}" default:"/var/lib/probity" placeholder:"DIR"`
-	RuntimeData string `help:"${runtimeDataHelp}" placeholder:"FILE"`
-	EventLog    string `help:"Log of measured boot, by default the kernel's." placeholder:"FILE"`
-	BearerFile  string `help:"File with a bearer token, for services that ask who attests; it is read each time." placeholder:"FILE"`
-	IMA         string `name:"ima" help:"List of measured files (IMA), by default the kernel's." placeholder:"FILE"`
+	Service    string `help:"URL of the attestation service." placeholder:"URL"`
+	CA         string `name:"ca" help:"PEM file with the CA of the service, instead of the system's." placeholder:"FILE"`
+	Kind       string `complete:"kind" help:"${hostKindHelp}" default:"auto"`
+	TPM        string `name:"tpm" help:"${tpmHelp}" default:"/dev/tpmrm0" placeholder:"TPM"`
+	State      string `help:"${stateHelp}" default:"/var/lib/probity" placeholder:"DIR"`
+	EventLog   string `help:"Log of measured boot, by default the kernel's." placeholder:"FILE"`
+	BearerFile string `help:"File with a bearer token, for services that ask who attests; it is read each time." placeholder:"FILE"`
+	IMA        string `name:"ima" help:"List of measured files (IMA), by default the kernel's." placeholder:"FILE"`
 	remote.CertificateFlags
+}
+
+// dataFlag names the data that the evidence of a guest binds.
+type dataFlag struct {
+	RuntimeData string `help:"${runtimeDataHelp}" placeholder:"FILE"`
 }
 
 // Run attests the host.
@@ -53,7 +59,7 @@ func (c *AttestCommand) Run(e *term.Env) error {
 	if c.Service == "" && c.PrintEvidence == "" {
 		return errors.New("name a service with --service, or a file for the evidence with --print-evidence")
 	}
-	h, err := c.open()
+	h, err := c.open(c.RuntimeData)
 	if err != nil {
 		return err
 	}
@@ -139,12 +145,7 @@ func (c *AttestCommand) deliver(e *term.Env, kind evidence.Kind, token string) e
 	cmd := exec.CommandContext(e.Ctx, c.Command[0], c.Command[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = e.In, e.Out, e.Err
 	cmd.Env = append(os.Environ(), "PROBITY_TOKEN="+token)
-	err := cmd.Run()
-	var failed *exec.ExitError
-	if errors.As(err, &failed) {
-		return term.Exit(failed.ExitCode())
-	}
-	return err
+	return exitOf(cmd.Run())
 }
 
 // answer prints the token, unless a file has it.
@@ -167,7 +168,9 @@ type host struct {
 	azure  *agent.Azure
 	// nonce comes back in the token; a copy of the evidence goes to the file.
 	nonce, copy string
+	// runtime are the data that the evidence binds; no type means Binary.
 	runtime     []byte
+	runtimeType evidence.DataType
 }
 
 func (h *host) close() {
@@ -200,27 +203,32 @@ func (f hostFlags) connect() (*client.Client, error) {
 	return client.New(cfg)
 }
 
-// open finds out what the host has, and opens it.
-func (f hostFlags) open() (h *host, err error) {
+// detect says what of the host to attest.
+func (f hostFlags) detect() (evidence.Kind, error) {
+	if f.Kind != "auto" {
+		return evidence.ParseKind(f.Kind)
+	}
+	return agent.Detect(f.TPM), nil
+}
+
+// open finds out what the host has, and opens it. The file with the data that its evidence binds may
+// be empty.
+func (f hostFlags) open(runtimeData string) (h *host, err error) {
 	h = &host{hostFlags: f}
 	if f.Service != "" {
 		if h.client, err = f.connect(); err != nil {
 			return nil, err
 		}
 	}
-	if f.RuntimeData != "" {
-		if h.runtime, err = os.ReadFile(f.RuntimeData); err != nil {
+	if runtimeData != "" {
+		if h.runtime, err = os.ReadFile(runtimeData); err != nil {
 			return nil, err
 		}
 	}
-	if f.Kind != "auto" {
-		if h.kind, err = evidence.ParseKind(f.Kind); err != nil {
-			return nil, err
-		}
-	} else {
-		h.kind = agent.Detect(f.TPM)
+	if h.kind, err = f.detect(); err != nil {
+		return nil, err
 	}
-	if h.kind == evidence.TPM && f.RuntimeData != "" {
+	if h.kind == evidence.TPM && runtimeData != "" {
 		return nil, errors.New("--runtime-data: nothing of a TPM binds it; give its hash as --nonce")
 	}
 	switch h.kind {
@@ -306,7 +314,7 @@ func (h *host) attest(ctx context.Context) (string, error) {
 	}
 	request := client.Request{Kind: r.Kind, Evidence: raw, Nonce: h.nonce}
 	if h.runtime != nil {
-		request.RuntimeData = &evidence.Data{Bytes: h.runtime, Type: evidence.Binary}
+		request.RuntimeData = &evidence.Data{Bytes: h.runtime, Type: cmp.Or(h.runtimeType, evidence.Binary)}
 	}
 	if r.Kind == evidence.TDXVM {
 		request.EventLog = agent.CCEL(h.EventLog)

@@ -48,3 +48,22 @@ probity agent run --service https://attest.example.org --bearer-file bearer-toke
 		Trouble: "the agent could not start",
 	}
 }
+
+func (UnlockCommand) Page() term.Page {
+	return term.Page{
+		About: `Makes a key for this call alone, attests with it, has the key released to it, verifies the answer and
+unwraps it. A guest on Azure uses the key of its TPM instead. Nothing is written, and no command runs,
+unless all of it succeeded.
+
+The key is the bytes of a symmetric key, or PKCS #8 in PEM. It is never in arguments, in the
+environment or in the output. With --exec, the exit code is that of the command behind --.`,
+		Examples: `
+probity key unlock disk --service https://attest.example.org --out /run/disk.key
+probity key unlock disk --service https://attest.example.org --exec -- \
+  cryptsetup open --key-file - /dev/sdb1 data
+probity key unlock tls --service https://attest.example.org --fd 3 --exec -- ./server --key /dev/fd/3`,
+		Yes:     "the key was released to this host",
+		No:      "the service refused, with the check that failed",
+		Trouble: "there is no key: wrong usage, no evidence, or the service cannot be reached",
+	}
+}

@@ -106,26 +106,7 @@ func printDiagnostic(e *term.Env, file, text string, d policy.Diagnostic) {
 	}
 	rest := strings.TrimPrefix(d.String(), fmt.Sprintf("%d:%d: %s: ", d.Pos.Line, d.Pos.Column, d.Severity))
 	fmt.Fprintf(e.Out, "%s:%d:%d: %s: %s\n", file, d.Pos.Line, d.Pos.Column, severity, rest)
-	lines := strings.Split(text, "\n")
-	if d.Pos.Line > len(lines) {
-		return
-	}
-	line := strings.TrimRight(lines[d.Pos.Line-1], "\r")
-	if len(line) > 160 || strings.TrimSpace(line) == "" {
-		return
-	}
-	var indent strings.Builder
-	for i, r := range []rune(line) {
-		if i+1 >= d.Pos.Column {
-			break
-		}
-		if r == '\t' {
-			indent.WriteByte('\t')
-		} else {
-			indent.WriteByte(' ')
-		}
-	}
-	fmt.Fprintf(e.Out, "    %s\n    %s^\n", line, indent.String())
+	e.Mark(text, d.Pos.Line, d.Pos.Column)
 }
 
 type fmtCommand struct {
