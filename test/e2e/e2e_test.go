@@ -63,7 +63,8 @@ func TestScripts(t *testing.T) {
 		Setup: setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"waitready": waitReady, "keep": keep, "json": answersInJSON, "flip": flip, "starttpm": startTPM, "extendpcr": extendPCR,
-			"putpolicy": putPolicy, "waitfor": waitFor,
+			"putpolicy": putPolicy, "waitfor": waitFor, "attestsimulated": attestSimulated,
+			"azureguest": asAzureGuest, "releasepolicy": releasePolicy, "claimsof": claimsOf,
 		},
 		Condition: func(condition string) (bool, error) {
 			if condition == "tpm" {
@@ -310,16 +311,25 @@ func startTPM(ts *testscript.TestScript, neg bool, args []string) {
 // tpms are those that run, by address.
 var tpms sync.Map
 
+// tpmOf returns the TPM of the script.
+func tpmOf(ts *testscript.TestScript) (*swtpm.TPM, bool) {
+	m, ok := tpms.Load(ts.Getenv("TPM"))
+	if !ok {
+		return nil, false
+	}
+	return m.(*swtpm.TPM), true
+}
+
 // extendPCR measures something into a register of the TPM.
 func extendPCR(ts *testscript.TestScript, neg bool, args []string) {
-	m, ok := tpms.Load(ts.Getenv("TPM"))
+	m, ok := tpmOf(ts)
 	var pcr uint32
 	if neg || len(args) != 1 || !ok {
 		ts.Fatalf("usage: extendpcr N, after starttpm")
 	}
 	_, err := fmt.Sscan(args[0], &pcr)
 	ts.Check(err)
-	ts.Check(m.(*swtpm.TPM).Extend(pcr, sha256.Sum256([]byte("something else"))))
+	ts.Check(m.Extend(pcr, sha256.Sum256([]byte("something else"))))
 }
 
 // putPolicy sets a policy as an administrator does: putpolicy URL TYPE FILE TOKEN.

@@ -189,7 +189,7 @@ var commands = []struct{ pkg, commands, may, also string }{
 	{"shell", "term",
 		"evidence", "os"},
 	{"simulate", "term",
-		"collateral evidence/... internal/config", "os"},
+		"client collateral evidence/... internal/config", "os"},
 	{"term", "",
 		"appraisal claims collateral evidence evidence/forms internal/config internal/files " +
 			"internal/store/sqlite policy", "os"},

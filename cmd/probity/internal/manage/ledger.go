@@ -51,6 +51,13 @@ func show(e *term.Env, text []byte) error {
 				parts = append(parts, p[0]+phrase.Shorten(p[1], 40))
 			}
 		}
+	case ledger.Release:
+		parts = append(parts, entry.Outcome, entry.Subject, "by "+entry.By)
+		for _, text := range []string{entry.Check, entry.Details["reason"]} {
+			if text != "" {
+				parts = append(parts, phrase.Shorten(text, 120))
+			}
+		}
 	case ledger.Change:
 		parts = append(parts, entry.Action, entry.Subject, "by "+entry.By)
 	case ledger.Loss:

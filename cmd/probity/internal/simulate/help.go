@@ -13,6 +13,7 @@ it is told to.`,
 		Examples: `
 probity simulate SevSnpVm
 probity simulate SevSnpVm --line Turin --out turin
+probity simulate SevSnpVm --machine-key --out machine
 probity simulate TdxVm --debug --runtime-data runtime.json
 probity simulate SgxEnclave --tcb OutOfDate --out outdated`,
 		Yes:     "the folder is written",

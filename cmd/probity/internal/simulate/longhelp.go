@@ -6,6 +6,7 @@ import "github.com/alecthomas/kong"
 // give them.
 func LongHelp() kong.Vars {
 	return kong.Vars{
+		"machineKeyHelp": "Bind an RSA key of the machine, to which keys are released; it is in machine-key.pem.",
 		"tcbHelp": "TCB status of the platform: OutOfDate with SgxEnclave, OpenEnclave, TdxVm and " +
 			"SevSnpVm; TDRelaunchAdvised with TdxVm.",
 	}

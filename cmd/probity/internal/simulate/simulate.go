@@ -26,6 +26,7 @@ type Command struct {
 	Out  string `help:"Folder to write; by default simulated-KIND." placeholder:"DIR"`
 
 	RuntimeData string `help:"File with the runtime data to bind, instead of an example." placeholder:"FILE"`
+	MachineKey  bool   `help:"${machineKeyHelp}"`
 
 	Line  string `help:"Product line, with SevSnpVm." enum:"Milan,Genoa,Turin" default:"Milan"`
 	VLEK  bool   `name:"vlek" help:"Sign with a VLEK, with SevSnpVm."`
@@ -60,6 +61,12 @@ func (c *Command) Run(e *term.Env) error {
 			return err
 		}
 	}
+	var machineKey []byte
+	if c.MachineKey {
+		if machineKey, data, err = newMachineKey(); err != nil {
+			return err
+		}
+	}
 	dir := c.Out
 	if dir == "" {
 		dir = "simulated-" + string(kind)
@@ -85,6 +92,12 @@ func (c *Command) Run(e *term.Env) error {
 		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
 			return err
 		}
+	}
+	if machineKey != nil {
+		if err := os.WriteFile(filepath.Join(dir, machineKeyFile), machineKey, 0o600); err != nil {
+			return err
+		}
+		m.files[machineKeyFile] = nil
 	}
 	if e.JSON {
 		return term.PrintJSON(e.Out, written{kind, dir, slices.Sorted(maps.Keys(m.files))})
@@ -115,6 +128,9 @@ func (c *Command) applies(kind evidence.Kind) error {
 		return term.Usage("--tcb %s goes with TdxVm", c.TCB)
 	case c.ServiceTD && kind != evidence.TDXVM:
 		return term.Usage("--service-td goes with TdxVm")
+	case c.MachineKey && (c.RuntimeData != "" || isBoot(kind)):
+		return term.Usage("--machine-key goes with evidence that binds runtime data, and makes them itself; " +
+			"not with --runtime-data, Tpm, VbsEnclave and AzureGuest")
 	}
 	return nil
 }
