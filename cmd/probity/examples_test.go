@@ -30,6 +30,7 @@ var elsewhere = map[string]string{
 	"serve":             "it runs until it is stopped",
 	"attest":            "a TPM or a guest",
 	"agent run":         "a TPM or a guest",
+	"key unlock":        "a guest",
 	"agent enroll":      "a TPM",
 	"tpm ek":            "a certificate of a vendor of TPMs",
 	"collateral fetch":  "the vendors' services",
@@ -50,6 +51,8 @@ var refused = map[string]string{
 	"policy reset SgxEnclave --provider team-a":      "another version is in force",
 	"policy rollback SgxEnclave 2 --if-version":      "another version is in force",
 	"policy approve":                                 "no proposal has this id",
+	"key purge":                                      "the key was recovered",
+	"key restore":                                    "the key is there",
 	"keys retire":                                    "no key has this id",
 	"keys rotate --algorithm":                        "the example before made a key that waits",
 	"ledger search --outcome refused":                "no evidence was refused",
@@ -60,7 +63,14 @@ set -e
 for kind in SgxEnclave OpenEnclave TdxVm SevSnpVm Tpm AzureGuest NitroEnclave ArmCca; do
   probity -q simulate $kind --out $kind > simulated.txt
 done
-cp SgxEnclave/evidence.bin quote.bin
+probity -q simulate SgxEnclave --machine-key --out SgxEnclave > simulated.txt
+cp SgxEnclave/evidence.bin quote.bin; cp SgxEnclave/machine-key.pem .
+head -c 32 /dev/urandom > volume.key
+cat > release.json << END
+{"version": "1.0.0", "anyOf": [{"authority": "$PROBITY_URL",
+ "allOf": [{"claim": "x-ms-attestation-type", "equals": "sgx"}]}]}
+END
+echo '{"x-ms-attestation-type": "sgx"}' > guest-claims.json
 for name in collateral.json bundle.json endorsements.bin; do cp TdxVm/bundle.json $name; done
 cp OpenEnclave/evidence.bin oe-report.bin
 cp TdxVm/evidence.bin tdquote.bin
@@ -107,7 +117,8 @@ for n in 1 2 3 4; do
 done
 probity policy signers add old-signer.pem --provider payments --cert signer.pem --key signer-key.pem
 curl -sf --cacert $PROBITY_CA "$PROBITY_URL/attest/SgxEnclave?api-version=2022-08-01" \
-  -d "{\"quote\":\"$(base64 -w0 quote.bin)\"}" | sed 's/.*"token":"\([^"]*\)".*/\1/' > token.jwt
+  -d "{\"quote\":\"$(base64 -w0 quote.bin)\",\"runtimeData\":{\"dataType\":\"JSON\",
+    \"data\":\"$(base64 -w0 SgxEnclave/runtime-data.json)\"}}" | sed 's/.*"token":"\([^"]*\)".*/\1/' > token.jwt
 probity ledger export --provider team-a > ledger.ndjson
 probity ledger key --provider team-a > kept.txt 2> key.txt
 `

@@ -14,7 +14,7 @@ never leaves the service. A key of the name gets a new version, under its policy
 		Examples: `
 probity key create disk --type oct --size 256 --release-policy release.json
 probity key create signer --type EC --curve P-384 --release-policy release.json --immutable
-probity key create disk --type oct --size 256 --provider team-a --tag of=platform --expires 2030-01-01T00:00:00Z`,
+probity key create disk --type oct --size 256 --provider payments --tag of=platform --expires 2030-01-01T00:00:00Z`,
 		Yes:     "the key is made",
 		No:      remote.HelpRefused,
 		Trouble: remote.HelpTrouble,
@@ -69,7 +69,7 @@ func (updateCommand) Page() term.Page {
 		About: "A release policy is that of all versions; the other flags are about one.",
 		Examples: `
 probity key update disk --release-policy release.json
-probity key update disk --disable`,
+probity key update signer --disable`,
 		Yes:     "the key is changed",
 		No:      remote.HelpRefused,
 		Trouble: remote.HelpTrouble,

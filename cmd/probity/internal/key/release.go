@@ -24,7 +24,7 @@ type releaseCommand struct {
 	Token      string `arg:"" help:"The token of the attested machine, or a file that contains it; - reads standard input."`
 	KeyVersion string `name:"key-version" help:"Version, instead of the newest one." placeholder:"ID"`
 	Nonce      string `help:"Text that comes back in the answer; by default one is drawn." placeholder:"TEXT"`
-	Algorithm  string `help:"How the key is wrapped." enum:"CKM_RSA_AES_KEY_WRAP,RSA_AES_KEY_WRAP_256,RSA_AES_KEY_WRAP_384" default:"RSA_AES_KEY_WRAP_256"`
+	Algorithm  string `help:"Wrapping." enum:"CKM_RSA_AES_KEY_WRAP,RSA_AES_KEY_WRAP_256,RSA_AES_KEY_WRAP_384" default:"RSA_AES_KEY_WRAP_256"`
 	MachineKey string `help:"PEM file with the private key of the machine: unwrap the released key into --out." placeholder:"FILE"`
 	Out        string `help:"File to write, for its owner alone: the key with --machine-key, else the answer." placeholder:"FILE"`
 }
