@@ -43,6 +43,10 @@ type Request struct {
 	EventLog []byte
 	// Challenge, if not nil, is what the evidence must have been made for.
 	Challenge []byte
+	// Attested are claims about what the challenge stands for, such as a key whose hash it is. Policies
+	// read them, and they go into the token beside those of the evidence. The caller vouches for them. They
+	// need a challenge, and a kind whose verifier checks it: SevSnpVm, TdxVm, AzureGuest or Tpm.
+	Attested claims.Set
 	// Nonce is the JSON text of the client's nonce, or empty.
 	Nonce jsontext.Value
 	// DraftPolicy, if not empty, is applied instead of the provider's policy,
@@ -168,6 +172,9 @@ func (a *Appraiser) Appraise(ctx context.Context, req Request, p Provider) (*Ver
 	if at < 0 {
 		return nil, fmt.Errorf("%s: %w", req.Kind, ErrKind)
 	}
+	if err := req.attestable(); err != nil {
+		return nil, err
+	}
 	rules, err := rulesFor(req, p)
 	if err != nil {
 		return nil, err
@@ -199,6 +206,9 @@ func (a *Appraiser) Appraise(ctx context.Context, req Request, p Provider) (*Ver
 			Value:  claims.StringValue("stale"),
 			Issuer: claims.AttestationService,
 		})
+	}
+	for _, c := range req.Attested.All() {
+		v.Claims.Add(c)
 	}
 	v.Known = v.Claims.Clone()
 	for _, c := range result.Aliases.All() {
@@ -241,6 +251,15 @@ func (a *Appraiser) Appraise(ctx context.Context, req Request, p Provider) (*Ver
 		}
 	}
 	return v, nil
+}
+
+// attestable checks that claims of the caller are about something that the evidence binds.
+func (r *Request) attestable() error {
+	kinds := []evidence.Kind{evidence.SEVSNPVM, evidence.TDXVM, evidence.AzureGuest, evidence.TPM}
+	if r.Attested.Len() > 0 && (len(r.Challenge) == 0 || !slices.Contains(kinds, r.Kind)) {
+		return fmt.Errorf("appraisal: claims of the caller, and no challenge that evidence of kind %s binds", r.Kind)
+	}
+	return nil
 }
 
 // explain says what evidence is that its verifier could not read at all: evidence of

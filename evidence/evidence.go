@@ -50,7 +50,8 @@ type Evidence struct {
 	// EventLog, if not empty, is a log of measured boot that must lead to the
 	// registers in the evidence.
 	EventLog []byte
-	// Challenge, if not nil, is what the evidence must have been made for.
+	// Challenge, if not nil, is what the evidence must have been made for: the qualifying data of a TPM's
+	// quote; the report data of SEV-SNP and TDX, which end in zeros. Verifiers of other kinds do not read it.
 	Challenge []byte
 	// TPM is what the policy asks of evidence with a TPM in it.
 	TPM TPMDemands

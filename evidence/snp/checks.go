@@ -95,6 +95,9 @@ var (
 	CheckRuntimeData = checks.Define("snp.report-data.runtime-data",
 		"SHA-256 of the runtime data is the first half of REPORT_DATA, the second half is zero",
 		"send exactly the bytes that the guest hashed")
+	CheckChallenge = checks.Define("snp.report-data.challenge",
+		"where one is asked for: REPORT_DATA is the challenge, followed by zeros",
+		"ask for the report with the challenge as its report data")
 	CheckInitTimeData = checks.Define("snp.host-data.init-time-data",
 		"SHA-256 of the init-time data is HOST_DATA",
 		"send exactly the bytes whose hash was given at launch, for instance the decoded security policy")

@@ -322,6 +322,12 @@ func (v *Verifier) bind(result *evidence.Result, r *Report, ev evidence.Evidence
 			return err
 		}
 	}
+	if ev.Challenge != nil {
+		err := statement.Challenged(result, CheckChallenge, ev.Challenge, "REPORT_DATA", r.ReportData)
+		if err != nil {
+			return err
+		}
+	}
 	if d := ev.InitTimeData; d != nil {
 		return statement.Bound(result, CheckInitTimeData, d, "init-time data", "HOST_DATA", r.HostData)
 	}

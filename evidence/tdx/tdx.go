@@ -40,6 +40,9 @@ var (
 	CheckRuntimeData = checks.Define("tdx.report-data.runtime-data",
 		"SHA-256 of the runtime data is the first half of REPORTDATA",
 		"send exactly the bytes that the guest hashed")
+	CheckChallenge = checks.Define("tdx.report-data.challenge",
+		"where one is asked for: REPORTDATA is the challenge, followed by zeros",
+		"ask for the quote with the challenge as its report data")
 	CheckInitTimeData = checks.Define("tdx.mrconfigid.init-time-data",
 		"MRCONFIGID is SHA-384 of the init-time data, or SHA-256 and zeros",
 		"send exactly the bytes whose hash was given at launch")
@@ -135,6 +138,12 @@ func (v *Verifier) verify(ctx context.Context, result *evidence.Result, ev evide
 func (v *Verifier) bind(result *evidence.Result, td *dcap.TDReport, ev evidence.Evidence) error {
 	if d := ev.RuntimeData; d != nil {
 		err := statement.Bound(result, CheckRuntimeData, d, "runtime data", "REPORTDATA", td.ReportData[:])
+		if err != nil {
+			return err
+		}
+	}
+	if ev.Challenge != nil {
+		err := statement.Challenged(result, CheckChallenge, ev.Challenge, "REPORTDATA", td.ReportData[:])
 		if err != nil {
 			return err
 		}

@@ -30,6 +30,7 @@ type scene struct {
 	edit              func(string) string // of the TCB info before it is signed
 	raw               func([]byte)        // edits the finished quote
 	runtime, initTime *evidence.Data
+	challenge         []byte
 	log               []byte
 	accept            []string
 }
@@ -52,7 +53,7 @@ func verify(edit func(*scene)) (*evidence.Result, string) {
 	v := tdx.New(dcap.New(dcap.Config{Anchor: pki.Anchor()}))
 	result, err := v.Verify(context.Background(),
 		evidence.Evidence{Raw: quote, Collateral: collateral.Fixed(set), Time: now,
-			RuntimeData: s.runtime, InitTimeData: s.initTime, EventLog: s.log, Accept: s.accept})
+			Challenge: s.challenge, RuntimeData: s.runtime, InitTimeData: s.initTime, EventLog: s.log, Accept: s.accept})
 	var r *evidence.Rejection
 	if errors.As(err, &r) {
 		return result, r.Check.ID
@@ -205,6 +206,18 @@ func TestMustRefuse(t *testing.T) {
 			clear(s.td.ReportData[16:])
 			s.runtime = &evidence.Data{Bytes: runtime}
 		}},
+		"another challenge": {"tdx.report-data.challenge", func(s *scene) {
+			s.challenge = make([]byte, 48)
+			s.td.ReportData[0] = 1
+		}},
+		"a challenge and more": {"tdx.report-data.challenge", func(s *scene) {
+			s.challenge = []byte{1, 2, 3}
+			copy(s.td.ReportData[:], s.challenge)
+			s.td.ReportData[63] = 1
+		}},
+		"no challenge where one is asked for": {"tdx.report-data.challenge", func(s *scene) {
+			s.challenge = []byte{}
+		}},
 		"init-time data that MRCONFIGID lacks": {"tdx.mrconfigid.init-time-data", func(s *scene) {
 			s.initTime = &evidence.Data{Bytes: runtime}
 		}},
@@ -227,6 +240,15 @@ func TestMustRefuse(t *testing.T) {
 				t.Errorf("the check does not explain itself: %+v", c)
 			}
 		})
+	}
+}
+
+func TestTheChallengeIsBound(t *testing.T) {
+	if _, refused := verify(func(s *scene) {
+		s.challenge = []byte("made for this")
+		copy(s.td.ReportData[:], s.challenge)
+	}); refused != "" {
+		t.Errorf("refused by %q", refused)
 	}
 }
 

@@ -3,6 +3,7 @@ package statement
 import (
 	"bytes"
 	"crypto/sha256"
+	"crypto/subtle"
 	"fmt"
 
 	"github.com/probity-dev/probity/evidence"
@@ -30,5 +31,18 @@ func BoundAlone(result *evidence.Result, check *evidence.Definition, data *evide
 	if rest := field[sha256.Size:]; len(bytes.TrimLeft(rest, "\x00")) > 0 {
 		return result.Fail(check, "zeros after the hash in "+name, fmt.Sprintf("%x", rest))
 	}
+	return nil
+}
+
+// Challenged checks that a field is a challenge of 1 byte up to its own length, followed by zeros.
+func Challenged(result *evidence.Result, check *evidence.Definition, challenge []byte,
+	name string, field []byte) error {
+	want := make([]byte, len(field))
+	if n := copy(want, challenge); n == 0 || n < len(challenge) ||
+		subtle.ConstantTimeCompare(want, field) != 1 {
+		return result.Fail(check, fmt.Sprintf("the challenge %x and zeros in %s", challenge, name),
+			fmt.Sprintf("%x", field))
+	}
+	result.Pass(check, "the challenge in "+name, fmt.Sprintf("%x", challenge))
 	return nil
 }
