@@ -235,9 +235,12 @@ func sealedFor(t *testing.T, what string, p vault.Protection, id vault.ID, seale
 func (c *contract) ids(t *testing.T) {
 	id, sealed := c.made(t)
 	for what, other := range map[string]vault.ID{
-		"another version": {id.Provider, id.Name, id.Version + "0"}, "no version": {id.Provider, id.Name, ""},
-		"another provider": {"other", id.Name, id.Version}, "another name": {id.Provider, "other", id.Version},
-		"parts that moved": {id.Provider + id.Name[:1], id.Name[1:], id.Version}, "nothing": {},
+		"another version":  {Provider: id.Provider, Name: id.Name, Version: id.Version + "0"},
+		"no version":       {Provider: id.Provider, Name: id.Name, Version: ""},
+		"another provider": {Provider: "other", Name: id.Name, Version: id.Version},
+		"another name":     {Provider: id.Provider, Name: "other", Version: id.Version},
+		"parts that moved": {Provider: id.Provider + id.Name[:1], Name: id.Name[1:], Version: id.Version},
+		"nothing":          {},
 	} {
 		sealedFor(t, what, c.p, other, sealed, c.Algorithms[0])
 	}
