@@ -30,9 +30,9 @@ type UnlockCommand struct {
 	KeyVersion string   `name:"key-version" help:"Version, instead of the newest one." placeholder:"ID"`
 	Vault      string   `help:"URL of the service that has the key; by default the one of --service." placeholder:"URL"`
 	Out        string   `help:"Write the key to this file, for its owner alone." placeholder:"FILE"`
-	Exec       bool     `help:"Run the command behind --, with the key in its standard input, only if it was released."`
+	Exec       bool     `help:"Run the command after --, with the key in its standard input, only if it was released."`
 	FD         int      `name:"fd" help:"With --exec: the file descriptor that has the key, 0 or 3." default:"0" placeholder:"N"`
-	Command    []string `arg:"" optional:"" help:"With --exec: the command and its arguments, behind --."`
+	Command    []string `arg:"" optional:"" help:"With --exec: the command and its arguments, after --."`
 	term.Output
 }
 
@@ -48,10 +48,10 @@ type unlocked struct {
 func (c *UnlockCommand) Run(e *term.Env) error {
 	switch {
 	case c.Exec != (len(c.Command) > 0):
-		return term.Usage("--exec and a command behind -- belong together, as in: " +
+		return term.Usage("--exec and a command after -- belong together, as in: " +
 			"probity key unlock disk --exec -- cryptsetup open --key-file - /dev/sdb1 data")
 	case c.Exec == (c.Out != ""):
-		return term.Usage("say where the key goes: --out FILE, or --exec with a command behind --")
+		return term.Usage("say where the key goes: --out FILE, or --exec with a command after --")
 	case c.Service == "":
 		return term.Usage("name the attestation service with --service")
 	case c.FD != 0 && c.FD != 3 || c.FD != 0 && !c.Exec:
