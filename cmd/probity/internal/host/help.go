@@ -56,7 +56,7 @@ unwraps it. A guest on Azure uses the key of its TPM instead. Nothing is written
 unless all of it succeeded.
 
 The key is the bytes of a symmetric key, or PKCS #8 in PEM. It is never in arguments, in the
-environment or in the output. With --exec, the exit code is that of the command behind --.`,
+environment or in the output. With --exec, the exit code is that of the command after --.`,
 		Examples: `
 probity key unlock disk --service https://attest.example.org --out /run/disk.key
 probity key unlock disk --service https://attest.example.org --exec -- \
