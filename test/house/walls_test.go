@@ -183,9 +183,9 @@ var commands = []struct{ pkg, commands, may, also string }{
 	{"remote", "term",
 		"client internal/files policy/policyjws token", "os"},
 	{"serve", "term",
-		"appraisal client collateral evidence evidence/dcap evidence/evidencetest " +
+		"appraisal client collateral evidence evidence/dcap evidence/evidencetest evidence/snp " +
 			"internal/api/edge internal/buildinfo internal/config internal/files internal/node " +
-			"policy token", "os"},
+			"policy release token", "os os/exec"},
 	{"shell", "term",
 		"evidence", "os"},
 	{"simulate", "term",

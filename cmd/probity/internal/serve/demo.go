@@ -31,9 +31,40 @@ import (
 const demoAddress = "localhost:8443"
 
 type DemoCommand struct {
-	Listen string `help:"Address to listen on; by default localhost:8443, or a free port if that is taken." placeholder:"HOST:PORT"`
-	Data   string `help:"Folder for the demonstration's files." default:"probity-demo" placeholder:"DIR"`
-	Once   bool   `help:"End after the token was shown instead of staying up."`
+	Listen  string `help:"Address to listen on; by default localhost:8443, or a free port if that is taken." placeholder:"HOST:PORT"`
+	Data    string `help:"Folder for the demonstration's files." default:"probity-demo" placeholder:"DIR"`
+	Release bool   `help:"Show how a key is released to an attested machine, and refused to one that booted something else."`
+	Once    bool   `help:"End after it was shown instead of staying up."`
+}
+
+// story is what a demonstration makes, and tells once a service runs.
+type story interface {
+	// configure adds what the service must trust.
+	configure(cfg *config.Config) error
+	play(e *term.Env, cfg config.Config) error
+}
+
+// enclaveStory attests an SGX enclave.
+type enclaveStory struct {
+	c    *DemoCommand
+	made *scene
+}
+
+func (s *enclaveStory) configure(cfg *config.Config) error {
+	cfg.Collateral = []string{s.made.collateralFile}
+	cfg.Development.IntelRoot = s.made.rootFile
+	return nil
+}
+
+func (s *enclaveStory) play(e *term.Env, cfg config.Config) error { return s.c.play(e, cfg, s.made) }
+
+// story makes what the demonstration is about.
+func (c *DemoCommand) story(now time.Time) (story, error) {
+	if c.Release {
+		return newReleaseStory(c.Data, now)
+	}
+	made, err := makeScene(c.Data, now)
+	return &enclaveStory{c, made}, err
 }
 
 // scene is what the demonstration made.
@@ -46,12 +77,12 @@ type scene struct {
 // Run plays the demonstration.
 func (c *DemoCommand) Run(e *term.Env) error {
 	dir := c.Data
-	fmt.Fprintf(e.Out, "%s · embedded store in %s · a test root instead of Intel's (not for production)\n\n",
+	fmt.Fprintf(e.Out, "%s · embedded store in %s · a test root instead of the vendor's (not for production)\n\n",
 		e.UI.Bold("probity demo"), dir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	made, err := makeScene(dir, time.Now())
+	tale, err := c.story(time.Now())
 	if err != nil {
 		return err
 	}
@@ -59,8 +90,10 @@ func (c *DemoCommand) Run(e *term.Env) error {
 	if err != nil {
 		return err
 	}
-	cfg := config.Config{Listen: address, DataDir: dir, Collateral: []string{made.collateralFile},
-		Development: config.Development{IntelRoot: made.rootFile}}
+	cfg := config.Config{Listen: address, DataDir: dir}
+	if err := tale.configure(&cfg); err != nil {
+		return err
+	}
 	if err := cfg.Complete(true); err != nil {
 		return err
 	}
@@ -75,7 +108,7 @@ func (c *DemoCommand) Run(e *term.Env) error {
 	defer stop()
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	err = c.play(e, cfg, made)
+	err = tale.play(e, cfg)
 	if err != nil || c.Once {
 		stop()
 	} else {
@@ -208,10 +241,6 @@ func explain(ctx context.Context, made *scene) (*appraisal.Verdict, error) {
 }
 
 func (c *DemoCommand) goOn(e *term.Env, cfg config.Config, caFile, tokenFile string) {
-	me := "probity"
-	if strings.Contains(os.Args[0], "go-build") {
-		me = "go run ./cmd/probity"
-	}
 	file := func(name string) string { return filepath.Join(c.Data, name) }
 	fmt.Fprintf(e.Out, `
 Try next, in a second terminal:
@@ -220,5 +249,13 @@ Try next, in a second terminal:
   curl --cacert %[4]s "%[3]s/attest/SgxEnclave?api-version=2022-08-01" -d "{\"quote\":\"$(base64 -w0 %[5]s)\"}"
   %[1]s inspect %[5]s
   %[1]s verify evidence SgxEnclave %[5]s --collateral %[6]s --root %[7]s
-`, me, tokenFile, cfg.URL, caFile, file("quote.bin"), file("collateral.json"), file("root.pem"))
+`, me(), tokenFile, cfg.URL, caFile, file("quote.bin"), file("collateral.json"), file("root.pem"))
+}
+
+// me is how this program is called.
+func me() string {
+	if strings.Contains(os.Args[0], "go-build") {
+		return "go run ./cmd/probity"
+	}
+	return "probity"
 }

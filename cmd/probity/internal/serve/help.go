@@ -23,9 +23,13 @@ func (DemoCommand) Page() term.Page {
 	return term.Page{
 		About: `Starts the service on the embedded store, makes genuine-shaped SGX evidence under a test root,
 attests it over HTTPS and prints every check, the token and how to go on. It then stays up until
-Ctrl-C. Nothing in it proves anything about real hardware.`,
+Ctrl-C. Nothing in it proves anything about real hardware.
+
+With --release, a confidential machine (SEV-SNP) is attested and gets a key, and one with another
+measurement does not: each step, each check, and the condition that failed.`,
 		Examples: `
 probity demo
+probity demo --release --once
 probity demo --listen localhost:9443 --once`,
 		Yes:     "the evidence was attested",
 		Trouble: "the demonstration could not start, or failed",
