@@ -273,7 +273,7 @@ func releasedTo(t *testing.T, a *Azure, raw []byte) (again func() ([]byte, error
 		wrapped[7] ^= 1
 	}
 	for name, options := range map[string]crypto.DecrypterOpts{
-		"no padding named": nil, "another padding": &rsa.PKCS1v15DecryptOptions{},
+		"no padding named": nil, "another padding": &rsa.PSSOptions{},
 		"a label":      &rsa.OAEPOptions{Hash: crypto.SHA256, Label: []byte("x")},
 		"two hashes":   &rsa.OAEPOptions{Hash: crypto.SHA256, MGFHash: crypto.SHA1},
 		"another hash": &rsa.OAEPOptions{Hash: crypto.SHA512},

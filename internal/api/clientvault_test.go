@@ -50,7 +50,7 @@ func (x clientStory) vault(s *httptest.Server) {
 	ctx := x.t.Context()
 	c := vaultClient(x.t, s, adminToken)
 	keys := c.Vault()
-	yes, no := true, false
+	yes := true
 	policy := &client.ReleasePolicy{Data: []byte(simplePolicy)}
 	made, err := keys.Create(ctx, "Made", client.NewKey{
 		Type: "EC-HSM", Curve: "P-384", Attributes: client.KeyAttributes{Exportable: &yes, Expires: 4e9},
@@ -61,16 +61,7 @@ func (x clientStory) vault(s *httptest.Server) {
 		x.t.Fatalf("%+v, %v", made, err)
 	}
 	version := made.ID()[strings.LastIndex(made.ID(), "/")+1:]
-	for _, v := range []string{"", version} {
-		if k, err := keys.Get(ctx, "made", v); err != nil || k.ID() != made.ID() {
-			x.t.Errorf("%+v, %v", k, err)
-		}
-		if k, err := keys.Update(ctx, "made", v, client.KeyUpdate{
-			Attributes: client.KeyAttributes{Enabled: &no},
-		}); err != nil || *k.Attributes.Enabled {
-			x.t.Errorf("%+v, %v", k, err)
-		}
-	}
+	x.changes(keys, made.ID(), version)
 	_, err = keys.Get(ctx, "none", "")
 	x.refused("no such key", err, http.StatusNotFound)
 	if !errors.Is(err, vault.CheckExists) {
@@ -92,6 +83,15 @@ func (x clientStory) vault(s *httptest.Server) {
 		}
 	}
 	x.listsOfKeys(keys)
+	x.refusedReleases(keys, version)
+	x.rotation(keys)
+	x.endOfAKey(keys)
+}
+
+// rotation sets when a key is rotated.
+func (x clientStory) rotation(keys *client.Vault) {
+	x.t.Helper()
+	ctx := x.t.Context()
 	rotation, err := keys.SetRotationPolicy(ctx, "made", client.RotationPolicy{Actions: []client.LifetimeAction{{
 		Trigger: client.RotationTrigger{AfterCreate: "P90D"}, Action: client.RotationAction{Type: "Rotate"},
 	}}})
@@ -101,7 +101,13 @@ func (x clientStory) vault(s *httptest.Server) {
 	if again, err := keys.RotationPolicy(ctx, "made"); err != nil || len(again.Actions) != 1 {
 		x.t.Errorf("%+v, %v", again, err)
 	}
-	_, err = keys.Release(ctx, client.ReleaseRequest{Name: "disk", Token: "no.to.ken"})
+}
+
+// refusedReleases asks with tokens that are none, and for a challenge.
+func (x clientStory) refusedReleases(keys *client.Vault, version string) {
+	x.t.Helper()
+	ctx := x.t.Context()
+	_, err := keys.Release(ctx, client.ReleaseRequest{Name: "disk", Token: "no.to.ken"})
 	x.refused("no token", err, http.StatusForbidden)
 	_, err = keys.Release(ctx, client.ReleaseRequest{Name: "disk", Version: version, Token: "no.to.ken"})
 	x.refused("no such version", err, http.StatusNotFound)
@@ -109,7 +115,22 @@ func (x clientStory) vault(s *httptest.Server) {
 	if err != nil || nonce == "" || !expires.After(now) {
 		x.t.Errorf("%q, %s, %v", nonce, expires, err)
 	}
-	x.endOfAKey(keys)
+}
+
+// changes reads and changes a key with its version and without.
+func (x clientStory) changes(keys *client.Vault, id, version string) {
+	x.t.Helper()
+	no := false
+	for _, v := range []string{"", version} {
+		if k, err := keys.Get(x.t.Context(), "made", v); err != nil || k.ID() != id {
+			x.t.Errorf("%+v, %v", k, err)
+		}
+		if k, err := keys.Update(x.t.Context(), "made", v, client.KeyUpdate{
+			Attributes: client.KeyAttributes{Enabled: &no},
+		}); err != nil || *k.Attributes.Enabled {
+			x.t.Errorf("%+v, %v", k, err)
+		}
+	}
 }
 
 func (x clientStory) listsOfKeys(keys *client.Vault) {

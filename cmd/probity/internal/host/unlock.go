@@ -217,8 +217,10 @@ func keyBytes(m *document.Material) ([]byte, error) {
 		return bytes.Clone(m.Octets), nil
 	case m.RSA != nil:
 		key = m.RSA
-	default:
+	case m.EC != nil:
 		key = m.EC
+	default:
+		return nil, errors.New("the released key is empty")
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {

@@ -21,7 +21,7 @@ type TokenCommands struct {
 type tokenCreateCommand struct {
 	remote.Flags
 	Name     string        `arg:"" help:"Name of the token."`
-	Role     string        `help:"reader, contributor or owner." required:""`
+	Role     string        `help:"reader, contributor, owner; officer or releaser of keys." required:""`
 	Provider []string      `help:"Providers at which the token has the role; * means all." default:"*" placeholder:"NAME"`
 	For      time.Duration `help:"How long it is good for, as 720h; by default until it is revoked." placeholder:"DURATION"`
 }
