@@ -161,6 +161,9 @@ var (
 		"the token has an RSA key for encryption in x-ms-runtime.keys",
 		"attest with runtime data that have an RSA key of 2048 to 4096 bits: {\"keys\":[{\"kty\":\"RSA\", "+
 			"\"key_ops\":[\"encrypt\"], …}]}")
+	CheckGuestKey = checks.Define("release.guest-key",
+		"the token of a guest has the key that its evidence was about",
+		"attest by POST /kbs/v0/attest, and use its token or cookie")
 	CheckOnce = checks.Define("release.once",
 		"where the provider wants it: a token releases a version of a key once",
 		"attest again")

@@ -54,10 +54,20 @@ type Released struct {
 func (v *Vault) Release(
 	ctx context.Context, p *provider.Provider, r ReleaseRequest, by provider.By,
 ) (*Released, error) {
+	return v.recorded(ctx, p, subject(r.Name, r.Version), by, func(out *Released) (string, error) {
+		return v.release(ctx, p, r, out)
+	})
+}
+
+// recorded decides about a release, which f makes, and records the decision.
+func (v *Vault) recorded(
+	ctx context.Context, p *provider.Provider, subject string, by provider.By,
+	f func(out *Released) (answer string, err error),
+) (*Released, error) {
 	out := &Released{Entry: ledger.Entry{Time: v.cfg.Now().UTC(), Type: ledger.Release, Request: by.Request,
-		Client: by.Client, By: by.Caller, Subject: subject(r.Name, r.Version), Outcome: ledger.Accepted,
+		Client: by.Client, By: by.Caller, Subject: subject, Outcome: ledger.Accepted,
 		Details: map[string]string{}}}
-	answer, err := v.release(ctx, p, r, out)
+	answer, err := f(out)
 	var refused *Refusal
 	switch {
 	case errors.As(err, &refused):
@@ -99,39 +109,25 @@ func (v *Vault) release(
 	if err != nil {
 		return "", err
 	}
-	k, err := v.releasable(ctx, p, r)
+	k, err := v.Get(ctx, p, r.Name, r.Version)
 	if err != nil {
 		return "", err
 	}
-	details := out.Entry.Details
-	out.Entry.Subject, details["releasePolicy"] = subject(k.Name, k.Version.ID), PolicyHash(k.Policy)
-	policy, err := release.Parse(k.Policy.Data)
-	if err != nil {
-		return "", fmt.Errorf("vault: the release policy of key %s: %w", k.Name, err)
-	}
-	t, err := v.token(ctx, policy, r.Target, &out.Entry)
-	if err != nil {
+	if err := v.releasable(k); err != nil {
 		return "", err
 	}
-	claims, err := release.ParseClaims(t.Payload)
-	if err != nil {
-		return "", unverified(CheckTokenSignature, "claims without duplicate members", err.Error())
-	}
-	words, err := v.words(p, t, k, &out.Entry)
+	claims, words, err := v.opens(p, k, out, func(policy *release.Policy) (*token.Verified, string, error) {
+		t, err := v.token(ctx, policy, r.Target, &out.Entry)
+		return t, "", err
+	})
 	if err != nil {
 		return "", err
-	}
-	out.Decision = policy.Evaluate(t.Issuer, claims)
-	if !out.Decision.Satisfied {
-		return "", refuse(CodeForbidden,
-			"Target environment attestation does not meet key release policy requirements.",
-			CheckConditions, "a token that satisfies the release policy", out.Decision.Reason)
 	}
 	to, err := claims.WrappingKey()
 	if err != nil {
 		return "", unverified(CheckWrappingKey, "an RSA key for encryption in x-ms-runtime.keys", err.Error())
 	}
-	details["wrappingKey"], details["wrapping"] = to.Thumbprint, string(algorithm)
+	out.Entry.Details["wrappingKey"], out.Entry.Details["wrapping"] = to.Thumbprint, string(algorithm)
 	answer, err := v.answer(ctx, p, r, k, to, algorithm)
 	if err != nil {
 		return "", err
@@ -141,6 +137,40 @@ func (v *Vault) release(
 		return "", err
 	}
 	return answer, nil
+}
+
+// opens decides whether a token opens a key. It returns the claims, and what is to be used up. Verify
+// verifies the token; it may return a nonce that the evidence covers, besides those of the claims.
+func (v *Vault) opens(
+	p *provider.Provider, k *Key, out *Released,
+	verify func(*release.Policy) (t *token.Verified, nonce string, err error),
+) (release.Claims, []word, error) {
+	var none release.Claims
+	out.Entry.Subject = subject(k.Name, k.Version.ID)
+	out.Entry.Details["releasePolicy"] = PolicyHash(k.Policy)
+	policy, err := release.Parse(k.Policy.Data)
+	if err != nil {
+		return none, nil, fmt.Errorf("vault: the release policy of key %s: %w", k.Name, err)
+	}
+	t, nonce, err := verify(policy)
+	if err != nil {
+		return none, nil, err
+	}
+	claims, err := release.ParseClaims(t.Payload)
+	if err != nil {
+		return none, nil, unverified(CheckTokenSignature, "claims without duplicate members", err.Error())
+	}
+	words, err := v.words(p, t, k, nonce)
+	if err != nil {
+		return none, nil, err
+	}
+	out.Decision = policy.Evaluate(t.Issuer, claims)
+	if !out.Decision.Satisfied {
+		return none, nil, refuse(CodeForbidden,
+			"Target environment attestation does not meet key release policy requirements.",
+			CheckConditions, "a token that satisfies the release policy", out.Decision.Reason)
+	}
+	return claims, words, nil
 }
 
 func (v *Vault) algorithm(r ReleaseRequest, minimum string) (keywrap.Algorithm, error) {
@@ -159,12 +189,8 @@ func (v *Vault) algorithm(r ReleaseRequest, minimum string) (keywrap.Algorithm, 
 	return a, nil
 }
 
-// releasable reads a key that may be released now.
-func (v *Vault) releasable(ctx context.Context, p *provider.Provider, r ReleaseRequest) (*Key, error) {
-	k, err := v.Get(ctx, p, r.Name, r.Version)
-	if err != nil {
-		return nil, err
-	}
+// releasable checks that a key may be released now.
+func (v *Vault) releasable(k *Key) error {
 	one, now := k.Version, v.cfg.Now()
 	refuseTime := func(found string) error {
 		return refuse(CodeForbidden, "Operation release is not permitted on this key.", CheckEnabled,
@@ -172,17 +198,17 @@ func (v *Vault) releasable(ctx context.Context, p *provider.Provider, r ReleaseR
 	}
 	switch {
 	case !k.Exportable || k.Policy == nil:
-		return nil, bad(CheckReleasable, "a key that is exportable", "key "+k.Spelling+", which is not")
+		return bad(CheckReleasable, "a key that is exportable", "key "+k.Spelling+", which is not")
 	case one.Disabled:
-		return nil, refuseTime("version " + one.ID + ", which is disabled")
+		return refuseTime("version " + one.ID + ", which is disabled")
 	case !one.NotBefore.IsZero() && now.Before(one.NotBefore):
-		return nil, refuseTime(
+		return refuseTime(
 			"version " + one.ID + ", which is not valid before " + one.NotBefore.Format(time.RFC3339),
 		)
 	case !one.Expires.IsZero() && !now.Before(one.Expires):
-		return nil, refuseTime("version " + one.ID + ", which expired at " + one.Expires.Format(time.RFC3339))
+		return refuseTime("version " + one.ID + ", which expired at " + one.Expires.Format(time.RFC3339))
 	}
-	return k, nil
+	return nil
 }
 
 // tokenClaims are what the vault reads of a token besides the release policy.
@@ -224,6 +250,15 @@ func (v *Vault) token(
 	if err != nil {
 		return nil, err
 	}
+	return t, v.describe(t, e)
+}
+
+// describe puts into the record which token it was, and refuses one that is not about a machine.
+func (v *Vault) describe(t *token.Verified, e *ledger.Entry) error {
+	var claims tokenClaims
+	if err := json.Unmarshal(t.Payload, &claims); err != nil {
+		return unverified(CheckTokenSignature, "an attestation token", "claims that cannot be read")
+	}
 	e.Token, e.Details["issuer"] = shorten(claims.ID), t.Issuer
 	for _, name := range measurements {
 		if text, ok := measurement(t.Payload, name); ok {
@@ -232,9 +267,9 @@ func (v *Vault) token(
 		}
 	}
 	if claims.Type == "" {
-		return nil, unverified(CheckTokenKind, "a token with the claim x-ms-attestation-type", "a token without it")
+		return unverified(CheckTokenKind, "a token with the claim x-ms-attestation-type", "a token without it")
 	}
-	return t, nil
+	return nil
 }
 
 // measurements are the claims that name what was measured, in the order in which they are looked for.
@@ -266,15 +301,19 @@ type word struct {
 	refusal *Refusal
 }
 
-// words returns what the provider's settings want to be used once: the challenge, and the token.
-func (v *Vault) words(p *provider.Provider, t *token.Verified, k *Key, e *ledger.Entry) ([]word, error) {
+// words returns what the provider's settings want to be used once: the challenge, and the token. Covered is a
+// nonce that the evidence covers, if it is not among the runtime data.
+func (v *Vault) words(p *provider.Provider, t *token.Verified, k *Key, covered string) ([]word, error) {
 	var claims tokenClaims
 	if err := json.Unmarshal(t.Payload, &claims); err != nil {
 		return nil, unverified(CheckTokenSignature, "an attestation token", "claims that cannot be read")
 	}
 	var list []word
 	if mode := p.Settings.Vault.Challenge; mode != "" {
-		nonce, _ := claims.Runtime.Nonce.(string)
+		nonce := covered
+		if nonce == "" {
+			nonce, _ = claims.Runtime.Nonce.(string)
+		}
 		if nonce == "" && mode == settings.ChallengeToken {
 			nonce, _ = claims.Nonce.(string)
 		}
