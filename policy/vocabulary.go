@@ -28,17 +28,17 @@ func Vocabulary(attestationType string) []Term {
 	case "sgxenclave", "openenclave":
 		terms = sgxTerms()
 	case "sevsnpvm":
-		terms = snpTerms()
+		terms = append(snpTerms(), containers())
 	case "tdxvm":
-		terms = tdxTerms()
+		terms = append(tdxTerms(), containers())
 	case "nitroenclave":
 		terms = nitroTerms()
 	case "armcca":
 		terms = ccaTerms()
 	case "azureguest":
-		terms = guestTerms()
+		terms = append(guestTerms(), containers())
 	case "tpm":
-		terms = tpmTerms()
+		terms = append(tpmTerms(), containers())
 	case "vbsenclave":
 		terms = slices.Concat(tpmTerms(), vbsTerms())
 	default:
@@ -86,6 +86,12 @@ func common() []Term {
 		text("x-probity-tcb-advisory", "a security advisory that is open on the platform; one claim for each"),
 		count("x-probity-tcb-evaluation-number", "the TCB evaluation data number of the collateral that was used"),
 	}
+}
+
+// containers is the claim about guests of Confidential Containers.
+func containers() Term {
+	return text("x-probity-kbs", "JSON text of what a guest of Confidential Containers was attested for: tee, nonce, "+
+		"tee-pubkey and, if it sent init data, init-data-sha256")
 }
 
 func sgxTerms() []Term {

@@ -86,7 +86,7 @@ func TestEveryRouteThatReadsABodyIsInTheBudget(t *testing.T) {
 		"t", "{subscription}", "s1", "{group}", "g1", "{location}", "westus", "{provider}", "alpha",
 		"{endpoint}", "e", "{key}", "k", "{keyversion}", strings.Repeat("0", 32))
 	refused := 0
-	for _, route := range routes(nil, nil, nil, nil) {
+	for _, route := range routes(nil, nil, nil, nil, nil) {
 		version := apiVersion
 		if route.Versioned == edge.KeyVault {
 			version = vaultVersion

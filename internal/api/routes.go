@@ -5,6 +5,7 @@ import (
 	"github.com/probity-dev/probity/internal/api/control"
 	"github.com/probity-dev/probity/internal/api/data"
 	"github.com/probity-dev/probity/internal/api/edge"
+	"github.com/probity-dev/probity/internal/api/kbs"
 	"github.com/probity-dev/probity/internal/api/vault"
 	"github.com/probity-dev/probity/internal/auth"
 )
@@ -35,7 +36,9 @@ const (
 
 // routes is the table: everything that the service answers, in one place. A row with
 // attestation types comes before the row of all types.
-func routes(s *Server, d *data.Plane, c *control.Plane, v *vault.Plane) (table []edge.Route) {
+func routes(
+	s *Server, d *data.Plane, c *control.Plane, v *vault.Plane, g *kbs.Plane,
+) (table []edge.Route) {
 	// A row has the fields of edge.Route, in their order.
 	type row struct {
 		Method, Path string
@@ -110,7 +113,25 @@ func routes(s *Server, d *data.Plane, c *control.Plane, v *vault.Plane) (table [
 	} {
 		table = append(table, edge.Route(r))
 	}
-	return append(table, vaultRoutes(v)...)
+	return append(append(table, vaultRoutes(v)...), guestRoutes(g, v)...)
+}
+
+// guestRoutes are the rows of the protocol of Confidential Containers. Its guests have no credential but their
+// attestation.
+func guestRoutes(g *kbs.Plane, v *vault.Plane) (table []edge.Route) {
+	const resource = "/kbs/v0/resource/{repository}/{resourcetype}/{tag}"
+	for _, r := range []struct {
+		method, path string
+		handle       edge.Handler
+	}{
+		{"POST", "/kbs/v0/auth", g.Auth},
+		{"POST", "/kbs/v0/attest", g.Attest},
+		{"GET", resource, v.Work(g.Resource)},
+	} {
+		table = append(table, edge.Route{Method: r.method, Path: r.path, Role: anybody, At: atProvider,
+			Handle: kbs.Answer(r.handle)})
+	}
+	return table
 }
 
 // vaultRoutes are the rows of Azure Key Vault's interface.
@@ -154,7 +175,7 @@ func vaultRoutes(v *vault.Plane) (table []edge.Route) {
 // for each method and path. Where the provider chooses the role, the row says the lowest one.
 func Routes() []edge.Route {
 	var out []edge.Route
-	for _, r := range routes(nil, nil, nil, nil) {
+	for _, r := range routes(nil, nil, nil, nil, nil) {
 		if r.Types != nil {
 			continue
 		}

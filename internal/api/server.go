@@ -18,6 +18,7 @@ import (
 	"github.com/probity-dev/probity/internal/api/control"
 	"github.com/probity-dev/probity/internal/api/data"
 	"github.com/probity-dev/probity/internal/api/edge"
+	"github.com/probity-dev/probity/internal/api/kbs"
 	api "github.com/probity-dev/probity/internal/api/vault"
 	"github.com/probity-dev/probity/internal/auth"
 	"github.com/probity-dev/probity/internal/keys"
@@ -136,11 +137,13 @@ func New(cfg Config) *Server {
 	}
 	v := &api.Plane{Vault: cfg.Vault.Vault, Authorities: cfg.Vault.Authorities, Bodies: bodies, Now: cfg.Now,
 		Concurrent: make(chan struct{}, max(1, cfg.Limits.Concurrent))}
+	g := &kbs.Plane{Data: d, Vault: cfg.Vault.Vault, Sealer: cfg.Sealer, Store: cfg.Store, Bodies: bodies,
+		Now: cfg.Now}
 	if cfg.Ledger != nil {
-		v.Withhold = cfg.Ledger.Withhold
+		v.Withhold, g.Withhold = cfg.Ledger.Withhold, cfg.Ledger.Withhold
 	}
 	s.Server = edge.New(edge.Config{
-		Routes: routes(s, d, c, v), Registry: cfg.Registry, Auth: cfg.Callers.Auth,
+		Routes: routes(s, d, c, v, g), Registry: cfg.Registry, Auth: cfg.Callers.Auth,
 		Authorization: cfg.Callers.Authorization, HostSuffix: cfg.Callers.HostSuffix,
 		Limits: cfg.Limits, Bodies: bodies, Log: cfg.Log, Metrics: cfg.Metrics,
 		AppraisalTime: cfg.AppraisalTime, Version: cfg.Version,

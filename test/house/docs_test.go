@@ -10,6 +10,7 @@ import (
 
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/internal/api/edge"
+	"github.com/probity-dev/probity/internal/kbs"
 	"github.com/probity-dev/probity/internal/provider"
 	"github.com/probity-dev/probity/internal/vault"
 )
@@ -32,6 +33,7 @@ var sections = []struct{ title, prefixes string }{
 	{"Requests, callers and the store", "request caller collateral store"},
 	{"Providers and signing keys", "provider change signing"},
 	{"Keys of a vault, and their release", "vault release"},
+	{"Guests of Confidential Containers", "kbs"},
 	{"Ledger", "ledger"},
 }
 
@@ -53,7 +55,8 @@ func checksGuide(t *testing.T) string {
 			title[prefix] = s.title
 		}
 	}
-	for _, d := range slices.Concat(edge.Catalogue(), provider.Catalogue(), vault.Catalogue(), appraisal.Checks()) {
+	for _, d := range slices.Concat(edge.Catalogue(), provider.Catalogue(), vault.Catalogue(), kbs.Catalogue(),
+		appraisal.Checks()) {
 		prefix, _, _ := strings.Cut(d.ID, ".")
 		if title[prefix] == "" {
 			t.Errorf("no section of the list of checks takes %s", d.ID)

@@ -116,7 +116,7 @@ var service = []wall{
 	{"internal/provider/quota", "", ""},
 	{"internal/provider/settings", "appraisal release/keywrap token", ""},
 	{"internal/api", "appraisal collateral evidence internal/api/control internal/api/data " +
-		"internal/api/edge internal/api/vault internal/auth internal/keys " +
+		"internal/api/edge internal/api/kbs internal/api/vault internal/auth internal/keys " +
 		"internal/ledger internal/provider internal/telemetry internal/vault", "net/http"},
 	{"internal/api/control", "appraisal collateral evidence internal/api/edge internal/auth " +
 		"internal/keys internal/ledger internal/provider internal/provider/settings " +
@@ -130,6 +130,8 @@ var service = []wall{
 	{"internal/api/data/wire", "evidence", ""},
 	{"internal/api/vault", "evidence internal/api/edge internal/issuer internal/ledger internal/store internal/vault " +
 		"release release/document", "net/http"},
+	{"internal/api/kbs", "appraisal claims evidence internal/api/data internal/api/edge internal/kbs internal/ledger " +
+		"internal/vault token", "net/http"},
 	{"internal/api/edge",
 		"appraisal collateral evidence internal/api/data/wire internal/auth internal/ledger " +
 			"internal/private " +
@@ -140,6 +142,7 @@ var service = []wall{
 	{"internal/store/seal", "internal/store internal/store/anchor", "os"},
 	{"internal/store/sqlite", "internal/private internal/store internal/store/sqlstore", "database/sql os"},
 	{"internal/store/sqlstore", "internal/store", "database/sql"},
+	{"internal/kbs", "evidence evidence/azureguest evidence/dcap evidence/snp evidence/tpm", ""},
 	{"internal/telemetry", "", "net/http"},
 	{"internal/vault", "evidence internal/issuer internal/ledger internal/provider internal/provider/settings " +
 		"internal/store release release/document release/keywrap token", ""},

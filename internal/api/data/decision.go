@@ -18,6 +18,19 @@ import (
 	"github.com/probity-dev/probity/policy"
 )
 
+// Appraise is the decision about evidence that came by a protocol of another plane: it is judged now, by the policy
+// in force, and recorded. Evidence that is refused is an error.
+func (p *Plane) Appraise(
+	r *http.Request, c *edge.Call, request *appraisal.Request,
+) (*appraisal.Verdict, error) {
+	if !p.Appraiser.Understands(request.Kind) {
+		return nil, edge.BadRequest(edge.CheckType, "an attestation type that this service verifies",
+			string(request.Kind), "attest one of "+p.Appraiser.Kinds())
+	}
+	request.Time = p.appraisalTime()
+	return p.appraise(r, c, request)
+}
+
 // appraise runs one appraisal by the policy in force, and records the decision.
 // Evidence that is refused is an error.
 func (p *Plane) appraise(

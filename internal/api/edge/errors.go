@@ -227,6 +227,10 @@ func policyError(p *policy.ParseError) *Error {
 	return e
 }
 
+// AsError is what the client may see of an error, for protocols with error documents of their own. Internal says
+// that the error itself is for the log.
+func AsError(err error) (e *Error, internal bool) { return asAPIError(err) }
+
 // asAPIError maps every error to what the client may see. What is not meant
 // for clients becomes a bare internal error; the caller logs it.
 func asAPIError(err error) (e *Error, internal bool) {
