@@ -32,12 +32,13 @@ probity provider show team-a --format json`,
 func (providerCreateCommand) Page() term.Page {
 	return term.Page{
 		About: `The settings are those of docs/guide/providers.md. A provider with signers is Isolated: it takes
-policies that one of them signed, and no others.`,
+policies that one of them signed, and no others. A provider that exists stays as it is: provider
+update changes it.`,
 		Examples: `
 probity provider create team-a
 probity provider create payments --signer policy-signer.pem --settings payments.json`,
 		Yes:     "the provider is created",
-		No:      remote.HelpRefused,
+		No:      "it exists already, or the service refused",
 		Trouble: remote.HelpTrouble,
 	}
 }
@@ -59,7 +60,7 @@ func (providerDeleteCommand) Page() term.Page {
 		About:    `Removes the provider with its policies. Its ledger stays.`,
 		Examples: "probity provider delete team-a",
 		Yes:      "the provider is deleted",
-		No:       remote.HelpRefused,
+		No:       "there is no such provider, or the service refused",
 		Trouble:  remote.HelpTrouble,
 	}
 }

@@ -2,8 +2,10 @@
 package manage
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"slices"
 
@@ -18,7 +20,7 @@ import (
 
 type ProviderCommands struct {
 	List   providerListCommand   `cmd:"" help:"List the attestation providers."`
-	Show   providerShowCommand   `cmd:"" help:"Show one."`
+	Show   providerShowCommand   `cmd:"" help:"Show a provider with its settings."`
 	Create providerCreateCommand `cmd:"" help:"Create a provider, with policies, keys and a ledger of its own."`
 	Update providerUpdateCommand `cmd:"" help:"Change tags or settings of a provider."`
 	Delete providerDeleteCommand `cmd:"" help:"Delete a provider with its policies; its ledger stays."`
@@ -136,11 +138,24 @@ func (c *providerCreateCommand) Run(e *term.Env) error {
 	if p.Properties.Signers, err = remote.SignerSet(c.Signer); err != nil {
 		return err
 	}
+	// The service's PUT replaces what a provider says, as Azure's does.
+	switch _, err := api.Provider(e.Ctx, c.scope(), c.Name); {
+	case err == nil:
+		return remote.No(e, "provider.name", "%s exists; change it with: probity provider update %[1]s", c.Name)
+	case !isMissing(err):
+		return remote.Refused(e, err)
+	}
 	made, err := api.PutProvider(e.Ctx, c.scope(), c.Name, p)
 	if err != nil {
 		return remote.Refused(e, err)
 	}
 	return e.Answer(made, "%s  %s  %s\n", made.Name, made.Properties.TrustModel, made.Properties.AttestURI)
+}
+
+// isMissing reports whether the service answered that there is no such provider.
+func isMissing(err error) bool {
+	var answer *client.Error
+	return errors.As(err, &answer) && answer.Status == http.StatusNotFound
 }
 
 func settingsFile(path string) (jsontext.Value, error) {
@@ -194,6 +209,12 @@ func (c *providerDeleteCommand) Run(e *term.Env) error {
 	api, err := c.Client()
 	if err != nil {
 		return err
+	}
+	// The service's DELETE succeeds for a provider that is not there, as Azure's does.
+	if _, err := api.Provider(e.Ctx, c.scope(), c.Name); isMissing(err) {
+		return remote.No(e, "provider.exists", "no provider is named %s; list them: probity provider list", c.Name)
+	} else if err != nil {
+		return remote.Refused(e, err)
 	}
 	if err := api.DeleteProvider(e.Ctx, c.scope(), c.Name); err != nil {
 		return remote.Refused(e, err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/probity-dev/probity/client"
@@ -122,11 +123,38 @@ func Refused(e *term.Env, err error) error {
 	if answer.Code == "ApprovalRequired" {
 		word = "not done yet" // others must agree
 	}
-	for _, d := range answer.Details {
+	for _, d := range withRemedies(answer.Details) {
 		fmt.Fprintf(e.Out, "%s: %s\n  expected  %s\n  found     %s\n  remedy    %s\n  see       %s\n", e.UI.Bold(word),
 			d.Check, d.Expected, d.Found, d.Remedy, term.CheckPage(d.Check))
 	}
 	return term.Exit(code)
+}
+
+// remedies are those of checks that this program fixes by other means than other clients: a command,
+// or a variable of the environment.
+var remedies = map[string]string{
+	"caller.known": "set " + tokenEnv + " to the administrator's token, or to one of probity token create, " +
+		"made at this service",
+	"provider.exists": "list them: probity provider list",
+}
+
+// withRemedies returns the details with what to do at the command line.
+func withRemedies(details []client.Detail) []client.Detail {
+	details = slices.Clone(details)
+	for i, d := range details {
+		if remedy, ok := remedies[d.Check]; ok {
+			details[i].Remedy = remedy
+		}
+	}
+	return details
+}
+
+// No says in one sentence why a command does not do what it was asked to, where the service would
+// do it. Check is the id of the check that the sentence is about.
+func No(e *term.Env, check, format string, args ...any) error {
+	sentence := fmt.Sprintf(format, args...)
+	answer := refusal{Verdict: term.VerdictRejected, Code: check, Message: sentence}
+	return errors.Join(e.Answer(answer, "%s: %s\n", e.UI.Bold("refused"), sentence), term.Exit(term.No))
 }
 
 // refusal is printed with --format json, in the form of a verdict.
@@ -142,7 +170,8 @@ type refusal struct {
 
 func refusalOf(answer *client.Error, code int) refusal {
 	r := refusal{
-		Verdict: term.VerdictRejected, Code: answer.Code, Message: answer.Message, Details: answer.Details,
+		Verdict: term.VerdictRejected, Code: answer.Code, Message: answer.Message,
+		Details: withRemedies(answer.Details),
 	}
 	if code == term.Trouble {
 		r.Verdict = term.VerdictError
