@@ -87,8 +87,8 @@ func (p *Plane) named(c *edge.Call) (*provider.Provider, error) {
 		return nil, edge.Failed(http.StatusNotFound, edge.CodeNotFound,
 			provider.CheckProvider.FailedWith(
 				"an attestation provider in this subscription and resource group",
-				"not found",
-				"list the providers of the subscription",
+				fmt.Sprintf("no provider named %.64q", c.Params["provider"]),
+				"list the providers of the subscription: probity provider list",
 			))
 	}
 	return t, nil

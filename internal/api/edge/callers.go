@@ -191,9 +191,10 @@ func (s *Server) challenge401(r *http.Request, found *Route, err error) error {
 	}
 	e := Failed(http.StatusUnauthorized, CodeUnauthorized,
 		CheckCaller.FailedWith(
-			"a bearer token or client certificate that the callers of the configuration list",
+			"a credential that this service knows",
 			err.Error(),
-			"send Authorization: Bearer with a token of an issuer, or of probity token create",
+			"send Authorization: Bearer with the administrator's token, one of probity token create made "+
+				"at this service, or one of an issuer that its configuration lists",
 		))
 	resource := strings.ReplaceAll(s.resource(r, found), `"`, "")
 	challenge := `Bearer resource="` + resource + `"`

@@ -115,7 +115,7 @@ var (
 		"let the SDK make the body, or use probity policy sign")
 	CheckCaller = checks.Define("caller.known",
 		"the caller is known, on routes that need a role",
-		"send a bearer token of an issuer that the configuration lists, or of probity token create")
+		"send a token of probity token create, made at this service, or of an issuer that its configuration lists")
 	CheckRole = checks.Define("caller.role",
 		"the caller has the role that the route needs, at the provider",
 		"let an owner grant the role")

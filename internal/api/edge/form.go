@@ -75,7 +75,7 @@ func checkQueryForm(r *http.Request) error {
 	for name, list := range values {
 		if len(list) > 1 {
 			return BadRequest(CheckQuery, fmt.Sprintf("the parameter %.40q once", name),
-				fmt.Sprintf("%d times", len(list)), "send the parameter once")
+				fmt.Sprintf("%d times", len(list)), fmt.Sprintf("send the parameter %.40q once", name))
 		}
 	}
 	return nil
@@ -89,7 +89,7 @@ func QueryText(r *http.Request, name string, f Form) (text string, sent bool, er
 	}
 	if !f.Pattern.MatchString(values[0]) {
 		return "", true, BadRequest(CheckQuery, name+": "+f.Expected, fmt.Sprintf("%.100q", values[0]),
-			"correct the query parameter, or leave it out")
+			fmt.Sprintf("correct the query parameter %.40s, or leave it out", name))
 	}
 	return values[0], true, nil
 }
@@ -123,7 +123,7 @@ func QueryNumber(r *http.Request, name string, standard, least, most int64) (int
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < least || n > most {
 		return 0, BadRequest(CheckQuery, fmt.Sprintf("%s from %d to %d", name, least, most),
-			fmt.Sprintf("%.40q", text), "correct the query parameter")
+			fmt.Sprintf("%.40q", text), fmt.Sprintf("correct the query parameter %.40s", name))
 	}
 	return n, nil
 }
