@@ -369,16 +369,22 @@ func (c *Chip) Report(cfg ReportConfig) []byte {
 		cfg.Edit(b)
 	}
 	if key, ok := c.Key.(*ecdsa.PrivateKey); ok {
-		sum := sha512.Sum384(b[:0x2a0])
-		r, s, err := ecdsa.Sign(rand.Reader, key, sum[:])
-		must(err)
-		putLittleEndian(b[0x2a0:0x2a0+72], r)
-		putLittleEndian(b[0x2e8:0x2e8+72], s)
+		SignReport(b, key)
 	}
 	if cfg.After != nil {
 		cfg.After(b)
 	}
 	return b
+}
+
+// SignReport signs a report, as it is now, with a key on P-384: r and s are written where the processor has them, in
+// little-endian.
+func SignReport(report []byte, key *ecdsa.PrivateKey) {
+	sum := sha512.Sum384(report[:0x2a0])
+	r, s, err := ecdsa.Sign(rand.Reader, key, sum[:])
+	must(err)
+	putLittleEndian(report[0x2a0:0x2a0+72], r)
+	putLittleEndian(report[0x2e8:0x2e8+72], s)
 }
 
 func putLittleEndian(b []byte, n *big.Int) {

@@ -30,8 +30,8 @@ import (
 const AdminToken = "administrator-of-the-interop-tests"
 
 // Instance is a running service: its URL, a folder with evidence that it accepts, and
-// the file with the CA of its certificate.
-type Instance struct{ URL, Folder, CA string }
+// the file with the CA of its certificate. Program is the program that runs.
+type Instance struct{ URL, Folder, CA, Program string }
 
 // Trust is the configuration of TLS clients of the service.
 func (i Instance) Trust() *tls.Config {
@@ -58,7 +58,8 @@ func Start(t *testing.T, cfg map[string]any) Instance {
 	}
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	l.Close()
-	i := Instance{URL: "https://localhost:" + port, Folder: dir, CA: filepath.Join(dir, "data", "ca.pem")}
+	i := Instance{URL: "https://localhost:" + port, Folder: dir, CA: filepath.Join(dir, "data", "ca.pem"),
+		Program: binary}
 	recorder := recordingProxy(t, &i, cfg)
 	cfg["listen"] = "localhost:" + port
 	cfg["dataDir"] = filepath.Join(dir, "data")
@@ -90,10 +91,10 @@ func Start(t *testing.T, cfg map[string]any) Instance {
 }
 
 // recordingProxy puts a proxy before the service if traffic is to be recorded: clients
-// and tokens then name the proxy. The returned function starts it.
+// and tokens then name the proxy. A configuration that names a URL has a proxy of its own. The returned function starts it.
 func recordingProxy(t *testing.T, i *Instance, cfg map[string]any) func(service Instance) {
 	t.Helper()
-	if os.Getenv(traffic.Env) == "" {
+	if os.Getenv(traffic.Env) == "" || cfg["url"] != nil {
 		return func(Instance) {}
 	}
 	l, err := net.Listen("tcp", "localhost:0")

@@ -1,6 +1,8 @@
 package simulate
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"maps"
@@ -30,6 +32,7 @@ type Command struct {
 
 	Line  string `help:"Product line, with SevSnpVm." enum:"Milan,Genoa,Turin" default:"Milan"`
 	VLEK  bool   `name:"vlek" help:"Sign with a VLEK, with SevSnpVm."`
+	Key   bool   `name:"signing-key" help:"${signingKeyHelp}"`
 	Debug bool   `help:"Make the guest debuggable; boot a TPM's machine without secure boot."`
 
 	TCB       string `name:"tcb" help:"${tcbHelp}" enum:"UpToDate,OutOfDate,TDRelaunchAdvised" default:"UpToDate"`
@@ -89,7 +92,11 @@ func (c *Command) Run(e *term.Env) error {
 		return err
 	}
 	for name, b := range m.files {
-		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
+		mode := os.FileMode(0o644)
+		if name == SigningKeyFile {
+			mode = 0o600
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), b, mode); err != nil {
 			return err
 		}
 	}
@@ -126,6 +133,8 @@ func (c *Command) applies(kind evidence.Kind) error {
 		return term.Usage("--tcb %s goes with Milan and Genoa; AMD names no lowest firmware for %s", c.TCB, c.Line)
 	case c.TCB == statusRelaunch && kind != evidence.TDXVM:
 		return term.Usage("--tcb %s goes with TdxVm", c.TCB)
+	case c.Key && kind != evidence.SEVSNPVM:
+		return term.Usage("--signing-key goes with SevSnpVm")
 	case c.ServiceTD && kind != evidence.TDXVM:
 		return term.Usage("--service-td goes with TdxVm")
 	case c.MachineKey && (c.RuntimeData != "" || isBoot(kind)):
@@ -214,6 +223,14 @@ func (c *Command) intel(m *made, kind evidence.Kind, data []byte, dir string, no
 	m.cfg.Collateral = []string{filepath.Join(dir, "bundle.json")}
 }
 
+// The files of a simulated SEV-SNP guest from which probity sidecar makes more reports.
+const (
+	ReportFile       = "report.bin"
+	CertificatesFile = "certs.pem"
+	EndorsementFile  = "reference_info.cose"
+	SigningKeyFile   = "signing-key.pem"
+)
+
 // snp makes a report of a confidential container: with an endorsement of its
 // utility VM and a security policy.
 func (c *Command) snp(m *made, data []byte, dir string, now time.Time) error {
@@ -244,12 +261,19 @@ func (c *Command) snp(m *made, data []byte, dir string, now time.Time) error {
 		evidencetest.EndorsementConfig{Envelope: true, SVN: "104"})
 	m.evidence = "evidence.json"
 	for name, b := range map[string][]byte{
-		"report.bin": raw,
-		"certs.pem":  append(machine.PEM(), hierarchy.Chain(c.VLEK)...), "reference_info.cose": endorsement,
+		ReportFile:       raw,
+		CertificatesFile: append(machine.PEM(), hierarchy.Chain(c.VLEK)...), EndorsementFile: endorsement,
 		"evidence.json": machine.Evidence(hierarchy, raw, endorsement), "root.pem": hierarchy.RootsPEM(),
 		"security-policy.rego": policy,
 	} {
 		m.files[name] = b
+	}
+	if c.Key {
+		der, err := x509.MarshalPKCS8PrivateKey(machine.Key)
+		if err != nil {
+			return err
+		}
+		m.files[SigningKeyFile] = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 	}
 	m.bundle = &collateral.Bundle{AMD: []*collateral.AMD{hierarchy.Collateral(c.VLEK)}}
 	if !c.VLEK {
