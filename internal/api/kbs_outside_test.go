@@ -24,9 +24,10 @@ import (
 )
 
 // TestAStockGuest runs a program that contains the client library of the guest components of Confidential
-// Containers (kbs_protocol), which no package registry has: PROBITY_KBS_GUEST names it. It is called with the URL
-// of the provider, the kind of guest, a program that makes evidence for report data in hex, the resource, the
-// algorithm of its key and, if wanted, a file of init data; it prints "resource " and the resource in hex.
+// Containers (kbs_protocol), which no package registry has: PROBITY_KBS_GUEST names it. It is called with
+// the URL of the provider, the kind of guest, a program that makes evidence for report data in hex, the
+// resource, the algorithm of its key and, if wanted, a file of init data; it prints "resource " and the
+// resource in hex.
 func TestAStockGuest(t *testing.T) {
 	program := os.Getenv("PROBITY_KBS_GUEST")
 	if program == "" {

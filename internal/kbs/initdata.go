@@ -7,12 +7,13 @@ import (
 	"fmt"
 )
 
-// checkInitData checks that init data, if they were sent, are those that the guest was launched with. Their
-// digest, by SHA-256, SHA-384 or SHA-512, is in HOSTDATA (SEV-SNP), MRCONFIGID (TDX), cut or filled with zeros
-// to its length, or, by SHA-256, extended once into register 8 of a TPM (Initdata specification, 0.1.0).
+// checkInitData checks that init data, if they were sent, are those that the guest was launched with.
+// Their digest, by SHA-256, SHA-384 or SHA-512, is in HOSTDATA (SEV-SNP), MRCONFIGID (TDX), cut or filled
+// with zeros to its length, or, by SHA-256, extended once into register 8 of a TPM (Initdata
+// specification, 0.1.0).
 //
-// Security: the name of the algorithm in the init data is not read. Whichever of the three it is, other data with
-// that digest cannot be found; and the verifier proves the bytes that are compared here.
+// Security: the name of the algorithm in the init data is not read. Whichever of the three it is, other
+// data with that digest cannot be found; and the verifier proves the bytes that are compared here.
 func (a *Attestation) checkInitData(e *Evidence) error {
 	if !a.HasInitData {
 		return nil

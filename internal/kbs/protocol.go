@@ -6,8 +6,9 @@
 // the verifiers read; [Attestation.Challenge] is what it must have been made for, which binds the guest's
 // key. [ParseRecipient] reads that key, and [Recipient.Encrypt] encrypts to it (RFC 7516).
 //
-// Versions 0.2 and 0.4 of the protocol are read. Versions before 0.2 encrypt with RSAES-PKCS1-v1_5, and not as
-// RFC 7516 says; 0.3 was never in a release. Nothing here verifies evidence, decides about it or knows of HTTP.
+// Versions 0.2 and 0.4 of the protocol are read. Versions before 0.2 encrypt with RSAES-PKCS1-v1_5, and
+// not as RFC 7516 says; 0.3 was never in a release. Nothing here verifies evidence, decides about it or
+// knows of HTTP.
 package kbs
 
 import (
@@ -193,8 +194,8 @@ type Attestation struct {
 // maxInitData bounds the init data with their quotes, maxAttestation the message, in bytes.
 const maxInitData, maxAttestation = 1 << 20, 4 << 20
 
-// ParseAttestation reads the message of a guest whose first one was r, and which was given the nonce. The error
-// is a *[Refused].
+// ParseAttestation reads the message of a guest whose first one was r, and which was given the nonce. The
+// error is a *[Refused].
 func ParseAttestation(r Request, body []byte, nonce string) (*Attestation, error) {
 	var in struct {
 		InitData jsontext.Value `json:"init-data"`

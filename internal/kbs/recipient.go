@@ -106,7 +106,8 @@ func ParseRecipient(text []byte) (*Recipient, error) {
 	return r, nil
 }
 
-// Encrypt encrypts a secret to the guest by AES-256-GCM, and returns the flattened JSON of RFC 7516, section 7.2.2.
+// Encrypt encrypts a secret to the guest by AES-256-GCM, and returns the flattened JSON of RFC 7516,
+// section 7.2.2.
 func (r *Recipient) Encrypt(secret []byte) ([]byte, error) {
 	if key, ok := r.key.(*ecdsa.PublicKey); ok {
 		return encryptEC(key, secret)

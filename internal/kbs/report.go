@@ -132,6 +132,7 @@ func (f *field) put(b []byte, v jsontext.Value) error {
 		}
 		b[0], b[1], b[2] = *in.Build, *in.Minor, *in.Major
 		return nil
+	case number:
 	}
 	var n uint64
 	if v.Kind() != '0' || json.Unmarshal(v, &n) != nil || len(b) < 8 && n>>(8*len(b)) != 0 {
@@ -168,7 +169,8 @@ func putLevels(b []byte, v jsontext.Value) error {
 		Microcode  *uint8         `json:"microcode"`
 		Reserved   jsontext.Value `json:"_reserved"`
 	}
-	if json.Unmarshal(v, &in) != nil || in.Bootloader == nil || in.TEE == nil || in.SNP == nil || in.Microcode == nil {
+	if json.Unmarshal(v, &in) != nil || in.Bootloader == nil || in.TEE == nil || in.SNP == nil ||
+		in.Microcode == nil {
 		return fmt.Errorf("not the levels bootloader, tee, snp and microcode")
 	}
 	b[7] = *in.Microcode

@@ -133,8 +133,8 @@ func (a *Attestation) vcek(hcl *azureguest.HCL, text string, decode func(string)
 	}).Marshal()
 }
 
-// paravisor reads what the paravisor says: the attestation key of its TPM, and the user data, which from version 2
-// of the evidence on are the report data.
+// paravisor reads what the paravisor says: the attestation key of its TPM, and the user data, which from
+// version 2 of the evidence on are the report data.
 func (a *Attestation) paravisor(runtime []byte, version int) (*rsa.PublicKey, error) {
 	var in struct {
 		Keys []jsontext.Value `json:"keys"`
@@ -171,9 +171,10 @@ func (a *Attestation) paravisor(runtime []byte, version int) (*rsa.PublicKey, er
 // sensitiveDataOrigin, userWithAuth, noDA, restricted, sign (TPM 2.0 part 2, section 8.3).
 const akAttributes = 0x00050472
 
-// publicArea is the public area of the paravisor's attestation key (TPM2B_PUBLIC), which guests do not send. The
-// paravisor makes it by one template: RSA, RSASSA with SHA-256, no policy. The quote names its signer by the
-// hash of this area, which the verifier compares: with another template the evidence is refused.
+// publicArea is the public area of the paravisor's attestation key (TPM2B_PUBLIC), which guests do not
+// send. The paravisor makes it by one template: RSA, RSASSA with SHA-256, no policy. The quote names its
+// signer by the hash of this area, which the verifier compares: with another template the evidence is
+// refused.
 func publicArea(ak *rsa.PublicKey) []byte {
 	u16 := binary.BigEndian.AppendUint16
 	const rsaKey, sha256, null, rsassa = 0x0001, 0x000b, 0x0010, 0x0014

@@ -36,9 +36,9 @@ type GuestRequest struct {
 	Recipient func(payload []byte) (*Recipient, error)
 }
 
-// ReleaseToGuest is [Vault.Release] with a message in the place of the signed document: the same checks are made,
-// in the same order, and recorded. The token must be of the provider itself, whose claims say which key the
-// evidence of the guest was about; only that key is encrypted to.
+// ReleaseToGuest is [Vault.Release] with a message in the place of the signed document: the same checks
+// are made, in the same order, and recorded. The token must be of the provider itself, whose claims say
+// which key the evidence of the guest was about; only that key is encrypted to.
 func (v *Vault) ReleaseToGuest(
 	ctx context.Context, p *provider.Provider, r GuestRequest, by provider.By,
 ) (*Released, error) {

@@ -110,8 +110,8 @@ func appraise(a *kbs.Attestation) (*appraisal.Request, error) {
 	}, nil
 }
 
-// Resource answers GET /kbs/v0/resource/{repository}/{resourcetype}/{tag}: a key of the vault as a message to the
-// key that the guest attested.
+// Resource answers GET /kbs/v0/resource/{repository}/{resourcetype}/{tag}: a key of the vault as a
+// message to the key that the guest attested.
 func (p *Plane) Resource(w http.ResponseWriter, r *http.Request, c *edge.Call) error {
 	name, path := kbs.KeyName(c.Params["repository"], c.Params["resourcetype"], c.Params["tag"])
 	request := vault.GuestRequest{Name: name, Tag: kbs.ResourceTag, Value: path, Recipient: recipient}

@@ -1,8 +1,9 @@
 // Package kbs answers stock guests of Confidential Containers in their own protocol: the challenge, the
 // attestation, and the resources, which are keys of the provider's vault.
 //
-// Package internal/kbs reads the messages; the data plane decides about the evidence, and internal/vault about
-// the keys. Between the requests of a guest the service keeps nothing: its session is in its cookie, sealed.
+// Package internal/kbs reads the messages; the data plane decides about the evidence, and internal/vault
+// about the keys. Between the requests of a guest the service keeps nothing: its session is in its
+// cookie, sealed.
 package kbs
 
 import (

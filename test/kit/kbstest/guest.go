@@ -1,5 +1,5 @@
-// Package kbstest makes what stock guests of Confidential Containers send, around evidence of package evidencetest,
-// and opens what they are answered. It is for tests.
+// Package kbstest makes what stock guests of Confidential Containers send, around evidence of package
+// evidencetest, and opens what they are answered. It is for tests.
 package kbstest
 
 import (
@@ -56,8 +56,8 @@ func NewRSA(algorithm string) *Guest {
 		"e": encode(big.NewInt(int64(key.E)).Bytes())}}
 }
 
-// ReportData is what a guest asks its evidence for, by a version of the protocol. It is written as the text that
-// RFC 8785 gives for these members.
+// ReportData is what a guest asks its evidence for, by a version of the protocol. It is written as the
+// text that RFC 8785 gives for these members.
 func (g *Guest) ReportData(version, nonce string) []byte {
 	text := `{"nonce":` + quote(nonce) + `,"tee-pubkey":` + string(must(json.Marshal(g.JWK))) + `}`
 	if version >= "0.4" {
@@ -140,8 +140,8 @@ func chain(certificates []byte) []any {
 		"cert_type": map[string]any{"OTHER": "00000000-0000-0000-0000-000000000001"}, "data": []int{1}})
 }
 
-// SNP is the evidence of a guest on SEV-SNP around a report; certificates in PEM, VCEK first, may be nil. Old makes the form of
-// the library before its version 6.
+// SNP is the evidence of a guest on SEV-SNP around a report; certificates in PEM, VCEK first, may be nil.
+// Old makes the form of the library before its version 6.
 func SNP(report, certificates []byte, old bool) map[string]any {
 	le := binary.LittleEndian
 	turin := report[0x188] == 0x1a
@@ -214,8 +214,8 @@ func registers(pcrs [24][32]byte) (list []string) {
 	return list
 }
 
-// Azure is the evidence of an Azure guest, of version 2. The report is that of its paravisor; hardware is vcek
-// (DER) or td_quote.
+// Azure is the evidence of an Azure guest, of version 2. The report is that of its paravisor; hardware is
+// vcek (DER) or td_quote.
 func Azure(m *evidencetest.TPM, pcrs [24][32]byte, reportData, report []byte, name string,
 	hardware []byte) map[string]any {
 	message := m.Quote(pcrs, 0xffffff, reportData)
