@@ -173,6 +173,12 @@ func TestAKeyThroughItsLife(t *testing.T) {
 	}
 	b.vault(t, "GET", "/keys/disk/rotationpolicy", "", 200)
 	blob := b.vault(t, "POST", "/keys/disk/backup", "", 200)["value"].(string)
+	b.endOfLife(t, blob, version)
+}
+
+// endOfLife deletes, recovers, purges and restores the key.
+func (b *bench) endOfLife(t *testing.T, blob, version string) {
+	t.Helper()
 	gone := b.vault(t, "DELETE", "/keys/disk", "", 200)
 	if gone["recoveryId"] != issuer+"/deletedkeys/Disk" || gone["deletedDate"] == nil ||
 		gone["scheduledPurgeDate"] == nil {

@@ -3,7 +3,6 @@ package config
 import (
 	"net/url"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -96,9 +95,7 @@ func (t *Transit) complete(problem func(string, ...any)) {
 	if t.URL == "" || t.Key == "" || t.TokenFile == "" {
 		problem("vault.transit: url, key and tokenFile belong together")
 	}
-	u, err := url.Parse(t.URL)
-	if t.URL != "" && (err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" ||
-		!slices.Contains([]string{"", "/"}, u.Path) || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname()))) {
+	if t.URL != "" && !serverURL(t.URL) {
 		problem("vault.transit.url: %.200q; want an https URL without a path, such as https://bao.example:8200, or http on "+
 			"the loopback interface", t.URL)
 	}
@@ -113,4 +110,14 @@ func (t *Transit) complete(problem func(string, ...any)) {
 	if t.Key != "" && !transitKey.MatchString(t.Key) {
 		problem("vault.transit.key: %.200q; want 1 to 128 letters, digits, _, - and dots", t.Key)
 	}
+}
+
+// serverURL reports whether a text is an https URL of a server, or an http URL on the loopback interface, without
+// anything behind its address.
+func serverURL(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return false
+	}
+	return (u.Path == "" || u.Path == "/") && (u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname()))
 }

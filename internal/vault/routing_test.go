@@ -67,9 +67,9 @@ func newApart(t *testing.T) *apart {
 func (a *apart) with(c *vault.Config) { c.Protections["apart"], c.HSM = a, "apart" }
 
 var (
-	cannot  = vault.CannotProtect("a token that can", "a token that cannot", "take another type")
-	outage  = fmt.Errorf("token: %w", vault.ErrUnavailable)
-	hsmKind = vault.Kind{Type: "oct-HSM", Size: 256}
+	cannot    = vault.CannotProtect("a token that can", "a token that cannot", "take another type")
+	errOutage = fmt.Errorf("token: %w", vault.ErrUnavailable)
+	hsmKind   = vault.Kind{Type: "oct-HSM", Size: 256}
 )
 
 func TestKeysOfHSMTypesGoToTheirProtection(t *testing.T) {
@@ -116,7 +116,7 @@ func TestWhatAProtectionCannotIsRefusedUnlessItIsMarked(t *testing.T) {
 		t.Errorf("%+v", k.Version)
 	}
 	// An outage is no reason to keep a key elsewhere.
-	a.fail = outage
+	a.fail = errOutage
 	if k, err := marked.Create(t.Context(), marked.p, vault.Request{Name: "o", Kind: hsmKind}, by); !errors.Is(err,
 		vault.ErrUnavailable) || k != nil {
 		t.Errorf("%+v, %v", k, err)
@@ -185,7 +185,7 @@ func TestAnOutageOfAProtectionUsesUpNoToken(t *testing.T) {
 	r.p.Settings.Vault.Once = true
 	r.key(func(q *vault.Request) { q.Import.Type = "oct-HSM" })
 	text := r.sign(r.claims())
-	a.fail = outage
+	a.fail = errOutage
 	out, err := r.Release(t.Context(), r.p, r.request(text), by)
 	var refusal *vault.Refusal
 	if !errors.Is(err, vault.ErrUnavailable) || errors.As(err, &refusal) || out.Answer != "" {

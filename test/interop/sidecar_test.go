@@ -251,22 +251,7 @@ func (c car) drive(t *testing.T, keys kept) {
 		!bytes.Contains(claims, []byte(`"purpose":"test"`)) {
 		t.Errorf("%s, %v", claims, err)
 	}
-	for name, want := range keys {
-		ask := map[string]string{"maa_endpoint": c.service, "akv_endpoint": c.service, "kid": name,
-			"access_token": adminToken}
-		status, answer := c.post(t, "/key/release", ask)
-		if name == "other-guest" {
-			if status != 403 || !strings.Contains(answer["error"], "does not meet key release policy requirements") {
-				t.Errorf("%s: %d %v", name, status, answer)
-			}
-			continue
-		}
-		if status != 200 {
-			t.Errorf("%s: %d %v", name, status, answer)
-			continue
-		}
-		checkJWK(t, name, answer["key"], want)
-	}
+	c.releases(t, keys)
 	for name, tc := range map[string]struct {
 		path   string
 		body   map[string]string
@@ -282,6 +267,27 @@ func (c car) drive(t *testing.T, keys kept) {
 		if status, answer := c.post(t, tc.path, tc.body); status != tc.status || answer["error"] == "" {
 			t.Errorf("%s: %d %v, want %d", name, status, answer, tc.status)
 		}
+	}
+}
+
+// releases asks for each key.
+func (c car) releases(t *testing.T, keys kept) {
+	t.Helper()
+	for name, want := range keys {
+		ask := map[string]string{"maa_endpoint": c.service, "akv_endpoint": c.service, "kid": name,
+			"access_token": adminToken}
+		status, answer := c.post(t, "/key/release", ask)
+		if name == "other-guest" {
+			if status != 403 || !strings.Contains(answer["error"], "does not meet key release policy requirements") {
+				t.Errorf("%s: %d %v", name, status, answer)
+			}
+			continue
+		}
+		if status != 200 {
+			t.Errorf("%s: %d %v", name, status, answer)
+			continue
+		}
+		checkJWK(t, name, answer["key"], want)
 	}
 }
 

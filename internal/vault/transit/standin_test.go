@@ -142,20 +142,22 @@ func TestTransitThatFailsIsUnavailable(t *testing.T) {
 		answer func(http.ResponseWriter, *http.Request)
 		want   string
 	}{
-		"sealed":             {text(503, `{"errors":["Vault is sealed"]}`), "unseal it"},
-		"an internal error":  {text(500, `{"errors":["internal error"]}`), "500"},
-		"too many requests":  {text(429, `{"errors":[]}`), "429"},
-		"a standby":          {text(473, ``), "473"},
-		"a proxy's page":     {text(502, `<html>`), "502"},
-		"a page with 200":    {text(200, `<html>`), "not the JSON"},
-		"no data":            {text(200, `{}`), "no plaintext of 32 bytes"},
-		"a short data key":   {text(200, `{"data":{"plaintext":"`+short+`"}}`), "no plaintext of 32 bytes"},
-		"a plaintext twice":  {text(200, `{"data":{"plaintext":"AA==","plaintext":"AA=="}}`), "not the JSON"},
-		"not base64":         {text(200, `{"data":{"plaintext":"!"}}`), "no plaintext of 32 bytes"},
-		"an endless answer":  {text(200, strings.Repeat(" ", 100_000)), "more than 65536 bytes"},
-		"forbidden":          {text(403, `{"errors":["permission denied"]}`), "vault.transit.tokenFile"},
-		"no such key":        {text(404, `{"errors":[]}`), "vault.transit.mount"},
-		"a redirect":         {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, 307) }, "307"},
+		"sealed":            {text(503, `{"errors":["Vault is sealed"]}`), "unseal it"},
+		"an internal error": {text(500, `{"errors":["internal error"]}`), "500"},
+		"too many requests": {text(429, `{"errors":[]}`), "429"},
+		"a standby":         {text(473, ``), "473"},
+		"a proxy's page":    {text(502, `<html>`), "502"},
+		"a page with 200":   {text(200, `<html>`), "not the JSON"},
+		"no data":           {text(200, `{}`), "no plaintext of 32 bytes"},
+		"a short data key":  {text(200, `{"data":{"plaintext":"`+short+`"}}`), "no plaintext of 32 bytes"},
+		"a plaintext twice": {text(200, `{"data":{"plaintext":"AA==","plaintext":"AA=="}}`), "not the JSON"},
+		"not base64":        {text(200, `{"data":{"plaintext":"!"}}`), "no plaintext of 32 bytes"},
+		"an endless answer": {text(200, strings.Repeat(" ", 100_000)), "more than 65536 bytes"},
+		"forbidden":         {text(403, `{"errors":["permission denied"]}`), "vault.transit.tokenFile"},
+		"no such key":       {text(404, `{"errors":[]}`), "vault.transit.mount"},
+		"a redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
+		}, "307"},
 		"a connection reset": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, ""},
 		"nothing for a long time": {func(_ http.ResponseWriter, r *http.Request) {
 			select {

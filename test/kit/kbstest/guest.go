@@ -109,7 +109,7 @@ func (g *Guest) Open(message []byte) ([]byte, error) {
 	if !bytes.Equal(again, protected) {
 		return nil, fmt.Errorf("the header %s, which guests write as %s", protected, again)
 	}
-	jwe, err := jose.ParseEncrypted(string(message),
+	jwe, err := jose.ParseEncryptedJSON(string(message),
 		[]jose.KeyAlgorithm{jose.RSA_OAEP, jose.RSA_OAEP_256, jose.ECDH_ES_A256KW},
 		[]jose.ContentEncryption{jose.A256GCM})
 	if err != nil {
