@@ -68,7 +68,7 @@ func TestKeysUnderATransitKeyAreReleased(t *testing.T) {
 	l.stop()
 	look(t, append(canaries, canary{"the token", []byte(token)}), "the log", l.log.Bytes())
 	lookInFiles(t, canaries, l.cfg.DataDir, "probity.db")
-	if !strings.Contains(l.log.String(), "connection refused") {
+	if !strings.Contains(string(l.log.Bytes()), "connection refused") {
 		t.Error("the log has no reason")
 	}
 }
