@@ -189,6 +189,9 @@ var commands = []struct{ pkg, commands, may, also string }{
 		"appraisal client collateral evidence evidence/dcap evidence/evidencetest evidence/snp " +
 			"internal/api/edge internal/buildinfo internal/config internal/files internal/node " +
 			"policy release token", "os os/exec"},
+	{"sidecar", "simulate term",
+		"agent client evidence evidence/evidencetest evidence/snp internal/config internal/files release/document",
+		"net/http os"},
 	{"shell", "term",
 		"evidence", "os"},
 	{"simulate", "term",

@@ -16,8 +16,8 @@ import (
 	"github.com/probity-dev/probity/release/keywrap"
 )
 
-// TestJavaScriptKeyVaultClient: Microsoft's client of Key Vault keeps keys at the service, and the machine opens what
-// was released to it.
+// TestJavaScriptKeyVaultClient: Microsoft's client of Key Vault keeps keys at the service, and the machine
+// opens what was released to it.
 func TestJavaScriptKeyVaultClient(t *testing.T) {
 	i := simulated(t)
 	run(t, "js", env(i, "NODE_EXTRA_CA_CERTS"), "node", "--test", "--test-reporter=spec", "keys.test.mjs")

@@ -48,8 +48,8 @@ func freeAddress(t *testing.T) string {
 	return "localhost:" + port
 }
 
-// resigning starts a proxy before the service of a guest: reports that a side-car without a processor made up are
-// replaced by the guest's, with the same report data and host data. Host names both.
+// resigning starts a proxy before the service of a guest: reports that a side-car without a processor made up
+// are replaced by the guest's, with the same report data and host data. Host names both.
 func resigning(t *testing.T, host string, i servicetest.Instance, g *servicetest.Guest) {
 	t.Helper()
 	target, err := url.Parse(i.URL)
@@ -214,11 +214,12 @@ func keep(t *testing.T, i servicetest.Instance, authority string, g *servicetest
 	return keys
 }
 
-// guestPolicy is a release policy as those of confidential containers are, with texts for claims of other types and the
-// version of older ones.
+// guestPolicy is a release policy as those of confidential containers are, with texts for claims of other
+// types and the version of older ones.
 func guestPolicy(authority string, security []byte) string {
 	return fmt.Sprintf(`{"version":"0.2","anyOf":[{"authority":%q,"allOf":[`+
-		`{"claim":"x-ms-sevsnpvm-hostdata","equals":"%x"},{"claim":"x-ms-compliance-status","equals":"azure-compliant-uvm"},`+
+		`{"claim":"x-ms-sevsnpvm-hostdata","equals":"%x"},`+
+		`{"claim":"x-ms-compliance-status","equals":"azure-compliant-uvm"},`+
 		`{"claim":"x-ms-sevsnpvm-is-debuggable","equals":"false"},{"claim":"x-ms-sevsnpvm-vmpl","equals":"0"}]}]}`,
 		authority, sha256.Sum256(security))
 }
@@ -237,11 +238,12 @@ func (c car) drive(t *testing.T, keys kept) {
 	}
 	status, combined := c.post(t, "/attest/combined", map[string]string{"runtime_data": data})
 	report, err = base64.StdEncoding.DecodeString(combined["evidence"])
-	if status != 200 || err != nil || !bytes.Equal(report[0x50:0x70], sum[:]) ||
-		combined["endorsements"] == "" || combined["uvm_endorsements"] == "" || len(combined["endorsed_tcb"]) != 16 {
+	if status != 200 || err != nil || !bytes.Equal(report[0x50:0x70], sum[:]) || combined["endorsements"] == "" ||
+		combined["uvm_endorsements"] == "" || len(combined["endorsed_tcb"]) != 16 {
 		t.Errorf("combined: %d %v, %v", status, combined, err)
 	}
-	status, attested := c.post(t, "/attest/maa", map[string]string{"maa_endpoint": c.service, "runtime_data": data})
+	status, attested := c.post(t, "/attest/maa",
+		map[string]string{"maa_endpoint": c.service, "runtime_data": data})
 	parts := strings.Split(attested["token"], ".")
 	if status != 200 || len(parts) != 3 {
 		t.Fatalf("maa: %d %v", status, attested)
@@ -260,7 +262,7 @@ func (c car) drive(t *testing.T, keys kept) {
 		"no runtime data":      {"/attest/raw", map[string]string{}, 400},
 		"no base64":            {"/attest/combined", map[string]string{"runtime_data": "!"}, 400},
 		"no endpoint":          {"/attest/maa", map[string]string{"runtime_data": data}, 400},
-		"no key":               {"/key/release", map[string]string{"maa_endpoint": c.service, "akv_endpoint": c.service}, 400},
+		"no key":               {"/key/release", c.ask("", adminToken), 400},
 		"a key that is absent": {"/key/release", c.ask("none", adminToken), 403},
 		"another caller":       {"/key/release", c.ask("oct-key", "stranger"), 403},
 	} {
@@ -292,10 +294,13 @@ func (c car) releases(t *testing.T, keys kept) {
 }
 
 func (c car) ask(kid, token string) map[string]string {
-	return map[string]string{"maa_endpoint": c.service, "akv_endpoint": c.service, "kid": kid, "access_token": token}
+	return map[string]string{
+		"maa_endpoint": c.service, "akv_endpoint": c.service, "kid": kid, "access_token": token,
+	}
 }
 
-// checkJWK compares a released key, and the names of its members with those that Microsoft's side-car answers.
+// checkJWK compares a released key, and the names of its members with those that Microsoft's side-car
+// answers.
 func checkJWK(t *testing.T, name, text string, want *document.Material) {
 	t.Helper()
 	var key jose.JSONWebKey
@@ -327,9 +332,9 @@ func checkJWK(t *testing.T, name, text string, want *document.Material) {
 	}
 }
 
-// TestMicrosoftSideCar: the side-car that Microsoft publishes gets keys from the service, by its configuration alone. It is
-// built from github.com/microsoft/confidential-sidecar-containers (cmd/skr), and named by PROBITY_SKR; its tool importkey
-// by PROBITY_IMPORTKEY.
+// TestMicrosoftSideCar: the side-car that Microsoft publishes gets keys from the service, by its
+// configuration alone. It is built from github.com/microsoft/confidential-sidecar-containers (cmd/skr), and
+// named by PROBITY_SKR; its tool importkey by PROBITY_IMPORTKEY.
 func TestMicrosoftSideCar(t *testing.T) {
 	skr := os.Getenv("PROBITY_SKR")
 	if skr == "" {
@@ -345,6 +350,16 @@ func TestMicrosoftSideCar(t *testing.T) {
 	_, port, _ := net.SplitHostPort(address)
 	outside(t, carEnv(t, i, g), skr, "-port", port, "-loglevel", "debug", "-base64",
 		base64.StdEncoding.EncodeToString([]byte(`{"maaconfig":{"user_agent":"side-car of a test"}}`)))
+	car{address, service}.drive(t, keys)
+}
+
+// TestOwnSideCar: probity sidecar answers the same calls in the same way. It needs nothing that is not here.
+func TestOwnSideCar(t *testing.T) {
+	i, g := servicetest.Guests(t)
+	service := strings.TrimPrefix(i.URL, "https://")
+	keys := keep(t, i, i.URL, g)
+	address := freeAddress(t)
+	outside(t, nil, i.Program, "sidecar", "--listen", address, "--ca", i.CA, "--evidence-from", i.Folder)
 	car{address, service}.drive(t, keys)
 }
 

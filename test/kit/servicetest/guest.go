@@ -36,8 +36,8 @@ func (g *Guest) Sign(reportData [64]byte, hostData [32]byte) []byte {
 }
 
 // Guests starts a service that accepts the evidence of a guest, and leaves the files of the guest in its
-// folder, by the names that probity simulate SevSnpVm --signing-key has for them. More members of its configuration
-// may be given.
+// folder, by the names that probity simulate SevSnpVm --signing-key has for them. More members of its
+// configuration may be given.
 func Guests(t *testing.T, more ...map[string]any) (Instance, *Guest) {
 	t.Helper()
 	now, dir := time.Now(), t.TempDir()

@@ -18,8 +18,8 @@ import (
 	"github.com/probity-dev/probity/release/document"
 )
 
-// The files of a machine that keys are released to: its private key, its runtime data with the public one, and a
-// quote over these.
+// The files of a machine that keys are released to: its private key, its runtime data with the public one,
+// and a quote over these.
 const (
 	MachineKey     = "machine-key.pem"
 	MachineRuntime = "machine-runtime.json"
@@ -49,8 +49,8 @@ func machine(t *testing.T, on *evidencetest.Platform, enclave evidencetest.Encla
 	}
 }
 
-// OpenReleased verifies a released key as the machine of [Simulated] does, and opens it. Of want, the roots, the host
-// and the time are filled in.
+// OpenReleased verifies a released key as the machine of [Simulated] does, and opens it. Of want, the roots,
+// the host and the time are filled in.
 func (i Instance) OpenReleased(
 	t *testing.T, compact string, want document.Expectation,
 ) (*document.Document, *document.Material) {

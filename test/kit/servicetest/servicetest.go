@@ -90,8 +90,8 @@ func Start(t *testing.T, cfg map[string]any) Instance {
 	return i
 }
 
-// recordingProxy puts a proxy before the service if traffic is to be recorded: clients
-// and tokens then name the proxy. A configuration that names a URL has a proxy of its own. The returned function starts it.
+// recordingProxy puts a proxy before the service if traffic is to be recorded: clients and tokens then name
+// the proxy. A configuration that names a URL has a proxy of its own. The returned function starts it.
 func recordingProxy(t *testing.T, i *Instance, cfg map[string]any) func(service Instance) {
 	t.Helper()
 	if os.Getenv(traffic.Env) == "" || cfg["url"] != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/probity-dev/probity/cmd/probity/internal/policy"
 	"github.com/probity-dev/probity/cmd/probity/internal/serve"
 	"github.com/probity-dev/probity/cmd/probity/internal/shell"
+	"github.com/probity-dev/probity/cmd/probity/internal/sidecar"
 	"github.com/probity-dev/probity/cmd/probity/internal/simulate"
 	"github.com/probity-dev/probity/cmd/probity/internal/term"
 	"github.com/probity-dev/probity/cmd/probity/internal/verify"
@@ -41,7 +42,10 @@ type commands struct {
 
 	Attest host.AttestCommand `cmd:"" help:"Attest this host: its TPM, or the guest's hardware."`
 	Agent  host.AgentCommands `cmd:"" help:"Keep this host attested, and enrol its TPM."`
-	TPM    manage.TpmCommands `cmd:"" name:"tpm" help:"Authorities and enrolled keys of TPMs, at the service."`
+
+	Sidecar sidecar.Command `cmd:"" help:"Attest this guest and get its keys by local HTTP calls, as Azure's side-car does."`
+
+	TPM manage.TpmCommands `cmd:"" name:"tpm" help:"Authorities and enrolled keys of TPMs, at the service."`
 
 	Provider manage.ProviderCommands `cmd:"" help:"Attestation providers of a service."`
 	Key      key.Commands            `cmd:"" help:"Keys that are released to attested machines."`
@@ -168,7 +172,7 @@ func newParser(c *commands, options ...kong.Option) (*kong.Kong, error) {
 func longHelp() kong.Vars {
 	all := kong.Vars{}
 	for _, texts := range []kong.Vars{
-		collateral.LongHelp(), host.LongHelp(), manage.LongHelp(), simulate.LongHelp(), verify.LongHelp(),
+		collateral.LongHelp(), host.LongHelp(), manage.LongHelp(), sidecar.LongHelp(), simulate.LongHelp(), verify.LongHelp(),
 	} {
 		maps.Copy(all, texts)
 	}
@@ -183,7 +187,7 @@ func usageError(w io.Writer, args []string, err error) int {
 		help = parse.Context.Selected().FullPath()
 	} else if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		names := []string{
-			"serve", "demo", "verify", "policy", "inspect", "attest", "agent", "tpm", "provider",
+			"serve", "demo", "verify", "policy", "inspect", "attest", "agent", "sidecar", "tpm", "provider",
 			"key", "keys", "token", "ledger", "config", "collateral", "simulate", "version",
 		}
 		if near := spelling.Nearest(args[0], names); near != args[0] {
