@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -64,7 +65,8 @@ func HardwareReport(data [64]byte) (*Report, error) {
 // tsmReport makes an entry, writes the data and reads the report. The kernel counts
 // writes: a count other than one says that someone else used the entry.
 func tsmReport(f folder, data [64]byte) (report *Report, err error) {
-	entry := filepath.Join(tsmRoot, "probity-"+strconv.Itoa(os.Getpid()))
+	// The containers of a node share the folder, and each has a process 1.
+	entry := filepath.Join(tsmRoot, "probity-"+strconv.Itoa(os.Getpid())+"-"+rand.Text()[:8])
 	if err := f.Mkdir(entry); err != nil {
 		return nil, fmt.Errorf("configfs-tsm: %w", err)
 	}
