@@ -42,8 +42,24 @@ func File(b []byte) Fields {
 	return nil
 }
 
+// AnsweredToken takes the token out of {"token":"…"}, the answer of an attestation service.
+func AnsweredToken(b []byte) (compact string, ok bool) {
+	var answer struct {
+		Token string `json:"token"`
+	}
+	if json.Unmarshal(b, &answer, json.RejectUnknownMembers(true)) != nil {
+		return "", false
+	}
+	_, _, err := token.Decode(answer.Token)
+	return answer.Token, err == nil
+}
+
 func inspectToken(b []byte) Fields {
-	header, payload, err := token.Decode(string(bytes.TrimSpace(b)))
+	compact, answered := AnsweredToken(b)
+	if !answered {
+		compact = string(bytes.TrimSpace(b))
+	}
+	header, payload, err := token.Decode(compact)
 	if err != nil {
 		return nil
 	}

@@ -54,7 +54,11 @@ func check(part string) error {
 // Split returns the three parts of a compact JWS, each of them canonical base64url. Payload and
 // signature may be empty.
 func Split(compact string) (header, payload, signature string, err error) {
-	if dots := strings.Count(compact, "."); dots != 2 {
+	switch dots := strings.Count(compact, "."); dots {
+	case 0:
+		return "", "", "", errors.New("1 part, want header.payload.signature")
+	case 2:
+	default:
 		return "", "", "", fmt.Errorf("%d parts, want header.payload.signature", dots+1)
 	}
 	header, rest, _ := strings.Cut(compact, ".")

@@ -23,8 +23,8 @@ type AgentCommands struct {
 }
 
 type agentEnrollCommand struct {
-	Service string `help:"URL of the attestation service." required:"" placeholder:"URL"`
-	CA      string `name:"ca" help:"PEM file with the CA of the service, instead of the system's." placeholder:"FILE"`
+	Service string `help:"URL of the attestation service." required:"" env:"PROBITY_URL" placeholder:"URL"`
+	CA      string `name:"ca" help:"PEM file with the CA of the service, instead of the system's." env:"PROBITY_CA" placeholder:"FILE"`
 	TPM     string `name:"tpm" help:"${tpmHelp}" default:"/dev/tpmrm0" placeholder:"TPM"`
 	State   string `help:"${stateHelp}" default:"/var/lib/probity" placeholder:"DIR"`
 	Name    string `help:"Name of this machine; by default its host name." placeholder:"NAME"`
@@ -76,7 +76,10 @@ type agentRunCommand struct {
 // Run attests until it is told to stop.
 func (c *agentRunCommand) Run(e *term.Env) error {
 	if c.Service == "" {
-		return errors.New("name the service with --service")
+		c.Service = os.Getenv(remote.URLEnv)
+	}
+	if c.Service == "" {
+		return errors.New("name the service with --service or PROBITY_URL")
 	}
 	if err := errors.Join(bounds.Check("--every", c.Every, time.Second, 30*24*time.Hour),
 		bounds.Check("--retry", c.Retry, time.Millisecond, 24*time.Hour),

@@ -33,8 +33,8 @@ type AttestCommand struct {
 
 // hostFlags say where the service is and what of the host to attest.
 type hostFlags struct {
-	Service    string `help:"URL of the attestation service." placeholder:"URL"`
-	CA         string `name:"ca" help:"PEM file with the CA of the service, instead of the system's." placeholder:"FILE"`
+	Service    string `help:"${serviceHelp}" placeholder:"URL"`
+	CA         string `name:"ca" help:"PEM file with the CA of the service, instead of the system's." env:"PROBITY_CA" placeholder:"FILE"`
 	Kind       string `complete:"kind" help:"${hostKindHelp}" default:"auto"`
 	TPM        string `name:"tpm" help:"${tpmHelp}" default:"/dev/tpmrm0" placeholder:"TPM"`
 	State      string `help:"${stateHelp}" default:"/var/lib/probity" placeholder:"DIR"`
@@ -57,7 +57,11 @@ func (c *AttestCommand) Run(e *term.Env) error {
 		)
 	}
 	if c.Service == "" && c.PrintEvidence == "" {
-		return errors.New("name a service with --service, or a file for the evidence with --print-evidence")
+		c.Service = os.Getenv(remote.URLEnv)
+	}
+	if c.Service == "" && c.PrintEvidence == "" {
+		return errors.New("name a service with --service or PROBITY_URL, " +
+			"or a file for the evidence with --print-evidence")
 	}
 	h, err := c.open(c.RuntimeData)
 	if err != nil {

@@ -17,6 +17,8 @@ func LongHelp() kong.Vars {
 			"nothing is sent.",
 		"runtimeDataHelp": "File with the data that the report of a guest binds, or that come back in the token " +
 			"of an Azure guest (JSON).",
+		"serviceHelp": "URL of the attestation service; by default that of $PROBITY_URL, unless --print-evidence " +
+			"is given.",
 		"stateHelp": "Folder in which the attestation key is kept; by default /var/lib/probity.",
 		"tpmHelp": "TPM device, or the socket of a simulator: tcp:HOST:PORT, unix:PATH; by default " +
 			"/dev/tpmrm0.",

@@ -15,6 +15,9 @@ import (
 	"github.com/probity-dev/probity/policy/policyjws"
 )
 
+// URLEnv contains the address of the service where no flag names it.
+const URLEnv = "PROBITY_URL"
+
 // tokenEnv holds the bearer token of commands that manage a service.
 const tokenEnv = "PROBITY_TOKEN"
 
@@ -26,9 +29,9 @@ type Flags struct {
 
 // Connection says which service, and who asks.
 type Connection struct {
-	Service    string `help:"URL of the service." env:"PROBITY_URL" default:"https://localhost:8443" placeholder:"URL"`
+	Service    string `help:"URL of the service; by default https://localhost:8443." env:"PROBITY_URL" default:"https://localhost:8443" placeholder:"URL"`
 	CA         string `name:"ca" help:"PEM file with the CA of the service, instead of the system's." env:"PROBITY_CA" placeholder:"FILE"`
-	BearerFile string `help:"File with the bearer token, instead of the one in PROBITY_TOKEN." aliases:"token-file" placeholder:"FILE"`
+	BearerFile string `help:"File with the bearer token, instead of the one in $PROBITY_TOKEN." aliases:"token-file" placeholder:"FILE"`
 	CertificateFlags
 }
 

@@ -6,14 +6,15 @@ import "github.com/probity-dev/probity/cmd/probity/internal/term"
 
 func (TokenCommand) Page() term.Page {
 	return term.Page{
-		About: "Fetches the issuer's metadata and keys, then checks signature, issuer and times.",
+		About: `Fetches the issuer's metadata and keys, then checks signature, issuer and times. A file contains the
+token, or the service's answer {"token":"…"}.`,
 		Examples: `
 probity verify token token.jwt --issuer https://attest.example.org
 probity verify token "$(cat probity-demo/token.jwt)" --issuer https://localhost:8443 \
   --ca probity-demo/ca.pem`,
 		Yes:     "the token is valid",
 		No:      "it is not, with the reason",
-		Trouble: "no verdict: wrong usage, or the service cannot be reached",
+		Trouble: "no verdict: wrong usage, no such file, or the service cannot be reached",
 	}
 }
 

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/probity-dev/probity/client"
 	"github.com/probity-dev/probity/cmd/probity/internal/term"
+	"github.com/probity-dev/probity/internal/describe"
 	"github.com/probity-dev/probity/internal/files"
 	"github.com/probity-dev/probity/token"
 	"github.com/probity-dev/probity/wording/phrase"
@@ -19,9 +21,9 @@ import (
 )
 
 type TokenCommand struct {
-	Token  string `arg:"" help:"The token itself, or a file with it; - reads standard input."`
-	Issuer string `required:"" help:"URL of the service that the token must come from." placeholder:"URL"`
-	CA     string `name:"ca" help:"PEM file with the CA of the service's certificate; the system's CAs otherwise." placeholder:"FILE"`
+	Token  string `arg:"" help:"The token itself, or a file with it or with the service's answer; - reads standard input."`
+	Issuer string `required:"" help:"URL of the service that the token must come from." env:"PROBITY_URL" placeholder:"URL"`
+	CA     string `name:"ca" help:"PEM file with the CA of the service, instead of the system's." env:"PROBITY_CA" placeholder:"FILE"`
 	term.Output
 }
 
@@ -31,14 +33,6 @@ var refusals = []error{token.ErrFormat, token.ErrUnsecured, token.ErrKey, token.
 
 // Run verifies the token and prints what it says.
 func (c *TokenCommand) Run(e *term.Env) error {
-	compact := c.Token
-	if _, err := os.Stat(c.Token); err == nil || c.Token == "-" {
-		b, err := e.ReadLimited(c.Token, token.MaxSize)
-		if err != nil {
-			return err
-		}
-		compact = string(b)
-	}
 	pool, err := files.CertPool(c.CA)
 	if err != nil {
 		return fmt.Errorf("--ca: %w", err)
@@ -47,8 +41,16 @@ func (c *TokenCommand) Run(e *term.Env) error {
 	if err != nil {
 		return fmt.Errorf("--issuer: %w", err)
 	}
+	compact, err := c.read(e)
+	if err != nil {
+		return err
+	}
+	// What is not a token is refused without a question to the issuer.
+	if _, _, err := token.Decode(compact); err != nil {
+		return c.refuse(e, err)
+	}
 	now := time.Now()
-	verified, err := service.Verify(e.Ctx, strings.TrimSpace(compact), now)
+	verified, err := service.Verify(e.Ctx, compact, now)
 	for _, refusal := range refusals {
 		if errors.Is(err, refusal) {
 			return c.refuse(e, err)
@@ -66,6 +68,33 @@ func (c *TokenCommand) Run(e *term.Env) error {
 		verified.Header.Algorithm, verified.Header.KeyID, verified.Issuer, verified.IssuedAt.Format(time.RFC3339),
 		verified.Expires.Format(time.RFC3339), phrase.Span(verified.Expires.Sub(now)))
 	return printIndented(e, verified.Payload)
+}
+
+// read returns the token of the argument, which is a file's name or the token itself.
+func (c *TokenCommand) read(e *term.Env) (string, error) {
+	name := c.Token
+	if _, err := os.Stat(name); name != "-" && err != nil {
+		text := strings.TrimSpace(name)
+		// The header of a token is a JSON object, in base64url.
+		if _, _, err := token.Decode(text); err != nil && !strings.HasPrefix(text, "eyJ") {
+			return "", fmt.Errorf("%s: no such file (and the text is not a token)", phrase.Shorten(name, 60))
+		}
+		return text, nil
+	}
+	b, err := e.ReadLimited(name, token.MaxSize)
+	if err != nil {
+		return "", err
+	}
+	if name == "-" {
+		name = "standard input"
+	}
+	if len(bytes.TrimSpace(b)) == 0 {
+		return "", fmt.Errorf("%s is empty", name)
+	}
+	if inside, ok := describe.AnsweredToken(b); ok {
+		return inside, nil
+	}
+	return string(bytes.TrimSpace(b)), nil
 }
 
 func (c *TokenCommand) refuse(e *term.Env, reason error) error {
