@@ -58,6 +58,11 @@ func Open(ctx context.Context, cfg config.Config, dev bool, log *slog.Logger) (_
 	if n.static, err = collateral.NewStatic(bundle); err != nil {
 		return nil, err
 	}
+	// Before anything is written: a token of the administrator that cannot be used leaves no data folder.
+	callers, err := n.callers(cfg, log)
+	if err != nil {
+		return nil, err
+	}
 	if n.store, err = openDatabase(ctx, cfg, dev, log); err != nil {
 		return nil, err
 	}
@@ -75,10 +80,6 @@ func Open(ctx context.Context, cfg config.Config, dev bool, log *slog.Logger) (_
 		return nil, err
 	}
 	checkpointKey, err := n.openProviders(ctx, atRest)
-	if err != nil {
-		return nil, err
-	}
-	callers, err := n.callers(cfg, log)
 	if err != nil {
 		return nil, err
 	}

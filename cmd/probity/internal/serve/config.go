@@ -2,10 +2,10 @@ package serve
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/probity-dev/probity/cmd/probity/internal/term"
-	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/internal/config"
 	"github.com/probity-dev/probity/internal/files"
 	"github.com/probity-dev/probity/internal/node"
@@ -25,25 +25,14 @@ type configCheckCommand struct {
 
 // Run checks a configuration.
 func (c *configCheckCommand) Run(e *term.Env) error {
-	cfg, err := config.Load(c.File, c.Dev)
-	var bundle *collateral.Bundle
-	for _, check := range []func() error{
-		func() error { _, err := cfg.Store.Postgres(); return err },
-		func() error { _, err := files.Trust(cfg); return err },
-		func() error { _, err := node.AdminTokenHash(cfg); return err },
-		func() error { _, err := node.TokenPIN(cfg); return err },
-		func() error { _, err := node.Transit(cfg.Vault.Transit); return err },
-		func() (err error) { bundle, err = node.CollateralFiles(cfg.Collateral); return err },
-		func() error { _, err := files.CertPool(cfg.Callers.CertificateAuthorities); return err },
-	} {
-		if err == nil {
-			err = check()
-		}
-	}
+	cfg, err := config.Read(c.File)
 	if err != nil {
-		text := plainerror.Text(err)
-		answer := checked{Problems: strings.Split(text, "\n")}
-		return errors.Join(e.Answer(answer, "%s\n", text), term.Exit(term.No))
+		return c.bad(e, []error{err})
+	}
+	problems := files.Each(cfg.Complete(c.Dev))
+	bundle, more := node.CheckFiles(cfg)
+	if problems = append(problems, more...); len(problems) > 0 {
+		return c.bad(e, problems)
 	}
 	e.Notes(bundle)
 	if c.Show {
@@ -51,6 +40,21 @@ func (c *configCheckCommand) Run(e *term.Env) error {
 	}
 	return e.Answer(checked{Valid: true, Listen: cfg.Listen, URL: cfg.URL},
 		"%s is good: the service listens on %s and answers as %s\n", c.File, cfg.Listen, cfg.URL)
+}
+
+// bad prints what is wrong, each mistake once: the configuration itself reads some files too.
+func (c *configCheckCommand) bad(e *term.Env, problems []error) error {
+	answer := checked{}
+	for _, one := range problems {
+		for _, err := range files.Each(one) {
+			text := strings.TrimPrefix(plainerror.Text(files.Located(err)), "config: ")
+			if !slices.Contains(answer.Problems, text) {
+				answer.Problems = append(answer.Problems, text)
+			}
+		}
+	}
+	text := strings.Join(answer.Problems, "\n")
+	return errors.Join(e.Answer(answer, "%s\n", text), term.Exit(term.No))
 }
 
 // checked is what config check prints with --format json.

@@ -38,7 +38,8 @@ probity demo --listen localhost:9443 --once`,
 
 func (configCheckCommand) Page() term.Page {
 	return term.Page{
-		About: "Reads the files that the configuration names, but asks no databases, networks or PKCS#11 tokens.",
+		About: `Opens the files that the configuration names, as serve does, but asks no databases, networks or
+PKCS#11 tokens. Paths are relative to the working directory.`,
 		Examples: `
 probity config check probity.json
 probity config check probity.json --show`,

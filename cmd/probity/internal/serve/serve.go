@@ -2,6 +2,7 @@
 package serve
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -10,6 +11,7 @@ import (
 	"github.com/probity-dev/probity/cmd/probity/internal/term"
 	"github.com/probity-dev/probity/internal/buildinfo"
 	"github.com/probity-dev/probity/internal/config"
+	"github.com/probity-dev/probity/internal/files"
 	"github.com/probity-dev/probity/internal/node"
 )
 
@@ -24,13 +26,13 @@ type Command struct {
 func (c *Command) Run(e *term.Env) error {
 	cfg, err := c.read()
 	if err != nil {
-		return err
+		return located(err)
 	}
 	log := slog.New(slog.NewJSONHandler(e.Err, &slog.HandlerOptions{ReplaceAttr: term.PlainError}))
 	node.LimitMemory(cfg.Limits.Memory, os.Getenv("GOMEMLIMIT"), os.DirFS("/sys/fs/cgroup"), log)
 	s, err := node.Open(e.Ctx, cfg, c.Dev, log)
 	if err != nil {
-		return err
+		return located(err)
 	}
 	defer s.Close()
 	log.Info("listening", "address", s.Address(), "url", cfg.URL, "data", cfg.DataDir,
@@ -49,6 +51,15 @@ func (c *Command) Run(e *term.Env) error {
 		}
 	}(cfg)
 	return s.Run(e.Ctx)
+}
+
+// located says of each file that is not there where it was looked for.
+func located(err error) error {
+	list := files.Each(err)
+	for i, one := range list {
+		list[i] = files.Located(one)
+	}
+	return errors.Join(list...)
 }
 
 // read reads the configuration with what the command line says.

@@ -198,7 +198,7 @@ func (c *EvidenceCommand) appraiser(
 func (c *EvidenceCommand) trust(e *term.Env, kind evidence.Kind, cfg config.Config) (appraisal.Trust, error) {
 	trust, err := files.Trust(cfg)
 	if err != nil {
-		return trust, fmt.Errorf("%s: %w", c.Config, err)
+		return trust, fmt.Errorf("%s: %w", c.Config, files.Located(err))
 	}
 	if c.Root == "" {
 		return trust, nil
