@@ -89,3 +89,28 @@ func TestTheConfigurationNamesTheCollateral(t *testing.T) {
 		t.Errorf("with collateral of another root: exit %d\n%s", code, out)
 	}
 }
+
+// TestARootOfTheConfigurationIsNamed: as one of --root is, for what it decides about.
+func TestARootOfTheConfigurationIsNamed(t *testing.T) {
+	for kind, setting := range map[string]string{
+		"SgxEnclave": "intelRoot", "TdxVm": "intelRoot", "OpenEnclave": "intelRoot", "SevSnpVm": "amdRoots",
+		"NitroEnclave": "nitroRoot",
+	} {
+		dir := filepath.Join(t.TempDir(), kind)
+		runCLI(t, "simulate", kind, "--out", dir)
+		files, err := filepath.Glob(filepath.Join(dir, "evidence.*"))
+		if err != nil || len(files) != 1 {
+			t.Fatal(files, err)
+		}
+		policy := writeFile(t, "p.policy", "version=1.0;authorizationrules{=>permit();};")
+		for _, args := range [][]string{
+			{"verify", "evidence", kind, files[0]}, {"policy", "eval", "--policy", policy, "--evidence", kind, files[0]},
+		} {
+			_, _, text := runCLI(t, append(args, "--config", filepath.Join(dir, "probity.json"))...)
+			if !strings.Contains(text, "development."+setting) ||
+				!strings.Contains(text, "this proves nothing about real hardware") {
+				t.Errorf("%q does not name the test root: %s", args, text)
+			}
+		}
+	}
+}

@@ -201,6 +201,10 @@ func (c *EvidenceCommand) trust(e *term.Env, kind evidence.Kind, cfg config.Conf
 		return trust, fmt.Errorf("%s: %w", c.Config, files.Located(err))
 	}
 	if c.Root == "" {
+		if setting := developmentRoot(kind, cfg.Development); setting != "" && !e.Quiet {
+			fmt.Fprintf(e.Err, "probity: trusting the root of development.%s in %s instead of the vendor's;"+
+				" this proves nothing about real hardware\n", setting, c.Config)
+		}
 		return trust, nil
 	}
 	if err := files.AddRoot(&trust, kind, c.Root); err != nil {
@@ -213,6 +217,24 @@ func (c *EvidenceCommand) trust(e *term.Env, kind evidence.Kind, cfg config.Conf
 			c.Root)
 	}
 	return trust, nil
+}
+
+// developmentRoot returns the setting that replaces the vendor's root for evidence of the kind, or "".
+func developmentRoot(kind evidence.Kind, d config.Development) string {
+	for _, root := range []struct {
+		path, setting string
+		kinds         []evidence.Kind
+	}{
+		{d.IntelRoot, "intelRoot",
+			[]evidence.Kind{evidence.SGXEnclave, evidence.OpenEnclave, evidence.TDXVM, evidence.AzureGuest}},
+		{d.AMDRoots, "amdRoots", []evidence.Kind{evidence.SEVSNPVM, evidence.AzureGuest}},
+		{d.NitroRoot, "nitroRoot", []evidence.Kind{evidence.NitroEnclave}},
+	} {
+		if root.path != "" && slices.Contains(root.kinds, kind) {
+			return root.setting
+		}
+	}
+	return ""
 }
 
 func (c *EvidenceCommand) data(e *term.Env, path string) (*evidence.Data, error) {
