@@ -2,7 +2,8 @@
 // are released to attested machines, and manage providers, policies, keys, callers and the ledger.
 //
 // Start with [New]; [Client.Vault] has the keys that are released, and [Vault.Unlock] gets one. Redirects are
-// not followed. Answers other than success are [*Error]s that contain the service's code and the failed check.
+// not followed. Answers other than success are errors of type [*Error] with the service's code and the failed
+// check.
 package client
 
 import (

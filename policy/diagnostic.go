@@ -62,7 +62,7 @@ func (e *ParseError) Error() string {
 		return "policy: no errors"
 	}
 	text := "policy: " + first.String()
-	if first.Found != "" {
+	if first.Found != "" && !strings.Contains(first.Message, first.Found) {
 		text += fmt.Sprintf(" (found %q)", first.Found)
 	}
 	if count > 1 {

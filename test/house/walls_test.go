@@ -198,10 +198,10 @@ var commands = []struct{ pkg, commands, may, also string }{
 		"client collateral evidence/... internal/config", "os"},
 	{"term", "",
 		"appraisal claims collateral evidence evidence/forms internal/config internal/files " +
-			"internal/store/sqlite policy", "os"},
+			"internal/store/sqlite policy policy/policyjws", "os"},
 	{"verify", "term",
 		"appraisal client collateral evidence evidence/forms evidence/snp evidence/tpmfiles " +
-			"evidence/uvm internal/config internal/files policy token", "os"},
+			"evidence/uvm internal/config internal/describe internal/files policy token", "os"},
 }
 
 // leaves import only each other, and all may import them.

@@ -20,12 +20,14 @@ import (
 	"github.com/probity-dev/probity/cmd/probity/internal/key"
 	"github.com/probity-dev/probity/cmd/probity/internal/manage"
 	"github.com/probity-dev/probity/cmd/probity/internal/policy"
+	"github.com/probity-dev/probity/cmd/probity/internal/remote"
 	"github.com/probity-dev/probity/cmd/probity/internal/serve"
 	"github.com/probity-dev/probity/cmd/probity/internal/shell"
 	"github.com/probity-dev/probity/cmd/probity/internal/sidecar"
 	"github.com/probity-dev/probity/cmd/probity/internal/simulate"
 	"github.com/probity-dev/probity/cmd/probity/internal/term"
 	"github.com/probity-dev/probity/cmd/probity/internal/verify"
+	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/wording/plainerror"
 	"github.com/probity-dev/probity/wording/spelling"
 )
@@ -172,17 +174,41 @@ func newParser(c *commands, options ...kong.Option) (*kong.Kong, error) {
 func longHelp() kong.Vars {
 	all := kong.Vars{}
 	for _, texts := range []kong.Vars{
-		collateral.LongHelp(), host.LongHelp(), manage.LongHelp(), sidecar.LongHelp(), simulate.LongHelp(), verify.LongHelp(),
+		collateral.LongHelp(), host.LongHelp(), manage.LongHelp(), remote.LongHelp(), sidecar.LongHelp(),
+		simulate.LongHelp(), verify.LongHelp(),
 	} {
 		maps.Copy(all, texts)
 	}
 	return all
 }
 
+// typeFirst is an example of a command whose attestation type was left out, or "".
+func typeFirst(parse *kong.ParseError) string {
+	node := parse.Context.Selected()
+	if len(node.Positional) < 2 || node.Positional[0].Tag.Get("complete") != "kind" {
+		return ""
+	}
+	value := parse.Context.Value(&kong.Path{Positional: node.Positional[0]})
+	if !value.IsValid() {
+		return "" // nothing was given
+	}
+	file, _ := value.Interface().(string)
+	if _, err := evidence.ParseKind(file); err == nil || !strings.HasPrefix(parse.Error(), "expected ") {
+		return ""
+	}
+	return fmt.Sprintf("the type comes first: %s %s %s", node.FullPath(), term.KindOf(file), file)
+}
+
 func usageError(w io.Writer, args []string, err error) int {
-	fmt.Fprintln(w, "probity:", plainerror.Text(err))
 	help := "probity"
 	var parse *kong.ParseError
+	message := plainerror.Text(err)
+	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Selected() != nil {
+		if better := typeFirst(parse); better != "" {
+			message = better
+		}
+	}
+	fmt.Fprintln(w, "probity:", message)
 	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Selected() != nil {
 		help = parse.Context.Selected().FullPath()
 	} else if len(args) > 0 && !strings.HasPrefix(args[0], "-") {

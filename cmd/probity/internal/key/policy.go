@@ -46,7 +46,7 @@ func (c *policyCheckCommand) Run(e *term.Env) error {
 			findings = append(findings, f)
 			if !e.JSON {
 				fmt.Fprintf(e.Out, "%s:%s\n", file, d)
-				e.Mark(string(text), d.Pos.Line, d.Pos.Column)
+				term.Mark(e.Out, string(text), d.Pos.Line, d.Pos.Column)
 			}
 		}
 	}

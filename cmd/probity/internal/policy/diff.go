@@ -37,13 +37,14 @@ func (c *diffCommand) Run(e *term.Env) error {
 		return fmt.Errorf("%s: no *.json files with claims", c.Claims)
 	}
 	slices.Sort(files)
-	if all, err := os.ReadDir(c.Claims); err == nil && !e.Quiet {
+	if all, err := os.ReadDir(c.Claims); err == nil {
+		var others []string
 		for _, entry := range all {
 			if !slices.Contains(files, filepath.Join(c.Claims, entry.Name())) {
-				fmt.Fprintf(e.Err, "probity: %s: not used: its name does not end in .json\n",
-					filepath.Join(c.Claims, entry.Name()))
+				others = append(others, entry.Name())
 			}
 		}
+		notUsed(e, others, ".json")
 	}
 	compared := comparison{Compared: len(files), Changed: []changedClaims{}}
 	for _, file := range files {
@@ -53,7 +54,7 @@ func (c *diffCommand) Run(e *term.Env) error {
 		}
 		set, err := claims.ParseSet(b, claims.AttestationService)
 		if err != nil {
-			return fmt.Errorf("%s: %w", file, err)
+			return fmt.Errorf("%s: %w", file, term.JSONFault(b, err))
 		}
 		was, is := appraisal.JudgeClaims(set, before), appraisal.JudgeClaims(set, after)
 		if lines := differences(was, is); len(lines) > 0 {

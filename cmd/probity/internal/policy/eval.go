@@ -2,22 +2,27 @@ package policy
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/claims"
 	"github.com/probity-dev/probity/cmd/probity/internal/term"
 	"github.com/probity-dev/probity/cmd/probity/internal/verify"
+	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/wording/phrase"
 )
 
 type evalCommand struct {
-	Policy   string `required:"" help:"Policy file." placeholder:"FILE"`
+	Policy   string `help:"Policy file, instead of the first argument." placeholder:"FILE"`
 	Claims   string `help:"JSON file with the claims: an object of strings, integers, booleans and arrays of these." placeholder:"FILE"`
 	Evidence string `complete:"kind" help:"Attestation type of the evidence in FILE, instead of claims." placeholder:"TYPE"`
 	Trace    bool   `help:"Show what each rule did."`
 	Lenient  bool   `help:"Read the policy leniently."`
 
-	File string `arg:"" optional:"" help:"File with evidence, with --evidence."`
+	First  string `arg:"" name:"policy-file" optional:"" help:"Policy file; - reads standard input."`
+	Second string `arg:"" name:"evidence-file" optional:"" help:"File with evidence, with --evidence."`
+
 	term.Output
 	verify.EvidenceFlags
 }
@@ -28,12 +33,15 @@ func (c *evalCommand) Run(e *term.Env) error {
 	if (c.Claims == "") == (c.Evidence == "") {
 		return term.Usage("give either --claims FILE or --evidence TYPE FILE")
 	}
+	evidenceFile, err := c.arguments()
+	if err != nil {
+		return err
+	}
 	var verdict *appraisal.Verdict
-	var err error
 	if c.Claims != "" {
 		verdict, err = c.judgeClaims(e)
 	} else {
-		verdict, err = c.judgeEvidence(e)
+		verdict, err = c.judgeEvidence(e, evidenceFile)
 	}
 	if err != nil {
 		return err
@@ -51,11 +59,38 @@ func (c *evalCommand) Run(e *term.Env) error {
 	return nil
 }
 
+// arguments takes the policy from the arguments, unless --policy names it, and returns the file with the
+// evidence.
+func (c *evalCommand) arguments() (evidenceFile string, err error) {
+	rest := slices.DeleteFunc([]string{c.First, c.Second}, func(arg string) bool { return arg == "" })
+	if c.Evidence != "" {
+		if _, err := evidence.ParseKind(c.Evidence); err != nil && strings.ContainsAny(c.Evidence, "./") {
+			return "", term.Usage("--evidence takes the type: --evidence %s %s", term.KindOf(c.Evidence), c.Evidence)
+		}
+	}
+	// One file with --evidence is the evidence where --policy names the policy.
+	if c.Policy == "" && len(rest) > 0 && (len(rest) > 1 || c.Evidence == "" || !term.IsEvidence(rest[0])) {
+		c.Policy, rest = rest[0], rest[1:]
+	}
+	if c.Policy == "" {
+		return "", term.Usage("name the policy: probity policy eval POLICY --claims FILE, or --evidence TYPE FILE")
+	}
+	if c.Evidence != "" && len(rest) > 0 {
+		evidenceFile, rest = rest[0], rest[1:]
+	}
+	switch {
+	case len(rest) > 0 && c.Claims != "":
+		return "", term.Usage("%s: evidence goes with --evidence TYPE, not with --claims", rest[0])
+	case len(rest) > 0:
+		return "", term.Usage("%s: one file too many", rest[0])
+	case c.Evidence != "" && evidenceFile == "":
+		return "", term.Usage("--evidence needs the file with the evidence")
+	}
+	return evidenceFile, nil
+}
+
 // judgeClaims applies the policy to the claims in a file.
 func (c *evalCommand) judgeClaims(e *term.Env) (*appraisal.Verdict, error) {
-	if c.File != "" {
-		return nil, term.Usage("%s: evidence goes with --evidence TYPE, not with --claims", c.File)
-	}
 	p, err := e.ReadPolicy(c.Policy, c.Lenient)
 	if err != nil {
 		return nil, err
@@ -66,18 +101,15 @@ func (c *evalCommand) judgeClaims(e *term.Env) (*appraisal.Verdict, error) {
 	}
 	set, err := claims.ParseSet(b, claims.AttestationService)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.Claims, err)
+		return nil, fmt.Errorf("%s: %w", c.Claims, term.JSONFault(b, err))
 	}
 	return appraisal.JudgeClaims(set, p), nil
 }
 
 // judgeEvidence verifies evidence and applies the policy, as verify evidence does.
-func (c *evalCommand) judgeEvidence(e *term.Env) (*appraisal.Verdict, error) {
-	if c.File == "" {
-		return nil, term.Usage("--evidence needs the file with the evidence")
-	}
+func (c *evalCommand) judgeEvidence(e *term.Env, file string) (*appraisal.Verdict, error) {
 	verify := verify.EvidenceCommand{
-		Kind: c.Evidence, File: c.File, Policy: c.Policy, Lenient: c.Lenient,
+		Kind: c.Evidence, File: file, Policy: c.Policy, Lenient: c.Lenient,
 		EvidenceFlags: c.EvidenceFlags,
 	}
 	return verify.Appraise(e)

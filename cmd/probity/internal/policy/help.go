@@ -39,10 +39,10 @@ func (evalCommand) Page() term.Page {
 configuration rules are obeyed. --format json prints the object that verify evidence prints, in
 every outcome.`,
 		Examples: `
-probity policy eval --policy enclave.policy --claims claims.json --trace
-probity policy eval --policy enclave.policy --evidence SgxEnclave quote.bin \
+probity policy eval enclave.policy --claims claims.json --trace
+probity policy eval enclave.policy --evidence SgxEnclave quote.bin \
   --collateral collateral.json --trace
-probity policy eval --policy aci.policy --evidence SevSnpVm report.bin --certs certs/ \
+probity policy eval aci.policy --evidence SevSnpVm report.bin --certs certs/ \
   --uvm reference_info.cose --trace`,
 		Yes:     "the policy permits",
 		No:      "it denies, or the evidence is refused before the policy sees it",
@@ -124,7 +124,8 @@ func (unwrapCommand) Page() term.Page {
 
 func (setCommand) Page() term.Page {
 	return term.Page{
-		About: "The environment variables PROBITY_URL, PROBITY_CA and PROBITY_TOKEN replace the flags.",
+		About: `Prints the warnings of policy check, and which version is in force where. The environment
+variables PROBITY_URL, PROBITY_CA and PROBITY_TOKEN are read where no flag is given.`,
 		Examples: `
 probity policy set SgxEnclave enclave.policy
 probity policy set SgxEnclave enclave.policy --provider payments --key signer-key.pem --cert signer.pem`,
@@ -159,11 +160,12 @@ probity policy history SgxEnclave --provider team-a --format json`,
 
 func (showCommand) Page() term.Page {
 	return term.Page{
-		About: "Prints the text on standard output, and when and by whom it was set on standard error.",
+		About: `Prints the policy in force, or the version that is named: the text on standard output, and when and
+by whom it was set on standard error.`,
 		Examples: `
-probity policy show SgxEnclave 2
+probity policy show SgxEnclave
 probity policy show SgxEnclave 2 --provider team-a --format json`,
-		Yes:     "the version is printed",
+		Yes:     "the policy is printed",
 		No:      remote.HelpRefused,
 		Trouble: remote.HelpTrouble,
 	}

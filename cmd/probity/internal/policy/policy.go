@@ -5,6 +5,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -31,7 +32,7 @@ type Commands struct {
 	Set       setCommand       `cmd:"" help:"Put a policy in force at a service."`
 	Reset     resetCommand     `cmd:"" help:"Put the default policy in force again."`
 	History   historyCommand   `cmd:"" help:"List all versions of a policy: when, by whom, signed by whom."`
-	Show      showCommand      `cmd:"" help:"Print one version of a policy."`
+	Show      showCommand      `cmd:"" help:"Print the policy in force, or an earlier version."`
 	Rollback  rollbackCommand  `cmd:"" help:"Put an earlier version in force again."`
 	Proposals proposalsCommand `cmd:"" help:"List changes of policies, certificates and settings that wait for approvals."`
 	Approve   approveCommand   `cmd:"" help:"Agree to a change, or reject it."`
@@ -61,7 +62,14 @@ func (c *checkCommand) Run(e *term.Env) error {
 		if err != nil {
 			return err
 		}
-		for _, d := range checkPolicy(string(text), c.Type, c.Lenient) {
+		diagnostics := checkPolicy(string(text), c.Type, c.Lenient)
+		if other := term.NoPolicy(file, text); other != nil {
+			diagnostics = []policy.Diagnostic{{
+				Pos: policy.Pos{Line: 1, Column: 1}, Severity: policy.Error, Message: other.Error(),
+			}}
+			text = nil // not to be shown
+		}
+		for _, d := range diagnostics {
 			if d.Severity == policy.Error {
 				failures++
 			} else {
@@ -69,7 +77,7 @@ func (c *checkCommand) Run(e *term.Env) error {
 			}
 			findings = append(findings, term.FindingOf(file, d))
 			if !e.JSON {
-				printDiagnostic(e, file, string(text), d)
+				printDiagnostic(e, e.Out, file, string(text), d)
 			}
 		}
 	}
@@ -81,6 +89,9 @@ func (c *checkCommand) Run(e *term.Env) error {
 		fmt.Fprintf(e.Out, "%s\n", b)
 	} else if !e.Quiet || failures+warnings > 0 {
 		fmt.Fprintf(e.Out, "%s, %s\n", phrase.Plural(failures, "error"), phrase.Plural(warnings, "warning"))
+	}
+	if c.Type == "" && !e.JSON && !e.Quiet && failures == 0 {
+		fmt.Fprintln(e.Err, "claim names were not checked: give --type")
 	}
 	if failures > 0 || c.Strict && warnings > 0 {
 		return term.Exit(term.No)
@@ -99,14 +110,14 @@ func checkPolicy(text, kind string, lenient bool) []policy.Diagnostic {
 }
 
 // printDiagnostic shows a finding with its line and a mark below its place.
-func printDiagnostic(e *term.Env, file, text string, d policy.Diagnostic) {
+func printDiagnostic(e *term.Env, w io.Writer, file, text string, d policy.Diagnostic) {
 	severity := e.UI.Bad(string(d.Severity))
 	if d.Severity == policy.Warning {
 		severity = e.UI.Bold(string(d.Severity))
 	}
 	rest := strings.TrimPrefix(d.String(), fmt.Sprintf("%d:%d: %s: ", d.Pos.Line, d.Pos.Column, d.Severity))
-	fmt.Fprintf(e.Out, "%s:%d:%d: %s: %s\n", file, d.Pos.Line, d.Pos.Column, severity, rest)
-	e.Mark(text, d.Pos.Line, d.Pos.Column)
+	fmt.Fprintf(w, "%s:%d:%d: %s: %s\n", file, d.Pos.Line, d.Pos.Column, severity, rest)
+	term.Mark(w, text, d.Pos.Line, d.Pos.Column)
 }
 
 type fmtCommand struct {

@@ -17,6 +17,7 @@ import (
 	"github.com/probity-dev/probity/cmd/probity/internal/term"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/files"
+	"github.com/probity-dev/probity/policy"
 	"github.com/probity-dev/probity/policy/policyjws"
 	"github.com/probity-dev/probity/wording/phrase"
 )
@@ -112,6 +113,10 @@ type setCommand struct {
 
 // Run sets the policy.
 func (c *setCommand) Run(e *term.Env) error {
+	_, notType := evidence.ParseKind(c.Type)
+	if _, err := evidence.ParseKind(c.File); err == nil && notType != nil {
+		return term.Usage("the type comes first: probity policy set %s %s", c.File, c.Type)
+	}
 	api, kind, err := c.changeFlags.open()
 	if err != nil {
 		return err
@@ -119,6 +124,11 @@ func (c *setCommand) Run(e *term.Env) error {
 	p, err := e.ReadPolicy(c.File, false)
 	if err != nil {
 		return err
+	}
+	if !e.Quiet {
+		for _, d := range policy.Lint(p, string(kind)) {
+			printDiagnostic(e, e.Err, c.File, p.Text, d)
+		}
 	}
 	key, chain, err := c.signFlags.open()
 	if err != nil {
@@ -135,7 +145,31 @@ func (c *setCommand) Run(e *term.Env) error {
 	if _, err := api.SetPolicy(e.Ctx, kind, jws); err != nil {
 		return remote.Refused(e, err)
 	}
-	return e.Say(fmt.Sprintf("the policy of %s is in force", kind), map[string]any{"type": kind})
+	where := c.Provider
+	if where == "" {
+		where = "default"
+	}
+	said := fmt.Sprintf("the policy of %s is in force at %s (provider %s)", kind, c.Service, where)
+	values := map[string]any{"type": kind, "service": c.Service, "provider": where}
+	if version := submitted(e.Ctx, api, kind, jws); version > 0 {
+		said, values["version"] = fmt.Sprintf("version %d of %s", version, said), version
+	}
+	return e.Say(said, values)
+}
+
+// submitted returns the version that a policy became, or 0 if the service does not say: the policy is in
+// force all the same.
+func submitted(ctx context.Context, api *client.Client, kind evidence.Kind, jws string) int64 {
+	history, err := api.PolicyHistory(ctx, kind)
+	if err != nil {
+		return 0
+	}
+	for _, h := range history[:min(len(history), 3)] { // others may have changed it since
+		if v, err := api.PolicyVersion(ctx, kind, h.Version); err == nil && v.JWS == jws {
+			return v.Version
+		}
+	}
+	return 0
 }
 
 type resetCommand struct {
@@ -165,82 +199,6 @@ func (c *resetCommand) Run(e *term.Env) error {
 		return remote.Refused(e, err)
 	}
 	return e.Say(fmt.Sprintf("the default policy of %s is in force", kind), map[string]any{"type": kind})
-}
-
-type historyCommand struct{ policyFlags }
-
-// Run lists the versions.
-func (c *historyCommand) Run(e *term.Env) error {
-	api, kind, err := c.open()
-	if err != nil {
-		return err
-	}
-	history, err := api.PolicyHistory(e.Ctx, kind)
-	if err != nil {
-		return remote.Refused(e, err)
-	}
-	if e.JSON {
-		return term.PrintJSON(e.Out, history)
-	}
-	if len(history) == 0 {
-		fmt.Fprintf(e.Out, "the policy of %s was never changed\n", kind)
-	}
-	for _, v := range history {
-		what := v.Action
-		if v.From > 0 {
-			what = fmt.Sprintf("back to %d", v.From)
-		}
-		signer := ""
-		if v.Signer != "" {
-			signer = ", signed by " + phrase.Shorten(v.Signer, 17)
-		}
-		if v.Altered {
-			signer += "; altered in the database: it cannot be put in force again"
-		}
-		fmt.Fprintf(e.Out, "%4d  %s  %-10s  %s%s\n", v.Version, phrase.Stamp(v.At), what, v.By, signer)
-	}
-	return nil
-}
-
-type showCommand struct {
-	policyFlags
-	Version int64 `arg:"" help:"Number of the version."`
-}
-
-// Run prints the text of a version.
-func (c *showCommand) Run(e *term.Env) error {
-	api, kind, err := c.open()
-	if err != nil {
-		return err
-	}
-	v, err := api.PolicyVersion(e.Ctx, kind, c.Version)
-	if err != nil {
-		return remote.Refused(e, err)
-	}
-	if e.JSON {
-		return term.PrintJSON(e.Out, v)
-	}
-	fmt.Fprintln(e.Out, strings.TrimSuffix(v.Text, "\n"))
-	fmt.Fprintf(e.Err, "version %d, %s, of %s by %s\n", v.Version, v.Action, phrase.Stamp(v.At), v.By)
-	return nil
-}
-
-type rollbackCommand struct {
-	changeFlags
-	Version int64 `arg:"" help:"Number of the version to put in force again."`
-}
-
-// Run rolls back.
-func (c *rollbackCommand) Run(e *term.Env) error {
-	api, kind, err := c.open()
-	if err != nil {
-		return err
-	}
-	if err := api.Rollback(e.Ctx, kind, c.Version); err != nil {
-		return remote.Refused(e, err)
-	}
-	return e.Say(fmt.Sprintf("version %d of the policy of %s is in force, as a new version", c.Version, kind),
-		map[string]any{"type": kind, "version": c.Version})
 }
 
 type proposalsCommand struct {

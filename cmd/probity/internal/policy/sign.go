@@ -12,6 +12,7 @@ import (
 	"github.com/probity-dev/probity/cmd/probity/internal/term"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/files"
+	"github.com/probity-dev/probity/policy"
 	"github.com/probity-dev/probity/policy/policyjws"
 	"github.com/probity-dev/probity/strict/bounds"
 	"github.com/probity-dev/probity/wording/plainerror"
@@ -101,6 +102,9 @@ func (c *unwrapCommand) Run(e *term.Env) error {
 	}
 	p, err := policyjws.Parse(strings.Trim(strings.TrimSpace(string(b)), `"`))
 	if errors.Is(err, policyjws.ErrFormat) {
+		if _, parseErr := policy.Parse(string(b)); parseErr == nil {
+			err = fmt.Errorf("%s: this is a policy already", c.File)
+		}
 		if e.JSON {
 			answer := map[string]string{"verdict": term.VerdictRejected, "message": plainerror.Text(err)}
 			return errors.Join(term.PrintJSON(e.Out, answer), term.Exit(term.No))

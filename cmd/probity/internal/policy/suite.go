@@ -18,6 +18,7 @@ import (
 	"github.com/probity-dev/probity/cmd/probity/internal/term"
 	"github.com/probity-dev/probity/policy"
 	"github.com/probity-dev/probity/wording/jsonerror"
+	"github.com/probity-dev/probity/wording/phrase"
 )
 
 type testCommand struct {
@@ -75,21 +76,39 @@ func suiteFiles(e *term.Env, path string) ([]string, error) {
 	if !st.IsDir() {
 		return []string{path}, nil
 	}
-	var files []string
+	var files, others []string
 	err = filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil || d.IsDir():
 		case strings.HasSuffix(name, ".test.json"):
 			files = append(files, name)
-		case strings.HasSuffix(name, ".json") && !e.Quiet:
-			fmt.Fprintf(e.Err, "probity: %s: not used: its name does not end in .test.json\n", name)
+		case strings.HasSuffix(name, ".json"):
+			others = append(others, strings.TrimPrefix(name, filepath.Clean(path)+string(filepath.Separator)))
 		}
 		return err
 	})
+	notUsed(e, others, ".test.json")
 	if err == nil && len(files) == 0 {
 		err = fmt.Errorf("%s: no files whose names end in .test.json", path)
 	}
 	return files, err
+}
+
+// notUsed says in one line which files a command does not read.
+func notUsed(e *term.Env, names []string, suffix string) {
+	if len(names) == 0 || e.Quiet {
+		return
+	}
+	list := strings.Join(names[:min(len(names), 5)], ", ")
+	if len(names) > 5 {
+		list += ", …"
+	}
+	verb, whose := "are", "their names do"
+	if len(names) == 1 {
+		verb, whose = "is", "its name does"
+	}
+	fmt.Fprintf(e.Err, "probity: %s %s not used (%s): %s not end in %s\n", phrase.Plural(len(names), "file"), verb,
+		list, whose, suffix)
 }
 
 func runSuite(e *term.Env, file string) (*testResult, error) {
@@ -99,7 +118,7 @@ func runSuite(e *term.Env, file string) (*testResult, error) {
 	}
 	var s suite
 	if err := json.Unmarshal(b, &s, json.RejectUnknownMembers(true)); err != nil {
-		return nil, errors.New(jsonerror.Text(err))
+		return nil, term.JSONFault(b, errors.New(jsonerror.Text(err)))
 	}
 	p, err := s.policy(e, file)
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/alecthomas/kong"
+
 	"github.com/probity-dev/probity/client"
 	"github.com/probity-dev/probity/cmd/probity/internal/term"
 	"github.com/probity-dev/probity/internal/files"
@@ -17,6 +19,11 @@ import (
 
 // URLEnv contains the address of the service where no flag names it.
 const URLEnv = "PROBITY_URL"
+
+// LongHelp has the texts of flags that do not fit into their tags.
+func LongHelp() kong.Vars {
+	return kong.Vars{"urlHelp": "URL of the service; by default https://localhost:8443."}
+}
 
 // tokenEnv holds the bearer token of commands that manage a service.
 const tokenEnv = "PROBITY_TOKEN"
@@ -29,7 +36,7 @@ type Flags struct {
 
 // Connection says which service, and who asks.
 type Connection struct {
-	Service    string `help:"URL of the service; by default https://localhost:8443." env:"PROBITY_URL" default:"https://localhost:8443" placeholder:"URL"`
+	Service    string `help:"${urlHelp}" env:"PROBITY_URL" default:"https://localhost:8443" placeholder:"URL"`
 	CA         string `name:"ca" help:"PEM file with the CA of the service, instead of the system's." env:"PROBITY_CA" placeholder:"FILE"`
 	BearerFile string `help:"File with the bearer token, instead of the one in $PROBITY_TOKEN." aliases:"token-file" placeholder:"FILE"`
 	CertificateFlags

@@ -53,7 +53,7 @@ func (c *Command) Run(e *term.Env) error {
 	return s.Run(e.Ctx)
 }
 
-// located says of each file that is not there where it was looked for.
+// located adds to the error of each file that is not there where it was looked for.
 func located(err error) error {
 	list := files.Each(err)
 	for i, one := range list {

@@ -1,6 +1,7 @@
 package term
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/probity-dev/probity/collateral"
 	"github.com/probity-dev/probity/evidence"
@@ -15,6 +17,7 @@ import (
 	"github.com/probity-dev/probity/internal/files"
 	"github.com/probity-dev/probity/internal/store/sqlite"
 	"github.com/probity-dev/probity/policy"
+	"github.com/probity-dev/probity/policy/policyjws"
 )
 
 // ReadLimited reads a file of at most limit bytes; "-" is standard input.
@@ -127,7 +130,29 @@ func (e *Env) Notes(b *collateral.Bundle) {
 	}
 }
 
-var errNoPolicy = errors.New("no policy: it does not begin with version")
+var errNoPolicy = errors.New("not a policy")
+
+// NoPolicy says what a file is that cannot be a policy, or returns nil. A policy that does not parse is
+// one.
+func NoPolicy(path string, b []byte) error {
+	text := strings.TrimSpace(string(b))
+	if strings.HasPrefix(text, "version") {
+		return nil
+	}
+	if _, err := policyjws.Parse(strings.Trim(text, `"`)); err == nil {
+		return fmt.Errorf("%w: a policy in a JWS; take the text out first: probity policy unwrap %s", errNoPolicy, path)
+	}
+	other := files.InsteadOf(b, errNoPolicy)
+	//nolint:errorlint // the error itself comes back where no other file is recognised
+	if other == errNoPolicy && utf8.Valid(b) && bytes.IndexByte(b, 0) < 0 {
+		return nil
+	}
+	//nolint:errorlint // as above
+	if other == errNoPolicy {
+		return fmt.Errorf("%w: %d bytes that are not text", errNoPolicy, len(b))
+	}
+	return other
+}
 
 // ReadPolicy reads a policy file; what is wrong with it goes to standard error.
 func (e *Env) ReadPolicy(file string, lenient bool) (*policy.Policy, error) {
@@ -138,14 +163,11 @@ func (e *Env) ReadPolicy(file string, lenient bool) (*policy.Policy, error) {
 	p, err := policy.ParseMode(string(text), Mode(lenient))
 	var parse *policy.ParseError
 	if errors.As(err, &parse) {
+		if other := NoPolicy(file, text); other != nil {
+			return nil, fmt.Errorf("%s: %w", file, other)
+		}
 		for _, d := range parse.Diagnostics {
 			fmt.Fprintf(e.Err, "%s:%s\n", file, d)
-		}
-		other := files.InsteadOf(text, errNoPolicy)
-		//nolint:errorlint // the error itself comes back where no other file is recognised
-		recognised := other != errNoPolicy
-		if recognised && !strings.HasPrefix(strings.TrimSpace(string(text)), "version") {
-			return nil, fmt.Errorf("%s: %w", file, other)
 		}
 		return nil, &policyFault{file, parse.Diagnostics}
 	}

@@ -2,6 +2,7 @@ package term
 
 import (
 	"fmt"
+	"io"
 	"strings"
 )
 
@@ -9,7 +10,7 @@ import (
 const widest = 160
 
 // Mark prints the line of a text with a mark below a column. Lines and columns count from 1.
-func (e *Env) Mark(text string, at, column int) {
+func Mark(w io.Writer, text string, at, column int) {
 	lines := strings.Split(text, "\n")
 	if at > len(lines) {
 		return
@@ -29,5 +30,5 @@ func (e *Env) Mark(text string, at, column int) {
 			indent.WriteByte(' ')
 		}
 	}
-	fmt.Fprintf(e.Out, "    %s\n    %s^\n", line, indent.String())
+	fmt.Fprintf(w, "    %s\n    %s^\n", line, indent.String())
 }
