@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes a Debian package of the command, the units of the service and the agent, and
-# the guide: deploy/package.sh FOLDER. The program must be there: FOLDER/probity.
+# the documentation: deploy/package.sh FOLDER. The program must be there: FOLDER/probity.
 set -eu
 out=$(mkdir -p "${1:?name the folder}" && cd "$1" && pwd)
 cd "$(dirname "$0")/.."
@@ -33,7 +33,7 @@ put 644 "$out/completion.bash" usr/share/bash-completion/completions/probity
 put 644 "$out/completion.zsh" usr/share/zsh/vendor-completions/_probity
 put 644 "$out/completion.fish" usr/share/fish/vendor_completions.d/probity.fish
 rm "$out"/completion.*
-for page in README.md CHANGELOG.md docs/guide/*.md; do
+for page in README.md CHANGELOG.md $(find docs -type f | sort); do
   put 644 "$page" "usr/share/doc/probity/$page"
 done
 
