@@ -47,7 +47,8 @@ func (b *Bytes) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 
 var strictBase64URL = base64.RawURLEncoding.Strict()
 
-var errBase64 = errors.New("not base64url")
+// ErrEncoding is wrapped by the error of JSON whose bytes are not base64.
+var ErrEncoding = errors.New("not base64url")
 
 // Decode decodes the inside of a JSON string: either alphabet, padded or not,
 // and nothing else; bits after the last byte must be zero.
@@ -56,12 +57,12 @@ func Decode(text []byte) ([]byte, error) {
 		// Some encoders escape the characters + / and =.
 		unquoted, err := jsontext.AppendUnquote(nil, append(append([]byte{'"'}, text...), '"'))
 		if err != nil {
-			return nil, errBase64
+			return nil, ErrEncoding
 		}
 		text = unquoted
 	}
 	if bytes.IndexByte(text, '\n') >= 0 || bytes.IndexByte(text, '\r') >= 0 {
-		return nil, errBase64 // the library would skip them
+		return nil, ErrEncoding // the library would skip them
 	}
 	for range 2 {
 		text = bytes.TrimSuffix(text, []byte{'='})
@@ -74,7 +75,7 @@ func Decode(text []byte) ([]byte, error) {
 	decoded := make([]byte, encoding.DecodedLen(len(text)))
 	n, err := encoding.Strict().Decode(decoded, text)
 	if err != nil {
-		return nil, errBase64
+		return nil, ErrEncoding
 	}
 	return decoded[:n:n], nil
 }

@@ -7,6 +7,7 @@
 package wire
 
 import (
+	"errors"
 	"fmt"
 	"unicode/utf8"
 
@@ -58,8 +59,12 @@ type DataObject struct {
 func Decode(body []byte) (*AttestRequest, error) {
 	var req AttestRequest
 	if err := json.Unmarshal(body, &req, json.MatchCaseInsensitiveNames(true)); err != nil {
+		expected := "a JSON object without duplicate members"
+		if errors.Is(err, base64text.ErrEncoding) {
+			expected = "base64 or base64url where the route takes bytes"
+		}
 		return nil, &Error{
-			"a JSON object without duplicate members",
+			expected,
 			jsonerror.Text(err),
 			"compare the body with the documentation of the route",
 		}

@@ -151,3 +151,12 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// TestBase64IsExpectedWhereItIsMissing: what was expected is not the form of the JSON.
+func TestBase64IsExpectedWhereItIsMissing(t *testing.T) {
+	_, err := wire.Decode([]byte(`{"quote":"not base64!"}`))
+	want := "expected base64 or base64url where the route takes bytes, found at /quote: not base64url"
+	if err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
