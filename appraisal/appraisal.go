@@ -295,7 +295,7 @@ func rulesFor(req Request, p Provider) (*policy.Policy, error) {
 
 // JudgeClaims applies a policy to claims that someone vouches for, such as recorded
 // ones. There is no evidence: the policy's configuration rules are read as in
-// [Appraiser.Appraise], and nothing is left that they could ask for.
+// [Appraiser.Appraise], but have no effect, because they are about how evidence is verified.
 func JudgeClaims(known claims.Set, rules *policy.Policy) *Verdict {
 	v := &Verdict{Claims: known, Known: known.Clone()}
 	if _, rejection := demands(rules); rejection != nil {

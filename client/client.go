@@ -64,6 +64,11 @@ type Client struct {
 // New returns a client.
 func New(cfg Config) (*Client, error) {
 	u, err := url.Parse(cfg.URL)
+	if err == nil && u.Scheme != "http" && u.Host == "" {
+		if meant, err := url.Parse("https://" + cfg.URL); err == nil && meant.Host != "" {
+			return nil, fmt.Errorf("client: %q is not an https URL; write https://%s", cfg.URL, cfg.URL)
+		}
+	}
 	if err != nil || u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("client: %q is not an https URL", cfg.URL)
 	}

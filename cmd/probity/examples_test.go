@@ -43,8 +43,8 @@ var elsewhere = map[string]string{
 // refused are examples whose answer is no here, by their beginning.
 var refused = map[string]string{
 	"verify evidence": "evidence under a test root",
-	"policy eval --policy enclave.policy --evidence": "evidence under a test root",
-	"policy eval --policy aci.policy":                "evidence under a test root",
+	"policy eval enclave.policy --evidence": "evidence under a test root",
+	"policy eval aci.policy":                "evidence under a test root",
 	"collateral import":                              "collateral under a test root",
 	"collateral verify":                              "collateral under a test root",
 	"policy diff":                                    "the policies differ",

@@ -1,4 +1,4 @@
-// Package evidencetest makes genuine-shaped evidence under test roots: complete
+// Package evidencetest makes evidence in the form of real hardware under test roots: complete
 // certificate hierarchies, platforms, quotes and collateral that pass every
 // check of the verifiers except the one for the vendor's root key.
 //

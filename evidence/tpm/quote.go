@@ -11,6 +11,7 @@ import (
 
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/eventlog"
+	"github.com/probity-dev/probity/wording/phrase"
 )
 
 // Quote is a quote as it was sent: the signed structure, its signature, and the
@@ -38,7 +39,7 @@ func (q *Quote) Verify(result *evidence.Result, key crypto.PublicKey, sha1 bool)
 		return nil, result.Fail(CheckQuote, "a quote that a TPM made (TPMS_ATTEST)", err.Error())
 	}
 	result.Pass(CheckQuote, "a quote that a TPM made (TPMS_ATTEST)",
-		fmt.Sprintf("%d banks, firmware %#x", len(a.Selection), a.Firmware))
+		fmt.Sprintf("%s, firmware %#x", phrase.Plural(len(a.Selection), "bank"), a.Firmware))
 	if err := q.selected(a); err != nil {
 		return nil, result.Fail(CheckSelection, "the registers that were quoted, and at least one", err.Error())
 	}
@@ -66,7 +67,7 @@ func (q *Quote) Verify(result *evidence.Result, key crypto.PublicKey, sha1 bool)
 // (CVE-2022-0317).
 func (q *Quote) selected(a *Attestation) error {
 	if len(a.Selection) != len(q.Banks) {
-		return fmt.Errorf("%d banks quoted, %d sent", len(a.Selection), len(q.Banks))
+		return fmt.Errorf("%s quoted, %d sent", phrase.Plural(len(a.Selection), "bank"), len(q.Banks))
 	}
 	quoted := 0
 	for i, s := range a.Selection {

@@ -16,6 +16,7 @@ import (
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/evidence/eventlog"
 	"github.com/probity-dev/probity/evidence/internal/simulated"
+	"github.com/probity-dev/probity/wording/phrase"
 )
 
 // Config says what the verifier trusts. Its zero value trusts no AK.
@@ -98,7 +99,7 @@ func (v *Verifier) Prove(result *evidence.Result, ev evidence.Evidence, enclave 
 			false: "evidence of att_type basic (Tpm)",
 		}[enclave], found)
 	}
-	result.Pass(CheckFormat, "TPM evidence", fmt.Sprintf("%d logs", len(r.data.TPM.Current.Logs)))
+	result.Pass(CheckFormat, "TPM evidence", phrase.Plural(len(r.data.TPM.Current.Logs), "log"))
 	if err := v.request(result, r); err != nil {
 		return nil, err
 	}

@@ -80,7 +80,7 @@ func TestFilesOfTPMToolsAreVerifiedAsTheyAre(t *testing.T) {
 		}
 		// Without structure of their own, nothing is made up of them.
 		code, out := b.probity("inspect", "p.pcrs")
-		if code != 2 || !strings.Contains(out, "of no form that is known here") {
+		if code != 2 || !strings.Contains(out, "not of a known form") {
 			t.Errorf("%s, inspect p.pcrs: exit %d\n%s", name, code, out)
 		}
 	}

@@ -102,7 +102,7 @@ func (s *Server) Allow(r *http.Request, found *Route, c *Call) error {
 		return &Error{
 			Status:  http.StatusForbidden,
 			Code:    CodeForbidden,
-			Message: "the provider answers to private networks alone (publicNetworkAccess is Disabled)",
+			Message: "the provider answers only clients of private networks (publicNetworkAccess is Disabled)",
 		}
 	}
 	need := needed(found.Role, c)

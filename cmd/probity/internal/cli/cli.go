@@ -199,27 +199,40 @@ func typeFirst(parse *kong.ParseError) string {
 	return fmt.Sprintf("the type comes first: %s %s %s", node.FullPath(), term.KindOf(file), file)
 }
 
+// isGroup reports whether a group of commands was named, and nothing after it.
+func isGroup(parse *kong.ParseError) bool {
+	return len(parse.Context.Selected().Children) > 0 && strings.HasPrefix(parse.Error(), "expected one of ")
+}
+
 func usageError(w io.Writer, args []string, err error) int {
-	help := "probity"
 	var parse *kong.ParseError
-	message := plainerror.Text(err)
 	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Selected() != nil {
-		if better := typeFirst(parse); better != "" {
-			message = better
+		if isGroup(parse) {
+			parse.Context.Stdout = w // the help is not the answer to what was typed
+			if parse.Context.PrintUsage(false) == nil {
+				return term.Trouble
+			}
 		}
+		message := plainerror.Text(err)
+		if example := typeFirst(parse); example != "" {
+			message = example
+		}
+		fmt.Fprintf(w, "probity: %s\ntry: %s --help\n", message, parse.Context.Selected().FullPath())
+		return term.Trouble
 	}
+	message, _, _ := strings.Cut(plainerror.Text(err), ", did you mean ") // it is said below
 	fmt.Fprintln(w, "probity:", message)
-	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Selected() != nil {
-		help = parse.Context.Selected().FullPath()
-	} else if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+	help := "probity"
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		names := []string{
 			"serve", "demo", "verify", "policy", "inspect", "attest", "agent", "sidecar", "tpm", "provider",
 			"key", "keys", "token", "ledger", "config", "collateral", "simulate", "version",
 		}
-		if near := spelling.Nearest(args[0], names); near != args[0] {
-			fmt.Fprintf(w, "did you mean: probity %s\n", near)
-		} else {
+		switch near := spelling.Nearest(args[0], names); {
+		case near == args[0]:
 			help = "probity " + args[0]
+		case spelling.Hint(args[0], names) != "":
+			fmt.Fprintf(w, "did you mean: probity %s\n", near)
 		}
 	}
 	fmt.Fprintf(w, "try: %s --help\n", help)

@@ -10,6 +10,7 @@ import (
 	"github.com/probity-dev/probity/cmd/probity/internal/shell"
 	"github.com/probity-dev/probity/cmd/probity/internal/term"
 	"github.com/probity-dev/probity/internal/buildinfo"
+	"github.com/probity-dev/probity/wording/spelling"
 )
 
 type completionCommand struct {
@@ -87,7 +88,11 @@ func find(node *kong.Node, path []string) (*kong.Node, error) {
 			}
 		}
 		if next == nil {
-			return nil, fmt.Errorf("%s has no command %q", node.FullPath(), name)
+			var names []string
+			for _, child := range node.Children {
+				names = append(names, child.Name)
+			}
+			return nil, fmt.Errorf("%s has no command %q%s", node.FullPath(), name, spelling.After("; ", name, names))
 		}
 		node = next
 	}

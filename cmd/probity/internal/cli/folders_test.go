@@ -179,7 +179,7 @@ func TestTestFilesOfAnotherNameAreNamed(t *testing.T) {
 			`{"policy":"p.policy","claims":{"c":{"a":1}},"cases":[{"claims":"c","expect":"permit"}]}`,
 		),
 		"b.json": []byte(`{}`)})
-	if _, out, errText := runCLI(t, "policy", "test", dir); !strings.Contains(errText, "b.json: not used") {
+	if _, out, errText := runCLI(t, "policy", "test", dir); !strings.Contains(errText, "1 file is not used (b.json)") {
 		t.Error(out + errText)
 	}
 }

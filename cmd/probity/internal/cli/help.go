@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/alecthomas/kong"
 
@@ -49,6 +50,8 @@ func spelledOut(args []string) []string {
 	switch {
 	case len(args) == 0:
 		return []string{"--help"}
+	case len(args) == 2 && args[0] == "help" && strings.Contains(args[1], "."):
+		return args // the id of a check
 	case args[0] == "help":
 		return append(append([]string{}, args[1:]...), "--help")
 	case args[0] == "--version":
@@ -58,22 +61,24 @@ func spelledOut(args []string) []string {
 }
 
 type helpCommand struct {
-	Command []string `arg:"" optional:"" help:"Command to explain."`
+	Command []string `arg:"" optional:"" help:"Command, or id of a check, to explain."`
 }
 
 func (helpCommand) Page() term.Page {
 	return term.Page{
-		About: "The same as the command with --help.",
+		About: `The same as the command with --help. With the id of a check, as refusals print it: when it passes,
+and what to do if it fails.`,
 		Examples: `
 probity help
-probity help verify evidence`,
+probity help verify evidence
+probity help dcap.pck.root`,
 		Yes:     "the help is printed",
-		Trouble: "there is no such command",
+		Trouble: "there is no such command or check",
 	}
 }
 
-// Run is not reached: [spelledOut] asks the command itself.
-func (*helpCommand) Run(*term.Env) error { return nil }
+// Run explains a check. For commands [spelledOut] asks the command itself.
+func (c *helpCommand) Run(e *term.Env) error { return explainCheck(e, strings.Join(c.Command, " ")) }
 
 type versionCommand struct {
 	term.Output

@@ -8,6 +8,7 @@ import (
 	"github.com/probity-dev/probity/cmd/probity/internal/term"
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/describe"
+	"github.com/probity-dev/probity/wording/phrase"
 )
 
 type Command struct {
@@ -26,7 +27,7 @@ func (c *Command) Run(e *term.Env) error {
 	}
 	found := describe.File(b)
 	if found == nil {
-		return fmt.Errorf("%s: %d bytes of no form that is known here", c.File, len(b))
+		return fmt.Errorf("%s: not of a known form (%s)", c.File, phrase.Plural(len(b), "byte"))
 	}
 	if e.JSON {
 		return found.Write(e.Out)

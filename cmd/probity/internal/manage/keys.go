@@ -32,6 +32,9 @@ func (c *keysListCommand) Run(e *term.Env) error {
 	if e.JSON {
 		return term.PrintJSON(e.Out, keys)
 	}
+	if len(keys) > 0 {
+		fmt.Fprintf(e.Out, "%-*s  ALGORITHM  WHOSE   STATE      DATES\n", len(keys[0].ID), "KID")
+	}
 	for _, k := range keys {
 		whose := "own"
 		if k.Shared {
@@ -41,7 +44,7 @@ func (c *keysListCommand) Run(e *term.Env) error {
 		if !k.SignUntil.IsZero() {
 			until = ", until " + phrase.Stamp(k.SignUntil) + ", published until " + phrase.Stamp(k.PublishUntil)
 		}
-		fmt.Fprintf(e.Out, "%s  %-5s  %-6s  %-9s  signs from %s%s\n", k.ID, k.Algorithm, whose, k.State,
+		fmt.Fprintf(e.Out, "%s  %-9s  %-6s  %-9s  signs from %s%s\n", k.ID, k.Algorithm, whose, k.State,
 			phrase.Stamp(k.SignFrom), until)
 	}
 	return nil

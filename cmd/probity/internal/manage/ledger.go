@@ -72,7 +72,7 @@ func show(e *term.Env, text []byte) error {
 
 type ledgerTailCommand struct {
 	ledgerFlags
-	N      int  `help:"How many entries." short:"n" default:"20" placeholder:"N"`
+	N      int  `help:"How many entries; by default 20." short:"n" default:"20" placeholder:"N"`
 	Follow bool `help:"Wait for new entries and show them." short:"f"`
 }
 

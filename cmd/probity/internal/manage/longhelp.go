@@ -12,11 +12,10 @@ func LongHelp() kong.Vars {
 			" enrol).",
 		"nowHelp": "Sign with the new key at once. Clients that hold key sets may refuse its tokens " +
 			"until they fetch the key set again.",
-		"publicNetworkAccessHelp": "Enabled; Disabled answers to private networks alone.",
+		"publicNetworkAccessHelp": "Enabled: clients of any network; Disabled: of private networks only.",
 		"signerHelp": "PEM files with certificates that may sign policies; with any, the provider is " +
 			"Isolated.",
-		"tpmAuthenticationHelp": "Enabled: TPMs attest for callers alone who may read, " +
-			"which is the default; Disabled:" +
-			" for anyone.",
+		"tpmAuthenticationHelp": "Enabled, the default: only callers with the role reader may attest TPMs; Disabled: " +
+			"anyone may.",
 	}
 }

@@ -55,6 +55,9 @@ func (c *providerListCommand) Run(e *term.Env) error {
 		fmt.Fprintf(e.Err, "no providers in resource group %s of subscription %s that you may read\n",
 			c.Group, c.Subscription)
 	}
+	if len(all) > 0 {
+		fmt.Fprintf(e.Out, "%-24s  %-8s  %-8s  %s\n", "NAME", "TRUST", "STATUS", "ATTEST URI")
+	}
 	for _, p := range all {
 		fmt.Fprintf(e.Out, "%-24s  %-8s  %-8s  %s\n", p.Name, p.Properties.TrustModel, p.Properties.Status,
 			p.Properties.AttestURI)

@@ -22,7 +22,7 @@ type tokenCreateCommand struct {
 	remote.Flags
 	Name     string        `arg:"" help:"Name of the token."`
 	Role     string        `help:"reader, contributor, owner; officer or releaser of keys." required:""`
-	Provider []string      `help:"Providers at which the token has the role; * means all." default:"*" placeholder:"NAME"`
+	Provider []string      `help:"Providers at which the token has the role; by default all (*)." default:"*" placeholder:"NAME"`
 	For      time.Duration `help:"How long it is good for, as 720h; by default until it is revoked." placeholder:"DURATION"`
 }
 
@@ -60,6 +60,9 @@ func (c *tokenListCommand) Run(e *term.Env) error {
 	}
 	if e.JSON {
 		return term.PrintJSON(e.Out, all)
+	}
+	if len(all) > 0 {
+		fmt.Fprintf(e.Out, "%-24s  %-11s  %-24s  %s\n", "NAME", "ROLE", "PROVIDERS", "VALID")
 	}
 	for _, t := range all {
 		end := "no end"

@@ -152,11 +152,18 @@ var remedies = map[string]string{
 func withRemedies(details []client.Detail) []client.Detail {
 	details = slices.Clone(details)
 	for i, d := range details {
-		if remedy, ok := remedies[d.Check]; ok {
-			details[i].Remedy = remedy
-		}
+		details[i].Remedy = Remedy(d.Check, d.Remedy)
 	}
 	return details
+}
+
+// Remedy returns what to do at the command line when a check fails, where it differs from what other
+// clients do.
+func Remedy(check, otherwise string) string {
+	if remedy, ok := remedies[check]; ok {
+		return remedy
+	}
+	return otherwise
 }
 
 // No says in one sentence why a command does not do what it was asked to, where the service would

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/probity-dev/probity/cmd/probity/internal/term"
-	"github.com/probity-dev/probity/internal/config"
 	"github.com/probity-dev/probity/internal/files"
 	"github.com/probity-dev/probity/internal/node"
 	"github.com/probity-dev/probity/wording/plainerror"
@@ -25,7 +24,7 @@ type configCheckCommand struct {
 
 // Run checks a configuration.
 func (c *configCheckCommand) Run(e *term.Env) error {
-	cfg, err := config.Read(c.File)
+	cfg, err := files.Config(c.File)
 	if err != nil {
 		return c.bad(e, []error{err})
 	}

@@ -6,8 +6,10 @@ import "github.com/probity-dev/probity/cmd/probity/internal/term"
 
 func (Command) Page() term.Page {
 	return term.Page{
-		About: `Reads the configuration file and the environment variable PROBITY_MASTER_KEY (base64 of 32 bytes,
-instead of the key file). Logs go to standard error as JSON.
+		About: `Reads the configuration file. Three variables of the environment stand for files that it names:
+PROBITY_ADMIN_TOKEN for adminTokenFile (the administrator's token, 16 characters or more),
+PROBITY_POSTGRES for store.postgresFile (a connection string), and PROBITY_MASTER_KEY for
+masterKeyFile (base64 of 32 bytes). Logs go to standard error as JSON.
 
 SIGTERM drains: /readyz answers 503, and after limits.drain running requests end. SIGHUP reads the
 configuration and its files again.`,
@@ -21,7 +23,7 @@ probity serve --dev --data ./probity-data`,
 
 func (DemoCommand) Page() term.Page {
 	return term.Page{
-		About: `Starts the service on the embedded store, makes genuine-shaped SGX evidence under a test root,
+		About: `Starts the service on the embedded store, makes simulated SGX evidence under a test root,
 attests it over HTTPS and prints every check, the token and how to go on. It then stays up until
 Ctrl-C. Nothing in it proves anything about real hardware.
 

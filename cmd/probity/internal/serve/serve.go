@@ -18,8 +18,8 @@ import (
 type Command struct {
 	Config string `help:"Configuration file (JSON)." placeholder:"FILE"`
 	Dev    bool   `help:"Development: make a CA for localhost, allow development settings. Not for production."`
-	Listen string `help:"Address to listen on, instead of the configuration's." placeholder:"HOST:PORT"`
-	Data   string `help:"Data directory, instead of the configuration's." placeholder:"DIR"`
+	Listen string `help:"Address to listen on, instead of the configuration's or localhost:8443." placeholder:"HOST:PORT"`
+	Data   string `help:"Data directory, instead of the configuration's or probity-data." placeholder:"DIR"`
 }
 
 // Run runs the service until the process is asked to stop.
@@ -64,7 +64,7 @@ func located(err error) error {
 
 // read reads the configuration with what the command line says.
 func (c *Command) read() (config.Config, error) {
-	cfg, err := config.Read(c.Config)
+	cfg, err := files.Config(c.Config)
 	if err != nil {
 		return cfg, err
 	}

@@ -6,7 +6,7 @@ import "github.com/probity-dev/probity/cmd/probity/internal/term"
 
 func (Command) Page() term.Page {
 	return term.Page{
-		About: `Writes genuine-shaped evidence under fresh test roots for those who have no such hardware: the
+		About: `Writes evidence in the form of real hardware, under new test roots, for those who have none: the
 evidence, the data that it binds, the root, a bundle of collateral, and the configuration with which
 a service accepts it. It proves nothing about real hardware, and no service trusts its roots unless
 it is told to.`,

@@ -108,6 +108,9 @@ func (e *Env) LoadBundle(path string) (*collateral.Bundle, error) {
 	bundle, err := files.Collateral(path)
 	if err != nil {
 		if b, readErr := e.ReadLimited(path, forms.MaxText); readErr == nil {
+			if len(bytes.TrimSpace(b)) == 0 {
+				return nil, fmt.Errorf("%s is empty", path)
+			}
 			if f := forms.Recognize(b); f.Kind != "" {
 				return nil, fmt.Errorf("%s: %s, which is evidence and not collateral", path, f.Name)
 			}

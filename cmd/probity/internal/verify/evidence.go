@@ -24,7 +24,7 @@ type EvidenceCommand struct {
 	File   string   `arg:"" help:"File with the evidence, raw or as hex, base64, JSON or PEM; - reads standard input."`
 	More   []string `arg:"" optional:"" help:"${moreHelp}"`
 	Policy string   `help:"File with an attestation policy to apply." placeholder:"FILE"`
-	TCB    string   `name:"tcb" help:"Accepted TCB statuses, separated by commas; any asks for the facts alone." placeholder:"STATUSES"`
+	TCB    string   `name:"tcb" help:"Accepted TCB statuses, separated by commas; any accepts all except Revoked." placeholder:"STATUSES"`
 	term.Output
 	EvidenceFlags
 
@@ -173,7 +173,7 @@ func (c *EvidenceCommand) provider(e *term.Env) (provider *appraisal.Provider, e
 func (c *EvidenceCommand) appraiser(
 	e *term.Env, request *appraisal.Request, lists []*collateral.AMD,
 ) (*appraisal.Appraiser, error) {
-	cfg, err := config.Read(c.Config)
+	cfg, err := files.Config(c.Config)
 	if err != nil {
 		return nil, err
 	}
