@@ -260,8 +260,12 @@ func (v *Vault) describe(t *token.Verified, e *ledger.Entry) error {
 		return unverified(CheckTokenSignature, "an attestation token", "claims that cannot be read")
 	}
 	e.Token, e.Details["issuer"] = shorten(claims.ID), t.Issuer
+	var all map[string]any
+	if err := json.Unmarshal(t.Payload, &all); err != nil {
+		return nil, unverified(CheckTokenSignature, "an attestation token", "claims that cannot be read")
+	}
 	for _, name := range measurements {
-		if text, ok := measurement(t.Payload, name); ok {
+		if text, ok := measurement(all, name); ok {
 			e.Details["measurement"] = name + "=" + shorten(text)
 			break
 		}
@@ -278,11 +282,8 @@ var measurements = []string{
 	"x-ms-isolation-tee.x-ms-sevsnpvm-launchmeasurement", "x-ms-isolation-tee.tdx_mrtd",
 }
 
-func measurement(payload []byte, path string) (string, bool) {
-	var value any
-	if json.Unmarshal(payload, &value) != nil {
-		return "", false
-	}
+func measurement(claims map[string]any, path string) (string, bool) {
+	var value any = claims
 	for part := range strings.SplitSeq(path, ".") {
 		m, ok := value.(map[string]any)
 		if !ok {

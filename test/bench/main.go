@@ -7,6 +7,7 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -33,13 +34,20 @@ func main() {
 	debug.SetGCPercent(400)
 	fmt.Printf("%-46s %10s %10s %8s  %s\n", "", "ours µs", "floor µs", "ratio", "goal")
 	missed := 0
-	for _, p := range pairs() {
-		if !p.run() {
-			missed++
+	only := flag.String("only", "", "pairs, ledger or releases; empty is all")
+	flag.Parse()
+	if *only == "" || *only == "pairs" {
+		for _, p := range pairs() {
+			if !p.run() {
+				missed++
+			}
 		}
 	}
-	if !sustained() {
+	if (*only == "" || *only == "ledger") && !sustained() {
 		missed++
+	}
+	if *only == "" || *only == "releases" {
+		missed += releases()
 	}
 	fmt.Printf("%d rounds, interleaved, CPU time, medians; %d goals missed\n", rounds, missed)
 }

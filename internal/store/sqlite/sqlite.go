@@ -32,6 +32,10 @@ const FileName = "probity.db"
 // Store is a store in one SQLite database.
 type Store = sqlstore.Store
 
+// idleConnections stay open for the next reader, each with a cache of up to 16 MiB: a database of ten thousand keys of
+// vaults, whose rows are read in no order, fits.
+const idleConnections = 4
+
 // timeout bounds each call: a writer waits for others no longer than that.
 const timeout = 10 * time.Second
 
@@ -56,16 +60,18 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 		return nil, fmt.Errorf("store: %w", private.Explain(dir, err))
 	}
 	db, err := sql.Open("sqlite", dsn(path, url.Values{"_pragma": {
-		"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(5000)", "foreign_keys(1)"},
+		"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(5000)", "foreign_keys(1)",
+		"cache_size(-16384)"},
 		"_txlock": {"immediate"}}))
 	if err != nil {
 		return nil, fmt.Errorf("store: %s: %w", path, err)
 	}
+	db.SetMaxIdleConns(idleConnections)
 	if err := migrate(ctx, db); err != nil {
 		return nil, errors.Join(fmt.Errorf("store: %s: %w", path, err), db.Close())
 	}
 	return sqlstore.New(db,
-		sqlstore.Dialect{Statement: sqlstore.Numbered, Unavailable: unavailable, Timeout: timeout}), nil
+		sqlstore.Dialect{Statement: sqlstore.Numbered, Unavailable: unavailable, Timeout: timeout, Prepare: true}), nil
 }
 
 // unavailable reports whether the database is busy, or its disk fails or is

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -29,6 +30,8 @@ type Dialect struct {
 	Unavailable func(error) bool
 	// Timeout bounds each call.
 	Timeout time.Duration
+	// Prepare keeps the reads of keys of vaults prepared, where the driver does not.
+	Prepare bool
 	// Wait implements [store.Store.Wait]. Nil waits for the context.
 	Wait func(context.Context) error
 	// Close is called after the database is closed.
@@ -39,12 +42,14 @@ type Dialect struct {
 type Store struct {
 	db *sql.DB
 	d  Dialect
+	// statements are prepared ones (*sql.Stmt), by their text.
+	statements sync.Map
 }
 
 var _ store.Store = (*Store)(nil)
 
 // New returns a store over a database that is migrated.
-func New(db *sql.DB, d Dialect) *Store { return &Store{db, d} }
+func New(db *sql.DB, d Dialect) *Store { return &Store{db: db, d: d} }
 
 // DB returns the database, for tests of the engines.
 func (s *Store) DB() *sql.DB { return s.db }
@@ -98,6 +103,47 @@ type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+// prepared runs queries by statements that stay prepared: parsing one costs SQLite more than running it. It is for the few
+// statements that are fixed texts, and ends with the database.
+type prepared struct{ s *Store }
+
+// statement returns a prepared statement, or nil if it cannot be prepared: the query itself then tells why.
+func (p prepared) statement(ctx context.Context, query string) *sql.Stmt {
+	if known, ok := p.s.statements.Load(query); ok {
+		return known.(*sql.Stmt)
+	}
+	if !p.s.d.Prepare {
+		return nil
+	}
+	made, err := p.s.db.PrepareContext(ctx, query)
+	if err != nil {
+		return nil
+	}
+	known, others := p.s.statements.LoadOrStore(query, made)
+	if others {
+		made.Close()
+	}
+	return known.(*sql.Stmt)
+}
+
+func (p prepared) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if st := p.statement(ctx, query); st != nil {
+		return st.QueryContext(ctx, args...)
+	}
+	return p.s.db.QueryContext(ctx, query, args...)
+}
+
+func (p prepared) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	if st := p.statement(ctx, query); st != nil {
+		return st.QueryRowContext(ctx, args...)
+	}
+	return p.s.db.QueryRowContext(ctx, query, args...)
+}
+
+func (p prepared) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	return p.s.db.ExecContext(ctx, query, args...)
 }
 
 // row is what a statement gives back, one at a time.

@@ -85,12 +85,14 @@ const (
 
 // VaultItem implements [store.VaultStore].
 func (s *Store) VaultItem(ctx context.Context, provider, name, id string) (store.VaultItem, error) {
+	ctx, cancel := s.bound(ctx)
+	defer cancel()
 	if id == "" {
-		return readOne(ctx, s, "key "+name, scanVaultItem, selectVaultItem+whereVaultKey+` AND v.id = k.current`,
-			provider, name)
+		return one(ctx, s, prepared{s}, "key "+name, scanVaultItem,
+			selectVaultItem+whereVaultKey+` AND v.id = k.current`, provider, name)
 	}
-	return readOne(ctx, s, "version of key "+name, scanVaultItem, selectVaultItem+whereVaultKey+` AND v.id = $3`,
-		provider, name, id)
+	return one(ctx, s, prepared{s}, "version of key "+name, scanVaultItem,
+		selectVaultItem+whereVaultKey+` AND v.id = $3`, provider, name, id)
 }
 
 // VaultKeys implements [store.VaultStore].
@@ -101,7 +103,9 @@ func (s *Store) VaultKeys(
 	if deleted {
 		which = `k.purge > 0`
 	}
-	return read(ctx, s, "keys", scanVaultItem, selectVaultItem+` WHERE k.provider = $1 AND k.name > $2 AND `+which+
+	ctx, cancel := s.bound(ctx)
+	defer cancel()
+	return list(ctx, s, prepared{s}, "keys", scanVaultItem, selectVaultItem+` WHERE k.provider = $1 AND k.name > $2 AND `+which+
 		` AND v.id = k.current ORDER BY k.name LIMIT $3`, provider, after, limit)
 }
 
