@@ -85,6 +85,18 @@ func (v *Vault) completeProtection(token bool, problem func(string, ...any)) {
 	}
 }
 
+// bareURL reports whether a URL is of https, or of http on the loopback interface, and only names a host.
+func bareURL(text string) bool {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Host == "" || u.User != nil:
+		return false
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.Path != "" && u.Path != "/":
+		return false
+	}
+	return u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname())
+}
+
 func (t *Transit) complete(problem func(string, ...any)) {
 	if t.Mount == "" {
 		t.Mount = "transit"
@@ -95,7 +107,7 @@ func (t *Transit) complete(problem func(string, ...any)) {
 	if t.URL == "" || t.Key == "" || t.TokenFile == "" {
 		problem("vault.transit: url, key and tokenFile belong together")
 	}
-	if t.URL != "" && !serverURL(t.URL) {
+	if t.URL != "" && !bareURL(t.URL) {
 		problem("vault.transit.url: %.200q; want an https URL without a path, such as https://bao.example:8200, or http on "+
 			"the loopback interface", t.URL)
 	}
@@ -110,14 +122,4 @@ func (t *Transit) complete(problem func(string, ...any)) {
 	if t.Key != "" && !transitKey.MatchString(t.Key) {
 		problem("vault.transit.key: %.200q; want 1 to 128 letters, digits, _, - and dots", t.Key)
 	}
-}
-
-// serverURL reports whether a text is an https URL of a server, or an http URL on the loopback interface, without
-// anything behind its address.
-func serverURL(text string) bool {
-	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
-		return false
-	}
-	return (u.Path == "" || u.Path == "/") && (u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname()))
 }

@@ -262,7 +262,7 @@ func (v *Vault) describe(t *token.Verified, e *ledger.Entry) error {
 	e.Token, e.Details["issuer"] = shorten(claims.ID), t.Issuer
 	var all map[string]any
 	if err := json.Unmarshal(t.Payload, &all); err != nil {
-		return nil, unverified(CheckTokenSignature, "an attestation token", "claims that cannot be read")
+		return unverified(CheckTokenSignature, "an attestation token", "claims that cannot be read")
 	}
 	for _, name := range measurements {
 		if text, ok := measurement(all, name); ok {
