@@ -264,7 +264,12 @@ func TestWhatAzuresVaultRefusesIsRefusedInItsWords(t *testing.T) {
 			400,
 			"BadParameter", "", vault.CheckPolicy,
 		},
-		"no key to import": {"PUT", "/keys/a", `{}`, 400, "BadParameter", "", vault.CheckMaterial},
+		"nothing to change":   {"PATCH", "/keys/here", `null`, 400, "BadParameter", "", nil},
+		"no rotation":         {"PUT", "/keys/here/rotationpolicy", ` null`, 400, "BadParameter", "", vault.CheckRotation},
+		"no version":          {"GET", "/keys/here/1", "", 400, "BadParameter", "32 hex digits", nil},
+		"a method of no path": {"PATCH", "/keys/here/versions", `{}`, 405, "MethodNotAllowed", "answers GET", nil},
+		"another one":         {"GET", "/keys/here/backup", "", 405, "MethodNotAllowed", "answers POST", nil},
+		"no key to import":    {"PUT", "/keys/a", `{}`, 400, "BadParameter", "", vault.CheckMaterial},
 		"a bad backup": {
 			"POST", "/keys/restore", `{"value":"AAAA"}`, 400, "BadParameter", "", vault.CheckBackup,
 		},

@@ -79,6 +79,9 @@ func (d duration) before(t time.Time) time.Time { return t.AddDate(-d.years, -d.
 // ReadRotation reads a rotation policy strictly.
 func ReadRotation(text jsontext.Value) (*RotationPolicy, error) {
 	var r RotationPolicy
+	if text.Kind() == 'n' {
+		return nil, bad(CheckRotation, "a rotation policy", "null")
+	}
 	if err := json.Unmarshal(text, &r, json.RejectUnknownMembers(true)); err != nil {
 		return nil, bad(CheckRotation, "a rotation policy", jsonerror.Text(err))
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/probity-dev/probity/client"
 )
 
-// leastCases is how many requests the property-based run must make over both documents.
-const leastCases = 3000
+// leastCases is how many requests the property-based run must make over all documents.
+const leastCases = 6000
 
 var generated = regexp.MustCompile(`(\d+) generated, (\d+) passed`)
 
@@ -31,16 +31,27 @@ func TestDocumentsAreAsStrictAsTheService(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, err = c.UpdateProvider(t.Context(), client.Scope{Subscription: "probity", Group: "default"}, "default",
+		client.Provider{Properties: client.ProviderProperties{
+			Probity: []byte(`{"vault":{"explainReleases":true}}`), // so that each refusal has its check
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	st, err := filepath.Abs("contract/.venv/bin/st")
 	if err != nil {
 		t.Fatal(err)
 	}
 	cases := 0
-	for _, document := range []string{"dataplane", "controlplane"} {
+	for _, document := range []string{"dataplane", "controlplane", "vault"} {
 		cmd := exec.CommandContext(t.Context(), st, "--config-file", "schemathesis.toml", "run",
 			"../../../docs/api/"+document+".yaml",
 			"--url", i.URL, "--tls-verify", i.CA, "-H", "Authorization: Bearer "+adminToken, "--checks",
 			"all", "--no-color")
+		if document == "vault" {
+			// A key may have the name restore, too: its path answers more than the document's row says.
+			cmd.Args = append(cmd.Args, "--exclude-checks", "allow_header_conformance")
+		}
 		cmd.Dir = "contract"
 		out, err := cmd.CombinedOutput()
 		if err != nil {

@@ -87,11 +87,13 @@ func newTable(routes []Route) table {
 // is not, it returns the methods that are.
 func (s *Server) Match(method, path string) (found *Route, params map[string]string, methods []string) {
 	segments := strings.Split(strings.TrimSuffix(path, "/"), "/")
+	named := 0 // variables of the last row that has the path
 	for _, r := range s.table {
 		params, ok := r.matches(segments)
-		if !ok {
-			continue
+		if !ok || len(methods) > 0 && len(params) > named && checkPathForms(params) != nil {
+			continue // another path, or one whose variable would take a name in the path of an earlier row
 		}
+		named = len(params)
 		if r.Method == method || r.Method == http.MethodGet && method == http.MethodHead {
 			return r.Route, params, nil
 		}

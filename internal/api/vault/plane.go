@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/probity-dev/probity/evidence"
 	"github.com/probity-dev/probity/internal/api/edge"
@@ -91,6 +92,9 @@ func (p *Plane) read(w http.ResponseWriter, r *http.Request, v any) error {
 	body, err := p.Bodies.Read(w, r)
 	if err != nil {
 		return err
+	}
+	if jsontext.Value(body).Kind() == 'n' {
+		return bad(edge.CheckBody, "a JSON object as the documentation of the route has it", "null")
 	}
 	if err := json.Unmarshal(body, v, members); err != nil {
 		return bad(edge.CheckBody, "a JSON object as the documentation of the route has it", jsonerror.Text(err))

@@ -41,7 +41,9 @@ def form_is_accepted(ctx, response, case):
     """A request that the document allows is not refused for its form."""
     if case.meta is None or not case.meta.generation.mode.is_positive or response.status_code != 400:
         return
-    checks = [detail["check"] for detail in response.json()["error"].get("details", [])]
+    error = response.json()["error"]
+    reasons = error.get("details", [error.get("innererror", {})])
+    checks = [reason["check"] for reason in reasons if "check" in reason]
     refused = FORM.intersection(checks[:1])
     if refused or not checks:
         raise AssertionError(f"the document allows this request, and the service refuses its form: {response.text}")
