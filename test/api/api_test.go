@@ -273,6 +273,9 @@ var prefix = regexp.MustCompile(`(?i)^/p/[^/]+`)
 // find returns the operation of an exchange. The provider's prefix is of the server's
 // address, not of the path.
 func find(ops []*described, e *traffic.Exchange) (*described, map[string]string) {
+	if e.Status == http.StatusMethodNotAllowed {
+		return nil, nil // a path with a name where an operation has a variable
+	}
 	path, _, _ := strings.Cut(e.URL, "?")
 	path = prefix.ReplaceAllString(path, "")
 	for _, d := range ops {
