@@ -11,6 +11,7 @@ import (
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/internal/api/edge"
 	"github.com/probity-dev/probity/internal/kbs"
+	"github.com/probity-dev/probity/internal/luks"
 	"github.com/probity-dev/probity/internal/provider"
 	"github.com/probity-dev/probity/internal/vault"
 )
@@ -34,6 +35,7 @@ var sections = []struct{ title, prefixes string }{
 	{"Providers and signing keys", "provider change signing"},
 	{"Keys of a vault, and their release", "vault release"},
 	{"Guests of Confidential Containers", "kbs"},
+	{"Encrypted disks", "luks"},
 	{"Ledger", "ledger"},
 }
 
@@ -56,7 +58,7 @@ func checksGuide(t *testing.T) string {
 		}
 	}
 	for _, d := range slices.Concat(edge.Catalogue(), provider.Catalogue(), vault.Catalogue(), kbs.Catalogue(),
-		appraisal.Checks()) {
+		luks.Catalogue(), appraisal.Checks()) {
 		prefix, _, _ := strings.Cut(d.ID, ".")
 		if title[prefix] == "" {
 			t.Errorf("no section of the list of checks takes %s", d.ID)

@@ -109,6 +109,7 @@ var service = []wall{
 	{"internal/keys/hsm", "internal/keys release/keywrap token", "os"},
 	{"internal/ledger", "internal/store internal/store/anchor", "os"},
 	{"internal/ledger/witness", "", "net/http"},
+	{"internal/luks", "evidence", ""},
 	{"internal/private", "", "os"},
 	{"internal/provider", "appraisal collateral evidence internal/auth internal/keys internal/ledger " +
 		"internal/provider/quota internal/provider/settings " +
