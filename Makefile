@@ -17,7 +17,7 @@ CONCURRENT = ^\s*go (func\b|[A-Za-z_][A-Za-z_.]*\()|"sync"|"sync/atomic"
 RACE_PACKAGES = $(addprefix ./,$(shell git grep -lP '$(CONCURRENT)' -- '*.go' ':!*_test.go' ':!test' | xargs -n1 dirname | sort -u))
 ORACLE_INPUTS ?= 100000
 # What `make deps` installs must not be missing from the tests.
-REQUIRE = PROBITY_REQUIRE_SWTPM=1 PROBITY_REQUIRE_POSTGRES=1
+REQUIRE = PROBITY_REQUIRE_SWTPM=1 PROBITY_REQUIRE_POSTGRES=1 PROBITY_REQUIRE_CRYPTSETUP=1
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -26,6 +26,9 @@ need mvn maven
 need swtpm swtpm
 need swtpm_setup swtpm-tools
 need haproxy haproxy
+need cryptsetup cryptsetup-bin
+need clevis clevis
+need jose jose
 need softhsm2-util softhsm2
 need gcc gcc libc6-dev
 need zsh zsh

@@ -27,17 +27,22 @@ func TestMain(m *testing.M) {
 // elsewhere are the commands whose examples need what a test does not have. A vendor's root and
 // the files of tpm2-tools are missing, too.
 var elsewhere = map[string]string{
-	"serve":             "it runs until it is stopped",
-	"attest":            "a TPM or a guest",
-	"agent run":         "a TPM or a guest",
-	"key unlock":        "a guest",
-	"agent enroll":      "a TPM",
-	"tpm ek":            "a certificate of a vendor of TPMs",
-	"collateral fetch":  "the vendors' services",
-	"policy lsp":        "an editor",
-	"tpm keys remove":   "an enrolled TPM",
-	"ledger rotate-key": "a service that is stopped",
-	"ledger accept":     "a ledger that is stopped",
+	"serve":               "it runs until it is stopped",
+	"attest":              "a TPM or a guest",
+	"agent run":           "a TPM or a guest",
+	"key unlock":          "a guest",
+	"agent enroll":        "a TPM",
+	"disk check":          "an encrypted disk",
+	"disk enroll":         "an encrypted disk",
+	"disk unlock":         "an encrypted disk",
+	"disk clevis encrypt": "a guest",
+	"disk clevis decrypt": "a guest",
+	"tpm ek":              "a certificate of a vendor of TPMs",
+	"collateral fetch":    "the vendors' services",
+	"policy lsp":          "an editor",
+	"tpm keys remove":     "an enrolled TPM",
+	"ledger rotate-key":   "a service that is stopped",
+	"ledger accept":       "a ledger that is stopped",
 }
 
 // refused are examples whose answer is no here, by their beginning.
@@ -66,6 +71,7 @@ done
 probity -q simulate SgxEnclave --machine-key --out SgxEnclave > simulated.txt
 cp SgxEnclave/evidence.bin quote.bin; cp SgxEnclave/machine-key.pem .
 head -c 32 /dev/urandom > volume.key
+echo '{"disks":[{"name":"data","device":"/dev/sdb1","url":"https://attest.example.org","key":"disk"}]}' > disks.json
 cat > release.json << END
 {"version": "1.0.0", "anyOf": [{"authority": "$PROBITY_URL",
  "allOf": [{"claim": "x-ms-attestation-type", "equals": "sgx"}]}]}

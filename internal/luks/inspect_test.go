@@ -355,7 +355,8 @@ func TestADeviceWithoutRoomIsRefused(t *testing.T) {
 }
 
 func TestWhatTheOperatorNamesIsAccepted(t *testing.T) {
-	b := binding()
+	b, versioned := binding(), binding()
+	versioned.Version = "0123"
 	for name, tc := range map[string]struct {
 		change func(testing.TB, []byte) []byte
 		want   Expectation
@@ -384,8 +385,13 @@ func TestWhatTheOperatorNamesIsAccepted(t *testing.T) {
 		"another type of tokens for no slot": {set("tokens", "1", object{
 			"type": "clevis", "keyslots": []string{"9"},
 		}), Expectation{Slots: []int{0}, TokenTypes: []string{"clevis"}, Binding: &b}, CheckTokens},
-		"no binding":     {meta(func(object) {}), Expectation{Slots: []int{0}}, nil},
-		"no enrolment":   {set("", "tokens", object{}), Expectation{Slots: []int{0, 1}}, CheckKDF},
+		"no binding":           {meta(func(object) {}), Expectation{Slots: []int{0}}, nil},
+		"no enrolment":         {set("", "tokens", object{}), Expectation{Slots: []int{0, 1}}, CheckKDF},
+		"a version of the key": {set("tokens.0", "version", "0123"), expected(), nil},
+		"that version of the key": {set("tokens.0", "version", "0123"),
+			Expectation{Slots: []int{0}, Binding: &versioned}, nil},
+		"another version of the key": {set("tokens.0", "version", "4567"),
+			Expectation{Slots: []int{0}, Binding: &versioned}, CheckBinding},
 		"a discard flag": {set("config", "flags", []string{"allow-discards"}), expected(), nil},
 	} {
 		t.Run(name, func(t *testing.T) {

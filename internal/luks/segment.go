@@ -56,7 +56,7 @@ func (i *inspection) checkSegment() error {
 	// encrypted device, and cryptsetup never asks for another one.
 	if found != want || s.Integrity != nil && (want == "" || s.Integrity.JournalEncryption != "none" ||
 		s.Integrity.JournalIntegrity != "none" || s.Integrity.KeySize < 0 || s.Integrity.KeySize > 64) {
-		return i.Fail(CheckIntegrity, orNone(want), fmt.Sprintf("%.40s", orNone(found)))
+		return i.Fail(CheckIntegrity, orNone(want), fmt.Sprintf("%.60s", orNone(found)))
 	}
 	i.Pass(CheckIntegrity, orNone(want), orNone(found))
 	const sector = "512, 1024, 2048 or 4096 bytes, from 0"
@@ -88,7 +88,7 @@ func (i *inspection) checkSegmentArea() error {
 
 func orNone(s string) string {
 	if s == "" {
-		return "none"
+		return "no integrity protection"
 	}
 	return s
 }

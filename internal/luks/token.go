@@ -21,6 +21,17 @@ type Binding struct {
 	Key string `json:"key"`
 	// Kind is the kind of evidence to attest with; empty means what the machine has.
 	Kind string `json:"kind,omitzero"`
+	// Version is the version of the key, as the rotation of a key does not change a disk. A machine that
+	// names none takes that of the disk.
+	Version string `json:"version,omitzero"`
+}
+
+// Covers reports whether other is what b names: the same, with any version if b names none.
+func (b Binding) Covers(other Binding) bool {
+	if b.Version == "" {
+		other.Version = ""
+	}
+	return b == other
 }
 
 // String is the binding for people.
@@ -31,6 +42,9 @@ func (b Binding) String() string {
 	}
 	if b.Kind != "" {
 		s += fmt.Sprintf(", as %.30s", b.Kind)
+	}
+	if b.Version != "" {
+		s += fmt.Sprintf(", version %.40s", b.Version)
 	}
 	return s
 }
@@ -115,7 +129,7 @@ func (i *inspection) checkBinding() error {
 	}
 	var others []string
 	for _, e := range i.device.Enrolments {
-		if e.Binding != *i.want.Binding {
+		if !i.want.Binding.Covers(e.Binding) {
 			others = append(others, e.Binding.String())
 			continue
 		}

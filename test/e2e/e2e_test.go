@@ -32,6 +32,7 @@ import (
 	"github.com/probity-dev/probity/evidence/eventlog"
 	"github.com/probity-dev/probity/evidence/evidencetest"
 	"github.com/probity-dev/probity/policy/policyjws"
+	"github.com/probity-dev/probity/test/kit/cryptsetup"
 	"github.com/probity-dev/probity/test/kit/swtpm"
 	"github.com/probity-dev/probity/token"
 )
@@ -65,10 +66,14 @@ func TestScripts(t *testing.T) {
 			"waitready": waitReady, "keep": keep, "json": answersInJSON, "flip": flip, "starttpm": startTPM, "extendpcr": extendPCR,
 			"putpolicy": putPolicy, "waitfor": waitFor, "attestsimulated": attestSimulated,
 			"azureguest": asAzureGuest, "releasepolicy": releasePolicy, "claimsof": claimsOf,
+			"luksimage": luksImage, "luksedit": luksEdit,
 		},
 		Condition: func(condition string) (bool, error) {
-			if condition == "tpm" {
+			switch condition {
+			case "tpm":
 				return swtpm.Available()
+			case "cryptsetup":
+				return cryptsetup.Available()
 			}
 			return false, fmt.Errorf("unknown condition %q", condition)
 		},

@@ -170,6 +170,8 @@ var commands = []struct{ pkg, commands, may, also string }{
 		"collateral collateral/kds collateral/pcs evidence/dcap evidence/snp " +
 			"internal/collateralcache internal/config internal/describe internal/files " +
 			"internal/node internal/store internal/store/sqlite", "os"},
+	{"disk", "host remote term",
+		"client evidence internal/luks release release/document", "os os/exec"},
 	{"host", "remote term",
 		"agent client evidence internal/files release/document", "net/http os os/exec"},
 	{"inspect", "term",

@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/probity-dev/probity/cmd/probity/internal/collateral"
+	"github.com/probity-dev/probity/cmd/probity/internal/disk"
 	"github.com/probity-dev/probity/cmd/probity/internal/host"
 	"github.com/probity-dev/probity/cmd/probity/internal/inspect"
 	"github.com/probity-dev/probity/cmd/probity/internal/key"
@@ -51,6 +52,7 @@ type commands struct {
 
 	Provider manage.ProviderCommands `cmd:"" help:"Attestation providers of a service."`
 	Key      key.Commands            `cmd:"" help:"Keys that are released to attested machines."`
+	Disk     disk.Commands           `cmd:"" help:"Encrypted disks that open for this machine once it is attested."`
 	Keys     manage.KeysCommands     `cmd:"" help:"Keys that sign tokens."`
 	Token    manage.TokenCommands    `cmd:"" help:"Static bearer tokens of those who manage a service."`
 	Ledger   manage.LedgerCommands   `cmd:"" help:"The record of decisions and changes."`
@@ -174,8 +176,8 @@ func newParser(c *commands, options ...kong.Option) (*kong.Kong, error) {
 func longHelp() kong.Vars {
 	all := kong.Vars{}
 	for _, texts := range []kong.Vars{
-		collateral.LongHelp(), host.LongHelp(), manage.LongHelp(), remote.LongHelp(), sidecar.LongHelp(),
-		simulate.LongHelp(), verify.LongHelp(),
+		collateral.LongHelp(), disk.LongHelp(), host.LongHelp(), manage.LongHelp(), remote.LongHelp(),
+		sidecar.LongHelp(), simulate.LongHelp(), verify.LongHelp(),
 	} {
 		maps.Copy(all, texts)
 	}
@@ -226,7 +228,7 @@ func usageError(w io.Writer, args []string, err error) int {
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		names := []string{
 			"serve", "demo", "verify", "policy", "inspect", "attest", "agent", "sidecar", "tpm", "provider",
-			"key", "keys", "token", "ledger", "config", "collateral", "simulate", "version",
+			"key", "keys", "disk", "token", "ledger", "config", "collateral", "simulate", "version",
 		}
 		switch near := spelling.Nearest(args[0], names); {
 		case near == args[0]:
