@@ -47,20 +47,20 @@ var elsewhere = map[string]string{
 
 // refused are examples whose answer is no here, by their beginning.
 var refused = map[string]string{
-	"verify evidence": "evidence under a test root",
-	"policy eval enclave.policy --evidence": "evidence under a test root",
-	"policy eval aci.policy":                "evidence under a test root",
-	"collateral import":                              "collateral under a test root",
-	"collateral verify":                              "collateral under a test root",
-	"policy diff":                                    "the policies differ",
-	"policy reset SgxEnclave --provider team-a":      "another version is in force",
-	"policy rollback SgxEnclave 2 --if-version":      "another version is in force",
-	"policy approve":                                 "no proposal has this id",
-	"key purge":                                      "the key was recovered",
-	"key restore":                                    "the key is there",
-	"keys retire":                                    "no key has this id",
-	"keys rotate --algorithm":                        "the example before made a key that waits",
-	"ledger search --outcome refused":                "no evidence was refused",
+	"verify evidence":                           "evidence under a test root",
+	"policy eval enclave.policy --evidence":     "evidence under a test root",
+	"policy eval aci.policy":                    "evidence under a test root",
+	"collateral import":                         "collateral under a test root",
+	"collateral verify":                         "collateral under a test root",
+	"policy diff":                               "the policies differ",
+	"policy reset SgxEnclave --provider team-a": "another version is in force",
+	"policy rollback SgxEnclave 2 --if-version": "another version is in force",
+	"policy approve":                            "no proposal has this id",
+	"key purge":                                 "the key was recovered",
+	"key restore":                               "the key is there",
+	"keys retire":                               "no key has this id",
+	"keys rotate --algorithm":                   "the example before made a key that waits",
+	"ledger search --outcome refused":           "no evidence was refused",
 }
 
 const examplesFolder = `

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/probity-dev/probity/agent/luks"
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/internal/api/edge"
 	"github.com/probity-dev/probity/internal/kbs"
-	"github.com/probity-dev/probity/internal/luks"
 	"github.com/probity-dev/probity/internal/provider"
 	"github.com/probity-dev/probity/internal/vault"
 )

@@ -82,6 +82,7 @@ var library = []wall{
 		"agent", "client evidence evidence/azureguest evidence/eventlog evidence/tpm",
 		"log/slog math/rand/v2 net net/http os unsafe",
 	}, // when it attests again is drawn,
+	{"agent/luks", "evidence", ""},
 	{"strict/ascii", "", ""},
 	{"strict/base64text", "", ""},
 	{"strict/bounds", "", ""},
@@ -109,7 +110,6 @@ var service = []wall{
 	{"internal/keys/hsm", "internal/keys release/keywrap token", "os"},
 	{"internal/ledger", "internal/store internal/store/anchor", "os"},
 	{"internal/ledger/witness", "", "net/http"},
-	{"internal/luks", "evidence", ""},
 	{"internal/private", "", "os"},
 	{"internal/provider", "appraisal collateral evidence internal/auth internal/keys internal/ledger " +
 		"internal/provider/quota internal/provider/settings " +
@@ -171,7 +171,7 @@ var commands = []struct{ pkg, commands, may, also string }{
 			"internal/collateralcache internal/config internal/describe internal/files " +
 			"internal/node internal/store internal/store/sqlite", "os"},
 	{"disk", "host remote term",
-		"client evidence internal/luks release release/document", "os os/exec"},
+		"client evidence agent/luks release release/document", "os os/exec"},
 	{"host", "remote term",
 		"agent client evidence internal/files release/document", "net/http os os/exec"},
 	{"inspect", "term",

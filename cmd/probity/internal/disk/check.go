@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/probity-dev/probity/agent/luks"
 	"github.com/probity-dev/probity/cmd/probity/internal/term"
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/internal/luks"
 )
 
 type checkCommand struct {

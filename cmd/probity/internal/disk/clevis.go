@@ -15,8 +15,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-json-experiment/json"
 
+	"github.com/probity-dev/probity/agent/luks"
 	"github.com/probity-dev/probity/cmd/probity/internal/term"
-	"github.com/probity-dev/probity/internal/luks"
 	"github.com/probity-dev/probity/strict/jws"
 	"github.com/probity-dev/probity/wording/jsonerror"
 )

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/probity-dev/probity/agent/luks"
 	"github.com/probity-dev/probity/cmd/probity/internal/term"
-	"github.com/probity-dev/probity/internal/luks"
 )
 
 func sealedFor(t testing.TB, secret string) string {

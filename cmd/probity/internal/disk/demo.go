@@ -7,8 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/probity-dev/probity/agent/luks"
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/internal/luks"
 )
 
 // imageSize is that of the images that are made for demonstrations, in bytes: the header has 16 MiB.

@@ -13,11 +13,11 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/probity-dev/probity/agent/luks"
 	"github.com/probity-dev/probity/client"
 	"github.com/probity-dev/probity/cmd/probity/internal/host"
 	"github.com/probity-dev/probity/cmd/probity/internal/term"
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/internal/luks"
 	"github.com/probity-dev/probity/wording/jsonerror"
 )
 

@@ -12,9 +12,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/probity-dev/probity/agent/luks"
 	"github.com/probity-dev/probity/cmd/probity/internal/term"
 	"github.com/probity-dev/probity/evidence"
-	"github.com/probity-dev/probity/internal/luks"
 	"github.com/probity-dev/probity/test/kit/cryptsetup"
 )
 

@@ -13,10 +13,10 @@ import (
 
 	xterm "golang.org/x/term"
 
+	"github.com/probity-dev/probity/agent/luks"
 	"github.com/probity-dev/probity/client"
 	"github.com/probity-dev/probity/cmd/probity/internal/remote"
 	"github.com/probity-dev/probity/cmd/probity/internal/term"
-	"github.com/probity-dev/probity/internal/luks"
 	"github.com/probity-dev/probity/release"
 	"github.com/probity-dev/probity/release/document"
 )

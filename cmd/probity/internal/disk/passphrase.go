@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/probity-dev/probity/agent/luks"
 	"github.com/probity-dev/probity/cmd/probity/internal/host"
 	"github.com/probity-dev/probity/cmd/probity/internal/term"
-	"github.com/probity-dev/probity/internal/luks"
 )
 
 // Passphrase gets the passphrase of a key slot: the octets of a key of a vault, which is released to this machine if
