@@ -72,12 +72,7 @@ func TestAzureKeyVault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if made.Key.KID.Name() != "Disk" || *made.Key.Kty != azkeys.KeyTypeRSAHSM || len(made.Key.N) != 384 ||
-		!made.Attributes.Expires.Equal(expires) || *made.Attributes.RecoveryLevel != "Recoverable+Purgeable" ||
-		*made.Attributes.RecoverableDays != 90 || *made.Tags["team"] != "storage" ||
-		!bytes.Equal(made.ReleasePolicy.EncodedPolicy, debuggable(i.URL, false).EncodedPolicy) {
-		t.Errorf("%+v", made)
-	}
+	checkMade(t, i.URL, made.KeyBundle, expires)
 	version := made.Key.KID.Version()
 	got, err := officer.GetKey(ctx, "Disk", version, nil)
 	if err != nil || !bytes.Equal(got.Key.N, made.Key.N) {
@@ -122,6 +117,17 @@ func TestAzureKeyVault(t *testing.T) {
 	releaseTo(t, i, "Disk", rotated.Key.KID.Version(), azkeys.KeyEncryptionAlgorithmRSAAESKEYWRAP256)
 	releaseTo(t, i, "Disk", "", azkeys.KeyEncryptionAlgorithmRSAAESKEYWRAP384)
 	checkRefusals(t, i)
+}
+
+// checkMade compares a key with what was asked for.
+func checkMade(t *testing.T, authority string, made azkeys.KeyBundle, expires time.Time) {
+	t.Helper()
+	if made.Key.KID.Name() != "Disk" || *made.Key.Kty != azkeys.KeyTypeRSAHSM || len(made.Key.N) != 384 ||
+		!made.Attributes.Expires.Equal(expires) || *made.Attributes.RecoveryLevel != "Recoverable+Purgeable" ||
+		*made.Attributes.RecoverableDays != 90 || *made.Tags["team"] != "storage" ||
+		!bytes.Equal(made.ReleasePolicy.EncodedPolicy, debuggable(authority, false).EncodedPolicy) {
+		t.Errorf("%+v", made)
+	}
 }
 
 func checkRotation(t *testing.T, officer *azkeys.Client) {
