@@ -20,6 +20,14 @@ for unit in probity probity-agent; do
   put 644 "deploy/systemd/$unit.service" "usr/lib/systemd/system/$unit.service"
   sed -i 's#/usr/local/bin/probity#/usr/bin/probity#' "$root/usr/lib/systemd/system/$unit.service"
 done
+for pin in encrypt decrypt; do
+  put 755 "deploy/disk/clevis/clevis-$pin-probity" "usr/bin/clevis-$pin-probity"
+done
+put 755 deploy/disk/initramfs-tools/hooks/probity usr/share/initramfs-tools/hooks/probity
+put 755 deploy/disk/initramfs-tools/scripts/local-top/probity usr/share/initramfs-tools/scripts/local-top/probity
+for part in module-setup probity-unlock; do
+  put 755 "deploy/disk/dracut/90probity/$part.sh" "usr/lib/dracut/modules.d/90probity/$part.sh"
+done
 put 644 deploy/systemd/probity.sysusers usr/lib/sysusers.d/probity.conf
 put 644 deploy/probity.json usr/share/doc/probity/examples/probity.json
 put 644 LICENSE usr/share/doc/probity/copyright
@@ -47,6 +55,7 @@ Installed-Size: $(du -sk "$root/usr" | cut -f1)
 Section: admin
 Priority: optional
 Recommends: ca-certificates
+Suggests: cryptsetup-bin, clevis
 Homepage: https://github.com/probity-dev/probity
 Description: remote attestation service, command and agent
  Verifies evidence of trusted execution environments and TPMs, judges it by a

@@ -29,6 +29,8 @@ need haproxy haproxy
 need cryptsetup cryptsetup-bin
 need clevis clevis
 need jose jose
+need mkinitramfs initramfs-tools-core
+need dracut dracut-core dracut-network
 need softhsm2-util softhsm2
 need gcc gcc libc6-dev
 need zsh zsh

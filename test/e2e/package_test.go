@@ -66,9 +66,14 @@ func TestTheDebianPackageHasWhatItsUnitsNeed(t *testing.T) {
 			t.Errorf("the example's configuration: %s (%v)", line, err)
 		}
 	}
-	for _, script := range []string{"postinst", "prerm"} {
-		run(t, out, "sh", "-n", filepath.Join(root, "control", script))
+	for _, script := range []string{
+		"control/postinst", "control/prerm", "usr/bin/clevis-encrypt-probity", "usr/bin/clevis-decrypt-probity",
+		"usr/share/initramfs-tools/hooks/probity", "usr/share/initramfs-tools/scripts/local-top/probity",
+		"usr/lib/dracut/modules.d/90probity/probity-unlock.sh",
+	} {
+		run(t, out, "sh", "-n", filepath.Join(root, script))
 	}
+	run(t, out, "bash", "-n", filepath.Join(root, "usr/lib/dracut/modules.d/90probity/module-setup.sh"))
 	if _, err := exec.LookPath("systemd-analyze"); err == nil {
 		dir := filepath.Join(root, "usr/lib/systemd/system")
 		for _, unit := range []string{"probity", "probity-agent"} {
