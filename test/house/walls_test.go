@@ -188,9 +188,9 @@ var commands = []struct{ pkg, commands, may, also string }{
 		"appraisal claims client evidence internal/files policy policy/policyjws token", "os"},
 	{"remote", "term",
 		"client internal/files policy/policyjws token", "os"},
-	{"serve", "term",
+	{"serve", "disk term",
 		"appraisal client collateral evidence evidence/dcap evidence/evidencetest evidence/snp " +
-			"internal/api/edge internal/buildinfo internal/config internal/files internal/node " +
+			"internal/api/edge internal/buildinfo internal/config internal/files internal/luks internal/node " +
 			"policy release token", "os os/exec"},
 	{"sidecar", "simulate term",
 		"agent client evidence evidence/evidencetest evidence/snp internal/config internal/files release/document",

@@ -26,6 +26,7 @@ import (
 	"github.com/probity-dev/probity/internal/api/edge"
 	"github.com/probity-dev/probity/internal/config"
 	"github.com/probity-dev/probity/internal/files"
+	"github.com/probity-dev/probity/internal/luks"
 	"github.com/probity-dev/probity/policy"
 	"github.com/probity-dev/probity/release"
 	"github.com/probity-dev/probity/token"
@@ -128,7 +129,8 @@ func (s *releaseStory) play(e *term.Env, cfg config.Config) error {
 		"   %s the key is unwrapped: %d bytes, SHA-256 %s…\n", e.UI.Good("✓"), cfg.URL, caFile, e.UI.Good("✓"),
 		d.Request.Nonce[:8], d.Request.Algorithm, e.UI.Good("✓"), len(released.Material.Octets),
 		hex.EncodeToString(digest[:4]))
-	if err := openDisk(e.Ctx, e, s.file("disk.img"), released.Material.Octets); err != nil {
+	from := luks.Binding{URL: cfg.URL, Key: demoKey}
+	if err := openDisk(e.Ctx, e, s.file("disk.img"), from, released.Material.Octets); err != nil {
 		return err
 	}
 	fmt.Fprintf(e.Out, "\n3  a machine that booted another system asks for the key\n\n")
