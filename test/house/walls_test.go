@@ -190,7 +190,7 @@ var commands = []struct{ pkg, commands, may, also string }{
 		"client internal/files policy/policyjws token", "os"},
 	{"serve", "disk term",
 		"appraisal client collateral evidence evidence/dcap evidence/evidencetest evidence/snp " +
-			"internal/api/edge internal/buildinfo internal/config internal/files internal/luks internal/node " +
+			"internal/api/edge internal/buildinfo internal/config internal/files agent/luks internal/node " +
 			"policy release token", "os os/exec"},
 	{"sidecar", "simulate term",
 		"agent client evidence evidence/evidencetest evidence/snp internal/config internal/files release/document",

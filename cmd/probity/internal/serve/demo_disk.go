@@ -10,9 +10,9 @@ import (
 	"os/exec"
 	"path/filepath"
 
+	"github.com/probity-dev/probity/agent/luks"
 	"github.com/probity-dev/probity/cmd/probity/internal/disk"
 	"github.com/probity-dev/probity/cmd/probity/internal/term"
-	"github.com/probity-dev/probity/internal/luks"
 )
 
 // openDisk makes an encrypted disk image that is enrolled with a key, and tries it with the key and with another

@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/probity-dev/probity/agent/luks"
 	"github.com/probity-dev/probity/appraisal"
 	"github.com/probity-dev/probity/client"
 	"github.com/probity-dev/probity/cmd/probity/internal/term"
@@ -26,7 +27,6 @@ import (
 	"github.com/probity-dev/probity/internal/api/edge"
 	"github.com/probity-dev/probity/internal/config"
 	"github.com/probity-dev/probity/internal/files"
-	"github.com/probity-dev/probity/internal/luks"
 	"github.com/probity-dev/probity/policy"
 	"github.com/probity-dev/probity/release"
 	"github.com/probity-dev/probity/token"
