@@ -28,6 +28,7 @@ func TestMain(m *testing.M) {
 // the files of tpm2-tools are missing, too.
 var elsewhere = map[string]string{
 	"serve":               "it runs until it is stopped",
+	"sidecar":             "it runs until it is stopped",
 	"attest":              "a TPM or a guest",
 	"agent run":           "a TPM or a guest",
 	"key unlock":          "a guest",

@@ -29,7 +29,7 @@ type standIn struct {
 	*httptest.Server
 	aead cipher.AEAD
 	// answer, if not nil, answers instead; token is the one that it knows.
-	answer   func(w http.ResponseWriter, r *http.Request) bool
+	answer   atomic.Pointer[func(w http.ResponseWriter, r *http.Request)]
 	token    string
 	requests atomic.Int32
 }
@@ -56,7 +56,8 @@ func (s *standIn) refuse(w http.ResponseWriter, status int, text string) {
 
 func (s *standIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.requests.Add(1)
-	if s.answer != nil && s.answer(w, r) {
+	if answer := s.answer.Load(); answer != nil {
+		(*answer)(w, r)
 		return
 	}
 	var in struct {
@@ -166,7 +167,7 @@ func TestTransitThatFailsIsUnavailable(t *testing.T) {
 			}
 		}, ""},
 	} {
-		s.answer = func(w http.ResponseWriter, r *http.Request) bool { tc.answer(w, r); return true }
+		s.answer.Store(&tc.answer)
 		for what, try := range map[string]func() ([]byte, error){
 			"open": func() ([]byte, error) { return p.Open(t.Context(), id, sealed) },
 			"seal": func() ([]byte, error) {
@@ -184,7 +185,7 @@ func TestTransitThatFailsIsUnavailable(t *testing.T) {
 			}
 		}
 	}
-	s.answer = nil
+	s.answer.Store(nil)
 	if _, err := p.Open(t.Context(), id, sealed); err != nil {
 		t.Errorf("after that: %v", err)
 	}
