@@ -50,7 +50,7 @@ func TestEachExampleParses(t *testing.T) {
 		own := 0
 		for _, example := range term.PageOf(n).Lines() {
 			line := example
-			for _, end := range []string{" | ", " > ", " # "} {
+			for _, end := range []string{" | ", " > ", " < ", " # "} {
 				line, _, _ = strings.Cut(line, end)
 			}
 			if !strings.HasPrefix(line, "probity ") {
@@ -151,16 +151,19 @@ func TestOneSpellingOfEachFlag(t *testing.T) {
 
 // formless are the commands without --format, and why.
 var formless = map[string]string{
-	"serve":             "it runs until it is stopped, and logs JSON",
-	"demo":              "it shows a person how attestation goes",
-	"agent run":         "it runs until it is stopped",
-	"policy fmt":        "its answer is a policy",
-	"policy lsp":        "it speaks the protocol of editors",
-	"collateral export": "its answer is a file",
-	"ledger export":     "its answer is NDJSON",
-	"help":              "its answer is a page",
-	"completion":        "its answer is a script",
-	"man":               "its answer is a page",
+	"serve":               "it runs until it is stopped, and logs JSON",
+	"demo":                "it shows a person how attestation goes",
+	"agent run":           "it runs until it is stopped",
+	"sidecar":             "it runs until it is stopped, and answers calls in JSON",
+	"disk clevis encrypt": "its answer is a JWE, as Clevis expects it of a pin",
+	"disk clevis decrypt": "its answer is a secret, as Clevis expects it of a pin",
+	"policy fmt":          "its answer is a policy",
+	"policy lsp":          "it speaks the protocol of editors",
+	"collateral export":   "its answer is a file",
+	"ledger export":       "its answer is NDJSON",
+	"help":                "its answer is a page",
+	"completion":          "its answer is a script",
+	"man":                 "its answer is a page",
 }
 
 // TestEveryAnswerHasAFormat: a program reads the answer of each command.

@@ -98,8 +98,8 @@ func (clevisEncryptCommand) Page() term.Page {
 		About: `clevis luks bind calls it as the pin probity. The settings must be those of a disk in the file: what a disk
 says later is compared with it.`,
 		Examples: `
-clevis luks bind -d /dev/sdb1 probity '{"url":"https://attest.example.org","key":"disk-web-1"}'
-echo secret | probity disk clevis encrypt '{"url":"https://attest.example.org","key":"disk-web-1"}' > secret.jwe`,
+probity disk clevis encrypt '{"url":"https://attest.example.org","key":"disk-web-1"}' < secret > secret.jwe
+clevis luks bind -d /dev/sdb1 probity '{"url":"https://attest.example.org","key":"disk-web-1"}'`,
 		Yes:     "the JWE is in standard output",
 		Trouble: helpTrouble,
 	}
@@ -111,8 +111,8 @@ func (clevisDecryptCommand) Page() term.Page {
 header is checked before the key is asked for. Clevis reads the header again when it opens the disk:
 probity disk unlock does not, and is the safer way where the host is not trusted.`,
 		Examples: `
-clevis luks unlock -d /dev/sdb1 -n data
-probity disk clevis decrypt < secret.jwe`,
+probity disk clevis decrypt < secret.jwe
+clevis luks unlock -d /dev/sdb1 -n data`,
 		Yes:     "the secret is in standard output",
 		No:      helpRefused,
 		Trouble: helpTrouble,

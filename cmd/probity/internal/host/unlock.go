@@ -46,6 +46,7 @@ type unlocked struct {
 
 // Run gets the key.
 func (c *UnlockCommand) Run(e *term.Env) error {
+	c.Service = cmp.Or(c.Service, os.Getenv(remote.URLEnv))
 	switch {
 	case c.Exec != (len(c.Command) > 0):
 		return term.Usage("--exec and a command after -- belong together, as in: " +
@@ -53,7 +54,7 @@ func (c *UnlockCommand) Run(e *term.Env) error {
 	case c.Exec == (c.Out != ""):
 		return term.Usage("say where the key goes: --out FILE, or --exec with a command after --")
 	case c.Service == "":
-		return term.Usage("name the attestation service with --service")
+		return term.Usage("name the attestation service with --service or PROBITY_URL")
 	case c.FD != 0 && c.FD != 3 || c.FD != 0 && !c.Exec:
 		return term.Usage("--fd is 0 or 3, and goes with --exec")
 	}

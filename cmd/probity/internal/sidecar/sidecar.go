@@ -27,7 +27,7 @@ import (
 type Command struct {
 	Listen      string `help:"Address to listen at." default:"localhost:8080" placeholder:"ADDRESS"`
 	AllowRemote bool   `help:"Listen at an address that others reach, too: they get the keys of this guest."`
-	CA          string `name:"ca" help:"${sidecarCAHelp}" placeholder:"FILE"`
+	CA          string `name:"ca" help:"${sidecarCAHelp}" env:"PROBITY_CA" placeholder:"FILE"`
 	BearerFile  string `help:"${sidecarBearerHelp}" placeholder:"FILE"`
 
 	Endpoint  []string `help:"${endpointHelp}" placeholder:"HOST[:PORT]"`
