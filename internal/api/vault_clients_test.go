@@ -11,6 +11,7 @@ import (
 // Microsoft's client for JavaScript imports with the member Hsm, and .NET's services read names in any case.
 func TestMembersOfVaultRequestsInAnyCase(t *testing.T) {
 	b := newBench(t, nil)
+	b.handler = b.server // not recorded: the documents have the names as they are written
 	made := b.vault(t, "PUT", "/keys/folded", `{"Hsm":true,"Key":{"KTY":"oct","K":"AAECAw"}}`, 200)
 	if kty := made["key"].(map[string]any)["kty"]; kty != "oct-HSM" {
 		t.Errorf("kty %v, want oct-HSM", kty)

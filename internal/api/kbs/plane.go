@@ -63,6 +63,7 @@ func Answer(handle edge.Handler) edge.Handler {
 		if failure != nil {
 			return failure
 		}
+		w.Header().Set("x-ms-error-code", e.Code)
 		edge.WriteBody(w, e.Status, body)
 		if internal {
 			return err // the log has it
