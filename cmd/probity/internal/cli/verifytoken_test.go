@@ -54,7 +54,7 @@ func TestOneSetOfVariables(t *testing.T) {
 			if hosts := name == "attest" || name == "agent run" || name == "key unlock"; hosts && flag.Name == "service" {
 				want = ""
 			}
-			// What a disk says is compared with the file of disks, whoever sets the environment; an issuer of
+			// What a disk says is compared with the file of disks, not with the environment; an issuer of
 			// claims is a name in a policy.
 			if strings.HasPrefix(name, "disk ") || name == "key policy test" {
 				want = ""
