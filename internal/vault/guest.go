@@ -82,10 +82,15 @@ func (v *Vault) releaseToGuest(
 		return "", bad(CheckAlgorithm, "wrapping without SHA-1, as the provider wants "+least, to.Algorithm)
 	}
 	out.Entry.Details["wrappingKey"], out.Entry.Details["wrapping"] = to.Thumbprint, to.Algorithm
+	message, err := v.message(ctx, p, k, to)
+	if err != nil {
+		return "", err
+	}
+	// Last, as in release: a protection that does not answer uses up no token.
 	if err := v.useUp(ctx, words); err != nil {
 		return "", err
 	}
-	return v.message(ctx, p, k, to)
+	return message, nil
 }
 
 // guestToken returns the token of a guest, which must be of the provider.
